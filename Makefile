@@ -1,0 +1,33 @@
+# Set-up, demo and tests. Needs a Rust toolchain, a C++ compiler, python3 with pip; nothing else.
+#
+#   make demo          everything that is needed, then the main job on data/digits.parquet
+#   make test          everything that is needed, then all tests
+#   make setup         libtorch 2.11.0 into .libtorch/ (CUDA=1: with its CUDA libraries); skipped when LIBTORCH is set
+#   make cifar10       fetches CIFAR-10, then runs pipelines/cifar10.yaml
+
+.PHONY: setup build demo test cifar10 lint
+
+ifeq ($(origin LIBTORCH),environment)
+setup:
+	@test -e "$(LIBTORCH)/lib/libtorch_cpu.so" || { echo "error: LIBTORCH is $(LIBTORCH), and $(LIBTORCH)/lib/libtorch_cpu.so is missing" >&2; echo "hint: point it at a libtorch 2.11.0, or unset it" >&2; exit 1; }
+else
+setup:
+	@python3 src/learn/setup_libtorch.py .libtorch $(if $(CUDA),--cuda)
+endif
+
+build: setup
+	cargo build --bins
+
+demo: build
+	cargo run --quiet -- run
+
+test: setup
+	cargo test --workspace
+
+lint: setup
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+
+cifar10: build
+	python3 data/fetch_cifar10.py data/raw/cifar10
+	cargo run --quiet -- --pipeline pipelines/cifar10.yaml run

@@ -1,0 +1,1 @@
+//! Order, recipes, cache, locks and resume of seedpipe's stages

@@ -1,0 +1,1 @@
+//! Images: decoding, view sampling and rendering; pixels in, pixels out

@@ -1,0 +1,1 @@
+//! Networks, losses, queue, optimisers and evaluation on libtorch
