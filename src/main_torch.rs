@@ -1,1 +1,11 @@
-fn main(){}
+//! `seedpipe-torch`: the same program as `seedpipe` with the stages that need libtorch.
+
+use std::process::ExitCode;
+
+use seedpipe_engine::Registry;
+
+fn main() -> ExitCode {
+    let mut works = seedpipe_stages::light_works();
+    works.extend(seedpipe_stages::tensor_works());
+    seedpipe::main_with(Registry::new(seedpipe_stages::declared(), works), seedpipe::Tensors::Here)
+}

@@ -1,1 +1,59 @@
-//! The kinds of stages: each reads inputs, calls imaging or learn, and writes an artifact
+//! The kinds of stages, one file each: read inputs, call imaging or learn, write the artifact. This file is the registry.
+//!
+//! A kind's declaration is apart from its work, and the works that need tensors are apart from the others, so that a binary
+//! which names no tensor work is not linked against libtorch.
+
+mod augment;
+mod distill;
+mod encode;
+mod evaluation;
+mod feed;
+mod finetune;
+mod ingest;
+mod invalid;
+mod knn;
+mod network_artifact;
+mod pictures;
+mod pretrain;
+mod probe;
+mod report;
+pub mod results;
+mod selection;
+mod training;
+mod viewed;
+
+use seedpipe_engine::{Kind, WorkFunction, kind, work};
+
+pub use report::PAGE;
+
+/// Every kind.
+pub fn declared() -> Vec<Kind> {
+    vec![
+        kind::<ingest::Ingest>(),
+        kind::<augment::Augment>(),
+        kind::<pretrain::Pretrain>(),
+        kind::<encode::Encode>(),
+        kind::<distill::Distill>(),
+        kind::<finetune::Finetune>(),
+        kind::<probe::Probe>(),
+        kind::<knn::Knn>(),
+        kind::<report::Report>(),
+    ]
+}
+
+/// The works that need no tensors.
+pub fn light_works() -> Vec<(&'static str, WorkFunction)> {
+    vec![work::<ingest::Ingest>(), work::<augment::Augment>(), work::<report::Report>()]
+}
+
+/// The works that need libtorch.
+pub fn tensor_works() -> Vec<(&'static str, WorkFunction)> {
+    vec![
+        work::<pretrain::Pretrain>(),
+        work::<encode::Encode>(),
+        work::<distill::Distill>(),
+        work::<finetune::Finetune>(),
+        work::<probe::Probe>(),
+        work::<knn::Knn>(),
+    ]
+}

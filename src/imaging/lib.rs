@@ -1,1 +1,36 @@
-//! Images: decoding, view sampling and rendering; pixels in, pixels out
+//! Images: encoded bytes to pixels, recipes to views, views to values.
+//!
+//! Pixels in, pixels out: this crate opens no file and knows no tensor, no table and no stage. Nothing here
+//! panics on bad bytes or on an impossible view; both are errors. Random numbers come from the caller's
+//! generator alone, and rendering gives the same bits on every machine that computes `exp` alike.
+
+mod bmp;
+mod color;
+mod decode;
+mod exif;
+mod format;
+mod gif_frame;
+mod jitter;
+mod jpeg;
+mod pixels;
+mod png;
+mod recipe;
+mod render;
+mod resample;
+mod sample;
+mod view;
+mod webp;
+
+mod blur;
+
+pub use decode::{DecodeError, Header, Limits, decode, inspect};
+pub use format::Format;
+pub use pixels::RgbImage;
+pub use recipe::{Adjust, Crop, Recipe, RecipeError, RecipeName};
+pub use render::{Layout, Normalise, RENDERING_VERSION, Scratch, render};
+pub use view::{CropBox, Filter, Operation, View, ViewError};
+
+#[cfg(test)]
+mod decode_tests;
+#[cfg(test)]
+mod golden_tests;

@@ -1,1 +1,38 @@
-//! Networks, losses, queue, optimisers and evaluation on libtorch
+//! Networks, losses, queue, optimisers and evaluation on libtorch.
+//!
+//! Knows tensors and checkpoint files; knows neither stages, artifacts nor images. A network is data (`graph`), written
+//! once per family; weights carry PyTorch's state-dict names. libtorch's own random generator is never drawn from.
+
+pub use tch;
+
+pub mod architecture;
+pub mod autocast;
+pub mod checkpoint_file;
+mod cifar_resnet;
+pub mod device;
+mod execution;
+pub mod graph;
+mod head;
+mod initialise;
+pub mod mismatch;
+pub mod network;
+pub mod preprocessing;
+mod resnet;
+mod shim;
+pub mod tensors;
+
+#[cfg(test)]
+mod golden;
+pub mod knn;
+pub mod lbfgs;
+pub mod loss;
+pub mod metrics;
+mod one_thread;
+pub mod probe;
+pub mod queue;
+pub mod random;
+pub mod schedule;
+#[cfg(test)]
+mod seed_trajectory;
+pub mod sgd;
+pub mod training_state;

@@ -1,0 +1,61 @@
+//! Refuses a missing libtorch early, and writes its folder into the rpath of binaries and tests, so that they run with
+//! no environment variable. Stamps both binaries with a digest of the sources, so that two builds never mix.
+//!
+//! `LIBTORCH` comes from the environment or from `.cargo/config.toml`, as for torch-sys.
+
+use std::collections::hash_map::DefaultHasher;
+use std::env;
+use std::fs;
+use std::hash::{Hash, Hasher};
+use std::path::{self, Path, PathBuf};
+
+/// What decides a build; folders are read whole.
+const SOURCES: [&str; 4] = ["Cargo.toml", "Cargo.lock", "src", "stages"];
+
+fn main() {
+    println!("cargo:rerun-if-changed=build.rs");
+    println!("cargo:rerun-if-env-changed=LIBTORCH");
+    let libtorch = PathBuf::from(env::var_os("LIBTORCH").unwrap_or_default());
+    let library = libtorch.join("lib");
+    println!("cargo:rerun-if-changed={}", library.join("libtorch_cpu.so").display());
+    if !library.join("libtorch_cpu.so").exists() {
+        panic!(
+            "no `libtorch_cpu.so` in `{}`\nhint: run `make setup`, or set LIBTORCH to a libtorch 2.11.0 of your own",
+            library.display()
+        );
+    }
+    for targets in ["bins", "tests"] {
+        println!("cargo:rustc-link-arg-{targets}=-Wl,-rpath,{}", library.display());
+    }
+    let libtorch = path::absolute(&libtorch).expect("LIBTORCH is a path");
+    println!("cargo:rustc-env=SEEDPIPE_LIBTORCH={}", libtorch.display());
+    println!("cargo:rustc-env=SEEDPIPE_BUILD_STAMP={:016x}", stamp(&libtorch));
+}
+
+/// Digest of the sources, the compiler's options and libtorch's place.
+fn stamp(libtorch: &Path) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (libtorch, env::var("TARGET").ok(), env::var("PROFILE").ok(), env::var("OPT_LEVEL").ok()).hash(&mut hasher);
+    for source in SOURCES {
+        println!("cargo:rerun-if-changed={source}");
+        hash_source(Path::new(source), &mut hasher);
+    }
+    hasher.finish()
+}
+
+fn hash_source(path: &Path, hasher: &mut DefaultHasher) {
+    if path.is_dir() {
+        let entries = fs::read_dir(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+        let mut entries: Vec<PathBuf> = readable(path, entries).into_iter().map(|entry| entry.path()).collect();
+        entries.sort();
+        for entry in entries {
+            hash_source(&entry, hasher);
+        }
+    } else {
+        (path, readable(path, fs::read(path))).hash(hasher);
+    }
+}
+
+fn readable<T>(path: &Path, result: std::io::Result<T>) -> T {
+    result.unwrap_or_else(|error| panic!("`{}` can't be read: {error}", path.display()))
+}

@@ -1,0 +1,186 @@
+//! The command line: what can be asked, and the help that says so.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use seedpipe_engine::GraphFormat;
+
+const AFTER_HELP: &str = "\
+Exit codes: 0 done; 1 a stage failed, or a check found faults; 2 bad usage or a bad pipeline.";
+
+/// Distils big image networks into small ones, as a pipeline of cached stages
+#[derive(Debug, Parser)]
+#[command(name = "seedpipe", bin_name = "seedpipe", version, after_help = AFTER_HELP, max_term_width = 100)]
+pub struct Arguments {
+    /// The pipeline: a file, or a folder with a `pipeline.yaml` [default: `pipeline.yaml` here or in a folder above]
+    #[arg(long, global = true, value_name = "PATH")]
+    pub pipeline: Option<PathBuf>,
+    /// No progress: only results, warnings and errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// More about every stage: why it runs, its fingerprint, rows and figures
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the stages that are not cached
+    Run(Run),
+    /// Which stages are cached, and which will run
+    Status(Status),
+    /// Why a stage will run: what differs from its last run, and where that began
+    Explain(Explain),
+    /// Draw the pipeline
+    Graph(Graph),
+    /// What a stage made: columns, first rows, and where they come from
+    Show(Show),
+    /// The figures of every stage that is cached
+    Metrics(Metrics),
+    /// Hash every file of the cache again and compare
+    Verify(Verify),
+    /// Delete what the pipeline no longer needs from the cache
+    Gc(Gc),
+}
+
+/// Overrides of pipeline.yaml.
+#[derive(Args, Debug)]
+pub struct Overrides {
+    /// Another value for a param, as `student.epochs=5` (repeatable)
+    #[arg(long = "set", value_name = "STAGE.KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+#[derive(Args, Debug)]
+pub struct Run {
+    /// These stages and what they need [default: all]
+    #[arg(value_name = "STAGE")]
+    pub stages: Vec<String>,
+    /// Run the named stages (or all, when none is named) even if they are cached
+    #[arg(long)]
+    pub force: bool,
+    /// Run the named stages alone, on cached inputs
+    #[arg(long, requires = "stages")]
+    pub only: bool,
+    #[command(flatten)]
+    pub overrides: Overrides,
+    /// Where the networks run: `auto`, `cpu` or `cuda:N` [default: the pipeline's, else `auto`]
+    #[arg(long, value_name = "DEVICE", value_parser = device)]
+    pub device: Option<String>,
+    /// Say what would run, and run nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// One line of JSON a stage on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct Status {
+    #[command(flatten)]
+    pub overrides: Overrides,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct Explain {
+    pub stage: String,
+    #[command(flatten)]
+    pub overrides: Overrides,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct Graph {
+    /// `mermaid`, `dot` or `svg`
+    #[arg(long, default_value = "mermaid", value_parser = graph_format)]
+    pub format: GraphFormat,
+}
+
+#[derive(Args, Debug)]
+pub struct Show {
+    /// A stage, or one of its outputs
+    #[arg(value_name = "STAGE[.OUTPUT]")]
+    pub target: String,
+    /// How many of the first rows
+    #[arg(short = 'n', long, default_value_t = 10)]
+    pub rows: usize,
+    #[command(flatten)]
+    pub overrides: Overrides,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct Metrics {
+    #[command(flatten)]
+    pub overrides: Overrides,
+    /// As JSON: `[{"stage", "split", "name", "value"}]`, fractions
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct Verify {
+    /// Only what this pipeline uses now, not the whole cache
+    #[arg(long)]
+    pub current: bool,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct Gc {
+    /// Say what would be deleted, and delete nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn device(text: &str) -> Result<String, String> {
+    let known = match text.strip_prefix("cuda:") {
+        Some(number) => number.parse::<u32>().is_ok(),
+        None => ["auto", "cpu", "cuda"].contains(&text),
+    };
+    if known {
+        Ok(text.to_owned())
+    } else {
+        Err("expected `auto`, `cpu` or `cuda:N`".to_owned())
+    }
+}
+
+fn graph_format(text: &str) -> Result<GraphFormat, String> {
+    text.parse().map_err(|_| "expected `mermaid`, `dot` or `svg`".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definitions_are_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn devices_are_checked() {
+        for good in ["auto", "cpu", "cuda", "cuda:0", "cuda:12"] {
+            assert_eq!(device(good).unwrap(), good);
+        }
+        for bad in ["", "gpu", "cuda:", "cuda:x", "cuda:-1"] {
+            device(bad).unwrap_err();
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! One file a subcommand; here what they share: the pipeline as the command line names it.
+
+mod explain;
+mod gc;
+mod graph;
+mod metrics;
+mod run;
+mod show;
+mod status;
+mod verify;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use seedpipe_engine::{Engine, Project, Registry};
+
+use crate::cli::{Arguments, Command};
+use crate::codec::ParquetCodec;
+use crate::console::Verbosity;
+use crate::{Tensors, libtorch, pipeline_file};
+
+/// One call of the program.
+pub struct Invocation {
+    registry: Registry,
+    tensors: Tensors,
+    pipeline: Option<PathBuf>,
+    verbosity: Verbosity,
+}
+
+impl Invocation {
+    pub fn new(registry: Registry, tensors: Tensors, arguments: &Arguments) -> Self {
+        let verbosity = match (arguments.quiet, arguments.verbose) {
+            (true, _) => Verbosity::Quiet,
+            (_, true) => Verbosity::Verbose,
+            _ => Verbosity::Normal,
+        };
+        Self {
+            registry,
+            tensors,
+            pipeline: arguments.pipeline.clone(),
+            verbosity,
+        }
+    }
+
+    /// Reads and checks the pipeline.
+    ///
+    /// - `overrides`: `stage.key=value`
+    ///
+    /// # Errors
+    /// `UsageError` or `PipelineError`.
+    fn engine(self, overrides: &[String]) -> Result<Engine> {
+        let path = pipeline_file::find(self.pipeline.as_deref())?;
+        let project = Project::open(&path, &self.registry, overrides)?;
+        let mut versions = BTreeMap::new();
+        if self.tensors == Tensors::Here {
+            versions.insert("libtorch".to_owned(), libtorch::VERSION.to_owned());
+        }
+        Ok(Engine::new(project, self.registry, Box::new(ParquetCodec))?.with_versions(versions))
+    }
+}
+
+/// Runs one command.
+///
+/// # Errors
+/// Whatever the command could not do; a stage that failed is no error but exit code 1.
+pub fn execute(invocation: Invocation, command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Run(arguments) => run::execute(invocation, arguments),
+        Command::Status(arguments) => status::execute(invocation, &arguments),
+        Command::Explain(arguments) => explain::execute(invocation, &arguments),
+        Command::Graph(arguments) => graph::execute(invocation, &arguments),
+        Command::Show(arguments) => show::execute(invocation, &arguments),
+        Command::Metrics(arguments) => metrics::execute(invocation, &arguments),
+        Command::Verify(arguments) => verify::execute(invocation, &arguments),
+        Command::Gc(arguments) => gc::execute(invocation, &arguments),
+    }
+}

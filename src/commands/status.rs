@@ -1,0 +1,61 @@
+//! `status`: which stages are cached, which will run, and why. `run --dry-run` prints the same of the wanted stages.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use seedpipe_engine::{StageState, StageStatus};
+use serde_json::{Value, json};
+
+use crate::cli::Status;
+use crate::commands::Invocation;
+use crate::figures::{self, Side};
+use crate::output;
+
+pub fn execute(invocation: Invocation, arguments: &Status) -> Result<ExitCode> {
+    let stages = invocation.engine(&arguments.overrides.set)?.status()?;
+    if arguments.json {
+        output::print_json(&stages.iter().map(as_json).collect::<Vec<_>>())?;
+    } else {
+        output::print(&as_text(&stages))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A line a stage and a last one with the counts.
+pub fn as_text(stages: &[StageStatus]) -> String {
+    let mut rows = vec![["stage", "kind", "state", "fingerprint", "why"].map(str::to_owned).to_vec()];
+    for stage in stages {
+        let fingerprint = stage.fingerprint.map_or_else(|| "-".to_owned(), |digest| digest.short());
+        rows.push(vec![
+            stage.stage.clone(),
+            stage.kind.clone(),
+            stage.state.to_string(),
+            fingerprint,
+            stage.reasons.join("; "),
+        ]);
+    }
+    let cached = stages.iter().filter(|stage| matches!(stage.state, StageState::Cached)).count();
+    format!(
+        "{}{cached} of {} stages cached\n",
+        figures::table(&[Side::Left; 5], &rows),
+        stages.len()
+    )
+}
+
+/// One stage for machines.
+pub fn as_json(stage: &StageStatus) -> Value {
+    let (state, depends_on) = match &stage.state {
+        StageState::Cached => ("cached", &[][..]),
+        StageState::WillRun => ("will_run", &[][..]),
+        StageState::MayRun { depends_on } => ("may_run", depends_on.as_slice()),
+    };
+    json!({
+        "stage": stage.stage,
+        "kind": stage.kind,
+        "state": state,
+        "depends_on": depends_on,
+        "reasons": stage.reasons,
+        "fingerprint": stage.fingerprint,
+        "content": stage.artifact.as_ref().map(|artifact| artifact.content),
+    })
+}

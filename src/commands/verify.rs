@@ -1,0 +1,31 @@
+//! `verify`: hashes every file of the cache again; exit code 1 when one differs from what was written.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use seedpipe_engine::VerifyScope;
+
+use crate::cli::Verify;
+use crate::commands::Invocation;
+use crate::console::Console;
+use crate::output;
+
+pub fn execute(invocation: Invocation, arguments: &Verify) -> Result<ExitCode> {
+    let console = Console::new(invocation.verbosity, []);
+    let scope = if arguments.current {
+        VerifyScope::Pipeline
+    } else {
+        VerifyScope::Cache
+    };
+    let report = invocation.engine(&[])?.verify(scope, &console)?;
+    if arguments.json {
+        output::print_json(&report)?;
+    } else {
+        output::print(&report.to_string())?;
+    }
+    Ok(if report.is_good() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}

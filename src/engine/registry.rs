@@ -1,0 +1,184 @@
+//! The kinds that a binary knows, with their types erased, and the work that it can do for them.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use schemars::schema_for;
+use serde_json::Value;
+
+use crate::context::StageContext;
+use crate::parameters::{self, ParameterError};
+use crate::pipeline_error::PipelineError;
+use crate::stage::{InputKinds, InputSlot, OutputSlot, Stage, Work};
+use crate::suggestion;
+
+/// A kind's declaration without its type.
+#[derive(Clone)]
+pub struct Kind {
+    name: &'static str,
+    version: u32,
+    inputs: &'static [InputSlot],
+    outputs: &'static [OutputSlot],
+    tensors: bool,
+    lineage: bool,
+    check: fn(Value, &InputKinds) -> Result<CheckedParams, ParameterError>,
+    schema: fn() -> Value,
+}
+
+/// Params that passed: with defaults filled in, and the sources that they name.
+pub(crate) struct CheckedParams {
+    pub params: Value,
+    pub sources: Vec<PathBuf>,
+}
+
+/// The declaration of `S`.
+pub fn kind<S: Stage>() -> Kind {
+    Kind {
+        name: S::KIND,
+        version: S::VERSION,
+        inputs: S::INPUTS,
+        outputs: S::OUTPUTS,
+        tensors: S::TENSORS,
+        lineage: S::LINEAGE,
+        check: check::<S>,
+        schema: || schema_for!(S).to_value(),
+    }
+}
+
+fn check<S: Stage>(params: Value, inputs: &InputKinds) -> Result<CheckedParams, ParameterError> {
+    let stage: S = parameters::read(params)?;
+    stage.validate(inputs).map_err(ParameterError::Invalid)?;
+    Ok(CheckedParams {
+        params: parameters::write(&stage)?,
+        sources: stage.sources(),
+    })
+}
+
+impl Kind {
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    pub fn version(&self) -> u32 {
+        self.version
+    }
+
+    pub fn inputs(&self) -> &'static [InputSlot] {
+        self.inputs
+    }
+
+    pub fn outputs(&self) -> &'static [OutputSlot] {
+        self.outputs
+    }
+
+    /// Whether the work needs libtorch.
+    pub fn tensors(&self) -> bool {
+        self.tensors
+    }
+
+    /// Whether the recipe holds the fingerprints of all ancestors.
+    pub fn lineage(&self) -> bool {
+        self.lineage
+    }
+
+    /// JSON Schema of the params.
+    pub fn schema(&self) -> Value {
+        (self.schema)()
+    }
+
+    pub(crate) fn check(
+        &self,
+        params: Value,
+        inputs: &InputKinds,
+    ) -> Result<CheckedParams, ParameterError> {
+        (self.check)(params, inputs)
+    }
+}
+
+/// Runs a stage whose params are given as JSON, defaults filled in.
+pub type WorkFunction = fn(&Value, &StageContext) -> anyhow::Result<()>;
+
+/// The work of `S`, by its kind's name.
+pub fn work<S: Work>() -> (&'static str, WorkFunction) {
+    (S::KIND, run::<S>)
+}
+
+fn run<S: Work>(params: &Value, context: &StageContext) -> anyhow::Result<()> {
+    let stage: S = serde_json::from_value(params.clone())
+        .expect("BUG: params that were checked can be read again");
+    stage.run(context)
+}
+
+/// The kinds that a binary knows and the work that it can do; a kind without work needs the other binary.
+#[derive(Clone)]
+pub struct Registry {
+    kinds: BTreeMap<&'static str, Kind>,
+    works: BTreeMap<&'static str, WorkFunction>,
+}
+
+impl Registry {
+    /// # Panics
+    /// When two kinds have one name, or a work has no kind: both are mistakes in the list of stages.
+    pub fn new(kinds: Vec<Kind>, works: Vec<(&'static str, WorkFunction)>) -> Self {
+        let mut by_name = BTreeMap::new();
+        for kind in kinds {
+            let name = kind.name;
+            if by_name.insert(name, kind).is_some() {
+                panic!("BUG: two kinds are called `{name}`");
+            }
+        }
+        let mut work_by_name = BTreeMap::new();
+        for (name, work) in works {
+            if !by_name.contains_key(name) || work_by_name.insert(name, work).is_some() {
+                panic!("BUG: the work of `{name}` has no kind, or is there twice");
+            }
+        }
+        Registry {
+            kinds: by_name,
+            works: work_by_name,
+        }
+    }
+
+    /// All kinds, by name.
+    pub fn kinds(&self) -> impl Iterator<Item = &Kind> {
+        self.kinds.values()
+    }
+
+    pub fn kind(&self, name: &str) -> Option<&Kind> {
+        self.kinds.get(name)
+    }
+
+    /// Whether this binary can run stages of that kind.
+    pub fn has_work(&self, name: &str) -> bool {
+        self.works.contains_key(name)
+    }
+
+    pub(crate) fn work(&self, name: &str) -> Option<WorkFunction> {
+        self.works.get(name).copied()
+    }
+
+    /// The kind of a stage that passed the checks.
+    pub(crate) fn known(&self, name: &str) -> &Kind {
+        self.kind(name)
+            .unwrap_or_else(|| panic!("BUG: the kind `{name}` was checked and is gone"))
+    }
+
+    /// The kind, or the message that names the nearest one.
+    pub(crate) fn expect_kind(
+        &self,
+        place: &str,
+        stage: &str,
+        name: &str,
+    ) -> Result<&Kind, PipelineError> {
+        self.kind(name).ok_or_else(|| {
+            let names: Vec<&str> = self.kinds.keys().copied().collect();
+            PipelineError::new(
+                place,
+                format!("expected the name of a kind, got `{name}`, which is unknown"),
+            )
+            .stage(stage)
+            .key("kind")
+            .hint(suggestion::hint_for(name, "kinds", &names))
+        })
+    }
+}

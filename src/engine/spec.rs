@@ -1,0 +1,355 @@
+//! pipeline.yaml as written: its own keys are checked here, what stages mean in `project`.
+
+use std::path::PathBuf;
+
+use serde_json::Value;
+use serde_yaml::{Mapping, Value as Yaml};
+
+use crate::pipeline_error::PipelineError;
+use crate::suggestion;
+
+const TOP_KEYS: [&str; 4] = ["seed", "cache", "device", "stages"];
+const STAGE_KEYS: [&str; 4] = ["kind", "inputs", "params", "seed"];
+/// A pipeline is written by people; a file beyond this size is something else.
+const MAXIMAL_BYTES: usize = 8 << 20;
+
+/// pipeline.yaml, stages in file order.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Spec {
+    pub seed: u64,
+    pub cache: Option<PathBuf>,
+    pub device: Option<String>,
+    pub stages: Vec<StageSpec>,
+}
+
+/// An entry under `stages:`.
+#[derive(Debug, PartialEq)]
+pub(crate) struct StageSpec {
+    pub name: String,
+    pub kind: String,
+    pub seed: Option<u64>,
+    /// Slot → references (`stage` or `stage.output`), in file order.
+    pub inputs: Vec<(String, Vec<String>)>,
+    pub params: Value,
+}
+
+/// The YAML document; what serde_yaml refuses (syntax, duplicates, alias bombs) is told with its line.
+pub(crate) fn parse(place: &str, text: &str) -> Result<Yaml, PipelineError> {
+    if text.len() > MAXIMAL_BYTES {
+        let message = format!(
+            "expected a pipeline of at most {MAXIMAL_BYTES} bytes, got {}",
+            text.len()
+        );
+        return Err(
+            PipelineError::new(place, message).hint("keep data out of it: stages read their sources")
+        );
+    }
+    let mut document: Yaml =
+        serde_yaml::from_str(text).map_err(|error| syntax_error(place, &error))?;
+    document
+        .apply_merge()
+        .map_err(|error| syntax_error(place, &error))?;
+    Ok(document)
+}
+
+fn syntax_error(place: &str, error: &serde_yaml::Error) -> PipelineError {
+    let place = match error.location() {
+        Some(location) => format!("{place}:{}", location.line()),
+        None => place.to_owned(),
+    };
+    let message = error.to_string();
+    let duplicate = message
+        .split_once("duplicate entry with key \"")
+        .and_then(|(path, rest)| Some((path, rest.split_once('"')?.0)));
+    match duplicate {
+        Some(("stages: ", name)) => {
+            PipelineError::new(place, "expected one stage of that name, got two")
+                .stage(name)
+                .hint("rename one of them")
+        }
+        Some((path, key)) => {
+            let path = path.trim_end_matches(": ");
+            let separator = if path.is_empty() { "" } else { "." };
+            PipelineError::new(place, "expected the key once, got it twice")
+                .key(format!("{path}{separator}{key}"))
+                .hint("remove one of them")
+        }
+        None => PipelineError::new(place, format!("expected YAML, got a text that is none: {message}"))
+            .hint("check the indentation and the quotes around that line"),
+    }
+}
+
+/// The document's keys and shapes.
+pub(crate) fn read(place: &str, document: &Yaml) -> Result<Spec, PipelineError> {
+    let top = mapping(document).ok_or_else(|| {
+        PipelineError::new(
+            place,
+            format!("expected a mapping with the key `stages`, got {}", describe(document)),
+        )
+        .hint("start with `stages:` and one entry a stage")
+    })?;
+    check_keys(top, &TOP_KEYS)
+        .map_err(|(key, hint)| PipelineError::new(place, "unknown key").key(key).hint(hint))?;
+    let stages = match top.get("stages") {
+        Some(stages) => mapping(stages)
+            .filter(|stages| !stages.is_empty())
+            .ok_or_else(|| {
+                PipelineError::new(
+                    place,
+                    format!("expected one stage or more, got {}", describe(stages)),
+                )
+                .key("stages")
+                .hint("write `NAME: {kind: …, inputs: …, params: …}` under it")
+            })?,
+        None => {
+            return Err(PipelineError::new(place, "missing key")
+                .key("stages")
+                .hint("add `stages:` with one entry a stage"));
+        }
+    };
+    Ok(Spec {
+        seed: seed(top)
+            .map_err(|error| PipelineError::new(place, error).key("seed"))?
+            .unwrap_or(0),
+        cache: text(top, "cache")
+            .map_err(|error| PipelineError::new(place, error).key("cache"))?
+            .map(PathBuf::from),
+        device: text(top, "device")
+            .map_err(|error| PipelineError::new(place, error).key("device"))?,
+        stages: stages
+            .iter()
+            .map(|(name, stage)| read_stage(place, name, stage))
+            .collect::<Result<_, _>>()?,
+    })
+}
+
+fn read_stage(place: &str, name: &Yaml, stage: &Yaml) -> Result<StageSpec, PipelineError> {
+    let name = name.as_str().filter(|name| is_stage_name(name)).ok_or_else(|| {
+        let got = match name.as_str() {
+            Some(name) => format!("`{name}`"),
+            None => describe(name),
+        };
+        PipelineError::new(
+            place,
+            format!("expected a stage name of letters, digits, `-` and `_`, got {got}"),
+        )
+        .key("stages")
+        .hint("rename the stage; a dot separates a stage from its output")
+    })?;
+    let error = |key: &str, message: String| PipelineError::new(place, message).stage(name).key(key);
+    let entries = mapping(stage).ok_or_else(|| {
+        PipelineError::new(
+            place,
+            format!("expected a mapping with the key `kind`, got {}", describe(stage)),
+        )
+        .stage(name)
+        .hint("write `{kind: …, inputs: …, params: …}`")
+    })?;
+    check_keys(entries, &STAGE_KEYS)
+        .map_err(|(key, hint)| error(&key, "unknown key".to_owned()).hint(hint))?;
+    let kind = text(entries, "kind").map_err(|message| error("kind", message))?;
+    Ok(StageSpec {
+        name: name.to_owned(),
+        kind: kind.ok_or_else(|| {
+            error("kind", "missing key".to_owned()).hint("add `kind:` with the name of a kind")
+        })?,
+        seed: seed(entries).map_err(|message| error("seed", message))?,
+        inputs: inputs(entries).map_err(|(key, message)| {
+            error(&key, message).hint("write `slot: stage` or `slot: stage.output`, or a list of those")
+        })?,
+        params: params(entries)
+            .map_err(|message| error("params", message).hint("write `params: {key: value, …}`"))?,
+    })
+}
+
+/// Letters, digits, `-` and `_`: a dot would be the separator of `stage.output`.
+fn is_stage_name(name: &str) -> bool {
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || letter == '-' || letter == '_';
+    !name.is_empty() && name.len() <= 100 && name.chars().all(plain)
+}
+
+fn seed(entries: &Mapping) -> Result<Option<u64>, String> {
+    match entries.get("seed") {
+        None | Some(Yaml::Null) => Ok(None),
+        Some(value) => value
+            .as_u64()
+            .map(Some)
+            .ok_or_else(|| format!("expected a whole number of 0 or more, got {}", describe(value))),
+    }
+}
+
+fn text(entries: &Mapping, key: &str) -> Result<Option<String>, String> {
+    match entries.get(key) {
+        None | Some(Yaml::Null) => Ok(None),
+        Some(Yaml::String(text)) if !text.is_empty() => Ok(Some(text.clone())),
+        Some(value) => Err(format!("expected a text, got {}", describe(value))),
+    }
+}
+
+fn inputs(entries: &Mapping) -> Result<Vec<(String, Vec<String>)>, (String, String)> {
+    let slots = match entries.get("inputs") {
+        None | Some(Yaml::Null) => return Ok(Vec::new()),
+        Some(Yaml::Mapping(slots)) => slots,
+        Some(value) => {
+            return Err((
+                "inputs".to_owned(),
+                format!("expected a mapping of slots, got {}", describe(value)),
+            ));
+        }
+    };
+    let mut read = Vec::new();
+    for (slot, references) in slots {
+        let Some(slot) = slot.as_str() else {
+            return Err((
+                "inputs".to_owned(),
+                format!("expected the name of a slot, got {}", describe(slot)),
+            ));
+        };
+        let list = match references {
+            Yaml::Sequence(list) => list.as_slice(),
+            one => std::slice::from_ref(one),
+        };
+        let list = list.iter().map(|reference| match reference {
+            Yaml::String(reference) => Ok(reference.clone()),
+            other => Err((
+                format!("inputs.{slot}"),
+                format!("expected the name of a stage, got {}", describe(other)),
+            )),
+        });
+        read.push((slot.to_owned(), list.collect::<Result<_, _>>()?));
+    }
+    Ok(read)
+}
+
+fn params(entries: &Mapping) -> Result<Value, String> {
+    match entries.get("params") {
+        None | Some(Yaml::Null) => Ok(Value::Object(serde_json::Map::new())),
+        Some(params @ Yaml::Mapping(_)) => {
+            serde_json::to_value(params).map_err(|error| format!("expected plain values: {error}"))
+        }
+        Some(value) => Err(format!("expected a mapping, got {}", describe(value))),
+    }
+}
+
+fn mapping(value: &Yaml) -> Option<&Mapping> {
+    match value {
+        Yaml::Mapping(mapping) => Some(mapping),
+        _ => None,
+    }
+}
+
+/// The first unknown key and what may have been meant.
+fn check_keys(entries: &Mapping, known: &[&str]) -> Result<(), (String, String)> {
+    for key in entries.keys() {
+        match key.as_str() {
+            Some(name) if known.contains(&name) => {}
+            Some(name) => {
+                return Err((
+                    name.to_owned(),
+                    suggestion::hint_for(name, "known keys", known),
+                ));
+            }
+            None => {
+                return Err((
+                    describe(key),
+                    format!("known keys: {}", suggestion::list(known)),
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A YAML value for a message.
+pub(crate) fn describe(value: &Yaml) -> String {
+    match value {
+        Yaml::Null => "nothing".to_owned(),
+        Yaml::Bool(flag) => format!("`{flag}`"),
+        Yaml::Number(number) => format!("`{number}`"),
+        Yaml::String(text) => format!("the text `{}`", text.chars().take(60).collect::<String>()),
+        Yaml::Sequence(items) => format!("a list of {}", items.len()),
+        Yaml::Mapping(entries) if entries.is_empty() => "an empty mapping".to_owned(),
+        Yaml::Mapping(_) => "a mapping".to_owned(),
+        Yaml::Tagged(tagged) => format!("a value with the tag `{}`", tagged.tag),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(text: &str) -> String {
+        let parsed = parse("pipeline.yaml", text).and_then(|document| read("pipeline.yaml", &document));
+        parsed.unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_whole_pipeline_is_read_in_file_order() {
+        let text = "seed: 3\ncache: /tmp/x\nstages:\n  b: {kind: ingest, params: {source: d}}\n  a: {kind: augment, seed: 4, inputs: {images: b, more: [b.x, b]}}\n";
+        let spec = read("p", &parse("p", text).unwrap()).unwrap();
+        assert_eq!((spec.seed, spec.cache, spec.device), (3, Some("/tmp/x".into()), None));
+        let names: Vec<_> = spec.stages.iter().map(|stage| stage.name.as_str()).collect();
+        assert_eq!(names, ["b", "a"]);
+        assert_eq!(spec.stages[1].seed, Some(4));
+        let more = ("more".to_owned(), vec!["b.x".to_owned(), "b".to_owned()]);
+        assert_eq!(spec.stages[1].inputs[1], more);
+    }
+
+    #[test]
+    fn a_stage_that_is_there_twice_is_named_with_its_line() {
+        let text = "stages:\n  a: {kind: x}\n  b: {kind: x}\n  a: {kind: y}\n";
+        let expected = "pipeline.yaml:2: stage `a`: expected one stage of that name, got two\nhint: rename one of them";
+        assert_eq!(refused(text), expected);
+    }
+
+    #[test]
+    fn a_key_that_is_there_twice_is_named() {
+        let text = "stages:\n  a:\n    kind: x\n    params: {size: 1, size: 2}\n";
+        let message = refused(text);
+        assert!(message.contains("key `stages.a.params.size`: expected the key once"), "{message}");
+    }
+
+    #[test]
+    fn unknown_keys_are_refused_with_the_nearest() {
+        assert_eq!(
+            refused("stage: {}\n"),
+            "pipeline.yaml: key `stage`: unknown key\nhint: did you mean `stages`?"
+        );
+        assert_eq!(
+            refused("stages: {a: {kind: x, parms: {}}}\n"),
+            "pipeline.yaml: stage `a`: key `parms`: unknown key\nhint: did you mean `params`?"
+        );
+    }
+
+    #[test]
+    fn shapes_are_checked() {
+        for (text, part) in [
+            ("", "got nothing"),
+            ("[1]", "got a list of 1"),
+            ("seed: 1\n", "key `stages`: missing key"),
+            ("stages: {}\n", "expected one stage or more, got an empty mapping"),
+            ("stages: {a.b: {kind: x}}\n", "expected a stage name of letters"),
+            ("stages: {a: {}}\n", "stage `a`: key `kind`: missing key"),
+            ("stages: {a: 3}\n", "expected a mapping with the key `kind`, got `3`"),
+            ("stages: {a: {kind: x, seed: -1}}\n", "expected a whole number of 0 or more, got `-1`"),
+            ("stages: {a: {kind: x, inputs: b}}\n", "key `inputs`: expected a mapping of slots"),
+            ("stages: {a: {kind: x, inputs: {i: [1]}}}\n", "key `inputs.i`: expected the name of a stage"),
+            ("stages: {a: {kind: x, params: [1]}}\n", "key `params`: expected a mapping, got a list of 1"),
+            ("stages: {a: {kind: x\n", "expected YAML"),
+        ] {
+            let message = refused(text);
+            assert!(message.contains(part), "{text:?} gave {message:?}, expected {part:?}");
+        }
+    }
+
+    #[test]
+    fn alias_bombs_and_deep_nesting_are_refused_quickly() {
+        let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned();
+        for level in 1..12 {
+            let previous = format!("*a{}, ", level - 1).repeat(9);
+            bomb.push_str(&format!("a{level}: &a{level} [{previous}]\n"));
+        }
+        assert!(refused(&bomb).contains("expected YAML"), "bomb");
+        assert!(refused(&"[".repeat(100_000)).contains("expected YAML"), "nesting");
+    }
+}

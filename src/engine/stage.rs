@@ -1,0 +1,114 @@
+//! What a kind of stage declares, what it does, and what the engine asks about artifacts.
+//!
+//! The declaration ([`Stage`]) is apart from the work ([`Work`]), so that a binary can plan, explain and verify without
+//! linking what the work needs.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::context::StageContext;
+use crate::digest::Digest;
+use crate::pipeline_error::Invalid;
+
+/// How many outputs may be connected to an input slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arity {
+    /// Exactly one.
+    One,
+    /// None or one.
+    Optional,
+    /// One or more, in the order of pipeline.yaml.
+    Many,
+}
+
+/// A place where outputs of other stages are connected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InputSlot {
+    pub name: &'static str,
+    /// Artifact kinds such as `views/v1`.
+    pub accepts: &'static [&'static str],
+    pub arity: Arity,
+}
+
+/// One of a stage's results, with a content digest of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OutputSlot {
+    pub name: &'static str,
+    /// The artifact kind, such as `views/v1`.
+    pub kind: &'static str,
+}
+
+/// Declaration of a kind. The implementing struct is the `params:` block: give it `deny_unknown_fields` and defaults.
+pub trait Stage: Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'static {
+    /// The name in `kind:`.
+    const KIND: &'static str;
+    /// One more whenever equal params and inputs would give other content.
+    const VERSION: u32;
+    const INPUTS: &'static [InputSlot];
+    const OUTPUTS: &'static [OutputSlot];
+    /// The work needs libtorch.
+    const TENSORS: bool = false;
+    /// The recipe also holds the fingerprints of all ancestors, and the work may look at them.
+    const LINEAGE: bool = false;
+
+    /// Outside files or folders, as written in the params, relative to pipeline.yaml's folder; their content is hashed
+    /// into the recipe.
+    fn sources(&self) -> Vec<PathBuf> {
+        Vec::new()
+    }
+
+    /// Refuses impossible values before anything runs.
+    fn validate(&self, _inputs: &InputKinds) -> Result<(), Invalid> {
+        Ok(())
+    }
+}
+
+/// What a kind does.
+pub trait Work: Stage {
+    /// Reads the inputs, computes, and writes every output through `context.shards`.
+    fn run(&self, context: &StageContext) -> anyhow::Result<()>;
+}
+
+/// What is connected to each input slot, for `Stage::validate`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct InputKinds(BTreeMap<String, Vec<String>>);
+
+impl InputKinds {
+    /// From pairs of slot and the connected outputs' artifact kinds.
+    pub fn new(slots: impl IntoIterator<Item = (String, Vec<String>)>) -> Self {
+        InputKinds(slots.into_iter().collect())
+    }
+
+    pub fn connected(&self, slot: &str) -> bool {
+        self.count(slot) > 0
+    }
+
+    pub fn count(&self, slot: &str) -> usize {
+        self.kinds(slot).len()
+    }
+
+    /// Artifact kinds of the connected outputs, in order.
+    pub fn kinds(&self, slot: &str) -> &[String] {
+        self.0.get(slot).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// An output's logical content, as the codec sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Content {
+    pub digest: Digest,
+    pub rows: u64,
+}
+
+/// What the engine asks about artifacts; answered by the crate that knows their files.
+pub trait Codec: Send + Sync {
+    /// The logical content of an output: how its rows are spread over parts and encoded doesn't matter.
+    fn digest(&self, kind: &str, parts: &[PathBuf]) -> anyhow::Result<Content>;
+
+    /// Figures that belong into pipeline.lock, such as `test.knn_top1`; empty unless the kind holds metrics.
+    fn headline(&self, kind: &str, parts: &[PathBuf]) -> anyhow::Result<BTreeMap<String, f64>>;
+}

@@ -1,0 +1,360 @@
+//! The store: where artifacts lie, which of them count, and how one comes to be there.
+//!
+//! `<cache>/v1/artifacts/<fingerprint>/<first 16 digits of content>/` holds `manifest.json` and `<slot>/<part>.parquet`.
+//! An entry counts only when its manifest parses and every file has its length. Entries are immutable; the only change
+//! is a manifest's sequence number when equal content is made again after other content.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use fs_err as fs;
+use rayon::prelude::*;
+
+use crate::digest::Digest;
+use crate::durable;
+use crate::manifest::{Manifest, PartRecord};
+
+pub(crate) const MANIFEST: &str = "manifest.json";
+
+/// An immutable result in the store.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Artifact {
+    pub fingerprint: Digest,
+    pub content: Digest,
+    pub directory: PathBuf,
+    pub manifest: Manifest,
+}
+
+impl Artifact {
+    /// The files of an output in logical row order; empty for an output that doesn't exist.
+    pub fn parts(&self, output: &str) -> Vec<PathBuf> {
+        let Some(record) = self.manifest.outputs.get(output) else {
+            return Vec::new();
+        };
+        let folder = self.directory.join(output);
+        record.parts.iter().map(|part| folder.join(&part.name)).collect()
+    }
+
+    /// Bytes of all files but the manifest.
+    pub fn bytes(&self) -> u64 {
+        self.manifest.bytes()
+    }
+
+    /// `(slot, part)` of every file.
+    pub(crate) fn files(&self) -> impl Iterator<Item = (&str, &PartRecord)> {
+        let outputs = self.manifest.outputs.iter();
+        outputs.flat_map(|(slot, output)| output.parts.iter().map(move |part| (slot.as_str(), part)))
+    }
+
+    /// The first file that is not there or has another length.
+    fn first_fault(&self) -> Option<String> {
+        for (slot, part) in self.files() {
+            let path = self.directory.join(slot).join(&part.name);
+            let found = match fs::metadata(&path) {
+                Ok(metadata) if metadata.is_file() && metadata.len() == part.bytes => continue,
+                Ok(metadata) => format!("{} bytes", metadata.len()),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => "no such file".to_owned(),
+                Err(error) => error.to_string(),
+            };
+            let file = format!("{slot}/{}", part.name);
+            return Some(format!("`{file}`: expected {} bytes, got {found}", part.bytes));
+        }
+        None
+    }
+
+    /// Whether every file has the bytes that the manifest says.
+    fn is_intact(&self) -> bool {
+        let files: Vec<_> = self.files().collect();
+        files.into_par_iter().all(|(slot, part)| {
+            let path = self.directory.join(slot).join(&part.name);
+            Digest::of_file(&path).is_ok_and(|found| found == part.blake3)
+        })
+    }
+}
+
+/// One content folder under a fingerprint.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub directory: PathBuf,
+    /// The artifact, or why the entry doesn't count.
+    pub state: Result<Artifact, String>,
+}
+
+/// What the store has for a fingerprint.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    /// The newest entry that counts.
+    pub artifact: Option<Artifact>,
+    /// Older entries that count: other content of the same recipe.
+    pub others: Vec<Artifact>,
+    /// Why entries don't count.
+    pub faults: Vec<String>,
+}
+
+/// Where everything under a cache folder lies.
+#[derive(Debug, Clone)]
+pub(crate) struct Store {
+    root: PathBuf,
+}
+
+impl Store {
+    /// Touches nothing.
+    pub fn new(cache: &Path) -> Self {
+        Store { root: cache.join("v1") }
+    }
+
+    pub fn artifacts(&self) -> PathBuf {
+        self.root.join("artifacts")
+    }
+
+    pub fn drafts(&self) -> PathBuf {
+        self.root.join("drafts")
+    }
+
+    pub fn locks(&self) -> PathBuf {
+        self.root.join("locks")
+    }
+
+    pub fn stat_cache(&self) -> PathBuf {
+        self.root.join("stat")
+    }
+
+    pub fn history(&self) -> PathBuf {
+        self.root.join("history")
+    }
+
+    pub fn trash(&self) -> PathBuf {
+        self.root.join("trash")
+    }
+
+    pub fn draft(&self, fingerprint: Digest) -> PathBuf {
+        self.drafts().join(fingerprint.to_string())
+    }
+
+    /// Makes the cache's folders; the error says that the cache cannot be written and what to do.
+    pub fn prepare(&self) -> Result<()> {
+        let made = (|| {
+            for folder in [self.artifacts(), self.drafts(), self.locks(), self.history()] {
+                fs::create_dir_all(folder)?;
+            }
+            let ignore = durable::folder_of(&self.root).join(".gitignore");
+            if !ignore.exists() {
+                durable::write(&ignore, b"*\n")?;
+            }
+            // An old cache on a disk that has become read-only has all its folders: only writing shows it.
+            let probe = self.locks().join(format!("{}probe-{}", durable::TEMPORARY_PREFIX, std::process::id()));
+            fs::File::create(&probe)?;
+            fs::remove_file(&probe)
+        })();
+        made.map_err(|error: io::Error| self.unwritable(&error))
+    }
+
+    fn unwritable(&self, error: &io::Error) -> anyhow::Error {
+        let cache = durable::folder_of(&self.root).display();
+        anyhow::anyhow!(
+            "cache `{cache}`: expected a folder that can be written, got: {error}\nhint: free space or correct its permissions, or name another folder by `cache:` in pipeline.yaml or SEEDPIPE_CACHE; status, explain, show, metrics and verify work without writing"
+        )
+    }
+
+    /// The newest artifact that counts, and what else lies under the fingerprint.
+    pub fn find(&self, fingerprint: Digest) -> io::Result<Found> {
+        let mut found = Found::default();
+        for entry in self.entries(fingerprint)? {
+            match entry.state {
+                Ok(artifact) => found.others.push(artifact),
+                Err(fault) => found.faults.push(fault),
+            }
+        }
+        found.others.sort_by_key(|artifact| (artifact.manifest.sequence, artifact.content));
+        found.artifact = found.others.pop();
+        Ok(found)
+    }
+
+    /// All content folders under a fingerprint, in order of name.
+    pub fn entries(&self, fingerprint: Digest) -> io::Result<Vec<Entry>> {
+        let folder = self.artifacts().join(fingerprint.to_string());
+        let mut entries = Vec::new();
+        for directory in folders_in(&folder)? {
+            let state = read_entry(&directory, fingerprint);
+            entries.push(Entry { directory, state });
+        }
+        Ok(entries)
+    }
+
+    /// Fingerprints that have a folder, sorted.
+    pub fn fingerprints(&self) -> io::Result<Vec<Digest>> {
+        let folders = folders_in(&self.artifacts())?;
+        let names = folders.iter().filter_map(|folder| folder.file_name()?.to_str()?.parse().ok());
+        Ok(names.collect())
+    }
+
+    /// Moves a finished folder to its place. Equal content that is there already and whole is kept instead; equal
+    /// content that is damaged is replaced.
+    pub fn publish(&self, finished: &Path, mut manifest: Manifest) -> Result<Artifact> {
+        let fingerprint = manifest.fingerprint;
+        let found = self.find(fingerprint)?;
+        let newest = found.artifact.iter().chain(&found.others).map(|other| other.manifest.sequence).max();
+        let same = found.artifact.iter().chain(&found.others).find(|other| other.content == manifest.content);
+        let folder = self.artifacts().join(fingerprint.to_string());
+        let directory = folder.join(manifest.content.prefix(16));
+        if let Some(same) = same.filter(|same| same.is_intact()) {
+            let mut artifact = same.clone();
+            if Some(artifact.manifest.sequence) != newest {
+                artifact.manifest.sequence = newest.map_or(0, |newest| newest + 1);
+                durable::write(&directory.join(MANIFEST), artifact.manifest.encode().as_bytes())?;
+            }
+            return Ok(artifact);
+        }
+        manifest.sequence = newest.map_or(0, |newest| newest + 1);
+        durable::write(&finished.join(MANIFEST), manifest.encode().as_bytes())?;
+        fs::create_dir_all(&folder)?;
+        if directory.exists() {
+            self.discard(&directory)?;
+        }
+        fs::rename(finished, &directory).context("failed to publish an artifact")?;
+        durable::sync_folder(&folder)?;
+        durable::sync_folder(&self.artifacts())?;
+        Ok(Artifact { fingerprint, content: manifest.content, directory, manifest })
+    }
+
+    /// Removes a folder so that nobody sees half of it: renamed away first.
+    pub fn discard(&self, folder: &Path) -> io::Result<()> {
+        fs::remove_dir_all(self.move_to_trash(folder)?)
+    }
+
+    /// The folder's name in the trash.
+    pub fn move_to_trash(&self, folder: &Path) -> io::Result<PathBuf> {
+        fs::create_dir_all(self.trash())?;
+        let name = folder.file_name().unwrap_or_default().to_string_lossy();
+        let moment = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let moment = moment.unwrap_or_default().as_nanos();
+        let target = self.trash().join(format!("{name}-{}-{moment}", std::process::id()));
+        fs::rename(folder, &target)?;
+        Ok(target)
+    }
+}
+
+fn read_entry(directory: &Path, fingerprint: Digest) -> Result<Artifact, String> {
+    let name = |fault: String| format!("`{}`: {fault}", directory.display());
+    let text = fs::read_to_string(directory.join(MANIFEST)).map_err(|error| name(error.to_string()))?;
+    let manifest = Manifest::decode(&text).map_err(|error| name(format!("`{MANIFEST}`: {error}")))?;
+    let folder_name = directory.file_name().unwrap_or_default();
+    if manifest.fingerprint != fingerprint || folder_name != manifest.content.prefix(16).as_str() {
+        return Err(name(format!("`{MANIFEST}`: expected the folder's own artifact, got another one's")));
+    }
+    let artifact = Artifact { fingerprint, content: manifest.content, directory: directory.to_owned(), manifest };
+    match artifact.first_fault() {
+        None => Ok(artifact),
+        Some(fault) => Err(name(fault)),
+    }
+}
+
+/// Folders inside a folder, sorted; none when it doesn't exist.
+pub(crate) fn folders_in(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut folders = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            folders.push(entry.path());
+        }
+    }
+    folders.sort();
+    Ok(folders)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::content_of;
+    use crate::manifest::tests::example;
+
+    /// A finished folder whose output holds `text`, and its manifest.
+    fn finished(folder: &Path, text: &str) -> (PathBuf, Manifest) {
+        let directory = folder.join("finished");
+        fs::create_dir_all(directory.join("views")).unwrap();
+        fs::write(directory.join("views/v0.parquet"), text).unwrap();
+        let mut manifest = example();
+        let output = manifest.outputs.get_mut("views").unwrap();
+        output.content = Digest::of(text.as_bytes());
+        output.parts[0].bytes = text.len() as u64;
+        output.parts[0].blake3 = Digest::of(text.as_bytes());
+        manifest.content = content_of(&manifest.outputs);
+        (directory, manifest)
+    }
+
+    fn publish(folder: &Path, store: &Store, text: &str) -> Artifact {
+        let (directory, manifest) = finished(folder, text);
+        store.publish(&directory, manifest).unwrap()
+    }
+
+    #[test]
+    fn what_is_published_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::new(folder.path());
+        store.prepare().unwrap();
+        let artifact = publish(folder.path(), &store, "abc");
+        assert_eq!(store.find(artifact.fingerprint).unwrap().artifact, Some(artifact.clone()));
+        assert_eq!(fs::read(&artifact.parts("views")[0]).unwrap(), b"abc");
+        assert_eq!(store.fingerprints().unwrap(), [artifact.fingerprint]);
+    }
+
+    #[test]
+    fn an_entry_whose_file_is_short_or_gone_does_not_count() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::new(folder.path());
+        store.prepare().unwrap();
+        let artifact = publish(folder.path(), &store, "abc");
+        let part = &artifact.parts("views")[0];
+        fs::write(part, "ab").unwrap();
+        let found = store.find(artifact.fingerprint).unwrap();
+        assert_eq!(found.artifact, None);
+        assert!(found.faults[0].contains("`views/v0.parquet`: expected 3 bytes, got 2 bytes"), "{:?}", found.faults);
+        fs::remove_file(part).unwrap();
+        let found = store.find(artifact.fingerprint).unwrap();
+        assert!(found.faults[0].contains("got no such file"), "{:?}", found.faults);
+    }
+
+    #[test]
+    fn other_content_is_kept_beside_and_the_newest_is_used() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::new(folder.path());
+        store.prepare().unwrap();
+        let first = publish(folder.path(), &store, "abc");
+        let second = publish(folder.path(), &store, "xyz");
+        let found = store.find(first.fingerprint).unwrap();
+        assert_eq!(found.artifact.map(|artifact| artifact.content), Some(second.content));
+        assert_eq!(found.others.len(), 1);
+        publish(folder.path(), &store, "abc");
+        let found = store.find(first.fingerprint).unwrap();
+        assert_eq!(found.artifact.map(|artifact| artifact.content), Some(first.content));
+        assert_eq!(found.others.len(), 1);
+    }
+
+    #[test]
+    fn publishing_equal_content_heals_a_damaged_entry() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::new(folder.path());
+        store.prepare().unwrap();
+        let artifact = publish(folder.path(), &store, "abc");
+        fs::write(&artifact.parts("views")[0], "abX").unwrap();
+        publish(folder.path(), &store, "abc");
+        assert_eq!(fs::read(&artifact.parts("views")[0]).unwrap(), b"abc");
+        assert_eq!(fs::read_dir(store.trash()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_cache_that_cannot_be_written_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        fs::write(&file, "").unwrap();
+        let message = Store::new(&file).prepare().unwrap_err().to_string();
+        assert!(message.starts_with(&format!("cache `{}`: expected a folder that can be written", file.display())));
+        assert!(message.contains("\nhint: "));
+    }
+}

@@ -1,0 +1,106 @@
+//! Numbers and tables as people read them.
+
+use std::fmt::Write;
+
+/// `0.42 s`, `3.2 s`, `2 min 05 s`, `1 h 02 min`.
+pub fn duration(seconds: f64) -> String {
+    let whole = seconds.round() as u64;
+    if seconds < 0.995 {
+        format!("{seconds:.2} s")
+    } else if seconds < 59.95 {
+        format!("{seconds:.1} s")
+    } else if whole < 3600 {
+        format!("{} min {:02} s", whole / 60, whole % 60)
+    } else {
+        format!("{} h {:02} min", whole / 3600, whole % 3600 / 60)
+    }
+}
+
+/// `1,234,567`.
+pub fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (position, digit) in digits.chars().enumerate() {
+        if position > 0 && (digits.len() - position).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `17 B`, `4.2 KiB`, `1.0 GiB`.
+pub fn bytes(number: u64) -> String {
+    if number < 1024 {
+        return format!("{number} B");
+    }
+    let mut size = number as f64;
+    let mut unit = "B";
+    for next in ["KiB", "MiB", "GiB", "TiB"] {
+        if size < 1024.0 {
+            break;
+        }
+        size /= 1024.0;
+        unit = next;
+    }
+    format!("{size:.1} {unit}")
+}
+
+/// Which side of its column a cell stands on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    Left,
+    Right,
+}
+
+/// Rows in aligned columns, two spaces between, nothing after the last cell.
+///
+/// - `sides`: one a column; every row has as many cells
+pub fn table(sides: &[Side], rows: &[Vec<String>]) -> String {
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..sides.len()).map(width).collect();
+    let mut text = String::new();
+    for row in rows {
+        let mut line = String::new();
+        for ((cell, side), &width) in row.iter().zip(sides).zip(&widths) {
+            let padded = match side {
+                Side::Left => write!(line, "{cell:<width$}  "),
+                Side::Right => write!(line, "{cell:>width$}  "),
+            };
+            padded.expect("BUG: a String can always be written");
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_the_unit_that_suits_them() {
+        let texts: Vec<String> = [0.004, 0.42, 3.21, 59.94, 60.0, 125.4, 3725.0].map(duration).into();
+        assert_eq!(
+            texts,
+            ["0.00 s", "0.42 s", "3.2 s", "59.9 s", "1 min 00 s", "2 min 05 s", "1 h 02 min"]
+        );
+    }
+
+    #[test]
+    fn counts_are_grouped_by_thousands() {
+        assert_eq!([0, 999, 1000, 1_234_567].map(count), ["0", "999", "1,000", "1,234,567"]);
+    }
+
+    #[test]
+    fn bytes_have_binary_units() {
+        assert_eq!([17, 1023, 1024, 4300, 1 << 30].map(bytes), ["17 B", "1023 B", "1.0 KiB", "4.2 KiB", "1.0 GiB"]);
+    }
+
+    #[test]
+    fn columns_are_aligned_and_lines_end_with_their_last_cell() {
+        let rows = [vec!["a".into(), "10".into(), "x".into()], vec!["long".into(), "9".into(), String::new()]];
+        assert_eq!(table(&[Side::Left, Side::Right, Side::Left], &rows), "a     10  x\nlong   9\n");
+    }
+}

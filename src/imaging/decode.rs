@@ -1,0 +1,222 @@
+//! Encoded bytes to upright RGB pixels.
+//!
+//! Whatever the bytes are, the answer is an image or an error that says what is wrong with them: a file that ends
+//! early or whose pixels cannot be told is refused, and a size beyond the limit is refused before any pixel is
+//! allocated. `inspect` and `decode` agree on width and height. JPEG pixels may differ from libjpeg's by a few
+//! levels (rounding of the inverse cosine transform and of chroma upsampling); lossless formats are exact.
+
+use image::{ImageDecoder, ImageError};
+
+use crate::{Format, RgbImage, bmp, color, gif_frame, jpeg, png, webp};
+
+/// What an image may ask for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// The greatest number of pixels (width × height).
+    pub pixels: u64,
+}
+
+impl Default for Limits {
+    /// 100 megapixels.
+    fn default() -> Limits {
+        Limits {
+            pixels: 100_000_000,
+        }
+    }
+}
+
+impl Limits {
+    /// The most memory in bytes that a decoder may take for one image: 16-bit RGBA and 64 MiB of its own.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.pixels.saturating_mul(8).saturating_add(64 << 20)
+    }
+}
+
+/// What a file says of itself before its pixels are decoded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Header {
+    /// The encoded format.
+    pub format: Format,
+    /// Pixels in a row of the upright image.
+    pub width: u32,
+    /// Rows of the upright image.
+    pub height: u32,
+    /// The EXIF orientation, 1 to 8; already accounted for in `width` and `height`.
+    pub orientation: u8,
+}
+
+/// Why bytes are no image that can be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DecodeError {
+    /// The bytes begin like none of the formats read here.
+    #[error("not an image: expected jpeg, png, webp, bmp or gif, got {start}")]
+    Unrecognised {
+        /// How the bytes begin, printable.
+        start: String,
+    },
+    /// A valid image of a kind that is not read.
+    #[error("{format} of a kind that cannot be read: {reason}")]
+    Unsupported {
+        /// The encoded format.
+        format: Format,
+        /// What is not supported.
+        reason: String,
+    },
+    /// More pixels than the limit.
+    #[error(
+        "image of {width} × {height} = {pixels} pixels, expected at most {limit}; scale it down first"
+    )]
+    TooLarge {
+        /// Pixels in a row.
+        width: u32,
+        /// Rows.
+        height: u32,
+        /// Their product.
+        pixels: u64,
+        /// The limit that was set.
+        limit: u64,
+    },
+    /// The file ends before its image does.
+    #[error("truncated {format}: the file ends before the image does")]
+    Truncated {
+        /// The encoded format.
+        format: Format,
+    },
+    /// The content contradicts itself or the format.
+    #[error("damaged {format}: {reason}")]
+    Damaged {
+        /// The encoded format.
+        format: Format,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+/// Size, format and orientation, read from the header alone.
+///
+/// # Errors
+/// When the bytes are no readable image as far as the header tells, or one beyond `limits`.
+pub fn inspect(bytes: &[u8], limits: &Limits) -> Result<Header, DecodeError> {
+    let stored = stored(bytes, limits)?;
+    let turned = stored.orientation >= 5;
+    Ok(Header {
+        format: stored.format,
+        width: if turned { stored.height } else { stored.width },
+        height: if turned { stored.width } else { stored.height },
+        orientation: stored.orientation,
+    })
+}
+
+/// The upright image in RGB: gray repeated, palettes looked up, alpha dropped, CMYK by Pillow's formula, 16 bits
+/// by value / 257; of an animation the first frame.
+///
+/// # Errors
+/// When the bytes are no readable, complete image, or one beyond `limits`.
+pub fn decode(bytes: &[u8], limits: &Limits) -> Result<RgbImage, DecodeError> {
+    let stored = stored(bytes, limits)?;
+    let image = match stored.format {
+        Format::Jpeg => jpeg::decode(bytes),
+        Format::Png => png::decode(bytes, limits),
+        Format::WebP => webp::decode(bytes, limits),
+        Format::Bmp => bmp::decode(bytes),
+        Format::Gif => gif_frame::decode(bytes, limits),
+    }?;
+    if (image.width, image.height) != (stored.width, stored.height) {
+        return Err(DecodeError::Damaged {
+            format: stored.format,
+            reason: format!(
+                "header says {} × {} pixels, got {} × {}",
+                stored.width, stored.height, image.width, image.height
+            ),
+        });
+    }
+    Ok(image.upright(stored.orientation))
+}
+
+/// A header before the image is turned upright.
+pub(crate) struct Stored {
+    pub format: Format,
+    pub width: u32,
+    pub height: u32,
+    pub orientation: u8,
+}
+
+fn stored(bytes: &[u8], limits: &Limits) -> Result<Stored, DecodeError> {
+    let format = Format::of(bytes).ok_or_else(|| DecodeError::Unrecognised {
+        start: describe_start(bytes),
+    })?;
+    let stored = match format {
+        Format::Jpeg => jpeg::header(bytes),
+        Format::Png => png::header(bytes, limits),
+        Format::WebP => webp::header(bytes),
+        Format::Bmp => bmp::header(bytes),
+        Format::Gif => gif_frame::header(bytes, limits),
+    }?;
+    let pixels = u64::from(stored.width) * u64::from(stored.height);
+    if pixels == 0 {
+        return Err(DecodeError::Damaged {
+            format,
+            reason: format!(
+                "{} × {} pixels, expected at least 1 × 1",
+                stored.width, stored.height
+            ),
+        });
+    }
+    if pixels > limits.pixels {
+        return Err(DecodeError::TooLarge {
+            width: stored.width,
+            height: stored.height,
+            pixels,
+            limit: limits.pixels,
+        });
+    }
+    Ok(stored)
+}
+
+fn describe_start(bytes: &[u8]) -> String {
+    if bytes.is_empty() {
+        return "an empty file".to_owned();
+    }
+    let start = &bytes[..bytes.len().min(16)];
+    format!("a file that begins with `{}`", start.escape_ascii())
+}
+
+/// All pixels of one of the `image` crate's decoders. The size has been checked against the limits before.
+pub(crate) fn read_all(
+    decoder: impl ImageDecoder,
+    format: Format,
+) -> Result<RgbImage, DecodeError> {
+    let (width, height) = decoder.dimensions();
+    let layout = decoder.color_type();
+    let mut bytes = vec![0; decoder.total_bytes() as usize];
+    decoder
+        .read_image(&mut bytes)
+        .map_err(|error| image_error(error, format))?;
+    let pixels = color::to_rgb(bytes, layout).ok_or_else(|| DecodeError::Unsupported {
+        format,
+        reason: format!("pixels of kind {layout:?}"),
+    })?;
+    Ok(RgbImage::new(width, height, pixels))
+}
+
+/// An error of the `image` crate in this crate's terms.
+pub(crate) fn image_error(error: ImageError, format: Format) -> DecodeError {
+    match error {
+        ImageError::IoError(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+            DecodeError::Truncated { format }
+        }
+        ImageError::Unsupported(error) => DecodeError::Unsupported {
+            format,
+            reason: error.to_string(),
+        },
+        other => {
+            let cause = std::error::Error::source(&other);
+            let reason = cause.map_or_else(|| other.to_string(), ToString::to_string);
+            if reason.to_lowercase().contains("end of file") {
+                return DecodeError::Truncated { format };
+            }
+            DecodeError::Damaged { format, reason }
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! Brightness, contrast, saturation, hue and grayscale on planes of 0–1, as torchvision's float operations.
+//!
+//! A run of these operations goes over the planes in one sweep of small tiles; only contrast, which needs the mean
+//! of the whole gray view, begins a new sweep. Sums are taken in a fixed order, so results never depend on the
+//! machine's vector width.
+
+use crate::Operation;
+use crate::resample::to_unit_range;
+
+/// Pixels that are worked on together; three planes of them fit the first-level cache.
+const TILE: usize = 1024;
+
+/// Partial sums of the mean.
+const LANES: usize = 16;
+
+/// Whether the operation works on each pixel by itself (contrast does, once the mean is known).
+pub(crate) fn is_jitter(operation: &Operation) -> bool {
+    !matches!(operation, Operation::Blur(_) | Operation::Flip)
+}
+
+/// Applies `operations`, which must all be [jitter](is_jitter), in order.
+///
+/// # Shapes
+/// - `planes`: `[3, pixels]`
+#[inline(always)]
+pub(crate) fn jitter(planes: &mut [f32], operations: &[Operation]) {
+    let pixels = planes.len() / 3;
+    let (red, rest) = planes.split_at_mut(pixels);
+    let (green, blue) = rest.split_at_mut(pixels);
+    let mut start = 0;
+    let mut mean = if matches!(operations.first(), Some(Operation::Contrast(_))) {
+        sweep(red, green, blue, &[], 0.0, true)
+    } else {
+        0.0
+    };
+    while start < operations.len() {
+        let end = operations[start + 1..]
+            .iter()
+            .position(|operation| matches!(operation, Operation::Contrast(_)))
+            .map_or(operations.len(), |next| start + 1 + next);
+        let contrast_follows = end < operations.len();
+        mean = sweep(red, green, blue, &operations[start..end], mean, contrast_follows);
+        start = end;
+    }
+}
+
+/// Applies `operations` tile by tile, and returns the mean of the gray values afterwards if it is wanted.
+#[inline(always)]
+fn sweep(
+    red: &mut [f32],
+    green: &mut [f32],
+    blue: &mut [f32],
+    operations: &[Operation],
+    mean: f32,
+    mean_wanted: bool,
+) -> f32 {
+    let mut total = 0.0;
+    let tiles = red
+        .chunks_mut(TILE)
+        .zip(green.chunks_mut(TILE))
+        .zip(blue.chunks_mut(TILE));
+    for ((red, green), blue) in tiles {
+        for operation in operations {
+            match *operation {
+                Operation::Brightness(factor) => {
+                    each(red, green, blue, |r, g, b| {
+                        [r, g, b].map(|value| to_unit_range(factor * value))
+                    });
+                }
+                Operation::Contrast(factor) => {
+                    let rest = (1.0 - factor) * mean;
+                    each(red, green, blue, |r, g, b| {
+                        [r, g, b].map(|value| to_unit_range(factor * value + rest))
+                    });
+                }
+                Operation::Saturation(factor) => {
+                    each(red, green, blue, |r, g, b| {
+                        let rest = (1.0 - factor) * gray(r, g, b);
+                        [r, g, b].map(|value| to_unit_range(factor * value + rest))
+                    });
+                }
+                Operation::Hue(turn) => {
+                    let sixths = turn * 6.0;
+                    each(red, green, blue, |r, g, b| turn_hue(r, g, b, sixths));
+                }
+                Operation::Grayscale => {
+                    each(red, green, blue, |r, g, b| [to_unit_range(gray(r, g, b)); 3]);
+                }
+                Operation::Blur(_) | Operation::Flip => {
+                    panic!("BUG: `{}` is no operation on single pixels", operation.name())
+                }
+            }
+        }
+        if mean_wanted {
+            total += gray_sum(red, green, blue);
+        }
+    }
+    (total / red.len() as f64) as f32
+}
+
+/// Replaces every pixel by `operation` of it.
+#[inline(always)]
+fn each(
+    red: &mut [f32],
+    green: &mut [f32],
+    blue: &mut [f32],
+    operation: impl Fn(f32, f32, f32) -> [f32; 3],
+) {
+    for ((red, green), blue) in red.iter_mut().zip(green).zip(blue) {
+        [*red, *green, *blue] = operation(*red, *green, *blue);
+    }
+}
+
+/// torchvision's gray: ITU-R 601 luma to four digits.
+#[inline(always)]
+fn gray(red: f32, green: f32, blue: f32) -> f32 {
+    0.2989 * red + 0.587 * green + 0.114 * blue
+}
+
+/// The sum of the gray values of a tile.
+#[inline(always)]
+fn gray_sum(red: &[f32], green: &[f32], blue: &[f32]) -> f64 {
+    let mut sums = [0.0f32; LANES];
+    let whole = red.len() / LANES * LANES;
+    let chunks = red[..whole]
+        .chunks_exact(LANES)
+        .zip(green[..whole].chunks_exact(LANES))
+        .zip(blue[..whole].chunks_exact(LANES));
+    for ((red, green), blue) in chunks {
+        for lane in 0..LANES {
+            sums[lane] += gray(red[lane], green[lane], blue[lane]);
+        }
+    }
+    let rest = (whole..red.len()).map(|index| gray(red[index], green[index], blue[index]));
+    sums.into_iter().chain(rest).map(f64::from).sum()
+}
+
+/// Turns a pixel's hue by `sixths` of a sixth turn, −3 to 3.
+///
+/// In hue, saturation, value each channel is `v − c · clamp(min(k, 4 − k), 0, 1)` with chroma c = max − min and k
+/// the channel's place (5, 3, 1) plus the hue in sixths, modulo 6; so no way back through six cases is needed.
+#[inline(always)]
+fn turn_hue(red: f32, green: f32, blue: f32, sixths: f32) -> [f32; 3] {
+    let value = red.max(green).max(blue);
+    let chroma = value - red.min(green).min(blue);
+    let reciprocal = 1.0 / if chroma > 0.0 { chroma } else { 1.0 };
+    let of_red = (green - blue) * reciprocal;
+    let of_green = 2.0 + (blue - red) * reciprocal;
+    let of_blue = 4.0 + (red - green) * reciprocal;
+    let not_red = if value == green { of_green } else { of_blue };
+    let hue = if value == red { of_red } else { not_red };
+
+    // −1..5 for the pixel and −3..3 for the turn; each channel adds its own place, and 6 keeps all of it above 0.
+    let turned = hue + sixths;
+    [5.0, 3.0, 1.0].map(|place| {
+        let place: f32 = turned + place + 6.0;
+        let place = if place >= 12.0 { place - 12.0 } else { place };
+        let place = if place >= 6.0 { place - 6.0 } else { place };
+        let weight = to_unit_range(place.min(4.0 - place));
+        to_unit_range(value - chroma * weight)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn applied(pixels: &[[f32; 3]], operations: &[Operation]) -> Vec<[f32; 3]> {
+        let mut planes: Vec<f32> = (0..3)
+            .flat_map(|channel| pixels.iter().map(move |pixel| pixel[channel]))
+            .collect();
+        jitter(&mut planes, operations);
+        let count = pixels.len();
+        (0..count)
+            .map(|index| [planes[index], planes[count + index], planes[2 * count + index]])
+            .collect()
+    }
+
+    fn assert_near(got: [f32; 3], expected: [f32; 3]) {
+        for (got, expected) in got.iter().zip(expected) {
+            assert!((got - expected).abs() < 1e-6, "{got} is not {expected}");
+        }
+    }
+
+    #[test]
+    fn a_third_of_a_turn_makes_red_green() {
+        let turned = applied(&[[0.8, 0.2, 0.2]], &[Operation::Hue(1.0 / 3.0)]);
+        assert_near(turned[0], [0.2, 0.8, 0.2]);
+        let back = applied(&[[0.8, 0.2, 0.2]], &[Operation::Hue(-1.0 / 3.0)]);
+        assert_near(back[0], [0.2, 0.2, 0.8]);
+        let half = applied(&[[0.1, 0.9, 0.3]], &[Operation::Hue(0.5)]);
+        assert_near(half[0], [0.9, 0.1, 0.7]);
+    }
+
+    #[test]
+    fn no_turn_leaves_every_colour() {
+        for pixel in [[0.1, 0.5, 0.9], [0.9, 0.1, 0.5], [0.3; 3], [0.0, 1.0, 1.0], [1.0, 0.0, 0.4]] {
+            assert_near(applied(&[pixel], &[Operation::Hue(0.0)])[0], pixel);
+        }
+    }
+
+    #[test]
+    fn contrast_moves_away_from_the_mean_of_what_came_before() {
+        let pixels = [[0.2; 3], [0.4; 3]];
+        // Brightness 2 gives 0.4 and 0.8; their gray mean is 0.6 · 0.9999.
+        let operations = [Operation::Brightness(2.0), Operation::Contrast(0.5)];
+        let got = applied(&pixels, &operations);
+        let mean = 0.6 * 0.9999;
+        assert_near(got[0], [0.2 + mean / 2.0; 3]);
+        assert_near(got[1], [0.4 + mean / 2.0; 3]);
+    }
+
+    #[test]
+    fn saturation_zero_is_gray_and_every_step_is_clamped() {
+        let pixel = [0.9, 0.4, 0.1];
+        let gray = 0.2989 * 0.9 + 0.587 * 0.4 + 0.114 * 0.1;
+        assert_near(applied(&[pixel], &[Operation::Saturation(0.0)])[0], [gray; 3]);
+        assert_near(applied(&[pixel], &[Operation::Grayscale])[0], [gray; 3]);
+        let clamped = [Operation::Brightness(2.0), Operation::Brightness(0.5)];
+        assert_near(applied(&[pixel], &clamped)[0], [0.5, 0.4, 0.1]);
+    }
+
+    #[test]
+    fn the_mean_does_not_depend_on_where_tiles_end() {
+        let pixels: Vec<[f32; 3]> = (0..TILE + 37).map(|index| [index as f32 / 2000.0; 3]).collect();
+        let got = applied(&pixels, &[Operation::Contrast(0.0)]);
+        let mean = 0.9999 * (pixels.len() - 1) as f32 / 4000.0;
+        for pixel in got {
+            assert!((pixel[0] - mean).abs() < 1e-5);
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! Views to values: resample, operate, write.
+//!
+//! Everything is computed in f32 on planes of 0–1 and clamped after each operation, with no rounding to 8 bits
+//! between: torchvision's float path. On x86-64 the same code is compiled twice and the wider one chosen where the
+//! processor has AVX2; no operation is fused or reordered, so both give the same bits.
+
+use serde::{Deserialize, Serialize};
+
+use crate::blur::{BlurScratch, blur};
+use crate::jitter::{is_jitter, jitter};
+use crate::resample::{ResampleScratch, resample};
+use crate::{Operation, RgbImage, View, ViewError};
+
+/// Grows by 1 whenever equal views of equal images would give other values.
+///
+/// - 1: the first
+pub const RENDERING_VERSION: u32 = 1;
+
+/// The order of a rendered view's values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// `[3, size, size]`
+    Chw,
+    /// `[size, size, 3]`
+    Hwc,
+}
+
+/// Subtracts `mean` and divides by `std`, channel by channel.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Normalise {
+    /// Mean of each channel, of values 0–1.
+    pub mean: [f32; 3],
+    /// Standard deviation of each channel.
+    pub std: [f32; 3],
+}
+
+impl Normalise {
+    /// Mean and standard deviation of ImageNet's training images.
+    pub const IMAGENET: Normalise = Normalise {
+        mean: [0.485, 0.456, 0.406],
+        std: [0.229, 0.224, 0.225],
+    };
+}
+
+/// Buffers that are reused from view to view, so that rendering allocates nothing once they have grown. One a
+/// thread.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    resample: ResampleScratch,
+    blur: BlurScratch,
+    /// `[3, size, size]`
+    planes: Vec<f32>,
+}
+
+/// Writes the view's values: 0–1, or normalised.
+///
+/// # Shapes
+/// - `out`: `[3, size, size]` or `[size, size, 3]`, all of it overwritten
+///
+/// # Errors
+/// When the view does not fit the image; `out` is untouched then.
+///
+/// # Panics
+/// When `out` does not hold `3 * size * size` values.
+pub fn render(
+    image: &RgbImage,
+    view: &View,
+    scratch: &mut Scratch,
+    out: &mut [f32],
+    layout: Layout,
+    normalise: Option<&Normalise>,
+) -> Result<(), ViewError> {
+    view.check(image.width, image.height)?;
+    let values = 3 * view.size as usize * view.size as usize;
+    assert_eq!(out.len(), values, "BUG: values of a view of {0} × {0}", view.size);
+    let normalise = normalise.unwrap_or(&Normalise {
+        mean: [0.0; 3],
+        std: [1.0; 3],
+    });
+    #[cfg(target_arch = "x86_64")]
+    if std::arch::is_x86_feature_detected!("avx2") {
+        // SAFETY: the processor has AVX2, which is all that the function asks for.
+        unsafe {
+            render_avx2(image, view, scratch, out, layout, normalise);
+        }
+        return Ok(());
+    }
+    render_portable(image, view, scratch, out, layout, normalise);
+    Ok(())
+}
+
+/// [`render_portable`] compiled for AVX2.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn render_avx2(
+    image: &RgbImage,
+    view: &View,
+    scratch: &mut Scratch,
+    out: &mut [f32],
+    layout: Layout,
+    normalise: &Normalise,
+) {
+    render_portable(image, view, scratch, out, layout, normalise);
+}
+
+#[inline(always)]
+fn render_portable(
+    image: &RgbImage,
+    view: &View,
+    scratch: &mut Scratch,
+    out: &mut [f32],
+    layout: Layout,
+    normalise: &Normalise,
+) {
+    let size = view.size as usize;
+    let planes = &mut scratch.planes;
+    planes.resize(3 * size * size, 0.0);
+    resample(image, view, &mut scratch.resample, planes);
+
+    // A mirrored view stays mirrored whatever else is done to it, so mirroring waits for the writing.
+    let mut flipped = false;
+    let mut rest = view.operations.as_slice();
+    while let [first, others @ ..] = rest {
+        match first {
+            Operation::Flip => {
+                flipped = !flipped;
+                rest = others;
+            }
+            Operation::Blur(sigma) => {
+                blur(planes, size, *sigma, &mut scratch.blur);
+                rest = others;
+            }
+            _ => {
+                let run = rest.iter().take_while(|next| is_jitter(next)).count();
+                jitter(planes, &rest[..run]);
+                rest = &rest[run..];
+            }
+        }
+    }
+    match layout {
+        Layout::Chw => write_planes(planes, size, flipped, normalise, out),
+        Layout::Hwc => write_pixels(planes, size, flipped, normalise, out),
+    }
+}
+
+#[inline(always)]
+fn write_planes(
+    planes: &[f32],
+    size: usize,
+    flipped: bool,
+    normalise: &Normalise,
+    out: &mut [f32],
+) {
+    let outputs = out.chunks_exact_mut(size * size);
+    for (channel, (plane, out)) in planes.chunks_exact(size * size).zip(outputs).enumerate() {
+        let mean = normalise.mean[channel];
+        let reciprocal = 1.0 / normalise.std[channel];
+        for (row, out) in plane.chunks_exact(size).zip(out.chunks_exact_mut(size)) {
+            if flipped {
+                for (out, value) in out.iter_mut().zip(row.iter().rev()) {
+                    *out = (value - mean) * reciprocal;
+                }
+            } else {
+                for (out, value) in out.iter_mut().zip(row) {
+                    *out = (value - mean) * reciprocal;
+                }
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn write_pixels(
+    planes: &[f32],
+    size: usize,
+    flipped: bool,
+    normalise: &Normalise,
+    out: &mut [f32],
+) {
+    let (red, rest) = planes.split_at(size * size);
+    let (green, blue) = rest.split_at(size * size);
+    let mean = normalise.mean;
+    let reciprocal = normalise.std.map(|deviation| 1.0 / deviation);
+    for (y, out) in out.chunks_exact_mut(3 * size).enumerate() {
+        let row = y * size..(y + 1) * size;
+        let rows = [&red[row.clone()], &green[row.clone()], &blue[row]];
+        for (x, pixel) in out.chunks_exact_mut(3).enumerate() {
+            let x = if flipped { size - 1 - x } else { x };
+            for channel in 0..3 {
+                pixel[channel] = (rows[channel][x] - mean[channel]) * reciprocal[channel];
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "render_tests.rs"]
+mod tests;

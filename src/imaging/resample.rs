@@ -1,0 +1,320 @@
+//! Antialiased resizing of a crop, computing only the window that is wanted.
+//!
+//! Weights are those of Pillow and of torchvision's `antialias=True`: the filter widens with the shrinking factor,
+//! samples lie at pixel centres, the support ends at the crop's edge, and each output's weights sum to 1. The
+//! vertical pass comes first: it reads 8-bit rows once in order and leaves one float row, which the horizontal
+//! pass turns into one row of each plane. Nothing is rounded between.
+
+use crate::{Filter, RgbImage, View};
+
+/// The weights of one direction: output `i` is the sum over `taps` inputs from `first[i]` on.
+#[derive(Debug, Default)]
+pub(crate) struct Weights {
+    /// First input of each output, within the crop.
+    first: Vec<u32>,
+    /// `taps` weights for each output.
+    values: Vec<f32>,
+    taps: usize,
+}
+
+impl Weights {
+    /// Weights of the outputs `start..start + count`, when `input` pixels become `output` pixels; each weight times
+    /// `scale`.
+    fn fill(
+        &mut self,
+        filter: Filter,
+        input: u32,
+        output: u32,
+        start: u32,
+        count: u32,
+        scale: f64,
+    ) {
+        let ratio = f64::from(input) / f64::from(output);
+        let widened = ratio.max(1.0);
+        let support = radius(filter) * widened;
+        let bounds = |index: u32| {
+            let centre = (f64::from(index) + 0.5) * ratio;
+            let first = ((centre - support + 0.5).floor().max(0.0) as u32).min(input - 1);
+            let end = ((centre + support + 0.5).floor() as u32).clamp(first + 1, input);
+            (centre, first, end)
+        };
+
+        // Pixels at the edge of the support have weight 0 when nothing is shrunk: a resize to the same size has one
+        // tap.
+        let same = input == output;
+        let longest = (start..start + count)
+            .map(|index| {
+                let (_, first, end) = bounds(index);
+                (end - first) as usize
+            })
+            .max();
+        self.taps = if same { 1 } else { longest.unwrap_or(1) };
+        self.first.clear();
+        self.values.clear();
+        if same {
+            self.first.extend(start..start + count);
+            self.values.resize(count as usize, scale as f32);
+            return;
+        }
+
+        for index in start..start + count {
+            let (centre, first, end) = bounds(index);
+            let weight =
+                |pixel: u32| kernel(filter, (f64::from(pixel) - centre + 0.5) / widened);
+            let sum: f64 = (first..end).map(weight).sum();
+            // All outputs have equally many taps; where fewer count, the others lie before and weigh 0.
+            let shifted = first.min(input - self.taps as u32);
+            self.first.push(shifted);
+            let from = self.values.len();
+            self.values.resize(from + self.taps, 0.0);
+            for pixel in first..end {
+                let slot = from + (pixel - shifted) as usize;
+                self.values[slot] = (weight(pixel) / sum * scale) as f32;
+            }
+        }
+    }
+
+    /// The inputs that any output reads: from, to.
+    fn span(&self) -> (usize, usize) {
+        let least = self.first.first().copied().unwrap_or(0) as usize;
+        let greatest = self.first.last().copied().unwrap_or(0) as usize;
+        (least, greatest + self.taps)
+    }
+}
+
+/// Half the filter's width in pixels.
+fn radius(filter: Filter) -> f64 {
+    match filter {
+        Filter::Bilinear => 1.0,
+        Filter::Bicubic => 2.0,
+    }
+}
+
+/// The filter's weight at a distance in pixels.
+fn kernel(filter: Filter, distance: f64) -> f64 {
+    let x = distance.abs();
+    match filter {
+        Filter::Bilinear => (1.0 - x).max(0.0),
+        Filter::Bicubic if x < 1.0 => (1.5 * x - 2.5) * x * x + 1.0,
+        Filter::Bicubic if x < 2.0 => ((-0.5 * x + 2.5) * x - 4.0) * x + 2.0,
+        Filter::Bicubic => 0.0,
+    }
+}
+
+/// Buffers of resizing, reused from view to view.
+#[derive(Debug, Default)]
+pub(crate) struct ResampleScratch {
+    columns: Weights,
+    rows: Weights,
+    /// One vertically weighed row of interleaved RGB, and one value more.
+    line: Vec<f32>,
+}
+
+/// Writes the view's window, before its operations, as three planes of `size` × `size` values of 0–1.
+///
+/// # Shapes
+/// - `planes`: `[3, size, size]`
+#[inline(always)]
+pub(crate) fn resample(
+    image: &RgbImage,
+    view: &View,
+    scratch: &mut ResampleScratch,
+    planes: &mut [f32],
+) {
+    let ResampleScratch {
+        columns,
+        rows,
+        line,
+    } = scratch;
+    let crop = view.crop;
+    let [resized_width, resized_height] = view.resize;
+    let [x, y] = view.window;
+    columns.fill(view.filter, crop.width, resized_width, x, view.size, 1.0);
+    let to_unit = 1.0 / 255.0;
+    rows.fill(view.filter, crop.height, resized_height, y, view.size, to_unit);
+
+    let size = view.size as usize;
+    let (left, right) = columns.span();
+    let samples = (right - left) * 3;
+    let stride = image.width as usize * 3;
+    let corner = crop.y as usize * stride + (crop.x as usize + left) * 3;
+    line.clear();
+    line.resize(samples + 1, 0.0);
+
+    let (red, rest) = planes.split_at_mut(size * size);
+    let (green, blue) = rest.split_at_mut(size * size);
+    let outputs = red
+        .chunks_exact_mut(size)
+        .zip(green.chunks_exact_mut(size))
+        .zip(blue.chunks_exact_mut(size));
+    let weighed = rows.first.iter().zip(rows.values.chunks_exact(rows.taps));
+    for (((red, green), blue), (&first, weights)) in outputs.zip(weighed) {
+        let source = |tap: usize| {
+            let start = corner + (first as usize + tap) * stride;
+            &image.pixels[start..start + samples]
+        };
+        vertical(&mut line[..samples], weights, source);
+        let output = [red, green, blue];
+        match columns.taps {
+            1 => horizontal::<1>(line, columns, left, output),
+            2 => horizontal::<2>(line, columns, left, output),
+            3 => horizontal::<3>(line, columns, left, output),
+            4 => horizontal::<4>(line, columns, left, output),
+            5 => horizontal::<5>(line, columns, left, output),
+            6 => horizontal::<6>(line, columns, left, output),
+            7 => horizontal::<7>(line, columns, left, output),
+            8 => horizontal::<8>(line, columns, left, output),
+            _ => horizontal_many(line, columns, left, output),
+        }
+    }
+}
+
+/// The weighted sum of 8-bit rows.
+#[inline(always)]
+fn vertical<'image>(line: &mut [f32], weights: &[f32], source: impl Fn(usize) -> &'image [u8]) {
+    let mut tap = 0;
+    while tap < weights.len() {
+        tap += match weights.len() - tap {
+            1 => add_rows::<1>(line, weights, tap, &source),
+            2 => add_rows::<2>(line, weights, tap, &source),
+            3 => add_rows::<3>(line, weights, tap, &source),
+            _ => add_rows::<4>(line, weights, tap, &source),
+        };
+    }
+}
+
+/// Adds `ROWS` weighed rows from `tap` on to the line, or sets it when they are the first. Returns `ROWS`.
+#[inline(always)]
+fn add_rows<'image, const ROWS: usize>(
+    line: &mut [f32],
+    weights: &[f32],
+    tap: usize,
+    source: &impl Fn(usize) -> &'image [u8],
+) -> usize {
+    let length = line.len();
+    let weights: [f32; ROWS] = std::array::from_fn(|row| weights[tap + row]);
+    let rows: [&[u8]; ROWS] = std::array::from_fn(|row| &source(tap + row)[..length]);
+    let weighed = |index: usize| {
+        let mut sum = weights[0] * f32::from(rows[0][index]);
+        for row in 1..ROWS {
+            sum += weights[row] * f32::from(rows[row][index]);
+        }
+        sum
+    };
+    if tap == 0 {
+        for (index, value) in line.iter_mut().enumerate() {
+            *value = weighed(index);
+        }
+    } else {
+        for (index, value) in line.iter_mut().enumerate() {
+            *value += weighed(index);
+        }
+    }
+    ROWS
+}
+
+/// One row of each plane from a line of interleaved RGB that begins at pixel `left` of the crop and ends with one
+/// value that is not looked at: four values are read at once, of which three count.
+#[inline(always)]
+fn horizontal<const TAPS: usize>(
+    line: &[f32],
+    columns: &Weights,
+    left: usize,
+    [red, green, blue]: [&mut [f32]; 3],
+) {
+    let weighed = columns.first.iter().zip(columns.values.chunks_exact(TAPS));
+    let outputs = red.iter_mut().zip(green).zip(blue);
+    for (((red, green), blue), (&first, weights)) in outputs.zip(weighed) {
+        let pixels = &line[(first as usize - left) * 3..][..3 * TAPS + 1];
+        let mut sums = [0.0; 4];
+        for tap in 0..TAPS {
+            for channel in 0..4 {
+                sums[channel] += weights[tap] * pixels[3 * tap + channel];
+            }
+        }
+        [*red, *green, *blue, _] = sums.map(to_unit_range);
+    }
+}
+
+/// As [`horizontal`], for any number of taps.
+#[inline(always)]
+fn horizontal_many(
+    line: &[f32],
+    columns: &Weights,
+    left: usize,
+    [red, green, blue]: [&mut [f32]; 3],
+) {
+    let weighed = columns.first.iter().zip(columns.values.chunks_exact(columns.taps));
+    let outputs = red.iter_mut().zip(green).zip(blue);
+    for (((red, green), blue), (&first, weights)) in outputs.zip(weighed) {
+        let pixels = &line[(first as usize - left) * 3..][..3 * weights.len() + 1];
+        let mut sums = [0.0; 4];
+        for (tap, weight) in weights.iter().enumerate() {
+            let pixel = &pixels[3 * tap..][..4];
+            for channel in 0..4 {
+                sums[channel] += weight * pixel[channel];
+            }
+        }
+        [*red, *green, *blue, _] = sums.map(to_unit_range);
+    }
+}
+
+/// Clamps to 0–1.
+#[inline(always)]
+pub(crate) fn to_unit_range(value: f32) -> f32 {
+    value.max(0.0).min(1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn weights(filter: Filter, input: u32, output: u32) -> Weights {
+        let mut weights = Weights::default();
+        weights.fill(filter, input, output, 0, output, 1.0);
+        weights
+    }
+
+    #[test]
+    fn weights_of_an_output_sum_to_one() {
+        for filter in [Filter::Bilinear, Filter::Bicubic] {
+            for (input, output) in [(1, 1), (1, 7), (7, 1), (400, 224), (33, 32), (5, 5), (2, 9)] {
+                let weights = weights(filter, input, output);
+                for values in weights.values.chunks_exact(weights.taps) {
+                    let sum: f32 = values.iter().sum();
+                    assert!((sum - 1.0).abs() < 1e-6, "{filter} {input} to {output}: {sum}");
+                }
+                assert!(weights.span().1 <= input as usize);
+            }
+        }
+    }
+
+    #[test]
+    fn halving_takes_the_triangle_of_twice_the_width() {
+        let weights = weights(Filter::Bilinear, 8, 4);
+        assert_eq!(weights.taps, 4);
+        assert_eq!(weights.first, [0, 1, 3, 4]);
+        let second = &weights.values[4..8];
+        for (value, expected) in second.iter().zip([0.125, 0.375, 0.375, 0.125]) {
+            assert!((value - expected).abs() < 1e-6);
+        }
+    }
+
+    #[test]
+    fn a_window_weighs_as_that_part_of_the_whole() {
+        let whole = weights(Filter::Bicubic, 50, 20);
+        let mut window = Weights::default();
+        window.fill(Filter::Bicubic, 50, 20, 6, 8, 1.0);
+        let dense = |weights: &Weights, output: usize| {
+            let mut row = [0.0; 50];
+            for tap in 0..weights.taps {
+                row[weights.first[output] as usize + tap] =
+                    weights.values[output * weights.taps + tap];
+            }
+            row
+        };
+        for output in 0..8 {
+            assert_eq!(dense(&window, output), dense(&whole, output + 6));
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! Sampled views: where they lie, and how often what happens.
+
+use proptest::prelude::*;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+
+use super::*;
+use crate::{Adjust, RecipeName};
+
+fn recipe(name: RecipeName, size: u32) -> Recipe {
+    Recipe::new(name, Some(size), &Adjust::default()).unwrap()
+}
+
+#[test]
+fn eval_resizes_the_shorter_side_and_takes_the_centre() {
+    let mut random = ChaCha8Rng::seed_from_u64(0);
+    let view = recipe(RecipeName::Eval, 224).sample(&mut random, 500, 375);
+    // torchvision: Resize(256) gives 341 × 256, CenterCrop(224) starts at round(58.5) = 58 and 16.
+    assert_eq!((view.resize, view.window), ([341, 256], [58, 16]));
+    assert_eq!((view.crop.width, view.crop.height), (500, 375));
+    let view = recipe(RecipeName::Eval, 32).sample(&mut random, 32, 32);
+    assert_eq!((view.resize, view.window), ([36, 36], [2, 2]));
+    let plain = Adjust {
+        crop_ratio: Some(1.0),
+        ..Adjust::default()
+    };
+    let plain = Recipe::new(RecipeName::Eval, Some(32), &plain).unwrap();
+    assert!(plain.sample(&mut random, 32, 32).is_identity(32, 32));
+}
+
+#[test]
+fn the_fallback_is_the_centre_of_an_allowed_shape() {
+    // No box of a fifth of the area or more and of such a shape fits into a line.
+    let mut random = ChaCha8Rng::seed_from_u64(0);
+    let view = recipe(RecipeName::Mocov2, 8).sample(&mut random, 300, 3);
+    assert_eq!(
+        view.crop,
+        CropBox {
+            x: 148,
+            y: 0,
+            width: 4,
+            height: 3
+        }
+    );
+    let view = recipe(RecipeName::Mocov2, 8).sample(&mut random, 3, 300);
+    assert_eq!(
+        view.crop,
+        CropBox {
+            x: 0,
+            y: 148,
+            width: 3,
+            height: 4
+        }
+    );
+}
+
+#[test]
+fn grayscale_comes_first_where_the_recipe_says_so() {
+    let mut random = ChaCha8Rng::seed_from_u64(1);
+    let mut seen = 0;
+    for _ in 0..200 {
+        let view = recipe(RecipeName::Mocov1, 32).sample(&mut random, 64, 64);
+        let gray = Operation::Grayscale;
+        if let Some(place) = view.operations.iter().position(|found| *found == gray) {
+            assert_eq!(place, 0);
+            seen += 1;
+        }
+    }
+    assert!(seen > 20);
+}
+
+/// The value below which the given part of the sorted values lies.
+fn quantile(sorted: &[f64], part: f64) -> f64 {
+    sorted[((sorted.len() - 1) as f64 * part).round() as usize]
+}
+
+const DRAWS: usize = 200_000;
+
+#[test]
+fn crops_are_distributed_as_torchvisions() {
+    // Made by testdata/quantiles.py with torchvision 0.26.0.
+    for (name, width, height, quantity, expected) in include!("testdata/quantiles.in") {
+        let recipe = recipe(name, 32);
+        let mut random = ChaCha8Rng::seed_from_u64(2);
+        let mut values: Vec<f64> = (0..DRAWS)
+            .map(|_| {
+                let crop = recipe.sample(&mut random, width, height).crop;
+                match quantity {
+                    "x" => f64::from(crop.x),
+                    "y" => f64::from(crop.y),
+                    "width" => f64::from(crop.width),
+                    _ => f64::from(crop.height),
+                }
+            })
+            .collect();
+        values.sort_by(f64::total_cmp);
+        for (part, expected) in [0.1, 0.25, 0.5, 0.75, 0.9].into_iter().zip(expected) {
+            let got = quantile(&values, part);
+            let allowed = 1.0 + 0.01 * f64::from(width.max(height));
+            assert!(
+                (got - expected).abs() <= allowed,
+                "{name} {width} × {height}, {quantity}, quantile {part}: got {got}, expected {expected}"
+            );
+        }
+    }
+}
+
+#[test]
+fn operations_happen_as_often_and_as_strongly_as_they_should() {
+    let recipe = recipe(RecipeName::Mocov2, 32);
+    let mut random = ChaCha8Rng::seed_from_u64(3);
+    let names = [
+        ("brightness", 0.8, 1.0, 0.8 / 12f64.sqrt()),
+        ("contrast", 0.8, 1.0, 0.8 / 12f64.sqrt()),
+        ("saturation", 0.8, 1.0, 0.8 / 12f64.sqrt()),
+        ("hue", 0.8, 0.0, 0.2 / 12f64.sqrt()),
+        ("grayscale", 0.2, 1.0, 0.0),
+        ("blur", 0.5, 1.05, 1.9 / 12f64.sqrt()),
+        ("flip", 0.5, 1.0, 0.0),
+    ];
+    let draws = DRAWS / 4;
+    let mut amounts = vec![Vec::new(); names.len()];
+    let mut first = [0; 4];
+    for _ in 0..draws {
+        let view = recipe.sample(&mut random, 64, 48);
+        for (place, operation) in view.operations.iter().enumerate() {
+            let index = names.iter().position(|named| named.0 == operation.name());
+            let index = index.unwrap();
+            amounts[index].push(f64::from(operation.amount()));
+            if place == 0 && index < 4 {
+                first[index] += 1;
+            }
+        }
+    }
+    for ((name, probability, mean, deviation), amounts) in names.into_iter().zip(&amounts) {
+        let count = amounts.len() as f64;
+        let rate = count / draws as f64;
+        assert!((rate - probability).abs() < 0.01, "{name}: {rate}");
+        let got = amounts.iter().sum::<f64>() / count;
+        assert!((got - mean).abs() < 0.02, "{name}: mean {got}");
+        let variance = amounts.iter().map(|x| (x - got).powi(2)).sum::<f64>() / count;
+        assert!((variance.sqrt() - deviation).abs() < 0.01, "{name}: {variance}");
+    }
+    for count in first {
+        let part = f64::from(count) / (draws as f64 * 0.8);
+        assert!((part - 0.25).abs() < 0.01, "first in order: {part}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn every_sampled_view_lies_within_its_image(
+        (width, height) in prop_oneof![
+            (1u32..80, 1u32..80),
+            (1u32..3, 1u32..100_000),
+            (1u32..100_000, 1u32..3),
+            (1u32..=u32::MAX, 1u32..=u32::MAX),
+        ],
+        size in 1u32..300,
+        name in prop_oneof![
+            Just(RecipeName::Mocov2), Just(RecipeName::SwavSmall), Just(RecipeName::Mocov1),
+            Just(RecipeName::Eval), Just(RecipeName::Custom),
+        ],
+        aspect in prop::option::of((0.01f64..10.0, 1.0f64..10.0)),
+        seed in any::<u64>(),
+    ) {
+        let adjust = Adjust {
+            crop_aspect: aspect
+                .filter(|_| name != RecipeName::Eval)
+                .map(|(least, times)| [least, least * times]),
+            ..Adjust::default()
+        };
+        let recipe = Recipe::new(name, Some(size), &adjust).unwrap();
+        let view = recipe.sample(&mut ChaCha8Rng::seed_from_u64(seed), width, height);
+        prop_assert_eq!(view.check(width, height), Ok(()));
+    }
+}

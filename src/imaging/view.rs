@@ -1,0 +1,390 @@
+//! One augmented look at one image, as explicit numbers.
+//!
+//! A view says everything that rendering needs: which box of the upright image, resized to what, which window of
+//! that, and which operations in which order. Two equal views of one image are equal pixels.
+
+use std::fmt;
+use std::str::FromStr;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The greatest `size` of a view, in pixels a side.
+pub(crate) const MAXIMAL_SIZE: u32 = 8192;
+
+/// The greatest standard deviation of a blur, in pixels.
+pub(crate) const MAXIMAL_SIGMA: f32 = 256.0;
+
+/// A box of whole pixels within an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct CropBox {
+    /// Left edge.
+    pub x: u32,
+    /// Top edge.
+    pub y: u32,
+    /// Pixels in a row.
+    pub width: u32,
+    /// Rows.
+    pub height: u32,
+}
+
+/// How pixels are weighed when an image is resized; both widen their support when shrinking (antialiased).
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Filter {
+    /// A triangle of 1 pixel to either side.
+    #[default]
+    Bilinear,
+    /// Keys' cubic with a = −0.5, of 2 pixels to either side.
+    Bicubic,
+}
+
+impl Filter {
+    /// `bilinear` or `bicubic`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Filter::Bilinear => "bilinear",
+            Filter::Bicubic => "bicubic",
+        }
+    }
+}
+
+impl fmt::Display for Filter {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+impl FromStr for Filter {
+    type Err = ViewError;
+
+    fn from_str(name: &str) -> Result<Filter, ViewError> {
+        match name {
+            "bilinear" => Ok(Filter::Bilinear),
+            "bicubic" => Ok(Filter::Bicubic),
+            _ => Err(ViewError::Filter {
+                got: name.to_owned(),
+            }),
+        }
+    }
+}
+
+/// One operation on the pixels of a view. Values are clamped to 0–1 after each.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Operation {
+    /// Multiplies by the factor.
+    Brightness(f32),
+    /// Moves away from the mean of the gray view by the factor.
+    Contrast(f32),
+    /// Moves away from each pixel's gray by the factor.
+    Saturation(f32),
+    /// Turns the hue by the part of a whole turn, −0.5 to 0.5.
+    Hue(f32),
+    /// 0.2989 red + 0.587 green + 0.114 blue in all three channels.
+    Grayscale,
+    /// Gaussian blur of that standard deviation in pixels, of radius ceil(4 sigma), edges replicated.
+    Blur(f32),
+    /// Mirrors left and right.
+    Flip,
+}
+
+impl Operation {
+    /// The operation's name in a table of views.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Operation::Brightness(_) => "brightness",
+            Operation::Contrast(_) => "contrast",
+            Operation::Saturation(_) => "saturation",
+            Operation::Hue(_) => "hue",
+            Operation::Grayscale => "grayscale",
+            Operation::Blur(_) => "blur",
+            Operation::Flip => "flip",
+        }
+    }
+
+    /// The operation's number; 1 for those that have none.
+    pub fn amount(&self) -> f32 {
+        match *self {
+            Operation::Brightness(amount)
+            | Operation::Contrast(amount)
+            | Operation::Saturation(amount)
+            | Operation::Hue(amount)
+            | Operation::Blur(amount) => amount,
+            Operation::Grayscale | Operation::Flip => 1.0,
+        }
+    }
+
+    /// The inverse of [`name`](Operation::name) and [`amount`](Operation::amount).
+    ///
+    /// # Errors
+    /// On an unknown name or an impossible amount.
+    pub fn from_name_amount(name: &str, amount: f32) -> Result<Operation, ViewError> {
+        let operation = match name {
+            "brightness" => Operation::Brightness(amount),
+            "contrast" => Operation::Contrast(amount),
+            "saturation" => Operation::Saturation(amount),
+            "hue" => Operation::Hue(amount),
+            "grayscale" => Operation::Grayscale,
+            "blur" => Operation::Blur(amount),
+            "flip" => Operation::Flip,
+            _ => {
+                return Err(ViewError::Operation {
+                    got: name.to_owned(),
+                });
+            }
+        };
+        operation.check()?;
+        Ok(operation)
+    }
+
+    fn check(&self) -> Result<(), ViewError> {
+        let amount = self.amount();
+        let (possible, expected) = match self {
+            Operation::Hue(_) => ((-0.5..=0.5).contains(&amount), "-0.5 to 0.5"),
+            Operation::Blur(_) => (
+                amount > 0.0 && amount <= MAXIMAL_SIGMA,
+                "more than 0, at most 256",
+            ),
+            _ => (amount >= 0.0 && amount.is_finite(), "a number from 0"),
+        };
+        if possible {
+            return Ok(());
+        }
+        Err(ViewError::Amount {
+            operation: self.name(),
+            expected,
+            got: amount,
+        })
+    }
+}
+
+/// A view of an image: its `crop` resized to `resize`, the `window` of `size` × `size` pixels cut from that, and
+/// the operations on those pixels in order.
+#[derive(Debug, Clone, PartialEq)]
+pub struct View {
+    /// The part of the upright image that is looked at.
+    pub crop: CropBox,
+    /// Width and height of the resized crop.
+    pub resize: [u32; 2],
+    /// Left and top edge of the window within the resized crop.
+    pub window: [u32; 2],
+    /// Width and height of the window: of the rendered view.
+    pub size: u32,
+    /// How pixels are weighed in resizing.
+    pub filter: Filter,
+    /// What is done to the window's pixels, in order.
+    pub operations: Vec<Operation>,
+}
+
+impl View {
+    /// All pixels of an image of `size` × `size` as they are.
+    pub fn identity(size: u32) -> View {
+        View {
+            crop: CropBox {
+                x: 0,
+                y: 0,
+                width: size,
+                height: size,
+            },
+            resize: [size, size],
+            window: [0, 0],
+            size,
+            filter: Filter::Bilinear,
+            operations: Vec::new(),
+        }
+    }
+
+    /// The greatest square in the centre of an image of `width` × `height`, resized without a margin.
+    pub fn centre_square(width: u32, height: u32, size: u32) -> View {
+        let side = width.min(height);
+        View {
+            crop: CropBox {
+                x: (width - side) / 2,
+                y: (height - side) / 2,
+                width: side,
+                height: side,
+            },
+            ..View::identity(size)
+        }
+    }
+
+    /// Whether the view shows an image of `width` × `height` as it is.
+    pub fn is_identity(&self, width: u32, height: u32) -> bool {
+        let CropBox {
+            width: crop_width,
+            height: crop_height,
+            ..
+        } = self.crop;
+        self.operations.is_empty()
+            && [crop_width, crop_height] == [width, height]
+            && self.resize == [width, height]
+            && [self.size, self.size] == [width, height]
+    }
+
+    /// Checks that the view lies within an image of `width` × `height` and that its numbers are possible.
+    ///
+    /// # Errors
+    /// Names the first part of the view that does not fit.
+    pub fn check(&self, width: u32, height: u32) -> Result<(), ViewError> {
+        let crop = self.crop;
+        let fits = |start: u32, length: u32, whole: u32| {
+            length > 0 && u64::from(start) + u64::from(length) <= u64::from(whole)
+        };
+        if !(1..=MAXIMAL_SIZE).contains(&self.size) {
+            return Err(ViewError::Size { got: self.size });
+        }
+        if !fits(crop.x, crop.width, width) || !fits(crop.y, crop.height, height) {
+            return Err(ViewError::Crop {
+                crop,
+                width,
+                height,
+            });
+        }
+        let [resized_width, resized_height] = self.resize;
+        let [x, y] = self.window;
+        if !fits(x, self.size, resized_width) || !fits(y, self.size, resized_height) {
+            return Err(ViewError::Window {
+                x,
+                y,
+                size: self.size,
+                width: resized_width,
+                height: resized_height,
+            });
+        }
+        self.operations.iter().try_for_each(Operation::check)
+    }
+}
+
+/// Why a view cannot be rendered.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum ViewError {
+    /// The size is 0 or beyond what is rendered.
+    #[error("view of size {got}, expected 1 to {max}", max = MAXIMAL_SIZE)]
+    Size {
+        /// The view's size.
+        got: u32,
+    },
+    /// The crop is empty or reaches beyond the image.
+    #[error(
+        "crop of {} × {} at ({}, {}), expected a box within the image's {width} × {height}",
+        crop.width, crop.height, crop.x, crop.y
+    )]
+    Crop {
+        /// The view's crop.
+        crop: CropBox,
+        /// Pixels in a row of the image.
+        width: u32,
+        /// Rows of the image.
+        height: u32,
+    },
+    /// The window reaches beyond the resized crop.
+    #[error(
+        "window of {size} × {size} at ({x}, {y}), expected it within the resized crop's {width} × {height}"
+    )]
+    Window {
+        /// Left edge.
+        x: u32,
+        /// Top edge.
+        y: u32,
+        /// Width and height.
+        size: u32,
+        /// Pixels in a row of the resized crop.
+        width: u32,
+        /// Rows of the resized crop.
+        height: u32,
+    },
+    /// No operation has that name.
+    #[error(
+        "operation `{got}`, expected brightness, contrast, saturation, hue, grayscale, blur or flip"
+    )]
+    Operation {
+        /// The name.
+        got: String,
+    },
+    /// An operation cannot have that amount.
+    #[error("operation `{operation}` of amount {got}, expected {expected}")]
+    Amount {
+        /// The operation's name.
+        operation: &'static str,
+        /// What is possible.
+        expected: &'static str,
+        /// The amount.
+        got: f32,
+    },
+    /// No filter has that name.
+    #[error("filter `{got}`, expected bilinear or bicubic")]
+    Filter {
+        /// The name.
+        got: String,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_operation_is_rebuilt_from_its_name_and_amount() {
+        let operations = [
+            Operation::Brightness(0.8),
+            Operation::Contrast(1.2),
+            Operation::Saturation(0.0),
+            Operation::Hue(-0.1),
+            Operation::Grayscale,
+            Operation::Blur(1.5),
+            Operation::Flip,
+        ];
+        for operation in operations {
+            let rebuilt = Operation::from_name_amount(operation.name(), operation.amount());
+            assert_eq!(rebuilt, Ok(operation));
+        }
+    }
+
+    #[test]
+    fn impossible_operations_are_refused() {
+        assert!(Operation::from_name_amount("sharpen", 1.0).is_err());
+        assert!(Operation::from_name_amount("hue", 0.6).is_err());
+        assert!(Operation::from_name_amount("blur", 0.0).is_err());
+        assert!(Operation::from_name_amount("brightness", f32::NAN).is_err());
+        assert!(Operation::from_name_amount("contrast", -0.1).is_err());
+    }
+
+    #[test]
+    fn a_view_beyond_its_image_or_its_resized_crop_is_refused() {
+        let view = View::identity(8);
+        assert_eq!(view.check(8, 8), Ok(()));
+        assert!(view.is_identity(8, 8) && !view.is_identity(9, 8));
+        assert!(matches!(view.check(7, 8), Err(ViewError::Crop { .. })));
+        let beyond = View {
+            window: [1, 0],
+            ..view.clone()
+        };
+        assert!(matches!(beyond.check(8, 8), Err(ViewError::Window { .. })));
+        let overflowing = View {
+            window: [u32::MAX, 0],
+            ..view.clone()
+        };
+        assert!(overflowing.check(8, 8).is_err());
+        assert_eq!(
+            View { size: 0, ..view }.check(8, 8),
+            Err(ViewError::Size { got: 0 })
+        );
+    }
+
+    #[test]
+    fn the_centre_square_lies_in_the_middle() {
+        let view = View::centre_square(10, 5, 32);
+        assert_eq!(
+            view.crop,
+            CropBox {
+                x: 2,
+                y: 0,
+                width: 5,
+                height: 5
+            }
+        );
+        assert_eq!(view.check(10, 5), Ok(()));
+    }
+}

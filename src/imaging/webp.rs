@@ -1,0 +1,51 @@
+//! WebP, lossy and lossless, through the `image` crate; of an animation the first frame.
+
+use std::io::Cursor;
+
+use image::ImageDecoder;
+use image::codecs::webp::WebPDecoder;
+
+use crate::decode::{DecodeError, Limits, Stored, image_error, read_all};
+use crate::{Format, RgbImage, exif};
+
+/// Size and orientation.
+pub(crate) fn header(bytes: &[u8]) -> Result<Stored, DecodeError> {
+    let (width, height) = open(bytes)?.dimensions();
+    Ok(Stored {
+        format: Format::WebP,
+        width,
+        height,
+        orientation: orientation(bytes),
+    })
+}
+
+/// The pixels as stored.
+pub(crate) fn decode(bytes: &[u8], limits: &Limits) -> Result<RgbImage, DecodeError> {
+    let mut decoder = open(bytes)?;
+    let mut allowed = image::Limits::default();
+    allowed.max_alloc = Some(limits.bytes());
+    decoder
+        .set_limits(allowed)
+        .map_err(|error| image_error(error, Format::WebP))?;
+    read_all(decoder, Format::WebP)
+}
+
+fn open(bytes: &[u8]) -> Result<WebPDecoder<Cursor<&[u8]>>, DecodeError> {
+    WebPDecoder::new(Cursor::new(bytes)).map_err(|error| image_error(error, Format::WebP))
+}
+
+/// The orientation in the container's `EXIF` chunk.
+fn orientation(bytes: &[u8]) -> u8 {
+    let mut rest = bytes.get(12..).unwrap_or_default();
+    while let Some(&[n, a, m, e, length @ ..]) = rest.first_chunk::<8>() {
+        let length = u32::from_le_bytes(length) as usize;
+        let Some(body) = rest[8..].get(..length) else {
+            break;
+        };
+        if [n, a, m, e] == *b"EXIF" {
+            return exif::orientation(body);
+        }
+        rest = rest.get(8 + length + length % 2..).unwrap_or_default();
+    }
+    1
+}

@@ -1,0 +1,26 @@
+//! Ctrl-C, SIGTERM and SIGHUP: the first asks the engine to stop after the shard or step at hand, the second stops at once.
+
+use std::process;
+
+use anyhow::{Context, Result};
+use seedpipe_engine::cancel;
+
+/// Exit code of a program that SIGINT ended.
+const INTERRUPTED: i32 = 130;
+
+/// Takes over the signals for the rest of the program's life.
+///
+/// - `tell`: shows one line to the user
+///
+/// # Errors
+/// When the system refuses a handler.
+pub fn listen(tell: impl Fn(&str) + Send + 'static) -> Result<()> {
+    ctrlc::set_handler(move || {
+        if cancel::requested() {
+            process::exit(INTERRUPTED);
+        }
+        cancel::request();
+        tell("stopping as soon as what is finished is safe; once more stops at once");
+    })
+    .context("Ctrl-C can't be caught")
+}

@@ -1,0 +1,326 @@
+//! What users write as `network:`; from it comes the graph. The list of families is here and nowhere else.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::cifar_resnet;
+use crate::graph::{Graph, GraphBuilder, Initial};
+use crate::head;
+pub use crate::preprocessing::{Filter, Preprocessing};
+use crate::resnet::{self, ResNet};
+
+/// The first layers of a ResNet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Stem {
+    /// 7×7 convolution of stride 2, then a max pool of stride 2.
+    Imagenet,
+    /// 3×3 convolution of stride 1, no pool: for images of about 32 pixels.
+    Cifar,
+}
+
+/// How a CIFAR ResNet's block of other width passes its input on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Shortcut {
+    /// Subsample and pad with zero channels.
+    A,
+    /// 1×1 convolution and batch norm.
+    B,
+}
+
+/// Linear layers with ReLU between, after the features.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Head {
+    /// Widths of the hidden layers; none makes the head one linear layer.
+    #[serde(default)]
+    pub hidden: Vec<i64>,
+    /// Length of the embedding.
+    pub out: i64,
+}
+
+/// A network by name, with what can be chosen about it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Architecture {
+    /// `cifar_resnet20`, `resnet18` … (all of [`names`]).
+    pub name: String,
+    /// Factor on every channel count, rounded.
+    #[serde(default = "one")]
+    pub width: f64,
+    /// First layers of a `resnetNN`; default `imagenet`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stem: Option<Stem>,
+    /// Of a `cifar_resnetNN`; default `a`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shortcut: Option<Shortcut>,
+    /// Outputs of a linear classifier on the features; none by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub classes: Option<i64>,
+    /// Embedding head on the features; none by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head: Option<Head>,
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+/// An impossible description; `key` is the field, so that a stage can name the place.
+#[derive(Clone, Debug, PartialEq, Error)]
+#[error("`{key}`: expected {expected}, got {got}{}", hint_line(.hint))]
+pub struct ArchitectureError {
+    pub key: &'static str,
+    pub expected: String,
+    pub got: String,
+    pub hint: String,
+}
+
+fn hint_line(hint: &str) -> String {
+    if hint.is_empty() { String::new() } else { format!("\nhint: {hint}") }
+}
+
+impl ArchitectureError {
+    pub(crate) fn new(
+        key: &'static str,
+        expected: impl Into<String>,
+        got: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> Self {
+        Self { key, expected: expected.into(), got: got.into(), hint: hint.into() }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Family {
+    CifarResNet { blocks_per_stage: usize },
+    ResNet(ResNet),
+}
+
+const fn torchvision(blocks: [usize; 4], bottleneck: bool, inner_width: i64) -> Family {
+    Family::ResNet(ResNet { blocks, bottleneck, inner_width })
+}
+
+const FAMILIES: [(&str, Family); 13] = [
+    ("cifar_resnet8", Family::CifarResNet { blocks_per_stage: 1 }),
+    ("cifar_resnet14", Family::CifarResNet { blocks_per_stage: 2 }),
+    ("cifar_resnet20", Family::CifarResNet { blocks_per_stage: 3 }),
+    ("cifar_resnet32", Family::CifarResNet { blocks_per_stage: 5 }),
+    ("cifar_resnet44", Family::CifarResNet { blocks_per_stage: 7 }),
+    ("cifar_resnet56", Family::CifarResNet { blocks_per_stage: 9 }),
+    ("cifar_resnet110", Family::CifarResNet { blocks_per_stage: 18 }),
+    ("resnet18", torchvision([2, 2, 2, 2], false, 1)),
+    ("resnet34", torchvision([3, 4, 6, 3], false, 1)),
+    ("resnet50", torchvision([3, 4, 6, 3], true, 1)),
+    ("resnet101", torchvision([3, 4, 23, 3], true, 1)),
+    ("resnet152", torchvision([3, 8, 36, 3], true, 1)),
+    ("wide_resnet50_2", torchvision([3, 4, 6, 3], true, 2)),
+];
+
+/// Every name that an [`Architecture`] can have.
+pub fn names() -> Vec<&'static str> {
+    FAMILIES.iter().map(|(name, _)| *name).collect()
+}
+
+/// Largest length of any layer that a description may ask for.
+const LARGEST_LENGTH: i64 = 1 << 20;
+
+impl Architecture {
+    /// The network of that name with everything else at its default.
+    pub fn named(name: &str) -> Self {
+        Self { name: name.to_owned(), width: 1.0, stem: None, shortcut: None, classes: None, head: None }
+    }
+
+    /// Without the embedding head; the names lose `backbone.`.
+    pub fn without_head(&self) -> Self {
+        Self { head: None, ..self.clone() }
+    }
+
+    /// Without head and classifier.
+    pub fn backbone(&self) -> Self {
+        Self { head: None, classes: None, ..self.clone() }
+    }
+
+    pub fn validate(&self) -> Result<(), ArchitectureError> {
+        self.checked_family().map(|_| ())
+    }
+
+    fn checked_family(&self) -> Result<Family, ArchitectureError> {
+        let Some((_, family)) = FAMILIES.iter().find(|(name, _)| *name == self.name) else {
+            let hint = match nearest(&self.name) {
+                Some(name) => format!("did you mean `{name}`?"),
+                None => String::new(),
+            };
+            let expected = format!("one of {}", names().join(", "));
+            return Err(ArchitectureError::new("name", expected, format!("`{}`", self.name), hint));
+        };
+        if !(self.width > 0.0 && self.width <= 16.0) {
+            return Err(ArchitectureError::new("width", "a factor above 0 and at most 16", self.width.to_string(), ""));
+        }
+        match family {
+            Family::CifarResNet { .. } if self.stem.is_some() => {
+                let hint = format!("`{}` has one stem; leave `stem` out", self.name);
+                return Err(ArchitectureError::new("stem", "none", "a stem", hint));
+            }
+            Family::ResNet(_) if self.shortcut.is_some() => {
+                let hint = format!("`{}` has one kind of shortcut; leave `shortcut` out", self.name);
+                return Err(ArchitectureError::new("shortcut", "none", "a shortcut", hint));
+            }
+            _ => {}
+        }
+        let length = |key, length: i64| {
+            if (1..=LARGEST_LENGTH).contains(&length) {
+                return Ok(());
+            }
+            Err(ArchitectureError::new(key, format!("1 to {LARGEST_LENGTH}"), length.to_string(), ""))
+        };
+        if let Some(classes) = self.classes {
+            length("classes", classes)?;
+        }
+        if let Some(head) = &self.head {
+            length("head.out", head.out)?;
+            for &hidden in &head.hidden {
+                length("head.hidden", hidden)?;
+            }
+        }
+        Ok(*family)
+    }
+
+    /// The network as data. Fails where [`Architecture::validate`] does.
+    pub fn graph(&self) -> Result<Graph, ArchitectureError> {
+        let family = self.checked_family()?;
+        let mut graph = GraphBuilder::new(if self.head.is_some() { "backbone." } else { "" });
+        let (last, channels) = match family {
+            Family::CifarResNet { blocks_per_stage } => {
+                let shortcut = self.shortcut.unwrap_or(Shortcut::A);
+                cifar_resnet::backbone(&mut graph, blocks_per_stage, shortcut, self.width)
+            }
+            Family::ResNet(network) => {
+                resnet::backbone(&mut graph, network, self.stem.unwrap_or(Stem::Imagenet), self.width)
+            }
+        };
+        let features = graph.pooled(last);
+        let logits = self.classes.map(|classes| match family {
+            // The CIFAR reproduction draws its classifier like its convolutions.
+            Family::CifarResNet { .. } => {
+                graph.linear("linear", features, channels, classes, Initial::KaimingNormalFanIn)
+            }
+            Family::ResNet(_) => graph.linear("fc", features, channels, classes, Initial::Uniform),
+        });
+        graph.set_prefix("");
+        let embedding = self.head.as_ref().map(|head| head::append(&mut graph, head, features, channels));
+        Ok(graph.finish(features, logits, embedding))
+    }
+
+    /// Length of the features.
+    pub fn feature_dimension(&self) -> Result<i64, ArchitectureError> {
+        let graph = self.graph()?;
+        Ok(graph.length(graph.features()))
+    }
+
+    /// Length of what distillation compares: of the head's output, else of the features.
+    pub fn embedding_dimension(&self) -> Result<i64, ArchitectureError> {
+        let graph = self.graph()?;
+        Ok(graph.length(graph.embedding().unwrap_or(graph.features())))
+    }
+
+    /// ImageNet's; at 32 pixels and uncropped for networks made for small images.
+    pub fn default_preprocessing(&self) -> Preprocessing {
+        if self.name.starts_with("cifar_") || self.stem == Some(Stem::Cifar) {
+            Preprocessing { size: 32, crop_ratio: 1.0, ..Preprocessing::default() }
+        } else {
+            Preprocessing::default()
+        }
+    }
+}
+
+/// The known name that takes the fewest edits, when that is few enough to be a slip.
+fn nearest(name: &str) -> Option<&'static str> {
+    let name = name.to_lowercase().replace('-', "");
+    names()
+        .into_iter()
+        .map(|candidate| (edits(&name, candidate), candidate))
+        .min()
+        .filter(|(distance, _)| *distance <= 6)
+        .map(|(_, candidate)| candidate)
+}
+
+/// Levenshtein's distance.
+fn edits(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, from) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, to) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(from != *to);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_has_a_graph() {
+        for name in names() {
+            let graph = Architecture { classes: Some(10), ..Architecture::named(name) }.graph().unwrap();
+            assert_eq!(graph.length(graph.logits().unwrap()), 10, "{name}");
+        }
+    }
+
+    #[test]
+    fn counts_agree_with_the_papers() {
+        let cifar = Architecture { classes: Some(10), ..Architecture::named("cifar_resnet20") }.graph().unwrap();
+        assert_eq!(cifar.parameter_count(), 269_722);
+        assert_eq!(cifar.multiply_adds(32, 32), 40_551_040);
+        let resnet50 = Architecture { classes: Some(1000), ..Architecture::named("resnet50") }.graph().unwrap();
+        assert_eq!(resnet50.parameter_count(), 25_557_032);
+        assert_eq!(resnet50.multiply_adds(224, 224), 4_089_184_256);
+    }
+
+    #[test]
+    fn a_width_factor_scales_and_rounds_channels() {
+        let narrow = Architecture { width: 0.5, ..Architecture::named("cifar_resnet8") };
+        assert_eq!(narrow.feature_dimension(), Ok(32));
+        let odd = Architecture { width: 0.3, ..Architecture::named("cifar_resnet8") };
+        assert_eq!(odd.feature_dimension(), Ok(19));
+        assert_eq!(odd.graph().unwrap().state()[0].shape, [5, 3, 3, 3]);
+    }
+
+    #[test]
+    fn a_head_moves_the_backbone_under_its_own_prefix() {
+        let head = Head { hidden: vec![256], out: 64 };
+        let architecture = Architecture { head: Some(head), ..Architecture::named("cifar_resnet8") };
+        let names: Vec<String> = architecture.graph().unwrap().state().into_iter().map(|spec| spec.name).collect();
+        assert_eq!(names[0], "backbone.conv1.weight");
+        assert_eq!(names[names.len() - 4..], ["head.0.weight", "head.0.bias", "head.2.weight", "head.2.bias"]);
+        assert_eq!(architecture.embedding_dimension(), Ok(64));
+        assert_eq!(architecture.feature_dimension(), Ok(64));
+        let linear = Architecture { head: Some(Head { hidden: vec![], out: 16 }), ..Architecture::named("resnet18") };
+        assert_eq!(linear.graph().unwrap().state().last().unwrap().name, "head.bias");
+    }
+
+    #[test]
+    fn impossible_descriptions_are_refused_with_key_and_remedy() {
+        let refused = |text: &str| {
+            let architecture: Architecture = serde_json::from_str(text).unwrap();
+            architecture.validate().unwrap_err()
+        };
+        let unknown = refused(r#"{"name": "resnet-19"}"#);
+        assert_eq!((unknown.key, unknown.hint.as_str()), ("name", "did you mean `resnet18`?"));
+        assert!(unknown.to_string().contains("wide_resnet50_2"));
+        assert_eq!(refused(r#"{"name": "resnet18", "width": 0}"#).key, "width");
+        assert_eq!(refused(r#"{"name": "resnet18", "shortcut": "a"}"#).key, "shortcut");
+        assert_eq!(refused(r#"{"name": "cifar_resnet20", "stem": "cifar"}"#).key, "stem");
+        assert_eq!(refused(r#"{"name": "resnet18", "classes": 0}"#).key, "classes");
+        assert_eq!(refused(r#"{"name": "resnet18", "head": {"hidden": [0], "out": 1}}"#).key, "head.hidden");
+        assert!(serde_json::from_str::<Architecture>(r#"{"name": "resnet18", "depth": 3}"#).is_err());
+    }
+}

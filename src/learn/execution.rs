@@ -1,0 +1,161 @@
+//! The forward pass of a graph: compiled once into steps that know their tensors by index, run on every batch.
+//!
+//! A value is dropped after its last reader; ReLU and addition overwrite their input when nothing else reads it and
+//! autograd does not need it.
+
+use tch::Tensor;
+
+use crate::graph::{Convolution, Graph, NodeId, Operation};
+
+/// Whether batch norms use the batch's statistics (and update the running ones) or the running ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    Train,
+    Eval,
+}
+
+struct Step {
+    operation: Operation,
+    inputs: Vec<usize>,
+    /// Index of the node's first tensor in state-dict order.
+    first_tensor: usize,
+    /// The first input may be overwritten.
+    in_place: bool,
+    /// Nodes that nobody reads after this step.
+    finished: Vec<usize>,
+}
+
+/// A graph made ready to run.
+pub(crate) struct Plan {
+    steps: Vec<Step>,
+    outputs: Vec<usize>,
+}
+
+impl Plan {
+    pub(crate) fn new(graph: &Graph) -> Self {
+        let outputs: Vec<usize> = [Some(graph.features()), graph.logits(), graph.embedding()]
+            .into_iter()
+            .flatten()
+            .map(|NodeId(index)| index)
+            .collect();
+        let nodes = graph.nodes();
+        let mut readers = vec![0_usize; nodes.len()];
+        let mut last_reader = vec![usize::MAX; nodes.len()];
+        for (index, node) in nodes.iter().enumerate() {
+            for input in &node.inputs {
+                readers[input.0] += 1;
+                last_reader[input.0] = index;
+            }
+        }
+        for &output in &outputs {
+            readers[output] += 1;
+            last_reader[output] = usize::MAX;
+        }
+        let mut tensor_count = 0;
+        let mut steps = Vec::with_capacity(nodes.len());
+        for (index, node) in nodes.iter().enumerate() {
+            let inputs: Vec<usize> = node.inputs.iter().map(|input| input.0).collect();
+            let in_place = matches!(node.operation, Operation::Relu | Operation::Add)
+                && readers[inputs[0]] == 1
+                && !inputs[1..].contains(&inputs[0])
+                && keeps_no_result(&nodes[inputs[0]].operation);
+            let mut finished: Vec<usize> =
+                inputs.iter().copied().filter(|&input| last_reader[input] == index).collect();
+            finished.dedup();
+            let operation = node.operation.clone();
+            let first_tensor = tensor_count;
+            tensor_count += tensors_of(&operation);
+            steps.push(Step { operation, inputs, first_tensor, in_place, finished });
+        }
+        Self { steps, outputs }
+    }
+
+    /// Results of features, logits and embedding, as far as the graph has them, in this order.
+    ///
+    /// `tensors` are the network's, in state-dict order; `images` `[B, 3, H, W]`.
+    pub(crate) fn run(&self, tensors: &[Tensor], images: &Tensor, mode: Mode) -> Vec<Tensor> {
+        let mut values: Vec<Option<Tensor>> = Vec::with_capacity(self.steps.len());
+        for step in &self.steps {
+            let value = if step.in_place {
+                let mut first = values[step.inputs[0]].take().expect("BUG: a value was freed before its reader");
+                match &step.operation {
+                    Operation::Relu => first.relu_(),
+                    Operation::Add => first.g_add_(input(&values, step, 1)),
+                    other => panic!("BUG: {other:?} is never done in place"),
+                }
+            } else {
+                compute(step, &values, tensors, images, mode)
+            };
+            for &finished in &step.finished {
+                values[finished] = None;
+            }
+            values.push(Some(value));
+        }
+        let taken = |&output: &usize| {
+            values[output].as_ref().expect("BUG: an output was freed").shallow_clone()
+        };
+        self.outputs.iter().map(taken).collect()
+    }
+}
+
+/// Whether an operation's backward pass can do without its own result.
+fn keeps_no_result(operation: &Operation) -> bool {
+    matches!(
+        operation,
+        Operation::Convolution(_) | Operation::BatchNorm { .. } | Operation::Add | Operation::Linear { .. }
+    )
+}
+
+fn tensors_of(operation: &Operation) -> usize {
+    match operation {
+        Operation::Convolution(Convolution { bias, .. }) | Operation::Linear { bias, .. } => 1 + usize::from(*bias),
+        Operation::BatchNorm { .. } => 5,
+        _ => 0,
+    }
+}
+
+fn input<'values>(values: &'values [Option<Tensor>], step: &Step, position: usize) -> &'values Tensor {
+    values[step.inputs[position]].as_ref().expect("BUG: a value was freed before its reader")
+}
+
+fn compute(step: &Step, values: &[Option<Tensor>], tensors: &[Tensor], images: &Tensor, mode: Mode) -> Tensor {
+    let own = &tensors[step.first_tensor..];
+    match &step.operation {
+        Operation::Image { .. } => images.shallow_clone(),
+        Operation::Convolution(Convolution { stride, padding, groups, bias, .. }) => {
+            let bias = bias.then(|| &own[1]);
+            input(values, step, 0).conv2d(&own[0], bias, [*stride; 2], [*padding; 2], [1; 2], *groups)
+        }
+        Operation::BatchNorm { epsilon, momentum, .. } => {
+            let training = mode == Mode::Train;
+            if training {
+                let _ = own[4].shallow_clone().g_add_scalar_(1);
+            }
+            input(values, step, 0).batch_norm(
+                Some(&own[0]),
+                Some(&own[1]),
+                Some(&own[2]),
+                Some(&own[3]),
+                training,
+                *momentum,
+                *epsilon,
+                true,
+            )
+        }
+        Operation::Relu => input(values, step, 0).relu(),
+        Operation::Add => input(values, step, 0) + input(values, step, 1),
+        Operation::MaxPool { kernel, stride, padding } => {
+            input(values, step, 0).max_pool2d([*kernel; 2], [*stride; 2], [*padding; 2], [1; 2], false)
+        }
+        Operation::GlobalAveragePool => input(values, step, 0).adaptive_avg_pool2d([1, 1]),
+        Operation::Flatten => input(values, step, 0).flatten(1, -1),
+        Operation::SubsampleAndPad { stride, before, after } => input(values, step, 0)
+            .slice(2, None, None, *stride)
+            .slice(3, None, None, *stride)
+            .constant_pad_nd([0, 0, 0, 0, *before, *after]),
+        Operation::Linear { bias, .. } => {
+            let bias = bias.then(|| &own[1]);
+            input(values, step, 0).linear(&own[0], bias)
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! Reading of the golden values (tests only): the folder in `SEEDPIPE_FIXTURES` when it is set, else the committed
+//! copy. Every parameter comes from the fixture's json, so that a set with other seeds tests the same claims.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde_json::Value;
+use tch::{Kind, Tensor};
+
+pub(crate) struct Fixture {
+    pub json: Value,
+    tensors: BTreeMap<String, Tensor>,
+}
+
+impl Fixture {
+    /// `<name>.json` and `<name>.safetensors`.
+    pub(crate) fn load(name: &str) -> Self {
+        let folder = folder();
+        let text = fs_err::read_to_string(folder.join(format!("{name}.json"))).unwrap();
+        let path = folder.join(format!("{name}.safetensors"));
+        let tensors = if path.exists() {
+            Tensor::read_safetensors(path)
+                .unwrap()
+                .into_iter()
+                .collect()
+        } else {
+            BTreeMap::new()
+        };
+        Self {
+            json: serde_json::from_str(&text).unwrap(),
+            tensors,
+        }
+    }
+
+    /// The json's cases, at least one.
+    pub(crate) fn cases(&self) -> &[Value] {
+        let cases = self.json.as_array().expect("a list of cases");
+        assert!(!cases.is_empty(), "no case");
+        cases
+    }
+
+    /// A number of the json's object.
+    pub(crate) fn number(&self, key: &str) -> f64 {
+        self.json[key]
+            .as_f64()
+            .unwrap_or_else(|| panic!("`{key}` is no number"))
+    }
+
+    /// A copy, so that one test's gradients are not another's.
+    pub(crate) fn tensor(&self, name: &str) -> Tensor {
+        let found = self.tensors.get(name);
+        found.unwrap_or_else(|| panic!("no tensor `{name}`")).copy()
+    }
+
+    /// The difference's length is at most `tolerance` of the expected gradient's.
+    pub(crate) fn assert_gradient(
+        &self,
+        place: &str,
+        gradient: &Tensor,
+        expected: &str,
+        tolerance: f64,
+    ) {
+        let expected = self.tensor(expected);
+        assert_eq!(gradient.size(), expected.size(), "{place}");
+        let length = |tensor: &Tensor| tensor.norm().double_value(&[]);
+        let difference = length(&(gradient.to_kind(Kind::Double) - &expected)) / length(&expected);
+        assert!(
+            difference <= tolerance,
+            "{place}: the gradient is off by {difference:e} of its length"
+        );
+    }
+}
+
+/// Within `tolerance`: absolute where it asks for f64's precision, relative otherwise.
+pub(crate) fn assert_close(place: &str, got: f64, expected: f64, tolerance: f64) {
+    let bound = if tolerance < 1e-8 {
+        tolerance
+    } else {
+        tolerance * expected.abs()
+    };
+    assert!(
+        (got - expected).abs() <= bound,
+        "{place}: got {got}, expected {expected} within {bound:e}"
+    );
+}
+
+fn folder() -> PathBuf {
+    std::env::var_os("SEEDPIPE_FIXTURES").map_or_else(
+        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures")),
+        PathBuf::from,
+    )
+}
+
+/// The weight that the fixtures give a tensor of this name, in f64 (see `tests/fixtures/README.md`).
+pub(crate) fn formula_weight(name: &str, shape: &[i64], salt: u64) -> Tensor {
+    let count = shape.iter().product::<i64>();
+    let key = (u64::from(crc32(name.as_bytes())) << 32).wrapping_add(salt << 24);
+    let fan_in: i64 = shape.iter().skip(1).product();
+    let value = |u: f64| match name.rsplit('.').next() {
+        Some("num_batches_tracked") => 0.0,
+        Some("running_var") => 1.0 + 0.3 * u,
+        Some("running_mean") => 0.1 * u,
+        Some("bias") => 0.05 * u,
+        _ if shape.len() == 1 => 1.0 + 0.1 * u,
+        _ => u * (6.0 / fan_in as f64).sqrt(),
+    };
+    let values: Vec<f64> = (0..count as u64)
+        .map(|index| {
+            let bits = splitmix64(key.wrapping_add(index)) >> 11;
+            value(2.0 * bits as f64 / (1u64 << 53) as f64 - 1.0)
+        })
+        .collect();
+    Tensor::from_slice(&values).reshape(shape)
+}
+
+fn splitmix64(state: u64) -> u64 {
+    let mut z = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
+
+/// CRC-32 as in zip files.
+fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(!0u32, |crc, &byte| {
+        (0..8).fold(crc ^ u32::from(byte), |crc, _| {
+            if crc & 1 == 1 {
+                (crc >> 1) ^ 0xEDB8_8320
+            } else {
+                crc >> 1
+            }
+        })
+    })
+}
+
+#[test]
+fn checksums_are_those_of_the_definitions() {
+    assert_eq!(crc32(b"123456789"), 0xCBF4_3926);
+    assert_eq!(splitmix64(0), 0xE220_A839_7B1D_CDAF);
+}

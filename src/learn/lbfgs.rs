@@ -1,0 +1,363 @@
+//! Minimisation of smooth functions by L-BFGS (Nocedal and Wright, Numerical Optimization, algorithms 7.4, 3.5 and
+//! 3.6): two-loop recursion, line search to the strong Wolfe conditions.
+//!
+//! Plain f64 vectors and sequential sums: equal functions give equal bits.
+
+use std::collections::VecDeque;
+
+/// When to stop, and how much to remember.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LbfgsOptions {
+    /// converged when no component of the gradient is larger
+    pub gradient_tolerance: f64,
+    pub max_iterations: u32,
+    /// pairs of steps and gradient changes kept
+    pub history: usize,
+}
+
+impl Default for LbfgsOptions {
+    fn default() -> Self {
+        Self {
+            gradient_tolerance: 1e-6,
+            max_iterations: 1000,
+            history: 10,
+        }
+    }
+}
+
+/// Where the search ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Minimum {
+    pub point: Vec<f64>,
+    pub value: f64,
+    /// largest component of the gradient, absolute
+    pub gradient: f64,
+    pub iterations: u32,
+    /// whether the tolerance was reached (else: the iterations ran out, or no lower point was found)
+    pub converged: bool,
+}
+
+/// A point with the function's value and gradient there.
+#[derive(Clone)]
+struct Sample {
+    point: Vec<f64>,
+    value: f64,
+    gradient: Vec<f64>,
+}
+
+/// A sample on the line that is searched.
+#[derive(Clone)]
+struct Trial {
+    step: f64,
+    sample: Sample,
+    /// derivative along the line
+    slope: f64,
+}
+
+const SUFFICIENT_DECREASE: f64 = 1e-4;
+const CURVATURE: f64 = 0.9;
+const MAX_TRIALS: u32 = 30;
+
+/// Minimises `function` (point → value and gradient) from `start`.
+pub fn minimise(
+    mut function: impl FnMut(&[f64]) -> (f64, Vec<f64>),
+    start: Vec<f64>,
+    options: LbfgsOptions,
+) -> Minimum {
+    let mut evaluate = |point: Vec<f64>| {
+        let (value, gradient) = function(&point);
+        assert_eq!(
+            gradient.len(),
+            point.len(),
+            "BUG: a gradient of another length"
+        );
+        Sample {
+            point,
+            value,
+            gradient,
+        }
+    };
+    let mut current = evaluate(start);
+    let mut history: VecDeque<Pair> = VecDeque::new();
+    let mut iterations = 0;
+    while largest(&current.gradient) > options.gradient_tolerance
+        && iterations < options.max_iterations
+    {
+        let direction = descent(&current.gradient, &history);
+        let first = if history.is_empty() {
+            (1.0 / length(&current.gradient)).min(1.0)
+        } else {
+            1.0
+        };
+        let Some(next) = search(&mut evaluate, &current, &direction, first) else {
+            if history.is_empty() {
+                break;
+            }
+            history.clear(); // the curvature has gone stale: try the steepest descent before giving up
+            continue;
+        };
+        iterations += 1;
+        if let Some(pair) = Pair::between(&current, &next) {
+            if history.len() == options.history {
+                history.pop_front();
+            }
+            history.push_back(pair);
+        }
+        current = next;
+    }
+    let gradient = largest(&current.gradient);
+    Minimum {
+        point: current.point,
+        value: current.value,
+        gradient,
+        iterations,
+        converged: gradient <= options.gradient_tolerance,
+    }
+}
+
+/// A step s and the change y of the gradient over it.
+struct Pair {
+    step: Vec<f64>,
+    change: Vec<f64>,
+    /// 1 / (y · s)
+    inverse: f64,
+}
+
+impl Pair {
+    /// None when the curvature y · s is not safely positive.
+    fn between(from: &Sample, to: &Sample) -> Option<Self> {
+        let step = difference(&to.point, &from.point);
+        let change = difference(&to.gradient, &from.gradient);
+        let curvature = dot(&step, &change);
+        (curvature > f64::EPSILON * length(&step) * length(&change)).then(|| Self {
+            step,
+            change,
+            inverse: 1.0 / curvature,
+        })
+    }
+}
+
+/// The two-loop recursion: minus the inverse Hessian's estimate times the gradient.
+fn descent(gradient: &[f64], history: &VecDeque<Pair>) -> Vec<f64> {
+    let mut direction: Vec<f64> = gradient.iter().map(|component| -component).collect();
+    let mut shares = Vec::with_capacity(history.len());
+    for pair in history.iter().rev() {
+        let share = pair.inverse * dot(&pair.step, &direction);
+        add(&mut direction, -share, &pair.change);
+        shares.push(share);
+    }
+    if let Some(newest) = history.back() {
+        let scale = 1.0 / (newest.inverse * dot(&newest.change, &newest.change));
+        direction
+            .iter_mut()
+            .for_each(|component| *component *= scale);
+    }
+    for (pair, share) in history.iter().zip(shares.into_iter().rev()) {
+        let correction = pair.inverse * dot(&pair.change, &direction);
+        add(&mut direction, share - correction, &pair.step);
+    }
+    direction
+}
+
+/// A lower point along `direction`, by the strong Wolfe conditions where they can be met; none if there is no
+/// lower point.
+fn search(
+    evaluate: &mut impl FnMut(Vec<f64>) -> Sample,
+    start: &Sample,
+    direction: &[f64],
+    first: f64,
+) -> Option<Sample> {
+    let slope = dot(&start.gradient, direction);
+    if slope >= 0.0 || !slope.is_finite() {
+        return None;
+    }
+    let mut trial_at = |step: f64| {
+        let mut point = start.point.clone();
+        add(&mut point, step, direction);
+        let sample = evaluate(point);
+        let slope = dot(&sample.gradient, direction);
+        Trial {
+            step,
+            sample,
+            slope,
+        }
+    };
+    let low_enough = |trial: &Trial| {
+        trial.sample.value <= start.value + SUFFICIENT_DECREASE * trial.step * slope
+    };
+    let flat_enough = |trial: &Trial| trial.slope.abs() <= -CURVATURE * slope;
+
+    // Bracket: grow the step until a minimum lies before it.
+    let mut low = Trial {
+        step: 0.0,
+        sample: start.clone(),
+        slope,
+    };
+    let mut step = first;
+    let mut trials = 0;
+    let mut high = loop {
+        let trial = trial_at(step);
+        trials += 1;
+        if !low_enough(&trial) || (low.step > 0.0 && trial.sample.value >= low.sample.value) {
+            break trial;
+        }
+        if flat_enough(&trial) || trials == MAX_TRIALS {
+            return Some(trial.sample);
+        }
+        if trial.slope >= 0.0 {
+            break std::mem::replace(&mut low, trial);
+        }
+        step = 2.0 * trial.step;
+        low = trial;
+    };
+    // Zoom: shrink the bracket between the best point and the other end.
+    while trials < MAX_TRIALS {
+        let trial = trial_at(between(&low, &high));
+        trials += 1;
+        if !low_enough(&trial) || trial.sample.value >= low.sample.value {
+            high = trial;
+            continue;
+        }
+        if flat_enough(&trial) {
+            return Some(trial.sample);
+        }
+        if trial.slope * (high.step - low.step) >= 0.0 {
+            high = std::mem::replace(&mut low, trial);
+        } else {
+            low = trial;
+        }
+    }
+    (low.step > 0.0 && low.sample.value < start.value).then_some(low.sample)
+}
+
+/// The minimum of the cubic through both ends, kept a tenth of the bracket away from them.
+fn between(low: &Trial, high: &Trial) -> f64 {
+    let width = high.step - low.step;
+    let middle = low.step + 0.5 * width;
+    let first = low.slope + high.slope
+        - 3.0 * (low.sample.value - high.sample.value) / (low.step - high.step);
+    let square = first * first - low.slope * high.slope;
+    if square < 0.0 || !square.is_finite() {
+        return middle;
+    }
+    let second = square.sqrt().copysign(width);
+    let step =
+        high.step - width * (high.slope + second - first) / (high.slope - low.slope + 2.0 * second);
+    let share = (step - low.step) / width;
+    if (0.1..=0.9).contains(&share) {
+        step
+    } else if share.is_finite() {
+        low.step + share.clamp(0.1, 0.9) * width
+    } else {
+        middle
+    }
+}
+
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(x, y)| x * y).sum()
+}
+
+fn length(vector: &[f64]) -> f64 {
+    dot(vector, vector).sqrt()
+}
+
+fn largest(vector: &[f64]) -> f64 {
+    vector.iter().fold(0.0, |largest, component| {
+        // A NaN must not look converged.
+        if component.is_nan() {
+            f64::INFINITY
+        } else {
+            component.abs().max(largest)
+        }
+    })
+}
+
+fn add(vector: &mut [f64], factor: f64, other: &[f64]) {
+    vector
+        .iter_mut()
+        .zip(other)
+        .for_each(|(component, change)| *component += factor * change);
+}
+
+fn difference(a: &[f64], b: &[f64]) -> Vec<f64> {
+    a.iter().zip(b).map(|(x, y)| x - y).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn rosenbrock(point: &[f64]) -> (f64, Vec<f64>) {
+        let (x, y) = (point[0], point[1]);
+        let value = (1.0 - x).powi(2) + 100.0 * (y - x * x).powi(2);
+        (
+            value,
+            vec![
+                -2.0 * (1.0 - x) - 400.0 * x * (y - x * x),
+                200.0 * (y - x * x),
+            ],
+        )
+    }
+
+    #[test]
+    fn rosenbrocks_valley_is_followed_to_its_end() {
+        let options = LbfgsOptions {
+            gradient_tolerance: 1e-9,
+            ..LbfgsOptions::default()
+        };
+        let minimum = minimise(rosenbrock, vec![-1.2, 1.0], options);
+        assert!(minimum.converged && minimum.iterations < 60, "{minimum:?}");
+        assert!(
+            minimum.point.iter().all(|x| (x - 1.0).abs() < 1e-8),
+            "{minimum:?}"
+        );
+    }
+
+    #[test]
+    fn iterations_run_out_honestly() {
+        let options = LbfgsOptions {
+            max_iterations: 3,
+            ..LbfgsOptions::default()
+        };
+        let minimum = minimise(rosenbrock, vec![-1.2, 1.0], options);
+        assert!(!minimum.converged && minimum.iterations == 3);
+        assert!(minimum.value < rosenbrock(&[-1.2, 1.0]).0);
+    }
+
+    #[test]
+    fn a_start_at_the_minimum_stays() {
+        let minimum = minimise(rosenbrock, vec![1.0, 1.0], LbfgsOptions::default());
+        assert_eq!(
+            (minimum.iterations, minimum.converged, minimum.value),
+            (0, true, 0.0)
+        );
+    }
+
+    #[test]
+    fn a_function_of_no_numbers_does_not_look_converged() {
+        let minimum = minimise(
+            |_| (f64::NAN, vec![f64::NAN]),
+            vec![0.0],
+            LbfgsOptions::default(),
+        );
+        assert!(!minimum.converged);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn ill_conditioned_bowls_are_solved(
+            scales in prop::collection::vec(-2.0f64..2.0, 1..12), centre in -5.0f64..5.0,
+        ) {
+            let bowl = |point: &[f64]| {
+                let value = point.iter().zip(&scales).map(|(x, s)| 0.5 * 10f64.powf(*s) * (x - centre).powi(2)).sum();
+                (value, point.iter().zip(&scales).map(|(x, s)| 10f64.powf(*s) * (x - centre)).collect())
+            };
+            let minimum = minimise(bowl, vec![0.0; scales.len()], LbfgsOptions::default());
+            prop_assert!(minimum.converged, "{:?}", minimum);
+            prop_assert!(minimum.point.iter().all(|x| (x - centre).abs() < 1.1e-4), "{:?}", minimum);
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! The Rust side of `shim/libtorch.cpp`: safe functions over what tch does not offer. Errors are libtorch's own words.
+
+use std::ffi::{CStr, c_char, c_int, c_void};
+use std::ptr;
+
+use tch::{Device, Tensor};
+use torch_sys::C_tensor;
+
+unsafe extern "C" {
+    fn seedpipe_free(text: *mut c_char);
+    fn seedpipe_libtorch_version() -> *const c_char;
+    fn seedpipe_cpu_capability() -> *const c_char;
+    fn seedpipe_autocast_enter(cuda: c_int, enabled: *mut c_int, dtype: *mut c_int) -> *mut c_char;
+    fn seedpipe_autocast_leave(cuda: c_int, enabled: c_int, dtype: c_int) -> *mut c_char;
+    fn seedpipe_memory_format(
+        tensor: *mut c_void,
+        channels_last: c_int,
+        result: *mut *mut c_void,
+    ) -> *mut c_char;
+    fn seedpipe_set_deterministic(on: c_int) -> *mut c_char;
+    fn seedpipe_load_cuda(found: *mut c_int) -> *mut c_char;
+}
+
+/// Takes over the message of a shim function; null means success.
+fn outcome(message: *mut c_char) -> Result<(), String> {
+    if message.is_null() {
+        return Ok(());
+    }
+    // SAFETY: the shim returns a NUL-terminated string of its own (strdup), freed here once.
+    unsafe {
+        let text = CStr::from_ptr(message).to_string_lossy().into_owned();
+        seedpipe_free(message);
+        Err(text)
+    }
+}
+
+fn static_text(text: *const c_char) -> String {
+    // SAFETY: both callers pass a NUL-terminated string that lives as long as the program.
+    unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
+}
+
+pub(crate) fn libtorch_version() -> String {
+    // SAFETY: returns a string literal.
+    static_text(unsafe { seedpipe_libtorch_version() })
+}
+
+/// The instruction set that libtorch's kernels use here: `AVX512`, `AVX2`, `DEFAULT` …
+pub(crate) fn cpu_capability() -> String {
+    // SAFETY: returns a pointer into a static string.
+    static_text(unsafe { seedpipe_cpu_capability() })
+}
+
+/// What autocast was set to before [`autocast_enter`].
+pub(crate) struct AutocastBefore {
+    cuda: c_int,
+    enabled: c_int,
+    dtype: c_int,
+}
+
+pub(crate) fn autocast_enter(device: Device) -> Result<AutocastBefore, String> {
+    let mut before = AutocastBefore { cuda: device.is_cuda().into(), enabled: 0, dtype: 0 };
+    // SAFETY: both pointers are to live integers of this frame.
+    outcome(unsafe {
+        seedpipe_autocast_enter(before.cuda, &mut before.enabled, &mut before.dtype)
+    })?;
+    Ok(before)
+}
+
+pub(crate) fn autocast_leave(before: &AutocastBefore) -> Result<(), String> {
+    // SAFETY: plain integers.
+    outcome(unsafe { seedpipe_autocast_leave(before.cuda, before.enabled, before.dtype) })
+}
+
+/// The same values with memory laid out channels-last or row-major; shares memory when it is so already.
+pub(crate) fn memory_format(tensor: &Tensor, channels_last: bool) -> Result<Tensor, String> {
+    let mut result = ptr::null_mut();
+    // SAFETY: `as_ptr` is the live `at::Tensor` behind `tensor`; `result` receives a new one, owned by the returned Tensor.
+    unsafe {
+        outcome(seedpipe_memory_format(
+            tensor.as_ptr() as *mut c_void,
+            channels_last.into(),
+            &mut result,
+        ))?;
+        Ok(Tensor::from_ptr(result as *mut C_tensor))
+    }
+}
+
+pub(crate) fn set_deterministic(on: bool) -> Result<(), String> {
+    // SAFETY: a plain integer.
+    outcome(unsafe { seedpipe_set_deterministic(on.into()) })
+}
+
+/// Loads `libtorch_cuda.so` beside `libtorch_cpu.so`; `false` when there is none, an error when it does not load.
+pub(crate) fn load_cuda() -> Result<bool, String> {
+    let mut found = 0;
+    // SAFETY: the pointer is to a live integer of this frame.
+    outcome(unsafe { seedpipe_load_cuda(&mut found) })?;
+    Ok(found != 0)
+}

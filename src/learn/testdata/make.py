@@ -1,0 +1,62 @@
+#!/usr/bin/env python3
+"""Writes the small checkpoint files of this folder; needs torch 2.x. Run inside the folder.
+
+`nested_*` hold every dtype and container that is read; `malicious_*` would run a command if a pickle's code were executed.
+"""
+
+import os
+import pickle
+from collections import OrderedDict
+
+import torch
+
+
+class Command:
+    def __reduce__(self):
+        return os.system, ("touch /tmp/seedpipe-pickle-was-executed",)
+
+
+def write(name: str, value: object) -> None:
+    torch.save(value, f"{name}_zip.pt")
+    torch.save(value, f"{name}_legacy.pt", _use_new_zipfile_serialization=False)
+
+
+def main() -> None:
+    numbers = torch.arange(12, dtype=torch.float32).reshape(3, 4)
+    state = OrderedDict()
+    state["module.f32"] = numbers
+    state["module.transposed"] = numbers.t()
+    state["module.row"] = numbers[1]
+    state["module.parameter"] = torch.nn.Parameter(torch.tensor([0.5, -0.5]))
+    state["module.f64"] = torch.tensor([[1e-300]], dtype=torch.float64)
+    state["module.f16"] = torch.tensor([1.5, -2.0], dtype=torch.float16)
+    state["module.bf16"] = torch.tensor([1.5, -2.0], dtype=torch.bfloat16)
+    state["module.i64"] = torch.tensor(-7)
+    state["module.i32"] = torch.tensor([3], dtype=torch.int32)
+    state["module.u8"] = torch.tensor([0, 255], dtype=torch.uint8)
+    state["module.bool"] = torch.tensor([True, False])
+    state["module.empty"] = torch.zeros(0, 3)
+    state._metadata = OrderedDict({"": {"version": 1}})
+    write(
+        "nested",
+        {
+            "epoch": 3,
+            "best": 0.5,
+            "large": 1 << 80,
+            "arch": "r\u00e9snet",
+            "none": None,
+            "shape": torch.Size([2, 3]),
+            "dtype": torch.float32,
+            "device": torch.device("cpu"),
+            "state_dict": state,
+            "optimizer": {"state": {0: {"momentum_buffer": torch.ones(2)}}, "groups": [{"params": (0, 1)}]},
+            "list": [torch.zeros(1), (torch.ones(1),)],
+        },
+    )
+    write("malicious", {"state_dict": state, "extra": Command()})
+    with open("malicious_plain.pkl", "wb") as file:
+        pickle.dump(Command(), file, protocol=4)
+
+
+if __name__ == "__main__":
+    main()

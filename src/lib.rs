@@ -1,0 +1,54 @@
+//! The program that both binaries share: parse, run, print `error: {:#}`, exit code.
+//!
+//! Exit codes: 0 done, 1 a stage failed or a check found faults, 2 bad usage or a bad pipeline.
+
+mod cli;
+mod codec;
+mod commands;
+mod console;
+mod figures;
+mod interrupt;
+mod libtorch;
+mod output;
+mod pipeline_file;
+mod report;
+mod sibling;
+mod usage;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use seedpipe_engine::{PipelineError, Registry};
+
+use crate::cli::Arguments;
+use crate::commands::Invocation;
+use crate::usage::UsageError;
+
+/// Where the code of stages that need libtorch is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tensors {
+    /// In this program: it is linked with libtorch.
+    Here,
+    /// In `seedpipe-torch`, which lies beside this program.
+    InSibling,
+}
+
+/// Parses the command line, runs the command and gives the exit code.
+///
+/// - `registry`: the kinds, with the work that this program can do itself
+pub fn main_with(registry: Registry, tensors: Tensors) -> ExitCode {
+    let arguments = Arguments::parse();
+    let result = sibling::check_caller(tensors)
+        .and_then(|()| commands::execute(Invocation::new(registry, tensors, &arguments), arguments.command));
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            output::error(&format!("error: {error:#}"));
+            if error.is::<PipelineError>() || error.is::<UsageError>() {
+                ExitCode::from(2)
+            } else {
+                ExitCode::FAILURE
+            }
+        }
+    }
+}

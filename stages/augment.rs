@@ -1,0 +1,126 @@
+//! `augment`: draws the views of each image as explicit numbers. No pixel is touched here.
+//!
+//! Version log: 1 first.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use rayon::prelude::*;
+use schemars::JsonSchema;
+use seedpipe_artifact::{IMAGES, ImagesReader, Metadata, Scale, VIEWS, ViewsWriter};
+use seedpipe_engine::{Arity, InputKinds, InputSlot, Invalid, OutputSlot, Stage, StageContext, Work};
+use seedpipe_imaging::{Adjust, Recipe, RecipeName};
+use serde::{Deserialize, Serialize};
+
+use crate::invalid::{at_least, invalid};
+use crate::selection::item;
+use crate::viewed::{SIZE, row_of};
+
+/// Images whose views are drawn and written together.
+const CHUNK: usize = 8192;
+
+/// Views of images, sampled as torchvision does.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Augment {
+    /// `mocov2`, `swav`, `swav_small`, `mocov1`, `eval`, or `custom` (torchvision's bare RandomResizedCrop).
+    pub recipe: RecipeName,
+    /// Side of a view in pixels; default 224, `swav_small` 96.
+    #[serde(default)]
+    pub size: Option<u32>,
+    /// Numbers that differ from the recipe's.
+    #[serde(default)]
+    pub adjust: Adjust,
+    /// Views of each image: one per epoch of training, or fewer, which training cycles through.
+    #[serde(default = "one")]
+    pub views_per_image: u32,
+    /// The split whose images are viewed, or `all`.
+    #[serde(default = "train")]
+    pub split: String,
+}
+
+fn one() -> u32 {
+    1
+}
+
+fn train() -> String {
+    "train".into()
+}
+
+impl Augment {
+    fn recipe(&self) -> Result<Recipe, Invalid> {
+        Recipe::new(self.recipe, self.size, &self.adjust)
+            .map_err(|error| invalid(error.key, &error.expected, &error.got, "see the recipes' table in docs/"))
+    }
+}
+
+impl Stage for Augment {
+    const KIND: &'static str = "augment";
+    const VERSION: u32 = 1;
+    const INPUTS: &'static [InputSlot] = &[InputSlot { name: "images", accepts: &[IMAGES], arity: Arity::One }];
+    const OUTPUTS: &'static [OutputSlot] = &[OutputSlot { name: "views", kind: VIEWS }];
+
+    fn validate(&self, _inputs: &InputKinds) -> Result<(), Invalid> {
+        at_least("views_per_image", self.views_per_image.into(), 1)?;
+        if self.views_per_image > u32::from(u16::MAX) {
+            return Err(invalid("views_per_image", "at most 65535", self.views_per_image, "fewer views are cycled through"));
+        }
+        self.recipe().map(drop)
+    }
+}
+
+impl Work for Augment {
+    fn run(&self, context: &StageContext) -> Result<()> {
+        let recipe = self.recipe()?;
+        let images = ImagesReader::open(&context.input("images").parts)?;
+        let rows = crate::selection::rows_of_split(&images, &self.split)?;
+        let scale = Scale::from_name(recipe.scale()).context("BUG: a recipe with an unknown scale")?;
+        let metadata = Metadata::from([
+            (SIZE.to_owned(), recipe.size.to_string()),
+            ("recipe".to_owned(), serde_json::to_string(&recipe)?),
+        ]);
+        let views = self.views_per_image as usize;
+        let progress = context.progress();
+        progress.begin(context.stage(), "views", (views * rows.len()) as u64, 0);
+        context.shards(views, |shard| {
+            let view = shard.index() as u16;
+            let path = shard.output("views", &format!("v{view:05}-s00000"));
+            write_view(&path, &metadata, &images, &rows, view, |row| {
+                let image = images.image(row);
+                let mut key = item(image.digest, image.occurrence).to_vec();
+                key.extend(view.to_le_bytes());
+                let drawn = recipe.sample(&mut context.rng("view", &key), image.width, image.height);
+                (drawn, scale)
+            })?;
+            progress.advance(rows.len() as u64);
+            context.check_cancelled()
+        })?;
+        progress.finish();
+        Ok(())
+    }
+}
+
+fn write_view(
+    path: &Path,
+    metadata: &Metadata,
+    images: &ImagesReader,
+    rows: &[usize],
+    view: u16,
+    draw: impl Fn(usize) -> (seedpipe_imaging::View, Scale) + Sync,
+) -> Result<()> {
+    let mut writer = ViewsWriter::create(path, metadata)?;
+    for (chunk, start) in rows.chunks(CHUNK).zip((0..).step_by(CHUNK)) {
+        let drawn: Vec<_> = chunk
+            .par_iter()
+            .enumerate()
+            .map(|(offset, &row)| {
+                let view_id = u64::from(view) * rows.len() as u64 + (start + offset) as u64;
+                let (drawn, scale) = draw(row);
+                row_of(drawn, view_id, images.image(row).image_id, view, scale)
+            })
+            .collect();
+        writer.write(&drawn)?;
+    }
+    writer.finish()?;
+    Ok(())
+}

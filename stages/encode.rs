@@ -1,0 +1,391 @@
+//! `encode`: a frozen network's embedding of every view, or of every plain image under the network's own preprocessing.
+//!
+//! Images are decoded once for all of their views; rendering and the network run at the same time. A shard is a range of images.
+//!
+//! Version log: 1 first.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use schemars::JsonSchema;
+use seedpipe_artifact::{EMBEDDINGS, EmbeddingsHeader, EmbeddingsWriter, IMAGES, Metadata, Of, Precision as Stored, VIEWS, WEIGHTS};
+use seedpipe_engine::{Arity, InputKinds, InputSlot, Invalid, OutputSlot, Shard, Stage, StageContext, Work};
+use seedpipe_imaging::RENDERING_VERSION;
+use seedpipe_learn::architecture::{Architecture, Preprocessing};
+use seedpipe_learn::checkpoint_file;
+use seedpipe_learn::device::device;
+use seedpipe_learn::network::{Mode, Network, Precision};
+use seedpipe_learn::tensors::to_vec_f32;
+use serde::{Deserialize, Serialize};
+
+use crate::feed::{Feed, Frame, Job, workers};
+use crate::invalid::{at_least, invalid};
+use crate::network_artifact::{Prepared, eval_recipe, initialise, load_network, normalise, validate_architecture};
+use crate::pictures::Pictures;
+use crate::selection::rows_of_split;
+use crate::viewed::Viewed;
+
+/// Embeddings that a shard should hold at least, so that files stay large.
+const SHARD_ROWS: usize = 16_384;
+/// Files of one artifact, at most about this many.
+const PARTS: usize = 4_000;
+/// Embeddings of one view that are collected before they are written.
+const PENDING_ROWS: usize = 1_024;
+
+/// Which of the network's outputs is kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Embedding {
+    /// The head's output when the network has a head, else the features.
+    #[default]
+    Auto,
+    /// The head's output.
+    Head,
+    /// The pooled features before any head or classifier.
+    Features,
+}
+
+/// How an embedding is stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Storage {
+    #[default]
+    F16,
+    F32,
+}
+
+/// A frozen network's embeddings. The network comes from the input `weights`, from `checkpoint`, or, with `network` alone, untrained.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Encode {
+    /// `.safetensors`, or a torch.save file of either layout; needs `network`.
+    #[serde(default)]
+    pub checkpoint: Option<PathBuf>,
+    /// The checkpoint's architecture; without a checkpoint: a network with random weights, for comparison.
+    #[serde(default)]
+    pub network: Option<Architecture>,
+    #[serde(default)]
+    pub embedding: Embedding,
+    /// What the network wants done to an image, when it isn't what its weights say.
+    #[serde(default)]
+    pub preprocessing: Option<Preprocessing>,
+    /// `f32`, or `bf16` for autocast.
+    #[serde(default)]
+    pub precision: Precision,
+    /// `f16` or `f32`.
+    #[serde(default)]
+    pub store: Storage,
+    /// Views that the network sees at once.
+    #[serde(default = "default_batch")]
+    pub batch: usize,
+    /// Without the input `views`: the splits to encode; none named: all.
+    #[serde(default)]
+    pub splits: Vec<String>,
+    /// Version of the rendering that the embeddings were made with; not to be set.
+    #[serde(default = "rendering")]
+    pub rendering: u32,
+}
+
+fn default_batch() -> usize {
+    256
+}
+
+fn rendering() -> u32 {
+    RENDERING_VERSION
+}
+
+impl Stage for Encode {
+    const KIND: &'static str = "encode";
+    const VERSION: u32 = 1;
+    const INPUTS: &'static [InputSlot] = &[
+        InputSlot { name: "images", accepts: &[IMAGES], arity: Arity::One },
+        InputSlot { name: "views", accepts: &[VIEWS], arity: Arity::Optional },
+        InputSlot { name: "weights", accepts: &[WEIGHTS], arity: Arity::Optional },
+    ];
+    const OUTPUTS: &'static [OutputSlot] = &[OutputSlot { name: "embeddings", kind: EMBEDDINGS }];
+    const TENSORS: bool = true;
+
+    fn sources(&self) -> Vec<PathBuf> {
+        self.checkpoint.iter().cloned().collect()
+    }
+
+    fn validate(&self, inputs: &InputKinds) -> Result<(), Invalid> {
+        at_least("batch", self.batch as u64, 1)?;
+        if self.rendering != RENDERING_VERSION {
+            return Err(invalid("rendering", &RENDERING_VERSION.to_string(), self.rendering, "leave the key out"));
+        }
+        match (&self.checkpoint, &self.network, inputs.connected("weights")) {
+            (None, None, false) => {
+                return Err(invalid("checkpoint", "a network: the input `weights`, or `checkpoint` and `network`", "none", "connect `weights: STAGE`"));
+            }
+            (Some(_), _, true) | (_, Some(_), true) => {
+                return Err(invalid("network", "nothing beside the input `weights`", "a second network", "remove `checkpoint` and `network`, or the input"));
+            }
+            (Some(_), None, false) => {
+                return Err(invalid("network", "the checkpoint's architecture, e.g. {name: resnet50}", "nothing", "add `network: {name: …}`"));
+            }
+            _ => {}
+        }
+        if inputs.connected("views") && !self.splits.is_empty() {
+            return Err(invalid("splits", "nothing when views are encoded", self.splits.join(", "), "views already are of one split"));
+        }
+        self.network.iter().try_for_each(|network| validate_architecture("network", network))
+    }
+}
+
+impl Work for Encode {
+    fn run(&self, context: &StageContext) -> Result<()> {
+        let device = device(context.device())?;
+        let Prepared { network, preprocessing } = self.network(context, device)?;
+        context.telemetry("parameters", network.without_head().graph().parameter_count() as f64);
+        let pictures = Arc::new(Pictures::open(&context.input("images").parts)?);
+        let looks = Arc::new(Looks::of(self, context, &pictures, &preprocessing)?);
+        let dimension = match self.embedding {
+            Embedding::Features => network.feature_dimension(),
+            _ => network.embedding_dimension(),
+        };
+        if self.embedding == Embedding::Head && network.architecture().head.is_none() {
+            bail!("stage `{}`: key `embedding`: expected `features` or `auto` for a network without a head, got `head`", context.stage());
+        }
+        let header = EmbeddingsHeader {
+            of: looks.of_kind(),
+            precision: match self.store {
+                Storage::F16 => Stored::F16,
+                Storage::F32 => Stored::F32,
+            },
+            dimension: dimension as usize,
+            normalised: false,
+            network: hex(&network.digest()),
+            extra: match context.optional_input("views") {
+                Some(views) => Metadata::from([("views".to_owned(), views.content.to_string())]),
+                None => Metadata::new(),
+            },
+        };
+
+        let (count, views) = (looks.len(), looks.views());
+        let images_a_shard = SHARD_ROWS.div_ceil(views).max((count * views).div_ceil(PARTS));
+        let shards = count.div_ceil(images_a_shard);
+        let progress = context.progress();
+        let mut begun = false;
+        let started = std::time::Instant::now();
+        let (mut waited, mut encoded) = (0.0, 0usize);
+        context.shards(shards, |shard| {
+            let positions = shard.index() * images_a_shard..count.min((shard.index() + 1) * images_a_shard);
+            if !begun {
+                progress.begin(context.stage(), "views", (count * views) as u64, (positions.start * views) as u64);
+                begun = true;
+            }
+            let rows = positions.len() * views;
+            let work = ShardWork { encode: self, context, network: &network, pictures: &pictures, looks: &looks, header: &header };
+            waited += work.run(shard, positions, normalise(&preprocessing), device)?;
+            encoded += rows;
+            Ok(())
+        })?;
+        progress.finish();
+        let seconds = started.elapsed().as_secs_f64();
+        context.telemetry("views_per_second", encoded as f64 / seconds.max(1e-9));
+        context.telemetry("waiting_share", waited / seconds.max(1e-9));
+        Ok(())
+    }
+}
+
+impl Encode {
+    fn network(&self, context: &StageContext, device: tch::Device) -> Result<Prepared> {
+        let mut prepared = match (context.optional_input("weights"), &self.network) {
+            (Some(input), _) => load_network(input, device)?,
+            (None, Some(architecture)) => {
+                let network = match &self.checkpoint {
+                    Some(checkpoint) => {
+                        let (network, recognised) = checkpoint_file::load_network(&context.resolve(checkpoint), architecture, device)?;
+                        if !recognised.leftovers.is_empty() {
+                            context.warn(format!(
+                                "`{}` ({}): not used: {}",
+                                checkpoint.display(),
+                                recognised.layout,
+                                recognised.leftovers.join(", ")
+                            ));
+                        }
+                        network
+                    }
+                    None => initialise(context, architecture, device)?,
+                };
+                Prepared { network, preprocessing: architecture.default_preprocessing() }
+            }
+            (None, None) => bail!("BUG: no network, although the plan was checked"),
+        };
+        if let Some(own) = &self.preprocessing {
+            prepared.preprocessing = own.clone();
+        }
+        prepared.network.freeze();
+        Ok(prepared)
+    }
+}
+
+/// What is looked at: stored views, or plain images under one recipe.
+enum Looks {
+    Views(Arc<Viewed>),
+    Plain { rows: Vec<usize>, recipe: seedpipe_imaging::Recipe },
+}
+
+impl Looks {
+    fn of(encode: &Encode, context: &StageContext, pictures: &Pictures, preprocessing: &Preprocessing) -> Result<Looks> {
+        if let Some(views) = context.optional_input("views") {
+            return Ok(Looks::Views(Arc::new(Viewed::open(&views.parts, pictures.images())?)));
+        }
+        let mut rows = Vec::new();
+        for split in &encode.splits {
+            rows.extend(rows_of_split(pictures.images(), split)?);
+        }
+        if encode.splits.is_empty() {
+            rows = rows_of_split(pictures.images(), "all")?;
+        }
+        rows.sort_unstable();
+        rows.dedup();
+        Ok(Looks::Plain { rows, recipe: eval_recipe(preprocessing)? })
+    }
+
+    fn of_kind(&self) -> Of {
+        match self {
+            Looks::Views(_) => Of::Views,
+            Looks::Plain { .. } => Of::Images,
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Looks::Views(viewed) => viewed.len(),
+            Looks::Plain { rows, .. } => rows.len(),
+        }
+    }
+
+    fn views(&self) -> usize {
+        match self {
+            Looks::Views(viewed) => viewed.views(),
+            Looks::Plain { .. } => 1,
+        }
+    }
+
+    fn size(&self) -> u32 {
+        match self {
+            Looks::Views(viewed) => viewed.size(),
+            Looks::Plain { recipe, .. } => recipe.size,
+        }
+    }
+
+    /// The id of a row: a view's, or an image's.
+    fn id(&self, pictures: &Pictures, position: usize, view: usize) -> u64 {
+        match self {
+            Looks::Views(viewed) => (view * viewed.len() + position) as u64,
+            Looks::Plain { rows, .. } => pictures.images().image(rows[position]).image_id.into(),
+        }
+    }
+
+    /// The jobs of some positions: each image with all of its views.
+    fn jobs(&self, pictures: &Pictures, positions: std::ops::Range<usize>) -> Result<Vec<Job>> {
+        match self {
+            Looks::Views(viewed) => {
+                let mut jobs: Vec<Job> = positions.clone().map(|position| Job { image: viewed.image(position), views: Vec::new() }).collect();
+                for view in 0..viewed.views() {
+                    for (job, drawn) in jobs.iter_mut().zip(viewed.read(view, positions.clone())?) {
+                        job.views.push(drawn);
+                    }
+                }
+                Ok(jobs)
+            }
+            Looks::Plain { rows, recipe } => Ok(positions
+                .map(|position| {
+                    let image = pictures.images().image(rows[position]);
+                    // The eval recipe draws nothing; the generator is there for its signature.
+                    let mut rng = <rand_chacha::ChaCha8Rng as rand_chacha::rand_core::SeedableRng>::from_seed([0; 32]);
+                    Job { image: rows[position], views: vec![recipe.sample(&mut rng, image.width, image.height)] }
+                })
+                .collect()),
+        }
+    }
+}
+
+struct ShardWork<'a> {
+    encode: &'a Encode,
+    context: &'a StageContext,
+    network: &'a Network,
+    pictures: &'a Arc<Pictures>,
+    looks: &'a Arc<Looks>,
+    header: &'a EmbeddingsHeader,
+}
+
+impl ShardWork<'_> {
+    /// Encodes the images of a range and returns the seconds that the network waited for pixels.
+    fn run(&self, shard: &Shard, positions: std::ops::Range<usize>, normalise: seedpipe_imaging::Normalise, device: tch::Device) -> Result<f64> {
+        let views = self.looks.views();
+        let images_a_batch = (self.encode.batch / views).max(1);
+        let frame = Frame { batch: images_a_batch * views, size: self.looks.size(), normalise };
+        let (looks, pictures) = (self.looks.clone(), self.pictures.clone());
+        let mut planned = positions.start;
+        let end = positions.end;
+        let mut feed = Feed::start(self.pictures.clone(), frame, workers(device), move || {
+            if planned == end {
+                return Ok(None);
+            }
+            let batch = planned..end.min(planned + images_a_batch);
+            planned = batch.end;
+            looks.jobs(&pictures, batch).map(Some)
+        })?;
+
+        let mut columns = (0..views)
+            .map(|view| {
+                let path = shard.output("embeddings", &format!("v{view:05}-s{:05}", shard.index()));
+                Ok(Column { writer: EmbeddingsWriter::create(&path, self.header)?, ids: Vec::new(), values: Vec::new() })
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let dimension = self.header.dimension;
+        let mut position = positions.start;
+        while let Some(pixels) = feed.next(device)? {
+            self.context.check_cancelled()?;
+            let output = tch::no_grad(|| self.network.forward(&pixels, Mode::Eval, self.encode.precision));
+            let embedding = match self.encode.embedding {
+                Embedding::Features => &output.features,
+                Embedding::Auto | Embedding::Head => output.embedding_or_features(),
+            };
+            let values = to_vec_f32(embedding); // [batch, D]
+            let batch = position..positions.end.min(position + images_a_batch);
+            for (position, rows) in batch.clone().zip(values.chunks_exact(dimension * views)) {
+                for ((view, row), column) in rows.chunks_exact(dimension).enumerate().zip(&mut columns) {
+                    if row.iter().any(|value| !value.is_finite()) {
+                        bail!("the network's embedding of id {} is not finite\nhint: check its weights and preprocessing, or use `precision: f32`", self.looks.id(self.pictures, position, view));
+                    }
+                    column.ids.push(self.looks.id(self.pictures, position, view));
+                    column.values.extend_from_slice(row);
+                }
+            }
+            columns.iter_mut().filter(|column| column.ids.len() >= PENDING_ROWS).try_for_each(Column::flush)?;
+            self.context.progress().advance((batch.len() * views) as u64);
+            position = batch.end;
+        }
+        for mut column in columns {
+            column.flush()?;
+            column.writer.finish()?;
+        }
+        Ok(feed.waited().as_secs_f64())
+    }
+}
+
+/// The embeddings of one view of a shard's images.
+struct Column {
+    writer: EmbeddingsWriter,
+    ids: Vec<u64>,
+    values: Vec<f32>,
+}
+
+impl Column {
+    fn flush(&mut self) -> Result<()> {
+        self.writer.write(&self.ids, &self.values)?;
+        self.ids.clear();
+        self.values.clear();
+        Ok(())
+    }
+}
+
+fn hex(digest: &[u8; 32]) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}

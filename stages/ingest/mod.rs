@@ -1,0 +1,272 @@
+//! `ingest`: reads images from a folder or Parquet, checks every one by decoding it, gives each an id, a split and a label.
+//!
+//! Every file is read twice: once to know its digest, which decides splits and subsets, once to check and store it. A file that
+//! changed in between is noticed, and nothing is published.
+//!
+//! Version log: 1 first.
+
+mod folder;
+mod listing;
+mod table;
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use rayon::prelude::*;
+use schemars::JsonSchema;
+use seedpipe_artifact::{IMAGES, ImageRow, ImagesWriter, Metadata, REJECTED, RejectedRow, RejectedWriter};
+use seedpipe_engine::{Arity, InputKinds, InputSlot, Invalid, OutputSlot, Stage, StageContext, Work};
+use seedpipe_imaging::{Limits, decode, inspect};
+use serde::{Deserialize, Serialize};
+
+use crate::invalid::{fraction, invalid};
+use crate::selection::item;
+use listing::{Candidate, Listing};
+
+/// Images that are checked and written together.
+const CHUNK: usize = 512;
+/// Rejected images that an error names.
+const NAMED: usize = 10;
+
+/// Images from a folder (`CLASS/*.jpg`, `train/CLASS/*.jpg`, or unlabelled) or from Parquet.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Ingest {
+    /// An image folder, a Parquet file, or a folder of Parquet files named after their splits.
+    pub source: PathBuf,
+    /// Parquet: the column of encoded images; default: the only one that can be.
+    #[serde(default)]
+    pub image_column: Option<String>,
+    /// Parquet: the column of labels, numbers or names; default: unlabelled.
+    #[serde(default)]
+    pub label_column: Option<String>,
+    /// Parquet: the column of the labels' names.
+    #[serde(default)]
+    pub label_name_column: Option<String>,
+    /// Parquet: the column of splits; default: the file's name, else `train`.
+    #[serde(default)]
+    pub split_column: Option<String>,
+    /// Moves a share of the `train` images into other splits by a keyed hash of their content, e.g. `{test: 0.2}`; equal images stay together.
+    #[serde(default)]
+    pub hash_split: BTreeMap<String, f64>,
+    /// Keeps a keyed random subset of a split, e.g. `{train: 20000}`.
+    #[serde(default)]
+    pub take: BTreeMap<String, usize>,
+    /// Unreadable images are left out and listed; more than this share of them is an error.
+    #[serde(default)]
+    pub max_bad_fraction: f64,
+    /// An image of more pixels counts as unreadable.
+    #[serde(default = "default_max_pixels")]
+    pub max_pixels: u64,
+}
+
+fn default_max_pixels() -> u64 {
+    Limits::default().pixels
+}
+
+impl Stage for Ingest {
+    const KIND: &'static str = "ingest";
+    const VERSION: u32 = 1;
+    const INPUTS: &'static [InputSlot] = &[];
+    const OUTPUTS: &'static [OutputSlot] =
+        &[OutputSlot { name: "images", kind: IMAGES }, OutputSlot { name: "rejected", kind: REJECTED }];
+
+    fn sources(&self) -> Vec<PathBuf> {
+        vec![self.source.clone()]
+    }
+
+    fn validate(&self, _inputs: &InputKinds) -> Result<(), Invalid> {
+        fraction("max_bad_fraction", self.max_bad_fraction)?;
+        for (split, share) in &self.hash_split {
+            fraction(&format!("hash_split.{split}"), *share)?;
+        }
+        let moved: f64 = self.hash_split.values().sum();
+        if moved >= 1.0 {
+            return Err(invalid("hash_split", "shares that leave something to `train`", moved, "lower them"));
+        }
+        if let Some((split, _)) = self.take.iter().find(|(_, count)| **count == 0) {
+            return Err(invalid(&format!("take.{split}"), "at least 1", 0, "leave the split out, or raise it"));
+        }
+        Ok(())
+    }
+}
+
+impl Work for Ingest {
+    fn run(&self, context: &StageContext) -> Result<()> {
+        let path = context.resolve(&self.source);
+        let listing = Listing::open(self, &path)?;
+        let progress = context.progress();
+        progress.begin("hashing", "images", listing.len() as u64, 0);
+        let mut candidates = listing.candidates(&|count| {
+            progress.advance(count);
+            context.check_cancelled()
+        })?;
+        progress.finish();
+        if candidates.is_empty() {
+            bail!("`{}`: expected images (JPEG, PNG, WebP, BMP, GIF), got none\nhint: check `source`; {}", path.display(), listing.expectation());
+        }
+        number_occurrences(&mut candidates);
+        self.split(context, &mut candidates);
+        let candidates = self.subset(context, candidates)?;
+        let classes = class_numbers(&candidates, listing.class_names());
+
+        let total = candidates.len();
+        progress.begin("checking", "images", total as u64, 0);
+        context.shards(1, |shard| {
+            let mut images = ImagesWriter::create(&shard.output("images", "part-00000"), &Metadata::new())?;
+            let mut rejected = RejectedWriter::create(&shard.output("rejected", "part-00000"), &Metadata::new())?;
+            let (mut image_id, mut refused) = (0u32, Vec::new());
+            listing.chunks(&candidates, CHUNK, &mut |chunk: Vec<(&Candidate, Vec<u8>)>| {
+                context.check_cancelled()?;
+                let count = chunk.len() as u64;
+                let checked: Vec<Result<ImageRow, RejectedRow>> =
+                    chunk.into_par_iter().map(|(candidate, bytes)| self.check(candidate, bytes, &classes)).collect::<Result<_>>()?;
+                for outcome in checked {
+                    match outcome {
+                        Ok(mut row) => {
+                            row.image_id = image_id;
+                            image_id += 1;
+                            images.write(&[row])?;
+                        }
+                        Err(row) => {
+                            rejected.write(std::slice::from_ref(&row))?;
+                            refused.push(row);
+                        }
+                    }
+                }
+                progress.advance(count);
+                Ok(())
+            })?;
+            images.finish()?;
+            rejected.finish()?;
+            self.judge(context, &refused, total)
+        })?;
+        progress.finish();
+        Ok(())
+    }
+}
+
+impl Ingest {
+    fn check(&self, candidate: &Candidate, bytes: Vec<u8>, classes: &HashMap<String, i32>) -> Result<Result<ImageRow, RejectedRow>> {
+        if *blake3::hash(&bytes).as_bytes() != candidate.digest {
+            bail!("`{}` changed while it was read\nhint: run again when nothing writes to the source", candidate.source);
+        }
+        let limits = Limits { pixels: self.max_pixels };
+        let header = match inspect(&bytes, &limits).and_then(|header| decode(&bytes, &limits).map(|_| header)) {
+            Ok(header) => header,
+            Err(error) => return Ok(Err(RejectedRow { source: candidate.source.clone(), reason: error.to_string() })),
+        };
+        let number = |label: &String| if candidate.named { classes.get(label).copied() } else { label.parse().ok() };
+        let label = match &candidate.label {
+            None => None,
+            Some(label) => Some(number(label).with_context(|| {
+                format!("`{}`: label `{label}` is none of the classes that the source declares", candidate.source)
+            })?),
+        };
+        Ok(Ok(ImageRow {
+            image_id: 0,
+            digest: candidate.digest,
+            occurrence: candidate.occurrence,
+            bytes,
+            width: header.width,
+            height: header.height,
+            label,
+            label_name: candidate.label_name.clone(),
+            split: candidate.split.clone(),
+            source: candidate.source.clone(),
+        }))
+    }
+
+    /// Fails when too many images were refused; else says how many were.
+    fn judge(&self, context: &StageContext, refused: &[RejectedRow], total: usize) -> Result<()> {
+        if refused.is_empty() {
+            return Ok(());
+        }
+        let mut list: Vec<String> = refused.iter().take(NAMED).map(|row| format!("  {}: {}", row.source, row.reason)).collect();
+        if refused.len() > NAMED {
+            list.push(format!("  and {} more", refused.len() - NAMED));
+        }
+        let list = list.join("\n");
+        if refused.len() == total {
+            bail!("none of the {total} images can be read:\n{list}\nhint: check `source`");
+        }
+        if refused.len() as f64 > self.max_bad_fraction * total as f64 {
+            bail!(
+                "{} of {total} images cannot be read, expected at most a share of {} (`max_bad_fraction`):\n{list}\nhint: repair or remove them, or raise `max_bad_fraction` to {:.4} to leave them out",
+                refused.len(),
+                self.max_bad_fraction,
+                (refused.len() as f64 / total as f64 * 1e4).ceil() / 1e4
+            );
+        }
+        context.warn(format!("{} of {total} images cannot be read and are left out (see output `rejected`):\n{list}", refused.len()));
+        Ok(())
+    }
+
+    /// The keyed hash split of the `train` images.
+    fn split(&self, context: &StageContext, candidates: &mut [Candidate]) {
+        if self.hash_split.is_empty() {
+            return;
+        }
+        candidates.par_iter_mut().filter(|candidate| candidate.split == "train").for_each(|candidate| {
+            // 53 bits: uniform in 0..1, exactly representable.
+            let draw = (draw(context, "split", &candidate.digest) >> 11) as f64 / (1u64 << 53) as f64;
+            let mut bound = 0.0;
+            for (split, share) in &self.hash_split {
+                bound += share;
+                if draw < bound {
+                    candidate.split = split.clone();
+                    return;
+                }
+            }
+        });
+    }
+
+    /// The keyed random subset of each split in `take`, in the listing's order.
+    fn subset(&self, context: &StageContext, candidates: Vec<Candidate>) -> Result<Vec<Candidate>> {
+        if self.take.is_empty() {
+            return Ok(candidates);
+        }
+        let mut keep = vec![true; candidates.len()];
+        for (split, &count) in &self.take {
+            let mut drawn: Vec<(u64, usize)> = candidates
+                .iter()
+                .enumerate()
+                .filter(|(_, candidate)| candidate.split == *split)
+                .map(|(index, candidate)| (draw(context, "take", &item(&candidate.digest, candidate.occurrence)), index))
+                .collect();
+            if drawn.len() < count {
+                bail!("key `take.{split}`: expected at most the {} images of the split, got {count}\nhint: lower it", drawn.len());
+            }
+            drawn.sort_unstable();
+            for &(_, index) in &drawn[count..] {
+                keep[index] = false;
+            }
+        }
+        Ok(candidates.into_iter().zip(keep).filter_map(|(candidate, keep)| keep.then_some(candidate)).collect())
+    }
+}
+
+fn draw(context: &StageContext, label: &str, item: &[u8]) -> u64 {
+    use rand_chacha::rand_core::Rng;
+    context.rng(label, item).next_u64()
+}
+
+/// Equal images are told apart by their number in the listing's order.
+fn number_occurrences(candidates: &mut [Candidate]) {
+    let mut seen: HashMap<[u8; 32], u32> = HashMap::new();
+    for candidate in candidates {
+        let occurrence = seen.entry(candidate.digest).or_default();
+        candidate.occurrence = *occurrence;
+        *occurrence += 1;
+    }
+}
+
+/// A number for every label that is a name: its place among the sorted names, or in the source's own list of them.
+fn class_numbers(candidates: &[Candidate], declared: Option<Vec<String>>) -> HashMap<String, i32> {
+    if let Some(names) = declared {
+        return names.into_iter().zip(0..).collect();
+    }
+    let names: std::collections::BTreeSet<&String> = candidates.iter().filter(|candidate| candidate.named).filter_map(|candidate| candidate.label.as_ref()).collect();
+    names.into_iter().cloned().zip(0..).collect()
+}

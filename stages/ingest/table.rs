@@ -1,0 +1,159 @@
+//! Parquet tables with a column of encoded images.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use seedpipe_artifact::{SourceColumns, SourceLabel, SourceRow, SourceTable};
+
+use super::Ingest;
+use super::listing::{Advance, Candidate, Taker};
+
+/// Rows that are hashed before progress is told.
+const ADVANCE: usize = 256;
+
+pub struct Tables {
+    tables: Vec<Table>,
+    has_split_column: bool,
+}
+
+struct Table {
+    /// The file's name, for people.
+    name: String,
+    /// The split that the file's name says.
+    split: String,
+    table: SourceTable,
+}
+
+impl Tables {
+    /// The tables at a path, or `None` when it isn't Parquet.
+    pub fn open(ingest: &Ingest, path: &Path) -> Result<Option<Tables>> {
+        let files = parquet_files(path)?;
+        if files.is_empty() {
+            return Ok(None);
+        }
+        let columns = SourceColumns {
+            image: ingest.image_column.clone(),
+            label: ingest.label_column.clone(),
+            label_name: ingest.label_name_column.clone(),
+            split: ingest.split_column.clone(),
+        };
+        let tables = files
+            .into_iter()
+            .map(|file| {
+                let name = file.file_name().context("BUG: a file without a name")?.to_string_lossy().into_owned();
+                let table = SourceTable::open(&file, &columns)?;
+                Ok(Table { split: split_of_name(&name).to_owned(), name, table })
+            })
+            .collect::<Result<Vec<_>>>()?;
+        Ok(Some(Tables { tables, has_split_column: ingest.split_column.is_some() }))
+    }
+
+    pub fn len(&self) -> usize {
+        self.tables.iter().map(|table| table.table.rows()).sum()
+    }
+
+    pub fn class_names(&self) -> Option<Vec<String>> {
+        self.tables.first()?.table.class_names().map(<[String]>::to_vec)
+    }
+
+    pub fn candidates(&self, advance: Advance) -> Result<Vec<Candidate>> {
+        let mut candidates = Vec::with_capacity(self.len());
+        for (index, table) in self.tables.iter().enumerate() {
+            for batch in table.table.batches(0..table.table.rows())? {
+                for rows in batch?.chunks(ADVANCE) {
+                    for row in rows {
+                        candidates.push(self.candidate(index, table, row)?);
+                    }
+                    advance(rows.len() as u64)?;
+                }
+            }
+        }
+        Ok(candidates)
+    }
+
+    fn candidate(&self, index: usize, table: &Table, row: &SourceRow) -> Result<Candidate> {
+        let source = match &row.path {
+            Some(path) => format!("{} row {} ({path})", table.name, row.row),
+            None => format!("{} row {}", table.name, row.row),
+        };
+        let (label, named) = match &row.label {
+            None => (None, false),
+            Some(SourceLabel::Class(number)) => {
+                let number = i32::try_from(*number).ok().filter(|number| *number >= 0).with_context(|| format!("`{source}`: label {number} is no class: expected a number from 0 to {}\nhint: leave unlabelled images' labels empty (null)", i32::MAX))?;
+                (Some(number.to_string()), false)
+            }
+            Some(SourceLabel::Name(name)) => (Some(name.clone()), true),
+        };
+        let declared = || table.table.class_names().and_then(|names| names.get(label.as_ref()?.parse::<usize>().ok()?).cloned());
+        let label_name = row.label_name.clone().or_else(|| if named { label.clone() } else { declared() });
+        let split = match (&row.split, self.has_split_column) {
+            (Some(split), _) => split.clone(),
+            (None, true) => bail!("`{source}`: the split column is empty\nhint: fill it, or leave `split_column` out"),
+            (None, false) => table.split.clone(),
+        };
+        let digest = *blake3::hash(row.bytes.as_deref().unwrap_or_default()).as_bytes();
+        Ok(Candidate { place: (index, row.row), source, label, named, label_name, split, digest, occurrence: 0 })
+    }
+
+    pub fn chunks(&self, candidates: &[Candidate], size: usize, take: Taker) -> Result<()> {
+        let mut chunk = Vec::with_capacity(size);
+        let mut rest = candidates.iter().peekable();
+        for (index, table) in self.tables.iter().enumerate() {
+            for batch in table.table.batches(0..table.table.rows())? {
+                for row in batch? {
+                    if rest.next_if(|candidate| candidate.place == (index, row.row)).is_some_and(|candidate| {
+                        chunk.push((candidate, row.bytes.unwrap_or_default()));
+                        chunk.len() == size
+                    }) {
+                        take(std::mem::take(&mut chunk))?;
+                    }
+                }
+            }
+        }
+        if !chunk.is_empty() {
+            take(chunk)?;
+        }
+        if let Some(candidate) = rest.next() {
+            bail!("`{}` was gone when it was read again\nhint: run again when nothing writes to the source", candidate.source);
+        }
+        Ok(())
+    }
+}
+
+fn parquet_files(path: &Path) -> Result<Vec<PathBuf>> {
+    let is_parquet = |path: &Path| path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("parquet"));
+    if path.is_file() {
+        return Ok(if is_parquet(path) { vec![path.to_owned()] } else { Vec::new() });
+    }
+    let mut files = Vec::new();
+    for entry in fs_err::read_dir(path)? {
+        let path = entry?.path();
+        if path.is_file() && is_parquet(&path) {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// `test-00000-of-00002.parquet` holds the split `test`.
+fn split_of_name(name: &str) -> &'static str {
+    let stem = name.split(['-', '.', '_']).next().unwrap_or_default().to_lowercase();
+    match stem.as_str() {
+        "test" => "test",
+        "val" | "valid" | "validation" => "val",
+        _ => "train",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_files_name_says_its_split() {
+        assert_eq!(split_of_name("test-00000-of-00002.parquet"), "test");
+        assert_eq!(split_of_name("validation.parquet"), "val");
+        assert_eq!(split_of_name("digits.parquet"), "train");
+    }
+}

@@ -1,0 +1,22 @@
+//! Short forms for the refusals that several kinds share.
+
+use std::fmt::Display;
+
+use seedpipe_engine::Invalid;
+
+pub fn invalid(key: &str, expected: &str, got: impl Display, hint: &str) -> Invalid {
+    Invalid { key: key.to_owned(), expected: expected.to_owned(), got: got.to_string(), hint: hint.to_owned() }
+}
+
+pub fn at_least(key: &str, got: u64, least: u64) -> Result<(), Invalid> {
+    if got >= least { Ok(()) } else { Err(invalid(key, &format!("at least {least}"), got, "raise it")) }
+}
+
+pub fn positive(key: &str, got: f64) -> Result<(), Invalid> {
+    if got > 0.0 && got.is_finite() { Ok(()) } else { Err(invalid(key, "a number above 0", got, "raise it")) }
+}
+
+/// A share between 0 and 1, both included.
+pub fn fraction(key: &str, got: f64) -> Result<(), Invalid> {
+    if (0.0..=1.0).contains(&got) { Ok(()) } else { Err(invalid(key, "a number from 0 to 1", got, "give a share, not per cent")) }
+}

@@ -1,0 +1,112 @@
+//! Networks to and from weights artifacts: the metadata holds architecture and preprocessing, so that the artifact is enough.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::{Context, Result, anyhow};
+use seedpipe_artifact::{Dtype, Metadata, WeightRow, WeightsReader, WeightsWriter};
+use seedpipe_engine::{Input, Invalid, StageContext};
+use seedpipe_imaging::{Adjust, Filter, Normalise, Recipe, RecipeName};
+use seedpipe_learn::architecture::{Architecture, Preprocessing};
+use seedpipe_learn::network::Network;
+use seedpipe_learn::tensors;
+use tch::{Device, Tensor};
+
+use crate::invalid::invalid;
+
+const ARCHITECTURE: &str = "architecture";
+const PREPROCESSING: &str = "preprocessing";
+
+/// A network and what it wants done to an image first.
+pub struct Prepared {
+    pub network: Network,
+    pub preprocessing: Preprocessing,
+}
+
+pub fn save_network(path: &Path, network: &Network, preprocessing: &Preprocessing) -> Result<()> {
+    save_tensors(path, &network.state(), &serde_json::to_string(network.architecture())?, &serde_json::to_string(preprocessing)?)
+}
+
+/// Writes named tensors; `architecture` and `preprocessing` are JSON.
+pub fn save_tensors(path: &Path, state: &[(String, Tensor)], architecture: &str, preprocessing: &str) -> Result<()> {
+    let metadata = Metadata::from([
+        (ARCHITECTURE.to_owned(), architecture.to_owned()),
+        (PREPROCESSING.to_owned(), preprocessing.to_owned()),
+    ]);
+    let mut writer = WeightsWriter::create(path, &metadata)?;
+    for (name, tensor) in state {
+        let (dtype, shape, data) = tensors::to_bytes(tensor);
+        let dtype = Dtype::from_name(&dtype.to_lowercase()).with_context(|| format!("BUG: no artifact dtype for {dtype}"))?;
+        writer.write(&[WeightRow { name: name.clone(), dtype, shape, data }])?;
+    }
+    writer.finish()?;
+    Ok(())
+}
+
+/// The tensors of a weights artifact by name, and its architecture as JSON.
+pub fn load_tensors(input: &Input) -> Result<(BTreeMap<String, Tensor>, Metadata)> {
+    let reader = WeightsReader::open(&input.parts)?;
+    let tensors = reader
+        .read_all()?
+        .into_iter()
+        .map(|row| {
+            let tensor = tensors::from_bytes(&row.dtype.name().to_uppercase(), &row.shape, &row.data)
+                .with_context(|| format!("weights of stage `{}`: tensor `{}`", input.stage, row.name))?;
+            Ok((row.name, tensor))
+        })
+        .collect::<Result<_>>()?;
+    Ok((tensors, reader.metadata().clone()))
+}
+
+pub fn load_network(input: &Input, device: Device) -> Result<Prepared> {
+    let (tensors, metadata) = load_tensors(input)?;
+    let field = |name: &str| {
+        metadata.get(name).ok_or_else(|| anyhow!("weights of stage `{}`: the artifact doesn't say its {name}", input.stage))
+    };
+    let architecture: Architecture = serde_json::from_str(field(ARCHITECTURE)?)
+        .with_context(|| format!("weights of stage `{}` don't hold an image network", input.stage))?;
+    let preprocessing = serde_json::from_str(field(PREPROCESSING)?)
+        .with_context(|| format!("weights of stage `{}` hold no preprocessing", input.stage))?;
+    let network = Network::with_weights(&architecture, tensors, device)
+        .with_context(|| format!("weights of stage `{}`", input.stage))?;
+    Ok(Prepared { network, preprocessing })
+}
+
+/// A new network whose every tensor is drawn from a generator of its own name.
+pub fn initialise(context: &StageContext, architecture: &Architecture, device: Device) -> Result<Network> {
+    Ok(Network::initialise(architecture, |name| context.rng("initialise", name.as_bytes()), device)?)
+}
+
+pub fn normalise(preprocessing: &Preprocessing) -> Normalise {
+    Normalise { mean: preprocessing.mean, std: preprocessing.std }
+}
+
+/// How a network looks at an image when it is evaluated.
+pub fn eval_recipe(preprocessing: &Preprocessing) -> Result<Recipe> {
+    let adjust = Adjust {
+        crop_ratio: Some(preprocessing.crop_ratio),
+        filter: Some(match preprocessing.filter {
+            seedpipe_learn::architecture::Filter::Bilinear => Filter::Bilinear,
+            seedpipe_learn::architecture::Filter::Bicubic => Filter::Bicubic,
+        }),
+        ..Adjust::default()
+    };
+    Recipe::new(RecipeName::Eval, Some(preprocessing.size), &adjust)
+        .map_err(|error| anyhow!("preprocessing: key `{}`: expected {}, got {}", error.key, error.expected, error.got))
+}
+
+/// A trained network's preprocessing: the user's own, or the architecture's at the size that it was trained at.
+pub fn trained_preprocessing(own: Option<&Preprocessing>, architecture: &Architecture, size: u32) -> Preprocessing {
+    own.cloned().unwrap_or_else(|| Preprocessing {
+        size,
+        crop_ratio: if size < 96 { 1.0 } else { 0.875 },
+        ..architecture.default_preprocessing()
+    })
+}
+
+/// Refuses an impossible `network:` block.
+pub fn validate_architecture(key: &str, architecture: &Architecture) -> Result<(), Invalid> {
+    architecture
+        .validate()
+        .map_err(|error| invalid(&format!("{key}.{}", error.key), &error.expected, &error.got, &error.hint))
+}

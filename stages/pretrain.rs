@@ -1,0 +1,201 @@
+//! `pretrain`: a network learns from unlabelled images by itself, by MoCo v2 (arXiv 1911.05722, 2003.04297): a query encoder, a
+//! momentum encoder for the keys, InfoNCE against a queue of keys.
+//!
+//! One device holds the whole batch, so shuffled batch norm cannot hide which key belongs to which query. The key encoder
+//! therefore normalises by its own running statistics, which follow the query encoder's by the same momentum as its weights
+//! (EMAN, arXiv 2101.08482).
+//!
+//! Version log: 1 first.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use schemars::JsonSchema;
+use seedpipe_artifact::{IMAGES, METRICS, MetricsWriter, Metadata, VIEWS, WEIGHTS};
+use seedpipe_engine::{Arity, InputKinds, InputSlot, Invalid, OutputSlot, Stage, StageContext, Work};
+use seedpipe_learn::architecture::{Architecture, Head, Preprocessing};
+use seedpipe_learn::device::device;
+use seedpipe_learn::loss::contrastive::moco_loss;
+use seedpipe_learn::loss::seed::normalise;
+use seedpipe_learn::network::{Mode, Network, Precision};
+use seedpipe_learn::queue::Queue;
+use seedpipe_learn::sgd::Sgd;
+use seedpipe_learn::training_state::TrainingState;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tch::{Device, Kind, Tensor, no_grad};
+
+use crate::distill::restore_queue;
+use crate::invalid::{fraction, invalid, positive};
+use crate::network_artifact::{initialise, normalise as normalisation, save_network, trained_preprocessing, validate_architecture};
+use crate::pictures::Pictures;
+use crate::training::{Learner, Samples, TrainingOptions, train};
+use crate::viewed::Viewed;
+
+/// Self-supervised training of a network by MoCo v2.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Pretrain {
+    /// The architecture with its head; without `head`: MoCo v2's, one hidden layer as wide as the features, 128 out.
+    /// The head is kept: a teacher's embedding goes through it.
+    pub network: Architecture,
+    /// Keys to tell the right one from; a multiple of the batch.
+    #[serde(default = "default_queue")]
+    pub queue: usize,
+    #[serde(default = "default_temperature")]
+    pub temperature: f64,
+    /// How slowly the key encoder follows.
+    #[serde(default = "default_momentum")]
+    pub encoder_momentum: f64,
+    #[serde(default)]
+    pub training: TrainingOptions,
+    /// What the network wants done to an image; default: its architecture's, at the views' size.
+    #[serde(default)]
+    pub preprocessing: Option<Preprocessing>,
+}
+
+fn default_queue() -> usize {
+    65_536
+}
+
+fn default_temperature() -> f64 {
+    0.2
+}
+
+fn default_momentum() -> f64 {
+    0.999
+}
+
+impl Stage for Pretrain {
+    const KIND: &'static str = "pretrain";
+    const VERSION: u32 = 1;
+    const INPUTS: &'static [InputSlot] = &[
+        InputSlot { name: "images", accepts: &[IMAGES], arity: Arity::One },
+        InputSlot { name: "views", accepts: &[VIEWS], arity: Arity::One },
+    ];
+    const OUTPUTS: &'static [OutputSlot] =
+        &[OutputSlot { name: "weights", kind: WEIGHTS }, OutputSlot { name: "metrics", kind: METRICS }];
+    const TENSORS: bool = true;
+
+    fn validate(&self, _inputs: &InputKinds) -> Result<(), Invalid> {
+        validate_architecture("network", &self.network)?;
+        positive("temperature", self.temperature)?;
+        fraction("encoder_momentum", self.encoder_momentum)?;
+        self.training.validate()?;
+        Queue::check_size(self.queue, self.training.batch).map_err(|error| {
+            invalid("queue", &format!("a multiple of the batch of {}", self.training.batch), self.queue, &error.to_string())
+        })
+    }
+}
+
+impl Work for Pretrain {
+    fn run(&self, context: &StageContext) -> Result<()> {
+        let device = device(context.device())?;
+        let pictures = Arc::new(Pictures::open(&context.input("images").parts)?);
+        let viewed = Arc::new(Viewed::open(&context.input("views").parts, pictures.images())?);
+        anyhow::ensure!(
+            viewed.views() >= 2,
+            "stage `{}`: input `views`: expected at least 2 views of each image, since two are compared, got 1\nhint: set `views_per_image` of stage `{}` to 2 or more",
+            context.stage(),
+            context.input("views").stage
+        );
+        let head = match &self.network.head {
+            Some(head) => head.clone(),
+            None => Head { hidden: vec![self.network.feature_dimension()?], out: 128 },
+        };
+        let architecture = Architecture { head: Some(head), ..self.network.backbone() };
+        let query = initialise(context, &architecture, device)?;
+        let key = query.duplicate();
+        key.freeze();
+        let preprocessing = trained_preprocessing(self.preprocessing.as_ref(), &architecture, viewed.size());
+        let dimension = query.embedding_dimension() as usize;
+        let mut learner = MocoLearner {
+            sgd: Sgd::new(query.trainable(), self.training.sgd),
+            queue: Queue::new(self.queue, dimension, self.training.batch, &mut context.rng("queue", &[]), device)?,
+            query,
+            key,
+            device,
+            temperature: self.temperature,
+            encoder_momentum: self.encoder_momentum,
+            precision: self.training.precision,
+        };
+        let samples = Samples {
+            positions: Arc::new((0..viewed.len() as u32).collect()),
+            normalise: normalisation(&preprocessing),
+            views: 2,
+            pictures,
+            viewed,
+            device,
+        };
+        context.shards(1, |shard| {
+            let rows = train(context, &self.training, &samples, &mut learner)?;
+            context.telemetry("parameters", learner.query.without_head().graph().parameter_count() as f64);
+            save_network(&shard.output("weights", "part-00000"), &learner.query, &preprocessing)?;
+            let mut metrics = MetricsWriter::create(&shard.output("metrics", "part-00000"), &Metadata::new())?;
+            metrics.write(&rows)?;
+            metrics.finish()?;
+            Ok(())
+        })
+    }
+}
+
+struct MocoLearner {
+    query: Network,
+    key: Network,
+    sgd: Sgd,
+    queue: Queue,
+    device: Device,
+    temperature: f64,
+    encoder_momentum: f64,
+    precision: Precision,
+}
+
+impl MocoLearner {
+    /// The running statistics of the key encoder follow the query encoder's.
+    fn follow_statistics(&self) {
+        no_grad(|| {
+            for ((_, mut key), (_, query)) in self.key.state().into_iter().zip(self.query.state()) {
+                if !query.requires_grad() && query.kind() == Kind::Float {
+                    let _ = key.g_mul_scalar_(self.encoder_momentum).g_add_(&(query * (1.0 - self.encoder_momentum)));
+                }
+            }
+        });
+    }
+}
+
+impl Learner for MocoLearner {
+    fn step(&mut self, images: &Tensor, positions: &[u32], _epoch: u32, learning_rate: f64) -> Result<f64> {
+        let pairs = 2 * positions.len() as i64;
+        let (first, second) = (images.slice(0, 0, pairs, 2), images.slice(0, 1, pairs, 2)); // [B, 3, S, S] each
+        no_grad(|| self.key.momentum_update(&self.query, self.encoder_momentum));
+        self.follow_statistics();
+        let key = no_grad(|| normalise(self.key.forward(&second, Mode::Eval, self.precision).embedding_or_features())); // [B, D]
+        let output = self.query.forward(&first, Mode::Train, self.precision);
+        let loss = moco_loss(output.embedding_or_features(), &key, self.queue.rows(), self.temperature);
+        self.sgd.zero_grad();
+        loss.backward();
+        self.sgd.step(learning_rate);
+        self.queue.enqueue(&key);
+        Ok(loss.double_value(&[]))
+    }
+
+    fn gauges(&self) -> Vec<(&'static str, f64)> {
+        vec![("queue_fill", self.queue.filled() as f64 / self.queue.len() as f64)]
+    }
+
+    fn save(&self, state: &mut TrainingState) {
+        state.insert_all("query.", self.query.state());
+        state.insert_all("key.", self.key.state());
+        state.insert_all("momentum.", self.sgd.momentum_buffers());
+        state.insert_all("queue.", vec![("rows".into(), self.queue.rows().shallow_clone())]);
+        state.scalars["queue"] = json!({ "pointer": self.queue.pointer(), "filled": self.queue.filled() });
+    }
+
+    fn restore(&mut self, state: &TrainingState) -> Result<()> {
+        state.copy_into("query.", &self.query.state())?;
+        state.copy_into("key.", &self.key.state())?;
+        self.sgd.load_momentum_buffers(state.take_all("momentum."))?;
+        self.queue = restore_queue(state, &self.queue, self.device)?;
+        Ok(())
+    }
+}

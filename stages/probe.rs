@@ -1,0 +1,131 @@
+//! `probe`: a linear classifier on frozen, stored features: by L-BFGS to the optimum, or by the paper's SGD protocol.
+//!
+//! Version log: 1 first.
+
+use std::ops::ControlFlow;
+
+use anyhow::Result;
+use schemars::JsonSchema;
+use seedpipe_artifact::{EMBEDDINGS, IMAGES, ImagesReader, METRICS, MetricRow, MetricsWriter, Metadata, PREDICTIONS, WEIGHTS};
+use seedpipe_engine::{Arity, InputKinds, InputSlot, Invalid, OutputSlot, Stage, StageContext, Work};
+use seedpipe_learn::metrics::evaluate;
+use seedpipe_learn::probe::{LbfgsProbe, SgdProbe, fit_lbfgs, fit_sgd};
+use serde::{Deserialize, Serialize};
+
+use crate::evaluation::{Features, metric_rows, ranked, save_classifier, write_predictions};
+use crate::invalid::{at_least, invalid, positive};
+use crate::selection::{Classes, label_subset};
+
+/// How the classifier is fitted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Method {
+    /// Multinomial logistic regression on standardised features, to convergence.
+    #[default]
+    Lbfgs,
+    /// The paper's protocol on cached features.
+    Sgd,
+}
+
+/// Linear probe.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Probe {
+    #[serde(default)]
+    pub method: Method,
+    #[serde(default)]
+    pub lbfgs: LbfgsProbe,
+    #[serde(default)]
+    pub sgd: SgdProbe,
+    #[serde(default = "train_split")]
+    pub train_split: String,
+    #[serde(default = "test_split")]
+    pub test_split: String,
+    /// Share of the labelled images that is trained on, class balanced.
+    #[serde(default = "one")]
+    pub label_fraction: f64,
+}
+
+fn train_split() -> String {
+    "train".into()
+}
+
+fn test_split() -> String {
+    "test".into()
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+impl Stage for Probe {
+    const KIND: &'static str = "probe";
+    const VERSION: u32 = 1;
+    const INPUTS: &'static [InputSlot] = &[
+        InputSlot { name: "images", accepts: &[IMAGES], arity: Arity::One },
+        InputSlot { name: "features", accepts: &[EMBEDDINGS], arity: Arity::One },
+    ];
+    const OUTPUTS: &'static [OutputSlot] = &[
+        OutputSlot { name: "metrics", kind: METRICS },
+        OutputSlot { name: "predictions", kind: PREDICTIONS },
+        OutputSlot { name: "classifier", kind: WEIGHTS },
+    ];
+    const TENSORS: bool = true;
+
+    fn validate(&self, _inputs: &InputKinds) -> Result<(), Invalid> {
+        if !(self.label_fraction > 0.0 && self.label_fraction <= 1.0) {
+            return Err(invalid("label_fraction", "above 0 and at most 1", self.label_fraction, "0.1 trains on a tenth of the labels"));
+        }
+        if self.lbfgs.l2 < 0.0 || !self.lbfgs.l2.is_finite() {
+            return Err(invalid("lbfgs.l2", "at least 0", self.lbfgs.l2, "1e-4 is the default"));
+        }
+        positive("lbfgs.gradient_tolerance", self.lbfgs.gradient_tolerance)?;
+        at_least("lbfgs.max_iterations", self.lbfgs.max_iterations.into(), 1)?;
+        positive("sgd.learning_rate", self.sgd.learning_rate)?;
+        at_least("sgd.batch", self.sgd.batch as u64, 1)?;
+        at_least("sgd.epochs", self.sgd.epochs.into(), 1)
+    }
+}
+
+impl Work for Probe {
+    fn run(&self, context: &StageContext) -> Result<()> {
+        let images = ImagesReader::open(&context.input("images").parts)?;
+        let features = Features::open(context)?;
+        let classes = Classes::of(&images)?;
+        let train = label_subset(&images, classes.labelled(&images, &self.train_split)?, self.label_fraction, context.seed());
+        let test = classes.labelled(&images, &self.test_split)?;
+        let labels = |rows: &[(usize, usize)]| rows.iter().map(|&(_, class)| class as i64).collect::<Vec<_>>();
+        let (train_features, test_features) = (features.of(&images, &train)?, features.of(&images, &test)?);
+
+        context.shards(1, |shard| {
+            let progress = context.progress();
+            let fit = match self.method {
+                Method::Lbfgs => fit_lbfgs(&train_features, &labels(&train), classes.len(), &self.lbfgs)?,
+                Method::Sgd => {
+                    progress.begin(context.stage(), "epochs", self.sgd.epochs.into(), 0);
+                    let mut on_epoch = |_: u32, loss: f64| {
+                        progress.advance(1);
+                        progress.note(&format!("loss {loss:.4}"));
+                        if context.check_cancelled().is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+                    };
+                    let fit = fit_sgd(&train_features, &labels(&train), classes.len(), &self.sgd, &mut context.rng("order", &[]), &mut on_epoch);
+                    context.check_cancelled()?;
+                    progress.finish();
+                    fit?
+                }
+            };
+            if !fit.converged && self.method == Method::Lbfgs {
+                context.warn(format!("the probe stopped after {} iterations before it converged; raise `lbfgs.max_iterations`", fit.iterations));
+            }
+            let logits = fit.classifier.logits(&test_features);
+            let evaluation = evaluate(&logits, &labels(&test), classes.len());
+            let mut rows = metric_rows(0, &self.test_split, "linear_", &evaluation, &classes);
+            rows.push(MetricRow { step: 0, split: "train".into(), name: "linear_loss".into(), value: fit.train_loss });
+            let mut metrics = MetricsWriter::create(&shard.output("metrics", "part-00000"), &Metadata::new())?;
+            metrics.write(&rows)?;
+            metrics.finish()?;
+            save_classifier(&shard.output("classifier", "part-00000"), &fit.classifier)?;
+            write_predictions(&shard.output("predictions", "part-00000"), &images, &test, &classes, &ranked(&logits))
+        })
+    }
+}

@@ -1,0 +1,99 @@
+//! Which images a stage looks at: splits, classes, and keyed subsets of the labelled ones.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Result, bail};
+use seedpipe_artifact::ImagesReader;
+
+/// What random draws about an image are keyed by: its digest and occurrence, so that other images don't matter.
+pub fn item(digest: &[u8; 32], occurrence: u32) -> [u8; 36] {
+    let mut item = [0; 36];
+    item[..32].copy_from_slice(digest);
+    item[32..].copy_from_slice(&occurrence.to_le_bytes());
+    item
+}
+
+/// The rows of a split, or all of them when it is `all`; ascending.
+pub fn rows_of_split(images: &ImagesReader, split: &str) -> Result<Vec<usize>> {
+    let rows = if split == "all" { (0..images.rows()).collect() } else { images.rows_in(split) };
+    if rows.is_empty() {
+        bail!(
+            "key `split`: expected a split that holds images ({}, or `all`), got `{split}`\nhint: name one of those, or let `ingest` make the split",
+            images.splits().iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+        );
+    }
+    Ok(rows)
+}
+
+/// The classes of an images artifact: networks count them from 0, the artifact keeps the user's own numbers.
+pub struct Classes {
+    labels: Vec<i32>,
+    names: Vec<String>,
+}
+
+impl Classes {
+    pub fn of(images: &ImagesReader) -> Result<Classes> {
+        let (labels, names): (Vec<i32>, Vec<String>) = images.classes().iter().map(|(label, name)| (*label, name.clone())).unzip();
+        if labels.len() < 2 {
+            bail!(
+                "the images have {} labelled classes, expected at least 2\nhint: give `ingest` a `label_column`, or a folder for each class",
+                labels.len()
+            );
+        }
+        Ok(Classes { labels, names })
+    }
+
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    pub fn name(&self, class: usize) -> &str {
+        &self.names[class]
+    }
+
+    /// The user's label of a class.
+    pub fn label(&self, class: usize) -> i32 {
+        self.labels[class]
+    }
+
+    /// The class of a user's label.
+    pub fn class(&self, label: i32) -> Option<usize> {
+        self.labels.binary_search(&label).ok()
+    }
+
+    /// The labelled rows of a split with their classes.
+    pub fn labelled(&self, images: &ImagesReader, split: &str) -> Result<Vec<(usize, usize)>> {
+        let labelled: Vec<_> = rows_of_split(images, split)?
+            .into_iter()
+            .filter_map(|row| Some((row, self.class(images.image(row).label?)?)))
+            .collect();
+        if labelled.is_empty() {
+            bail!("split `{split}` holds no labelled image\nhint: give `ingest` a `label_column`, or a folder for each class");
+        }
+        Ok(labelled)
+    }
+}
+
+/// A class-balanced share of the labelled rows: of each class the images with the smallest keys, at least one.
+///
+/// The key is of the seed and the image alone, so that every stage with the same seed sees the same labels.
+pub fn label_subset(images: &ImagesReader, labelled: Vec<(usize, usize)>, label_fraction: f64, seed: u64) -> Vec<(usize, usize)> {
+    if label_fraction >= 1.0 {
+        return labelled;
+    }
+    let mut by_class: BTreeMap<usize, Vec<([u8; 32], usize)>> = BTreeMap::new();
+    for (row, class) in labelled {
+        let image = images.image(row);
+        let mut hasher = blake3::Hasher::new_derive_key("seedpipe label subset v1");
+        hasher.update(&seed.to_le_bytes()).update(&item(image.digest, image.occurrence));
+        by_class.entry(class).or_default().push((*hasher.finalize().as_bytes(), row));
+    }
+    let mut chosen = Vec::new();
+    for (class, mut rows) in by_class {
+        rows.sort_unstable();
+        let count = ((rows.len() as f64 * label_fraction).round() as usize).max(1);
+        chosen.extend(rows.into_iter().take(count).map(|(_, row)| (row, class)));
+    }
+    chosen.sort_unstable();
+    chosen
+}
