@@ -17,7 +17,10 @@ fn main() {
     println!("cargo:rerun-if-env-changed=LIBTORCH");
     let libtorch = PathBuf::from(env::var_os("LIBTORCH").unwrap_or_default());
     let library = libtorch.join("lib");
-    println!("cargo:rerun-if-changed={}", library.join("libtorch_cpu.so").display());
+    println!(
+        "cargo:rerun-if-changed={}",
+        library.join("libtorch_cpu.so").display()
+    );
     if !library.join("libtorch_cpu.so").exists() {
         panic!(
             "no `libtorch_cpu.so` in `{}`\nhint: run `make setup`, or set LIBTORCH to a libtorch 2.11.0 of your own",
@@ -25,17 +28,41 @@ fn main() {
         );
     }
     for targets in ["bins", "tests"] {
-        println!("cargo:rustc-link-arg-{targets}=-Wl,-rpath,{}", library.display());
+        println!(
+            "cargo:rustc-link-arg-{targets}=-Wl,-rpath,{}",
+            library.display()
+        );
     }
+    leave_libtorch_out_of("seedpipe");
     let libtorch = path::absolute(&libtorch).expect("LIBTORCH is a path");
     println!("cargo:rustc-env=SEEDPIPE_LIBTORCH={}", libtorch.display());
-    println!("cargo:rustc-env=SEEDPIPE_BUILD_STAMP={:016x}", stamp(&libtorch));
+    println!(
+        "cargo:rustc-env=SEEDPIPE_BUILD_STAMP={:016x}",
+        stamp(&libtorch)
+    );
+}
+
+/// Keeps the C++ half of the bindings away from the linker for one binary. Its static initialisers would hold libtorch in a
+/// binary that never calls it; without them the linker drops the library, and code that does call it is a link error.
+/// Only where rustc's own linker is known to be used; elsewhere the binary loads libtorch and starts a little later.
+fn leave_libtorch_out_of(binary: &str) {
+    if env::var("TARGET").is_ok_and(|target| target == "x86_64-unknown-linux-gnu") {
+        for library in ["libtorch_sys-*.rlib", "libseedpipe_libtorch_shim.a"] {
+            println!("cargo:rustc-link-arg-bin={binary}=-Wl,--remap-inputs=*/{library}=/dev/null");
+        }
+    }
 }
 
 /// Digest of the sources, the compiler's options and libtorch's place.
 fn stamp(libtorch: &Path) -> u64 {
     let mut hasher = DefaultHasher::new();
-    (libtorch, env::var("TARGET").ok(), env::var("PROFILE").ok(), env::var("OPT_LEVEL").ok()).hash(&mut hasher);
+    (
+        libtorch,
+        env::var("TARGET").ok(),
+        env::var("PROFILE").ok(),
+        env::var("OPT_LEVEL").ok(),
+    )
+        .hash(&mut hasher);
     for source in SOURCES {
         println!("cargo:rerun-if-changed={source}");
         hash_source(Path::new(source), &mut hasher);
@@ -46,7 +73,10 @@ fn stamp(libtorch: &Path) -> u64 {
 fn hash_source(path: &Path, hasher: &mut DefaultHasher) {
     if path.is_dir() {
         let entries = fs::read_dir(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-        let mut entries: Vec<PathBuf> = readable(path, entries).into_iter().map(|entry| entry.path()).collect();
+        let mut entries: Vec<PathBuf> = readable(path, entries)
+            .into_iter()
+            .map(|entry| entry.path())
+            .collect();
         entries.sort();
         for entry in entries {
             hash_source(&entry, hasher);

@@ -160,7 +160,8 @@ fn device(text: &str) -> Result<String, String> {
 }
 
 fn graph_format(text: &str) -> Result<GraphFormat, String> {
-    text.parse().map_err(|_| "expected `mermaid`, `dot` or `svg`".to_owned())
+    text.parse()
+        .map_err(|_| "expected `mermaid`, `dot` or `svg`".to_owned())
 }
 
 #[cfg(test)]

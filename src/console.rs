@@ -114,13 +114,19 @@ impl Console {
         let mut details = Vec::new();
         if report.outcome == Outcome::Executed || verbose {
             let rows = report.rows.iter().filter(|(_, rows)| **rows > 0);
-            details.extend(rows.map(|(output, rows)| format!("{} {output}", figures::count(*rows))));
+            details
+                .extend(rows.map(|(output, rows)| format!("{} {output}", figures::count(*rows))));
         }
         if report.outcome != Outcome::Cached {
             details.push(figures::duration(report.seconds));
         }
         if report.outcome == Outcome::Executed || verbose {
-            details.extend(report.headline.iter().map(|(name, value)| format!("{name} {value:.4}")));
+            details.extend(
+                report
+                    .headline
+                    .iter()
+                    .map(|(name, value)| format!("{name} {value:.4}")),
+            );
         }
         if let Some(fingerprint) = report.fingerprint.filter(|_| verbose) {
             details.push(format!("fingerprint {}", fingerprint.short()));
@@ -172,7 +178,10 @@ impl Running {
         }
         text.push_str(&format!(" {}, {rate:.1}/s", self.unit));
         if self.total > self.done && rate > 0.0 {
-            text.push_str(&format!(", {} left", figures::duration((self.total - self.done) as f64 / rate)));
+            text.push_str(&format!(
+                ", {} left",
+                figures::duration((self.total - self.done) as f64 / rate)
+            ));
         }
         if !self.note.is_empty() {
             text.push_str(&format!(", {}", self.note));
@@ -203,7 +212,9 @@ impl Observer for Console {
     }
 
     fn stage_finished(&self, report: &StageReport) {
-        if let (Some(Running { bar: Some(bar), .. }), Some(bars)) = (self.running().remove(&report.stage), &self.bars) {
+        if let (Some(Running { bar: Some(bar), .. }), Some(bars)) =
+            (self.running().remove(&report.stage), &self.bars)
+        {
             bar.finish_and_clear();
             bars.remove(&bar);
         }
@@ -217,7 +228,10 @@ impl Observer for Console {
     }
 
     fn waiting(&self, stage: &str, holder: &Holder) {
-        self.stage_line(stage, &format!("waits for {holder}, which makes the same artifact"));
+        self.stage_line(
+            stage,
+            &format!("waits for {holder}, which makes the same artifact"),
+        );
     }
 
     fn resumed(&self, stage: &str, finished_shards: usize, total: usize) {
@@ -308,7 +322,9 @@ fn spinning() -> ProgressStyle {
 /// For counted work; the total may be unknown.
 fn counting(unit: &str, total: u64) -> ProgressStyle {
     if total == 0 {
-        return template(&format!("{{prefix}}  {{spinner}} {{human_pos}} {unit}  {{per_sec}}  {{wide_msg}}"));
+        return template(&format!(
+            "{{prefix}}  {{spinner}} {{human_pos}} {unit}  {{per_sec}}  {{wide_msg}}"
+        ));
     }
     template(&format!(
         "{{prefix}}  [{{bar:24}}] {{human_pos}}/{{human_len}} {unit}  {{per_sec}}  {{eta}} left  {{wide_msg}}"

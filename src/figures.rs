@@ -57,7 +57,12 @@ pub enum Side {
 ///
 /// - `sides`: one a column; every row has as many cells
 pub fn table(sides: &[Side], rows: &[Vec<String>]) -> String {
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let width = |column: usize| {
+        rows.iter()
+            .map(|row| row[column].chars().count())
+            .max()
+            .unwrap_or(0)
+    };
     let widths: Vec<usize> = (0..sides.len()).map(width).collect();
     let mut text = String::new();
     for row in rows {
@@ -81,26 +86,48 @@ mod tests {
 
     #[test]
     fn durations_have_the_unit_that_suits_them() {
-        let texts: Vec<String> = [0.004, 0.42, 3.21, 59.94, 60.0, 125.4, 3725.0].map(duration).into();
+        let texts: Vec<String> = [0.004, 0.42, 3.21, 59.94, 60.0, 125.4, 3725.0]
+            .map(duration)
+            .into();
         assert_eq!(
             texts,
-            ["0.00 s", "0.42 s", "3.2 s", "59.9 s", "1 min 00 s", "2 min 05 s", "1 h 02 min"]
+            [
+                "0.00 s",
+                "0.42 s",
+                "3.2 s",
+                "59.9 s",
+                "1 min 00 s",
+                "2 min 05 s",
+                "1 h 02 min"
+            ]
         );
     }
 
     #[test]
     fn counts_are_grouped_by_thousands() {
-        assert_eq!([0, 999, 1000, 1_234_567].map(count), ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!(
+            [0, 999, 1000, 1_234_567].map(count),
+            ["0", "999", "1,000", "1,234,567"]
+        );
     }
 
     #[test]
     fn bytes_have_binary_units() {
-        assert_eq!([17, 1023, 1024, 4300, 1 << 30].map(bytes), ["17 B", "1023 B", "1.0 KiB", "4.2 KiB", "1.0 GiB"]);
+        assert_eq!(
+            [17, 1023, 1024, 4300, 1 << 30].map(bytes),
+            ["17 B", "1023 B", "1.0 KiB", "4.2 KiB", "1.0 GiB"]
+        );
     }
 
     #[test]
     fn columns_are_aligned_and_lines_end_with_their_last_cell() {
-        let rows = [vec!["a".into(), "10".into(), "x".into()], vec!["long".into(), "9".into(), String::new()]];
-        assert_eq!(table(&[Side::Left, Side::Right, Side::Left], &rows), "a     10  x\nlong   9\n");
+        let rows = [
+            vec!["a".into(), "10".into(), "x".into()],
+            vec!["long".into(), "9".into(), String::new()],
+        ];
+        assert_eq!(
+            table(&[Side::Left, Side::Right, Side::Left], &rows),
+            "a     10  x\nlong   9\n"
+        );
     }
 }

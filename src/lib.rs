@@ -38,8 +38,12 @@ pub enum Tensors {
 /// - `registry`: the kinds, with the work that this program can do itself
 pub fn main_with(registry: Registry, tensors: Tensors) -> ExitCode {
     let arguments = Arguments::parse();
-    let result = sibling::check_caller(tensors)
-        .and_then(|()| commands::execute(Invocation::new(registry, tensors, &arguments), arguments.command));
+    let result = sibling::check_caller(tensors).and_then(|()| {
+        commands::execute(
+            Invocation::new(registry, tensors, &arguments),
+            arguments.command,
+        )
+    });
     match result {
         Ok(code) => code,
         Err(error) => {

@@ -23,13 +23,23 @@ const VERSION_FILE: &str = "build-version";
 /// # Errors
 /// When there is none, or its version file says another version. A libtorch without a version file is trusted.
 pub fn check() -> Result<()> {
-    check_in(env::var_os("LD_LIBRARY_PATH").as_deref(), Path::new(BUILT_WITH))
+    check_in(
+        env::var_os("LD_LIBRARY_PATH").as_deref(),
+        Path::new(BUILT_WITH),
+    )
 }
 
 fn check_in(library_path: Option<&OsStr>, built_with: &Path) -> Result<()> {
     let built_in = built_with.join("lib");
-    let folders = library_path.map(env::split_paths).into_iter().flatten().chain([built_in.clone()]);
-    let Some(folder) = folders.into_iter().find(|folder| folder.join(LIBRARY).exists()) else {
+    let folders = library_path
+        .map(env::split_paths)
+        .into_iter()
+        .flatten()
+        .chain([built_in.clone()]);
+    let Some(folder) = folders
+        .into_iter()
+        .find(|folder| folder.join(LIBRARY).exists())
+    else {
         bail!(
             "libtorch is missing: no `{LIBRARY}` in `{}`\nhint: {}",
             built_in.display(),
@@ -54,7 +64,10 @@ fn check_in(library_path: Option<&OsStr>, built_with: &Path) -> Result<()> {
 }
 
 fn version_file(library_folder: &Path) -> PathBuf {
-    library_folder.parent().unwrap_or(library_folder).join(VERSION_FILE)
+    library_folder
+        .parent()
+        .unwrap_or(library_folder)
+        .join(VERSION_FILE)
 }
 
 fn remedy() -> String {
@@ -97,8 +110,13 @@ mod tests {
     fn the_library_path_comes_first_and_its_version_counts() {
         let (right, wrong) = (libtorch(Some("2.11.0")), libtorch(Some("2.4.1")));
         let wrong_library = wrong.path().join("lib");
-        let message = check_in(Some(wrong_library.as_os_str()), right.path()).unwrap_err().to_string();
-        assert!(message.contains("expected version 2.11.0, got 2.4.1"), "{message}");
+        let message = check_in(Some(wrong_library.as_os_str()), right.path())
+            .unwrap_err()
+            .to_string();
+        assert!(
+            message.contains("expected version 2.11.0, got 2.4.1"),
+            "{message}"
+        );
         let right_library = right.path().join("lib");
         check_in(Some(right_library.as_os_str()), wrong.path()).unwrap();
     }

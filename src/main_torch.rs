@@ -7,5 +7,8 @@ use seedpipe_engine::Registry;
 fn main() -> ExitCode {
     let mut works = seedpipe_stages::light_works();
     works.extend(seedpipe_stages::tensor_works());
-    seedpipe::main_with(Registry::new(seedpipe_stages::declared(), works), seedpipe::Tensors::Here)
+    seedpipe::main_with(
+        Registry::new(seedpipe_stages::declared(), works),
+        seedpipe::Tensors::Here,
+    )
 }

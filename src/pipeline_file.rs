@@ -21,7 +21,11 @@ pub fn find(named: Option<&Path>) -> Result<PathBuf> {
         let here = env::current_dir().context("the current folder can't be read")?;
         return above(&here);
     };
-    let path = if named.is_dir() { named.join(FILE_NAME) } else { named.to_owned() };
+    let path = if named.is_dir() {
+        named.join(FILE_NAME)
+    } else {
+        named.to_owned()
+    };
     if !path.exists() {
         return Err(UsageError::new(
             format!("no pipeline at `{}`", path.display()),
@@ -34,15 +38,22 @@ pub fn find(named: Option<&Path>) -> Result<PathBuf> {
 
 /// `pipeline.yaml`, `../pipeline.yaml`, …: the first that is there, seen from `here`.
 fn above(here: &Path) -> Result<PathBuf> {
-    let up = here.ancestors().position(|folder| folder.join(FILE_NAME).is_file());
+    let up = here
+        .ancestors()
+        .position(|folder| folder.join(FILE_NAME).is_file());
     let Some(up) = up else {
         return Err(UsageError::new(
-            format!("no `{FILE_NAME}` in `{}` or any folder above it", here.display()),
+            format!(
+                "no `{FILE_NAME}` in `{}` or any folder above it",
+                here.display()
+            ),
             "go to the folder that holds one, or name it with `--pipeline PATH`",
         )
         .into());
     };
-    Ok(iter::repeat_n("..", up).collect::<PathBuf>().join(FILE_NAME))
+    Ok(iter::repeat_n("..", up)
+        .collect::<PathBuf>()
+        .join(FILE_NAME))
 }
 
 #[cfg(test)]

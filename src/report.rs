@@ -1,61 +1,109 @@
-//! Writes the page of a `report` stage out of the cache to where its `path` param says, beside pipeline.yaml.
+//! What a run shows of its `report` stages: the page, written out of the cache to where the `path` param says, and the same
+//! results as a table.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process;
 
 use anyhow::{Context, Result};
 use seedpipe_artifact::FilesReader;
-use seedpipe_engine::{Artifact, Project, StageNode};
-
-use crate::usage::UsageError;
+use seedpipe_engine::{
+    Artifact, Connection, Engine, Outcome, PipelineError, Project, RunReport, StageNode,
+};
+use seedpipe_stages::PAGE;
+use seedpipe_stages::results::{ResultSource, results};
 
 const KIND: &str = "report";
 const OUTPUT: &str = "report";
-/// Name of the page inside the artifact.
-const PAGE: &str = "report.html";
-const DEFAULT_PATH: &str = "report.html";
+/// Telemetry of a stage that made or used a network.
+const PARAMETERS: &str = "parameters";
 
-/// Whether this stage makes a page.
-pub fn is_report(stage: &StageNode) -> bool {
+/// A page that was written.
+pub struct Page {
+    /// The stage that made it.
+    pub stage: String,
+    pub path: PathBuf,
+}
+
+fn is_report(stage: &StageNode) -> bool {
     stage.kind == KIND
 }
 
 /// Where a report stage's page goes.
-pub fn path(project: &Project, stage: &StageNode) -> PathBuf {
-    let path = stage.params.get("path").and_then(|path| path.as_str()).unwrap_or(DEFAULT_PATH);
+fn path(project: &Project, stage: &StageNode) -> PathBuf {
+    let path = stage
+        .params
+        .get("path")
+        .and_then(|path| path.as_str())
+        .unwrap_or(PAGE);
     project.folder().join(path)
 }
 
 /// Refuses two report stages that would write one file.
 ///
 /// # Errors
-/// [`UsageError`] naming both.
+/// [`PipelineError`] naming both.
 pub fn check_paths(project: &Project) -> Result<()> {
-    let reports: Vec<&StageNode> = project.stages().iter().filter(|stage| is_report(stage)).collect();
+    let reports: Vec<&StageNode> = project
+        .stages()
+        .iter()
+        .filter(|stage| is_report(stage))
+        .collect();
     for (position, stage) in reports.iter().enumerate() {
         let path = path(project, stage);
-        if let Some(earlier) = reports[..position].iter().find(|earlier| self::path(project, earlier) == path) {
-            return Err(UsageError::new(
-                format!(
-                    "{}: stage `{}`: key `params.path`: expected a file of its own, got `{}`, which stage `{}` writes",
-                    project.path().display(),
-                    stage.name,
-                    path.display(),
-                    earlier.name
-                ),
-                format!("set `path` of `{}` to another name", stage.name),
-            )
-            .into());
+        if let Some(earlier) = reports[..position]
+            .iter()
+            .find(|earlier| self::path(project, earlier) == path)
+        {
+            let message = format!(
+                "expected a file of its own, got `{}`, which stage `{}` writes",
+                path.display(),
+                earlier.name
+            );
+            return Err(
+                PipelineError::new(project.path().display().to_string(), message)
+                    .stage(&stage.name)
+                    .key("params.path")
+                    .hint(format!("set `path` of `{}` to another name", stage.name))
+                    .into(),
+            );
         }
     }
     Ok(())
+}
+
+/// Writes the pages of the report stages that a run has done.
+///
+/// # Errors
+/// When an artifact holds no page, or a file can't be written.
+pub fn write_all(engine: &Engine, run: &RunReport) -> Result<Vec<Page>> {
+    let mut pages = Vec::new();
+    for done in run
+        .stages
+        .iter()
+        .filter(|stage| stage.outcome != Outcome::Failed)
+    {
+        let stage = engine.project().stage(&done.stage)?;
+        if !is_report(stage) {
+            continue;
+        }
+        if let Some(artifact) = engine.find(&done.stage)? {
+            let path = path(engine.project(), stage);
+            write(&artifact, &path)?;
+            pages.push(Page {
+                stage: done.stage.clone(),
+                path,
+            });
+        }
+    }
+    Ok(pages)
 }
 
 /// Writes the page, in one step, when the file differs from it.
 ///
 /// # Errors
 /// When the artifact holds no page, or the file can't be written.
-pub fn write(artifact: &Artifact, path: &Path) -> Result<()> {
+fn write(artifact: &Artifact, path: &Path) -> Result<()> {
     let files = FilesReader::open(&artifact.parts(OUTPUT))?.read_all()?;
     let page = files
         .into_iter()
@@ -75,4 +123,58 @@ pub fn write(artifact: &Artifact, path: &Path) -> Result<()> {
         let _ = fs_err::remove_file(&draft);
     })?;
     Ok(())
+}
+
+/// The results of everything above these pages, as a table; empty when nothing was measured.
+///
+/// # Errors
+/// When the cache can't be read.
+pub fn results_table(engine: &Engine, pages: &[Page]) -> Result<String> {
+    let project = engine.project();
+    let mut wanted: BTreeSet<&str> = BTreeSet::new();
+    let mut open: Vec<&str> = pages.iter().map(|page| page.stage.as_str()).collect();
+    while let Some(name) = open.pop() {
+        if wanted.insert(name) {
+            open.extend(
+                project
+                    .stage(name)?
+                    .inputs
+                    .values()
+                    .flatten()
+                    .map(|from| from.stage.as_str()),
+            );
+        }
+    }
+    let mut sources = Vec::new();
+    for status in engine.status()? {
+        if let Some(artifact) = status.artifact
+            && wanted.contains(status.stage.as_str())
+        {
+            sources.push(result_source(project.stage(&status.stage)?, &artifact));
+        }
+    }
+    Ok(results(&sources).text())
+}
+
+fn result_source(stage: &StageNode, artifact: &Artifact) -> ResultSource {
+    let outputs = artifact.manifest.outputs.values();
+    let names =
+        |connections: &Vec<Connection>| connections.iter().map(|from| from.stage.clone()).collect();
+    ResultSource {
+        stage: stage.name.clone(),
+        kind: stage.kind.clone(),
+        params: stage.params.clone(),
+        inputs: stage
+            .inputs
+            .iter()
+            .map(|(slot, connections)| (slot.clone(), names(connections)))
+            .collect(),
+        headline: outputs.flat_map(|output| output.headline.clone()).collect(),
+        parameters: artifact
+            .manifest
+            .telemetry
+            .values
+            .get(PARAMETERS)
+            .map(|count| *count as u64),
+    }
 }

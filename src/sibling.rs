@@ -53,6 +53,9 @@ pub fn become_tensor_program() -> Result<Infallible> {
         );
     }
     libtorch::check()?;
-    let error = Command::new(&sibling).args(env::args_os().skip(1)).env(STAMP_VARIABLE, STAMP).exec();
+    let error = Command::new(&sibling)
+        .args(env::args_os().skip(1))
+        .env(STAMP_VARIABLE, STAMP)
+        .exec();
     Err(anyhow!(error).context(format!("`{}` can't be started", sibling.display())))
 }

@@ -7,7 +7,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use schemars::JsonSchema;
 use seedpipe_artifact::{EMBEDDINGS, EmbeddingsHeader, EmbeddingsWriter, IMAGES, Metadata, Of, Precision as Stored, VIEWS, WEIGHTS};
 use seedpipe_engine::{Arity, InputKinds, InputSlot, Invalid, OutputSlot, Shard, Stage, StageContext, Work};
@@ -307,7 +307,7 @@ impl Looks {
 
 struct ShardWork<'a> {
     encode: &'a Encode,
-    context: &'a StageContext,
+    context: &'a StageContext<'a>,
     network: &'a Network,
     pictures: &'a Arc<Pictures>,
     looks: &'a Arc<Looks>,

@@ -19,7 +19,6 @@ use seedpipe_learn::device::device;
 use seedpipe_learn::loss::distillation::{cross_entropy, distillation_loss};
 use seedpipe_learn::metrics::evaluate;
 use seedpipe_learn::network::{Mode, Network, Precision};
-use seedpipe_learn::probe::LinearClassifier;
 use seedpipe_learn::sgd::Sgd;
 use seedpipe_learn::tensors::from_slice_f32;
 use seedpipe_learn::training_state::TrainingState;

@@ -1,17 +1,23 @@
 //! Typed access to a batch's columns. The schema was checked when the file was opened, so a wrong type here is a bug of this crate.
 
 use arrow::array::{
-    Array, ArrowPrimitiveType, BinaryArray, FixedSizeBinaryArray, ListArray, PrimitiveArray, RecordBatch, StringArray,
+    Array, ArrowPrimitiveType, BinaryArray, FixedSizeBinaryArray, ListArray, PrimitiveArray,
+    RecordBatch, StringArray,
 };
 
 fn typed<'a, T: 'static>(array: &'a dyn Array) -> &'a T {
-    array
-        .as_any()
-        .downcast_ref()
-        .unwrap_or_else(|| panic!("BUG: a column of type {} is read as another", array.data_type()))
+    array.as_any().downcast_ref().unwrap_or_else(|| {
+        panic!(
+            "BUG: a column of type {} is read as another",
+            array.data_type()
+        )
+    })
 }
 
-pub(crate) fn numbers<T: ArrowPrimitiveType>(batch: &RecordBatch, column: usize) -> &PrimitiveArray<T> {
+pub(crate) fn numbers<T: ArrowPrimitiveType>(
+    batch: &RecordBatch,
+    column: usize,
+) -> &PrimitiveArray<T> {
     typed(batch.column(column))
 }
 

@@ -5,20 +5,28 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, FixedSizeListArray, Float16Array, Float32Array, RecordBatch, UInt32Array, UInt64Array};
-use arrow::datatypes::{DataType, Field, Float16Type, Float32Type, Schema, SchemaRef, UInt32Type, UInt64Type};
+use arrow::array::{
+    Array, ArrayRef, FixedSizeListArray, Float16Array, Float32Array, RecordBatch, UInt32Array,
+    UInt64Array,
+};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, UInt32Type, UInt64Type};
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 
 use crate::columns::numbers;
 use crate::error::{ArtifactError, Result};
 use crate::metadata::Metadata;
-use crate::part::Positions;
+use crate::part::{Part, Positions};
 use crate::parts::Parts;
 use crate::schema::{EMBEDDINGS, element};
-use crate::vectors::{self, Vectors};
+use crate::vectors::Vectors;
 use crate::write::{PartWriter, ROW_GROUP_ROWS};
 
+/// Columns of the schema.
+const ID: usize = 0;
+pub(crate) const EMBEDDING: usize = 1;
+/// The longest vector: far beyond any network's, and far from overflowing a page.
+const MOST_VALUES: usize = 1 << 20;
 const PAGE_BYTES: usize = 1 << 20;
 /// Rows of a batch are few enough that their values stay in the processor's cache while they are written.
 const BATCH_VALUES: usize = 1 << 18;
@@ -41,7 +49,9 @@ impl Of {
     }
 
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Views, Self::Images].into_iter().find(|of| of.name() == name)
+        [Self::Views, Self::Images]
+            .into_iter()
+            .find(|of| of.name() == name)
     }
 }
 
@@ -61,7 +71,9 @@ impl Precision {
     }
 
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::F16, Self::F32].into_iter().find(|precision| precision.name() == name)
+        [Self::F16, Self::F32]
+            .into_iter()
+            .find(|precision| precision.name() == name)
     }
 
     /// Bytes of a value.
@@ -100,7 +112,10 @@ impl EmbeddingsHeader {
         ];
         for (key, value) in own {
             if metadata.insert(key.to_string(), value).is_some() {
-                return Err(ArtifactError::new(path, format!("metadata key `{key}` is the header's own")));
+                return Err(ArtifactError::new(
+                    path,
+                    format!("metadata key `{key}` is the header's own"),
+                ));
             }
         }
         Ok(metadata)
@@ -108,19 +123,231 @@ impl EmbeddingsHeader {
 
     pub(crate) fn from_metadata(path: &Path, metadata: &Metadata) -> Result<Self> {
         let mut extra = metadata.clone();
-        let mut take = |key: &str, expected: &str| {
-            let value = extra.remove(key);
-            move |parsed: Option<()>| match (parsed, value) {
-                (Some(()), _) => unreachable!(),
-                (None, value) => ArtifactError::unexpected(
-                    path,
-                    format!("metadata `{key}`"),
-                    expected,
-                    value.map_or("none".to_string(), |value| format!("`{value}`")),
-                ),
-            }
+        let mut take = |key: &str| extra.remove(key).unwrap_or_default();
+        let (of, precision, dimension) = (take("of"), take("precision"), take("dimension"));
+        let (normalised, network) = (take("normalised"), take("network"));
+        let refused = |key: &str, expected: &str, got: &str| {
+            ArtifactError::unexpected(
+                path,
+                format!("metadata `{key}`"),
+                expected,
+                format!("`{got}`"),
+            )
         };
-        let _ = &mut take;
-        todo!()
+        let length = dimension
+            .parse()
+            .ok()
+            .filter(|length| (1..=MOST_VALUES).contains(length));
+        Ok(Self {
+            of: Of::from_name(&of).ok_or_else(|| refused("of", "`views` or `images`", &of))?,
+            precision: Precision::from_name(&precision)
+                .ok_or_else(|| refused("precision", "`f16` or `f32`", &precision))?,
+            dimension: length
+                .ok_or_else(|| refused("dimension", "a number from 1 to 1048576", &dimension))?,
+            normalised: normalised
+                .parse()
+                .map_err(|_| refused("normalised", "`true` or `false`", &normalised))?,
+            network,
+            extra,
+        })
+    }
+
+    pub(crate) fn schema(&self) -> SchemaRef {
+        let id = match self.of {
+            Of::Views => Field::new("view_id", DataType::UInt64, false),
+            Of::Images => Field::new("image_id", DataType::UInt32, false),
+        };
+        let value = match self.precision {
+            Precision::F16 => DataType::Float16,
+            Precision::F32 => DataType::Float32,
+        };
+        let vector = DataType::FixedSizeList(element(value), self.dimension as i32);
+        Arc::new(Schema::new(vec![
+            id,
+            Field::new("embedding", vector, false),
+        ]))
     }
 }
+
+/// Writes the embeddings of one part.
+pub struct EmbeddingsWriter {
+    part: PartWriter,
+    header: EmbeddingsHeader,
+}
+
+impl EmbeddingsWriter {
+    /// Creates or empties the file at `path`, whose folder must exist. `header` must be the same for all parts of an output.
+    pub fn create(path: &Path, header: &EmbeddingsHeader) -> Result<Self> {
+        let metadata = header.to_metadata(path)?;
+        let header = EmbeddingsHeader::from_metadata(path, &metadata)?;
+        Ok(Self {
+            part: PartWriter::create(path, EMBEDDINGS, &metadata, PAGE_BYTES)?,
+            header,
+        })
+    }
+
+    /// Appends rows; for f16, each value is rounded to the nearest, ties to even.
+    ///
+    /// # Shapes
+    /// - `ids`: `[N]`; ids of images must fit u32
+    /// - `values`: `[N, D]`, row-major
+    pub fn write(&mut self, ids: &[u64], values: &[f32]) -> Result<()> {
+        let dimension = self.header.dimension;
+        if ids.len().checked_mul(dimension) != Some(values.len()) {
+            let expected = format!("{} rows of {dimension}", ids.len());
+            return Err(ArtifactError::unexpected(
+                self.part.path(),
+                "values",
+                expected,
+                values.len(),
+            ));
+        }
+        let rows = (BATCH_VALUES / dimension).clamp(1, ROW_GROUP_ROWS);
+        for (ids, values) in ids.chunks(rows).zip(values.chunks(rows * dimension)) {
+            let ids = self.ids(ids)?;
+            let values: ArrayRef = match self.header.precision {
+                Precision::F32 => Arc::new(Float32Array::from(values.to_vec())),
+                Precision::F16 => {
+                    let mut narrow = vec![f16::ZERO; values.len()];
+                    narrow.convert_from_f32_slice(values);
+                    Arc::new(Float16Array::from(narrow))
+                }
+            };
+            let field = element(values.data_type().clone());
+            let vectors = FixedSizeListArray::new(field, dimension as i32, values, None);
+            let batch =
+                RecordBatch::try_new(self.part.schema().clone(), vec![ids, Arc::new(vectors)])
+                    .unwrap_or_else(|error| {
+                        panic!("BUG: embeddings do not fit their schema: {error}")
+                    });
+            self.part.write(&batch)?;
+        }
+        Ok(())
+    }
+
+    fn ids(&self, ids: &[u64]) -> Result<ArrayRef> {
+        if self.header.of == Of::Views {
+            return Ok(Arc::new(UInt64Array::from(ids.to_vec())));
+        }
+        let narrow: std::result::Result<Vec<u32>, _> =
+            ids.iter().map(|id| u32::try_from(*id)).collect();
+        let narrow = narrow.map_err(|_| {
+            let largest = ids
+                .iter()
+                .max()
+                .expect("BUG: an id that does not fit is an id");
+            ArtifactError::unexpected(self.part.path(), "image_id", "at most 4294967295", largest)
+        })?;
+        Ok(Arc::new(UInt32Array::from(narrow)))
+    }
+
+    /// Writes the footer and returns the number of rows. A file that was not finished is not readable.
+    pub fn finish(self) -> Result<u64> {
+        self.part.finish()
+    }
+}
+
+/// Embeddings of a range of rows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Embeddings {
+    /// `[N]`: of views or of images, as the header says.
+    pub ids: Vec<u64>,
+    /// `[N, D]`, row-major; f16 is widened exactly.
+    pub values: Vec<f32>,
+}
+
+/// Reads the embeddings of an output over all its parts.
+pub struct EmbeddingsReader {
+    parts: Parts,
+    header: EmbeddingsHeader,
+}
+
+impl EmbeddingsReader {
+    /// Opens the parts, given in logical row order.
+    pub fn open(parts: &[PathBuf]) -> Result<Self> {
+        let parts = Parts::open(parts, Some(EMBEDDINGS), Positions::Load)?;
+        let header = EmbeddingsHeader::from_metadata(parts.first().path(), parts.metadata())?;
+        Ok(Self { parts, header })
+    }
+
+    pub fn header(&self) -> &EmbeddingsHeader {
+        &self.header
+    }
+
+    /// Values of a vector.
+    pub fn dimension(&self) -> usize {
+        self.header.dimension
+    }
+
+    pub fn rows(&self) -> usize {
+        self.parts.rows()
+    }
+
+    /// Reads a range of rows: `ids` `[N]`, `values` `[N, D]`. Fails when the range ends beyond the rows.
+    pub fn read(&self, rows: Range<usize>) -> Result<Embeddings> {
+        let mut ids = Vec::new();
+        let mut values = Vec::new();
+        for (part, within) in self.parts.spans(rows)? {
+            let part = self.parts.part(part);
+            for batch in part.batches(within.clone(), &[ID])? {
+                let batch = batch?;
+                match self.header.of {
+                    Of::Views => ids.extend_from_slice(numbers::<UInt64Type>(&batch, 0).values()),
+                    Of::Images => ids.extend(
+                        numbers::<UInt32Type>(&batch, 0)
+                            .values()
+                            .iter()
+                            .map(|id| u64::from(*id)),
+                    ),
+                }
+            }
+            // The ids were read, so the part does hold this many rows.
+            values.reserve(within.len() * self.header.dimension);
+            vectors(part, &self.header).visit(within, |bytes| {
+                widen(bytes, self.header.precision, &mut values)
+            })?;
+        }
+        Ok(Embeddings { ids, values })
+    }
+}
+
+/// The vectors of a part.
+pub(crate) fn vectors<'a>(part: &'a Part, header: &EmbeddingsHeader) -> Vectors<'a> {
+    Vectors {
+        part,
+        column: EMBEDDING,
+        dimension: header.dimension,
+        width: header.precision.width(),
+    }
+}
+
+/// Appends little-endian values as f32.
+fn widen(bytes: &[u8], precision: Precision, values: &mut Vec<f32>) {
+    match precision {
+        Precision::F32 => {
+            values.extend(
+                bytes
+                    .as_chunks::<4>()
+                    .0
+                    .iter()
+                    .map(|value| f32::from_le_bytes(*value)),
+            );
+        }
+        Precision::F16 => {
+            let mut block = [f16::ZERO; 512];
+            for bytes in bytes.chunks(2 * block.len()) {
+                let narrow = &mut block[..bytes.len() / 2];
+                for (value, bytes) in narrow.iter_mut().zip(bytes.as_chunks::<2>().0) {
+                    *value = f16::from_le_bytes(*bytes);
+                }
+                let first = values.len();
+                values.resize(first + narrow.len(), 0.0);
+                narrow.convert_to_f32_slice(&mut values[first..]);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "embeddings_tests.rs"]
+mod tests;

@@ -26,7 +26,12 @@ impl ArtifactError {
     }
 
     pub(crate) fn new(path: &Path, what: impl Into<String>) -> Self {
-        Self { path: path.to_path_buf(), what: what.into(), hint: None, source: None }
+        Self {
+            path: path.to_path_buf(),
+            what: what.into(),
+            hint: None,
+            source: None,
+        }
     }
 
     pub(crate) fn unexpected(
@@ -39,7 +44,10 @@ impl ArtifactError {
     }
 
     pub(crate) fn io(path: &Path, action: &str, source: io::Error) -> Self {
-        Self { source: Some(source), ..Self::new(path, action) }
+        Self {
+            source: Some(source),
+            ..Self::new(path, action)
+        }
     }
 
     /// `action`: "cannot read", "cannot write". An IO error inside is unwrapped, so that its kind is kept.
@@ -65,7 +73,10 @@ impl ArtifactError {
     }
 
     pub(crate) fn hint(self, hint: &'static str) -> Self {
-        Self { hint: Some(hint), ..self }
+        Self {
+            hint: Some(hint),
+            ..self
+        }
     }
 }
 
@@ -90,8 +101,12 @@ impl Invalid {
 /// Runs a decoder over a file's content. The Parquet reader is meant to refuse garbage with an error; where it panics instead, that is
 /// an error of the file too.
 pub(crate) fn guarded<T>(path: &Path, work: impl FnOnce() -> Result<T>) -> Result<T> {
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work))
-        .unwrap_or_else(|_| Err(ArtifactError::new(path, "cannot read: the Parquet decoder gave up on this file's content")))
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or_else(|_| {
+        Err(ArtifactError::new(
+            path,
+            "cannot read: the Parquet decoder gave up on this file's content",
+        ))
+    })
 }
 
 #[cfg(test)]
@@ -101,15 +116,22 @@ mod tests {
     #[test]
     fn an_io_error_inside_a_parquet_error_keeps_its_kind() {
         let full = io::Error::from(io::ErrorKind::StorageFull);
-        let error =
-            ArtifactError::parquet(Path::new("a.parquet"), "cannot write", ParquetError::External(Box::new(full)));
+        let error = ArtifactError::parquet(
+            Path::new("a.parquet"),
+            "cannot write",
+            ParquetError::External(Box::new(full)),
+        );
         assert_eq!(error.to_string(), "`a.parquet`: cannot write");
-        assert_eq!(error.source.map(|source| source.kind()), Some(io::ErrorKind::StorageFull));
+        assert_eq!(
+            error.source.map(|source| source.kind()),
+            Some(io::ErrorKind::StorageFull)
+        );
     }
 
     #[test]
     fn a_panic_of_the_decoder_is_an_error_of_the_file() {
-        let error = guarded::<()>(Path::new("x.parquet"), || panic!("index out of bounds")).unwrap_err();
+        let error =
+            guarded::<()>(Path::new("x.parquet"), || panic!("index out of bounds")).unwrap_err();
         assert!(error.to_string().starts_with("`x.parquet`: cannot read"));
     }
 }

@@ -28,9 +28,17 @@ impl PositionedFile {
         let file = fs_err::File::open(path).map_err(cannot)?.into_file();
         let metadata = file.metadata().map_err(cannot)?;
         if !metadata.is_file() {
-            return Err(ArtifactError::unexpected(path, "cannot open", "a file", "a folder or a device"));
+            return Err(ArtifactError::unexpected(
+                path,
+                "cannot open",
+                "a file",
+                "a folder or a device",
+            ));
         }
-        Ok(Self { file: Arc::new(file), length: metadata.len() })
+        Ok(Self {
+            file: Arc::new(file),
+            length: metadata.len(),
+        })
     }
 
     pub fn length(&self) -> u64 {
@@ -39,10 +47,16 @@ impl PositionedFile {
 
     /// Reads exactly `length` bytes at `start` into `buffer`, replacing what it held.
     pub fn read_into(&self, start: u64, length: usize, buffer: &mut Vec<u8>) -> io::Result<()> {
-        if start.checked_add(length as u64).is_none_or(|end| end > self.length) {
+        if start
+            .checked_add(length as u64)
+            .is_none_or(|end| end > self.length)
+        {
             return Err(io::Error::new(
                 io::ErrorKind::UnexpectedEof,
-                format!("{length} bytes at offset {start} of a file of {} bytes", self.length),
+                format!(
+                    "{length} bytes at offset {start} of a file of {} bytes",
+                    self.length
+                ),
             ));
         }
         buffer.resize(length, 0);
@@ -60,12 +74,19 @@ impl ChunkReader for PositionedFile {
     type T = BufReader<PositionedRead>;
 
     fn get_read(&self, start: u64) -> parquet::errors::Result<Self::T> {
-        Ok(BufReader::with_capacity(READ_AHEAD, PositionedRead { file: self.file.clone(), position: start }))
+        Ok(BufReader::with_capacity(
+            READ_AHEAD,
+            PositionedRead {
+                file: self.file.clone(),
+                position: start,
+            },
+        ))
     }
 
     fn get_bytes(&self, start: u64, length: usize) -> parquet::errors::Result<Bytes> {
         let mut buffer = Vec::new();
-        self.read_into(start, length, &mut buffer).map_err(|error| ParquetError::EOF(error.to_string()))?;
+        self.read_into(start, length, &mut buffer)
+            .map_err(|error| ParquetError::EOF(error.to_string()))?;
         Ok(buffer.into())
     }
 }

@@ -28,17 +28,21 @@ impl TableRow for FileRow {
 
     fn columns(rows: &[Self]) -> Vec<ArrayRef> {
         vec![
-            Arc::new(StringArray::from_iter_values(rows.iter().map(|row| &row.name))),
-            Arc::new(BinaryArray::from_iter_values(rows.iter().map(|row| &row.bytes))),
+            Arc::new(StringArray::from_iter_values(
+                rows.iter().map(|row| &row.name),
+            )),
+            Arc::new(BinaryArray::from_iter_values(
+                rows.iter().map(|row| &row.bytes),
+            )),
         ]
     }
 
     fn rows(batch: &RecordBatch, rows: &mut Vec<Self>) -> Result<(), Invalid> {
         let (names, bytes) = (texts(batch, 0), binaries(batch, 1));
-        rows.extend(
-            (0..batch.num_rows())
-                .map(|row| Self { name: names.value(row).to_string(), bytes: bytes.value(row).to_vec() }),
-        );
+        rows.extend((0..batch.num_rows()).map(|row| Self {
+            name: names.value(row).to_string(),
+            bytes: bytes.value(row).to_vec(),
+        }));
         Ok(())
     }
 
@@ -47,7 +51,15 @@ impl TableRow for FileRow {
             && self.name != "."
             && self.name != ".."
             && !self.name.contains(['/', '\\', ':', '\0']);
-        if plain { Ok(()) } else { Err(Invalid::new("file name", "a plain name without a folder", format!("`{}`", self.name))) }
+        if plain {
+            Ok(())
+        } else {
+            Err(Invalid::new(
+                "file name",
+                "a plain name without a folder",
+                format!("`{}`", self.name),
+            ))
+        }
     }
 
     fn key(&self) -> Key {

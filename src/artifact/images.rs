@@ -11,7 +11,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BinaryArray, FixedSizeBinaryArray, Int32Array, RecordBatch, StringArray, UInt32Array};
+use arrow::array::{
+    Array, ArrayRef, BinaryArray, FixedSizeBinaryArray, Int32Array, RecordBatch, StringArray,
+    UInt32Array,
+};
 use arrow::buffer::Buffer;
 use arrow::datatypes::{Int32Type, UInt32Type};
 use parquet::basic::Compression;
@@ -59,7 +62,10 @@ impl TableRow for ImageRow {
     const KIND: &'static str = IMAGES;
 
     fn bytes(&self) -> usize {
-        self.bytes.len() + self.label_name.as_ref().map_or(0, String::len) + self.split.len() + self.source.len()
+        self.bytes.len()
+            + self.label_name.as_ref().map_or(0, String::len)
+            + self.split.len()
+            + self.source.len()
     }
 
     fn columns(rows: &[Self]) -> Vec<ArrayRef> {
@@ -69,21 +75,37 @@ impl TableRow for ImageRow {
         let digests: Vec<u8> = rows.iter().flat_map(|row| row.digest).collect();
         vec![
             integers(|row| row.image_id),
-            Arc::new(FixedSizeBinaryArray::new(32, Buffer::from_vec(digests), None)),
+            Arc::new(FixedSizeBinaryArray::new(
+                32,
+                Buffer::from_vec(digests),
+                None,
+            )),
             integers(|row| row.occurrence),
-            Arc::new(BinaryArray::from_iter_values(rows.iter().map(|row| &row.bytes))),
+            Arc::new(BinaryArray::from_iter_values(
+                rows.iter().map(|row| &row.bytes),
+            )),
             integers(|row| row.width),
             integers(|row| row.height),
             Arc::new(Int32Array::from_iter(rows.iter().map(|row| row.label))),
-            Arc::new(StringArray::from_iter(rows.iter().map(|row| row.label_name.as_ref()))),
-            Arc::new(StringArray::from_iter_values(rows.iter().map(|row| &row.split))),
-            Arc::new(StringArray::from_iter_values(rows.iter().map(|row| &row.source))),
+            Arc::new(StringArray::from_iter(
+                rows.iter().map(|row| row.label_name.as_ref()),
+            )),
+            Arc::new(StringArray::from_iter_values(
+                rows.iter().map(|row| &row.split),
+            )),
+            Arc::new(StringArray::from_iter_values(
+                rows.iter().map(|row| &row.source),
+            )),
         ]
     }
 
     fn rows(batch: &RecordBatch, rows: &mut Vec<Self>) -> std::result::Result<(), Invalid> {
         let integer = |column: usize| numbers::<UInt32Type>(batch, column).values();
-        let (digests, bytes, labels) = (fixed(batch, 1), binaries(batch, BYTES), numbers::<Int32Type>(batch, 6));
+        let (digests, bytes, labels) = (
+            fixed(batch, 1),
+            binaries(batch, BYTES),
+            numbers::<Int32Type>(batch, 6),
+        );
         let (names, splits, sources) = (texts(batch, 7), texts(batch, 8), texts(batch, 9));
         for row in 0..batch.num_rows() {
             rows.push(Self {
@@ -116,7 +138,10 @@ impl TableRow for ImageRow {
 }
 
 fn digest(digests: &FixedSizeBinaryArray, row: usize) -> [u8; 32] {
-    digests.value(row).try_into().expect("BUG: the schema says 32 bytes")
+    digests
+        .value(row)
+        .try_into()
+        .expect("BUG: the schema says 32 bytes")
 }
 
 /// What is known of an image without reading it.
@@ -169,9 +194,17 @@ impl ImagesReader {
     /// Opens the parts, given in logical row order. Fails where ids do not ascend, or a label has two names.
     pub fn open(parts: &[PathBuf]) -> Result<Self> {
         let parts = Parts::open(parts, Some(IMAGES), Positions::Load)?;
-        let files = parts.iter().take(OPEN_FILES).map(|part| PositionedFile::open(part.path())).collect::<Result<_>>()?;
-        let positions: Vec<Vec<Position>> =
-            parts.iter().collect::<Vec<_>>().into_par_iter().map(positions).collect::<Result<_>>()?;
+        let files = parts
+            .iter()
+            .take(OPEN_FILES)
+            .map(|part| PositionedFile::open(part.path()))
+            .collect::<Result<_>>()?;
+        let positions: Vec<Vec<Position>> = parts
+            .iter()
+            .collect::<Vec<_>>()
+            .into_par_iter()
+            .map(positions)
+            .collect::<Result<_>>()?;
         let mut reader = Self {
             files,
             ids: Vec::new(),
@@ -194,21 +227,31 @@ impl ImagesReader {
             let part = reader.parts.part(part);
             let path = part.path().to_path_buf();
             for batch in part.batches(0..part.rows(), &OTHERS)? {
-                reader.extend(&batch?, &mut splits).map_err(|invalid| invalid.at(&path))?;
+                reader
+                    .extend(&batch?, &mut splits)
+                    .map_err(|invalid| invalid.at(&path))?;
             }
         }
         reader.sort_splits(splits);
         Ok(reader)
     }
 
-    fn extend(&mut self, batch: &RecordBatch, splits: &mut Names) -> std::result::Result<(), Invalid> {
+    fn extend(
+        &mut self,
+        batch: &RecordBatch,
+        splits: &mut Names,
+    ) -> std::result::Result<(), Invalid> {
         let integer = |column: usize| numbers::<UInt32Type>(batch, column).values();
         let (digests, labels) = (fixed(batch, 1), numbers::<Int32Type>(batch, 5));
         let (names, split_names, sources) = (texts(batch, 6), texts(batch, 7), texts(batch, 8));
         for row in 0..batch.num_rows() {
             let id = integer(0)[row];
             if let Some(last) = self.ids.last().filter(|last| **last >= id) {
-                return Err(Invalid::new("order of rows", format!("an image_id above {last}"), id));
+                return Err(Invalid::new(
+                    "order of rows",
+                    format!("an image_id above {last}"),
+                    id,
+                ));
             }
             let label = labels.is_valid(row).then(|| labels.value(row));
             let name = names.is_valid(row).then(|| names.value(row));
@@ -220,7 +263,8 @@ impl ImagesReader {
             self.occurrences.push(integer(2)[row]);
             self.sizes.push([integer(3)[row], integer(4)[row]]);
             self.labels.push(label);
-            self.label_names.push(name.map(|name| self.names.index(name)));
+            self.label_names
+                .push(name.map(|name| self.names.index(name)));
             self.split_of.push(splits.index(split_names.value(row)));
             self.sources.push_str(sources.value(row));
             self.source_ends.push(self.sources.len());
@@ -230,11 +274,18 @@ impl ImagesReader {
 
     fn name_class(&mut self, label: i32, name: Option<&str>) -> std::result::Result<(), Invalid> {
         let number = label.to_string();
-        let class = self.classes.entry(label).or_insert_with(|| name.unwrap_or(&number).to_string());
+        let class = self
+            .classes
+            .entry(label)
+            .or_insert_with(|| name.unwrap_or(&number).to_string());
         match name {
             Some(name) if name != class && *class == number => *class = name.to_string(),
             Some(name) if name != class => {
-                return Err(Invalid::new(format!("name of label {label}"), format!("`{class}`"), format!("`{name}`")));
+                return Err(Invalid::new(
+                    format!("name of label {label}"),
+                    format!("`{class}`"),
+                    format!("`{name}`"),
+                ));
             }
             _ => {}
         }
@@ -248,8 +299,13 @@ impl ImagesReader {
         for (place, index) in (0..).zip(&order) {
             rank[*index] = place;
         }
-        self.split_of.iter_mut().for_each(|split| *split = rank[*split as usize]);
-        self.splits = order.into_iter().map(|index| found.names[index].clone()).collect();
+        self.split_of
+            .iter_mut()
+            .for_each(|split| *split = rank[*split as usize]);
+        self.splits = order
+            .into_iter()
+            .map(|index| found.names[index].clone())
+            .collect();
     }
 
     pub fn rows(&self) -> usize {
@@ -283,7 +339,11 @@ impl ImagesReader {
 
     /// Where the image came from. Panics where `row` is not below [`Self::rows`].
     pub fn source(&self, row: usize) -> Result<String> {
-        let start = if row == 0 { 0 } else { self.source_ends[row - 1] };
+        let start = if row == 0 {
+            0
+        } else {
+            self.source_ends[row - 1]
+        };
         Ok(self.sources[start..self.source_ends[row]].to_string())
     }
 
@@ -299,7 +359,12 @@ impl ImagesReader {
         };
         if *blake3::hash(&bytes).as_bytes() != self.digests[row] {
             let what = format!("bytes of image {}", self.ids[row]);
-            return Err(ArtifactError::unexpected(part.path(), what, "those of its digest", "others: the file is damaged"));
+            return Err(ArtifactError::unexpected(
+                part.path(),
+                what,
+                "those of its digest",
+                "others: the file is damaged",
+            ));
         }
         Ok(bytes)
     }
@@ -322,8 +387,15 @@ impl ImagesReader {
 
     /// The rows of a split, ascending.
     pub fn rows_in(&self, split: &str) -> Vec<usize> {
-        let Ok(wanted) = self.splits.binary_search_by(|name| name.as_str().cmp(split)) else { return Vec::new() };
-        (0..self.rows()).filter(|row| self.split_of[*row] as usize == wanted).collect()
+        let Ok(wanted) = self
+            .splits
+            .binary_search_by(|name| name.as_str().cmp(split))
+        else {
+            return Vec::new();
+        };
+        (0..self.rows())
+            .filter(|row| self.split_of[*row] as usize == wanted)
+            .collect()
     }
 
     /// The splits that occur, sorted.
@@ -349,7 +421,8 @@ impl Names {
         if let Some(index) = self.indices.get(name) {
             return *index;
         }
-        let index = u32::try_from(self.names.len()).expect("BUG: rows are fewer than 2^32, as their ids are");
+        let index = u32::try_from(self.names.len())
+            .expect("BUG: rows are fewer than 2^32, as their ids are");
         self.names.push(name.to_string());
         self.indices.insert(name.to_string(), index);
         index
@@ -366,7 +439,10 @@ fn positions(part: &Part) -> Result<Vec<Position>> {
                 for batch in part.batches(bounds[0]..bounds[1], &[BYTES])? {
                     let batch = batch?;
                     let lengths = binaries(&batch, 0).offsets().lengths();
-                    positions.extend(lengths.map(|length| Position { offset: None, length: length as u32 }));
+                    positions.extend(lengths.map(|length| Position {
+                        offset: None,
+                        length: length as u32,
+                    }));
                 }
             }
         }
@@ -380,17 +456,25 @@ fn indexed(part: &Part, group: usize, rows: usize) -> Option<Vec<Position>> {
         return None;
     }
     let index = part.parquet().page_index()?.offset_index(group, BYTES)?;
-    let (pages, lengths) = (index.page_locations(), index.unencoded_byte_array_data_bytes()?);
+    let (pages, lengths) = (
+        index.page_locations(),
+        index.unencoded_byte_array_data_bytes()?,
+    );
     if pages.len() != rows || lengths.len() != rows {
         return None;
     }
     let position = |row: usize| {
         let (page, length) = (&pages[row], u32::try_from(lengths[row]).ok()?);
         // The page's header and the value's own length come before it.
-        let header = u64::try_from(page.compressed_page_size).ok()?.checked_sub(u64::from(length) + 4)?;
+        let header = u64::try_from(page.compressed_page_size)
+            .ok()?
+            .checked_sub(u64::from(length) + 4)?;
         let offset = u64::try_from(page.offset).ok()?.checked_add(header + 4)?;
         let alone = page.first_row_index == row as i64;
-        alone.then_some(Position { offset: std::num::NonZeroU64::new(offset), length })
+        alone.then_some(Position {
+            offset: std::num::NonZeroU64::new(offset),
+            length,
+        })
     };
     (0..rows).map(position).collect()
 }
@@ -398,7 +482,9 @@ fn indexed(part: &Part, group: usize, rows: usize) -> Option<Vec<Position>> {
 fn decode(part: &Part, row: usize) -> Result<Vec<u8>> {
     let batch = part.batches(row..row + 1, &[BYTES])?.next().transpose()?;
     let batch = batch.filter(|batch| batch.num_rows() == 1);
-    let batch = batch.ok_or_else(|| ArtifactError::unexpected(part.path(), "rows in the pages", "one", "none"))?;
+    let batch = batch.ok_or_else(|| {
+        ArtifactError::unexpected(part.path(), "rows in the pages", "one", "none")
+    })?;
     Ok(binaries(&batch, 0).value(0).to_vec())
 }
 

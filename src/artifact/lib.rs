@@ -28,13 +28,16 @@ mod show;
 mod source;
 mod source_columns;
 mod table;
+mod vectors;
 mod views;
 mod weights;
 mod write;
 
 pub use codec::{ContentDigest, HEADLINE_METRICS, digest, headline};
 pub use compare::{Difference, Tolerance, WorstRow, compare};
-pub use embeddings::{Embeddings, EmbeddingsHeader, EmbeddingsReader, EmbeddingsWriter, Of, Precision};
+pub use embeddings::{
+    Embeddings, EmbeddingsHeader, EmbeddingsReader, EmbeddingsWriter, Of, Precision,
+};
 pub use error::{ArtifactError, Result};
 pub use files::{FileRow, FilesReader, FilesWriter};
 pub use images::{Image, ImageRow, ImagesReader, ImagesWriter};
@@ -42,7 +45,9 @@ pub use metadata::Metadata;
 pub use metrics::{MetricRow, MetricsReader, MetricsWriter};
 pub use predictions::{PredictionRow, PredictionsReader, PredictionsWriter};
 pub use rejected::{RejectedReader, RejectedRow, RejectedWriter};
-pub use schema::{EMBEDDINGS, FILES, IMAGES, KINDS, METRICS, PREDICTIONS, REJECTED, VIEWS, WEIGHTS};
+pub use schema::{
+    EMBEDDINGS, FILES, IMAGES, KINDS, METRICS, PREDICTIONS, REJECTED, VIEWS, WEIGHTS,
+};
 pub use show::{Preview, preview};
 pub use source::{SourceBatches, SourceLabel, SourceRow, SourceTable};
 pub use source_columns::SourceColumns;

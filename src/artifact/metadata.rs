@@ -20,9 +20,15 @@ const KIND: &str = "kind";
 /// The footer entry for `kind` and `metadata`.
 pub(crate) fn to_footer(path: &Path, kind: &str, metadata: &Metadata) -> Result<KeyValue> {
     if metadata.contains_key(KIND) {
-        return Err(ArtifactError::new(path, "metadata key `kind` is reserved for the artifact's kind"));
+        return Err(ArtifactError::new(
+            path,
+            "metadata key `kind` is reserved for the artifact's kind",
+        ));
     }
-    Ok(KeyValue::new(FOOTER_KEY.to_string(), canonical(kind, metadata)))
+    Ok(KeyValue::new(
+        FOOTER_KEY.to_string(),
+        canonical(kind, metadata),
+    ))
 }
 
 /// Canonical JSON: keys sorted by their bytes, no white space.
@@ -50,17 +56,32 @@ pub(crate) fn from_footer(path: &Path, footer: &FileMetaData) -> Result<(&'stati
             ));
         }
         (Some(_), Some(_)) => {
-            return Err(ArtifactError::unexpected(path, "footer metadata", "one entry `seedpipe`", "several"));
+            return Err(ArtifactError::unexpected(
+                path,
+                "footer metadata",
+                "one entry `seedpipe`",
+                "several",
+            ));
         }
     };
     let mut metadata: Metadata = serde_json::from_str(entry).map_err(|error| {
-        ArtifactError::unexpected(path, "footer metadata `seedpipe`", "a JSON object of strings", error)
+        ArtifactError::unexpected(
+            path,
+            "footer metadata `seedpipe`",
+            "a JSON object of strings",
+            error,
+        )
     })?;
-    let named = metadata
-        .remove(KIND)
-        .ok_or_else(|| ArtifactError::unexpected(path, "footer metadata", "a key `kind`", "none"))?;
+    let named = metadata.remove(KIND).ok_or_else(|| {
+        ArtifactError::unexpected(path, "footer metadata", "a key `kind`", "none")
+    })?;
     let kind = KINDS.iter().find(|kind| **kind == named).ok_or_else(|| {
-        ArtifactError::unexpected(path, "artifact kind", format!("one of {}", KINDS.join(", ")), format!("`{named}`"))
+        ArtifactError::unexpected(
+            path,
+            "artifact kind",
+            format!("one of {}", KINDS.join(", ")),
+            format!("`{named}`"),
+        )
     })?;
     Ok((kind, metadata))
 }
@@ -72,7 +93,10 @@ mod tests {
     #[test]
     fn canonical_json_is_sorted_and_holds_the_kind() {
         let metadata = Metadata::from([("z".into(), "1".into()), ("a".into(), "\"".into())]);
-        assert_eq!(canonical("files/v1", &metadata), r#"{"a":"\"","kind":"files/v1","z":"1"}"#);
+        assert_eq!(
+            canonical("files/v1", &metadata),
+            r#"{"a":"\"","kind":"files/v1","z":"1"}"#
+        );
     }
 
     #[test]

@@ -34,10 +34,18 @@ impl TableRow for MetricRow {
 
     fn columns(rows: &[Self]) -> Vec<ArrayRef> {
         vec![
-            Arc::new(UInt64Array::from_iter_values(rows.iter().map(|row| row.step))),
-            Arc::new(StringArray::from_iter_values(rows.iter().map(|row| &row.split))),
-            Arc::new(StringArray::from_iter_values(rows.iter().map(|row| &row.name))),
-            Arc::new(Float64Array::from_iter_values(rows.iter().map(|row| row.value))),
+            Arc::new(UInt64Array::from_iter_values(
+                rows.iter().map(|row| row.step),
+            )),
+            Arc::new(StringArray::from_iter_values(
+                rows.iter().map(|row| &row.split),
+            )),
+            Arc::new(StringArray::from_iter_values(
+                rows.iter().map(|row| &row.name),
+            )),
+            Arc::new(Float64Array::from_iter_values(
+                rows.iter().map(|row| row.value),
+            )),
         ]
     }
 

@@ -17,18 +17,26 @@ struct PageHeader {
 }
 
 /// The `rows · dimension` plain values of `width` bytes in a page (header included), or `None` where it is another kind of page.
-pub(crate) fn plain_values(page: &[u8], rows: usize, dimension: usize, width: usize) -> Option<&[u8]> {
+pub(crate) fn plain_values(
+    page: &[u8],
+    rows: usize,
+    dimension: usize,
+    width: usize,
+) -> Option<&[u8]> {
     let header = page_header(page)?;
     let count = rows.checked_mul(dimension)?;
     let body = &page[header.length..];
-    let plain = header.page_type == 0 && header.encoding == 0 && header.compressed == header.uncompressed;
+    let plain =
+        header.page_type == 0 && header.encoding == 0 && header.compressed == header.uncompressed;
     if !plain || header.values != count as i64 || header.compressed != body.len() as i64 {
         return None;
     }
     let (repetitions, rest) = level_section(body)?;
     let (definitions, values) = level_section(rest)?;
     let sound = values.len() == count.checked_mul(width)?
-        && levels_are(repetitions, count, |index| (index % dimension != 0, dimension - index % dimension))
+        && levels_are(repetitions, count, |index| {
+            (index % dimension != 0, dimension - index % dimension)
+        })
         && levels_are(definitions, count, |_| (true, usize::MAX));
     sound.then_some(values)
 }
@@ -44,20 +52,32 @@ fn level_section(body: &[u8]) -> Option<(&[u8], &[u8])> {
 fn levels_are(mut levels: &[u8], count: usize, expected: impl Fn(usize) -> (bool, usize)) -> bool {
     let mut index = 0;
     while index < count {
-        let Some(head) = varint(&mut levels) else { return false };
-        let Ok(length) = usize::try_from(head >> 1) else { return false };
+        let Some(head) = varint(&mut levels) else {
+            return false;
+        };
+        let Ok(length) = usize::try_from(head >> 1) else {
+            return false;
+        };
         if head & 1 == 0 {
-            let Some((value, rest)) = levels.split_first() else { return false };
+            let Some((value, rest)) = levels.split_first() else {
+                return false;
+            };
             levels = rest;
             let (level, until) = expected(index);
             // A run of ones ends before the next row begins; a zero stands alone.
             let longest = if level { until } else { 1 };
-            if length == 0 || length > count - index || u8::from(level) != *value || length > longest {
+            if length == 0
+                || length > count - index
+                || u8::from(level) != *value
+                || length > longest
+            {
                 return false;
             }
             index += length;
         } else {
-            let Some((packed, rest)) = levels.split_at_checked(length) else { return false };
+            let Some((packed, rest)) = levels.split_at_checked(length) else {
+                return false;
+            };
             levels = rest;
             if packed.is_empty() {
                 return false;
@@ -96,8 +116,14 @@ fn zigzag(bytes: &mut &[u8]) -> Option<i64> {
 /// Reads a page header in Thrift's compact form.
 fn page_header(page: &[u8]) -> Option<PageHeader> {
     let mut rest = page;
-    let mut header =
-        PageHeader { length: 0, compressed: -1, uncompressed: -1, values: -1, encoding: -1, page_type: -1 };
+    let mut header = PageHeader {
+        length: 0,
+        compressed: -1,
+        uncompressed: -1,
+        values: -1,
+        encoding: -1,
+        page_type: -1,
+    };
     let mut field = 0;
     while let Some(kind) = next_field(&mut rest, &mut field)? {
         match (field, kind) {
@@ -135,7 +161,11 @@ fn next_field(rest: &mut &[u8], field: &mut i64) -> Option<Option<u8>> {
     if *head == 0 {
         return Some(None);
     }
-    *field = if head >> 4 == 0 { zigzag(rest)? } else { field.checked_add(i64::from(head >> 4))? };
+    *field = if head >> 4 == 0 {
+        zigzag(rest)?
+    } else {
+        field.checked_add(i64::from(head >> 4))?
+    };
     Some(Some(head & 0x0f))
 }
 

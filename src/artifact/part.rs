@@ -8,7 +8,8 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
-    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
+    ParquetRecordBatchReaderBuilder,
 };
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetStatisticsPolicy};
 
@@ -55,11 +56,20 @@ impl Part {
         let reader = guarded(path, || {
             let options = ArrowReaderOptions::new().with_schema(schema.clone());
             ArrowReaderMetadata::try_new(found.metadata().clone(), options).map_err(|error| {
-                ArtifactError::new(path, format!("columns differ from those of `{kind}`: {error}"))
+                ArtifactError::new(
+                    path,
+                    format!("columns differ from those of `{kind}`: {error}"),
+                )
             })
         })?;
         let starts = row_group_starts(path, reader.metadata())?;
-        Ok(Self { path: path.to_path_buf(), reader, kind, metadata, starts })
+        Ok(Self {
+            path: path.to_path_buf(),
+            reader,
+            kind,
+            metadata,
+            starts,
+        })
     }
 
     pub fn path(&self) -> &Path {
@@ -82,6 +92,15 @@ impl Part {
         self.starts[self.starts.len() - 1]
     }
 
+    /// Mean bytes of a row before compression.
+    pub fn row_bytes(&self) -> usize {
+        let groups = self.parquet().row_groups().iter();
+        let bytes: u64 = groups
+            .map(|group| group.total_byte_size().max(0) as u64)
+            .fold(0, u64::saturating_add);
+        usize::try_from(bytes).unwrap_or(usize::MAX) / self.rows().max(1)
+    }
+
     /// First row of each row group, and the number of rows at the end.
     pub fn row_group_starts(&self) -> &[usize] {
         &self.starts
@@ -100,7 +119,11 @@ impl Part {
 
 /// Options for a first look at a file: no statistics, no column index, page positions where wanted.
 fn options(positions: Positions) -> ArrowReaderOptions {
-    let policy = if positions == Positions::Load { PageIndexPolicy::Optional } else { PageIndexPolicy::Skip };
+    let policy = if positions == Positions::Load {
+        PageIndexPolicy::Optional
+    } else {
+        PageIndexPolicy::Skip
+    };
     ArrowReaderOptions::new()
         .with_skip_arrow_metadata(true)
         .with_column_index_policy(PageIndexPolicy::Skip)
@@ -109,9 +132,18 @@ fn options(positions: Positions) -> ArrowReaderOptions {
 }
 
 /// Reads the footer; for artifacts and for a user's Parquet.
-pub(crate) fn load(path: &Path, file: &PositionedFile, options: ArrowReaderOptions) -> Result<ArrowReaderMetadata> {
+pub(crate) fn load(
+    path: &Path,
+    file: &PositionedFile,
+    options: ArrowReaderOptions,
+) -> Result<ArrowReaderMetadata> {
     if file.length() == 0 {
-        return Err(ArtifactError::unexpected(path, "not Parquet", "a Parquet file", "an empty file"));
+        return Err(ArtifactError::unexpected(
+            path,
+            "not Parquet",
+            "a Parquet file",
+            "an empty file",
+        ));
     }
     ArrowReaderMetadata::load(file, options)
         .map_err(|error| ArtifactError::parquet(path, "not Parquet, or damaged", error))
@@ -125,12 +157,22 @@ pub(crate) fn row_group_starts(path: &Path, parquet: &ParquetMetaData) -> Result
         let rows = usize::try_from(group.num_rows()).ok();
         let end = rows.and_then(|rows| starts[starts.len() - 1].checked_add(rows));
         starts.push(end.ok_or_else(|| {
-            ArtifactError::unexpected(path, "rows of a row group", "a number of rows", group.num_rows())
+            ArtifactError::unexpected(
+                path,
+                "rows of a row group",
+                "a number of rows",
+                group.num_rows(),
+            )
         })?);
     }
     let rows = starts[starts.len() - 1];
     if i64::try_from(rows) != Ok(claimed) {
-        return Err(ArtifactError::unexpected(path, "rows in the footer", rows, claimed));
+        return Err(ArtifactError::unexpected(
+            path,
+            "rows in the footer",
+            rows,
+            claimed,
+        ));
     }
     Ok(starts)
 }
@@ -154,7 +196,11 @@ pub(crate) fn read_batches(
         ));
     }
     if rows.is_empty() {
-        return Ok(Batches { path: path.to_path_buf(), reader: None, missing: 0 });
+        return Ok(Batches {
+            path: path.to_path_buf(),
+            reader: None,
+            missing: 0,
+        });
     }
     let first = starts.partition_point(|start| *start <= rows.start) - 1;
     let last = starts.partition_point(|start| *start < rows.end);
@@ -170,18 +216,26 @@ pub(crate) fn read_batches(
             .build()
             .map_err(|error| ArtifactError::parquet(path, "cannot read", error))
     })?;
-    Ok(Batches { path: path.to_path_buf(), reader: Some(reader), missing: rows.len() })
+    Ok(Batches {
+        path: path.to_path_buf(),
+        reader: Some(reader),
+        missing: rows.len(),
+    })
 }
 
 /// Rows whose columns come to about [`BATCH_BYTES`].
 fn batch_rows(parquet: &ParquetMetaData, groups: Range<usize>, columns: &[usize]) -> usize {
     let schema = parquet.file_metadata().schema_descr();
-    let wanted: Vec<usize> =
-        (0..schema.num_columns()).filter(|leaf| columns.contains(&schema.get_column_root_idx(*leaf))).collect();
+    let wanted: Vec<usize> = (0..schema.num_columns())
+        .filter(|leaf| columns.contains(&schema.get_column_root_idx(*leaf)))
+        .collect();
     let widest = groups
         .map(|group| {
             let group = parquet.row_group(group);
-            let bytes: u64 = wanted.iter().map(|leaf| group.column(*leaf).uncompressed_size().max(0) as u64).sum();
+            let bytes: u64 = wanted
+                .iter()
+                .map(|leaf| group.column(*leaf).uncompressed_size().max(0) as u64)
+                .sum();
             bytes / (group.num_rows().max(1) as u64)
         })
         .max()
@@ -202,7 +256,10 @@ impl Iterator for Batches {
     fn next(&mut self) -> Option<Self::Item> {
         let reader = self.reader.as_mut()?;
         let next = guarded(&self.path, || {
-            reader.next().transpose().map_err(|error| ArtifactError::arrow(&self.path, "cannot read", error))
+            reader
+                .next()
+                .transpose()
+                .map_err(|error| ArtifactError::arrow(&self.path, "cannot read", error))
         });
         let item = match next {
             Ok(Some(batch)) if batch.num_rows() <= self.missing => {
@@ -214,7 +271,11 @@ impl Iterator for Batches {
                 &self.path,
                 "rows in the pages",
                 "as many as the footer says",
-                if batch.is_some() { "more".to_string() } else { format!("{} fewer", self.missing) },
+                if batch.is_some() {
+                    "more".to_string()
+                } else {
+                    format!("{} fewer", self.missing)
+                },
             ))),
             Err(error) => Some(Err(error)),
         };

@@ -18,10 +18,17 @@ pub(crate) struct Parts {
 impl Parts {
     /// Opens `paths`, which are in logical row order. No part at all is an error: nothing would say what the output is.
     pub fn open(paths: &[PathBuf], kind: Option<&str>, positions: Positions) -> Result<Self> {
-        let parts: Vec<Part> =
-            paths.par_iter().map(|path| Part::open(path, kind, positions)).collect::<Result<_>>()?;
+        let parts: Vec<Part> = paths
+            .par_iter()
+            .map(|path| Part::open(path, kind, positions))
+            .collect::<Result<_>>()?;
         let Some(first) = parts.first() else {
-            return Err(ArtifactError::unexpected(Path::new(""), "parts of an output", "at least one", "none"));
+            return Err(ArtifactError::unexpected(
+                Path::new(""),
+                "parts of an output",
+                "at least one",
+                "none",
+            ));
         };
         for part in &parts[1..] {
             if part.kind() != first.kind() || part.metadata() != first.metadata() {
@@ -87,7 +94,8 @@ impl Parts {
         Ok((first..last)
             .map(|part| {
                 let begin = self.starts[part];
-                let within = rows.start.max(begin) - begin..rows.end.min(self.starts[part + 1]) - begin;
+                let within =
+                    rows.start.max(begin) - begin..rows.end.min(self.starts[part + 1]) - begin;
                 (part, within)
             })
             .filter(|(_, within)| !within.is_empty())

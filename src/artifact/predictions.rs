@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use arrow::array::{Array, Float32Array};
 use arrow::array::{ArrayRef, Int32Array, ListArray, RecordBatch, UInt32Array};
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Float32Type, Int32Type, UInt32Type};
-use arrow::array::{Array, Float32Array};
 
 use crate::columns::{list_numbers, list_range, lists, numbers};
 use crate::error::Invalid;
@@ -35,14 +35,29 @@ impl TableRow for PredictionRow {
 
     fn columns(rows: &[Self]) -> Vec<ArrayRef> {
         let offsets = || OffsetBuffer::from_lengths(rows.iter().map(|row| row.classes.len()));
-        let classes = Int32Array::from_iter_values(rows.iter().flat_map(|row| row.classes.iter().copied()));
-        let probabilities =
-            Float32Array::from_iter_values(rows.iter().flat_map(|row| row.probabilities.iter().copied()));
+        let classes =
+            Int32Array::from_iter_values(rows.iter().flat_map(|row| row.classes.iter().copied()));
+        let probabilities = Float32Array::from_iter_values(
+            rows.iter()
+                .flat_map(|row| row.probabilities.iter().copied()),
+        );
         vec![
-            Arc::new(UInt32Array::from_iter_values(rows.iter().map(|row| row.image_id))),
+            Arc::new(UInt32Array::from_iter_values(
+                rows.iter().map(|row| row.image_id),
+            )),
             Arc::new(Int32Array::from_iter(rows.iter().map(|row| row.label))),
-            Arc::new(ListArray::new(element(DataType::Int32), offsets(), Arc::new(classes), None)),
-            Arc::new(ListArray::new(element(DataType::Float32), offsets(), Arc::new(probabilities), None)),
+            Arc::new(ListArray::new(
+                element(DataType::Int32),
+                offsets(),
+                Arc::new(classes),
+                None,
+            )),
+            Arc::new(ListArray::new(
+                element(DataType::Float32),
+                offsets(),
+                Arc::new(probabilities),
+                None,
+            )),
         ]
     }
 
@@ -54,7 +69,8 @@ impl TableRow for PredictionRow {
             image_id: image_ids[row],
             label: labels.is_valid(row).then(|| labels.value(row)),
             classes: list_numbers::<Int32Type>(classes)[list_range(classes, row)].to_vec(),
-            probabilities: list_numbers::<Float32Type>(probabilities)[list_range(probabilities, row)].to_vec(),
+            probabilities:
+                list_numbers::<Float32Type>(probabilities)[list_range(probabilities, row)].to_vec(),
         }));
         Ok(())
     }
@@ -64,6 +80,10 @@ impl TableRow for PredictionRow {
             return Ok(());
         }
         let what = format!("probabilities of image {}", self.image_id);
-        Err(Invalid::new(what, format!("{} as there are classes", self.classes.len()), self.probabilities.len()))
+        Err(Invalid::new(
+            what,
+            format!("{} as there are classes", self.classes.len()),
+            self.probabilities.len(),
+        ))
     }
 }

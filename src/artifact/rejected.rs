@@ -28,8 +28,12 @@ impl TableRow for RejectedRow {
 
     fn columns(rows: &[Self]) -> Vec<ArrayRef> {
         vec![
-            Arc::new(StringArray::from_iter_values(rows.iter().map(|row| &row.source))),
-            Arc::new(StringArray::from_iter_values(rows.iter().map(|row| &row.reason))),
+            Arc::new(StringArray::from_iter_values(
+                rows.iter().map(|row| &row.source),
+            )),
+            Arc::new(StringArray::from_iter_values(
+                rows.iter().map(|row| &row.reason),
+            )),
         ]
     }
 

@@ -19,7 +19,16 @@ pub const METRICS: &str = "metrics/v1";
 pub const FILES: &str = "files/v1";
 
 /// Every artifact kind.
-pub const KINDS: &[&str] = &[IMAGES, REJECTED, VIEWS, EMBEDDINGS, WEIGHTS, PREDICTIONS, METRICS, FILES];
+pub const KINDS: &[&str] = &[
+    IMAGES,
+    REJECTED,
+    VIEWS,
+    EMBEDDINGS,
+    WEIGHTS,
+    PREDICTIONS,
+    METRICS,
+    FILES,
+];
 
 /// The element of a list, always called `element` and never null.
 pub(crate) fn element(data_type: DataType) -> FieldRef {
@@ -44,10 +53,16 @@ pub(crate) fn schema(path: &Path, kind: &str, metadata: &Metadata) -> Result<Sch
             column("split", DataType::Utf8),
             column("source", DataType::Utf8),
         ],
-        REJECTED => vec![column("source", DataType::Utf8), column("reason", DataType::Utf8)],
+        REJECTED => vec![
+            column("source", DataType::Utf8),
+            column("reason", DataType::Utf8),
+        ],
         VIEWS => {
             let numbers = |names: &[&str]| -> Vec<Field> {
-                names.iter().map(|name| column(name, DataType::UInt32)).collect()
+                names
+                    .iter()
+                    .map(|name| column(name, DataType::UInt32))
+                    .collect()
             };
             let mut columns = vec![
                 column("view_id", DataType::UInt64),
@@ -56,13 +71,19 @@ pub(crate) fn schema(path: &Path, kind: &str, metadata: &Metadata) -> Result<Sch
                 column("scale", DataType::Utf8),
             ];
             columns.extend(numbers(&["crop_x", "crop_y", "crop_width", "crop_height"]));
-            columns.extend(numbers(&["resize_width", "resize_height", "window_x", "window_y", "size"]));
+            columns.extend(numbers(&[
+                "resize_width",
+                "resize_height",
+                "window_x",
+                "window_y",
+                "size",
+            ]));
             columns.push(column("filter", DataType::Utf8));
             columns.push(column("operations", list(DataType::Utf8)));
             columns.push(column("amounts", list(DataType::Float32)));
             columns
         }
-        EMBEDDINGS => return EmbeddingsHeader::from_metadata(path, metadata)?.schema(path),
+        EMBEDDINGS => return Ok(EmbeddingsHeader::from_metadata(path, metadata)?.schema()),
         WEIGHTS => vec![
             column("name", DataType::Utf8),
             column("dtype", DataType::Utf8),
@@ -81,7 +102,10 @@ pub(crate) fn schema(path: &Path, kind: &str, metadata: &Metadata) -> Result<Sch
             column("name", DataType::Utf8),
             column("value", DataType::Float64),
         ],
-        FILES => vec![column("name", DataType::Utf8), column("bytes", DataType::Binary)],
+        FILES => vec![
+            column("name", DataType::Utf8),
+            column("bytes", DataType::Binary),
+        ],
         other => {
             return Err(ArtifactError::unexpected(
                 path,
@@ -117,5 +141,9 @@ pub(crate) fn type_name(field: &Field) -> String {
         DataType::FixedSizeList(element, length) => format!("{}[{length}]", type_name(element)),
         other => other.to_string(),
     };
-    if field.is_nullable() { format!("{name}?") } else { name }
+    if field.is_nullable() {
+        format!("{name}?")
+    } else {
+        name
+    }
 }

@@ -75,14 +75,18 @@ impl Keys {
         match key {
             Key::None => Ok(()),
             Key::Ascending(value) => match self.last.replace(value) {
-                Some(last) if last >= value => {
-                    Err(Invalid::new("order of rows", format!("an id above {last}"), value))
-                }
+                Some(last) if last >= value => Err(Invalid::new(
+                    "order of rows",
+                    format!("an id above {last}"),
+                    value,
+                )),
                 _ => Ok(()),
             },
-            Key::Distinct(name) if self.seen.contains(&name) => {
-                Err(Invalid::new("names of rows", "every name once", format!("`{name}` twice")))
-            }
+            Key::Distinct(name) if self.seen.contains(&name) => Err(Invalid::new(
+                "names of rows",
+                "every name once",
+                format!("`{name}` twice"),
+            )),
             Key::Distinct(name) => {
                 self.seen.insert(name);
                 Ok(())
@@ -105,17 +109,30 @@ impl<R: TableRow> TableWriter<R> {
     pub fn create(path: &Path, metadata: &Metadata) -> Result<Self> {
         R::check_metadata(metadata).map_err(|invalid| invalid.at(path))?;
         let part = PartWriter::create(path, R::KIND, metadata, PAGE_BYTES)?;
-        Ok(Self { part, group_rows: 0, group_bytes: 0, keys: Keys::default(), row: PhantomData })
+        Ok(Self {
+            part,
+            group_rows: 0,
+            group_bytes: 0,
+            keys: Keys::default(),
+            row: PhantomData,
+        })
     }
 
     /// Appends rows. A row that the kind forbids is an error, and the file is then not to be used.
     pub fn write(&mut self, rows: &[R]) -> Result<()> {
         let path = self.part.path().to_path_buf();
         for row in rows {
-            row.check().and_then(|()| self.keys.check(row.key())).map_err(|invalid| invalid.at(&path))?;
+            row.check()
+                .and_then(|()| self.keys.check(row.key()))
+                .map_err(|invalid| invalid.at(&path))?;
             if row.bytes() > CELL_BYTES {
                 let most = format!("at most {CELL_BYTES} bytes");
-                return Err(ArtifactError::unexpected(&path, "size of a row", most, row.bytes()));
+                return Err(ArtifactError::unexpected(
+                    &path,
+                    "size of a row",
+                    most,
+                    row.bytes(),
+                ));
             }
         }
         let mut begin = 0;
@@ -146,7 +163,12 @@ impl<R: TableRow> TableWriter<R> {
             return Ok(());
         }
         let batch = RecordBatch::try_new(self.part.schema().clone(), R::columns(rows))
-            .unwrap_or_else(|error| panic!("BUG: columns of `{}` do not fit its schema: {error}", R::KIND));
+            .unwrap_or_else(|error| {
+                panic!(
+                    "BUG: columns of `{}` do not fit its schema: {error}",
+                    R::KIND
+                )
+            });
         self.part.write(&batch)?;
         self.group_rows += rows.len();
         Ok(())
@@ -164,7 +186,10 @@ impl<R: TableRow> TableReader<R> {
     pub fn open(parts: &[PathBuf]) -> Result<Self> {
         let parts = Parts::open(parts, Some(R::KIND), Positions::Skip)?;
         R::check_metadata(parts.metadata()).map_err(|invalid| invalid.at(parts.first().path()))?;
-        Ok(Self { parts, row: PhantomData })
+        Ok(Self {
+            parts,
+            row: PhantomData,
+        })
     }
 
     pub fn rows(&self) -> usize {
@@ -197,7 +222,8 @@ impl<R: TableRow> TableReader<R> {
         let rows = self.read(0..self.rows())?;
         let mut keys = Keys::default();
         for row in &rows {
-            keys.check(row.key()).map_err(|invalid| invalid.at(self.parts.first().path()))?;
+            keys.check(row.key())
+                .map_err(|invalid| invalid.at(self.parts.first().path()))?;
         }
         Ok(rows)
     }

@@ -5,7 +5,10 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Float32Array, ListArray, RecordBatch, StringArray, UInt16Array, UInt32Array, UInt64Array};
+use arrow::array::{
+    ArrayRef, Float32Array, ListArray, RecordBatch, StringArray, UInt16Array, UInt32Array,
+    UInt64Array,
+};
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Float32Type, UInt16Type, UInt32Type, UInt64Type};
 
@@ -119,21 +122,43 @@ impl TableRow for ViewRow {
 
     fn columns(rows: &[Self]) -> Vec<ArrayRef> {
         let mut columns: Vec<ArrayRef> = vec![
-            Arc::new(UInt64Array::from_iter_values(rows.iter().map(|row| row.view_id))),
-            Arc::new(UInt32Array::from_iter_values(rows.iter().map(|row| row.image_id))),
-            Arc::new(UInt16Array::from_iter_values(rows.iter().map(|row| row.view))),
-            Arc::new(StringArray::from_iter_values(rows.iter().map(|row| row.scale.name()))),
+            Arc::new(UInt64Array::from_iter_values(
+                rows.iter().map(|row| row.view_id),
+            )),
+            Arc::new(UInt32Array::from_iter_values(
+                rows.iter().map(|row| row.image_id),
+            )),
+            Arc::new(UInt16Array::from_iter_values(
+                rows.iter().map(|row| row.view),
+            )),
+            Arc::new(StringArray::from_iter_values(
+                rows.iter().map(|row| row.scale.name()),
+            )),
         ];
         for number in NUMBERS {
-            columns.push(Arc::new(UInt32Array::from_iter_values(rows.iter().map(number))));
+            columns.push(Arc::new(UInt32Array::from_iter_values(
+                rows.iter().map(number),
+            )));
         }
-        columns.push(Arc::new(StringArray::from_iter_values(rows.iter().map(|row| row.filter.name()))));
+        columns.push(Arc::new(StringArray::from_iter_values(
+            rows.iter().map(|row| row.filter.name()),
+        )));
         let offsets = || OffsetBuffer::from_lengths(rows.iter().map(|row| row.operations.len()));
         let operations = rows.iter().flat_map(|row| row.operations.iter());
         let names = StringArray::from_iter_values(operations.clone().map(|(name, _)| name.name()));
         let amounts = Float32Array::from_iter_values(operations.map(|(_, amount)| *amount));
-        columns.push(Arc::new(ListArray::new(element(DataType::Utf8), offsets(), Arc::new(names), None)));
-        columns.push(Arc::new(ListArray::new(element(DataType::Float32), offsets(), Arc::new(amounts), None)));
+        columns.push(Arc::new(ListArray::new(
+            element(DataType::Utf8),
+            offsets(),
+            Arc::new(names),
+            None,
+        )));
+        columns.push(Arc::new(ListArray::new(
+            element(DataType::Float32),
+            offsets(),
+            Arc::new(amounts),
+            None,
+        )));
         columns
     }
 
@@ -142,7 +167,8 @@ impl TableRow for ViewRow {
         let image_ids = numbers::<UInt32Type>(batch, 1).values();
         let views = numbers::<UInt16Type>(batch, 2).values();
         let scales = texts(batch, 3);
-        let integers: [&[u32]; 9] = std::array::from_fn(|index| &numbers::<UInt32Type>(batch, 4 + index).values()[..]);
+        let integers: [&[u32]; 9] =
+            std::array::from_fn(|index| &numbers::<UInt32Type>(batch, 4 + index).values()[..]);
         let filters = texts(batch, 13);
         let (operations, amounts) = (lists(batch, 14), lists(batch, 15));
         let (names, factors) = (list_texts(operations), list_numbers::<Float32Type>(amounts));
@@ -150,10 +176,23 @@ impl TableRow for ViewRow {
             let (named, valued) = (list_range(operations, row), list_range(amounts, row));
             if named.len() != valued.len() {
                 let what = format!("amounts of view {}", view_ids[row]);
-                return Err(Invalid::new(what, format!("{} as there are operations", named.len()), valued.len()));
+                return Err(Invalid::new(
+                    what,
+                    format!("{} as there are operations", named.len()),
+                    valued.len(),
+                ));
             }
-            let [crop_x, crop_y, crop_width, crop_height, resize_width, resize_height, window_x, window_y, size] =
-                integers.map(|column| column[row]);
+            let [
+                crop_x,
+                crop_y,
+                crop_width,
+                crop_height,
+                resize_width,
+                resize_height,
+                window_x,
+                window_y,
+                size,
+            ] = integers.map(|column| column[row]);
             rows.push(Self {
                 view_id: view_ids[row],
                 image_id: image_ids[row],
@@ -171,7 +210,9 @@ impl TableRow for ViewRow {
                 filter: ViewFilter::parse(filters.value(row))?,
                 operations: named
                     .zip(valued)
-                    .map(|(name, amount)| Ok((OperationName::parse(names.value(name))?, factors[amount])))
+                    .map(|(name, amount)| {
+                        Ok((OperationName::parse(names.value(name))?, factors[amount]))
+                    })
                     .collect::<std::result::Result<_, Invalid>>()?,
             });
         }
@@ -190,7 +231,11 @@ impl ViewsReader {
     pub fn open(parts: &[PathBuf]) -> Result<Self> {
         let table = TableReader::<ViewRow>::open(parts)?;
         let rows = table.rows();
-        let last = if rows == 0 { None } else { table.read(rows - 1..rows)?.pop() };
+        let last = if rows == 0 {
+            None
+        } else {
+            table.read(rows - 1..rows)?.pop()
+        };
         let views = last.map_or(0, |row| usize::from(row.view) + 1);
         if rows % views.max(1) != 0 {
             return Err(ArtifactError::unexpected(
@@ -229,7 +274,10 @@ impl ViewsReader {
                 self.table.first_path(),
                 "views asked for",
                 format!("view below {views}, positions within 0..{viewed}"),
-                format!("view {view}, positions {}..{}", positions.start, positions.end),
+                format!(
+                    "view {view}, positions {}..{}",
+                    positions.start, positions.end
+                ),
             ));
         }
         let first = view * viewed + positions.start;
@@ -252,7 +300,11 @@ impl ViewsReader {
         if self.views == 0 {
             return Ok(Vec::new());
         }
-        Ok(self.read(0, 0..self.viewed())?.iter().map(|row| row.image_id).collect())
+        Ok(self
+            .read(0, 0..self.viewed())?
+            .iter()
+            .map(|row| row.image_id)
+            .collect())
     }
 }
 
@@ -265,7 +317,11 @@ mod tests {
             view_id: u64::from(view) * u64::from(viewed) + u64::from(position),
             image_id: 10 + 3 * position,
             view,
-            scale: if view.is_multiple_of(2) { Scale::Global } else { Scale::Small },
+            scale: if view.is_multiple_of(2) {
+                Scale::Global
+            } else {
+                Scale::Small
+            },
             crop_x: position,
             crop_y: 2,
             crop_width: 30,
@@ -296,15 +352,19 @@ mod tests {
     fn views_are_read_back_across_parts_and_row_groups() {
         let folder = tempfile::tempdir().unwrap();
         let viewed = 20_000u32; // more than a row group
-        let all: Vec<ViewRow> =
-            (0..2).flat_map(|view| (0..viewed).map(move |position| row(view, position, viewed))).collect();
+        let all: Vec<ViewRow> = (0..2)
+            .flat_map(|view| (0..viewed).map(move |position| row(view, position, viewed)))
+            .collect();
         let parts = [
             write(folder.path(), "a", &all[..17_000]),
             write(folder.path(), "b", &[]),
             write(folder.path(), "c", &all[17_000..]),
         ];
         let reader = ViewsReader::open(&parts).unwrap();
-        assert_eq!((reader.views(), reader.viewed(), reader.rows()), (2, 20_000, 40_000));
+        assert_eq!(
+            (reader.views(), reader.viewed(), reader.rows()),
+            (2, 20_000, 40_000)
+        );
         assert_eq!(reader.read(0, 16_380..17_010).unwrap(), all[16_380..17_010]);
         assert_eq!(reader.read(1, 0..20_000).unwrap(), all[20_000..]);
         assert!(reader.read(1, 5..5).unwrap().is_empty());
@@ -320,7 +380,10 @@ mod tests {
         rows.swap(1, 2);
         let reader = ViewsReader::open(&[write(folder.path(), "a", &rows)]).unwrap();
         let message = reader.read(0, 0..4).unwrap_err().to_string();
-        assert!(message.contains("row 1: expected view_id 1, view 0, got view_id 2, view 0"), "{message}");
+        assert!(
+            message.contains("row 1: expected view_id 1, view 0, got view_id 2, view 0"),
+            "{message}"
+        );
         let odd = [row(0, 0, 1), row(0, 1, 2), row(1, 0, 1)];
         assert!(ViewsReader::open(&[write(folder.path(), "b", &odd)]).is_err());
     }

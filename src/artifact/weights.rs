@@ -98,12 +98,24 @@ impl TableRow for WeightRow {
 
     fn columns(rows: &[Self]) -> Vec<ArrayRef> {
         let offsets = OffsetBuffer::from_lengths(rows.iter().map(|row| row.shape.len()));
-        let shapes = Int64Array::from_iter_values(rows.iter().flat_map(|row| row.shape.iter().copied()));
+        let shapes =
+            Int64Array::from_iter_values(rows.iter().flat_map(|row| row.shape.iter().copied()));
         vec![
-            Arc::new(StringArray::from_iter_values(rows.iter().map(|row| &row.name))),
-            Arc::new(StringArray::from_iter_values(rows.iter().map(|row| row.dtype.name()))),
-            Arc::new(ListArray::new(element(DataType::Int64), offsets, Arc::new(shapes), None)),
-            Arc::new(BinaryArray::from_iter_values(rows.iter().map(|row| &row.data))),
+            Arc::new(StringArray::from_iter_values(
+                rows.iter().map(|row| &row.name),
+            )),
+            Arc::new(StringArray::from_iter_values(
+                rows.iter().map(|row| row.dtype.name()),
+            )),
+            Arc::new(ListArray::new(
+                element(DataType::Int64),
+                offsets,
+                Arc::new(shapes),
+                None,
+            )),
+            Arc::new(BinaryArray::from_iter_values(
+                rows.iter().map(|row| &row.data),
+            )),
         ]
     }
 
@@ -130,15 +142,24 @@ impl TableRow for WeightRow {
     }
 
     fn check(&self) -> Result<(), Invalid> {
-        let bytes = self.shape.iter().try_fold(self.dtype.size(), |bytes, extent| {
-            usize::try_from(*extent).ok().and_then(|extent| bytes.checked_mul(extent))
-        });
+        let bytes = self
+            .shape
+            .iter()
+            .try_fold(self.dtype.size(), |bytes, extent| {
+                usize::try_from(*extent)
+                    .ok()
+                    .and_then(|extent| bytes.checked_mul(extent))
+            });
         if bytes == Some(self.data.len()) {
             return Ok(());
         }
         Err(Invalid::new(
             format!("data of tensor `{}`", self.name),
-            format!("the bytes of {} of shape {:?}", self.dtype.name(), self.shape),
+            format!(
+                "the bytes of {} of shape {:?}",
+                self.dtype.name(),
+                self.shape
+            ),
             format!("{} bytes", self.data.len()),
         ))
     }
@@ -150,7 +171,9 @@ impl TableRow for WeightRow {
     fn check_metadata(metadata: &Metadata) -> Result<(), Invalid> {
         for key in REQUIRED {
             let what = format!("metadata `{key}`");
-            let value = metadata.get(key).ok_or_else(|| Invalid::new(&what, "JSON", "none"))?;
+            let value = metadata
+                .get(key)
+                .ok_or_else(|| Invalid::new(&what, "JSON", "none"))?;
             serde_json::from_str::<serde_json::Value>(value)
                 .map_err(|error| Invalid::new(&what, "JSON", error))?;
         }
@@ -163,18 +186,30 @@ mod tests {
     use super::*;
 
     fn metadata() -> Metadata {
-        Metadata::from([("architecture".into(), "{}".into()), ("preprocessing".into(), "{}".into())])
+        Metadata::from([
+            ("architecture".into(), "{}".into()),
+            ("preprocessing".into(), "{}".into()),
+        ])
     }
 
     fn row(name: &str, shape: Vec<i64>, bytes: usize) -> WeightRow {
-        WeightRow { name: name.into(), dtype: Dtype::F32, shape, data: vec![7; bytes] }
+        WeightRow {
+            name: name.into(),
+            dtype: Dtype::F32,
+            shape,
+            data: vec![7; bytes],
+        }
     }
 
     #[test]
     fn the_order_of_the_writer_is_kept() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("w.parquet");
-        let rows = vec![row("z", vec![2, 3], 24), row("a", vec![], 4), row("m", vec![0, 5], 0)];
+        let rows = vec![
+            row("z", vec![2, 3], 24),
+            row("a", vec![], 4),
+            row("m", vec![0, 5], 0),
+        ];
         let mut writer = WeightsWriter::create(&path, &metadata()).unwrap();
         writer.write(&rows[..1]).unwrap();
         writer.write(&rows[1..]).unwrap();
@@ -189,18 +224,29 @@ mod tests {
     fn a_tensor_whose_bytes_do_not_fit_its_shape_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("w.parquet");
-        for wrong in [row("w", vec![2, 3], 23), row("w", vec![-1], 4), row("w", vec![i64::MAX, i64::MAX], 4)] {
+        for wrong in [
+            row("w", vec![2, 3], 23),
+            row("w", vec![-1], 4),
+            row("w", vec![i64::MAX, i64::MAX], 4),
+        ] {
             let mut writer = WeightsWriter::create(&path, &metadata()).unwrap();
             let message = writer.write(&[wrong]).unwrap_err().to_string();
-            assert!(message.contains("data of tensor `w`: expected the bytes of f32"), "{message}");
+            assert!(
+                message.contains("data of tensor `w`: expected the bytes of f32"),
+                "{message}"
+            );
         }
     }
 
     #[test]
     fn a_name_may_stand_once_only() {
         let folder = tempfile::tempdir().unwrap();
-        let mut writer = WeightsWriter::create(&folder.path().join("w.parquet"), &metadata()).unwrap();
-        let message = writer.write(&[row("w", vec![1], 4), row("w", vec![1], 4)]).unwrap_err().to_string();
+        let mut writer =
+            WeightsWriter::create(&folder.path().join("w.parquet"), &metadata()).unwrap();
+        let message = writer
+            .write(&[row("w", vec![1], 4), row("w", vec![1], 4)])
+            .unwrap_err()
+            .to_string();
         assert!(message.contains("`w` twice"), "{message}");
     }
 
@@ -209,8 +255,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("w.parquet");
         assert!(WeightsWriter::create(&path, &Metadata::new()).is_err());
-        let broken = Metadata::from([("architecture".into(), "{".into()), ("preprocessing".into(), "{}".into())]);
-        let message = WeightsWriter::create(&path, &broken).err().unwrap().to_string();
-        assert!(message.contains("metadata `architecture`: expected JSON"), "{message}");
+        let broken = Metadata::from([
+            ("architecture".into(), "{".into()),
+            ("preprocessing".into(), "{}".into()),
+        ]);
+        let message = WeightsWriter::create(&path, &broken)
+            .err()
+            .unwrap()
+            .to_string();
+        assert!(
+            message.contains("metadata `architecture`: expected JSON"),
+            "{message}"
+        );
     }
 }

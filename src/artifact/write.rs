@@ -33,10 +33,21 @@ impl PartWriter {
         let file = fs_err::File::create(path)
             .map_err(|error| ArtifactError::io(path, "cannot create", error))?
             .into_file();
-        let properties = properties(&schema, page_bytes).set_key_value_metadata(Some(vec![footer])).build();
-        let writer = ArrowWriter::try_new(BufWriter::with_capacity(1 << 20, file), schema.clone(), Some(properties))
-            .map_err(|error| ArtifactError::parquet(path, "cannot write", error))?;
-        Ok(Self { path: path.to_path_buf(), schema, writer, rows: 0 })
+        let properties = properties(&schema, page_bytes)
+            .set_key_value_metadata(Some(vec![footer]))
+            .build();
+        let writer = ArrowWriter::try_new(
+            BufWriter::with_capacity(1 << 20, file),
+            schema.clone(),
+            Some(properties),
+        )
+        .map_err(|error| ArtifactError::parquet(path, "cannot write", error))?;
+        Ok(Self {
+            path: path.to_path_buf(),
+            schema,
+            writer,
+            rows: 0,
+        })
     }
 
     pub fn path(&self) -> &Path {
@@ -49,26 +60,36 @@ impl PartWriter {
 
     pub fn write(&mut self, batch: &RecordBatch) -> Result<()> {
         self.rows += batch.num_rows() as u64;
-        self.writer.write(batch).map_err(|error| ArtifactError::parquet(&self.path, "cannot write", error))
+        self.writer
+            .write(batch)
+            .map_err(|error| ArtifactError::parquet(&self.path, "cannot write", error))
     }
 
     /// Ends the row group.
     pub fn end_row_group(&mut self) -> Result<()> {
-        self.writer.flush().map_err(|error| ArtifactError::parquet(&self.path, "cannot write", error))
+        self.writer
+            .flush()
+            .map_err(|error| ArtifactError::parquet(&self.path, "cannot write", error))
     }
 
     /// Writes the footer. Without it the file is not Parquet.
     pub fn finish(self) -> Result<u64> {
-        let mut file =
-            self.writer.into_inner().map_err(|error| ArtifactError::parquet(&self.path, "cannot write", error))?;
-        file.flush().map_err(|error| ArtifactError::io(&self.path, "cannot write", error))?;
+        let mut file = self
+            .writer
+            .into_inner()
+            .map_err(|error| ArtifactError::parquet(&self.path, "cannot write", error))?;
+        file.flush()
+            .map_err(|error| ArtifactError::io(&self.path, "cannot write", error))?;
         Ok(self.rows)
     }
 }
 
 /// How columns are stored: the heavy ones (`bytes`, `data`, `embedding`) plain and uncompressed, so that a row is where its page says;
 /// identifiers that only count up as differences; everything else by dictionary where that pays, and LZ4.
-fn properties(schema: &SchemaRef, page_bytes: usize) -> parquet::file::properties::WriterPropertiesBuilder {
+fn properties(
+    schema: &SchemaRef,
+    page_bytes: usize,
+) -> parquet::file::properties::WriterPropertiesBuilder {
     let mut properties = WriterProperties::builder()
         .set_created_by("seedpipe-artifact".to_string())
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
@@ -87,7 +108,11 @@ fn properties(schema: &SchemaRef, page_bytes: usize) -> parquet::file::propertie
             }
             "data" => properties = plain(properties, column),
             "embedding" => {
-                let values = ColumnPath::from(vec!["embedding".to_string(), "list".to_string(), "element".to_string()]);
+                let values = ColumnPath::from(vec![
+                    "embedding".to_string(),
+                    "list".to_string(),
+                    "element".to_string(),
+                ]);
                 properties = plain(properties, values);
             }
             "view_id" | "image_id" => {

@@ -9,7 +9,9 @@ use crate::commands::Invocation;
 use crate::output;
 
 pub fn execute(invocation: Invocation, arguments: &Explain) -> Result<ExitCode> {
-    let explanation = invocation.engine(&arguments.overrides.set)?.explain(&arguments.stage)?;
+    let explanation = invocation
+        .engine(&arguments.overrides.set)?
+        .explain(&arguments.stage)?;
     if arguments.json {
         output::print_json(&explanation)?;
     } else {

@@ -37,7 +37,9 @@ pub fn execute(invocation: Invocation, arguments: &Metrics) -> Result<ExitCode> 
 fn collect(engine: &Engine) -> Result<Vec<Figure>> {
     let mut figures = Vec::new();
     for status in engine.status()? {
-        let Some(artifact) = status.artifact else { continue };
+        let Some(artifact) = status.artifact else {
+            continue;
+        };
         for ((split, name), value) in last_values(&artifact)? {
             figures.push(Figure {
                 stage: status.stage.clone(),
@@ -58,17 +60,26 @@ fn last_values(artifact: &Artifact) -> Result<BTreeMap<(String, String), f64>> {
             continue;
         }
         for row in MetricsReader::open(&artifact.parts(output))?.read_all()? {
-            let entry = last.entry((row.split, row.name)).or_insert((row.step, row.value));
+            let entry = last
+                .entry((row.split, row.name))
+                .or_insert((row.step, row.value));
             if row.step >= entry.0 {
                 *entry = (row.step, row.value);
             }
         }
     }
-    Ok(last.into_iter().map(|(key, (_, value))| (key, value)).collect())
+    Ok(last
+        .into_iter()
+        .map(|(key, (_, value))| (key, value))
+        .collect())
 }
 
 fn as_text(figures: &[Figure]) -> String {
-    let mut rows = vec![["stage", "split", "name", "value"].map(str::to_owned).to_vec()];
+    let mut rows = vec![
+        ["stage", "split", "name", "value"]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
     for figure in figures {
         let Figure {
             stage,
@@ -76,7 +87,12 @@ fn as_text(figures: &[Figure]) -> String {
             name,
             value,
         } = figure;
-        rows.push(vec![stage.clone(), split.clone(), name.clone(), format!("{value:.4}")]);
+        rows.push(vec![
+            stage.clone(),
+            split.clone(),
+            name.clone(),
+            format!("{value:.4}"),
+        ]);
     }
     figures::table(&[Side::Left, Side::Left, Side::Left, Side::Right], &rows)
 }

@@ -1,6 +1,5 @@
 //! `run`: makes what is not cached, then prints what came out of it.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -28,7 +27,11 @@ pub fn execute(invocation: Invocation, arguments: Run) -> Result<ExitCode> {
     if tensors == Tensors::InSibling && engine.needs_tensors(&options)? {
         match sibling::become_tensor_program()? {}
     }
-    let names = engine.project().stages().iter().map(|stage| stage.name.as_str());
+    let names = engine
+        .project()
+        .stages()
+        .iter()
+        .map(|stage| stage.name.as_str());
     let mut console = Console::new(verbosity, names);
     if arguments.json {
         console = console.on_finished(|stage| {
@@ -45,7 +48,11 @@ pub fn execute(invocation: Invocation, arguments: Run) -> Result<ExitCode> {
 fn dry_run(engine: &Engine, options: &RunOptions, json: bool) -> Result<ExitCode> {
     let stages = engine.dry_run(options)?;
     if json {
-        let lines: Vec<String> = stages.iter().map(status::as_json).map(|line: Value| line.to_string()).collect();
+        let lines: Vec<String> = stages
+            .iter()
+            .map(status::as_json)
+            .map(|line: Value| line.to_string())
+            .collect();
         output::print(&lines.join("\n"))?;
     } else {
         output::print(&status::as_text(&stages))?;
@@ -53,22 +60,28 @@ fn dry_run(engine: &Engine, options: &RunOptions, json: bool) -> Result<ExitCode
     Ok(ExitCode::SUCCESS)
 }
 
-/// Tells the end: the counts, the pages that were written, and what failed.
-fn finish(engine: &Engine, report: &RunReport, console: &Console, json: bool) -> Result<ExitCode> {
-    console.line(&summary(report));
-    for path in write_reports(engine, report)? {
-        let line = format!("report: {}", path.display());
+/// Tells the end: the counts, the results table, the pages that were written, and what failed.
+fn finish(engine: &Engine, run: &RunReport, console: &Console, json: bool) -> Result<ExitCode> {
+    console.line(&summary(run));
+    let pages = report::write_all(engine, run)?;
+    if !json && !pages.is_empty() {
+        output::print(&report::results_table(engine, &pages)?)?;
+    }
+    for page in &pages {
+        let line = format!("report: {}", page.path.display());
         if json {
             console.line(&line);
         } else {
             output::print(&line)?;
         }
     }
-    if report.cancelled() {
-        output::error("interrupted; finished shards and checkpoints are kept: `seedpipe run` goes on from there");
+    if run.cancelled() {
+        output::error(
+            "interrupted; finished shards and checkpoints are kept: `seedpipe run` goes on from there",
+        );
         return Ok(ExitCode::FAILURE);
     }
-    let Some(failed) = report.failed() else {
+    let Some(failed) = run.failed() else {
         return Ok(ExitCode::SUCCESS);
     };
     match &failed.error {
@@ -80,7 +93,8 @@ fn finish(engine: &Engine, report: &RunReport, console: &Console, json: bool) ->
 
 /// `9 stages: 2 executed, 7 cached, in 4.1 s`.
 fn summary(report: &RunReport) -> String {
-    let counts = [Outcome::Executed, Outcome::Cached, Outcome::Failed].map(|outcome| (outcome, report.count(outcome)));
+    let counts = [Outcome::Executed, Outcome::Cached, Outcome::Failed]
+        .map(|outcome| (outcome, report.count(outcome)));
     let mut parts: Vec<String> = counts
         .iter()
         .filter(|(_, count)| *count > 0)
@@ -90,22 +104,9 @@ fn summary(report: &RunReport) -> String {
         parts.push(format!("{} not reached", report.not_reached().len()));
     }
     let total = report.stages.len() + report.not_reached().len();
-    format!("{total} stages: {}, in {}", parts.join(", "), figures::duration(report.seconds))
-}
-
-/// Writes the pages of the report stages that are done; where they are.
-fn write_reports(engine: &Engine, report: &RunReport) -> Result<Vec<PathBuf>> {
-    let mut paths = Vec::new();
-    for done in report.stages.iter().filter(|stage| stage.outcome != Outcome::Failed) {
-        let stage = engine.project().stage(&done.stage)?;
-        if !report::is_report(stage) {
-            continue;
-        }
-        if let Some(artifact) = engine.find(&done.stage)? {
-            let path = report::path(engine.project(), stage);
-            report::write(&artifact, &path)?;
-            paths.push(path);
-        }
-    }
-    Ok(paths)
+    format!(
+        "{total} stages: {}, in {}",
+        parts.join(", "),
+        figures::duration(report.seconds)
+    )
 }

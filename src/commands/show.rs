@@ -21,7 +21,9 @@ pub fn execute(invocation: Invocation, arguments: &Show) -> Result<ExitCode> {
     };
     let stage = engine.project().stage(name)?;
     let Some(artifact) = engine.find(name)? else {
-        bail!("stage `{name}` is not cached, so there is nothing to show\nhint: run `seedpipe run {name}`");
+        bail!(
+            "stage `{name}` is not cached, so there is nothing to show\nhint: run `seedpipe run {name}`"
+        );
     };
     let previews = previews(&artifact, name, wanted, arguments.rows)?;
     if arguments.json {
@@ -33,12 +35,20 @@ pub fn execute(invocation: Invocation, arguments: &Show) -> Result<ExitCode> {
 }
 
 /// The wanted output, or all, by name.
-fn previews(artifact: &Artifact, stage: &str, wanted: Option<&str>, rows: usize) -> Result<Vec<(String, Preview)>> {
+fn previews(
+    artifact: &Artifact,
+    stage: &str,
+    wanted: Option<&str>,
+    rows: usize,
+) -> Result<Vec<(String, Preview)>> {
     let outputs: Vec<&String> = artifact.manifest.outputs.keys().collect();
     if let Some(wanted) = wanted
         && !outputs.iter().any(|output| *output == wanted)
     {
-        let known: Vec<String> = outputs.iter().map(|output| format!("`{stage}.{output}`")).collect();
+        let known: Vec<String> = outputs
+            .iter()
+            .map(|output| format!("`{stage}.{output}`"))
+            .collect();
         return Err(UsageError::new(
             format!("stage `{stage}` has no output `{wanted}`"),
             format!("it has {}", known.join(", ")),
@@ -48,7 +58,12 @@ fn previews(artifact: &Artifact, stage: &str, wanted: Option<&str>, rows: usize)
     outputs
         .into_iter()
         .filter(|output| wanted.is_none_or(|wanted| wanted == output.as_str()))
-        .map(|output| Ok((output.clone(), seedpipe_artifact::preview(&artifact.parts(output), rows)?)))
+        .map(|output| {
+            Ok((
+                output.clone(),
+                seedpipe_artifact::preview(&artifact.parts(output), rows)?,
+            ))
+        })
         .collect()
 }
 
@@ -89,22 +104,35 @@ fn upstream(stage: &StageNode) -> serde_json::Map<String, Value> {
         .inputs
         .iter()
         .map(|(slot, connections)| {
-            let names = connections.iter().map(|from| format!("{}.{}", from.stage, from.output));
+            let names = connections
+                .iter()
+                .map(|from| format!("{}.{}", from.stage, from.output));
             (slot.clone(), names.collect())
         })
         .collect()
 }
 
-fn as_text(engine: &Engine, stage: &StageNode, artifact: &Artifact, previews: &[(String, Preview)]) -> Result<String> {
+fn as_text(
+    engine: &Engine,
+    stage: &StageNode,
+    artifact: &Artifact,
+    previews: &[(String, Preview)],
+) -> Result<String> {
     let mut text = String::new();
     for (output, preview) in previews {
         writeln!(text, "{}.{output}", stage.name)?;
-        writeln!(text, "{}\n", preview.text().trim_end())?;
+        writeln!(text, "{}\n", preview.text()?.trim_end())?;
     }
     let manifest = &artifact.manifest;
     writeln!(text, "provenance")?;
     let mut lines = vec![
-        ("kind", format!("{} version {}", manifest.recipe.kind, manifest.recipe.version)),
+        (
+            "kind",
+            format!(
+                "{} version {}",
+                manifest.recipe.kind, manifest.recipe.version
+            ),
+        ),
         ("fingerprint", artifact.fingerprint.to_string()),
         ("content", artifact.content.to_string()),
         ("created", manifest.created.clone()),
@@ -113,7 +141,12 @@ fn as_text(engine: &Engine, stage: &StageNode, artifact: &Artifact, previews: &[
         ("took", figures::duration(manifest.telemetry.seconds)),
         ("device", manifest.telemetry.device.clone()),
     ];
-    let versions: Vec<String> = manifest.telemetry.versions.iter().map(|(name, version)| format!("{name} {version}")).collect();
+    let versions: Vec<String> = manifest
+        .telemetry
+        .versions
+        .iter()
+        .map(|(name, version)| format!("{name} {version}"))
+        .collect();
     lines.push(("versions", versions.join(", ")));
     for (name, value) in lines {
         writeln!(text, "  {name:<11}  {value}")?;
@@ -128,11 +161,19 @@ fn as_text(engine: &Engine, stage: &StageNode, artifact: &Artifact, previews: &[
         writeln!(text, "upstream")?;
         for (slot, connections) in &stage.inputs {
             for from in connections {
-                let content = engine
-                    .find(&from.stage)?
-                    .and_then(|artifact| artifact.manifest.outputs.get(&from.output).map(|record| record.content.short()));
+                let content = engine.find(&from.stage)?.and_then(|artifact| {
+                    artifact
+                        .manifest
+                        .outputs
+                        .get(&from.output)
+                        .map(|record| record.content.short())
+                });
                 let content = content.unwrap_or_else(|| "not cached".to_owned());
-                writeln!(text, "  {slot} = {}.{}  {}  {content}", from.stage, from.output, from.kind)?;
+                writeln!(
+                    text,
+                    "  {slot} = {}.{}  {}  {content}",
+                    from.stage, from.output, from.kind
+                )?;
             }
         }
     }

@@ -23,9 +23,15 @@ pub fn execute(invocation: Invocation, arguments: &Status) -> Result<ExitCode> {
 
 /// A line a stage and a last one with the counts.
 pub fn as_text(stages: &[StageStatus]) -> String {
-    let mut rows = vec![["stage", "kind", "state", "fingerprint", "why"].map(str::to_owned).to_vec()];
+    let mut rows = vec![
+        ["stage", "kind", "state", "fingerprint", "why"]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
     for stage in stages {
-        let fingerprint = stage.fingerprint.map_or_else(|| "-".to_owned(), |digest| digest.short());
+        let fingerprint = stage
+            .fingerprint
+            .map_or_else(|| "-".to_owned(), |digest| digest.short());
         rows.push(vec![
             stage.stage.clone(),
             stage.kind.clone(),
@@ -34,7 +40,10 @@ pub fn as_text(stages: &[StageStatus]) -> String {
             stage.reasons.join("; "),
         ]);
     }
-    let cached = stages.iter().filter(|stage| matches!(stage.state, StageState::Cached)).count();
+    let cached = stages
+        .iter()
+        .filter(|stage| matches!(stage.state, StageState::Cached))
+        .count();
     format!(
         "{}{cached} of {} stages cached\n",
         figures::table(&[Side::Left; 5], &rows),

@@ -46,7 +46,6 @@ struct ShardRecord {
 #[serde(deny_unknown_fields)]
 struct ShardFile {
     slot: String,
-    #[serde(flatten)]
     part: PartRecord,
 }
 
@@ -59,7 +58,13 @@ pub(crate) struct Draft {
 
 impl Draft {
     /// Goes on with what an interrupted run left, or begins anew. `forced`: only what a forced run left is taken.
-    pub fn open(store: &Store, recipe: &Recipe, stage: &str, forced: bool, outputs: &[OutputSlot]) -> Result<Draft> {
+    pub fn open(
+        store: &Store,
+        recipe: &Recipe,
+        stage: &str,
+        forced: bool,
+        outputs: &[OutputSlot],
+    ) -> Result<Draft> {
         let directory = store.draft(recipe.fingerprint());
         if directory.exists() && !may_go_on(&directory, forced) {
             store.discard(&directory)?;
@@ -68,10 +73,18 @@ impl Draft {
             fs::create_dir_all(directory.join(CONTENT).join(slot.name))?;
         }
         fs::create_dir_all(directory.join(CHECKPOINTS))?;
-        let about = About { stage: stage.to_owned(), forced, recipe: recipe.clone() };
-        let about = serde_json::to_string_pretty(&about).expect("BUG: a draft's description is JSON");
+        let about = About {
+            stage: stage.to_owned(),
+            forced,
+            recipe: recipe.clone(),
+        };
+        let about =
+            serde_json::to_string_pretty(&about).expect("BUG: a draft's description is JSON");
         durable::write_if_changed(&directory.join(ABOUT), about.as_bytes())?;
-        let mut draft = Draft { directory, records: BTreeMap::new() };
+        let mut draft = Draft {
+            directory,
+            records: BTreeMap::new(),
+        };
         draft.read_records()?;
         draft.remove_unrecorded(outputs)?;
         Ok(draft)
@@ -85,14 +98,15 @@ impl Draft {
         self.directory.join(CHECKPOINTS)
     }
 
-    pub fn directory(&self) -> &Path {
-        &self.directory
-    }
-
     /// Finished shards of a division into `total`; records of another division are dropped with their files.
     pub fn finished(&mut self, total: usize) -> Result<BTreeSet<usize>> {
         let wrong = |record: &&ShardRecord| record.total != total || record.shard >= total;
-        let stale: Vec<usize> = self.records.values().filter(wrong).map(|record| record.shard).collect();
+        let stale: Vec<usize> = self
+            .records
+            .values()
+            .filter(wrong)
+            .map(|record| record.shard)
+            .collect();
         for shard in stale {
             self.drop_record(shard)?;
         }
@@ -103,27 +117,44 @@ impl Draft {
     pub fn commit(&mut self, shard: usize, total: usize, files: &[(String, String)]) -> Result<()> {
         let content = self.content();
         let taken = self.records.values().flat_map(|record| &record.files);
-        let taken: BTreeSet<_> = taken.map(|file| (file.slot.as_str(), file.part.name.as_str())).collect();
+        let taken: BTreeSet<_> = taken
+            .map(|file| (file.slot.as_str(), file.part.name.as_str()))
+            .collect();
         let mut distinct = BTreeSet::new();
         for (slot, name) in files {
             if taken.contains(&(slot.as_str(), name.as_str())) || !distinct.insert((slot, name)) {
-                bail!("shard {shard}: expected a part of its own, got `{slot}/{name}`, which was written before");
+                bail!(
+                    "shard {shard}: expected a part of its own, got `{slot}/{name}`, which was written before"
+                );
             }
         }
         let files = files.par_iter().map(|(slot, name)| {
             let path = content.join(slot).join(name);
             let file = fs::File::open(&path).with_context(|| {
-                format!("shard {shard}: expected the stage to write `{slot}/{name}`, got no such file")
+                format!(
+                    "shard {shard}: expected the stage to write `{slot}/{name}`, got no such file"
+                )
             })?;
             file.sync_all()?;
-            let part = PartRecord { name: name.clone(), bytes: file.metadata()?.len(), blake3: Digest::of_file(&path)? };
-            Ok(ShardFile { slot: slot.clone(), part })
+            let part = PartRecord {
+                name: name.clone(),
+                bytes: file.metadata()?.len(),
+                blake3: Digest::of_file(&path)?,
+            };
+            Ok(ShardFile {
+                slot: slot.clone(),
+                part,
+            })
         });
         let files = files.collect::<Result<Vec<_>>>()?;
         for slot in files.iter().map(|file| &file.slot).collect::<BTreeSet<_>>() {
             durable::sync_folder(&content.join(slot))?;
         }
-        let record = ShardRecord { shard, total, files };
+        let record = ShardRecord {
+            shard,
+            total,
+            files,
+        };
         let text = serde_json::to_string_pretty(&record).expect("BUG: a shard's record is JSON");
         durable::write(&self.record_path(shard), text.as_bytes())?;
         self.records.insert(shard, record);
@@ -133,15 +164,18 @@ impl Draft {
     /// The recorded files of an output, sorted by name.
     pub fn parts(&self, slot: &str) -> Vec<PartRecord> {
         let files = self.records.values().flat_map(|record| &record.files);
-        let mut parts: Vec<PartRecord> =
-            files.filter(|file| file.slot == slot).map(|file| file.part.clone()).collect();
+        let mut parts: Vec<PartRecord> = files
+            .filter(|file| file.slot == slot)
+            .map(|file| file.part.clone())
+            .collect();
         parts.sort_by(|left, right| left.name.cmp(&right.name));
         parts
     }
 
     /// Whether there is anything worth keeping: a finished shard or a checkpoint.
     pub fn is_worth_keeping(&self) -> bool {
-        let checkpoints = fs::read_dir(self.checkpoints()).map(|mut entries| entries.next().is_some());
+        let checkpoints =
+            fs::read_dir(self.checkpoints()).map(|mut entries| entries.next().is_some());
         !self.records.is_empty() || checkpoints.unwrap_or(false)
     }
 
@@ -159,7 +193,11 @@ impl Draft {
         let mut candidates = Vec::new();
         for entry in fs::read_dir(&self.directory)? {
             let path = entry?.path();
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let name = path
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned();
             if name.starts_with("shard-") && name.ends_with(".json") {
                 let record = serde_json::from_str::<ShardRecord>(&fs::read_to_string(&path)?);
                 match record {
@@ -202,19 +240,30 @@ impl Draft {
 
     fn remove_unrecorded(&self, outputs: &[OutputSlot]) -> Result<()> {
         let files = self.records.values().flat_map(|record| &record.files);
-        let recorded: BTreeSet<PathBuf> =
-            files.map(|file| self.content().join(&file.slot).join(&file.part.name)).collect();
+        let recorded: BTreeSet<PathBuf> = files
+            .map(|file| self.content().join(&file.slot).join(&file.part.name))
+            .collect();
         for entry in fs::read_dir(self.content())? {
             let folder = entry?.path();
-            let known = outputs.iter().any(|slot| folder.file_name() == Some(slot.name.as_ref()));
+            let known = outputs
+                .iter()
+                .any(|slot| folder.file_name() == Some(slot.name.as_ref()));
             if !known {
-                if folder.is_dir() { fs::remove_dir_all(folder)? } else { fs::remove_file(folder)? }
+                if folder.is_dir() {
+                    fs::remove_dir_all(folder)?
+                } else {
+                    fs::remove_file(folder)?
+                }
                 continue;
             }
             for entry in fs::read_dir(&folder)? {
                 let path = entry?.path();
                 if !recorded.contains(&path) {
-                    if path.is_dir() { fs::remove_dir_all(path)? } else { fs::remove_file(path)? }
+                    if path.is_dir() {
+                        fs::remove_dir_all(path)?
+                    } else {
+                        fs::remove_file(path)?
+                    }
                 }
             }
         }
@@ -233,7 +282,10 @@ mod tests {
     use super::*;
     use crate::manifest::tests::example;
 
-    const OUTPUTS: [OutputSlot; 1] = [OutputSlot { name: "views", kind: "views/v1" }];
+    const OUTPUTS: [OutputSlot; 1] = [OutputSlot {
+        name: "views",
+        kind: "views/v1",
+    }];
 
     fn open(store: &Store, forced: bool) -> Draft {
         Draft::open(store, &example().recipe, "views", forced, &OUTPUTS).unwrap()
@@ -271,7 +323,10 @@ mod tests {
         }
         fs::write(draft.content().join("views/a"), "X").unwrap();
         fs::write(draft.record_path(1), "{").unwrap();
-        assert_eq!(open(&store, false).finished(3).unwrap(), BTreeSet::from([2]));
+        assert_eq!(
+            open(&store, false).finished(3).unwrap(),
+            BTreeSet::from([2])
+        );
     }
 
     #[test]
@@ -307,8 +362,17 @@ mod tests {
         let file = write(&draft, "a");
         draft.commit(0, 2, &[file.clone()]).unwrap();
         let twice = draft.commit(1, 2, &[file]).unwrap_err().to_string();
-        assert!(twice.contains("`views/a`, which was written before"), "{twice}");
-        let absent = draft.commit(1, 2, &[("views".into(), "b".into())]).unwrap_err().to_string();
-        assert_eq!(absent, "shard 1: expected the stage to write `views/b`, got no such file");
+        assert!(
+            twice.contains("`views/a`, which was written before"),
+            "{twice}"
+        );
+        let absent = draft
+            .commit(1, 2, &[("views".into(), "b".into())])
+            .unwrap_err()
+            .to_string();
+        assert_eq!(
+            absent,
+            "shard 1: expected the stage to write `views/b`, got no such file"
+        );
     }
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use fs_err as fs;
 
 /// Start of the names of files that are still being written; `gc` clears those that a crash left.
-pub(crate) const TEMPORARY_PREFIX: &str = ".tmp-";
+pub(crate) const TEMPORARY_PREFIX: &str = ".seedpipe-tmp-";
 
 /// Writes `bytes` beside `path`, fsyncs, renames over `path` and fsyncs the folder.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Result, bail};
@@ -11,7 +11,7 @@ use fs_err as fs;
 use rustix::fs::{FlockOperation, flock};
 
 use crate::digest::Digest;
-use crate::locks::Guard;
+use crate::locks::{self, Guard};
 use crate::store::Store;
 
 const SUFFIX: &str = "lease";
@@ -35,16 +35,25 @@ impl Lease {
         let gate = gate(store);
         let _gate = Guard::shared(&gate)?;
         let count = COUNTER.fetch_add(1, Ordering::Relaxed);
-        let path = store.locks().join(format!("run-{}-{count}.{SUFFIX}", std::process::id()));
+        let path = store
+            .locks()
+            .join(format!("run-{}-{count}.{SUFFIX}", std::process::id()));
         let file = fs::File::create(&path)?;
         if let Err(error) = flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            bail!("lease `{}`: expected to lock it, got: {error}", path.display());
+            bail!(
+                "lease `{}`: expected to lock it, got: {error}",
+                path.display()
+            );
         }
         Ok(Lease { file, path, gate })
     }
 
     /// Lists the fingerprint, then looks: what `look` finds stays there until the lease ends.
-    pub fn use_while<T>(&mut self, fingerprint: Digest, look: impl FnOnce() -> Result<T>) -> Result<T> {
+    pub fn use_while<T>(
+        &mut self,
+        fingerprint: Digest,
+        look: impl FnOnce() -> Result<T>,
+    ) -> Result<T> {
         let _gate = Guard::shared(&self.gate)?;
         self.file.write_all(format!("{fingerprint}\n").as_bytes())?;
         look()
@@ -62,8 +71,12 @@ impl Drop for Lease {
 pub(crate) fn in_use(store: &Store) -> Result<BTreeSet<Digest>> {
     let mut used = BTreeSet::new();
     for path in files(store)? {
-        if is_alive(&path)? {
-            used.extend(fs::read_to_string(&path)?.lines().filter_map(|line| line.parse::<Digest>().ok()));
+        if !locks::is_free(&path)? {
+            used.extend(
+                fs::read_to_string(&path)?
+                    .lines()
+                    .filter_map(|line| line.parse::<Digest>().ok()),
+            );
         }
     }
     Ok(used)
@@ -73,7 +86,7 @@ pub(crate) fn in_use(store: &Store) -> Result<BTreeSet<Digest>> {
 pub(crate) fn dead(store: &Store) -> Result<Vec<PathBuf>> {
     let mut dead = Vec::new();
     for path in files(store)? {
-        if !is_alive(&path)? {
+        if locks::is_free(&path)? {
             dead.push(path);
         }
     }
@@ -85,21 +98,16 @@ fn files(store: &Store) -> Result<Vec<PathBuf>> {
     if store.locks().exists() {
         for entry in fs::read_dir(store.locks())? {
             let path = entry?.path();
-            if path.extension().is_some_and(|extension| extension == SUFFIX) {
+            if path
+                .extension()
+                .is_some_and(|extension| extension == SUFFIX)
+            {
                 files.push(path);
             }
         }
     }
     files.sort();
     Ok(files)
-}
-
-fn is_alive(path: &Path) -> Result<bool> {
-    match fs::File::open(path) {
-        Ok(file) => Ok(flock(&file, FlockOperation::NonBlockingLockExclusive).is_err()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error.into()),
-    }
 }
 
 #[cfg(test)]

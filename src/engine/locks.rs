@@ -36,20 +36,41 @@ pub struct Holder {
 impl Holder {
     /// This process, from now on.
     pub(crate) fn here(stage: &str) -> Self {
-        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        Holder { pid: std::process::id(), host, stage: stage.to_owned(), since: clock::now() }
+        let host = rustix::system::uname()
+            .nodename()
+            .to_string_lossy()
+            .into_owned();
+        Holder {
+            pid: std::process::id(),
+            host,
+            stage: stage.to_owned(),
+            since: clock::now(),
+        }
     }
 
     fn unknown() -> Self {
         let unknown = || "unknown".to_owned();
-        Holder { pid: 0, host: unknown(), stage: unknown(), since: unknown() }
+        Holder {
+            pid: 0,
+            host: unknown(),
+            stage: unknown(),
+            since: unknown(),
+        }
     }
 }
 
 impl fmt::Display for Holder {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Holder { pid, host, stage, since } = self;
-        write!(formatter, "pid {pid} on {host}, stage `{stage}`, since {since}")
+        let Holder {
+            pid,
+            host,
+            stage,
+            since,
+        } = self;
+        write!(
+            formatter,
+            "pid {pid} on {host}, stage `{stage}`, since {since}"
+        )
     }
 }
 
@@ -72,7 +93,10 @@ impl Lock {
         if !is_current(&file, path) {
             return Ok(None); // freed and removed between opening and locking: the next try opens the new file
         }
-        let mut lock = Lock { file, path: path.to_owned() };
+        let mut lock = Lock {
+            file,
+            path: path.to_owned(),
+        };
         let text = serde_json::to_string(holder).expect("BUG: a holder is JSON");
         lock.file.set_len(0)?;
         lock.file.rewind()?;
@@ -103,6 +127,26 @@ impl Drop for Lock {
         // Removed while held. When it cannot be removed it stays as a free lock, which `gc` clears.
         let _ = fs::remove_file(&self.path);
     }
+}
+
+/// Whether nobody holds the lock of an existing file. Changes nothing.
+pub(crate) fn is_free(path: &Path) -> Result<bool> {
+    let file = match fs::File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(true),
+        Err(error) => return Err(error.into()),
+    };
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(true),
+        Err(Errno::WOULDBLOCK) => Ok(false),
+        Err(error) => Err(failed(path, error)),
+    }
+}
+
+/// Removes the file of a lock that nobody holds.
+pub(crate) fn remove_free(path: &Path) -> Result<()> {
+    drop(Lock::try_take(path, &Holder::here("gc"))?);
+    Ok(())
 }
 
 /// A shared or exclusive `flock` on a file that is never removed.
@@ -209,11 +253,16 @@ mod tests {
     fn a_waiter_says_for_whom_after_two_seconds() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.lock");
-        let lock = Lock::try_take(&path, &Holder::here("slow")).unwrap().unwrap();
+        let lock = Lock::try_take(&path, &Holder::here("slow"))
+            .unwrap()
+            .unwrap();
         let told = Mutex::new(Vec::new());
         std::thread::scope(|scope| {
             let waiter = scope.spawn(|| {
-                Lock::take(&path, &Holder::here("other"), |holder| told.lock().unwrap().push(holder.clone())).unwrap();
+                Lock::take(&path, &Holder::here("other"), |holder| {
+                    told.lock().unwrap().push(holder.clone())
+                })
+                .unwrap();
             });
             std::thread::sleep(Duration::from_millis(2_300));
             assert!(!waiter.is_finished());
@@ -221,6 +270,9 @@ mod tests {
         });
         let told = told.into_inner().unwrap();
         assert_eq!(told.len(), 1);
-        assert_eq!((told[0].pid, told[0].stage.as_str()), (std::process::id(), "slow"));
+        assert_eq!(
+            (told[0].pid, told[0].stage.as_str()),
+            (std::process::id(), "slow")
+        );
     }
 }

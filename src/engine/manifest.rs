@@ -122,8 +122,12 @@ impl Manifest {
 
     /// Reads and checks a manifest: checksum, form, and names that stay inside the folder. Says nothing of its files.
     pub(crate) fn decode(text: &str) -> Result<Manifest, ManifestError> {
-        let body = text.strip_suffix(CHECKSUM_END).ok_or(ManifestError::Unfinished)?;
-        let (body, checksum) = body.rsplit_once(CHECKSUM_START).ok_or(ManifestError::Unfinished)?;
+        let body = text
+            .strip_suffix(CHECKSUM_END)
+            .ok_or(ManifestError::Unfinished)?;
+        let (body, checksum) = body
+            .rsplit_once(CHECKSUM_START)
+            .ok_or(ManifestError::Unfinished)?;
         let found = Digest::of(body.as_bytes());
         if checksum != found.to_string() {
             return Err(ManifestError::Checksum {
@@ -186,7 +190,11 @@ pub(crate) mod tests {
             sources: BTreeMap::new(),
             lineage: BTreeMap::new(),
         };
-        let part = PartRecord { name: "v0.parquet".into(), bytes: 3, blake3: Digest::of(b"abc") };
+        let part = PartRecord {
+            name: "v0.parquet".into(),
+            bytes: 3,
+            blake3: Digest::of(b"abc"),
+        };
         let output = OutputRecord {
             kind: "views/v1".into(),
             content: Digest::of(b"rows"),
@@ -203,7 +211,10 @@ pub(crate) mod tests {
             sequence: 0,
             recipe,
             outputs,
-            telemetry: Telemetry { seconds: 1.5, ..Telemetry::default() },
+            telemetry: Telemetry {
+                seconds: 1.5,
+                ..Telemetry::default()
+            },
         }
     }
 
@@ -223,20 +234,39 @@ pub(crate) mod tests {
         for position in 0..text.len() {
             let mut bytes = text.clone().into_bytes();
             bytes[position] ^= 1;
-            let Ok(flipped) = String::from_utf8(bytes) else { continue };
+            let Ok(flipped) = String::from_utf8(bytes) else {
+                continue;
+            };
             assert!(Manifest::decode(&flipped).is_err(), "byte {position}");
         }
         for length in 0..text.len() {
-            assert!(Manifest::decode(&text[..length]).is_err(), "length {length}");
+            assert!(
+                Manifest::decode(&text[..length]).is_err(),
+                "length {length}"
+            );
         }
     }
 
     #[test]
     fn names_that_lead_out_of_the_folder_are_refused() {
-        for name in ["../../etc/passwd", "/etc/passwd", "..", "a/b", "", ".hidden", "a\\b"] {
+        for name in [
+            "../../etc/passwd",
+            "/etc/passwd",
+            "..",
+            "a/b",
+            "",
+            ".hidden",
+            "a\\b",
+        ] {
             let mut manifest = example();
             manifest.outputs.get_mut("views").unwrap().parts[0].name = name.into();
-            assert!(matches!(Manifest::decode(&manifest.encode()), Err(ManifestError::Name(_))), "{name}");
+            assert!(
+                matches!(
+                    Manifest::decode(&manifest.encode()),
+                    Err(ManifestError::Name(_))
+                ),
+                "{name}"
+            );
         }
     }
 
@@ -244,9 +274,15 @@ pub(crate) mod tests {
     fn a_falsified_recipe_or_content_is_found() {
         let mut manifest = example();
         manifest.recipe.seed = 1;
-        assert!(matches!(manifest.check(), Err(ManifestError::Recipe { .. })));
+        assert!(matches!(
+            manifest.check(),
+            Err(ManifestError::Recipe { .. })
+        ));
         let mut manifest = example();
         manifest.outputs.get_mut("views").unwrap().content = Digest::of(b"other");
-        assert!(matches!(manifest.check(), Err(ManifestError::Content { .. })));
+        assert!(matches!(
+            manifest.check(),
+            Err(ManifestError::Content { .. })
+        ));
     }
 }

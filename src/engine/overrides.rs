@@ -35,8 +35,9 @@ impl Override {
 /// Takes one argument apart; the value is YAML.
 pub(crate) fn parse(argument: &str) -> Result<Override, PipelineError> {
     let wrong = |message: &str| {
-        PipelineError::new(format!("--set {argument}"), message)
-            .hint("write `--set stage.key=value`, such as `--set student.queue=1024`, or `--set seed=1`")
+        PipelineError::new(format!("--set {argument}"), message).hint(
+            "write `--set stage.key=value`, such as `--set student.queue=1024`, or `--set seed=1`",
+        )
     };
     let (path, value) = argument
         .split_once('=')
@@ -79,7 +80,10 @@ pub(crate) fn apply(
     let Some(Yaml::Mapping(stages)) = top.get_mut("stages") else {
         return Ok(());
     };
-    let names: Vec<String> = stages.keys().filter_map(|name| Some(name.as_str()?.to_owned())).collect();
+    let names: Vec<String> = stages
+        .keys()
+        .filter_map(|name| Some(name.as_str()?.to_owned()))
+        .collect();
     let Some(entry) = stages.get_mut(stage.as_str()) else {
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let message = format!("expected the name of a stage, got `{stage}`, which is unknown");
@@ -132,7 +136,10 @@ fn set(target: &mut Yaml, key: &[String], value: &Yaml) -> Result<(), String> {
                 None => Err(format!("expected an index below {length}, got `{first}`")),
             }
         }
-        other => Err(format!("expected a mapping above `{first}`, got {}", describe(other))),
+        other => Err(format!(
+            "expected a mapping above `{first}`, got {}",
+            describe(other)
+        )),
     }
 }
 
@@ -142,7 +149,9 @@ mod tests {
 
     fn changed(text: &str, argument: &str) -> Result<Yaml, PipelineError> {
         let mut document = serde_yaml::from_str(text).unwrap();
-        apply(&mut document, &parse(argument)?, |kind, key| kind == "seeded" && key == "seed")?;
+        apply(&mut document, &parse(argument)?, |kind, key| {
+            kind == "seeded" && key == "seed"
+        })?;
         Ok(document)
     }
 
@@ -152,7 +161,10 @@ mod tests {
         for (argument, expected) in [
             ("s.a=2", "{a: 2, list: [1, {b: 2}]}"),
             ("s.a=[1, x]", "{a: [1, x], list: [1, {b: 2}]}"),
-            ("s.new.deep=1e-3", "{a: 1, list: [1, {b: 2}], new: {deep: 0.001}}"),
+            (
+                "s.new.deep=1e-3",
+                "{a: 1, list: [1, {b: 2}], new: {deep: 0.001}}",
+            ),
             ("s.list.1.b=true", "{a: 1, list: [1, {b: true}]}"),
         ] {
             let document = changed(text, argument).unwrap();
@@ -165,8 +177,14 @@ mod tests {
     fn seeds_are_set_where_they_belong() {
         let text = "stages: {s: {kind: x}, t: {kind: seeded}}";
         assert_eq!(changed(text, "seed=3").unwrap()["seed"], Yaml::from(3));
-        assert_eq!(changed(text, "s.seed=3").unwrap()["stages"]["s"]["seed"], Yaml::from(3));
-        assert_eq!(changed(text, "t.seed=3").unwrap()["stages"]["t"]["params"]["seed"], Yaml::from(3));
+        assert_eq!(
+            changed(text, "s.seed=3").unwrap()["stages"]["s"]["seed"],
+            Yaml::from(3)
+        );
+        assert_eq!(
+            changed(text, "t.seed=3").unwrap()["stages"]["t"]["params"]["seed"],
+            Yaml::from(3)
+        );
     }
 
     #[test]
@@ -182,7 +200,10 @@ mod tests {
             ("views.a=[", "expected a YAML value"),
         ] {
             let message = changed(text, argument).unwrap_err().to_string();
-            assert!(message.starts_with(&format!("--set {argument}: ")), "{message}");
+            assert!(
+                message.starts_with(&format!("--set {argument}: ")),
+                "{message}"
+            );
             assert!(message.contains(part), "{message}");
         }
     }

@@ -62,7 +62,10 @@ fn take_apart(path: &str, message: &str) -> ParameterError {
     }
     if let Some((variant, rest)) = quoted_after(message, "unknown variant ") {
         let known = all_quoted(rest);
-        let message = format!("expected one of {}, got `{variant}`", suggestion::list(&known));
+        let message = format!(
+            "expected one of {}, got `{variant}`",
+            suggestion::list(&known)
+        );
         let hint = suggestion::nearest(variant, known.iter().copied())
             .map(|near| format!("did you mean `{near}`?"));
         return ParameterError::Wrong {
@@ -91,7 +94,10 @@ fn take_apart(path: &str, message: &str) -> ParameterError {
 
 /// `prefix` + `` `name` `` + rest.
 fn quoted_after<'a>(message: &'a str, prefix: &str) -> Option<(&'a str, &'a str)> {
-    message.strip_prefix(prefix)?.strip_prefix('`')?.split_once('`')
+    message
+        .strip_prefix(prefix)?
+        .strip_prefix('`')?
+        .split_once('`')
 }
 
 /// Everything between backticks.
@@ -130,7 +136,6 @@ mod tests {
 
     #[derive(Debug, Default, Deserialize)]
     #[serde(deny_unknown_fields, default)]
-    #[expect(dead_code, reason = "only read, to see what serde says")]
     struct Head {
         hidden: Option<u32>,
     }
@@ -190,7 +195,10 @@ mod tests {
             panic!("{variant:?}")
         };
         assert_eq!(key, "filter");
-        assert_eq!(message, "expected one of `bilinear`, `bicubic`, got `bicubik`");
+        assert_eq!(
+            message,
+            "expected one of `bilinear`, `bicubic`, got `bicubik`"
+        );
         assert_eq!(hint.as_deref(), Some("did you mean `bicubic`?"));
         let negative = refused(json!({"size": -1}));
         assert!(

@@ -54,7 +54,10 @@ fn cycle(needs: &[Vec<usize>], missing: &[usize]) -> Vec<usize> {
 }
 
 /// The targets and everything that they need, directly or not.
-pub(crate) fn wanted(needs: &[Vec<usize>], targets: impl IntoIterator<Item = usize>) -> BTreeSet<usize> {
+pub(crate) fn wanted(
+    needs: &[Vec<usize>],
+    targets: impl IntoIterator<Item = usize>,
+) -> BTreeSet<usize> {
     let mut wanted = BTreeSet::new();
     let mut open: Vec<usize> = targets.into_iter().collect();
     while let Some(node) = open.pop() {
@@ -73,13 +76,22 @@ mod tests {
 
     #[test]
     fn file_order_is_kept_where_it_can_be() {
-        assert_eq!(order(&[vec![2], vec![], vec![], vec![0, 0]]), Ok(vec![1, 2, 0, 3]));
-        assert_eq!(order(&[vec![], vec![0], vec![0], vec![1, 2]]), Ok(vec![0, 1, 2, 3]));
+        assert_eq!(
+            order(&[vec![2], vec![], vec![], vec![0, 0]]),
+            Ok(vec![1, 2, 0, 3])
+        );
+        assert_eq!(
+            order(&[vec![], vec![0], vec![0], vec![1, 2]]),
+            Ok(vec![0, 1, 2, 3])
+        );
     }
 
     #[test]
     fn a_cycle_is_given_whole_and_without_what_only_leads_to_it() {
-        assert_eq!(order(&[vec![1], vec![2], vec![3], vec![1]]), Err(vec![1, 2, 3]));
+        assert_eq!(
+            order(&[vec![1], vec![2], vec![3], vec![1]]),
+            Err(vec![1, 2, 3])
+        );
         assert_eq!(order(&[vec![0]]), Err(vec![0]));
     }
 

@@ -63,13 +63,22 @@ impl Project {
         let place = path.display().to_string();
         let text = read_text(path, &place)?;
         let mut document = spec::parse(&place, &text)?;
-        let overrides: Vec<Override> =
-            overrides.iter().map(|argument| overrides::parse(argument)).collect::<Result<_, _>>()?;
+        let overrides: Vec<Override> = overrides
+            .iter()
+            .map(|argument| overrides::parse(argument))
+            .collect::<Result<_, _>>()?;
         for change in &overrides {
-            overrides::apply(&mut document, change, |kind, key| has_param(registry, kind, key))?;
+            overrides::apply(&mut document, change, |kind, key| {
+                has_param(registry, kind, key)
+            })?;
         }
         let spec = spec::read(&place, &document)?;
-        let checker = Checker { place: &place, registry, overrides: &overrides, spec: &spec };
+        let checker = Checker {
+            place: &place,
+            registry,
+            overrides: &overrides,
+            spec: &spec,
+        };
         let stages = checker.stages()?;
         let needs: Vec<Vec<usize>> = stages.iter().map(|stage| stage.needs.clone()).collect();
         let order = plan::order(&needs).map_err(|cycle| cycle_error(&place, &stages, &cycle))?;
@@ -127,12 +136,20 @@ impl Project {
     }
 
     pub(crate) fn index(&self, name: &str) -> Result<usize, PipelineError> {
-        self.stages.iter().position(|stage| stage.name == name).ok_or_else(|| {
-            let names: Vec<&str> = self.stages.iter().map(|stage| stage.name.as_str()).collect();
-            let message = format!("expected the name of a stage, got `{name}`, which is unknown");
-            PipelineError::new(self.path.display().to_string(), message)
-                .hint(suggestion::hint_for(name, "stages", &names))
-        })
+        self.stages
+            .iter()
+            .position(|stage| stage.name == name)
+            .ok_or_else(|| {
+                let names: Vec<&str> = self
+                    .stages
+                    .iter()
+                    .map(|stage| stage.name.as_str())
+                    .collect();
+                let message =
+                    format!("expected the name of a stage, got `{name}`, which is unknown");
+                PipelineError::new(self.path.display().to_string(), message)
+                    .hint(suggestion::hint_for(name, "stages", &names))
+            })
     }
 
     /// Indices of all stages, every stage after what it needs.
@@ -141,7 +158,10 @@ impl Project {
     }
 
     pub(crate) fn needs(&self) -> Vec<Vec<usize>> {
-        self.stages.iter().map(|stage| stage.needs.clone()).collect()
+        self.stages
+            .iter()
+            .map(|stage| stage.needs.clone())
+            .collect()
     }
 
     /// Whether `--set` changed anything.
@@ -157,11 +177,12 @@ fn read_text(path: &Path, place: &str) -> Result<String> {
                 .hint("name a pipeline.yaml")
                 .into()
         }),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            Err(PipelineError::new(place, "expected a pipeline, got no such file")
-                .hint("go to the folder that holds pipeline.yaml, or name the file")
-                .into())
-        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(PipelineError::new(
+            place,
+            "expected a pipeline, got no such file",
+        )
+        .hint("go to the folder that holds pipeline.yaml, or name the file")
+        .into()),
         Err(error) => Err(error).with_context(|| format!("{place}: cannot be read")),
     }
 }
@@ -179,7 +200,10 @@ fn cycle_error(place: &str, stages: &[StageNode], cycle: &[usize]) -> PipelineEr
         .collect();
     PipelineError::new(
         place,
-        format!("expected stages without a cycle, got one: {}", names.join(" needs ")),
+        format!(
+            "expected stages without a cycle, got one: {}",
+            names.join(" needs ")
+        ),
     )
     .stage(&stages[cycle[0]].name)
     .key("inputs")
@@ -197,9 +221,14 @@ struct Checker<'a> {
 impl Checker<'_> {
     fn stages(&self) -> Result<Vec<StageNode>, PipelineError> {
         for stage in &self.spec.stages {
-            self.registry.expect_kind(self.place, &stage.name, &stage.kind)?;
+            self.registry
+                .expect_kind(self.place, &stage.name, &stage.kind)?;
         }
-        self.spec.stages.iter().map(|stage| self.stage(stage)).collect()
+        self.spec
+            .stages
+            .iter()
+            .map(|stage| self.stage(stage))
+            .collect()
     }
 
     fn stage(&self, stage: &StageSpec) -> Result<StageNode, PipelineError> {
@@ -218,13 +247,19 @@ impl Checker<'_> {
             seed: stage.seed.unwrap_or(self.spec.seed),
             params: checked.params,
             sources: checked.sources,
-            needs: inputs.values().flatten().map(|connection| connection.index).collect(),
+            needs: inputs
+                .values()
+                .flatten()
+                .map(|connection| connection.index)
+                .collect(),
             inputs,
         })
     }
 
     fn error(&self, stage: &StageSpec, key: String, message: String) -> PipelineError {
-        PipelineError::new(self.place, message).stage(&stage.name).key(key)
+        PipelineError::new(self.place, message)
+            .stage(&stage.name)
+            .key(key)
     }
 
     fn inputs(
@@ -247,34 +282,53 @@ impl Checker<'_> {
                     .error(stage, format!("inputs.{name}"), message)
                     .hint("name the one to use"));
             }
-            let connections = references.iter().map(|reference| self.connection(stage, slot, reference));
+            let connections = references
+                .iter()
+                .map(|reference| self.connection(stage, slot, reference));
             let connections = connections.collect::<Result<Vec<_>, _>>()?;
             if !connections.is_empty() {
                 connected.insert(name.clone(), connections);
             }
         }
-        let missing = kind.inputs().iter().find(|slot| {
-            slot.arity != Arity::Optional && !connected.contains_key(slot.name)
-        });
+        let missing = kind
+            .inputs()
+            .iter()
+            .find(|slot| slot.arity != Arity::Optional && !connected.contains_key(slot.name));
         match missing {
             None => Ok(connected),
             Some(slot) => {
                 let message = format!("missing input, expected {}", suggestion::list(slot.accepts));
-                let hint = format!("add `{}: STAGE` under `inputs:`{}", slot.name, self.givers(stage, slot));
-                Err(self.error(stage, format!("inputs.{}", slot.name), message).hint(hint))
+                let hint = format!(
+                    "add `{}: STAGE` under `inputs:`{}",
+                    slot.name,
+                    self.givers(stage, slot)
+                );
+                Err(self
+                    .error(stage, format!("inputs.{}", slot.name), message)
+                    .hint(hint))
             }
         }
     }
 
     /// "; `a`, `b` would do": stages with an output that the slot accepts.
     fn givers(&self, stage: &StageSpec, slot: &InputSlot) -> String {
-        let others = self.spec.stages.iter().filter(|other| other.name != stage.name);
+        let others = self
+            .spec
+            .stages
+            .iter()
+            .filter(|other| other.name != stage.name);
         let fitting = others.filter(|other| {
             let outputs = self.registry.known(&other.kind).outputs();
-            outputs.iter().any(|output| slot.accepts.contains(&output.kind))
+            outputs
+                .iter()
+                .any(|output| slot.accepts.contains(&output.kind))
         });
         let names: Vec<&str> = fitting.map(|other| other.name.as_str()).take(5).collect();
-        if names.is_empty() { String::new() } else { format!("; {} would do", suggestion::list(&names)) }
+        if names.is_empty() {
+            String::new()
+        } else {
+            format!("; {} would do", suggestion::list(&names))
+        }
     }
 
     fn connection(
@@ -289,31 +343,52 @@ impl Checker<'_> {
             None => (reference, None),
         };
         let Some(index) = self.spec.stages.iter().position(|other| other.name == name) else {
-            let names: Vec<&str> = self.spec.stages.iter().map(|other| other.name.as_str()).collect();
-            return Err(error(format!("expected the name of a stage, got `{name}`, which is unknown"))
-                .hint(suggestion::hint_for(name, "stages", &names)));
+            let names: Vec<&str> = self
+                .spec
+                .stages
+                .iter()
+                .map(|other| other.name.as_str())
+                .collect();
+            return Err(error(format!(
+                "expected the name of a stage, got `{name}`, which is unknown"
+            ))
+            .hint(suggestion::hint_for(name, "stages", &names)));
         };
         let outputs = self.registry.known(&self.spec.stages[index].kind).outputs();
         let found = match output {
-            Some(output) => outputs.iter().find(|known| known.name == output).ok_or_else(|| {
-                let names: Vec<&str> = outputs.iter().map(|known| known.name).collect();
-                error(format!("expected an output of `{name}`, got `{output}`, which it doesn't have"))
+            Some(output) => outputs
+                .iter()
+                .find(|known| known.name == output)
+                .ok_or_else(|| {
+                    let names: Vec<&str> = outputs.iter().map(|known| known.name).collect();
+                    error(format!(
+                        "expected an output of `{name}`, got `{output}`, which it doesn't have"
+                    ))
                     .hint(suggestion::hint_for(output, "outputs", &names))
-            })?,
+                })?,
             None => {
-                let accepted = outputs.iter().filter(|known| slot.accepts.contains(&known.kind));
+                let accepted = outputs
+                    .iter()
+                    .filter(|known| slot.accepts.contains(&known.kind));
                 let accepted: Vec<_> = accepted.collect();
                 match accepted.as_slice() {
                     [one] => one,
                     [] => outputs.first().ok_or_else(|| {
-                        error(format!("expected {}, and `{name}` has no output", suggestion::list(slot.accepts)))
-                            .hint("connect another stage")
+                        error(format!(
+                            "expected {}, and `{name}` has no output",
+                            suggestion::list(slot.accepts)
+                        ))
+                        .hint("connect another stage")
                     })?,
                     several => {
-                        let names: Vec<String> =
-                            several.iter().map(|known| format!("{name}.{}", known.name)).collect();
-                        return Err(error(format!("expected one output, and `{name}` has several that fit"))
-                            .hint(format!("write one of {}", suggestion::list(&names))));
+                        let names: Vec<String> = several
+                            .iter()
+                            .map(|known| format!("{name}.{}", known.name))
+                            .collect();
+                        return Err(error(format!(
+                            "expected one output, and `{name}` has several that fit"
+                        ))
+                        .hint(format!("write one of {}", suggestion::list(&names))));
                     }
                 }
             }
@@ -322,36 +397,63 @@ impl Checker<'_> {
             let others = self.givers(stage, slot);
             let hint = match others.strip_prefix("; ") {
                 Some(others) => others.to_owned(),
-                None => format!("put a stage that gives {} between `{name}` and `{}`", suggestion::list(slot.accepts), stage.name),
+                None => format!(
+                    "put a stage that gives {} between `{name}` and `{}`",
+                    suggestion::list(slot.accepts),
+                    stage.name
+                ),
             };
-            let message = format!("holds `{}`, expected {}", found.kind, suggestion::list(slot.accepts));
+            let message = format!(
+                "holds `{}`, expected {}",
+                found.kind,
+                suggestion::list(slot.accepts)
+            );
             return Err(error(message).hint(hint));
         }
-        Ok(Connection { stage: name.to_owned(), output: found.name.to_owned(), kind: found.kind.to_owned(), index })
+        Ok(Connection {
+            stage: name.to_owned(),
+            output: found.name.to_owned(),
+            kind: found.kind.to_owned(),
+            index,
+        })
     }
 
     /// The message of a refused param, naming `--set` where that is what set it.
     fn parameter_error(&self, stage: &StageSpec, error: ParameterError) -> PipelineError {
         let (key, message, hint) = match error {
-            ParameterError::Unknown { key, hint } => {
-                (key, format!("unknown key of kind `{}`", stage.kind), Some(hint))
-            }
+            ParameterError::Unknown { key, hint } => (
+                key,
+                format!("unknown key of kind `{}`", stage.kind),
+                Some(hint),
+            ),
             ParameterError::Missing { key } => {
                 let hint = format!("add `{key}:` under `params:`");
                 (key, "missing key".to_owned(), Some(hint))
             }
-            ParameterError::Wrong { key, message, hint } => {
-                (key, message, hint.or_else(|| Some("see the kind's documentation for its values".to_owned())))
-            }
+            ParameterError::Wrong { key, message, hint } => (
+                key,
+                message,
+                hint.or_else(|| Some("see the kind's documentation for its values".to_owned())),
+            ),
             ParameterError::Invalid(invalid) => {
                 let message = format!("expected {}, got {}", invalid.expected, invalid.got);
                 (invalid.key, message, Some(invalid.hint))
             }
         };
-        let culprit = self.overrides.iter().rev().find(|change| change.sets(&stage.name, &key));
+        let culprit = self
+            .overrides
+            .iter()
+            .rev()
+            .find(|change| change.sets(&stage.name, &key));
         let place = culprit.map_or_else(|| self.place.to_owned(), Override::place);
-        let key = if key.is_empty() { "params".to_owned() } else { format!("params.{key}") };
-        let mut error = PipelineError::new(place, message).stage(&stage.name).key(key);
+        let key = if key.is_empty() {
+            "params".to_owned()
+        } else {
+            format!("params.{key}")
+        };
+        let mut error = PipelineError::new(place, message)
+            .stage(&stage.name)
+            .key(key);
         error.hint = hint.filter(|hint| !hint.is_empty());
         error
     }

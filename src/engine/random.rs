@@ -8,7 +8,8 @@ use rand_chacha::rand_core::SeedableRng;
 /// - `kind`: the stage's kind; `label`: what the numbers are for (`crop`, `initialisation`); `item`: what they belong to
 ///   (an image's digest and occurrence, a layer's name).
 pub fn keyed_rng(seed: u64, kind: &str, label: &str, item: &[u8]) -> ChaCha8Rng {
-    let mut hasher = blake3::Hasher::new_derive_key("seedpipe random numbers of one item, version 1");
+    let mut hasher =
+        blake3::Hasher::new_derive_key("seedpipe random numbers of one item, version 1");
     hasher.update(&seed.to_le_bytes());
     for part in [kind.as_bytes(), label.as_bytes(), item] {
         // The length comes first, so that no two different triples have the same bytes.

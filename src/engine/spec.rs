@@ -40,9 +40,8 @@ pub(crate) fn parse(place: &str, text: &str) -> Result<Yaml, PipelineError> {
             "expected a pipeline of at most {MAXIMAL_BYTES} bytes, got {}",
             text.len()
         );
-        return Err(
-            PipelineError::new(place, message).hint("keep data out of it: stages read their sources")
-        );
+        return Err(PipelineError::new(place, message)
+            .hint("keep data out of it: stages read their sources"));
     }
     let mut document: Yaml =
         serde_yaml::from_str(text).map_err(|error| syntax_error(place, &error))?;
@@ -74,8 +73,11 @@ fn syntax_error(place: &str, error: &serde_yaml::Error) -> PipelineError {
                 .key(format!("{path}{separator}{key}"))
                 .hint("remove one of them")
         }
-        None => PipelineError::new(place, format!("expected YAML, got a text that is none: {message}"))
-            .hint("check the indentation and the quotes around that line"),
+        None => PipelineError::new(
+            place,
+            format!("expected YAML, got a text that is none: {message}"),
+        )
+        .hint("check the indentation and the quotes around that line"),
     }
 }
 
@@ -84,7 +86,10 @@ pub(crate) fn read(place: &str, document: &Yaml) -> Result<Spec, PipelineError> 
     let top = mapping(document).ok_or_else(|| {
         PipelineError::new(
             place,
-            format!("expected a mapping with the key `stages`, got {}", describe(document)),
+            format!(
+                "expected a mapping with the key `stages`, got {}",
+                describe(document)
+            ),
         )
         .hint("start with `stages:` and one entry a stage")
     })?;
@@ -124,23 +129,30 @@ pub(crate) fn read(place: &str, document: &Yaml) -> Result<Spec, PipelineError> 
 }
 
 fn read_stage(place: &str, name: &Yaml, stage: &Yaml) -> Result<StageSpec, PipelineError> {
-    let name = name.as_str().filter(|name| is_stage_name(name)).ok_or_else(|| {
-        let got = match name.as_str() {
-            Some(name) => format!("`{name}`"),
-            None => describe(name),
-        };
-        PipelineError::new(
-            place,
-            format!("expected a stage name of letters, digits, `-` and `_`, got {got}"),
-        )
-        .key("stages")
-        .hint("rename the stage; a dot separates a stage from its output")
-    })?;
-    let error = |key: &str, message: String| PipelineError::new(place, message).stage(name).key(key);
+    let name = name
+        .as_str()
+        .filter(|name| is_stage_name(name))
+        .ok_or_else(|| {
+            let got = match name.as_str() {
+                Some(name) => format!("`{name}`"),
+                None => describe(name),
+            };
+            PipelineError::new(
+                place,
+                format!("expected a stage name of letters, digits, `-` and `_`, got {got}"),
+            )
+            .key("stages")
+            .hint("rename the stage; a dot separates a stage from its output")
+        })?;
+    let error =
+        |key: &str, message: String| PipelineError::new(place, message).stage(name).key(key);
     let entries = mapping(stage).ok_or_else(|| {
         PipelineError::new(
             place,
-            format!("expected a mapping with the key `kind`, got {}", describe(stage)),
+            format!(
+                "expected a mapping with the key `kind`, got {}",
+                describe(stage)
+            ),
         )
         .stage(name)
         .hint("write `{kind: …, inputs: …, params: …}`")
@@ -155,7 +167,8 @@ fn read_stage(place: &str, name: &Yaml, stage: &Yaml) -> Result<StageSpec, Pipel
         })?,
         seed: seed(entries).map_err(|message| error("seed", message))?,
         inputs: inputs(entries).map_err(|(key, message)| {
-            error(&key, message).hint("write `slot: stage` or `slot: stage.output`, or a list of those")
+            error(&key, message)
+                .hint("write `slot: stage` or `slot: stage.output`, or a list of those")
         })?,
         params: params(entries)
             .map_err(|message| error("params", message).hint("write `params: {key: value, …}`"))?,
@@ -171,10 +184,12 @@ fn is_stage_name(name: &str) -> bool {
 fn seed(entries: &Mapping) -> Result<Option<u64>, String> {
     match entries.get("seed") {
         None | Some(Yaml::Null) => Ok(None),
-        Some(value) => value
-            .as_u64()
-            .map(Some)
-            .ok_or_else(|| format!("expected a whole number of 0 or more, got {}", describe(value))),
+        Some(value) => value.as_u64().map(Some).ok_or_else(|| {
+            format!(
+                "expected a whole number of 0 or more, got {}",
+                describe(value)
+            )
+        }),
     }
 }
 
@@ -279,7 +294,8 @@ mod tests {
     use super::*;
 
     fn refused(text: &str) -> String {
-        let parsed = parse("pipeline.yaml", text).and_then(|document| read("pipeline.yaml", &document));
+        let parsed =
+            parse("pipeline.yaml", text).and_then(|document| read("pipeline.yaml", &document));
         parsed.unwrap_err().to_string()
     }
 
@@ -287,8 +303,15 @@ mod tests {
     fn a_whole_pipeline_is_read_in_file_order() {
         let text = "seed: 3\ncache: /tmp/x\nstages:\n  b: {kind: ingest, params: {source: d}}\n  a: {kind: augment, seed: 4, inputs: {images: b, more: [b.x, b]}}\n";
         let spec = read("p", &parse("p", text).unwrap()).unwrap();
-        assert_eq!((spec.seed, spec.cache, spec.device), (3, Some("/tmp/x".into()), None));
-        let names: Vec<_> = spec.stages.iter().map(|stage| stage.name.as_str()).collect();
+        assert_eq!(
+            (spec.seed, spec.cache, spec.device),
+            (3, Some("/tmp/x".into()), None)
+        );
+        let names: Vec<_> = spec
+            .stages
+            .iter()
+            .map(|stage| stage.name.as_str())
+            .collect();
         assert_eq!(names, ["b", "a"]);
         assert_eq!(spec.stages[1].seed, Some(4));
         let more = ("more".to_owned(), vec!["b.x".to_owned(), "b".to_owned()]);
@@ -306,7 +329,10 @@ mod tests {
     fn a_key_that_is_there_twice_is_named() {
         let text = "stages:\n  a:\n    kind: x\n    params: {size: 1, size: 2}\n";
         let message = refused(text);
-        assert!(message.contains("key `stages.a.params.size`: expected the key once"), "{message}");
+        assert!(
+            message.contains("key `stages.a.params.size`: expected the key once"),
+            "{message}"
+        );
     }
 
     #[test]
@@ -327,18 +353,42 @@ mod tests {
             ("", "got nothing"),
             ("[1]", "got a list of 1"),
             ("seed: 1\n", "key `stages`: missing key"),
-            ("stages: {}\n", "expected one stage or more, got an empty mapping"),
-            ("stages: {a.b: {kind: x}}\n", "expected a stage name of letters"),
+            (
+                "stages: {}\n",
+                "expected one stage or more, got an empty mapping",
+            ),
+            (
+                "stages: {a.b: {kind: x}}\n",
+                "expected a stage name of letters",
+            ),
             ("stages: {a: {}}\n", "stage `a`: key `kind`: missing key"),
-            ("stages: {a: 3}\n", "expected a mapping with the key `kind`, got `3`"),
-            ("stages: {a: {kind: x, seed: -1}}\n", "expected a whole number of 0 or more, got `-1`"),
-            ("stages: {a: {kind: x, inputs: b}}\n", "key `inputs`: expected a mapping of slots"),
-            ("stages: {a: {kind: x, inputs: {i: [1]}}}\n", "key `inputs.i`: expected the name of a stage"),
-            ("stages: {a: {kind: x, params: [1]}}\n", "key `params`: expected a mapping, got a list of 1"),
+            (
+                "stages: {a: 3}\n",
+                "expected a mapping with the key `kind`, got `3`",
+            ),
+            (
+                "stages: {a: {kind: x, seed: -1}}\n",
+                "expected a whole number of 0 or more, got `-1`",
+            ),
+            (
+                "stages: {a: {kind: x, inputs: b}}\n",
+                "key `inputs`: expected a mapping of slots",
+            ),
+            (
+                "stages: {a: {kind: x, inputs: {i: [1]}}}\n",
+                "key `inputs.i`: expected the name of a stage",
+            ),
+            (
+                "stages: {a: {kind: x, params: [1]}}\n",
+                "key `params`: expected a mapping, got a list of 1",
+            ),
             ("stages: {a: {kind: x\n", "expected YAML"),
         ] {
             let message = refused(text);
-            assert!(message.contains(part), "{text:?} gave {message:?}, expected {part:?}");
+            assert!(
+                message.contains(part),
+                "{text:?} gave {message:?}, expected {part:?}"
+            );
         }
     }
 
@@ -350,6 +400,9 @@ mod tests {
             bomb.push_str(&format!("a{level}: &a{level} [{previous}]\n"));
         }
         assert!(refused(&bomb).contains("expected YAML"), "bomb");
-        assert!(refused(&"[".repeat(100_000)).contains("expected YAML"), "nesting");
+        assert!(
+            refused(&"[".repeat(100_000)).contains("expected YAML"),
+            "nesting"
+        );
     }
 }

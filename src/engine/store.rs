@@ -33,7 +33,11 @@ impl Artifact {
             return Vec::new();
         };
         let folder = self.directory.join(output);
-        record.parts.iter().map(|part| folder.join(&part.name)).collect()
+        record
+            .parts
+            .iter()
+            .map(|part| folder.join(&part.name))
+            .collect()
     }
 
     /// Bytes of all files but the manifest.
@@ -44,7 +48,8 @@ impl Artifact {
     /// `(slot, part)` of every file.
     pub(crate) fn files(&self) -> impl Iterator<Item = (&str, &PartRecord)> {
         let outputs = self.manifest.outputs.iter();
-        outputs.flat_map(|(slot, output)| output.parts.iter().map(move |part| (slot.as_str(), part)))
+        outputs
+            .flat_map(|(slot, output)| output.parts.iter().map(move |part| (slot.as_str(), part)))
     }
 
     /// The first file that is not there or has another length.
@@ -58,7 +63,10 @@ impl Artifact {
                 Err(error) => error.to_string(),
             };
             let file = format!("{slot}/{}", part.name);
-            return Some(format!("`{file}`: expected {} bytes, got {found}", part.bytes));
+            return Some(format!(
+                "`{file}`: expected {} bytes, got {found}",
+                part.bytes
+            ));
         }
         None
     }
@@ -101,7 +109,9 @@ pub(crate) struct Store {
 impl Store {
     /// Touches nothing.
     pub fn new(cache: &Path) -> Self {
-        Store { root: cache.join("v1") }
+        Store {
+            root: cache.join("v1"),
+        }
     }
 
     pub fn artifacts(&self) -> PathBuf {
@@ -135,7 +145,12 @@ impl Store {
     /// Makes the cache's folders; the error says that the cache cannot be written and what to do.
     pub fn prepare(&self) -> Result<()> {
         let made = (|| {
-            for folder in [self.artifacts(), self.drafts(), self.locks(), self.history()] {
+            for folder in [
+                self.artifacts(),
+                self.drafts(),
+                self.locks(),
+                self.history(),
+            ] {
                 fs::create_dir_all(folder)?;
             }
             let ignore = durable::folder_of(&self.root).join(".gitignore");
@@ -143,7 +158,11 @@ impl Store {
                 durable::write(&ignore, b"*\n")?;
             }
             // An old cache on a disk that has become read-only has all its folders: only writing shows it.
-            let probe = self.locks().join(format!("{}probe-{}", durable::TEMPORARY_PREFIX, std::process::id()));
+            let probe = self.locks().join(format!(
+                "{}probe-{}",
+                durable::TEMPORARY_PREFIX,
+                std::process::id()
+            ));
             fs::File::create(&probe)?;
             fs::remove_file(&probe)
         })();
@@ -166,7 +185,9 @@ impl Store {
                 Err(fault) => found.faults.push(fault),
             }
         }
-        found.others.sort_by_key(|artifact| (artifact.manifest.sequence, artifact.content));
+        found
+            .others
+            .sort_by_key(|artifact| (artifact.manifest.sequence, artifact.content));
         found.artifact = found.others.pop();
         Ok(found)
     }
@@ -185,7 +206,9 @@ impl Store {
     /// Fingerprints that have a folder, sorted.
     pub fn fingerprints(&self) -> io::Result<Vec<Digest>> {
         let folders = folders_in(&self.artifacts())?;
-        let names = folders.iter().filter_map(|folder| folder.file_name()?.to_str()?.parse().ok());
+        let names = folders
+            .iter()
+            .filter_map(|folder| folder.file_name()?.to_str()?.parse().ok());
         Ok(names.collect())
     }
 
@@ -194,15 +217,27 @@ impl Store {
     pub fn publish(&self, finished: &Path, mut manifest: Manifest) -> Result<Artifact> {
         let fingerprint = manifest.fingerprint;
         let found = self.find(fingerprint)?;
-        let newest = found.artifact.iter().chain(&found.others).map(|other| other.manifest.sequence).max();
-        let same = found.artifact.iter().chain(&found.others).find(|other| other.content == manifest.content);
+        let newest = found
+            .artifact
+            .iter()
+            .chain(&found.others)
+            .map(|other| other.manifest.sequence)
+            .max();
+        let same = found
+            .artifact
+            .iter()
+            .chain(&found.others)
+            .find(|other| other.content == manifest.content);
         let folder = self.artifacts().join(fingerprint.to_string());
         let directory = folder.join(manifest.content.prefix(16));
         if let Some(same) = same.filter(|same| same.is_intact()) {
             let mut artifact = same.clone();
             if Some(artifact.manifest.sequence) != newest {
                 artifact.manifest.sequence = newest.map_or(0, |newest| newest + 1);
-                durable::write(&directory.join(MANIFEST), artifact.manifest.encode().as_bytes())?;
+                durable::write(
+                    &directory.join(MANIFEST),
+                    artifact.manifest.encode().as_bytes(),
+                )?;
             }
             return Ok(artifact);
         }
@@ -215,12 +250,17 @@ impl Store {
         fs::rename(finished, &directory).context("failed to publish an artifact")?;
         durable::sync_folder(&folder)?;
         durable::sync_folder(&self.artifacts())?;
-        Ok(Artifact { fingerprint, content: manifest.content, directory, manifest })
+        Ok(Artifact {
+            fingerprint,
+            content: manifest.content,
+            directory,
+            manifest,
+        })
     }
 
     /// Removes a folder so that nobody sees half of it: renamed away first.
     pub fn discard(&self, folder: &Path) -> io::Result<()> {
-        fs::remove_dir_all(self.move_to_trash(folder)?)
+        remove_folder(&self.move_to_trash(folder)?)
     }
 
     /// The folder's name in the trash.
@@ -229,7 +269,9 @@ impl Store {
         let name = folder.file_name().unwrap_or_default().to_string_lossy();
         let moment = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         let moment = moment.unwrap_or_default().as_nanos();
-        let target = self.trash().join(format!("{name}-{}-{moment}", std::process::id()));
+        let target = self
+            .trash()
+            .join(format!("{name}-{}-{moment}", std::process::id()));
         fs::rename(folder, &target)?;
         Ok(target)
     }
@@ -237,16 +279,33 @@ impl Store {
 
 fn read_entry(directory: &Path, fingerprint: Digest) -> Result<Artifact, String> {
     let name = |fault: String| format!("`{}`: {fault}", directory.display());
-    let text = fs::read_to_string(directory.join(MANIFEST)).map_err(|error| name(error.to_string()))?;
-    let manifest = Manifest::decode(&text).map_err(|error| name(format!("`{MANIFEST}`: {error}")))?;
+    let text =
+        fs::read_to_string(directory.join(MANIFEST)).map_err(|error| name(error.to_string()))?;
+    let manifest =
+        Manifest::decode(&text).map_err(|error| name(format!("`{MANIFEST}`: {error}")))?;
     let folder_name = directory.file_name().unwrap_or_default();
     if manifest.fingerprint != fingerprint || folder_name != manifest.content.prefix(16).as_str() {
-        return Err(name(format!("`{MANIFEST}`: expected the folder's own artifact, got another one's")));
+        return Err(name(format!(
+            "`{MANIFEST}`: expected the folder's own artifact, got another one's"
+        )));
     }
-    let artifact = Artifact { fingerprint, content: manifest.content, directory: directory.to_owned(), manifest };
+    let artifact = Artifact {
+        fingerprint,
+        content: manifest.content,
+        directory: directory.to_owned(),
+        manifest,
+    };
     match artifact.first_fault() {
         None => Ok(artifact),
         Some(fault) => Err(name(fault)),
+    }
+}
+
+/// Removes a folder of the trash; `gc` in another process may be at it too.
+pub(crate) fn remove_folder(folder: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
     }
 }
 
@@ -299,7 +358,10 @@ mod tests {
         let store = Store::new(folder.path());
         store.prepare().unwrap();
         let artifact = publish(folder.path(), &store, "abc");
-        assert_eq!(store.find(artifact.fingerprint).unwrap().artifact, Some(artifact.clone()));
+        assert_eq!(
+            store.find(artifact.fingerprint).unwrap().artifact,
+            Some(artifact.clone())
+        );
         assert_eq!(fs::read(&artifact.parts("views")[0]).unwrap(), b"abc");
         assert_eq!(store.fingerprints().unwrap(), [artifact.fingerprint]);
     }
@@ -314,10 +376,18 @@ mod tests {
         fs::write(part, "ab").unwrap();
         let found = store.find(artifact.fingerprint).unwrap();
         assert_eq!(found.artifact, None);
-        assert!(found.faults[0].contains("`views/v0.parquet`: expected 3 bytes, got 2 bytes"), "{:?}", found.faults);
+        assert!(
+            found.faults[0].contains("`views/v0.parquet`: expected 3 bytes, got 2 bytes"),
+            "{:?}",
+            found.faults
+        );
         fs::remove_file(part).unwrap();
         let found = store.find(artifact.fingerprint).unwrap();
-        assert!(found.faults[0].contains("got no such file"), "{:?}", found.faults);
+        assert!(
+            found.faults[0].contains("got no such file"),
+            "{:?}",
+            found.faults
+        );
     }
 
     #[test]
@@ -328,11 +398,17 @@ mod tests {
         let first = publish(folder.path(), &store, "abc");
         let second = publish(folder.path(), &store, "xyz");
         let found = store.find(first.fingerprint).unwrap();
-        assert_eq!(found.artifact.map(|artifact| artifact.content), Some(second.content));
+        assert_eq!(
+            found.artifact.map(|artifact| artifact.content),
+            Some(second.content)
+        );
         assert_eq!(found.others.len(), 1);
         publish(folder.path(), &store, "abc");
         let found = store.find(first.fingerprint).unwrap();
-        assert_eq!(found.artifact.map(|artifact| artifact.content), Some(first.content));
+        assert_eq!(
+            found.artifact.map(|artifact| artifact.content),
+            Some(first.content)
+        );
         assert_eq!(found.others.len(), 1);
     }
 
@@ -354,7 +430,10 @@ mod tests {
         let file = folder.path().join("file");
         fs::write(&file, "").unwrap();
         let message = Store::new(&file).prepare().unwrap_err().to_string();
-        assert!(message.starts_with(&format!("cache `{}`: expected a folder that can be written", file.display())));
+        assert!(message.starts_with(&format!(
+            "cache `{}`: expected a folder that can be written",
+            file.display()
+        )));
         assert!(message.contains("\nhint: "));
     }
 }

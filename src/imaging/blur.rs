@@ -41,7 +41,10 @@ pub(crate) fn blur(planes: &mut [f32], size: usize, sigma: f32, scratch: &mut Bl
         for (y, output) in plane.chunks_exact_mut(size).enumerate() {
             let row = |y: usize| &rows[y * size..(y + 1) * size];
             symmetric_sum(output, kernel, |distance| {
-                (row(y.saturating_sub(distance)), row((y + distance).min(size - 1)))
+                (
+                    row(y.saturating_sub(distance)),
+                    row((y + distance).min(size - 1)),
+                )
             });
         }
     }

@@ -5,9 +5,7 @@ use std::path::PathBuf;
 use safetensors::SafeTensors;
 use serde_json::Value;
 
-use crate::{
-    CropBox, Layout, Limits, Operation, RgbImage, Scratch, View, decode, render,
-};
+use crate::{CropBox, Layout, Limits, Operation, RgbImage, Scratch, View, decode, render};
 
 /// Errors of 0–1 values in 8-bit steps: no more than `mean` on average and `tail` at the 99.9th percentile.
 struct Tolerance {
@@ -25,11 +23,12 @@ const PILLOW: Tolerance = Tolerance {
 };
 
 fn folder() -> PathBuf {
-    std::env::var_os("SEEDPIPE_FIXTURES").map_or_else(
-        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures")),
-        PathBuf::from,
-    )
-    .join("augment")
+    std::env::var_os("SEEDPIPE_FIXTURES")
+        .map_or_else(
+            || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures")),
+            PathBuf::from,
+        )
+        .join("augment")
 }
 
 fn read_image(name: &str) -> RgbImage {
@@ -151,7 +150,12 @@ fn golden_views_match_torchvision_in_float() {
             .collect();
         let image = read_image(&format!("{}_input.png", case.name));
         let got = rendered(&image, &case.last, &mut scratch);
-        assert_within(&got, &expected, &FLOAT, &format!("case {} in float", case.name));
+        assert_within(
+            &got,
+            &expected,
+            &FLOAT,
+            &format!("case {} in float", case.name),
+        );
     }
 }
 

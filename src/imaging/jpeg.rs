@@ -94,7 +94,15 @@ fn require_end(bytes: &[u8]) -> Result<(), DecodeError> {
 
 /// Width and height of a frame header.
 fn frame_size(body: &[u8]) -> Result<(u32, u32), DecodeError> {
-    let &[precision, height_high, height_low, width_high, width_low, ..] = body else {
+    let &[
+        precision,
+        height_high,
+        height_low,
+        width_high,
+        width_low,
+        ..,
+    ] = body
+    else {
         return Err(damaged("a frame header of fewer than 5 bytes"));
     };
     if precision != 8 {

@@ -4,6 +4,7 @@
 //! panics on bad bytes or on an impossible view; both are errors. Random numbers come from the caller's
 //! generator alone, and rendering gives the same bits on every machine that computes `exp` alike.
 
+mod blur;
 mod bmp;
 mod color;
 mod decode;
@@ -15,18 +16,18 @@ mod jpeg;
 mod pixels;
 mod png;
 mod recipe;
+mod recipe_name;
 mod render;
 mod resample;
 mod sample;
 mod view;
 mod webp;
 
-mod blur;
-
 pub use decode::{DecodeError, Header, Limits, decode, inspect};
 pub use format::Format;
 pub use pixels::RgbImage;
-pub use recipe::{Adjust, Crop, Recipe, RecipeError, RecipeName};
+pub use recipe::{Adjust, Crop, Recipe, RecipeError};
+pub use recipe_name::RecipeName;
 pub use render::{Layout, Normalise, RENDERING_VERSION, Scratch, render};
 pub use view::{CropBox, Filter, Operation, View, ViewError};
 

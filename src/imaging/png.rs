@@ -22,7 +22,8 @@ pub(crate) fn header(bytes: &[u8], limits: &Limits) -> Result<Stored, DecodeErro
         height: u32::from_be_bytes([e, f, g, h]),
         orientation: orientation(bytes),
     };
-    if u64::from(stored.width) * u64::from(stored.height) <= limits.pixels {
+    let pixels = u64::from(stored.width) * u64::from(stored.height);
+    if (1..=limits.pixels).contains(&pixels) {
         open(bytes, limits)?;
     }
     Ok(stored)

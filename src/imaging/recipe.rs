@@ -1,133 +1,10 @@
-//! Recipes: every number that decides how views are drawn, under the names of the methods that use them.
-
-use std::fmt;
-use std::str::FromStr;
+//! Recipes: every number that decides how views are drawn, and what may be changed of a named recipe's.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::Filter;
 use crate::view::{MAXIMAL_SIGMA, MAXIMAL_SIZE};
-
-/// The recipes that have a name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum RecipeName {
-    /// MoCo v2: area 0.2–1, jitter .4 .4 .4 .1 with probability .8, grayscale .2, blur .1–2 with .5, flip .5.
-    Mocov2,
-    /// SwAV's large crops: as `mocov2`, area 0.14–1.
-    Swav,
-    /// SwAV's small crops: as `mocov2`, area 0.05–0.14, 96 pixels.
-    SwavSmall,
-    /// MoCo v1 (the `simclr` of SEED's code): area 0.2–1, grayscale .2 before jitter .4 .4 .4 .4 always, no blur, flip .5.
-    Mocov1,
-    /// No chance: the shorter side resized to the size / 0.875, centre crop.
-    Eval,
-    /// torchvision's bare random resized crop (area 0.08–1), everything else off until it is set.
-    Custom,
-}
-
-impl RecipeName {
-    const ALL: [RecipeName; 6] = [
-        RecipeName::Mocov2,
-        RecipeName::Swav,
-        RecipeName::SwavSmall,
-        RecipeName::Mocov1,
-        RecipeName::Eval,
-        RecipeName::Custom,
-    ];
-
-    /// The name as it is written in params.
-    pub fn name(self) -> &'static str {
-        match self {
-            RecipeName::Mocov2 => "mocov2",
-            RecipeName::Swav => "swav",
-            RecipeName::SwavSmall => "swav_small",
-            RecipeName::Mocov1 => "mocov1",
-            RecipeName::Eval => "eval",
-            RecipeName::Custom => "custom",
-        }
-    }
-
-    fn recipe(self) -> Recipe {
-        let custom = Recipe {
-            size: 224,
-            filter: Filter::Bilinear,
-            crop: random_crop(0.08, 1.0),
-            brightness: 0.0,
-            contrast: 0.0,
-            saturation: 0.0,
-            hue: 0.0,
-            jitter_probability: 1.0,
-            grayscale_probability: 0.0,
-            grayscale_first: false,
-            blur_sigma: [0.1, 2.0],
-            blur_probability: 0.0,
-            flip_probability: 0.0,
-        };
-        let mocov2 = Recipe {
-            crop: random_crop(0.2, 1.0),
-            brightness: 0.4,
-            contrast: 0.4,
-            saturation: 0.4,
-            hue: 0.1,
-            jitter_probability: 0.8,
-            grayscale_probability: 0.2,
-            blur_probability: 0.5,
-            flip_probability: 0.5,
-            ..custom.clone()
-        };
-        match self {
-            RecipeName::Custom => custom,
-            RecipeName::Mocov2 => mocov2,
-            RecipeName::Swav => Recipe {
-                crop: random_crop(0.14, 1.0),
-                ..mocov2
-            },
-            RecipeName::SwavSmall => Recipe {
-                size: 96,
-                crop: random_crop(0.05, 0.14),
-                ..mocov2
-            },
-            RecipeName::Mocov1 => Recipe {
-                hue: 0.4,
-                jitter_probability: 1.0,
-                grayscale_first: true,
-                blur_probability: 0.0,
-                ..mocov2
-            },
-            RecipeName::Eval => Recipe {
-                crop: Crop::Centre { ratio: 0.875 },
-                ..custom
-            },
-        }
-    }
-}
-
-fn random_crop(least: f64, greatest: f64) -> Crop {
-    Crop::Random {
-        area: [least, greatest],
-        aspect: [3.0 / 4.0, 4.0 / 3.0],
-    }
-}
-
-impl fmt::Display for RecipeName {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.name())
-    }
-}
-
-impl FromStr for RecipeName {
-    type Err = RecipeError;
-
-    fn from_str(name: &str) -> Result<RecipeName, RecipeError> {
-        let known = RecipeName::ALL.into_iter();
-        known.clone().find(|known| known.name() == name).ok_or_else(|| {
-            let names: Vec<_> = known.map(RecipeName::name).collect();
-            RecipeError::new("recipe", names.join(", "), name)
-        })
-    }
-}
+use crate::{Filter, RecipeName};
 
 /// Which part of the image a view shows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -246,7 +123,10 @@ impl Recipe {
             (&mut recipe.saturation, adjust.saturation),
             (&mut recipe.hue, adjust.hue),
             (&mut recipe.jitter_probability, adjust.jitter_probability),
-            (&mut recipe.grayscale_probability, adjust.grayscale_probability),
+            (
+                &mut recipe.grayscale_probability,
+                adjust.grayscale_probability,
+            ),
             (&mut recipe.blur_probability, adjust.blur_probability),
             (&mut recipe.flip_probability, adjust.flip_probability),
         ];
@@ -281,7 +161,12 @@ impl Recipe {
         check_number("saturation", self.saturation, 0.0, 1e6)?;
         check_number("hue", self.hue, 0.0, 0.5)?;
         check_number("jitter_probability", self.jitter_probability, 0.0, 1.0)?;
-        check_number("grayscale_probability", self.grayscale_probability, 0.0, 1.0)?;
+        check_number(
+            "grayscale_probability",
+            self.grayscale_probability,
+            0.0,
+            1.0,
+        )?;
         check_range("blur_sigma", self.blur_sigma, f64::from(MAXIMAL_SIGMA))?;
         check_number("blur_probability", self.blur_probability, 0.0, 1.0)?;
         check_number("flip_probability", self.flip_probability, 0.0, 1.0)
@@ -347,7 +232,11 @@ pub struct RecipeError {
 }
 
 impl RecipeError {
-    fn new(key: &'static str, expected: impl Into<String>, got: impl ToString) -> RecipeError {
+    pub(crate) fn new(
+        key: &'static str,
+        expected: impl Into<String>,
+        got: impl ToString,
+    ) -> RecipeError {
         RecipeError {
             key,
             expected: expected.into(),
@@ -379,30 +268,16 @@ fn check_range(
         return Ok(());
     }
     let expected = format!("[least, greatest] with 0 < least ≤ greatest ≤ {bound}");
-    Err(RecipeError::new(key, expected, format!("[{least}, {greatest}]")))
+    Err(RecipeError::new(
+        key,
+        expected,
+        format!("[{least}, {greatest}]"),
+    ))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn named_recipes_hold_the_published_numbers() {
-        let named = |name| Recipe::new(name, None, &Adjust::default()).unwrap();
-        let mocov1 = named(RecipeName::Mocov1);
-        assert!(mocov1.grayscale_first && mocov1.blur_probability == 0.0);
-        assert_eq!((mocov1.hue, mocov1.jitter_probability), (0.4, 1.0));
-        assert_eq!(named(RecipeName::SwavSmall).size, 96);
-        assert_eq!(named(RecipeName::SwavSmall).scale(), "small");
-        assert_eq!(named(RecipeName::Swav).scale(), "global");
-        assert!(!named(RecipeName::Eval).is_random() && named(RecipeName::Custom).is_random());
-        for name in RecipeName::ALL {
-            assert_eq!(name.name().parse(), Ok(name));
-            let recipe = named(name);
-            let text = serde_json::to_string(&recipe).unwrap();
-            assert_eq!(serde_json::from_str::<Recipe>(&text).unwrap(), recipe);
-        }
-    }
 
     #[test]
     fn an_adjusted_key_changes_that_number_alone() {
@@ -429,13 +304,25 @@ mod tests {
                 .key
         };
         let none = Adjust::default;
-        assert_eq!(refused(Adjust { hue: Some(0.7), ..none() }), "hue");
         assert_eq!(
-            refused(Adjust { crop_area: Some([0.5, 0.2]), ..none() }),
+            refused(Adjust {
+                hue: Some(0.7),
+                ..none()
+            }),
+            "hue"
+        );
+        assert_eq!(
+            refused(Adjust {
+                crop_area: Some([0.5, 0.2]),
+                ..none()
+            }),
             "crop_area"
         );
         assert_eq!(
-            refused(Adjust { flip_probability: Some(f64::NAN), ..none() }),
+            refused(Adjust {
+                flip_probability: Some(f64::NAN),
+                ..none()
+            }),
             "flip_probability"
         );
         let both = Adjust {
@@ -445,7 +332,9 @@ mod tests {
         };
         assert_eq!(refused(both), "crop_ratio");
         assert_eq!(
-            Recipe::new(RecipeName::Eval, Some(0), &none()).unwrap_err().key,
+            Recipe::new(RecipeName::Eval, Some(0), &none())
+                .unwrap_err()
+                .key,
             "size"
         );
         assert!(serde_json::from_str::<Adjust>(r#"{"crop_ara": [0.2, 1]}"#).is_err());

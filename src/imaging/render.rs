@@ -73,7 +73,12 @@ pub fn render(
 ) -> Result<(), ViewError> {
     view.check(image.width, image.height)?;
     let values = 3 * view.size as usize * view.size as usize;
-    assert_eq!(out.len(), values, "BUG: values of a view of {0} × {0}", view.size);
+    assert_eq!(
+        out.len(),
+        values,
+        "BUG: values of a view of {0} × {0}",
+        view.size
+    );
     let normalise = normalise.unwrap_or(&Normalise {
         mean: [0.0; 3],
         std: [1.0; 3],

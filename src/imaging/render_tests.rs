@@ -20,7 +20,15 @@ fn rendered(
     normalise: Option<&Normalise>,
 ) -> Vec<f32> {
     let mut out = vec![f32::NAN; 3 * (view.size * view.size) as usize];
-    render(image, view, &mut Scratch::default(), &mut out, layout, normalise).unwrap();
+    render(
+        image,
+        view,
+        &mut Scratch::default(),
+        &mut out,
+        layout,
+        normalise,
+    )
+    .unwrap();
     out
 }
 

@@ -59,8 +59,7 @@ impl Weights {
 
         for index in start..start + count {
             let (centre, first, end) = bounds(index);
-            let weight =
-                |pixel: u32| kernel(filter, (f64::from(pixel) - centre + 0.5) / widened);
+            let weight = |pixel: u32| kernel(filter, (f64::from(pixel) - centre + 0.5) / widened);
             let sum: f64 = (first..end).map(weight).sum();
             // All outputs have equally many taps; where fewer count, the others lie before and weigh 0.
             let shifted = first.min(input - self.taps as u32);
@@ -131,7 +130,14 @@ pub(crate) fn resample(
     let [x, y] = view.window;
     columns.fill(view.filter, crop.width, resized_width, x, view.size, 1.0);
     let to_unit = 1.0 / 255.0;
-    rows.fill(view.filter, crop.height, resized_height, y, view.size, to_unit);
+    rows.fill(
+        view.filter,
+        crop.height,
+        resized_height,
+        y,
+        view.size,
+        to_unit,
+    );
 
     let size = view.size as usize;
     let (left, right) = columns.span();
@@ -244,7 +250,10 @@ fn horizontal_many(
     left: usize,
     [red, green, blue]: [&mut [f32]; 3],
 ) {
-    let weighed = columns.first.iter().zip(columns.values.chunks_exact(columns.taps));
+    let weighed = columns
+        .first
+        .iter()
+        .zip(columns.values.chunks_exact(columns.taps));
     let outputs = red.iter_mut().zip(green).zip(blue);
     for (((red, green), blue), (&first, weights)) in outputs.zip(weighed) {
         let pixels = &line[(first as usize - left) * 3..][..3 * weights.len() + 1];
@@ -262,7 +271,7 @@ fn horizontal_many(
 /// Clamps to 0–1.
 #[inline(always)]
 pub(crate) fn to_unit_range(value: f32) -> f32 {
-    value.max(0.0).min(1.0)
+    value.clamp(0.0, 1.0)
 }
 
 #[cfg(test)]
@@ -282,7 +291,10 @@ mod tests {
                 let weights = weights(filter, input, output);
                 for values in weights.values.chunks_exact(weights.taps) {
                     let sum: f32 = values.iter().sum();
-                    assert!((sum - 1.0).abs() < 1e-6, "{filter} {input} to {output}: {sum}");
+                    assert!(
+                        (sum - 1.0).abs() < 1e-6,
+                        "{filter} {input} to {output}: {sum}"
+                    );
                 }
                 assert!(weights.span().1 <= input as usize);
             }

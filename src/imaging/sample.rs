@@ -54,14 +54,22 @@ impl Recipe {
         for last in (1..order.len()).rev() {
             order.swap(last, below(random, last as u32 + 1) as usize);
         }
-        let mut factor = |strength: f64| {
-            uniform(random, (1.0 - strength).max(0.0), 1.0 + strength) as f32
-        };
+        let mut factor =
+            |strength: f64| uniform(random, (1.0 - strength).max(0.0), 1.0 + strength) as f32;
         let drawn = [
-            (self.brightness, Operation::Brightness(factor(self.brightness))),
+            (
+                self.brightness,
+                Operation::Brightness(factor(self.brightness)),
+            ),
             (self.contrast, Operation::Contrast(factor(self.contrast))),
-            (self.saturation, Operation::Saturation(factor(self.saturation))),
-            (self.hue, Operation::Hue(uniform(random, -self.hue, self.hue) as f32)),
+            (
+                self.saturation,
+                Operation::Saturation(factor(self.saturation)),
+            ),
+            (
+                self.hue,
+                Operation::Hue(uniform(random, -self.hue, self.hue) as f32),
+            ),
         ];
         operations.extend(
             order

@@ -29,9 +29,7 @@ pub struct CropBox {
 }
 
 /// How pixels are weighed when an image is resized; both widen their support when shrinking (antialiased).
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Filter {
     /// A triangle of 1 pixel to either side.

@@ -8,8 +8,15 @@ use image::codecs::webp::WebPDecoder;
 use crate::decode::{DecodeError, Limits, Stored, image_error, read_all};
 use crate::{Format, RgbImage, exif};
 
-/// Size and orientation.
+/// Size and orientation. A file shorter than its container says is refused, metadata at its end included.
 pub(crate) fn header(bytes: &[u8]) -> Result<Stored, DecodeError> {
+    let length = bytes.get(4..).and_then(|rest| rest.first_chunk());
+    let length = u64::from(length.map_or(0, |length| u32::from_le_bytes(*length)));
+    if (bytes.len() as u64) < length + 8 {
+        return Err(DecodeError::Truncated {
+            format: Format::WebP,
+        });
+    }
     let (width, height) = open(bytes)?.dimensions();
     Ok(Stored {
         format: Format::WebP,

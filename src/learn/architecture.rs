@@ -1,14 +1,17 @@
-//! What users write as `network:`; from it comes the graph. The list of families is here and nowhere else.
+//! What users write as `network:`; from it comes the graph.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::cifar_resnet;
-use crate::graph::{Graph, GraphBuilder, Initial};
+pub use crate::families::names;
+use crate::families::{FAMILIES, Family, nearest};
+use crate::graph::{Graph, Initial};
+use crate::graph_builder::GraphBuilder;
 use crate::head;
 pub use crate::preprocessing::{Filter, Preprocessing};
-use crate::resnet::{self, ResNet};
+use crate::resnet;
 
 /// The first layers of a ResNet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -79,7 +82,11 @@ pub struct ArchitectureError {
 }
 
 fn hint_line(hint: &str) -> String {
-    if hint.is_empty() { String::new() } else { format!("\nhint: {hint}") }
+    if hint.is_empty() {
+        String::new()
+    } else {
+        format!("\nhint: {hint}")
+    }
 }
 
 impl ArchitectureError {
@@ -89,39 +96,13 @@ impl ArchitectureError {
         got: impl Into<String>,
         hint: impl Into<String>,
     ) -> Self {
-        Self { key, expected: expected.into(), got: got.into(), hint: hint.into() }
+        Self {
+            key,
+            expected: expected.into(),
+            got: got.into(),
+            hint: hint.into(),
+        }
     }
-}
-
-#[derive(Clone, Copy)]
-enum Family {
-    CifarResNet { blocks_per_stage: usize },
-    ResNet(ResNet),
-}
-
-const fn torchvision(blocks: [usize; 4], bottleneck: bool, inner_width: i64) -> Family {
-    Family::ResNet(ResNet { blocks, bottleneck, inner_width })
-}
-
-const FAMILIES: [(&str, Family); 13] = [
-    ("cifar_resnet8", Family::CifarResNet { blocks_per_stage: 1 }),
-    ("cifar_resnet14", Family::CifarResNet { blocks_per_stage: 2 }),
-    ("cifar_resnet20", Family::CifarResNet { blocks_per_stage: 3 }),
-    ("cifar_resnet32", Family::CifarResNet { blocks_per_stage: 5 }),
-    ("cifar_resnet44", Family::CifarResNet { blocks_per_stage: 7 }),
-    ("cifar_resnet56", Family::CifarResNet { blocks_per_stage: 9 }),
-    ("cifar_resnet110", Family::CifarResNet { blocks_per_stage: 18 }),
-    ("resnet18", torchvision([2, 2, 2, 2], false, 1)),
-    ("resnet34", torchvision([3, 4, 6, 3], false, 1)),
-    ("resnet50", torchvision([3, 4, 6, 3], true, 1)),
-    ("resnet101", torchvision([3, 4, 23, 3], true, 1)),
-    ("resnet152", torchvision([3, 8, 36, 3], true, 1)),
-    ("wide_resnet50_2", torchvision([3, 4, 6, 3], true, 2)),
-];
-
-/// Every name that an [`Architecture`] can have.
-pub fn names() -> Vec<&'static str> {
-    FAMILIES.iter().map(|(name, _)| *name).collect()
 }
 
 /// Largest length of any layer that a description may ask for.
@@ -130,17 +111,31 @@ const LARGEST_LENGTH: i64 = 1 << 20;
 impl Architecture {
     /// The network of that name with everything else at its default.
     pub fn named(name: &str) -> Self {
-        Self { name: name.to_owned(), width: 1.0, stem: None, shortcut: None, classes: None, head: None }
+        Self {
+            name: name.to_owned(),
+            width: 1.0,
+            stem: None,
+            shortcut: None,
+            classes: None,
+            head: None,
+        }
     }
 
     /// Without the embedding head; the names lose `backbone.`.
     pub fn without_head(&self) -> Self {
-        Self { head: None, ..self.clone() }
+        Self {
+            head: None,
+            ..self.clone()
+        }
     }
 
     /// Without head and classifier.
     pub fn backbone(&self) -> Self {
-        Self { head: None, classes: None, ..self.clone() }
+        Self {
+            head: None,
+            classes: None,
+            ..self.clone()
+        }
     }
 
     pub fn validate(&self) -> Result<(), ArchitectureError> {
@@ -154,10 +149,20 @@ impl Architecture {
                 None => String::new(),
             };
             let expected = format!("one of {}", names().join(", "));
-            return Err(ArchitectureError::new("name", expected, format!("`{}`", self.name), hint));
+            return Err(ArchitectureError::new(
+                "name",
+                expected,
+                format!("`{}`", self.name),
+                hint,
+            ));
         };
         if !(self.width > 0.0 && self.width <= 16.0) {
-            return Err(ArchitectureError::new("width", "a factor above 0 and at most 16", self.width.to_string(), ""));
+            return Err(ArchitectureError::new(
+                "width",
+                "a factor above 0 and at most 16",
+                self.width.to_string(),
+                "",
+            ));
         }
         match family {
             Family::CifarResNet { .. } if self.stem.is_some() => {
@@ -165,8 +170,16 @@ impl Architecture {
                 return Err(ArchitectureError::new("stem", "none", "a stem", hint));
             }
             Family::ResNet(_) if self.shortcut.is_some() => {
-                let hint = format!("`{}` has one kind of shortcut; leave `shortcut` out", self.name);
-                return Err(ArchitectureError::new("shortcut", "none", "a shortcut", hint));
+                let hint = format!(
+                    "`{}` has one kind of shortcut; leave `shortcut` out",
+                    self.name
+                );
+                return Err(ArchitectureError::new(
+                    "shortcut",
+                    "none",
+                    "a shortcut",
+                    hint,
+                ));
             }
             _ => {}
         }
@@ -174,7 +187,12 @@ impl Architecture {
             if (1..=LARGEST_LENGTH).contains(&length) {
                 return Ok(());
             }
-            Err(ArchitectureError::new(key, format!("1 to {LARGEST_LENGTH}"), length.to_string(), ""))
+            Err(ArchitectureError::new(
+                key,
+                format!("1 to {LARGEST_LENGTH}"),
+                length.to_string(),
+                "",
+            ))
         };
         if let Some(classes) = self.classes {
             length("classes", classes)?;
@@ -197,20 +215,30 @@ impl Architecture {
                 let shortcut = self.shortcut.unwrap_or(Shortcut::A);
                 cifar_resnet::backbone(&mut graph, blocks_per_stage, shortcut, self.width)
             }
-            Family::ResNet(network) => {
-                resnet::backbone(&mut graph, network, self.stem.unwrap_or(Stem::Imagenet), self.width)
-            }
+            Family::ResNet(network) => resnet::backbone(
+                &mut graph,
+                network,
+                self.stem.unwrap_or(Stem::Imagenet),
+                self.width,
+            ),
         };
         let features = graph.pooled(last);
         let logits = self.classes.map(|classes| match family {
             // The CIFAR reproduction draws its classifier like its convolutions.
-            Family::CifarResNet { .. } => {
-                graph.linear("linear", features, channels, classes, Initial::KaimingNormalFanIn)
-            }
+            Family::CifarResNet { .. } => graph.linear(
+                "linear",
+                features,
+                channels,
+                classes,
+                Initial::KaimingNormalFanIn,
+            ),
             Family::ResNet(_) => graph.linear("fc", features, channels, classes, Initial::Uniform),
         });
         graph.set_prefix("");
-        let embedding = self.head.as_ref().map(|head| head::append(&mut graph, head, features, channels));
+        let embedding = self
+            .head
+            .as_ref()
+            .map(|head| head::append(&mut graph, head, features, channels));
         Ok(graph.finish(features, logits, embedding))
     }
 
@@ -229,38 +257,15 @@ impl Architecture {
     /// ImageNet's; at 32 pixels and uncropped for networks made for small images.
     pub fn default_preprocessing(&self) -> Preprocessing {
         if self.name.starts_with("cifar_") || self.stem == Some(Stem::Cifar) {
-            Preprocessing { size: 32, crop_ratio: 1.0, ..Preprocessing::default() }
+            Preprocessing {
+                size: 32,
+                crop_ratio: 1.0,
+                ..Preprocessing::default()
+            }
         } else {
             Preprocessing::default()
         }
     }
-}
-
-/// The known name that takes the fewest edits, when that is few enough to be a slip.
-fn nearest(name: &str) -> Option<&'static str> {
-    let name = name.to_lowercase().replace('-', "");
-    names()
-        .into_iter()
-        .map(|candidate| (edits(&name, candidate), candidate))
-        .min()
-        .filter(|(distance, _)| *distance <= 6)
-        .map(|(_, candidate)| candidate)
-}
-
-/// Levenshtein's distance.
-fn edits(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, to) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(from != *to);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]
@@ -270,41 +275,91 @@ mod tests {
     #[test]
     fn every_name_has_a_graph() {
         for name in names() {
-            let graph = Architecture { classes: Some(10), ..Architecture::named(name) }.graph().unwrap();
+            let graph = Architecture {
+                classes: Some(10),
+                ..Architecture::named(name)
+            }
+            .graph()
+            .unwrap();
             assert_eq!(graph.length(graph.logits().unwrap()), 10, "{name}");
         }
     }
 
     #[test]
     fn counts_agree_with_the_papers() {
-        let cifar = Architecture { classes: Some(10), ..Architecture::named("cifar_resnet20") }.graph().unwrap();
+        let cifar = Architecture {
+            classes: Some(10),
+            ..Architecture::named("cifar_resnet20")
+        }
+        .graph()
+        .unwrap();
         assert_eq!(cifar.parameter_count(), 269_722);
         assert_eq!(cifar.multiply_adds(32, 32), 40_551_040);
-        let resnet50 = Architecture { classes: Some(1000), ..Architecture::named("resnet50") }.graph().unwrap();
+        let resnet50 = Architecture {
+            classes: Some(1000),
+            ..Architecture::named("resnet50")
+        }
+        .graph()
+        .unwrap();
         assert_eq!(resnet50.parameter_count(), 25_557_032);
         assert_eq!(resnet50.multiply_adds(224, 224), 4_089_184_256);
     }
 
     #[test]
     fn a_width_factor_scales_and_rounds_channels() {
-        let narrow = Architecture { width: 0.5, ..Architecture::named("cifar_resnet8") };
+        let narrow = Architecture {
+            width: 0.5,
+            ..Architecture::named("cifar_resnet8")
+        };
         assert_eq!(narrow.feature_dimension(), Ok(32));
-        let odd = Architecture { width: 0.3, ..Architecture::named("cifar_resnet8") };
+        let odd = Architecture {
+            width: 0.3,
+            ..Architecture::named("cifar_resnet8")
+        };
         assert_eq!(odd.feature_dimension(), Ok(19));
         assert_eq!(odd.graph().unwrap().state()[0].shape, [5, 3, 3, 3]);
     }
 
     #[test]
     fn a_head_moves_the_backbone_under_its_own_prefix() {
-        let head = Head { hidden: vec![256], out: 64 };
-        let architecture = Architecture { head: Some(head), ..Architecture::named("cifar_resnet8") };
-        let names: Vec<String> = architecture.graph().unwrap().state().into_iter().map(|spec| spec.name).collect();
+        let head = Head {
+            hidden: vec![256],
+            out: 64,
+        };
+        let architecture = Architecture {
+            head: Some(head),
+            ..Architecture::named("cifar_resnet8")
+        };
+        let names: Vec<String> = architecture
+            .graph()
+            .unwrap()
+            .state()
+            .into_iter()
+            .map(|spec| spec.name)
+            .collect();
         assert_eq!(names[0], "backbone.conv1.weight");
-        assert_eq!(names[names.len() - 4..], ["head.0.weight", "head.0.bias", "head.2.weight", "head.2.bias"]);
+        assert_eq!(
+            names[names.len() - 4..],
+            [
+                "head.0.weight",
+                "head.0.bias",
+                "head.2.weight",
+                "head.2.bias"
+            ]
+        );
         assert_eq!(architecture.embedding_dimension(), Ok(64));
         assert_eq!(architecture.feature_dimension(), Ok(64));
-        let linear = Architecture { head: Some(Head { hidden: vec![], out: 16 }), ..Architecture::named("resnet18") };
-        assert_eq!(linear.graph().unwrap().state().last().unwrap().name, "head.bias");
+        let linear = Architecture {
+            head: Some(Head {
+                hidden: vec![],
+                out: 16,
+            }),
+            ..Architecture::named("resnet18")
+        };
+        assert_eq!(
+            linear.graph().unwrap().state().last().unwrap().name,
+            "head.bias"
+        );
     }
 
     #[test]
@@ -314,13 +369,30 @@ mod tests {
             architecture.validate().unwrap_err()
         };
         let unknown = refused(r#"{"name": "resnet-19"}"#);
-        assert_eq!((unknown.key, unknown.hint.as_str()), ("name", "did you mean `resnet18`?"));
+        assert_eq!(
+            (unknown.key, unknown.hint.as_str()),
+            ("name", "did you mean `resnet18`?")
+        );
         assert!(unknown.to_string().contains("wide_resnet50_2"));
         assert_eq!(refused(r#"{"name": "resnet18", "width": 0}"#).key, "width");
-        assert_eq!(refused(r#"{"name": "resnet18", "shortcut": "a"}"#).key, "shortcut");
-        assert_eq!(refused(r#"{"name": "cifar_resnet20", "stem": "cifar"}"#).key, "stem");
-        assert_eq!(refused(r#"{"name": "resnet18", "classes": 0}"#).key, "classes");
-        assert_eq!(refused(r#"{"name": "resnet18", "head": {"hidden": [0], "out": 1}}"#).key, "head.hidden");
-        assert!(serde_json::from_str::<Architecture>(r#"{"name": "resnet18", "depth": 3}"#).is_err());
+        assert_eq!(
+            refused(r#"{"name": "resnet18", "shortcut": "a"}"#).key,
+            "shortcut"
+        );
+        assert_eq!(
+            refused(r#"{"name": "cifar_resnet20", "stem": "cifar"}"#).key,
+            "stem"
+        );
+        assert_eq!(
+            refused(r#"{"name": "resnet18", "classes": 0}"#).key,
+            "classes"
+        );
+        assert_eq!(
+            refused(r#"{"name": "resnet18", "head": {"hidden": [0], "out": 1}}"#).key,
+            "head.hidden"
+        );
+        assert!(
+            serde_json::from_str::<Architecture>(r#"{"name": "resnet18", "depth": 3}"#).is_err()
+        );
     }
 }

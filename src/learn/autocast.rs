@@ -18,7 +18,10 @@ impl Bf16Autocast {
     pub fn enter(device: Device) -> Self {
         let before = shim::autocast_enter(device)
             .unwrap_or_else(|error| panic!("BUG: autocast could not be entered: {error}"));
-        Self { before, this_thread: PhantomData }
+        Self {
+            before,
+            this_thread: PhantomData,
+        }
     }
 }
 

@@ -16,7 +16,10 @@ fn main() {
             include.display()
         );
     }
-    println!("cargo:rustc-link-arg=-Wl,-rpath,{}", libtorch.join("lib").display());
+    println!(
+        "cargo:rustc-link-arg=-Wl,-rpath,{}",
+        libtorch.join("lib").display()
+    );
     cc::Build::new()
         .cpp(true)
         .std("c++17")
@@ -26,6 +29,8 @@ fn main() {
         .include(&include)
         .include(include.join("torch/csrc/api/include"))
         .file("shim/libtorch.cpp")
+        // Kept out of the rlib: the light binary leaves it out of its link, see the root package's build script.
+        .link_lib_modifier("-bundle")
         .compile("seedpipe_libtorch_shim");
     println!("cargo:rustc-link-lib=dylib=dl");
 }

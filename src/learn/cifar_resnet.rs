@@ -5,7 +5,8 @@
 //! default shortcut subsamples and pads with zeros (option A).
 
 use crate::architecture::Shortcut;
-use crate::graph::{Convolution, GraphBuilder, Initial, NodeId};
+use crate::graph::{Convolution, Initial, NodeId};
+use crate::graph_builder::GraphBuilder;
 
 const INITIAL: Initial = Initial::KaimingNormalFanIn;
 
@@ -26,7 +27,15 @@ pub(crate) fn backbone(
         let planes = channels(16 << stage);
         for index in 0..blocks_per_stage {
             let stride = if stage > 0 && index == 0 { 2 } else { 1 };
-            value = block(graph, &format!("layer{}.{index}", stage + 1), value, inputs, planes, stride, shortcut);
+            value = block(
+                graph,
+                &format!("layer{}.{index}", stage + 1),
+                value,
+                inputs,
+                planes,
+                stride,
+                shortcut,
+            );
             inputs = planes;
         }
     }
@@ -43,10 +52,18 @@ fn block(
     shortcut: Shortcut,
 ) -> NodeId {
     let mut value = input;
-    value = graph.convolution(&format!("{name}.conv1"), value, Convolution::new(inputs, planes, 3, stride, INITIAL));
+    value = graph.convolution(
+        &format!("{name}.conv1"),
+        value,
+        Convolution::new(inputs, planes, 3, stride, INITIAL),
+    );
     value = graph.batch_norm(&format!("{name}.bn1"), value, planes);
     value = graph.relu(value);
-    value = graph.convolution(&format!("{name}.conv2"), value, Convolution::new(planes, planes, 3, 1, INITIAL));
+    value = graph.convolution(
+        &format!("{name}.conv2"),
+        value,
+        Convolution::new(planes, planes, 3, 1, INITIAL),
+    );
     value = graph.batch_norm(&format!("{name}.bn2"), value, planes);
     let mut identity = input;
     if stride != 1 || inputs != planes {
@@ -57,7 +74,8 @@ fn block(
             }
             Shortcut::B => {
                 let projection = Convolution::new(inputs, planes, 1, stride, INITIAL);
-                let projected = graph.convolution(&format!("{name}.shortcut.0"), identity, projection);
+                let projected =
+                    graph.convolution(&format!("{name}.shortcut.0"), identity, projection);
                 graph.batch_norm(&format!("{name}.shortcut.1"), projected, planes)
             }
         };

@@ -4,8 +4,8 @@
 
 use std::sync::OnceLock;
 
-use thiserror::Error;
 use tch::{Cuda, Device};
+use thiserror::Error;
 
 use crate::shim;
 
@@ -21,7 +21,9 @@ pub enum DeviceError {
         "device `{name}`: `libtorch_cuda.so` could not be loaded: {reason}\nhint: run `make setup CUDA=1` for the full set of CUDA libraries, or use `device: cpu`"
     )]
     CudaLibrary { name: String, reason: String },
-    #[error("device `{name}`: found {found} CUDA devices\nhint: check `nvidia-smi`, or use `device: cpu`")]
+    #[error(
+        "device `{name}`: found {found} CUDA devices\nhint: check `nvidia-smi`, or use `device: cpu`"
+    )]
     NoSuchDevice { name: String, found: i64 },
 }
 
@@ -59,14 +61,28 @@ pub fn device(name: &str) -> Result<Device, DeviceError> {
     };
     match library {
         Err(reason) => {
-            return Err(DeviceError::CudaLibrary { name: name.to_owned(), reason: reason.clone() });
+            return Err(DeviceError::CudaLibrary {
+                name: name.to_owned(),
+                reason: reason.clone(),
+            });
         }
-        Ok(false) => return Err(DeviceError::NoCudaLibrary { name: name.to_owned() }),
+        Ok(false) => {
+            return Err(DeviceError::NoCudaLibrary {
+                name: name.to_owned(),
+            });
+        }
         Ok(true) => {}
     }
-    let found = if Cuda::is_available() { Cuda::device_count() } else { 0 };
+    let found = if Cuda::is_available() {
+        Cuda::device_count()
+    } else {
+        0
+    };
     if wanted as i64 >= found {
-        return Err(DeviceError::NoSuchDevice { name: name.to_owned(), found });
+        return Err(DeviceError::NoSuchDevice {
+            name: name.to_owned(),
+            found,
+        });
     }
     set_deterministic(true);
     Ok(Device::Cuda(wanted))
@@ -117,7 +133,10 @@ mod tests {
     fn the_numerics_class_names_instruction_set_and_version() {
         let class = numerics_class(Device::Cpu);
         assert!(class.starts_with("cpu "), "{class}");
-        assert!(class.ends_with(&format!("libtorch {}", libtorch_version())), "{class}");
+        assert!(
+            class.ends_with(&format!("libtorch {}", libtorch_version())),
+            "{class}"
+        );
         assert!(libtorch_version().starts_with("2."));
     }
 }

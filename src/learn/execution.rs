@@ -59,13 +59,22 @@ impl Plan {
                 && readers[inputs[0]] == 1
                 && !inputs[1..].contains(&inputs[0])
                 && keeps_no_result(&nodes[inputs[0]].operation);
-            let mut finished: Vec<usize> =
-                inputs.iter().copied().filter(|&input| last_reader[input] == index).collect();
+            let mut finished: Vec<usize> = inputs
+                .iter()
+                .copied()
+                .filter(|&input| last_reader[input] == index)
+                .collect();
             finished.dedup();
             let operation = node.operation.clone();
             let first_tensor = tensor_count;
             tensor_count += tensors_of(&operation);
-            steps.push(Step { operation, inputs, first_tensor, in_place, finished });
+            steps.push(Step {
+                operation,
+                inputs,
+                first_tensor,
+                in_place,
+                finished,
+            });
         }
         Self { steps, outputs }
     }
@@ -77,7 +86,9 @@ impl Plan {
         let mut values: Vec<Option<Tensor>> = Vec::with_capacity(self.steps.len());
         for step in &self.steps {
             let value = if step.in_place {
-                let mut first = values[step.inputs[0]].take().expect("BUG: a value was freed before its reader");
+                let mut first = values[step.inputs[0]]
+                    .take()
+                    .expect("BUG: a value was freed before its reader");
                 match &step.operation {
                     Operation::Relu => first.relu_(),
                     Operation::Add => first.g_add_(input(&values, step, 1)),
@@ -92,7 +103,10 @@ impl Plan {
             values.push(Some(value));
         }
         let taken = |&output: &usize| {
-            values[output].as_ref().expect("BUG: an output was freed").shallow_clone()
+            values[output]
+                .as_ref()
+                .expect("BUG: an output was freed")
+                .shallow_clone()
         };
         self.outputs.iter().map(taken).collect()
     }
@@ -102,31 +116,63 @@ impl Plan {
 fn keeps_no_result(operation: &Operation) -> bool {
     matches!(
         operation,
-        Operation::Convolution(_) | Operation::BatchNorm { .. } | Operation::Add | Operation::Linear { .. }
+        Operation::Convolution(_)
+            | Operation::BatchNorm { .. }
+            | Operation::Add
+            | Operation::Linear { .. }
     )
 }
 
 fn tensors_of(operation: &Operation) -> usize {
     match operation {
-        Operation::Convolution(Convolution { bias, .. }) | Operation::Linear { bias, .. } => 1 + usize::from(*bias),
+        Operation::Convolution(Convolution { bias, .. }) | Operation::Linear { bias, .. } => {
+            1 + usize::from(*bias)
+        }
         Operation::BatchNorm { .. } => 5,
         _ => 0,
     }
 }
 
-fn input<'values>(values: &'values [Option<Tensor>], step: &Step, position: usize) -> &'values Tensor {
-    values[step.inputs[position]].as_ref().expect("BUG: a value was freed before its reader")
+fn input<'values>(
+    values: &'values [Option<Tensor>],
+    step: &Step,
+    position: usize,
+) -> &'values Tensor {
+    values[step.inputs[position]]
+        .as_ref()
+        .expect("BUG: a value was freed before its reader")
 }
 
-fn compute(step: &Step, values: &[Option<Tensor>], tensors: &[Tensor], images: &Tensor, mode: Mode) -> Tensor {
+fn compute(
+    step: &Step,
+    values: &[Option<Tensor>],
+    tensors: &[Tensor],
+    images: &Tensor,
+    mode: Mode,
+) -> Tensor {
     let own = &tensors[step.first_tensor..];
     match &step.operation {
         Operation::Image { .. } => images.shallow_clone(),
-        Operation::Convolution(Convolution { stride, padding, groups, bias, .. }) => {
+        Operation::Convolution(Convolution {
+            stride,
+            padding,
+            groups,
+            bias,
+            ..
+        }) => {
             let bias = bias.then(|| &own[1]);
-            input(values, step, 0).conv2d(&own[0], bias, [*stride; 2], [*padding; 2], [1; 2], *groups)
+            input(values, step, 0).conv2d(
+                &own[0],
+                bias,
+                [*stride; 2],
+                [*padding; 2],
+                [1; 2],
+                *groups,
+            )
         }
-        Operation::BatchNorm { epsilon, momentum, .. } => {
+        Operation::BatchNorm {
+            epsilon, momentum, ..
+        } => {
             let training = mode == Mode::Train;
             if training {
                 let _ = own[4].shallow_clone().g_add_scalar_(1);
@@ -144,12 +190,24 @@ fn compute(step: &Step, values: &[Option<Tensor>], tensors: &[Tensor], images: &
         }
         Operation::Relu => input(values, step, 0).relu(),
         Operation::Add => input(values, step, 0) + input(values, step, 1),
-        Operation::MaxPool { kernel, stride, padding } => {
-            input(values, step, 0).max_pool2d([*kernel; 2], [*stride; 2], [*padding; 2], [1; 2], false)
-        }
+        Operation::MaxPool {
+            kernel,
+            stride,
+            padding,
+        } => input(values, step, 0).max_pool2d(
+            [*kernel; 2],
+            [*stride; 2],
+            [*padding; 2],
+            [1; 2],
+            false,
+        ),
         Operation::GlobalAveragePool => input(values, step, 0).adaptive_avg_pool2d([1, 1]),
         Operation::Flatten => input(values, step, 0).flatten(1, -1),
-        Operation::SubsampleAndPad { stride, before, after } => input(values, step, 0)
+        Operation::SubsampleAndPad {
+            stride,
+            before,
+            after,
+        } => input(values, step, 0)
             .slice(2, None, None, *stride)
             .slice(3, None, None, *stride)
             .constant_pad_nd([0, 0, 0, 0, *before, *after]),

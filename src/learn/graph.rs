@@ -37,7 +37,16 @@ pub struct Convolution {
 impl Convolution {
     /// Without bias, in one group, padded to keep the size at stride 1.
     pub fn new(inputs: i64, outputs: i64, kernel: i64, stride: i64, initial: Initial) -> Self {
-        Self { inputs, outputs, kernel, stride, padding: kernel / 2, groups: 1, bias: false, initial }
+        Self {
+            inputs,
+            outputs,
+            kernel,
+            stride,
+            padding: kernel / 2,
+            groups: 1,
+            bias: false,
+            initial,
+        }
     }
 }
 
@@ -45,23 +54,42 @@ impl Convolution {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Operation {
     /// The images given to the forward pass: `[B, channels, H, W]`.
-    Image { channels: i64 },
+    Image {
+        channels: i64,
+    },
     /// `[B, inputs, H, W]` → `[B, outputs, H', W']`; tensors `weight` and maybe `bias`.
     Convolution(Convolution),
     /// Same shape; tensors `weight`, `bias`, `running_mean`, `running_var`, `num_batches_tracked`.
-    BatchNorm { channels: i64, epsilon: f64, momentum: f64 },
+    BatchNorm {
+        channels: i64,
+        epsilon: f64,
+        momentum: f64,
+    },
     Relu,
     /// Sum of two inputs of one shape.
     Add,
-    MaxPool { kernel: i64, stride: i64, padding: i64 },
+    MaxPool {
+        kernel: i64,
+        stride: i64,
+        padding: i64,
+    },
     /// `[B, C, H, W]` → `[B, C, 1, 1]`.
     GlobalAveragePool,
     /// `[B, …]` → `[B, product]`.
     Flatten,
     /// Every `stride`th row and column, zero channels added: the CIFAR ResNets' shortcut without weights (option A).
-    SubsampleAndPad { stride: i64, before: i64, after: i64 },
+    SubsampleAndPad {
+        stride: i64,
+        before: i64,
+        after: i64,
+    },
     /// `[B, inputs]` → `[B, outputs]`; tensors `weight` and maybe `bias`.
-    Linear { inputs: i64, outputs: i64, bias: bool, initial: Initial },
+    Linear {
+        inputs: i64,
+        outputs: i64,
+        bias: bool,
+        initial: Initial,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -75,9 +103,13 @@ pub struct Node {
 /// What a tensor is for; says how it begins and whether it is trained.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Role {
-    Weight { initial: Initial },
+    Weight {
+        initial: Initial,
+    },
     /// Of a convolution or linear layer with that many inputs to each output.
-    Bias { fan_in: i64 },
+    Bias {
+        fan_in: i64,
+    },
     Scale,
     Shift,
     RunningMean,
@@ -87,7 +119,10 @@ pub enum Role {
 
 impl Role {
     pub fn trainable(self) -> bool {
-        !matches!(self, Role::RunningMean | Role::RunningVariance | Role::BatchesTracked)
+        !matches!(
+            self,
+            Role::RunningMean | Role::RunningVariance | Role::BatchesTracked
+        )
     }
 }
 
@@ -110,6 +145,20 @@ pub struct Graph {
 }
 
 impl Graph {
+    pub(crate) fn new(
+        nodes: Vec<Node>,
+        features: NodeId,
+        logits: Option<NodeId>,
+        embedding: Option<NodeId>,
+    ) -> Self {
+        Self {
+            nodes,
+            features,
+            logits,
+            embedding,
+        }
+    }
+
     pub fn nodes(&self) -> &[Node] {
         &self.nodes
     }
@@ -171,10 +220,14 @@ impl Graph {
             .zip(&shapes)
             .map(|(node, shape)| match &node.operation {
                 Operation::Convolution(convolution) => {
-                    let per_output = convolution.inputs / convolution.groups * convolution.kernel * convolution.kernel;
+                    let per_output = convolution.inputs / convolution.groups
+                        * convolution.kernel
+                        * convolution.kernel;
                     shape.iter().product::<i64>() * per_output
                 }
-                Operation::Linear { inputs, outputs, .. } => inputs * outputs,
+                Operation::Linear {
+                    inputs, outputs, ..
+                } => inputs * outputs,
                 _ => 0,
             })
             .sum();
@@ -186,7 +239,11 @@ fn node_state(node: &Node) -> Vec<TensorSpec> {
     let spec = |last: &str, shape: &[i64], role| TensorSpec {
         name: format!("{}.{last}", node.name),
         shape: shape.to_vec(),
-        kind: if role == Role::BatchesTracked { Kind::Int64 } else { Kind::Float },
+        kind: if role == Role::BatchesTracked {
+            Kind::Int64
+        } else {
+            Kind::Float
+        },
         role,
     };
     match &node.operation {
@@ -194,15 +251,30 @@ fn node_state(node: &Node) -> Vec<TensorSpec> {
             let inputs = convolution.inputs / convolution.groups;
             let kernel = convolution.kernel;
             let fan_in = inputs * kernel * kernel;
-            let role = Role::Weight { initial: convolution.initial };
-            let mut specs = vec![spec("weight", &[convolution.outputs, inputs, kernel, kernel], role)];
+            let role = Role::Weight {
+                initial: convolution.initial,
+            };
+            let mut specs = vec![spec(
+                "weight",
+                &[convolution.outputs, inputs, kernel, kernel],
+                role,
+            )];
             if convolution.bias {
                 specs.push(spec("bias", &[convolution.outputs], Role::Bias { fan_in }));
             }
             specs
         }
-        Operation::Linear { inputs, outputs, bias, initial } => {
-            let mut specs = vec![spec("weight", &[*outputs, *inputs], Role::Weight { initial: *initial })];
+        Operation::Linear {
+            inputs,
+            outputs,
+            bias,
+            initial,
+        } => {
+            let mut specs = vec![spec(
+                "weight",
+                &[*outputs, *inputs],
+                Role::Weight { initial: *initial },
+            )];
             if *bias {
                 specs.push(spec("bias", &[*outputs], Role::Bias { fan_in: *inputs }));
             }
@@ -220,88 +292,49 @@ fn node_state(node: &Node) -> Vec<TensorSpec> {
 }
 
 fn node_shape(operation: &Operation, input: &[i64]) -> Vec<i64> {
-    let windows = |length: i64, kernel: i64, stride: i64, padding: i64| (length + 2 * padding - kernel) / stride + 1;
+    let windows = |length: i64, kernel: i64, stride: i64, padding: i64| {
+        (length + 2 * padding - kernel) / stride + 1
+    };
     match operation {
         Operation::Image { channels } => vec![*channels, input[1], input[2]],
-        Operation::Convolution(Convolution { outputs, kernel, stride, padding, .. }) => {
-            vec![*outputs, windows(input[1], *kernel, *stride, *padding), windows(input[2], *kernel, *stride, *padding)]
+        Operation::Convolution(Convolution {
+            outputs,
+            kernel,
+            stride,
+            padding,
+            ..
+        }) => {
+            vec![
+                *outputs,
+                windows(input[1], *kernel, *stride, *padding),
+                windows(input[2], *kernel, *stride, *padding),
+            ]
         }
-        Operation::MaxPool { kernel, stride, padding } => {
-            vec![input[0], windows(input[1], *kernel, *stride, *padding), windows(input[2], *kernel, *stride, *padding)]
+        Operation::MaxPool {
+            kernel,
+            stride,
+            padding,
+        } => {
+            vec![
+                input[0],
+                windows(input[1], *kernel, *stride, *padding),
+                windows(input[2], *kernel, *stride, *padding),
+            ]
         }
         Operation::GlobalAveragePool => vec![input[0], 1, 1],
         Operation::Flatten => vec![input.iter().product()],
-        Operation::SubsampleAndPad { stride, before, after } => {
-            vec![before + input[0] + after, windows(input[1], 1, *stride, 0), windows(input[2], 1, *stride, 0)]
+        Operation::SubsampleAndPad {
+            stride,
+            before,
+            after,
+        } => {
+            vec![
+                before + input[0] + after,
+                windows(input[1], 1, *stride, 0),
+                windows(input[2], 1, *stride, 0),
+            ]
         }
         Operation::Linear { outputs, .. } => vec![*outputs],
         Operation::BatchNorm { .. } | Operation::Relu | Operation::Add => input.to_vec(),
-    }
-}
-
-/// Writes a graph down node by node; a family is a function over one.
-pub struct GraphBuilder {
-    nodes: Vec<Node>,
-    prefix: &'static str,
-}
-
-impl GraphBuilder {
-    /// `prefix` stands before every name until [`GraphBuilder::set_prefix`]: `backbone.` or nothing.
-    pub fn new(prefix: &'static str) -> Self {
-        Self { nodes: vec![], prefix }
-    }
-
-    pub fn set_prefix(&mut self, prefix: &'static str) {
-        self.prefix = prefix;
-    }
-
-    fn push(&mut self, name: &str, operation: Operation, inputs: &[NodeId]) -> NodeId {
-        let name = if name.is_empty() { String::new() } else { format!("{}{name}", self.prefix) };
-        self.nodes.push(Node { operation, name, inputs: inputs.to_vec() });
-        NodeId(self.nodes.len() - 1)
-    }
-
-    pub fn image(&mut self) -> NodeId {
-        self.push("", Operation::Image { channels: 3 }, &[])
-    }
-
-    pub fn convolution(&mut self, name: &str, input: NodeId, convolution: Convolution) -> NodeId {
-        self.push(name, Operation::Convolution(convolution), &[input])
-    }
-
-    /// With PyTorch's defaults: epsilon 1e-5, momentum 0.1.
-    pub fn batch_norm(&mut self, name: &str, input: NodeId, channels: i64) -> NodeId {
-        self.push(name, Operation::BatchNorm { channels, epsilon: 1e-5, momentum: 0.1 }, &[input])
-    }
-
-    pub fn relu(&mut self, input: NodeId) -> NodeId {
-        self.push("", Operation::Relu, &[input])
-    }
-
-    /// `sum` comes first: it may be overwritten when nothing else reads it.
-    pub fn add(&mut self, sum: NodeId, other: NodeId) -> NodeId {
-        self.push("", Operation::Add, &[sum, other])
-    }
-
-    pub fn max_pool(&mut self, input: NodeId, kernel: i64, stride: i64, padding: i64) -> NodeId {
-        self.push("", Operation::MaxPool { kernel, stride, padding }, &[input])
-    }
-
-    /// Global average, then `[B, C]`.
-    pub fn pooled(&mut self, input: NodeId) -> NodeId {
-        let pooled = self.push("", Operation::GlobalAveragePool, &[input]);
-        self.push("", Operation::Flatten, &[pooled])
-    }
-
-    pub fn subsample_and_pad(&mut self, input: NodeId, stride: i64, before: i64, after: i64) -> NodeId {
-        self.push("", Operation::SubsampleAndPad { stride, before, after }, &[input])
-    }
-
-    pub fn linear(&mut self, name: &str, input: NodeId, inputs: i64, outputs: i64, initial: Initial) -> NodeId {
-        self.push(name, Operation::Linear { inputs, outputs, bias: true, initial }, &[input])
-    }
-
-    pub fn finish(self, features: NodeId, logits: Option<NodeId>, embedding: Option<NodeId>) -> Graph {
-        Graph { nodes: self.nodes, features, logits, embedding }
     }
 }

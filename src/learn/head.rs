@@ -3,17 +3,33 @@
 //! Named as PyTorch names `nn.Sequential(Linear, ReLU, Linear)`: `head.0`, `head.2`, …; a single linear layer is `head`.
 
 use crate::architecture::Head;
-use crate::graph::{GraphBuilder, Initial, NodeId};
+use crate::graph::{Initial, NodeId};
+use crate::graph_builder::GraphBuilder;
 
 /// `[B, inputs]` → `[B, head.out]`.
-pub(crate) fn append(graph: &mut GraphBuilder, head: &Head, features: NodeId, inputs: i64) -> NodeId {
+pub(crate) fn append(
+    graph: &mut GraphBuilder,
+    head: &Head,
+    features: NodeId,
+    inputs: i64,
+) -> NodeId {
     let mut value = features;
     let mut inputs = inputs;
     for (index, &hidden) in head.hidden.iter().enumerate() {
-        value = graph.linear(&format!("head.{}", 2 * index), value, inputs, hidden, Initial::Uniform);
+        value = graph.linear(
+            &format!("head.{}", 2 * index),
+            value,
+            inputs,
+            hidden,
+            Initial::Uniform,
+        );
         value = graph.relu(value);
         inputs = hidden;
     }
-    let name = if head.hidden.is_empty() { "head".to_owned() } else { format!("head.{}", 2 * head.hidden.len()) };
+    let name = if head.hidden.is_empty() {
+        "head".to_owned()
+    } else {
+        format!("head.{}", 2 * head.hidden.len())
+    };
     graph.linear(&name, value, inputs, head.out, Initial::Uniform)
 }

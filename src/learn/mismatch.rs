@@ -39,8 +39,13 @@ impl Mismatch {
                 Some(_) => {}
             }
         }
-        let known: std::collections::BTreeSet<&str> = specs.iter().map(|spec| spec.name.as_str()).collect();
-        mismatch.extra = weights.keys().filter(|name| !known.contains(name.as_str())).cloned().collect();
+        let known: std::collections::BTreeSet<&str> =
+            specs.iter().map(|spec| spec.name.as_str()).collect();
+        mismatch.extra = weights
+            .keys()
+            .filter(|name| !known.contains(name.as_str()))
+            .cloned()
+            .collect();
         mismatch
     }
 
@@ -56,17 +61,32 @@ impl fmt::Display for Mismatch {
             (self.extra.len(), "unexpected"),
             (self.misshapen.len(), "of another shape"),
         ];
-        let counts: Vec<String> =
-            counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
-        write!(formatter, "tensors don't match the network: {}", counts.join(", "))?;
+        let counts: Vec<String> = counts
+            .iter()
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, what)| format!("{count} {what}"))
+            .collect();
+        write!(
+            formatter,
+            "tensors don't match the network: {}",
+            counts.join(", ")
+        )?;
         for name in &self.missing {
             write!(formatter, "\n  missing     {name}")?;
         }
         for name in &self.extra {
             write!(formatter, "\n  unexpected  {name}")?;
         }
-        for Misshapen { name, expected, got } in &self.misshapen {
-            write!(formatter, "\n  shape       {name}: expected {expected:?}, got {got:?}")?;
+        for Misshapen {
+            name,
+            expected,
+            got,
+        } in &self.misshapen
+        {
+            write!(
+                formatter,
+                "\n  shape       {name}: expected {expected:?}, got {got:?}"
+            )?;
         }
         if !self.hint.is_empty() {
             write!(formatter, "\nhint: {}", self.hint)?;

@@ -12,8 +12,8 @@ use thiserror::Error;
 
 use crate::architecture::{Architecture, ArchitectureError};
 use crate::autocast::Bf16Autocast;
-use crate::execution::Plan;
 pub use crate::execution::Mode;
+use crate::execution::Plan;
 use crate::graph::{Graph, TensorSpec};
 use crate::initialise;
 pub use crate::mismatch::{Mismatch, Misshapen};
@@ -65,14 +65,14 @@ pub struct Network {
 }
 
 impl Network {
-    /// A fresh network; `key` gives each tensor's name its own generator.
+    /// A fresh network; `key` gives each tensor's name, without `backbone.`, its own generator: a head redraws nothing.
     pub fn initialise(
         architecture: &Architecture,
         key: impl Fn(&str) -> ChaCha8Rng,
         device: Device,
     ) -> Result<Self, ArchitectureError> {
         let graph = architecture.graph()?;
-        let first = |spec: &TensorSpec| initialise::first_values(spec, key(&spec.name));
+        let first = |spec: &TensorSpec| initialise::first_values(spec, key(plain(&spec.name)));
         let tensors = graph.state().iter().map(first).collect();
         Ok(Self::assemble(architecture, graph, tensors, device))
     }
@@ -87,7 +87,10 @@ impl Network {
         let specs = graph.state();
         let mut mismatch = Mismatch::between(&specs, &weights);
         if !mismatch.is_empty() {
-            mismatch.hint = format!("check that `name`, `width`, `classes` and `head` describe this file; `{}` was asked for", architecture.name);
+            mismatch.hint = format!(
+                "check that `name`, `width`, `classes` and `head` describe this file; `{}` was asked for",
+                architecture.name
+            );
             return Err(NetworkError::Mismatch(mismatch));
         }
         let tensors = specs
@@ -109,9 +112,11 @@ impl Network {
         key: impl Fn(&str) -> ChaCha8Rng,
         device: Device,
     ) -> Result<Self, NetworkError> {
-        let plain = |name: &str| name.strip_prefix("backbone.").unwrap_or(name).to_owned();
-        let donated: BTreeMap<String, Tensor> =
-            donor.state().into_iter().map(|(name, tensor)| (plain(&name), tensor)).collect();
+        let donated: BTreeMap<String, Tensor> = donor
+            .state()
+            .into_iter()
+            .map(|(name, tensor)| (plain(&name).to_owned(), tensor))
+            .collect();
         let backbone = architecture.backbone().graph()?.state();
         let mut mismatch = Mismatch::between(&backbone, &donated);
         if !mismatch.missing.is_empty() || !mismatch.misshapen.is_empty() {
@@ -126,41 +131,75 @@ impl Network {
         let tensors = graph
             .state()
             .iter()
-            .map(|spec| match donated.get(&plain(&spec.name)) {
+            .map(|spec| match donated.get(plain(&spec.name)) {
                 Some(tensor) if tensor.size() == spec.shape => tensor.shallow_clone(),
-                _ => initialise::first_values(spec, key(&spec.name)),
+                _ => initialise::first_values(spec, key(plain(&spec.name))),
             })
             .collect();
         Ok(Self::assemble(architecture, graph, tensors, device))
     }
 
     /// Copies the tensors to the device in f32, convolution weights channels-last.
-    fn assemble(architecture: &Architecture, graph: Graph, tensors: Vec<Tensor>, device: Device) -> Self {
+    fn assemble(
+        architecture: &Architecture,
+        graph: Graph,
+        tensors: Vec<Tensor>,
+        device: Device,
+    ) -> Self {
         let specs = graph.state();
         let tensors = specs
             .iter()
             .zip(tensors)
-            .map(|(spec, tensor)| leaf(spec, &tensor.detach().to_device(device).to_kind(spec.kind), true))
+            .map(|(spec, tensor)| {
+                leaf(
+                    spec,
+                    &tensor.detach().to_device(device).to_kind(spec.kind),
+                    true,
+                )
+            })
             .collect();
         let plan = Plan::new(&graph);
-        Self { architecture: architecture.clone(), graph, plan, specs, tensors, device, channels_last: true }
+        Self {
+            architecture: architecture.clone(),
+            graph,
+            plan,
+            specs,
+            tensors,
+            device,
+            channels_last: true,
+        }
     }
 
     /// The same network without its head, sharing its tensors; names lose `backbone.`.
     pub fn without_head(&self) -> Self {
         let architecture = self.architecture.without_head();
-        let graph = architecture.graph().expect("BUG: a network without its head has no graph");
+        let graph = architecture
+            .graph()
+            .expect("BUG: a network without its head has no graph");
         let specs = graph.state();
         // The head's tensors come last.
-        let tensors = self.tensors[..specs.len()].iter().map(Tensor::shallow_clone).collect();
+        let tensors = self.tensors[..specs.len()]
+            .iter()
+            .map(Tensor::shallow_clone)
+            .collect();
         let plan = Plan::new(&graph);
-        Self { architecture, graph, plan, specs, tensors, device: self.device, channels_last: self.channels_last }
+        Self {
+            architecture,
+            graph,
+            plan,
+            specs,
+            tensors,
+            device: self.device,
+            channels_last: self.channels_last,
+        }
     }
 
     /// A copy with tensors of its own.
     pub fn duplicate(&self) -> Self {
         let tensors = self.specs.iter().zip(&self.tensors);
-        let tensors = tensors.map(|(spec, tensor)| leaf(spec, &tensor.detach(), self.channels_last)).collect();
+        let tensors = tensors
+            .map(|(spec, tensor)| leaf(spec, &tensor.detach(), self.channels_last))
+            .collect();
         Self {
             architecture: self.architecture.clone(),
             graph: self.graph.clone(),
@@ -190,7 +229,8 @@ impl Network {
 
     /// Length of [`Output::embedding_or_features`].
     pub fn embedding_dimension(&self) -> i64 {
-        self.graph.length(self.graph.embedding().unwrap_or(self.graph.features()))
+        self.graph
+            .length(self.graph.embedding().unwrap_or(self.graph.features()))
     }
 
     /// Runs the network; for inference inside `tch::no_grad`.
@@ -203,11 +243,18 @@ impl Network {
             images = tensors::channels_last(&images);
         }
         let results = {
-            let _autocast = (precision == Precision::Bf16).then(|| Bf16Autocast::enter(self.device));
+            let _autocast =
+                (precision == Precision::Bf16).then(|| Bf16Autocast::enter(self.device));
             self.plan.run(&self.tensors, &images, mode)
         };
-        let mut results = results.into_iter().map(|result| result.to_kind(Kind::Float));
-        let mut next = || results.next().expect("BUG: the plan yields every output of the graph");
+        let mut results = results
+            .into_iter()
+            .map(|result| result.to_kind(Kind::Float));
+        let mut next = || {
+            results
+                .next()
+                .expect("BUG: the plan yields every output of the graph")
+        };
         Output {
             features: next(),
             logits: self.graph.logits().map(|_| next()),
@@ -226,8 +273,14 @@ impl Network {
     }
 
     fn named(&self, wanted: impl Fn(&TensorSpec) -> bool) -> Vec<(String, Tensor)> {
-        let pairs = self.specs.iter().zip(&self.tensors).filter(|(spec, _)| wanted(spec));
-        pairs.map(|(spec, tensor)| (spec.name.clone(), tensor.shallow_clone())).collect()
+        let pairs = self
+            .specs
+            .iter()
+            .zip(&self.tensors)
+            .filter(|(spec, _)| wanted(spec));
+        pairs
+            .map(|(spec, tensor)| (spec.name.clone(), tensor.shallow_clone()))
+            .collect()
     }
 
     /// Asks for no gradients any more.
@@ -275,7 +328,10 @@ impl Network {
     /// # Panics
     /// When the two networks are not of one architecture.
     pub fn momentum_update(&self, other: &Network, momentum: f64) {
-        assert!(self.specs == other.specs, "BUG: momentum update between different networks");
+        assert!(
+            self.specs == other.specs,
+            "BUG: momentum update between different networks"
+        );
         tch::no_grad(|| {
             for ((spec, own), theirs) in self.specs.iter().zip(&self.tensors).zip(&other.tensors) {
                 if spec.role.trainable() {
@@ -300,14 +356,25 @@ impl Network {
     }
 }
 
+/// A tensor's name as it is in a network without a head.
+fn plain(name: &str) -> &str {
+    name.strip_prefix("backbone.").unwrap_or(name)
+}
+
 /// Whether a tensor, by its name without prefix, belongs to a classifier or head.
 fn is_end(name: &str) -> bool {
-    ["fc.", "linear.", "head."].iter().any(|prefix| name.starts_with(prefix))
+    ["fc.", "linear.", "head."]
+        .iter()
+        .any(|prefix| name.starts_with(prefix))
 }
 
 /// A leaf of its own with the values of `tensor`, in the wanted memory layout.
 fn leaf(spec: &TensorSpec, tensor: &Tensor, channels_last: bool) -> Tensor {
     let row_major = tensor.contiguous().copy();
-    let laid_out = if channels_last && spec.shape.len() == 4 { tensors::channels_last(&row_major) } else { row_major };
+    let laid_out = if channels_last && spec.shape.len() == 4 {
+        tensors::channels_last(&row_major)
+    } else {
+        row_major
+    };
     laid_out.set_requires_grad(spec.role.trainable())
 }

@@ -1,9 +1,9 @@
-//! Work whose bits must not depend on the number of threads: evaluation on cached features.
+//! Work whose bits must not depend on the number of threads: losses over the queue, evaluation on cached features.
 //!
-//! libtorch's matrix products may split sums among threads. They are short here, so they run on one; what is left
-//! to do per row runs on rayon, which changes no bit.
+//! libtorch's matrix products may split sums among threads. So a piece of work of fixed size runs on one thread of
+//! libtorch, and several such pieces, or what is left to do per row, run side by side on rayon.
 
-/// Runs `work` with libtorch on one thread, then restores the number, also when `work` panics.
+/// Runs `work` with libtorch on one thread, then restores the calling thread's number, also when `work` panics.
 pub(crate) fn with_one_thread<T>(work: impl FnOnce() -> T) -> T {
     struct Restore(i32);
     impl Drop for Restore {

@@ -43,12 +43,17 @@ impl Default for Preprocessing {
 
 impl Preprocessing {
     pub fn validate(&self) -> Result<(), ArchitectureError> {
-        let refuse = |key, expected: &str, got: String| Err(ArchitectureError::new(key, expected, got, ""));
+        let refuse =
+            |key, expected: &str, got: String| Err(ArchitectureError::new(key, expected, got, ""));
         if !(1..=4096).contains(&self.size) {
             return refuse("size", "1 to 4096 pixels", self.size.to_string());
         }
         if !(self.crop_ratio > 0.0 && self.crop_ratio <= 1.0) {
-            return refuse("crop_ratio", "above 0 and at most 1", self.crop_ratio.to_string());
+            return refuse(
+                "crop_ratio",
+                "above 0 and at most 1",
+                self.crop_ratio.to_string(),
+            );
         }
         if !self.mean.iter().all(|mean| mean.is_finite()) {
             return refuse("mean", "three finite numbers", format!("{:?}", self.mean));
@@ -68,9 +73,33 @@ mod tests {
     fn impossible_values_are_refused_by_key() {
         assert_eq!(Preprocessing::default().validate(), Ok(()));
         let refused = |preprocessing: Preprocessing| preprocessing.validate().unwrap_err().key;
-        assert_eq!(refused(Preprocessing { size: 0, ..Default::default() }), "size");
-        assert_eq!(refused(Preprocessing { crop_ratio: f64::NAN, ..Default::default() }), "crop_ratio");
-        assert_eq!(refused(Preprocessing { std: [1.0, 0.0, 1.0], ..Default::default() }), "std");
-        assert_eq!(refused(Preprocessing { mean: [f32::NAN, 0.0, 1.0], ..Default::default() }), "mean");
+        assert_eq!(
+            refused(Preprocessing {
+                size: 0,
+                ..Default::default()
+            }),
+            "size"
+        );
+        assert_eq!(
+            refused(Preprocessing {
+                crop_ratio: f64::NAN,
+                ..Default::default()
+            }),
+            "crop_ratio"
+        );
+        assert_eq!(
+            refused(Preprocessing {
+                std: [1.0, 0.0, 1.0],
+                ..Default::default()
+            }),
+            "std"
+        );
+        assert_eq!(
+            refused(Preprocessing {
+                mean: [f32::NAN, 0.0, 1.0],
+                ..Default::default()
+            }),
+            "mean"
+        );
     }
 }

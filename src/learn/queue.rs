@@ -5,7 +5,7 @@
 //! of a training checkpoint.
 
 use rand_chacha::ChaCha8Rng;
-use tch::{Device, Kind, Tensor, no_grad};
+use tch::{Device, Tensor, no_grad};
 use thiserror::Error;
 
 use crate::loss::seed::normalise;
@@ -158,6 +158,7 @@ impl Queue {
 mod tests {
     use super::*;
     use rand_chacha::rand_core::SeedableRng;
+    use tch::Kind;
 
     fn queue(key: u64) -> Queue {
         Queue::new(6, 3, 2, &mut ChaCha8Rng::seed_from_u64(key), Device::Cpu).unwrap()

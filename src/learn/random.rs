@@ -32,7 +32,7 @@ pub fn normal(shape: &[i64], rng: &mut ChaCha8Rng) -> Tensor {
 }
 
 /// A uniform number of [0, 1) with 53 random bits.
-fn unit(rng: &mut ChaCha8Rng) -> f64 {
+pub(crate) fn unit(rng: &mut ChaCha8Rng) -> f64 {
     (rng.next_u64() >> 11) as f64 / (1u64 << 53) as f64
 }
 

@@ -4,7 +4,8 @@
 //! multiplies every channel count, which is SwAV's way of widening.
 
 use crate::architecture::Stem;
-use crate::graph::{Convolution, GraphBuilder, Initial, NodeId};
+use crate::graph::{Convolution, Initial, NodeId};
+use crate::graph_builder::GraphBuilder;
 
 /// What tells one ResNet from another.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -19,14 +20,23 @@ pub(crate) struct ResNet {
 const INITIAL: Initial = Initial::KaimingNormalFanOut;
 
 /// From images to the last block's `[B, C, h, w]`; returns it with its channel count `C`.
-pub(crate) fn backbone(graph: &mut GraphBuilder, network: ResNet, stem: Stem, width: f64) -> (NodeId, i64) {
+pub(crate) fn backbone(
+    graph: &mut GraphBuilder,
+    network: ResNet,
+    stem: Stem,
+    width: f64,
+) -> (NodeId, i64) {
     let channels = |base: i64| ((base as f64 * width).round() as i64).max(1);
     let expansion = if network.bottleneck { 4 } else { 1 };
     let mut value = graph.image();
     let mut inputs = channels(64);
     value = match stem {
-        Stem::Imagenet => graph.convolution("conv1", value, Convolution::new(3, inputs, 7, 2, INITIAL)),
-        Stem::Cifar => graph.convolution("conv1", value, Convolution::new(3, inputs, 3, 1, INITIAL)),
+        Stem::Imagenet => {
+            graph.convolution("conv1", value, Convolution::new(3, inputs, 7, 2, INITIAL))
+        }
+        Stem::Cifar => {
+            graph.convolution("conv1", value, Convolution::new(3, inputs, 3, 1, INITIAL))
+        }
     };
     value = graph.batch_norm("bn1", value, inputs);
     value = graph.relu(value);
@@ -40,7 +50,15 @@ pub(crate) fn backbone(graph: &mut GraphBuilder, network: ResNet, stem: Stem, wi
             let name = format!("layer{}.{index}", stage + 1);
             let outputs = planes * expansion;
             let mut residual = if network.bottleneck {
-                bottleneck(graph, &name, value, inputs, planes * network.inner_width, outputs, stride)
+                bottleneck(
+                    graph,
+                    &name,
+                    value,
+                    inputs,
+                    planes * network.inner_width,
+                    outputs,
+                    stride,
+                )
             } else {
                 basic(graph, &name, value, inputs, planes, stride)
             };
@@ -58,12 +76,27 @@ pub(crate) fn backbone(graph: &mut GraphBuilder, network: ResNet, stem: Stem, wi
     (value, inputs)
 }
 
-fn basic(graph: &mut GraphBuilder, name: &str, input: NodeId, inputs: i64, planes: i64, stride: i64) -> NodeId {
+fn basic(
+    graph: &mut GraphBuilder,
+    name: &str,
+    input: NodeId,
+    inputs: i64,
+    planes: i64,
+    stride: i64,
+) -> NodeId {
     let mut value = input;
-    value = graph.convolution(&format!("{name}.conv1"), value, Convolution::new(inputs, planes, 3, stride, INITIAL));
+    value = graph.convolution(
+        &format!("{name}.conv1"),
+        value,
+        Convolution::new(inputs, planes, 3, stride, INITIAL),
+    );
     value = graph.batch_norm(&format!("{name}.bn1"), value, planes);
     value = graph.relu(value);
-    value = graph.convolution(&format!("{name}.conv2"), value, Convolution::new(planes, planes, 3, 1, INITIAL));
+    value = graph.convolution(
+        &format!("{name}.conv2"),
+        value,
+        Convolution::new(planes, planes, 3, 1, INITIAL),
+    );
     graph.batch_norm(&format!("{name}.bn2"), value, planes)
 }
 
@@ -77,12 +110,24 @@ fn bottleneck(
     stride: i64,
 ) -> NodeId {
     let mut value = input;
-    value = graph.convolution(&format!("{name}.conv1"), value, Convolution::new(inputs, inner, 1, 1, INITIAL));
+    value = graph.convolution(
+        &format!("{name}.conv1"),
+        value,
+        Convolution::new(inputs, inner, 1, 1, INITIAL),
+    );
     value = graph.batch_norm(&format!("{name}.bn1"), value, inner);
     value = graph.relu(value);
-    value = graph.convolution(&format!("{name}.conv2"), value, Convolution::new(inner, inner, 3, stride, INITIAL));
+    value = graph.convolution(
+        &format!("{name}.conv2"),
+        value,
+        Convolution::new(inner, inner, 3, stride, INITIAL),
+    );
     value = graph.batch_norm(&format!("{name}.bn2"), value, inner);
     value = graph.relu(value);
-    value = graph.convolution(&format!("{name}.conv3"), value, Convolution::new(inner, outputs, 1, 1, INITIAL));
+    value = graph.convolution(
+        &format!("{name}.conv3"),
+        value,
+        Convolution::new(inner, outputs, 1, 1, INITIAL),
+    );
     graph.batch_norm(&format!("{name}.bn3"), value, outputs)
 }

@@ -36,7 +36,9 @@ fn outcome(message: *mut c_char) -> Result<(), String> {
 
 fn static_text(text: *const c_char) -> String {
     // SAFETY: both callers pass a NUL-terminated string that lives as long as the program.
-    unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
+    unsafe { CStr::from_ptr(text) }
+        .to_string_lossy()
+        .into_owned()
 }
 
 pub(crate) fn libtorch_version() -> String {
@@ -58,7 +60,11 @@ pub(crate) struct AutocastBefore {
 }
 
 pub(crate) fn autocast_enter(device: Device) -> Result<AutocastBefore, String> {
-    let mut before = AutocastBefore { cuda: device.is_cuda().into(), enabled: 0, dtype: 0 };
+    let mut before = AutocastBefore {
+        cuda: device.is_cuda().into(),
+        enabled: 0,
+        dtype: 0,
+    };
     // SAFETY: both pointers are to live integers of this frame.
     outcome(unsafe {
         seedpipe_autocast_enter(before.cuda, &mut before.enabled, &mut before.dtype)

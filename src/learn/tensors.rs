@@ -14,7 +14,12 @@ pub enum TensorError {
     #[error("dtype `{0}` is unknown, expected one of {expected}", expected = dtype_names())]
     Dtype(String),
     #[error("a tensor of dtype {dtype} and shape {shape:?} takes {expected} bytes, got {got}")]
-    Length { dtype: String, shape: Vec<i64>, expected: String, got: usize },
+    Length {
+        dtype: String,
+        shape: Vec<i64>,
+        expected: String,
+        got: usize,
+    },
 }
 
 const DTYPES: [(&str, Kind); 10] = [
@@ -71,7 +76,11 @@ pub fn from_bytes(dtype: &str, shape: &[i64], bytes: &[u8]) -> Result<Tensor, Te
     let expected = shape
         .iter()
         .try_fold(1_i64, |count, &length| {
-            if length < 0 { None } else { count.checked_mul(length) }
+            if length < 0 {
+                None
+            } else {
+                count.checked_mul(length)
+            }
         })
         .and_then(|count| count.checked_mul(kind.elt_size_in_bytes() as i64));
     if expected != i64::try_from(bytes.len()).ok() {
@@ -107,8 +116,12 @@ fn row_major(tensor: &Tensor) -> Tensor {
 
 /// Images or convolution weights `[N, C, H, W]` with the channels innermost in memory; the fast layout of convolutions in bf16.
 pub(crate) fn channels_last(tensor: &Tensor) -> Tensor {
-    shim::memory_format(tensor, true)
-        .unwrap_or_else(|error| panic!("BUG: channels-last of a {:?} tensor: {error}", tensor.size()))
+    shim::memory_format(tensor, true).unwrap_or_else(|error| {
+        panic!(
+            "BUG: channels-last of a {:?} tensor: {error}",
+            tensor.size()
+        )
+    })
 }
 
 #[cfg(test)]
@@ -118,7 +131,9 @@ mod tests {
     #[test]
     fn bytes_keep_every_value_of_every_dtype_and_layout() {
         for (name, kind) in DTYPES {
-            let tensor = (Tensor::arange(24, (Kind::Float, Device::Cpu)) - 3.5).reshape([2, 3, 2, 2]).to_kind(kind);
+            let tensor = (Tensor::arange(24, (Kind::Float, Device::Cpu)) - 3.5)
+                .reshape([2, 3, 2, 2])
+                .to_kind(kind);
             let (dtype, shape, bytes) = to_bytes(&channels_last(&tensor));
             assert_eq!(dtype, name);
             let back = from_bytes(dtype, &shape, &bytes).unwrap();
@@ -129,11 +144,26 @@ mod tests {
 
     #[test]
     fn lengths_and_dtypes_that_do_not_fit_are_refused() {
-        assert!(matches!(from_bytes("F32", &[2], &[0; 7]), Err(TensorError::Length { .. })));
-        assert!(matches!(from_bytes("F32", &[-1], &[0; 4]), Err(TensorError::Length { .. })));
-        assert!(matches!(from_bytes("F64", &[i64::MAX, 4], &[]), Err(TensorError::Length { .. })));
-        assert!(matches!(from_bytes("F8", &[1], &[0]), Err(TensorError::Dtype(_))));
+        assert!(matches!(
+            from_bytes("F32", &[2], &[0; 7]),
+            Err(TensorError::Length { .. })
+        ));
+        assert!(matches!(
+            from_bytes("F32", &[-1], &[0; 4]),
+            Err(TensorError::Length { .. })
+        ));
+        assert!(matches!(
+            from_bytes("F64", &[i64::MAX, 4], &[]),
+            Err(TensorError::Length { .. })
+        ));
+        assert!(matches!(
+            from_bytes("F8", &[1], &[0]),
+            Err(TensorError::Dtype(_))
+        ));
         assert_eq!(from_bytes("F32", &[0, 3], &[]).unwrap().size(), [0, 3]);
-        assert_eq!(to_vec_f32(&from_bytes("F32", &[], &1.5_f32.to_le_bytes()).unwrap()), [1.5]);
+        assert_eq!(
+            to_vec_f32(&from_bytes("F32", &[], &1.5_f32.to_le_bytes()).unwrap()),
+            [1.5]
+        );
     }
 }

@@ -16,7 +16,7 @@ use anyhow::{Context, Result, bail};
 use rayon::prelude::*;
 use schemars::JsonSchema;
 use seedpipe_artifact::{IMAGES, ImageRow, ImagesWriter, Metadata, REJECTED, RejectedRow, RejectedWriter};
-use seedpipe_engine::{Arity, InputKinds, InputSlot, Invalid, OutputSlot, Stage, StageContext, Work};
+use seedpipe_engine::{InputKinds, InputSlot, Invalid, OutputSlot, Stage, StageContext, Work};
 use seedpipe_imaging::{Limits, decode, inspect};
 use serde::{Deserialize, Serialize};
 

@@ -151,5 +151,10 @@ for name, size, transparency in (("beside", (12, 9), None), ("beside_transparent
     data = encoded(indexed, format="GIF", **({} if transparency is None else {"transparency": transparency}))
     add(f"{name}.gif", data[:6] + struct.pack("<HH", *size) + data[10:])
 
+# For the benchmark alone: as large as a photograph on the web, with its usual amount of detail.
+detail = numpy.random.default_rng(0).normal(0, 6, (392, 474, 3))
+photo = numpy.clip(smooth(474, 392, 3) + detail, 0, 255).astype(numpy.uint8)
+(FOLDER / "photo.jpg").write_bytes(encoded(Image.fromarray(photo), format="JPEG", quality=80))
+
 text = "[\n" + ",\n".join(json.dumps(case) for case in cases) + "\n]\n"
 (HERE / "images.json").write_text(text)

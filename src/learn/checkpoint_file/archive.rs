@@ -7,12 +7,13 @@ use std::io::{Read, Seek};
 use tch::{Kind, Tensor};
 use zip::{CompressionMethod, ZipArchive};
 
-use super::pickle::{self, Pickled, Storage, TensorReference, Value};
-use super::{Fault, NOT_A_CHECKPOINT};
+use super::pickle::{Pickled, Storage, TensorReference, Value};
+use super::{Fault, NOT_A_CHECKPOINT, pickle_machine};
 
 /// The pickled number that every legacy file begins with.
-pub(super) const LEGACY_MAGIC: [u8; 15] =
-    [0x80, 0x02, 0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, b'.'];
+pub(super) const LEGACY_MAGIC: [u8; 15] = [
+    0x80, 0x02, 0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, b'.',
+];
 
 pub(super) fn is_legacy(start: &[u8]) -> bool {
     // The second byte is the pickle protocol, which may be a later one.
@@ -25,7 +26,7 @@ pub(super) fn is_legacy(start: &[u8]) -> bool {
 pub(super) fn read_legacy(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>, Fault> {
     let mut position = LEGACY_MAGIC.len();
     let next = |position: &mut usize| -> Result<Pickled, Fault> {
-        let pickled = pickle::load(&bytes[*position..])?;
+        let pickled = pickle_machine::load(&bytes[*position..])?;
         *position += pickled.length;
         Ok(pickled)
     };
@@ -38,7 +39,9 @@ pub(super) fn read_legacy(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>, Faul
     let references = object.tensors()?;
     let expected = storages(&references)?;
     let keys = next(&mut position)?;
-    let keys = keys.texts().ok_or_else(|| Fault::damaged("the list of storages is missing"))?;
+    let keys = keys
+        .texts()
+        .ok_or_else(|| Fault::damaged("the list of storages is missing"))?;
     let mut loaded = BTreeMap::new();
     let mut rest = &bytes[position..];
     for key in keys {
@@ -46,7 +49,9 @@ pub(super) fn read_legacy(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>, Faul
         let (count, after) = rest.split_first_chunk::<8>().ok_or_else(ends_early)?;
         let count = i64::from_le_bytes(*count);
         let Some(storage) = storage else {
-            return Err(Fault::damaged(format!("storage `{key}` belongs to no tensor")));
+            return Err(Fault::damaged(format!(
+                "storage `{key}` belongs to no tensor"
+            )));
         };
         if count != storage.elements {
             return Err(wrong_length(storage, count));
@@ -60,34 +65,54 @@ pub(super) fn read_legacy(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>, Faul
 }
 
 /// Zip: `NAME/data.pkl` with the object, `NAME/data/KEY` with each storage, nothing compressed.
-pub(super) fn read_zip(file: impl Read + Seek, file_length: u64) -> Result<BTreeMap<String, Tensor>, Fault> {
-    let mut archive = ZipArchive::new(file).map_err(|error| Fault::damaged(format!("not a valid zip: {error}")))?;
-    let pickle_name = archive.file_names().find(|name| *name == "data.pkl" || name.ends_with("/data.pkl"));
+pub(super) fn read_zip(
+    file: impl Read + Seek,
+    file_length: u64,
+) -> Result<BTreeMap<String, Tensor>, Fault> {
+    let mut archive = ZipArchive::new(file)
+        .map_err(|error| Fault::damaged(format!("not a valid zip: {error}")))?;
+    let pickle_name = archive
+        .file_names()
+        .find(|name| *name == "data.pkl" || name.ends_with("/data.pkl"));
     let Some(pickle_name) = pickle_name.map(str::to_owned) else {
-        return Err(Fault::Malformed { reason: "a zip without `data.pkl`".to_owned(), hint: NOT_A_CHECKPOINT });
+        return Err(Fault::Malformed {
+            reason: "a zip without `data.pkl`".to_owned(),
+            hint: NOT_A_CHECKPOINT,
+        });
     };
     let folder = pickle_name.trim_end_matches("data.pkl").to_owned();
     // All entries together can't be longer than the file, unless they overlap.
     let mut budget = file_length;
     let byte_order = format!("{folder}byteorder");
-    if archive.index_for_name(&byte_order).is_some() && entry(&mut archive, &byte_order, &mut budget)? != b"little" {
+    if archive.index_for_name(&byte_order).is_some()
+        && entry(&mut archive, &byte_order, &mut budget)? != b"little"
+    {
         return Err(big_endian());
     }
-    let object = pickle::load(&entry(&mut archive, &pickle_name, &mut budget)?)?;
+    let object = pickle_machine::load(&entry(&mut archive, &pickle_name, &mut budget)?)?;
     let references = object.tensors()?;
     let mut loaded = BTreeMap::new();
     for (key, storage) in storages(&references)? {
         let data = entry(&mut archive, &format!("{folder}data/{key}"), &mut budget)?;
         if data.len() != byte_length(storage)? {
-            return Err(wrong_length(storage, (data.len() / storage.kind.elt_size_in_bytes()) as i64));
+            return Err(wrong_length(
+                storage,
+                (data.len() / storage.kind.elt_size_in_bytes()) as i64,
+            ));
         }
         loaded.insert(key.to_owned(), flat(&data, storage));
     }
     views(&references, &loaded)
 }
 
-fn entry(archive: &mut ZipArchive<impl Read + Seek>, name: &str, budget: &mut u64) -> Result<Vec<u8>, Fault> {
-    let entry = archive.by_name(name).map_err(|error| Fault::damaged(format!("entry `{name}`: {error}")))?;
+fn entry(
+    archive: &mut ZipArchive<impl Read + Seek>,
+    name: &str,
+    budget: &mut u64,
+) -> Result<Vec<u8>, Fault> {
+    let entry = archive
+        .by_name(name)
+        .map_err(|error| Fault::damaged(format!("entry `{name}`: {error}")))?;
     if entry.compression() != CompressionMethod::Stored {
         return Err(Fault::Malformed {
             reason: format!("entry `{name}` is compressed, which `torch.save` never does"),
@@ -95,11 +120,16 @@ fn entry(archive: &mut ZipArchive<impl Read + Seek>, name: &str, budget: &mut u6
         });
     }
     let size = entry.size();
-    *budget = budget
-        .checked_sub(size)
-        .ok_or_else(|| Fault::damaged(format!("entry `{name}` of {size} bytes does not fit into the file")))?;
+    *budget = budget.checked_sub(size).ok_or_else(|| {
+        Fault::damaged(format!(
+            "entry `{name}` of {size} bytes does not fit into the file"
+        ))
+    })?;
     let mut bytes = Vec::new();
-    entry.take(size).read_to_end(&mut bytes).map_err(|error| Fault::damaged(format!("entry `{name}`: {error}")))?;
+    entry
+        .take(size)
+        .read_to_end(&mut bytes)
+        .map_err(|error| Fault::damaged(format!("entry `{name}`: {error}")))?;
     Ok(bytes)
 }
 
@@ -116,7 +146,9 @@ fn ends_early() -> Fault {
 
 fn wrong_length(storage: &Storage, got: i64) -> Fault {
     let Storage { key, elements, .. } = storage;
-    Fault::damaged(format!("storage `{key}`: expected {elements} numbers, got {got}"))
+    Fault::damaged(format!(
+        "storage `{key}`: expected {elements} numbers, got {got}"
+    ))
 }
 
 /// The storages that tensors refer to, by key; one key must always mean the same.
@@ -127,7 +159,10 @@ fn storages<'tensors>(
     for tensor in references.values() {
         let storage = &tensor.storage;
         if *found.entry(&storage.key).or_insert(storage) != storage {
-            return Err(Fault::damaged(format!("storage `{}` has two types or lengths", storage.key)));
+            return Err(Fault::damaged(format!(
+                "storage `{}` has two types or lengths",
+                storage.key
+            )));
         }
     }
     Ok(found)
@@ -137,7 +172,12 @@ fn byte_length(storage: &Storage) -> Result<usize, Fault> {
     usize::try_from(storage.elements)
         .ok()
         .and_then(|elements| elements.checked_mul(storage.kind.elt_size_in_bytes()))
-        .ok_or_else(|| Fault::damaged(format!("storage `{}`: a length of {}", storage.key, storage.elements)))
+        .ok_or_else(|| {
+            Fault::damaged(format!(
+                "storage `{}`: a length of {}",
+                storage.key, storage.elements
+            ))
+        })
 }
 
 fn flat(data: &[u8], storage: &Storage) -> Tensor {
@@ -156,9 +196,12 @@ fn views(
 ) -> Result<BTreeMap<String, Tensor>, Fault> {
     let mut found = BTreeMap::new();
     for (name, tensor) in references {
-        let storage = loaded
-            .get(&tensor.storage.key)
-            .ok_or_else(|| Fault::damaged(format!("tensor `{name}`: storage `{}` is missing", tensor.storage.key)))?;
+        let storage = loaded.get(&tensor.storage.key).ok_or_else(|| {
+            Fault::damaged(format!(
+                "tensor `{name}`: storage `{}` is missing",
+                tensor.storage.key
+            ))
+        })?;
         if !within_bounds(tensor) {
             return Err(Fault::damaged(format!(
                 "tensor `{name}`: shape {:?}, strides {:?} and offset {} reach beyond its {} numbers",
@@ -174,7 +217,12 @@ fn views(
 }
 
 fn within_bounds(tensor: &TensorReference) -> bool {
-    let TensorReference { storage, offset, shape, strides } = tensor;
+    let TensorReference {
+        storage,
+        offset,
+        shape,
+        strides,
+    } = tensor;
     let sound = shape.len() == strides.len()
         && shape.len() <= 32
         && shape.iter().chain(strides).all(|&number| number >= 0)
@@ -185,10 +233,16 @@ fn within_bounds(tensor: &TensorReference) -> bool {
     if shape.contains(&0) {
         return true;
     }
-    let count = shape.iter().try_fold(1_i64, |count, &length| count.checked_mul(length));
-    let last = shape.iter().zip(strides).try_fold(*offset, |last, (&length, &stride)| {
-        last.checked_add((length - 1).checked_mul(stride)?)
-    });
+    let count = shape
+        .iter()
+        .try_fold(1_i64, |count, &length| count.checked_mul(length));
+    let last = shape
+        .iter()
+        .zip(strides)
+        .try_fold(*offset, |last, (&length, &stride)| {
+            last.checked_add((length - 1).checked_mul(stride)?)
+        });
     // More elements than the storage has would be a value repeated by stride 0, without bound.
-    count.is_some_and(|count| count <= storage.elements) && last.is_some_and(|last| last < storage.elements)
+    count.is_some_and(|count| count <= storage.elements)
+        && last.is_some_and(|last| last < storage.elements)
 }

@@ -40,17 +40,36 @@ struct Candidate {
 ///
 /// Recognises prefixes made of `state_dict`, `model`, `model_state_dict`, `module`, `encoder_q` and `backbone`; for a
 /// network with a head also MoCo's spelling (no `backbone.`, head called `fc`).
-pub fn match_network(checkpoint: Checkpoint, architecture: &Architecture) -> Result<Matched, CheckpointError> {
+pub fn match_network(
+    checkpoint: Checkpoint,
+    architecture: &Architecture,
+) -> Result<Matched, CheckpointError> {
     let specs = architecture.graph()?.state();
-    let own: BTreeMap<String, String> = specs.iter().map(|spec| (spec.name.clone(), spec.name.clone())).collect();
+    let own: BTreeMap<String, String> = specs
+        .iter()
+        .map(|spec| (spec.name.clone(), spec.name.clone()))
+        .collect();
     let mut spellings = vec![own];
     if architecture.head.is_some() && architecture.classes.is_none() {
-        spellings.push(specs.iter().map(|spec| (moco_name(&spec.name), spec.name.clone())).collect());
+        spellings.push(
+            specs
+                .iter()
+                .map(|spec| (moco_name(&spec.name), spec.name.clone()))
+                .collect(),
+        );
     }
-    let mut candidates: Vec<Candidate> =
-        spellings.into_iter().flat_map(|spelling| candidates(&checkpoint, &specs, spelling)).collect();
-    candidates.sort_by(|a, b| b.matches.cmp(&a.matches).then(a.prefix.len().cmp(&b.prefix.len())));
-    let known = candidates.iter().position(|candidate| is_known(&candidate.prefix));
+    let mut candidates: Vec<Candidate> = spellings
+        .into_iter()
+        .flat_map(|spelling| candidates(&checkpoint, &specs, spelling))
+        .collect();
+    candidates.sort_by(|a, b| {
+        b.matches
+            .cmp(&a.matches)
+            .then(a.prefix.len().cmp(&b.prefix.len()))
+    });
+    let known = candidates
+        .iter()
+        .position(|candidate| is_known(&candidate.prefix));
     let Some(known) = known else {
         return Err(nothing_found(&checkpoint, &specs, candidates.first()));
     };
@@ -67,9 +86,20 @@ fn moco_name(name: &str) -> String {
 }
 
 /// Every prefix under which the network's first tensor is found.
-fn candidates(checkpoint: &Checkpoint, specs: &[TensorSpec], spelling: BTreeMap<String, String>) -> Vec<Candidate> {
-    let shapes: BTreeMap<&str, &[i64]> = specs.iter().map(|spec| (spec.name.as_str(), &spec.shape[..])).collect();
-    let Some(anchor) = spelling.iter().find(|(_, own)| **own == specs[0].name).map(|(name, _)| name.clone()) else {
+fn candidates(
+    checkpoint: &Checkpoint,
+    specs: &[TensorSpec],
+    spelling: BTreeMap<String, String>,
+) -> Vec<Candidate> {
+    let shapes: BTreeMap<&str, &[i64]> = specs
+        .iter()
+        .map(|spec| (spec.name.as_str(), &spec.shape[..]))
+        .collect();
+    let Some(anchor) = spelling
+        .iter()
+        .find(|(_, own)| **own == specs[0].name)
+        .map(|(name, _)| name.clone())
+    else {
         return vec![];
     };
     let prefixes = checkpoint.tensors.keys().filter_map(|name| {
@@ -79,10 +109,17 @@ fn candidates(checkpoint: &Checkpoint, specs: &[TensorSpec], spelling: BTreeMap<
     prefixes
         .map(|prefix| {
             let fits = |(name, own): &(&String, &String)| {
-                checkpoint.tensors.get(&format!("{prefix}{name}")).is_some_and(|tensor| tensor.size() == shapes[own.as_str()])
+                checkpoint
+                    .tensors
+                    .get(&format!("{prefix}{name}"))
+                    .is_some_and(|tensor| tensor.size() == shapes[own.as_str()])
             };
             let matches = spelling.iter().filter(fits).count();
-            Candidate { prefix, spelling: spelling.clone(), matches }
+            Candidate {
+                prefix,
+                spelling: spelling.clone(),
+                matches,
+            }
         })
         .filter(|candidate| candidate.matches > 0)
         .collect()
@@ -117,7 +154,9 @@ fn is_leftover(name: &str, prefix: &str, architecture: &Architecture) -> bool {
     {
         return true;
     }
-    let Some(mut beside) = name.strip_prefix(container(prefix)) else { return true };
+    let Some(mut beside) = name.strip_prefix(container(prefix)) else {
+        return true;
+    };
     while let Some(rest) = beside.strip_prefix("module.") {
         beside = rest;
     }
@@ -134,7 +173,9 @@ fn account(
     specs: &[TensorSpec],
     best: Candidate,
 ) -> Result<Matched, CheckpointError> {
-    let Candidate { prefix, spelling, .. } = best;
+    let Candidate {
+        prefix, spelling, ..
+    } = best;
     let layout = if prefix.is_empty() {
         format!("{}, plain names", checkpoint.format)
     } else {
@@ -143,7 +184,10 @@ fn account(
     let mut weights = BTreeMap::new();
     let (mut leftovers, mut unexpected) = (vec![], vec![]);
     for (name, tensor) in checkpoint.tensors {
-        match name.strip_prefix(prefix.as_str()).and_then(|inside| spelling.get(inside)) {
+        match name
+            .strip_prefix(prefix.as_str())
+            .and_then(|inside| spelling.get(inside))
+        {
             Some(own) => drop(weights.insert(own.clone(), tensor)),
             None if is_leftover(&name, &prefix, architecture) => leftovers.push(name),
             None => unexpected.push(name),
@@ -153,14 +197,28 @@ fn account(
     mismatch.extra = unexpected;
     if !mismatch.is_empty() {
         mismatch.hint = hint(&mismatch, architecture, &leftovers);
-        return Err(CheckpointError::Mismatch { path: checkpoint.path, layout, mismatch: Box::new(mismatch) });
+        return Err(CheckpointError::Mismatch {
+            path: checkpoint.path,
+            layout,
+            mismatch: Box::new(mismatch),
+        });
     }
-    Ok(Matched { weights, layout, leftovers })
+    Ok(Matched {
+        weights,
+        layout,
+        leftovers,
+    })
 }
 
 fn hint(mismatch: &Mismatch, architecture: &Architecture, leftovers: &[String]) -> String {
-    let all = |names: &[String], prefix: &str| !names.is_empty() && names.iter().all(|name| name.starts_with(prefix));
-    let is_classifier = |name: &str| CLASSIFIERS.iter().any(|classifier| name.contains(&format!("{classifier}.")));
+    let all = |names: &[String], prefix: &str| {
+        !names.is_empty() && names.iter().all(|name| name.starts_with(prefix))
+    };
+    let is_classifier = |name: &str| {
+        CLASSIFIERS
+            .iter()
+            .any(|classifier| name.contains(&format!("{classifier}.")))
+    };
     let other_shape: Vec<&Misshapen> = mismatch.misshapen.iter().collect();
     if all(&mismatch.missing, "head.") {
         return "the file holds a backbone without a head; leave `head` out".to_owned();
@@ -168,23 +226,45 @@ fn hint(mismatch: &Mismatch, architecture: &Architecture, leftovers: &[String]) 
     if !mismatch.missing.is_empty() && mismatch.missing.iter().all(|name| is_classifier(name)) {
         return "the file has no such classifier; leave `classes` out".to_owned();
     }
-    if !other_shape.is_empty() && mismatch.missing.is_empty() && other_shape.iter().all(|shape| is_classifier(&shape.name))
+    if !other_shape.is_empty()
+        && mismatch.missing.is_empty()
+        && other_shape.iter().all(|shape| is_classifier(&shape.name))
     {
-        return format!("the file's classifier has {} outputs; set `classes` to that", other_shape[0].got[0]);
+        return format!(
+            "the file's classifier has {} outputs; set `classes` to that",
+            other_shape[0].got[0]
+        );
     }
     if mismatch.missing.is_empty() && mismatch.extra.is_empty() {
-        return format!("only shapes differ; check `width` ({}) and the head's lengths", architecture.width);
+        return format!(
+            "only shapes differ; check `width` ({}) and the head's lengths",
+            architecture.width
+        );
     }
-    let rest = if leftovers.is_empty() { String::new() } else { format!("; {} tensors lie elsewhere", leftovers.len()) };
+    let rest = if leftovers.is_empty() {
+        String::new()
+    } else {
+        format!("; {} tensors lie elsewhere", leftovers.len())
+    };
     format!("check that the file is of a `{}`{rest}", architecture.name)
 }
 
 /// No known prefix leads to the network.
-fn nothing_found(checkpoint: &Checkpoint, specs: &[TensorSpec], unknown: Option<&Candidate>) -> CheckpointError {
-    let names = specs.iter().filter(|spec| spec.role != Role::BatchesTracked);
+fn nothing_found(
+    checkpoint: &Checkpoint,
+    specs: &[TensorSpec],
+    unknown: Option<&Candidate>,
+) -> CheckpointError {
+    let names = specs
+        .iter()
+        .filter(|spec| spec.role != Role::BatchesTracked);
     let hint = match unknown {
-        Some(Candidate { prefix, matches, .. }) => {
-            format!("{matches} of the network's tensors lie under `{prefix}`, which is not a known prefix")
+        Some(Candidate {
+            prefix, matches, ..
+        }) => {
+            format!(
+                "{matches} of the network's tensors lie under `{prefix}`, which is not a known prefix"
+            )
         }
         None => "is it a checkpoint of another architecture?".to_owned(),
     };

@@ -6,6 +6,8 @@
 mod archive;
 mod layouts;
 mod pickle;
+mod pickle_calls;
+mod pickle_machine;
 mod safetensors;
 
 use std::collections::BTreeMap;
@@ -51,7 +53,11 @@ pub enum CheckpointError {
     #[error(transparent)]
     Io(#[from] io::Error),
     #[error("`{path}`: {reason}\nhint: {hint}")]
-    Format { path: PathBuf, reason: String, hint: &'static str },
+    Format {
+        path: PathBuf,
+        reason: String,
+        hint: &'static str,
+    },
     #[error(
         "`{path}`: the pickle asks for `{global}`; expected tensors and containers alone, and nothing was executed\nhint: if you trust where it comes from, load it in Python and write it again with `safetensors.torch.save_file(state_dict, …)`"
     )]
@@ -59,7 +65,11 @@ pub enum CheckpointError {
     #[error("network: {0}")]
     Architecture(#[from] ArchitectureError),
     #[error("`{path}` ({layout}): {mismatch}")]
-    Mismatch { path: PathBuf, layout: String, mismatch: Box<Mismatch> },
+    Mismatch {
+        path: PathBuf,
+        layout: String,
+        mismatch: Box<Mismatch>,
+    },
 }
 
 /// Why bytes could not be read, before the path is known.
@@ -75,14 +85,24 @@ const NOT_A_CHECKPOINT: &str = "expected safetensors, or a file written by `torc
 
 impl Fault {
     fn damaged(reason: impl Into<String>) -> Self {
-        Fault::Malformed { reason: reason.into(), hint: DAMAGED }
+        Fault::Malformed {
+            reason: reason.into(),
+            hint: DAMAGED,
+        }
     }
 
     fn at(self, path: &Path) -> CheckpointError {
         match self {
             Fault::Io(error) => CheckpointError::Io(error),
-            Fault::Malformed { reason, hint } => CheckpointError::Format { path: path.to_owned(), reason, hint },
-            Fault::Refused(global) => CheckpointError::Refused { path: path.to_owned(), global },
+            Fault::Malformed { reason, hint } => CheckpointError::Format {
+                path: path.to_owned(),
+                reason,
+                hint,
+            },
+            Fault::Refused(global) => CheckpointError::Refused {
+                path: path.to_owned(),
+                global,
+            },
         }
     }
 }
@@ -100,7 +120,11 @@ impl From<io::Error> for Fault {
 pub fn read(path: &Path) -> Result<Checkpoint, CheckpointError> {
     let file = fs_err::File::open(path)?;
     let (format, tensors) = parse(io::BufReader::new(file)).map_err(|fault| fault.at(path))?;
-    Ok(Checkpoint { path: path.to_owned(), format, tensors })
+    Ok(Checkpoint {
+        path: path.to_owned(),
+        format,
+        tensors,
+    })
 }
 
 type Parsed = (Format, BTreeMap<String, Tensor>);
@@ -124,14 +148,21 @@ fn parse(mut file: impl Read + Seek) -> Result<Parsed, Fault> {
     }
     if start.first() == Some(&0x80) {
         // Some other pickle: what it asks for beyond containers is worth more than "unknown".
-        pickle::load(&whole(file)?)?;
+        pickle_machine::load(&whole(file)?)?;
         return Err(Fault::Malformed {
             reason: "a pickle, but not one written by `torch.save`".to_owned(),
             hint: NOT_A_CHECKPOINT,
         });
     }
-    let reason = if length == 0 { "the file is empty" } else { "not a checkpoint that is known" };
-    Err(Fault::Malformed { reason: reason.to_owned(), hint: NOT_A_CHECKPOINT })
+    let reason = if length == 0 {
+        "the file is empty"
+    } else {
+        "not a checkpoint that is known"
+    };
+    Err(Fault::Malformed {
+        reason: reason.to_owned(),
+        hint: NOT_A_CHECKPOINT,
+    })
 }
 
 fn whole(mut file: impl Read) -> Result<Vec<u8>, Fault> {
@@ -155,15 +186,20 @@ pub fn load_network(
     architecture: &Architecture,
     device: Device,
 ) -> Result<(Network, Recognised), CheckpointError> {
-    let Matched { weights, layout, leftovers } = match_network(read(path)?, architecture)?;
-    let network = Network::with_weights(architecture, weights, device).map_err(|error| match error {
-        NetworkError::Architecture(error) => CheckpointError::Architecture(error),
-        NetworkError::Mismatch(mismatch) => CheckpointError::Mismatch {
-            path: path.to_owned(),
-            layout: layout.clone(),
-            mismatch: Box::new(mismatch),
-        },
-    })?;
+    let Matched {
+        weights,
+        layout,
+        leftovers,
+    } = match_network(read(path)?, architecture)?;
+    let network =
+        Network::with_weights(architecture, weights, device).map_err(|error| match error {
+            NetworkError::Architecture(error) => CheckpointError::Architecture(error),
+            NetworkError::Mismatch(mismatch) => CheckpointError::Mismatch {
+                path: path.to_owned(),
+                layout: layout.clone(),
+                mismatch: Box::new(mismatch),
+            },
+        })?;
     Ok((network, Recognised { layout, leftovers }))
 }
 
@@ -180,18 +216,28 @@ mod tests {
     use std::io::Cursor;
 
     fn testdata(name: &str) -> Vec<u8> {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata").join(name);
+        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("testdata")
+            .join(name);
         fs_err::read(path).unwrap()
     }
 
-    const FILES: [&str; 4] = ["nested_zip.pt", "nested_legacy.pt", "malicious_zip.pt", "malicious_legacy.pt"];
+    const FILES: [&str; 4] = [
+        "nested_zip.pt",
+        "nested_legacy.pt",
+        "malicious_zip.pt",
+        "malicious_legacy.pt",
+    ];
 
     #[test]
     fn whatever_is_cut_off_is_an_error_and_no_panic() {
         for name in FILES {
             let bytes = testdata(name);
             for length in 0..bytes.len() {
-                assert!(parse(Cursor::new(&bytes[..length])).is_err(), "{name} cut to {length}");
+                assert!(
+                    parse(Cursor::new(&bytes[..length])).is_err(),
+                    "{name} cut to {length}"
+                );
             }
         }
     }

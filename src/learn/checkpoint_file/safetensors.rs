@@ -10,22 +10,33 @@ use crate::tensors;
 
 /// A header length within the file, then a JSON object.
 pub(super) fn is_safetensors(start: &[u8], length: u64) -> bool {
-    let Some((header, rest)) = start.split_first_chunk::<8>() else { return false };
-    u64::from_le_bytes(*header).checked_add(8).is_some_and(|end| end <= length) && rest.first() == Some(&b'{')
+    let Some((header, rest)) = start.split_first_chunk::<8>() else {
+        return false;
+    };
+    u64::from_le_bytes(*header)
+        .checked_add(8)
+        .is_some_and(|end| end <= length)
+        && rest.first() == Some(&b'{')
 }
 
 pub(super) fn read(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>, Fault> {
-    let file = SafeTensors::deserialize(bytes)
-        .map_err(|error| Fault::Malformed { reason: format!("not valid safetensors: {error}"), hint: DAMAGED })?;
+    let file = SafeTensors::deserialize(bytes).map_err(|error| Fault::Malformed {
+        reason: format!("not valid safetensors: {error}"),
+        hint: DAMAGED,
+    })?;
     let mut found = BTreeMap::new();
     for (name, view) in file.tensors() {
-        let shape: Vec<i64> = view.shape().iter().map(|&length| i64::try_from(length).unwrap_or(i64::MAX)).collect();
-        let tensor = tensors::from_bytes(&view.dtype().to_string(), &shape, view.data()).map_err(|error| {
-            Fault::Malformed {
+        let shape: Vec<i64> = view
+            .shape()
+            .iter()
+            .map(|&length| i64::try_from(length).unwrap_or(i64::MAX))
+            .collect();
+        let tensor = tensors::from_bytes(&view.dtype().to_string(), &shape, view.data()).map_err(
+            |error| Fault::Malformed {
                 reason: format!("tensor `{name}`: {error}"),
                 hint: "write the file again with f32, f16 or bf16 tensors",
-            }
-        })?;
+            },
+        )?;
         found.insert(name, tensor);
     }
     Ok(found)
@@ -52,15 +63,23 @@ pub(super) fn to_bytes(named: &[(String, Tensor)]) -> Result<Vec<u8>, Fault> {
         .iter()
         .map(|(name, tensor)| {
             let (_, shape, bytes) = tensors::to_bytes(&tensor.to_device(Device::Cpu));
-            (name, dtype(tensor.kind()), shape.iter().map(|&length| length as usize).collect(), bytes)
+            (
+                name,
+                dtype(tensor.kind()),
+                shape.iter().map(|&length| length as usize).collect(),
+                bytes,
+            )
         })
         .collect();
     let mut views = Vec::with_capacity(stored.len());
     for (name, dtype, shape, bytes) in &stored {
-        let view = TensorView::new(*dtype, shape.clone(), bytes)
-            .unwrap_or_else(|error| panic!("BUG: tensor `{name}` does not fit its own shape: {error}"));
+        let view = TensorView::new(*dtype, shape.clone(), bytes).unwrap_or_else(|error| {
+            panic!("BUG: tensor `{name}` does not fit its own shape: {error}")
+        });
         views.push((name.as_str(), view));
     }
-    safetensors::serialize(views, None)
-        .map_err(|error| Fault::Malformed { reason: format!("could not be written: {error}"), hint: DAMAGED })
+    safetensors::serialize(views, None).map_err(|error| Fault::Malformed {
+        reason: format!("could not be written: {error}"),
+        hint: DAMAGED,
+    })
 }

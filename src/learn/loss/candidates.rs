@@ -4,7 +4,10 @@
 //! Both SEED and MoCo need only two things from it: the logarithm of the sum, and the candidates' mean under the
 //! softmax — which is the gradient of the former with respect to the row, times the temperature.
 
+use rayon::prelude::*;
 use tch::{Device, Kind, Tensor, no_grad};
+
+use crate::one_thread::with_one_thread;
 
 /// What a softmax over the candidates leaves.
 pub(super) struct Softmax {
@@ -14,55 +17,122 @@ pub(super) struct Softmax {
     pub mean: Tensor,
 }
 
-/// Rows of the queue per block: on a CPU `[256, block]` similarities stay in the cache, on a GPU few launches count.
-fn block_rows(device: Device) -> i64 {
-    if device.is_cuda() { 16_384 } else { 2_048 }
+/// Logits count as at most this far below the greatest: e⁻⁶⁰ is nothing even in f64 (K such weights sum to 1e-21),
+/// but keeps f32 clear of subnormal numbers, which make a product of matrices many times slower.
+const FAINTEST: f64 = -60.0;
+
+/// How the work is cut.
+#[derive(Clone, Copy)]
+struct Tiling {
+    /// of the batch: one task each
+    rows: i64,
+    /// of the queue: one step of a task each
+    candidates: i64,
+}
+
+impl Tiling {
+    /// On a CPU a tile of similarities fits in a core's cache and a task needs no other; on a GPU few launches count.
+    fn of(device: Device) -> Self {
+        if device.is_cuda() {
+            Self {
+                rows: i64::MAX,
+                candidates: 16_384,
+            }
+        } else {
+            Self {
+                rows: 64,
+                candidates: 1024,
+            }
+        }
+    }
 }
 
 /// Softmax of `rows` over the candidates `[own | queue]`, without gradient.
 ///
-/// The running maximum is subtracted from similarities before they are divided by the temperature: at a
-/// temperature of 1e-4 logits reach 1e4, where f32 would keep three decimals of them.
+/// Tasks of fixed size run side by side with one thread of libtorch each: the number of threads changes no bit, and
+/// nobody waits for a busy core before the end.
 ///
 /// # Shapes
 /// - `rows`: `[B, D]`
 /// - `own`: `[B, D]`; row b is a candidate of row b alone
 /// - `queue`: `[K, D]`; candidates of every row
 pub(super) fn softmax(rows: &Tensor, own: &Tensor, queue: &Tensor, temperature: f64) -> Softmax {
-    softmax_in_blocks(rows, own, queue, temperature, block_rows(rows.device()))
+    tiled_softmax(rows, own, queue, temperature, Tiling::of(rows.device()))
 }
 
-pub(super) fn softmax_in_blocks(
+fn tiled_softmax(
+    rows: &Tensor,
+    own: &Tensor,
+    queue: &Tensor,
+    temperature: f64,
+    tiling: Tiling,
+) -> Softmax {
+    check(rows, own, queue, temperature);
+    let batch = rows.size()[0];
+    let step = |rows: &Tensor, own: &Tensor, queue: &Tensor| {
+        no_grad(|| streamed_softmax(rows, own, queue, temperature, tiling.candidates))
+    };
+    if batch <= tiling.rows {
+        return if rows.device().is_cuda() {
+            step(rows, own, queue)
+        } else {
+            with_one_thread(|| step(rows, own, queue))
+        };
+    }
+    let tasks: Vec<[Tensor; 3]> = (0..batch)
+        .step_by(tiling.rows as usize)
+        .map(|start| {
+            let part = |tensor: &Tensor| tensor.narrow(0, start, tiling.rows.min(batch - start));
+            [part(rows), part(own), queue.shallow_clone()]
+        })
+        .collect();
+    let parts: Vec<Softmax> = tasks
+        .into_par_iter()
+        .map(|[rows, own, queue]| with_one_thread(|| step(&rows, &own, &queue)))
+        .collect();
+    let join = |field: fn(&Softmax) -> &Tensor| {
+        Tensor::cat(&parts.iter().map(field).collect::<Vec<_>>(), 0)
+    };
+    Softmax {
+        log_sum: join(|part| &part.log_sum),
+        mean: join(|part| &part.mean),
+    }
+}
+
+/// The running maximum is subtracted from similarities before they are divided by the temperature: at a
+/// temperature of 1e-4 logits reach 1e4, where f32 would keep three decimals of them.
+fn streamed_softmax(
     rows: &Tensor,
     own: &Tensor,
     queue: &Tensor,
     temperature: f64,
     block: i64,
 ) -> Softmax {
-    check(rows, own, queue, temperature);
-    no_grad(|| {
-        let inverse = 1.0 / temperature;
-        let mut maximum = (rows * own).sum_dim_intlist(1, true, None); // [B, 1]
-        let mut sum = maximum.ones_like(); // [B, 1]
-        let mut weighted = own.detach().copy(); // [B, D]
-        let length = queue.size()[0];
-        let mut start = 0;
-        while start < length {
-            let part = queue.narrow(0, start, block.min(length - start)); // [block, D]
-            let mut weights = rows.matmul(&part.tr()); // [B, block]
-            let larger = weights.amax(1, true).maximum(&maximum); // [B, 1]
-            let _ = weights.subtract_(&larger).g_mul_scalar_(inverse).exp_();
-            let shrink = ((maximum - &larger) * inverse).exp(); // [B, 1]
-            sum = sum * &shrink + weights.sum_dim_intlist(1, true, None);
-            weighted = (weighted * shrink).addmm(&weights, &part); // [B, D]
-            maximum = larger;
-            start += block;
-        }
-        Softmax {
-            log_sum: maximum * inverse + sum.log(),
-            mean: weighted / sum,
-        }
-    })
+    let inverse = 1.0 / temperature;
+    let mut maximum = (rows * own).sum_dim_intlist(1, true, None); // [B, 1]
+    let mut sum = maximum.ones_like(); // [B, 1]
+    let mut weighted = own.detach().copy(); // [B, D]
+    let length = queue.size()[0];
+    let mut start = 0;
+    while start < length {
+        let part = queue.narrow(0, start, block.min(length - start)); // [block, D]
+        let mut weights = rows.matmul(&part.tr()); // [B, block]
+        let larger = weights.amax(1, true).maximum(&maximum); // [B, 1]
+        let _ = weights
+            .subtract_(&larger)
+            .g_mul_scalar_(inverse)
+            .clamp_min_(FAINTEST)
+            .exp_();
+        let shrink = ((maximum - &larger) * inverse).clamp_min(FAINTEST).exp(); // [B, 1]
+        sum = sum * &shrink + weights.sum_dim_intlist(1, true, None);
+        weighted = (weighted * shrink).addmm(&weights, &part); // [B, D]
+        maximum = larger;
+        start += block;
+    }
+    Softmax {
+        log_sum: maximum * inverse + sum.log(),
+        mean: weighted / sum,
+    }
 }
 
 /// Mean over the batch of `log_sum(row) − row · target / temperature`, the common form of SEED's and MoCo's loss.
@@ -131,12 +201,33 @@ mod tests {
         assert_eq!(softmax.mean, row);
     }
 
+    #[test]
+    fn threads_change_no_bit() {
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let mut unit = |rows| crate::loss::seed::normalise(&normal(&[rows, 40], &mut rng));
+        let (rows, own, queue) = (unit(150), unit(150), unit(3000));
+        let run = |threads: usize| {
+            let (rows, own, queue) = (rows.copy(), own.copy(), queue.copy());
+            let pool = rayon::ThreadPoolBuilder::new()
+                .num_threads(threads)
+                .build()
+                .unwrap();
+            pool.install(move || {
+                tch::set_num_threads(threads as i32);
+                let found = softmax(&rows, &own, &queue, 0.01);
+                [found.log_sum, found.mean]
+            })
+        };
+        assert_eq!(run(1), run(2));
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
-        fn blocks_give_what_one_block_gives(
-            key in 0u64..1000, batch in 1i64..6, length in 1i64..60, dimension in 1i64..20, block in 1i64..70,
+        fn tiles_give_what_the_whole_gives(
+            key in 0u64..1000, batch in 1i64..6, length in 1i64..60, dimension in 1i64..20,
+            tile in 1i64..7, block in 1i64..70,
             temperature in prop_oneof![Just(1e-4), Just(0.07), Just(1.0)],
         ) {
             let mut rng = ChaCha8Rng::seed_from_u64(key);
@@ -144,7 +235,8 @@ mod tests {
                 crate::loss::seed::normalise(&normal(&[rows, dimension], &mut rng).to_kind(Kind::Double))
             };
             let (rows, own, queue) = (unit(batch), unit(batch), unit(length));
-            let blocked = softmax_in_blocks(&rows, &own, &queue, temperature, block);
+            let tiling = Tiling { rows: tile, candidates: block };
+            let blocked = tiled_softmax(&rows, &own, &queue, temperature, tiling);
             let own_logit = (&rows * &own).sum_dim_intlist(1, true, None) / temperature;
             let logits = Tensor::cat(&[own_logit, rows.matmul(&queue.tr()) / temperature], 1);
             let log_sum = logits.logsumexp(1, true);

@@ -142,3 +142,36 @@ pub fn fit_sgd(
     })
 }
 
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::top_k_accuracy;
+    use crate::probe::tests::clouds;
+    use crate::probe::{LbfgsProbe, fit_lbfgs};
+    use rand_chacha::rand_core::SeedableRng;
+
+    #[test]
+    fn sgd_comes_close_to_the_optimum() {
+        let (features, labels) = clouds(2000, 8, 4, 5);
+        let options = LbfgsProbe {
+            l2: 0.0,
+            ..LbfgsProbe::default()
+        };
+        let best = fit_lbfgs(&features, &labels, 4, &options).unwrap();
+        let options = SgdProbe {
+            learning_rate: 0.5,
+            ..SgdProbe::default()
+        };
+        let mut rng = ChaCha8Rng::seed_from_u64(6);
+        let mut epochs = 0;
+        let fit = fit_sgd(&features, &labels, 4, &options, &mut rng, &mut |_, _| {
+            epochs += 1;
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+        assert_eq!(epochs, 100);
+        assert!(fit.train_loss > best.train_loss && fit.train_loss < best.train_loss + 0.01);
+        let accuracy = |fit: &Fit| top_k_accuracy(&fit.classifier.logits(&features), &labels, 1);
+        assert!((accuracy(&fit) - accuracy(&best)).abs() < 0.01);
+    }
+}

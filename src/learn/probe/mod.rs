@@ -4,22 +4,20 @@
 //! Both run on cached features on the CPU, on one thread, keyed by the caller's generator: equal features give equal
 //! bits on any number of threads.
 
-use std::ops::ControlFlow;
+mod descent;
+mod regression;
 
-use rand_chacha::ChaCha8Rng;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor, no_grad};
 use thiserror::Error;
 
-use crate::lbfgs::{LbfgsOptions, minimise};
 use crate::one_thread::with_one_thread;
-use crate::random::{normal, permutation};
-use crate::schedule::{Length, Schedule};
-use crate::sgd::{Sgd, SgdOptions};
+
+pub use descent::{SgdProbe, fit_sgd};
+pub use regression::{LbfgsProbe, fit_lbfgs};
 
 /// Rows per matrix product when logits are computed.
 const BLOCK: i64 = 256;
+
 /// Why no classifier was found.
 #[derive(Debug, Error, PartialEq)]
 pub enum ProbeError {
@@ -120,4 +118,96 @@ fn check(features: &Tensor, labels: &[i64], classes: usize) -> Result<(), ProbeE
         return Err(ProbeError::NotFinite);
     }
     Ok(())
+}
+
+#[cfg(test)]
+pub(in crate::probe) mod tests {
+    use std::ops::ControlFlow;
+
+    use super::*;
+    use crate::random::normal;
+    use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+
+    /// Classes round random centres, overlapping.
+    pub(in crate::probe) fn clouds(
+        samples: i64,
+        dimension: i64,
+        classes: i64,
+        key: u64,
+    ) -> (Tensor, Vec<i64>) {
+        let mut rng = ChaCha8Rng::seed_from_u64(key);
+        let centres = normal(&[classes, dimension], &mut rng);
+        let labels: Vec<i64> = (0..samples).map(|sample| sample % classes).collect();
+        let features = centres.index_select(0, &Tensor::from_slice(&labels))
+            + normal(&[samples, dimension], &mut rng) * 2.0;
+        (features * 0.3 + 1.0, labels)
+    }
+
+    #[test]
+    fn threads_and_batching_change_no_bit() {
+        let (features, labels) = clouds(3000, 40, 5, 7);
+        let before = tch::get_num_threads();
+        let run = |threads| {
+            tch::set_num_threads(threads);
+            let optimum = fit_lbfgs(&features, &labels, 5, &LbfgsProbe::default())
+                .unwrap()
+                .classifier;
+            let options = SgdProbe {
+                epochs: 3,
+                learning_rate: 0.1,
+                ..SgdProbe::default()
+            };
+            let mut rng = ChaCha8Rng::seed_from_u64(8);
+            let sgd = fit_sgd(&features, &labels, 5, &options, &mut rng, &mut |_, _| {
+                ControlFlow::Continue(())
+            });
+            let sgd = sgd.unwrap().classifier;
+            let logits = optimum.logits(&features);
+            assert_eq!(
+                optimum.logits(&features.narrow(0, 256, 3)),
+                logits.narrow(0, 256, 3)
+            );
+            [optimum.weight, optimum.bias, sgd.weight, sgd.bias, logits]
+        };
+        let (one, two) = (run(1), run(2));
+        assert_eq!(tch::get_num_threads(), 2);
+        tch::set_num_threads(before);
+        assert_eq!(one, two);
+    }
+
+    #[test]
+    fn what_cannot_be_fitted_is_refused() {
+        let (features, labels) = clouds(10, 3, 2, 9);
+        let lbfgs = |features: &Tensor, labels: &[i64]| {
+            fit_lbfgs(features, labels, 2, &LbfgsProbe::default()).unwrap_err()
+        };
+        assert_eq!(lbfgs(&features.narrow(0, 0, 0), &[]), ProbeError::Empty);
+        assert_eq!(
+            lbfgs(&features.narrow(0, 0, 2), &[0, 2]),
+            ProbeError::Label {
+                sample: 1,
+                label: 2,
+                classes: 2
+            }
+        );
+        assert_eq!(lbfgs(&(&features / 0.0), &labels), ProbeError::NotFinite);
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let stopped = fit_sgd(
+            &features,
+            &labels,
+            2,
+            &SgdProbe::default(),
+            &mut rng,
+            &mut |_, _| ControlFlow::Break(()),
+        );
+        assert_eq!(stopped.unwrap_err(), ProbeError::Stopped);
+        let wild = SgdProbe {
+            learning_rate: 1e38,
+            ..SgdProbe::default()
+        };
+        let diverged = fit_sgd(&features, &labels, 2, &wild, &mut rng, &mut |_, _| {
+            ControlFlow::Continue(())
+        });
+        assert!(matches!(diverged.unwrap_err(), ProbeError::Diverged { .. }));
+    }
 }

@@ -170,3 +170,94 @@ fn vector(tensor: &Tensor) -> Vec<f64> {
     Vec::try_from(tensor).expect("BUG: a flat f64 tensor is a vector")
 }
 
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::probe::tests::clouds;
+    use crate::random::normal;
+    use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+
+    #[test]
+    fn the_optimum_of_one_feature_counted_by_hand() {
+        // Feature ±1, each with one sample of the other class in four: without penalty the odds are 3 to 1.
+        let features =
+            Tensor::from_slice(&[1.0f32, 1.0, 1.0, 1.0, -1.0, -1.0, -1.0, -1.0]).reshape([8, 1]);
+        let labels = [1, 1, 1, 0, 0, 0, 0, 1];
+        let options = LbfgsProbe {
+            l2: 0.0,
+            gradient_tolerance: 1e-10,
+            ..LbfgsProbe::default()
+        };
+        let fit = fit_lbfgs(&features, &labels, 2, &options).unwrap();
+        assert!(fit.converged);
+        let logits = fit
+            .classifier
+            .logits(&Tensor::from_slice(&[1.0f32]).reshape([1, 1]));
+        let odds = logits.double_value(&[0, 1]) - logits.double_value(&[0, 0]);
+        assert!((odds - 3f64.ln()).abs() < 1e-6, "{odds}");
+        let entropy = -(0.75 * 0.75f64.ln() + 0.25 * 0.25f64.ln());
+        assert!((fit.train_loss - entropy).abs() < 1e-9);
+    }
+
+    #[test]
+    fn the_gradient_is_the_losses_slope() {
+        let (features, labels) = clouds(200, 5, 3, 1);
+        let problem = Regression::new(&features, &labels, 3, 0.01);
+        let mut rng = ChaCha8Rng::seed_from_u64(2);
+        let point: Vec<f64> = Vec::try_from(normal(&[18], &mut rng).to_kind(Kind::Double)).unwrap();
+        let (_, gradient) = problem.loss(&point);
+        for (place, component) in gradient.iter().enumerate() {
+            let moved = |by: f64| {
+                let mut point = point.clone();
+                point[place] += by;
+                problem.loss(&point).0
+            };
+            let slope = (moved(1e-5) - moved(-1e-5)) / 2e-5;
+            assert!((slope - component).abs() < 1e-8, "{slope} {component}");
+        }
+    }
+
+    #[test]
+    fn the_classifier_of_raw_features_is_the_standardised_one() {
+        let (features, labels) = clouds(500, 6, 4, 3);
+        // Stretching and shifting features changes what standardisation undoes.
+        let stretched =
+            &features * Tensor::from_slice(&[100.0f32, 1.0, 0.01, 1.0, 3.0, 7.0]) + 20.0;
+        let fit = |features: &Tensor| {
+            let classifier = fit_lbfgs(features, &labels, 4, &LbfgsProbe::default())
+                .unwrap()
+                .classifier;
+            classifier.logits(features)
+        };
+        assert!(
+            (fit(&features) - fit(&stretched))
+                .abs()
+                .max()
+                .double_value(&[])
+                < 2e-3
+        );
+    }
+
+    #[test]
+    fn a_constant_feature_gets_no_weight() {
+        let (features, labels) = clouds(100, 3, 2, 4);
+        let constant = Tensor::full([100, 1], 0.1, (Kind::Float, Device::Cpu));
+        let fit = fit_lbfgs(
+            &Tensor::cat(&[features, constant], 1),
+            &labels,
+            2,
+            &LbfgsProbe::default(),
+        )
+        .unwrap();
+        assert_eq!(
+            fit.classifier
+                .weight
+                .narrow(1, 3, 1)
+                .abs()
+                .max()
+                .double_value(&[]),
+            0.0
+        );
+        assert!(fit.converged && fit.classifier.bias.isfinite().all().int64_value(&[]) == 1);
+    }
+}

@@ -6,17 +6,24 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use seedpipe_learn::architecture::{Architecture, Head};
-use seedpipe_learn::checkpoint_file::{self, Checkpoint, CheckpointError, Format, match_network, read};
+use seedpipe_learn::checkpoint_file::{
+    self, Checkpoint, CheckpointError, Format, match_network, read,
+};
 use seedpipe_learn::tch::{Device, Kind, Tensor};
 use seedpipe_learn::tensors::to_vec_f32;
 
 fn testdata(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("testdata")
+        .join(name)
 }
 
 #[test]
 fn nested_containers_of_every_dtype_are_read_from_both_layouts() {
-    for (file, format) in [("nested_zip.pt", Format::Zip), ("nested_legacy.pt", Format::Legacy)] {
+    for (file, format) in [
+        ("nested_zip.pt", Format::Zip),
+        ("nested_legacy.pt", Format::Legacy),
+    ] {
         let checkpoint = read(&testdata(file)).unwrap();
         assert_eq!(checkpoint.format, format);
         let tensor = |name: &str| &checkpoint.tensors[name];
@@ -25,10 +32,16 @@ fn nested_containers_of_every_dtype_are_read_from_both_layouts() {
         assert_eq!(values("state_dict.module.f32"), counting);
         assert_eq!(tensor("state_dict.module.f32").size(), [3, 4]);
         assert_eq!(tensor("state_dict.module.transposed").size(), [4, 3]);
-        assert_eq!(values("state_dict.module.transposed")[..4], [0.0, 4.0, 8.0, 1.0]);
+        assert_eq!(
+            values("state_dict.module.transposed")[..4],
+            [0.0, 4.0, 8.0, 1.0]
+        );
         assert_eq!(values("state_dict.module.row"), [4.0, 5.0, 6.0, 7.0]);
         assert_eq!(values("state_dict.module.parameter"), [0.5, -0.5]);
-        assert_eq!(tensor("state_dict.module.f64").double_value(&[0, 0]), 1e-300);
+        assert_eq!(
+            tensor("state_dict.module.f64").double_value(&[0, 0]),
+            1e-300
+        );
         for (name, kind) in [("f16", Kind::Half), ("bf16", Kind::BFloat16)] {
             assert_eq!(tensor(&format!("state_dict.module.{name}")).kind(), kind);
             assert_eq!(values(&format!("state_dict.module.{name}")), [1.5, -2.0]);
@@ -39,18 +52,31 @@ fn nested_containers_of_every_dtype_are_read_from_both_layouts() {
         assert_eq!(values("state_dict.module.bool"), [1.0, 0.0]);
         assert_eq!(tensor("state_dict.module.empty").size(), [0, 3]);
         assert_eq!(values("optimizer.state.0.momentum_buffer"), [1.0, 1.0]);
-        assert_eq!((values("list.0"), values("list.1.0")), (vec![0.0], vec![1.0]));
+        assert_eq!(
+            (values("list.0"), values("list.1.0")),
+            (vec![0.0], vec![1.0])
+        );
         assert_eq!(checkpoint.tensors.len(), 15);
     }
 }
 
 #[test]
 fn a_pickle_with_code_is_refused_by_name_and_not_executed() {
-    for file in ["malicious_zip.pt", "malicious_legacy.pt", "malicious_plain.pkl"] {
+    for file in [
+        "malicious_zip.pt",
+        "malicious_legacy.pt",
+        "malicious_plain.pkl",
+    ] {
         let error = read(&testdata(file)).unwrap_err();
-        let CheckpointError::Refused { global, .. } = &error else { panic!("{file}: {error}") };
+        let CheckpointError::Refused { global, .. } = &error else {
+            panic!("{file}: {error}")
+        };
         assert_eq!(global, "posix.system");
-        assert!(error.to_string().contains("`posix.system`; expected tensors and containers alone"));
+        assert!(
+            error
+                .to_string()
+                .contains("`posix.system`; expected tensors and containers alone")
+        );
         assert!(!Path::new("/tmp/seedpipe-pickle-was-executed").exists());
     }
 }
@@ -61,17 +87,34 @@ fn files_that_are_no_checkpoints_say_so() {
     let path = folder.path().join("weights.pt");
     for (content, expected) in [
         (&b""[..], "the file is empty"),
-        (b"hello, world, this is a text file", "not a checkpoint that is known"),
+        (
+            b"hello, world, this is a text file",
+            "not a checkpoint that is known",
+        ),
         (b"PK\x03\x04 and nothing else", "not a valid zip"),
-        (b"\x80\x02}q\x00.", "a pickle, but not one written by `torch.save`"),
-        (b"\x20\0\0\0\0\0\0\0{\"a\": 1}                           ", "not valid safetensors"),
+        (
+            b"\x80\x02}q\x00.",
+            "a pickle, but not one written by `torch.save`",
+        ),
+        (
+            b"\x20\0\0\0\0\0\0\0{\"a\": 1}                           ",
+            "not valid safetensors",
+        ),
     ] {
         fs_err::write(&path, content).unwrap();
         let message = read(&path).unwrap_err().to_string();
-        assert!(message.contains(expected) && message.contains("hint:"), "{message}");
+        assert!(
+            message.contains(expected) && message.contains("hint:"),
+            "{message}"
+        );
         assert!(message.contains("weights.pt"), "{message}");
     }
-    assert!(read(&folder.path().join("absent.pt")).unwrap_err().to_string().contains("absent.pt"));
+    assert!(
+        read(&folder.path().join("absent.pt"))
+            .unwrap_err()
+            .to_string()
+            .contains("absent.pt")
+    );
 }
 
 #[test]
@@ -86,7 +129,10 @@ fn safetensors_are_written_and_read_back() {
 }
 
 fn small() -> Architecture {
-    Architecture { width: 0.25, ..Architecture::named("cifar_resnet8") }
+    Architecture {
+        width: 0.25,
+        ..Architecture::named("cifar_resnet8")
+    }
 }
 
 /// A checkpoint with the tensors of `architecture` under `prefix`.
@@ -94,12 +140,24 @@ fn checkpoint(architecture: &Architecture, prefix: &str, others: &[&str]) -> Che
     let specs = architecture.graph().unwrap().state();
     let mut tensors: BTreeMap<String, Tensor> = specs
         .iter()
-        .map(|spec| (format!("{prefix}{}", spec.name), support::formula(&spec.name, &spec.shape, 0)))
+        .map(|spec| {
+            (
+                format!("{prefix}{}", spec.name),
+                support::formula(&spec.name, &spec.shape, 0),
+            )
+        })
         .collect();
     for name in others {
-        tensors.insert((*name).to_owned(), Tensor::zeros([2], (Kind::Float, Device::Cpu)));
+        tensors.insert(
+            (*name).to_owned(),
+            Tensor::zeros([2], (Kind::Float, Device::Cpu)),
+        );
     }
-    Checkpoint { path: PathBuf::from("teacher.pth"), format: Format::Zip, tensors }
+    Checkpoint {
+        path: PathBuf::from("teacher.pth"),
+        format: Format::Zip,
+        tensors,
+    }
 }
 
 #[test]
@@ -107,21 +165,36 @@ fn known_prefixes_are_stripped_and_said() {
     for (prefix, others, leftovers) in [
         ("", &[][..], 0),
         ("module.", &[], 0),
-        ("state_dict.module.", &["optimizer.state.0.momentum_buffer"], 1),
+        (
+            "state_dict.module.",
+            &["optimizer.state.0.momentum_buffer"],
+            1,
+        ),
         ("model.", &["epoch_losses"], 1),
         (
             "state_dict.module.encoder_q.",
-            &["state_dict.module.encoder_k.conv1.weight", "state_dict.module.queue", "state_dict.module.queue_ptr"],
+            &[
+                "state_dict.module.encoder_k.conv1.weight",
+                "state_dict.module.queue",
+                "state_dict.module.queue_ptr",
+            ],
             3,
         ),
         ("backbone.", &["head.0.weight", "head.2.bias"], 2),
         ("", &["fc.weight", "fc.bias", "linear.weight"], 3),
     ] {
         let matched = match_network(checkpoint(&small(), prefix, others), &small()).unwrap();
-        let expected = if prefix.is_empty() { "plain names".to_owned() } else { format!("prefix `{prefix}`") };
+        let expected = if prefix.is_empty() {
+            "plain names".to_owned()
+        } else {
+            format!("prefix `{prefix}`")
+        };
         assert_eq!(matched.layout, format!("zip torch.save, {expected}"));
         assert_eq!(matched.leftovers.len(), leftovers);
-        assert_eq!(matched.weights.len(), small().graph().unwrap().state().len());
+        assert_eq!(
+            matched.weights.len(),
+            small().graph().unwrap().state().len()
+        );
     }
 }
 
@@ -129,35 +202,71 @@ fn known_prefixes_are_stripped_and_said() {
 fn the_query_encoder_is_taken_and_not_the_key_encoder() {
     let mut both = checkpoint(&small(), "module.encoder_q.", &[]);
     let keys = checkpoint(&small(), "module.encoder_k.", &[]).tensors;
-    both.tensors.extend(keys.into_iter().map(|(name, tensor)| (name, tensor.zeros_like())));
+    both.tensors.extend(
+        keys.into_iter()
+            .map(|(name, tensor)| (name, tensor.zeros_like())),
+    );
     let matched = match_network(both, &small()).unwrap();
     assert_eq!(matched.layout, "zip torch.save, prefix `module.encoder_q.`");
-    assert!(matched.weights["conv1.weight"].abs().sum(Kind::Float).double_value(&[]) > 0.0);
+    assert!(
+        matched.weights["conv1.weight"]
+            .abs()
+            .sum(Kind::Float)
+            .double_value(&[])
+            > 0.0
+    );
 }
 
 #[test]
 fn mocos_head_becomes_the_networks_head() {
-    let headed = Architecture { head: Some(Head { hidden: vec![8], out: 4 }), ..small() };
+    let headed = Architecture {
+        head: Some(Head {
+            hidden: vec![8],
+            out: 4,
+        }),
+        ..small()
+    };
     let mut moco = checkpoint(&small(), "state_dict.module.encoder_q.", &[]);
-    for (name, shape) in [("fc.0.weight", &[8, 16][..]), ("fc.0.bias", &[8]), ("fc.2.weight", &[4, 8]), ("fc.2.bias", &[4])] {
-        moco.tensors.insert(format!("state_dict.module.encoder_q.{name}"), support::formula(name, shape, 0));
+    for (name, shape) in [
+        ("fc.0.weight", &[8, 16][..]),
+        ("fc.0.bias", &[8]),
+        ("fc.2.weight", &[4, 8]),
+        ("fc.2.bias", &[4]),
+    ] {
+        moco.tensors.insert(
+            format!("state_dict.module.encoder_q.{name}"),
+            support::formula(name, shape, 0),
+        );
     }
     let matched = match_network(moco, &headed).unwrap();
     assert!(matched.leftovers.is_empty());
     assert!(matched.weights["head.2.weight"].equal(&support::formula("fc.2.weight", &[4, 8], 0)));
-    assert!(matched.weights.contains_key("backbone.layer3.0.conv2.weight"));
+    assert!(
+        matched
+            .weights
+            .contains_key("backbone.layer3.0.conv2.weight")
+    );
 }
 
 fn refused(checkpoint: Checkpoint, architecture: &Architecture) -> String {
-    match_network(checkpoint, architecture).unwrap_err().to_string()
+    match_network(checkpoint, architecture)
+        .unwrap_err()
+        .to_string()
 }
 
 #[test]
 fn a_partial_match_is_an_error_that_lists_every_name() {
-    let mut partial = checkpoint(&small(), "module.", &["module.layer4.0.conv1.weight", "module.projector.weight"]);
+    let mut partial = checkpoint(
+        &small(),
+        "module.",
+        &["module.layer4.0.conv1.weight", "module.projector.weight"],
+    );
     partial.tensors.remove("module.layer3.0.bn2.weight");
     partial.tensors.remove("module.layer3.0.bn2.bias");
-    partial.tensors.insert("module.layer1.0.bn1.bias".to_owned(), Tensor::zeros([5], (Kind::Float, Device::Cpu)));
+    partial.tensors.insert(
+        "module.layer1.0.bn1.bias".to_owned(),
+        Tensor::zeros([5], (Kind::Float, Device::Cpu)),
+    );
     assert_eq!(
         refused(partial, &small()),
         "`teacher.pth` (zip torch.save, prefix `module.`): tensors don't match the network: 2 missing, 2 unexpected, 1 of another shape\n  \
@@ -170,15 +279,41 @@ fn a_partial_match_is_an_error_that_lists_every_name() {
 
 #[test]
 fn the_hint_names_what_to_change() {
-    let classes = |count| Architecture { classes: Some(count), ..small() };
+    let classes = |count| Architecture {
+        classes: Some(count),
+        ..small()
+    };
     assert!(refused(checkpoint(&small(), "", &[]), &classes(10)).contains("leave `classes` out"));
-    assert!(refused(checkpoint(&classes(7), "", &[]), &classes(10)).contains("has 7 outputs; set `classes` to that"));
-    let headed = Architecture { head: Some(Head { hidden: vec![], out: 4 }), ..small() };
+    assert!(
+        refused(checkpoint(&classes(7), "", &[]), &classes(10))
+            .contains("has 7 outputs; set `classes` to that")
+    );
+    let headed = Architecture {
+        head: Some(Head {
+            hidden: vec![],
+            out: 4,
+        }),
+        ..small()
+    };
     assert!(refused(checkpoint(&small(), "backbone.", &[]), &headed).contains("leave `head` out"));
-    assert!(refused(checkpoint(&small(), "", &[]), &headed).contains("fc") || refused(checkpoint(&small(), "", &[]), &headed).contains("leave `head` out"));
-    let wide = Architecture { width: 0.5, ..small() };
+    assert!(
+        refused(checkpoint(&small(), "", &[]), &headed).contains("fc")
+            || refused(checkpoint(&small(), "", &[]), &headed).contains("leave `head` out")
+    );
+    let wide = Architecture {
+        width: 0.5,
+        ..small()
+    };
     assert!(refused(checkpoint(&wide, "", &[]), &small()).contains("check `width` (0.25)"));
-    assert!(refused(checkpoint(&small(), "foo.", &[]), &small()).contains("under `foo.`, which is not a known prefix"));
+    assert!(
+        refused(checkpoint(&small(), "foo.", &[]), &small())
+            .contains("under `foo.`, which is not a known prefix")
+    );
     let other = Architecture::named("resnet18");
-    assert!(refused(checkpoint(&small(), "", &[]), &other).contains("is it a checkpoint of another architecture?") || refused(checkpoint(&small(), "", &[]), &other).contains("check that the file is of a `resnet18`"));
+    assert!(
+        refused(checkpoint(&small(), "", &[]), &other)
+            .contains("is it a checkpoint of another architecture?")
+            || refused(checkpoint(&small(), "", &[]), &other)
+                .contains("check that the file is of a `resnet18`")
+    );
 }

@@ -15,11 +15,20 @@ fn key(name: &str) -> ChaCha8Rng {
 }
 
 fn small() -> Architecture {
-    Architecture { width: 0.5, ..Architecture::named("cifar_resnet8") }
+    Architecture {
+        width: 0.5,
+        ..Architecture::named("cifar_resnet8")
+    }
 }
 
 fn with_head() -> Architecture {
-    Architecture { head: Some(Head { hidden: vec![24], out: 16 }), ..small() }
+    Architecture {
+        head: Some(Head {
+            hidden: vec![24],
+            out: 16,
+        }),
+        ..small()
+    }
 }
 
 fn images() -> Tensor {
@@ -35,10 +44,10 @@ fn equal_keys_give_equal_networks_and_a_head_redraws_nothing_of_the_backbone() {
     let plain = Network::initialise(&small(), key, Device::Cpu).unwrap();
     let again = Network::initialise(&small(), key, Device::Cpu).unwrap();
     assert_eq!(plain.digest(), again.digest());
-    let other = Network::initialise(&small(), |name| key(&format!("other {name}")), Device::Cpu).unwrap();
+    let other =
+        Network::initialise(&small(), |name| key(&format!("other {name}")), Device::Cpu).unwrap();
     assert_ne!(plain.digest(), other.digest());
-    let named = |name: &str| key(name.strip_prefix("backbone.").unwrap_or(name));
-    let headed = Network::initialise(&with_head(), named, Device::Cpu).unwrap();
+    let headed = Network::initialise(&with_head(), key, Device::Cpu).unwrap();
     assert_eq!(headed.without_head().digest(), plain.digest());
 }
 
@@ -66,12 +75,18 @@ fn gradients_reach_every_trainable_tensor_in_both_precisions() {
         let output = network.forward(&images(), Mode::Train, precision);
         assert_eq!(output.features.size(), [4, 32]);
         let embedding = output.embedding.unwrap();
-        assert_eq!((embedding.size(), embedding.kind()), (vec![4, 16], Kind::Float));
+        assert_eq!(
+            (embedding.size(), embedding.kind()),
+            (vec![4, 16], Kind::Float)
+        );
         embedding.square().sum(Kind::Float).backward();
         for (name, tensor) in network.trainable() {
             let gradient = tensor.grad();
             assert!(gradient.defined(), "{name} has no gradient");
-            assert!(gradient.abs().sum(Kind::Float).double_value(&[]) > 0.0, "{name} has a zero gradient");
+            assert!(
+                gradient.abs().sum(Kind::Float).double_value(&[]) > 0.0,
+                "{name} has a zero gradient"
+            );
             assert_eq!(gradient.kind(), Kind::Float);
         }
     }
@@ -80,10 +95,20 @@ fn gradients_reach_every_trainable_tensor_in_both_precisions() {
 #[test]
 fn operations_in_place_leave_the_gradients_right() {
     let network = Network::initialise(&small(), key, Device::Cpu).unwrap();
-    let loss = || network.forward(&images(), Mode::Train, Precision::F32).features.square().sum(Kind::Double);
+    let loss = || {
+        network
+            .forward(&images(), Mode::Train, Precision::F32)
+            .features
+            .square()
+            .sum(Kind::Double)
+    };
     loss().backward();
     // The slope along the gradient itself, by central differences.
-    for name in ["conv1.weight", "layer2.0.bn1.weight", "layer3.0.conv2.weight"] {
+    for name in [
+        "conv1.weight",
+        "layer2.0.bn1.weight",
+        "layer3.0.conv2.weight",
+    ] {
         let mut tensor = state(&network)[name].shallow_clone();
         let gradient = tensor.grad().copy();
         let length = gradient.norm().double_value(&[]);
@@ -97,14 +122,20 @@ fn operations_in_place_leave_the_gradients_right() {
             (above - below) / (2.0 * step)
         });
         let expected = length * length;
-        assert!((slope / expected - 1.0).abs() < 0.02, "{name}: slope {slope}, gradient says {expected}");
+        assert!(
+            (slope / expected - 1.0).abs() < 0.02,
+            "{name}: slope {slope}, gradient says {expected}"
+        );
     }
 }
 
 #[test]
 fn memory_layout_changes_neither_identity_nor_result() {
     let mut network = Network::initialise(&small(), key, Device::Cpu).unwrap();
-    let (digest, before) = (network.digest(), no_grad(|| network.forward(&images(), Mode::Eval, Precision::F32)));
+    let (digest, before) = (
+        network.digest(),
+        no_grad(|| network.forward(&images(), Mode::Eval, Precision::F32)),
+    );
     network.set_channels_last(false);
     assert_eq!(network.digest(), digest);
     let after = no_grad(|| network.forward(&images(), Mode::Eval, Precision::F32));
@@ -114,7 +145,8 @@ fn memory_layout_changes_neither_identity_nor_result() {
 #[test]
 fn a_momentum_update_moves_weights_and_leaves_statistics() {
     let teacher = Network::initialise(&small(), key, Device::Cpu).unwrap();
-    let student = Network::initialise(&small(), |name| key(&format!("other {name}")), Device::Cpu).unwrap();
+    let student =
+        Network::initialise(&small(), |name| key(&format!("other {name}")), Device::Cpu).unwrap();
     no_grad(|| student.forward(&images(), Mode::Train, Precision::F32));
     let (old, new) = (state(&teacher.duplicate()), state(&student));
     teacher.momentum_update(&student, 0.75);
@@ -133,27 +165,51 @@ fn copies_are_apart_and_copy_from_makes_equal() {
     assert_ne!(network.digest(), copy.digest());
     copy.copy_from(&network).unwrap();
     assert_eq!(network.digest(), copy.digest());
-    assert!(copy.trainable().iter().all(|(_, tensor)| tensor.requires_grad() && tensor.is_leaf()));
+    assert!(
+        copy.trainable()
+            .iter()
+            .all(|(_, tensor)| tensor.requires_grad() && tensor.is_leaf())
+    );
     let other = Network::initialise(&with_head(), key, Device::Cpu).unwrap();
-    assert!(matches!(copy.copy_from(&other), Err(NetworkError::Mismatch(_))));
+    assert!(matches!(
+        copy.copy_from(&other),
+        Err(NetworkError::Mismatch(_))
+    ));
     copy.freeze();
-    assert!(copy.trainable().iter().all(|(_, tensor)| !tensor.requires_grad()));
+    assert!(
+        copy.trainable()
+            .iter()
+            .all(|(_, tensor)| !tensor.requires_grad())
+    );
 }
 
 #[test]
 fn a_classifier_is_put_on_a_distilled_backbone() {
     let distilled = Network::initialise(&with_head(), key, Device::Cpu).unwrap();
-    let architecture = Architecture { classes: Some(10), ..small() };
+    let architecture = Architecture {
+        classes: Some(10),
+        ..small()
+    };
     let tuned = Network::initialise_from(&architecture, &distilled, key, Device::Cpu).unwrap();
     let (from, to) = (state(&distilled), state(&tuned));
     assert!(to["layer3.0.conv2.weight"].equal(&from["backbone.layer3.0.conv2.weight"]));
     assert_eq!(to["linear.weight"].size(), [10, 32]);
-    let wider = Architecture { width: 1.0, ..architecture };
-    let Err(NetworkError::Mismatch(mismatch)) = Network::initialise_from(&wider, &distilled, key, Device::Cpu) else {
+    let wider = Architecture {
+        width: 1.0,
+        ..architecture
+    };
+    let Err(NetworkError::Mismatch(mismatch)) =
+        Network::initialise_from(&wider, &distilled, key, Device::Cpu)
+    else {
         panic!("a backbone of another width was accepted");
     };
     assert!(mismatch.missing.is_empty());
-    assert!(mismatch.misshapen.iter().any(|misshapen| misshapen.name == "conv1.weight"));
+    assert!(
+        mismatch
+            .misshapen
+            .iter()
+            .any(|misshapen| misshapen.name == "conv1.weight")
+    );
 }
 
 #[test]
@@ -162,9 +218,17 @@ fn wrong_weights_are_all_listed() {
     let mut weights = state(&network);
     weights.remove("bn1.bias");
     weights.remove("bn1.num_batches_tracked");
-    weights.insert("bn1.weight".to_owned(), Tensor::ones([3], (Kind::Float, Device::Cpu)));
-    weights.insert("unknown".to_owned(), Tensor::ones([3], (Kind::Float, Device::Cpu)));
-    let Err(error) = Network::with_weights(&small(), weights, Device::Cpu) else { panic!("wrong weights accepted") };
+    weights.insert(
+        "bn1.weight".to_owned(),
+        Tensor::ones([3], (Kind::Float, Device::Cpu)),
+    );
+    weights.insert(
+        "unknown".to_owned(),
+        Tensor::ones([3], (Kind::Float, Device::Cpu)),
+    );
+    let Err(error) = Network::with_weights(&small(), weights, Device::Cpu) else {
+        panic!("wrong weights accepted")
+    };
     assert_eq!(
         error.to_string(),
         "tensors don't match the network: 1 missing, 1 unexpected, 1 of another shape\n  \

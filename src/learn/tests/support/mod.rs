@@ -28,12 +28,16 @@ pub fn json(name: &str) -> serde_json::Value {
 
 /// All tensors of `NAME.safetensors` in the fixtures' folder.
 pub fn tensors(name: &str) -> BTreeMap<String, Tensor> {
-    checkpoint_file::read(&fixtures().join(format!("{name}.safetensors"))).unwrap().tensors
+    checkpoint_file::read(&fixtures().join(format!("{name}.safetensors")))
+        .unwrap()
+        .tensors
 }
 
 /// The data shared beside the repository, or nothing, said plainly.
 pub fn shared_data(name: &str) -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data").join(name);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../../shared/data")
+        .join(name);
     if !path.exists() {
         println!("skipped: {} missing", path.display());
         return None;
@@ -43,7 +47,13 @@ pub fn shared_data(name: &str) -> Option<PathBuf> {
 
 fn crc32(text: &str) -> u32 {
     !text.bytes().fold(!0_u32, |crc, byte| {
-        (0..8).fold(crc ^ u32::from(byte), |crc, _| if crc & 1 == 1 { crc >> 1 ^ 0xEDB8_8320 } else { crc >> 1 })
+        (0..8).fold(crc ^ u32::from(byte), |crc, _| {
+            if crc & 1 == 1 {
+                crc >> 1 ^ 0xEDB8_8320
+            } else {
+                crc >> 1
+            }
+        })
     })
 }
 
@@ -54,15 +64,14 @@ fn splitmix64(number: u64) -> u64 {
     z ^ z >> 31
 }
 
-/// `u(i)` of the fixtures' README, within [-1, 1).
-fn unit(name: &str, salt: u64, index: u64) -> f64 {
-    let key = (u64::from(crc32(name)) << 32).wrapping_add(salt << 24).wrapping_add(index);
-    2.0 * ((splitmix64(key) >> 11) as f64 / (1_u64 << 53) as f64) - 1.0
-}
-
+/// A tensor of `value(u(i))`, with `u(i)` of the fixtures' README, within [-1, 1).
 fn filled(name: &str, shape: &[i64], salt: u64, value: impl Fn(f64) -> f64) -> Tensor {
+    let first = (u64::from(crc32(name)) << 32).wrapping_add(salt << 24);
     let count = shape.iter().product::<i64>() as u64;
-    let values: Vec<f32> = (0..count).map(|index| value(unit(name, salt, index)) as f32).collect();
+    let unit = |index| (splitmix64(first.wrapping_add(index)) >> 11) as f64 / (1_u64 << 53) as f64;
+    let values: Vec<f32> = (0..count)
+        .map(|index| value(2.0 * unit(index) - 1.0) as f32)
+        .collect();
     from_slice_f32(shape, &values)
 }
 
@@ -84,7 +93,10 @@ pub fn formula(name: &str, shape: &[i64], salt: u64) -> Tensor {
 /// A network with formula weights.
 pub fn formula_network(architecture: &Architecture, salt: u64) -> Network {
     let specs = architecture.graph().unwrap().state();
-    let weights = specs.iter().map(|spec| (spec.name.clone(), formula(&spec.name, &spec.shape, salt))).collect();
+    let weights = specs
+        .iter()
+        .map(|spec| (spec.name.clone(), formula(&spec.name, &spec.shape, salt)))
+        .collect();
     Network::with_weights(architecture, weights, Device::Cpu).unwrap()
 }
 

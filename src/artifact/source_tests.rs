@@ -1,0 +1,252 @@
+use std::sync::Arc;
+
+use super::*;
+use arrow::array::{
+    BooleanArray, DictionaryArray, Float32Array, Int8Array, LargeBinaryArray, StructArray,
+    UInt64Array,
+};
+use arrow::buffer::NullBuffer;
+use arrow::datatypes::{Field, Fields, Int16Type};
+use parquet::arrow::ArrowWriter;
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::WriterProperties;
+
+fn write(path: &Path, columns: &[(&str, ArrayRef)], footer: Option<KeyValue>) {
+    let batch = RecordBatch::try_from_iter_with_nullable(
+        columns
+            .iter()
+            .map(|(name, column)| (*name, column.clone(), true)),
+    )
+    .unwrap();
+    let properties = WriterProperties::builder()
+        .set_key_value_metadata(footer.map(|entry| vec![entry]))
+        .set_max_row_group_row_count(Some(2))
+        .build();
+    let file = fs_err::File::create(path).unwrap();
+    let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties)).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+}
+
+fn column<T: Array + 'static>(array: T) -> ArrayRef {
+    Arc::new(array)
+}
+
+fn named(label: &str) -> SourceColumns {
+    SourceColumns {
+        label: Some(label.into()),
+        ..SourceColumns::default()
+    }
+}
+
+fn all(table: &SourceTable) -> Result<Vec<SourceRow>> {
+    let batches: Result<Vec<Vec<SourceRow>>> = table.batches(0..table.rows())?.collect();
+    Ok(batches?.concat())
+}
+
+#[test]
+fn raw_bytes_with_labels_names_and_splits() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.parquet");
+    let texts: DictionaryArray<Int16Type> = vec![Some("train"), None, Some("test")]
+        .into_iter()
+        .collect();
+    write(
+        &path,
+        &[
+            ("split", column(texts)),
+            (
+                "label",
+                column(Int8Array::from(vec![Some(-1), None, Some(7)])),
+            ),
+            (
+                "data",
+                column(LargeBinaryArray::from(vec![
+                    Some(&b"ab"[..]),
+                    None,
+                    Some(b""),
+                ])),
+            ),
+            (
+                "name",
+                column(arrow::array::LargeStringArray::from(vec![
+                    Some("x"),
+                    Some("y"),
+                    None,
+                ])),
+            ),
+        ],
+        None,
+    );
+    let columns = SourceColumns {
+        image: None,
+        label: Some("label".into()),
+        label_name: Some("name".into()),
+        split: Some("split".into()),
+    };
+    let table = SourceTable::open(&path, &columns).unwrap();
+    assert_eq!(
+        (table.image_column(), table.rows(), table.class_names()),
+        ("data", 3, None)
+    );
+    let row = |row: usize,
+               bytes: Option<&[u8]>,
+               label: Option<i64>,
+               name: Option<&str>,
+               split: Option<&str>| SourceRow {
+        row,
+        bytes: bytes.map(<[u8]>::to_vec),
+        path: None,
+        label: label.map(SourceLabel::Class),
+        label_name: name.map(String::from),
+        split: split.map(String::from),
+    };
+    let expected = [
+        row(0, Some(b"ab"), Some(-1), Some("x"), Some("train")),
+        row(1, None, None, Some("y"), None),
+        row(2, Some(b""), Some(7), None, Some("test")),
+    ];
+    assert_eq!(all(&table).unwrap(), expected);
+    let last: Vec<SourceRow> = table
+        .batches(2..3)
+        .unwrap()
+        .flat_map(|batch| batch.unwrap())
+        .collect();
+    assert_eq!(last, expected[2..]);
+    assert!(table.batches(2..4).is_err());
+}
+
+#[test]
+fn hugging_face_structs_and_class_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.parquet");
+    let fields = Fields::from(vec![
+        Field::new("bytes", DataType::Binary, true),
+        Field::new("path", DataType::Utf8, true),
+    ]);
+    let bytes = column(BinaryArray::from(vec![
+        Some(&b"one"[..]),
+        Some(b"hidden"),
+        None,
+    ]));
+    let paths = column(StringArray::from(vec![
+        Some("1.png"),
+        Some("2.png"),
+        Some("3.png"),
+    ]));
+    let valid = NullBuffer::from(vec![true, false, true]);
+    let images = StructArray::new(fields, vec![bytes.clone(), paths], Some(valid));
+    let footer = r#"{"info": {"features": {"image": {"_type": "Image"}, "y": {"names": ["cat", "dog"], "_type": "ClassLabel"}}}}"#;
+    write(
+        &path,
+        &[
+            ("other", bytes),
+            ("image", column(images)),
+            ("y", column(UInt64Array::from(vec![1, 0, 1]))),
+        ],
+        Some(KeyValue::new("huggingface".to_string(), footer.to_string())),
+    );
+    let table = SourceTable::open(&path, &named("y")).unwrap();
+    assert_eq!(table.image_column(), "image");
+    assert_eq!(
+        table.class_names(),
+        Some(&["cat".to_string(), "dog".to_string()][..])
+    );
+    let rows = all(&table).unwrap();
+    let images: Vec<_> = rows
+        .iter()
+        .map(|row| (row.bytes.as_deref(), row.path.as_deref()))
+        .collect();
+    assert_eq!(
+        images,
+        [
+            (Some(&b"one"[..]), Some("1.png")),
+            (None, None),
+            (None, Some("3.png"))
+        ]
+    );
+    assert_eq!(rows[0].label, Some(SourceLabel::Class(1)));
+}
+
+#[test]
+fn labels_may_be_text_or_truth_values_but_must_fit() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.parquet");
+    let labels: DictionaryArray<Int16Type> = vec!["cat", "dog"].into_iter().collect();
+    write(
+        &path,
+        &[
+            ("image", column(BinaryArray::from(vec![&b"1"[..], b"2"]))),
+            ("text", column(labels)),
+            ("truth", column(BooleanArray::from(vec![true, false]))),
+            ("huge", column(UInt64Array::from(vec![u64::MAX, 0]))),
+            ("fraction", column(Float32Array::from(vec![0.5, 1.0]))),
+        ],
+        None,
+    );
+    let label = |name: &str| {
+        all(&SourceTable::open(&path, &named(name)).unwrap()).map(|rows| rows[0].label.clone())
+    };
+    assert_eq!(
+        label("text").unwrap(),
+        Some(SourceLabel::Name("cat".into()))
+    );
+    assert_eq!(label("truth").unwrap(), Some(SourceLabel::Class(1)));
+    assert!(label("huge").is_err());
+    let message = SourceTable::open(&path, &named("fraction"))
+        .err()
+        .unwrap()
+        .to_string();
+    assert!(
+        message.contains("label column `fraction`: expected integers or text, got Float32"),
+        "{message}"
+    );
+    let message = SourceTable::open(&path, &named("nothing"))
+        .err()
+        .unwrap()
+        .to_string();
+    assert!(
+        message.contains("label column: expected `nothing`, got the columns `image` (Binary)"),
+        "{message}"
+    );
+}
+
+#[test]
+fn without_an_image_column_the_message_lists_what_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.parquet");
+    write(
+        &path,
+        &[
+            ("label", column(Int8Array::from(vec![1]))),
+            ("x", column(StringArray::from(vec!["a"]))),
+        ],
+        None,
+    );
+    let message = SourceTable::open(&path, &SourceColumns::default())
+        .err()
+        .unwrap()
+        .to_string();
+    assert!(
+        message.ends_with("got the columns `label` (Int8), `x` (Utf8)"),
+        "{message}"
+    );
+    let bytes = || column(BinaryArray::from(vec![&b"1"[..]]));
+    write(&path, &[("left", bytes()), ("right", bytes())], None);
+    let message = SourceTable::open(&path, &SourceColumns::default())
+        .err()
+        .unwrap()
+        .to_string();
+    assert!(
+        message.contains("expected one that is named, got `left`, `right`\nhint:"),
+        "{message}"
+    );
+    let right = SourceColumns {
+        image: Some("right".into()),
+        ..SourceColumns::default()
+    };
+    assert_eq!(
+        SourceTable::open(&path, &right).unwrap().image_column(),
+        "right"
+    );
+}

@@ -1,0 +1,490 @@
+//! A run: for each wanted stage in order, its recipe from the actual upstream contents → cached? → else lock, shards,
+//! publish. That recipes hold contents gives the early cut-off: equal content leaves everything below cached.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use anyhow::{Context, Result, anyhow, bail};
+
+use crate::clock;
+use crate::context::{Ancestor, Input, StageContext, State};
+use crate::digest::Digest;
+use crate::draft::Draft;
+use crate::engine::{Engine, RunOptions};
+use crate::history::{LastInput, LastRun};
+use crate::lease::Lease;
+use crate::locks::{Holder, Lock};
+use crate::manifest::{FORMAT, Manifest, OutputRecord, Telemetry, content_of};
+use crate::observer::{Observer, StageProgress};
+use crate::pipeline_lock::{LockedStage, PipelineLock, headline, path_for};
+use crate::plan;
+use crate::project::StageNode;
+use crate::recipe::Recipe;
+use crate::report::{ContentDifference, Outcome, RunReport, StageReport};
+use crate::source::Snapshot;
+use crate::stat_cache::StatCache;
+use crate::status::contents_warning;
+use crate::store::{Artifact, Found};
+
+/// One run's state.
+struct Session<'a> {
+    observer: &'a dyn Observer,
+    device: String,
+    forced: BTreeSet<usize>,
+    /// Digests of the sources of every stage, taken before anything ran.
+    sources: BTreeMap<usize, BTreeMap<String, Digest>>,
+    /// What stages gave, so far.
+    artifacts: BTreeMap<usize, Artifact>,
+    lease: Lease,
+}
+
+/// A finished stage.
+struct Finished {
+    artifact: Artifact,
+    outcome: Outcome,
+    differs: Option<ContentDifference>,
+}
+
+impl Engine {
+    /// Runs the wanted stages and writes pipeline.lock. Stops at the first stage that fails, which is in the report.
+    ///
+    /// Fails before anything runs when something was asked that is not there, a source is missing, or the cache can't be
+    /// written; and afterwards when pipeline.lock can't be.
+    pub fn run(&self, options: &RunOptions, observer: &dyn Observer) -> Result<RunReport> {
+        let start = Instant::now();
+        let targets = self.targets(options)?;
+        let needed = plan::wanted(&self.project.needs(), targets.iter().copied());
+        let wanted = if options.only { &targets } else { &needed };
+        self.store.prepare()?;
+        let snapshot = Snapshot::new(StatCache::required(&self.store.stat_cache()));
+        let mut sources = BTreeMap::new();
+        for &index in &needed {
+            sources.insert(index, self.source_digests(index, &snapshot)?);
+        }
+        let mut session = Session {
+            observer,
+            device: options
+                .device
+                .clone()
+                .unwrap_or_else(|| self.project.device().to_owned()),
+            forced: if options.force {
+                targets.clone()
+            } else {
+                BTreeSet::new()
+            },
+            sources,
+            artifacts: BTreeMap::new(),
+            lease: Lease::begin(&self.store)?,
+        };
+        if options.only {
+            self.take_cached(&mut session, &needed, wanted)?;
+        }
+        let mut reports = Vec::new();
+        let order = self.in_order(wanted);
+        for &index in &order {
+            let report = self.stage(&mut session, index);
+            observer.stage_finished(&report);
+            let failed = report.outcome == Outcome::Failed;
+            reports.push(report);
+            if failed {
+                break;
+            }
+        }
+        let not_reached = order.iter().skip(reports.len());
+        Ok(RunReport {
+            not_reached: not_reached
+                .map(|&index| self.project.stages()[index].name.clone())
+                .collect(),
+            lock_file: self.write_lock(&session)?,
+            stages: reports,
+            seconds: start.elapsed().as_secs_f64(),
+        })
+    }
+
+    /// Takes everything that is needed and not wanted from the cache.
+    fn take_cached(
+        &self,
+        session: &mut Session,
+        needed: &BTreeSet<usize>,
+        wanted: &BTreeSet<usize>,
+    ) -> Result<()> {
+        for index in self.in_order(needed) {
+            let node = &self.project.stages()[index];
+            let is_known = node
+                .needs
+                .iter()
+                .all(|need| session.artifacts.contains_key(need));
+            if wanted.contains(&index) || !is_known {
+                continue;
+            }
+            let (_, found) = self.look_up(session, index)?;
+            session
+                .artifacts
+                .extend(found.artifact.map(|artifact| (index, artifact)));
+        }
+        // A stage above a wanted one that needs another wanted one is not known yet; that is as good as not cached.
+        Ok(self.check_only(wanted, |index| session.artifacts.contains_key(&index))?)
+    }
+
+    /// The stage's recipe and what the store has for it, protected from `gc` until the run ends.
+    fn look_up(&self, session: &mut Session, index: usize) -> Result<(Recipe, Found)> {
+        let recipe = self.recipe(index, session.sources[&index].clone(), |other| {
+            session.artifacts.get(&other)
+        });
+        let fingerprint = recipe.fingerprint();
+        let found = session
+            .lease
+            .use_while(fingerprint, || Ok(self.store.find(fingerprint)?))?;
+        Ok((recipe, found))
+    }
+
+    fn stage(&self, session: &mut Session, index: usize) -> StageReport {
+        let start = Instant::now();
+        let node = &self.project.stages()[index];
+        let mut report = StageReport {
+            stage: node.name.clone(),
+            kind: node.kind.clone(),
+            outcome: Outcome::Failed,
+            fingerprint: None,
+            content: None,
+            seconds: 0.0,
+            rows: BTreeMap::new(),
+            headline: BTreeMap::new(),
+            error: None,
+            differs: None,
+        };
+        let finished = self.look_up(session, index).and_then(|(recipe, found)| {
+            report.fingerprint = Some(recipe.fingerprint());
+            let finished = self.cached_or_executed(session, index, &recipe, found)?;
+            self.keep_history(session, node, &finished.artifact)?;
+            Ok(finished)
+        });
+        match finished {
+            Ok(Finished {
+                artifact,
+                outcome,
+                differs,
+            }) => {
+                report.outcome = outcome;
+                report.content = Some(artifact.content);
+                let outputs = artifact.manifest.outputs.iter();
+                report.rows = outputs
+                    .map(|(output, record)| (output.clone(), record.rows))
+                    .collect();
+                report.headline = headline(&artifact);
+                report.differs = differs;
+                session.artifacts.insert(index, artifact);
+            }
+            Err(error) => report.error = Some(with_remedy(error)),
+        }
+        report.seconds = start.elapsed().as_secs_f64();
+        report
+    }
+
+    fn cached_or_executed(
+        &self,
+        session: &Session,
+        index: usize,
+        recipe: &Recipe,
+        found: Found,
+    ) -> Result<Finished> {
+        let node = &self.project.stages()[index];
+        let warn = |message: &str| session.observer.warning(Some(&node.name), message);
+        let is_forced = session.forced.contains(&index);
+        if let (Some(artifact), false) = (&found.artifact, is_forced) {
+            if let Some(message) = contents_warning(artifact, &found.others) {
+                warn(&message);
+            }
+            return Ok(Finished {
+                artifact: artifact.clone(),
+                outcome: Outcome::Cached,
+                differs: None,
+            });
+        }
+        for fault in &found.faults {
+            warn(&format!("damaged and not used: {fault}; it is made again"));
+        }
+        let fingerprint = recipe.fingerprint();
+        let path = self.store.locks().join(format!("{fingerprint}.lock"));
+        let waiting = |holder: &Holder| session.observer.waiting(&node.name, holder);
+        let _lock = Lock::take(&path, &Holder::here(&node.name), waiting)?;
+        // Whoever held the lock may have made it.
+        let found = self.store.find(fingerprint)?;
+        if let (Some(artifact), false) = (&found.artifact, is_forced) {
+            return Ok(Finished {
+                artifact: artifact.clone(),
+                outcome: Outcome::Cached,
+                differs: None,
+            });
+        }
+        let artifact = self.execute(session, index, recipe)?;
+        let differs = found.artifact.and_then(|old| difference(&old, &artifact));
+        if let Some(differs) = &differs {
+            warn(&differs.to_string());
+        }
+        Ok(Finished {
+            artifact,
+            outcome: Outcome::Executed,
+            differs,
+        })
+    }
+
+    /// Runs the stage's work in its draft and publishes. What a failure leaves is kept when it is worth it.
+    fn execute(&self, session: &Session, index: usize, recipe: &Recipe) -> Result<Artifact> {
+        let start = Instant::now();
+        let node = &self.project.stages()[index];
+        let kind = self.registry.known(&node.kind);
+        let Some(work) = self.registry.work(kind.name()) else {
+            bail!(
+                "kind `{}`: expected a binary that can run it, got one that only plans\nhint: run it with `seedpipe-torch`",
+                kind.name()
+            );
+        };
+        session.observer.stage_started(&node.name, kind.name());
+        let is_forced = session.forced.contains(&index);
+        let draft = Draft::open(&self.store, recipe, &node.name, is_forced, kind.outputs())?;
+        let context = StageContext {
+            stage: &node.name,
+            kind,
+            seed: node.seed,
+            device: &session.device,
+            folder: self.project.folder(),
+            inputs: self.inputs(session, node),
+            lineage: if kind.lineage() {
+                self.lineage(session, index)
+            } else {
+                Vec::new()
+            },
+            checkpoints: draft.checkpoints(),
+            content: draft.content(),
+            observer: session.observer,
+            progress: StageProgress {
+                stage: &node.name,
+                observer: session.observer,
+            },
+            state: Mutex::new(State {
+                draft,
+                telemetry: BTreeMap::new(),
+                sharded: false,
+            }),
+        };
+        let worked = work(&node.params, &context);
+        let State {
+            draft, telemetry, ..
+        } = context
+            .state
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Err(error) = worked {
+            if !draft.is_worth_keeping() {
+                draft
+                    .remove(&self.store)
+                    .context("failed to remove what a failed stage left")?;
+            }
+            return Err(error);
+        }
+        if let Err(error) = self.check_sources(session, index) {
+            draft.remove(&self.store)?;
+            return Err(error);
+        }
+        let telemetry = Telemetry {
+            seconds: start.elapsed().as_secs_f64(),
+            device: session.device.clone(),
+            versions: self.versions.clone(),
+            values: telemetry,
+        };
+        self.publish(recipe, draft, telemetry)
+    }
+
+    /// Shards that were computed while a source changed are not what the recipe says.
+    fn check_sources(&self, session: &Session, index: usize) -> Result<()> {
+        let snapshot = Snapshot::new(StatCache::required(&self.store.stat_cache()));
+        let now = self.source_digests(index, &snapshot)?;
+        for (path, before) in &session.sources[&index] {
+            if now.get(path) != Some(before) {
+                bail!(
+                    "source `{path}`: expected it at rest, got other content than when the run began; nothing is published\nhint: run again when nobody writes to it"
+                );
+            }
+        }
+        Ok(())
+    }
+
+    fn publish(&self, recipe: &Recipe, draft: Draft, telemetry: Telemetry) -> Result<Artifact> {
+        let kind = self.registry.known(&recipe.kind);
+        let mut outputs = BTreeMap::new();
+        for slot in kind.outputs() {
+            let parts = draft.parts(slot.name);
+            if parts.is_empty() {
+                bail!(
+                    "BUG: kind `{}` wrote no part of its output `{}`",
+                    kind.name(),
+                    slot.name
+                );
+            }
+            let folder = draft.content().join(slot.name);
+            let paths: Vec<PathBuf> = parts.iter().map(|part| folder.join(&part.name)).collect();
+            let content = self
+                .codec
+                .digest(slot.kind, &paths)
+                .with_context(|| format!("output `{}`", slot.name))?;
+            let headline = self
+                .codec
+                .headline(slot.kind, &paths)
+                .with_context(|| format!("output `{}`", slot.name))?;
+            let record = OutputRecord {
+                kind: slot.kind.to_owned(),
+                content: content.digest,
+                rows: content.rows,
+                headline,
+                parts,
+            };
+            outputs.insert(slot.name.to_owned(), record);
+        }
+        let manifest = Manifest {
+            format: FORMAT,
+            fingerprint: recipe.fingerprint(),
+            content: content_of(&outputs),
+            created: clock::now(),
+            sequence: 0,
+            recipe: recipe.clone(),
+            outputs,
+            telemetry,
+        };
+        let artifact = self.store.publish(&draft.content(), manifest)?;
+        draft.remove(&self.store)?;
+        Ok(artifact)
+    }
+
+    fn inputs(&self, session: &Session, node: &StageNode) -> BTreeMap<String, Vec<Input>> {
+        let slots = node.inputs.iter().map(|(slot, connections)| {
+            let inputs = connections.iter().map(|connection| {
+                let artifact = &session.artifacts[&connection.index];
+                Input {
+                    stage: connection.stage.clone(),
+                    output: connection.output.clone(),
+                    kind: connection.kind.clone(),
+                    content: artifact.manifest.outputs[&connection.output].content,
+                    parts: artifact.parts(&connection.output),
+                    recipe: artifact.manifest.recipe.clone(),
+                }
+            });
+            (slot.clone(), inputs.collect())
+        });
+        slots.collect()
+    }
+
+    fn lineage(&self, session: &Session, index: usize) -> Vec<Ancestor> {
+        let ancestors = self.ancestors(index).into_iter().map(|ancestor| {
+            let manifest = session.artifacts[&ancestor].manifest.clone();
+            Ancestor {
+                stage: self.project.stages()[ancestor].name.clone(),
+                fingerprint: manifest.fingerprint,
+                recipe: manifest.recipe,
+                outputs: manifest.outputs,
+                telemetry: manifest.telemetry,
+                created: manifest.created,
+            }
+        });
+        ancestors.collect()
+    }
+
+    fn keep_history(&self, session: &Session, node: &StageNode, artifact: &Artifact) -> Result<()> {
+        let inputs = node.inputs.iter().map(|(slot, connections)| {
+            let inputs = connections.iter().map(|connection| LastInput {
+                stage: connection.stage.clone(),
+                output: connection.output.clone(),
+                content: session.artifacts[&connection.index].manifest.outputs[&connection.output]
+                    .content,
+            });
+            (slot.clone(), inputs.collect())
+        });
+        self.history.keep(&LastRun {
+            stage: node.name.clone(),
+            fingerprint: artifact.fingerprint,
+            content: artifact.content,
+            recipe: artifact.manifest.recipe.clone(),
+            inputs: inputs.collect(),
+        })
+    }
+
+    /// Writes pipeline.lock: what this run has, and for other stages what the lock said before.
+    fn write_lock(&self, session: &Session) -> Result<Option<PathBuf>> {
+        // What `--set` gave is not what pipeline.yaml says.
+        if self.project.overridden() || session.artifacts.is_empty() {
+            return Ok(None);
+        }
+        let path = path_for(self.project.path());
+        let is_complete = session.artifacts.len() == self.project.stages().len();
+        let old = if is_complete {
+            None
+        } else {
+            self.old_lock(session, &path)
+        }
+        .unwrap_or_default();
+        let mut lock = PipelineLock::default();
+        for &index in self.project.order() {
+            let node = &self.project.stages()[index];
+            let locked = match session.artifacts.get(&index) {
+                Some(artifact) => Some(LockedStage::new(node, artifact)),
+                None => old.stage(&node.name).cloned(),
+            };
+            lock.stages
+                .extend(locked.map(|locked| (node.name.clone(), locked)));
+        }
+        lock.write(&path)?;
+        Ok(Some(path))
+    }
+
+    fn old_lock(&self, session: &Session, path: &std::path::Path) -> Option<PipelineLock> {
+        PipelineLock::read(path).unwrap_or_else(|error| {
+            session
+                .observer
+                .warning(None, &format!("{error:#}; it is written anew"));
+            None
+        })
+    }
+}
+
+/// What differs between two artifacts of one recipe.
+fn difference(old: &Artifact, new: &Artifact) -> Option<ContentDifference> {
+    if old.content == new.content {
+        return None;
+    }
+    let outputs = new.manifest.outputs.iter();
+    let differing = outputs.filter(|(output, record)| {
+        old.manifest
+            .outputs
+            .get(*output)
+            .map(|record| record.content)
+            != Some(record.content)
+    });
+    Some(ContentDifference {
+        fingerprint: new.fingerprint,
+        old: old.content,
+        new: new.content,
+        outputs: differing.map(|(output, _)| output.clone()).collect(),
+    })
+}
+
+/// Adds the remedy to faults of the machine, which stages cannot know.
+fn with_remedy(error: anyhow::Error) -> anyhow::Error {
+    let kinds: Vec<io::ErrorKind> = error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<io::Error>())
+        .map(io::Error::kind)
+        .collect();
+    let hint = if kinds.contains(&io::ErrorKind::StorageFull)
+        || kinds.contains(&io::ErrorKind::QuotaExceeded)
+    {
+        "free space, for example by `seedpipe gc`, and run again: finished shards are kept"
+    } else if kinds.contains(&io::ErrorKind::ReadOnlyFilesystem) {
+        "name a cache that can be written by `cache:` in pipeline.yaml or SEEDPIPE_CACHE"
+    } else {
+        return error;
+    };
+    anyhow!("{error:#}\nhint: {hint}")
+}

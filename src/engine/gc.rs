@@ -1,0 +1,385 @@
+//! Removes what nobody refers to: neither the current plan, nor pipeline.lock, nor the last runs of any pipeline that
+//! uses the cache, nor a run that is alive; and what dead runs left.
+//!
+//! Kept besides: everything younger than the grace period, and the draft of a stage of the current plan that is not in
+//! the cache yet, because a run goes on with it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use anyhow::Result;
+use fs_err as fs;
+use serde::Serialize;
+
+use crate::bytes;
+use crate::digest::Digest;
+use crate::durable::TEMPORARY_PREFIX;
+use crate::engine::Engine;
+use crate::history;
+use crate::lease;
+use crate::locks::{self, Guard};
+use crate::pipeline_lock::{PipelineLock, path_for};
+use crate::store::{Entry, MANIFEST, folders_in, remove_folder};
+use crate::verify::files_below;
+
+/// How to collect.
+#[derive(Debug, Clone)]
+pub struct GcOptions {
+    /// Only tell.
+    pub dry_run: bool,
+    /// What is younger than this stays.
+    pub grace: Duration,
+}
+
+impl Default for GcOptions {
+    fn default() -> Self {
+        GcOptions {
+            dry_run: false,
+            grace: Duration::from_secs(3_600),
+        }
+    }
+}
+
+/// What was, or would be, removed.
+#[derive(Debug, Clone, Serialize)]
+pub struct GcReport {
+    pub items: Vec<GcItem>,
+    pub bytes: u64,
+    pub kept_artifacts: usize,
+    pub dry_run: bool,
+}
+
+/// Something that goes.
+#[derive(Debug, Clone, Serialize)]
+pub struct GcItem {
+    pub what: GcWhat,
+    pub path: PathBuf,
+    /// For people: `encode 0123456789ab`.
+    pub name: String,
+    pub bytes: u64,
+}
+
+/// The sort of a thing that goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum GcWhat {
+    Artifact,
+    Draft,
+    /// A lock or a lease that a dead process left.
+    Lock,
+    /// The last runs of a pipeline that is gone.
+    History,
+    /// A half-written file or folder that a dead process left.
+    Stray,
+}
+
+impl fmt::Display for GcReport {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for item in &self.items {
+            let what = format!("{:?}", item.what).to_lowercase();
+            writeln!(
+                formatter,
+                "{what:<9} {} ({})",
+                item.name,
+                bytes::readable(item.bytes)
+            )?;
+        }
+        write!(
+            formatter,
+            "{} {} things, {}; {} artifacts stay",
+            if self.dry_run {
+                "would remove"
+            } else {
+                "removed"
+            },
+            self.items.len(),
+            bytes::readable(self.bytes),
+            self.kept_artifacts
+        )
+    }
+}
+
+/// What must stay.
+#[derive(Default)]
+struct Roots {
+    /// Fingerprint → contents that are named; the newest content always stays with its fingerprint.
+    contents: BTreeMap<Digest, BTreeSet<Digest>>,
+    /// What runs use that are alive: every content.
+    in_use: BTreeSet<Digest>,
+    /// Stages of the plan that have no artifact yet: their drafts.
+    unfinished: BTreeSet<Digest>,
+}
+
+impl Engine {
+    /// Removes what nobody refers to. A run beside it loses nothing that it uses.
+    pub fn gc(&self, options: &GcOptions) -> Result<GcReport> {
+        let mut report = GcReport {
+            items: Vec::new(),
+            bytes: 0,
+            kept_artifacts: 0,
+            dry_run: options.dry_run,
+        };
+        if !self.store.artifacts().exists() {
+            return Ok(report);
+        }
+        let mut roots = self.planned()?; // may hash sources, so it is done before anybody has to wait
+        // Runs look up artifacts under the same gate: what they find after this is in their lease.
+        let gate = Guard::exclusive(&lease::gate(&self.store))?;
+        roots.in_use = lease::in_use(&self.store)?;
+        self.add_recorded(&mut roots)?;
+        let mut trash = Vec::new();
+        self.collect_artifacts(options, &roots, &mut report)?;
+        self.collect_locks(&mut report)?;
+        self.collect_history(&mut report)?;
+        self.collect_strays(options, &mut report)?;
+        self.collect_drafts(&roots, &mut report)?;
+        if !options.dry_run {
+            for item in &report.items {
+                self.set_aside(item, &mut trash)?;
+            }
+        }
+        drop(gate);
+        for folder in trash {
+            remove_folder(&folder)?;
+        }
+        report.bytes = report.items.iter().map(|item| item.bytes).sum();
+        Ok(report)
+    }
+
+    /// What the current plan refers to.
+    fn planned(&self) -> Result<Roots> {
+        let mut roots = Roots::default();
+        let all = (0..self.project.stages().len()).collect();
+        for resolved in self.resolve(&all)?.into_values() {
+            if let Some(fingerprint) = resolved.fingerprint {
+                roots.contents.entry(fingerprint).or_default();
+                if resolved.found.artifact.is_none() {
+                    roots.unfinished.insert(fingerprint);
+                }
+            }
+        }
+        Ok(roots)
+    }
+
+    /// What locks and last runs refer to.
+    fn add_recorded(&self, roots: &mut Roots) -> Result<()> {
+        let mut locks = vec![path_for(self.project.path())];
+        for pipeline in history::pipelines(&self.store)? {
+            if let Some(path) = pipeline.path.filter(|path| path.exists()) {
+                locks.push(path_for(&path));
+                for run in pipeline.runs {
+                    roots
+                        .contents
+                        .entry(run.fingerprint)
+                        .or_default()
+                        .insert(run.content);
+                }
+            }
+        }
+        for path in locks {
+            // A lock that can't be read might name anything: better nothing is removed.
+            for (_, locked) in PipelineLock::read(&path)?.unwrap_or_default().stages {
+                roots
+                    .contents
+                    .entry(locked.fingerprint)
+                    .or_default()
+                    .insert(locked.content);
+            }
+        }
+        Ok(())
+    }
+
+    fn collect_artifacts(
+        &self,
+        options: &GcOptions,
+        roots: &Roots,
+        report: &mut GcReport,
+    ) -> Result<()> {
+        for fingerprint in self.store.fingerprints()? {
+            let newest = self
+                .store
+                .find(fingerprint)?
+                .artifact
+                .map(|artifact| artifact.content);
+            for Entry { directory, state } in self.store.entries(fingerprint)? {
+                let named = roots.contents.get(&fingerprint);
+                let stays = roots.in_use.contains(&fingerprint)
+                    || is_young(&directory.join(MANIFEST), options.grace)
+                    || match (&state, named) {
+                        (Ok(artifact), Some(contents)) => {
+                            Some(artifact.content) == newest || contents.contains(&artifact.content)
+                        }
+                        _ => false,
+                    };
+                if stays {
+                    report.kept_artifacts += 1;
+                    continue;
+                }
+                let kind = match &state {
+                    Ok(artifact) => artifact.manifest.recipe.kind.clone(),
+                    Err(_) => "damaged".to_owned(),
+                };
+                report.items.push(item(
+                    GcWhat::Artifact,
+                    directory,
+                    format!("{kind} {}", fingerprint.short()),
+                )?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Drafts of nobody: a run that works at one has its fingerprint in its lease.
+    fn collect_drafts(&self, roots: &Roots, report: &mut GcReport) -> Result<()> {
+        for directory in folders_in(&self.store.drafts())? {
+            let name = directory
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned();
+            let fingerprint = name.parse::<Digest>().ok();
+            let stays = fingerprint.is_some_and(|fingerprint| {
+                roots.in_use.contains(&fingerprint) || roots.unfinished.contains(&fingerprint)
+            });
+            if !stays {
+                let short: String = name.chars().take(12).collect();
+                report.items.push(item(GcWhat::Draft, directory, short)?);
+            }
+        }
+        Ok(())
+    }
+
+    fn collect_locks(&self, report: &mut GcReport) -> Result<()> {
+        let mut free = lease::dead(&self.store)?;
+        for entry in fs::read_dir(self.store.locks())? {
+            let path = entry?.path();
+            if is_lock(&path) && locks::is_free(&path)? {
+                free.push(path);
+            }
+        }
+        for path in free {
+            let name = path
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned();
+            report.items.push(item(GcWhat::Lock, path, name)?);
+        }
+        Ok(())
+    }
+
+    fn collect_history(&self, report: &mut GcReport) -> Result<()> {
+        for pipeline in history::pipelines(&self.store)? {
+            if !pipeline.path.as_ref().is_some_and(|path| path.exists()) {
+                let name = pipeline
+                    .path
+                    .unwrap_or(pipeline.folder.clone())
+                    .display()
+                    .to_string();
+                report
+                    .items
+                    .push(item(GcWhat::History, pipeline.folder, name)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Temporary files, what is left in the trash, folders of fingerprints that are empty, and names that are none.
+    fn collect_strays(&self, options: &GcOptions, report: &mut GcReport) -> Result<()> {
+        let mut strays = folders_in(&self.store.trash())?;
+        for folder in folders_in(&self.store.artifacts())? {
+            let name = folder.file_name().unwrap_or_default().to_string_lossy();
+            let is_empty = fs::read_dir(&folder)?.next().is_none();
+            if (is_empty || name.parse::<Digest>().is_err()) && !is_young(&folder, options.grace) {
+                strays.push(folder);
+            }
+        }
+        let folders = [
+            self.store.artifacts(),
+            self.store.locks(),
+            self.store.history(),
+            self.store.stat_cache(),
+        ];
+        let is_temporary = |path: &PathBuf| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            name.starts_with(TEMPORARY_PREFIX) && !is_young(path, options.grace)
+        };
+        for folder in folders.iter().filter(|folder| folder.exists()) {
+            strays.extend(files_below(folder)?.into_iter().filter(is_temporary));
+        }
+        for entry in fs::read_dir(self.project.folder())? {
+            strays.extend(Some(entry?.path()).filter(is_temporary)); // of pipeline.lock
+        }
+        for path in strays {
+            let name = path
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned();
+            report.items.push(item(GcWhat::Stray, path, name)?);
+        }
+        Ok(())
+    }
+
+    /// Takes one thing away from where it is found; folders are only renamed, which is quick.
+    fn set_aside(&self, item: &GcItem, trash: &mut Vec<PathBuf>) -> Result<()> {
+        match fs::symlink_metadata(&item.path) {
+            Ok(metadata) if metadata.is_dir() && item.path.starts_with(self.store.trash()) => {
+                trash.push(item.path.clone());
+            }
+            Ok(metadata) if metadata.is_dir() => {
+                trash.push(self.store.move_to_trash(&item.path)?);
+                let parent = item.path.parent().filter(|_| item.what == GcWhat::Artifact);
+                if let Some(parent) = parent.filter(|parent| {
+                    fs::read_dir(parent).is_ok_and(|mut left| left.next().is_none())
+                }) {
+                    fs::remove_dir(parent)?;
+                }
+            }
+            Ok(_) if is_lock(&item.path) => locks::remove_free(&item.path)?,
+            Ok(_) => fs::remove_file(&item.path)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error.into()),
+        }
+        Ok(())
+    }
+}
+
+fn is_lock(path: &Path) -> bool {
+    path.extension()
+        .is_some_and(|extension| extension == "lock")
+}
+
+/// Younger than the grace period; a time in the future, or none that can be read, is young.
+fn is_young(path: &Path, grace: Duration) -> bool {
+    match fs::metadata(path).and_then(|metadata| metadata.modified()) {
+        Ok(modified) => {
+            SystemTime::now()
+                .duration_since(modified)
+                .is_ok_and(|age| age < grace)
+                || modified > SystemTime::now()
+        }
+        Err(error) => error.kind() != io::ErrorKind::NotFound,
+    }
+}
+
+fn item(what: GcWhat, path: PathBuf, name: String) -> Result<GcItem> {
+    let metadata = fs::symlink_metadata(&path)?;
+    let bytes = if metadata.is_dir() {
+        let lengths = files_below(&path)?
+            .into_iter()
+            .map(|file| Ok(fs::symlink_metadata(file)?.len()));
+        lengths.sum::<io::Result<u64>>()?
+    } else {
+        metadata.len()
+    };
+    Ok(GcItem {
+        what,
+        path,
+        name,
+        bytes,
+    })
+}

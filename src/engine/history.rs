@@ -1,0 +1,169 @@
+//! The last run of each stage by name: `<cache>/v1/history/<digest of the pipeline's path>/<stage>.json`. This is what
+//! `explain` compares with, and what tells `gc` which artifacts a pipeline had last.
+
+use std::collections::BTreeMap;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use fs_err as fs;
+use serde::{Deserialize, Serialize};
+
+use crate::canonical::canonical_text;
+use crate::digest::Digest;
+use crate::durable;
+use crate::recipe::Recipe;
+use crate::store::{Store, folders_in};
+
+/// Holds the path of the pipeline that a folder belongs to.
+const PIPELINE: &str = "pipeline.path";
+
+/// A stage's last run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct LastRun {
+    pub stage: String,
+    pub fingerprint: Digest,
+    pub content: Digest,
+    pub recipe: Recipe,
+    /// Slot → what was connected.
+    pub inputs: BTreeMap<String, Vec<LastInput>>,
+}
+
+/// What was connected to an input.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LastInput {
+    pub stage: String,
+    pub output: String,
+    pub content: Digest,
+}
+
+/// One pipeline's last runs.
+#[derive(Debug)]
+pub(crate) struct History {
+    folder: PathBuf,
+    pipeline: PathBuf,
+}
+
+impl History {
+    /// Touches nothing.
+    pub fn new(store: &Store, pipeline: &Path) -> Result<History> {
+        let pipeline = std::path::absolute(pipeline)?;
+        let name = Digest::of(pipeline.as_os_str().as_bytes()).prefix(16);
+        Ok(History {
+            folder: store.history().join(name),
+            pipeline,
+        })
+    }
+
+    /// The last run of a stage; `None` when there was none or its record can't be read.
+    pub fn last(&self, stage: &str) -> Option<LastRun> {
+        read(&self.path(stage))
+    }
+
+    /// Keeps a run, unless it is the one that is kept already.
+    pub fn keep(&self, run: &LastRun) -> Result<()> {
+        let value = serde_json::to_value(run).expect("BUG: a run's record is JSON");
+        let written =
+            durable::write_if_changed(&self.path(&run.stage), canonical_text(&value).as_bytes())?;
+        if written {
+            durable::write_if_changed(
+                &self.folder.join(PIPELINE),
+                self.pipeline.as_os_str().as_bytes(),
+            )?;
+        }
+        Ok(())
+    }
+
+    /// All last runs of the pipeline, sorted by stage.
+    pub fn all(&self) -> Result<Vec<LastRun>> {
+        runs_in(&self.folder)
+    }
+
+    fn path(&self, stage: &str) -> PathBuf {
+        self.folder.join(format!("{stage}.json"))
+    }
+}
+
+/// A pipeline that used this cache.
+#[derive(Debug)]
+pub(crate) struct KnownPipeline {
+    pub folder: PathBuf,
+    /// `None` when the record is damaged.
+    pub path: Option<PathBuf>,
+    pub runs: Vec<LastRun>,
+}
+
+/// Every pipeline that used the cache.
+pub(crate) fn pipelines(store: &Store) -> Result<Vec<KnownPipeline>> {
+    let folders = folders_in(&store.history())?;
+    let known = folders.into_iter().map(|folder| {
+        let path = match fs::read(folder.join(PIPELINE)) {
+            Ok(bytes) => Some(PathBuf::from(std::ffi::OsStr::from_bytes(&bytes))),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error.into()),
+        };
+        Ok(KnownPipeline {
+            path,
+            runs: runs_in(&folder)?,
+            folder,
+        })
+    });
+    known.collect()
+}
+
+fn runs_in(folder: &Path) -> Result<Vec<LastRun>> {
+    if !folder.exists() {
+        return Ok(Vec::new());
+    }
+    let mut runs = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "json")
+        {
+            runs.extend(read(&path));
+        }
+    }
+    runs.sort_by(|left: &LastRun, right| left.stage.cmp(&right.stage));
+    Ok(runs)
+}
+
+/// A record that doesn't read is none: it only serves explanations.
+fn read(path: &Path) -> Option<LastRun> {
+    serde_json::from_str(&fs::read_to_string(path).ok()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::tests::example;
+
+    #[test]
+    fn the_last_run_is_kept_by_pipeline_and_stage() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::new(folder.path());
+        let pipeline = folder.path().join("pipeline.yaml");
+        let history = History::new(&store, &pipeline).unwrap();
+        assert_eq!(history.last("views"), None);
+        let manifest = example();
+        let run = LastRun {
+            stage: "views".into(),
+            fingerprint: manifest.fingerprint,
+            content: manifest.content,
+            recipe: manifest.recipe,
+            inputs: BTreeMap::new(),
+        };
+        history.keep(&run).unwrap();
+        assert_eq!(history.last("views"), Some(run.clone()));
+        assert_eq!(
+            History::new(&store, &folder.path().join("other.yaml"))
+                .unwrap()
+                .last("views"),
+            None
+        );
+        let known = pipelines(&store).unwrap();
+        assert_eq!(known[0].path, Some(pipeline));
+        assert_eq!(known[0].runs, [run]);
+    }
+}

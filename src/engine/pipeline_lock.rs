@@ -1,0 +1,286 @@
+//! `pipeline.lock` beside pipeline.yaml: what the stages gave at the last run, to be committed to git. Stages in the order
+//! of the plan, facts sorted, one line each, so that a diff says what moved. It is YAML.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use fs_err as fs;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::canonical::canonical_text;
+use crate::digest::Digest;
+use crate::durable;
+use crate::project::StageNode;
+use crate::recipe::flatten;
+use crate::store::Artifact;
+
+const FORMAT: u32 = 1;
+const HEADER: &str =
+    "# What the stages of this pipeline gave. Written by `seedpipe run`; commit it.\n";
+
+/// What a run gave, by stage.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PipelineLock {
+    /// In the order of the plan.
+    pub stages: Vec<(String, LockedStage)>,
+}
+
+/// What one stage gave.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LockedStage {
+    pub kind: String,
+    pub version: u32,
+    pub seed: u64,
+    pub fingerprint: Digest,
+    pub content: Digest,
+    /// `params.…`, `inputs.SLOT` (by stage name), `sources.PATH`, `rows.OUTPUT`, `metrics.NAME`.
+    pub facts: BTreeMap<String, Value>,
+}
+
+impl LockedStage {
+    pub(crate) fn new(node: &StageNode, artifact: &Artifact) -> Self {
+        let manifest = &artifact.manifest;
+        let mut facts = BTreeMap::new();
+        for (key, value) in flatten(&node.params) {
+            facts.insert(format!("params.{key}"), value);
+        }
+        for (slot, connections) in &node.inputs {
+            let names = connections
+                .iter()
+                .map(|input| Value::from(format!("{}.{}", input.stage, input.output)));
+            facts.insert(format!("inputs.{slot}"), names.collect());
+        }
+        for (path, digest) in &manifest.recipe.sources {
+            facts.insert(format!("sources.{path}"), digest.to_string().into());
+        }
+        for (output, record) in &manifest.outputs {
+            facts.insert(format!("rows.{output}"), record.rows.into());
+        }
+        for (name, value) in headline(artifact) {
+            facts.insert(format!("metrics.{name}"), value.into());
+        }
+        LockedStage {
+            kind: node.kind.clone(),
+            version: manifest.recipe.version,
+            seed: node.seed,
+            fingerprint: artifact.fingerprint,
+            content: artifact.content,
+            facts,
+        }
+    }
+}
+
+/// The headline figures of an artifact: plain names for the output `metrics`, `output.name` for others.
+pub(crate) fn headline(artifact: &Artifact) -> BTreeMap<String, f64> {
+    let outputs = artifact.manifest.outputs.iter();
+    let figures = outputs.flat_map(|(output, record)| {
+        record.headline.iter().map(move |(name, value)| {
+            let name = if output == "metrics" {
+                name.clone()
+            } else {
+                format!("{output}.{name}")
+            };
+            (name, *value)
+        })
+    });
+    figures.collect()
+}
+
+/// `pipeline.lock` for `pipeline.yaml`.
+pub(crate) fn path_for(pipeline: &Path) -> PathBuf {
+    pipeline.with_extension("lock")
+}
+
+impl PipelineLock {
+    /// Reads a lock; `None` when there is none.
+    pub fn read(path: &Path) -> Result<Option<PipelineLock>> {
+        let text = match fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let lock = parse(&text).with_context(|| {
+            format!(
+                "{}: expected a pipeline.lock, got another text",
+                path.display()
+            )
+        });
+        lock.map(Some)
+    }
+
+    /// Writes the lock unless the file already says the same.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        durable::write_if_changed(path, self.text().as_bytes())
+            .with_context(|| format!("{}: cannot be written", path.display()))?;
+        Ok(())
+    }
+
+    /// What the lock says of a stage.
+    pub fn stage(&self, name: &str) -> Option<&LockedStage> {
+        self.stages
+            .iter()
+            .find(|(stage, _)| stage == name)
+            .map(|(_, locked)| locked)
+    }
+
+    pub(crate) fn text(&self) -> String {
+        let mut text = format!("{HEADER}format: {FORMAT}\nstages:\n");
+        for (name, stage) in &self.stages {
+            let fixed = [
+                ("kind", Value::from(stage.kind.as_str())),
+                ("version", stage.version.into()),
+                ("seed", stage.seed.into()),
+                ("fingerprint", stage.fingerprint.to_string().into()),
+                ("content", stage.content.to_string().into()),
+            ];
+            let _ = writeln!(text, "  {}:", key_text(name));
+            for (key, value) in fixed {
+                let _ = writeln!(text, "    {key}: {}", one_line(&value));
+            }
+            for (key, value) in &stage.facts {
+                let _ = writeln!(text, "    {}: {}", key_text(key), one_line(value));
+            }
+        }
+        text
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    format: u32,
+    stages: serde_yaml::Mapping,
+}
+
+#[derive(Deserialize)]
+struct Entry {
+    kind: String,
+    version: u32,
+    seed: u64,
+    fingerprint: Digest,
+    content: Digest,
+    #[serde(flatten)]
+    facts: BTreeMap<String, Value>,
+}
+
+fn parse(text: &str) -> Result<PipelineLock> {
+    let document: Document = serde_yaml::from_str(text)?;
+    if document.format != FORMAT {
+        bail!("expected format {FORMAT}, got {}", document.format);
+    }
+    let stages = document.stages.into_iter().map(|(name, entry)| {
+        let name: String = serde_yaml::from_value(name)?;
+        let entry: Entry =
+            serde_yaml::from_value(entry).with_context(|| format!("stage `{name}`"))?;
+        let Entry {
+            kind,
+            version,
+            seed,
+            fingerprint,
+            content,
+            facts,
+        } = entry;
+        Ok((
+            name,
+            LockedStage {
+                kind,
+                version,
+                seed,
+                fingerprint,
+                content,
+                facts,
+            },
+        ))
+    });
+    Ok(PipelineLock {
+        stages: stages.collect::<Result<_>>()?,
+    })
+}
+
+/// JSON on one line is YAML as well.
+fn one_line(value: &Value) -> String {
+    match value {
+        Value::Object(_) | Value::Array(_) => value.to_string(),
+        plain => canonical_text(plain).trim_end().to_owned(),
+    }
+}
+
+/// A key without quotes where YAML reads it as the same text.
+fn key_text(key: &str) -> String {
+    let plain = |letter: char| {
+        letter.is_ascii_alphanumeric() || matches!(letter, '.' | '_' | '-' | '/' | '[' | ']')
+    };
+    let is_word =
+        key.starts_with(|letter: char| letter.is_ascii_alphabetic()) && key.chars().all(plain);
+    let reserved = ["null", "true", "false", "yes", "no", "on", "off", "y", "n"];
+    if is_word && !reserved.contains(&key.to_lowercase().as_str()) {
+        key.to_owned()
+    } else {
+        Value::from(key).to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn example() -> PipelineLock {
+        let stage = |facts: Value| LockedStage {
+            kind: "ingest".into(),
+            version: 2,
+            seed: u64::MAX,
+            fingerprint: Digest::of(b"f"),
+            content: Digest::of(b"c"),
+            facts: serde_json::from_value(facts).unwrap(),
+        };
+        let facts = json!({"params.size": 32, "params.area": 0.1, "params.k": [1, 2], "sources.data/ä: b.png": "x", "metrics.test.top1": 0.5});
+        PipelineLock {
+            stages: vec![
+                ("zebra".into(), stage(facts)),
+                ("no".into(), stage(json!({}))),
+            ],
+        }
+    }
+
+    #[test]
+    fn a_lock_reads_back_in_its_order() {
+        let lock = example();
+        assert_eq!(parse(&lock.text()).unwrap(), lock);
+    }
+
+    #[test]
+    fn every_fact_is_one_line() {
+        let text = example().text();
+        assert!(
+            text.contains("\n  zebra:\n    kind: \"ingest\"\n    version: 2\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("\n    params.area: 0.1\n    params.k: [1,2]\n    params.size: 32\n"),
+            "{text}"
+        );
+        assert!(text.contains("\n  \"no\":\n"), "{text}");
+    }
+
+    #[test]
+    fn an_unchanged_lock_is_not_written_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pipeline.lock");
+        example().write(&path).unwrap();
+        let before = fs::metadata(&path).unwrap().modified().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        example().write(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().modified().unwrap(), before);
+        assert_eq!(PipelineLock::read(&path).unwrap(), Some(example()));
+        assert_eq!(
+            PipelineLock::read(&folder.path().join("none")).unwrap(),
+            None
+        );
+    }
+}

@@ -1,0 +1,8 @@
+//! The engine on toy kinds: plain text files as parts, and a codec that hashes their bytes.
+
+mod concurrency;
+mod faults;
+mod looking;
+mod running;
+mod spec_errors;
+mod toy;

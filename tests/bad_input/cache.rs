@@ -1,0 +1,88 @@
+//! A cache that can't be written: a full disk, a folder without permission.
+
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
+use insta::assert_snapshot;
+
+use crate::sandbox::{LIGHT_PIPELINE, SEEDPIPE, Sandbox};
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// A small file system in memory, unmounted in the end.
+struct SmallDisk<'a> {
+    sandbox: &'a Sandbox,
+}
+
+impl<'a> SmallDisk<'a> {
+    /// `None` where this user may not mount.
+    fn mount(sandbox: &'a Sandbox, size: &str) -> Option<Self> {
+        let folder = sandbox.path("disk");
+        fs_err::create_dir_all(&folder).unwrap();
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"])
+            .arg(&folder)
+            .output();
+        mounted
+            .is_ok_and(|output| output.status.success())
+            .then_some(Self { sandbox })
+    }
+}
+
+impl Drop for SmallDisk<'_> {
+    fn drop(&mut self) {
+        let unmounted = Command::new("umount")
+            .arg(self.sandbox.path("disk"))
+            .status();
+        assert!(
+            unmounted.is_ok_and(|status| status.success()),
+            "the small disk can't be unmounted"
+        );
+    }
+}
+
+#[test]
+fn a_full_disk() {
+    let sandbox = Sandbox::with(&LIGHT_PIPELINE.replace(", take: {train: 60, test: 20}", ""));
+    let Some(_disk) = SmallDisk::mount(&sandbox, "256k") else {
+        eprintln!("skipped: this user may not mount a small file system");
+        return;
+    };
+    let mut command = sandbox.command(&["run", "--quiet"]);
+    command.env("SEEDPIPE_CACHE", sandbox.path("disk/cache"));
+    let full = sandbox.finish(&mut command).exited_with(1);
+    assert_snapshot!(full.refusal(), @"");
+    assert!(!sandbox.path(".seedpipe").exists());
+    let mut command = sandbox.command(&["verify"]);
+    command.env("SEEDPIPE_CACHE", sandbox.path("disk/cache"));
+    sandbox.finish(&mut command).succeeded();
+}
+
+#[test]
+fn a_read_only_cache() {
+    let sandbox = Sandbox::with(LIGHT_PIPELINE);
+    fs_err::create_dir(sandbox.path("cache")).unwrap();
+    let mode = |mode: u32| {
+        fs_err::set_permissions(sandbox.path("cache"), PermissionsExt::from_mode(mode)).unwrap()
+    };
+    mode(0o555);
+    let mut command = sandbox.command(&["run", "--quiet"]);
+    if is_root() {
+        // Permissions mean nothing to root: run as nobody, who may not be able to reach the binary where it was built.
+        fs_err::set_permissions(sandbox.path(""), PermissionsExt::from_mode(0o755)).unwrap();
+        fs_err::copy(SEEDPIPE, sandbox.path("seedpipe")).unwrap();
+        command = Command::new("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
+        command
+            .arg(sandbox.path("seedpipe"))
+            .args(["run", "--quiet"])
+            .current_dir(sandbox.path(""));
+    }
+    command.env("SEEDPIPE_CACHE", sandbox.path("cache"));
+    let refused = sandbox.finish(&mut command);
+    mode(0o755);
+    assert_snapshot!(refused.refusal(), @"");
+    assert_eq!(fs_err::read_dir(sandbox.path("cache")).unwrap().count(), 0);
+}

@@ -1,0 +1,75 @@
+//! `verify` and `gc`.
+
+use insta::assert_snapshot;
+
+use crate::sandbox::{LIGHT_PIPELINE, Sandbox, contents, outcomes};
+
+/// The largest file of an artifact, relative to the cache's artifacts.
+fn largest_part(sandbox: &Sandbox) -> std::path::PathBuf {
+    let parts = sandbox
+        .cache_entries("artifacts")
+        .into_iter()
+        .filter(|entry| entry.ends_with(".parquet"));
+    let paths = parts.map(|part| sandbox.path(".seedpipe/v1/artifacts").join(part));
+    paths
+        .max_by_key(|path| fs_err::metadata(path).unwrap().len())
+        .unwrap()
+}
+
+#[test]
+fn verify_finds_one_changed_byte_and_run_makes_the_artifact_again() {
+    let sandbox = Sandbox::with(LIGHT_PIPELINE);
+    let first = sandbox.run_json(&[]);
+    let good = sandbox.run(&["verify", "--quiet"]).succeeded();
+    assert!(good.stdout.contains("all good"), "{}", good.stdout);
+
+    let part = largest_part(&sandbox);
+    let mut bytes = fs_err::read(&part).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    let mut permissions = fs_err::metadata(&part).unwrap().permissions();
+    #[expect(
+        clippy::permissions_set_readonly_false,
+        reason = "a file of the test's own"
+    )]
+    permissions.set_readonly(false);
+    fs_err::set_permissions(&part, permissions).unwrap();
+    fs_err::write(&part, bytes).unwrap();
+
+    let bad = sandbox.run(&["verify", "--quiet"]).exited_with(1);
+    assert_snapshot!(bad.stable_stdout(), @"");
+    let json = sandbox
+        .run(&["verify", "--json", "--quiet"])
+        .exited_with(1)
+        .json();
+    let faults: usize = json["artifacts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|artifact| artifact["faults"].as_array().unwrap().len())
+        .sum();
+    assert_eq!(faults, 1, "{json}");
+
+    let forced = sandbox.run_json(&["images", "--force"]);
+    assert_eq!(contents(&forced), contents(&first[..1]));
+    sandbox.run(&["verify", "--quiet"]).succeeded();
+}
+
+#[test]
+fn gc_deletes_what_the_pipeline_no_longer_needs() {
+    let sandbox = Sandbox::with(LIGHT_PIPELINE);
+    sandbox.run_json(&["--set", "views.size=20"]);
+    sandbox.run_json(&[]);
+    let before = sandbox.cache_entries("artifacts");
+    let dry = sandbox
+        .run(&["gc", "--dry-run", "--json"])
+        .succeeded()
+        .json();
+    assert_eq!(sandbox.cache_entries("artifacts"), before);
+    let real = sandbox.run(&["gc", "--json"]).succeeded().json();
+    assert_eq!(dry["items"], real["items"], "{dry}\n{real}");
+    assert_eq!(
+        outcomes(&sandbox.run_json(&[])),
+        ["images=cached", "views=cached"]
+    );
+}

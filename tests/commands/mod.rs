@@ -1,0 +1,7 @@
+//! What each command prints and how it exits.
+
+mod cached;
+mod help;
+mod inspect;
+mod maintain;
+mod run;

@@ -1,0 +1,7 @@
+//! Drives the binaries in temporary directories, as a user does.
+
+mod bad_input;
+mod commands;
+mod resume;
+mod sandbox;
+mod startup;

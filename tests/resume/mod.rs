@@ -1,0 +1,75 @@
+//! `kill -9` in the middle of a stage, then `run` again: what comes out is equal to an uninterrupted run's.
+
+use std::time::{Duration, Instant};
+
+use crate::sandbox::{Sandbox, WHOLE_PIPELINE, contents, outcomes};
+
+/// Starts a run, kills it as soon as `reached` says so, and makes sure that it was not done.
+fn kill_when(sandbox: &Sandbox, arguments: &[&str], reached: impl Fn(&[String]) -> bool) {
+    let mut child = sandbox.start(arguments);
+    let begun = Instant::now();
+    while !reached(&sandbox.cache_entries("drafts")) {
+        assert!(
+            child.try_wait().unwrap().is_none(),
+            "the run ended before it could be killed"
+        );
+        assert!(
+            begun.elapsed() < Duration::from_secs(300),
+            "nothing to kill in 300 s"
+        );
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child.kill().unwrap();
+    assert_eq!(
+        child.wait().unwrap().code(),
+        None,
+        "the run ended before it was killed"
+    );
+}
+
+/// The whole pipeline with many views, so that `encode` has three shards and `distill` many steps.
+fn long_pipeline() -> String {
+    WHOLE_PIPELINE
+        .replace("views_per_image: 2", "views_per_image: 600")
+        .replace(
+            "{epochs: 2, batch: 16}",
+            "{epochs: 40, batch: 16, checkpoint_steps: 1}",
+        )
+}
+
+#[test]
+fn killed_in_encode_and_in_distill_the_digests_are_those_of_an_uninterrupted_run() {
+    let whole = Sandbox::with(&long_pipeline());
+    let expected = whole.run_json(&["student"]);
+
+    let sandbox = Sandbox::with(&long_pipeline());
+    sandbox.run(&["run", "teacher", "--quiet"]).succeeded();
+    kill_when(&sandbox, &["run", "student"], |drafts| {
+        drafts
+            .iter()
+            .any(|entry| entry.ends_with("shard-00000.json"))
+    });
+    let resumed = sandbox.run(&["run", "targets"]).succeeded();
+    assert!(
+        resumed.stderr.contains("of 3 shards were finished before"),
+        "{}",
+        resumed.stderr
+    );
+
+    kill_when(&sandbox, &["run", "student"], |drafts| {
+        drafts
+            .iter()
+            .filter(|entry| entry.contains("checkpoints/"))
+            .count()
+            > 1
+    });
+    let lines = sandbox.run_json(&["student"]);
+    assert_eq!(contents(&lines), contents(&expected));
+    assert_eq!(outcomes(&lines).last().unwrap(), "student=executed");
+    sandbox.run(&["verify", "--quiet"]).succeeded();
+    assert_eq!(
+        sandbox.cache_entries("drafts"),
+        [""; 0],
+        "a finished stage leaves no draft"
+    );
+}

@@ -1,0 +1,109 @@
+//! Two programs of one source: the light one must not be linked against libtorch, and must find the other.
+
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::Command;
+
+use crate::sandbox::{LIGHT_PIPELINE, SEEDPIPE, SEEDPIPE_TORCH, Sandbox, WHOLE_PIPELINE, outcomes};
+
+/// The libraries that the loader must find before a program starts.
+fn needed_libraries(program: &str) -> Vec<String> {
+    let output = Command::new("readelf")
+        .args(["-d", program])
+        .output()
+        .expect("binutils come with the C++ compiler");
+    assert!(output.status.success());
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.lines()
+        .filter(|line| line.contains("(NEEDED)"))
+        .map(|line| line.split(['[', ']']).nth(1).unwrap().to_owned())
+        .collect()
+}
+
+#[test]
+#[cfg(all(target_arch = "x86_64", target_env = "gnu"))]
+fn the_light_binary_is_not_linked_against_libtorch() {
+    let is_torch =
+        |library: &String| library.starts_with("libtorch") || library.starts_with("libc10");
+    assert_eq!(needed_libraries(SEEDPIPE).into_iter().find(is_torch), None);
+    assert!(needed_libraries(SEEDPIPE_TORCH).iter().any(is_torch));
+}
+
+/// A copy of the light binary alone in a folder, so that the sibling beside it can be chosen.
+fn installed_light_binary(sandbox: &Sandbox) -> std::path::PathBuf {
+    let binary = sandbox.path("bin/seedpipe");
+    fs_err::create_dir_all(binary.parent().unwrap()).unwrap();
+    fs_err::copy(SEEDPIPE, &binary).unwrap();
+    binary
+}
+
+#[test]
+fn a_stage_that_needs_tensors_starts_the_sibling_through_symlinks() {
+    let sandbox = Sandbox::with(WHOLE_PIPELINE);
+    let link = sandbox.path("seedpipe-link");
+    symlink(SEEDPIPE, &link).unwrap();
+    let mut command = sandbox.command(&["run", "teacher", "--json"]);
+    let mut linked = Command::new(&link);
+    linked
+        .args(command.get_args())
+        .current_dir(sandbox.path(""))
+        .env_remove("SEEDPIPE_CACHE");
+    let finished = sandbox.finish(&mut linked).succeeded();
+    assert_eq!(
+        outcomes(&finished.json_lines()),
+        ["images=executed", "views=executed", "teacher=executed"]
+    );
+    let again = sandbox.finish(&mut command).succeeded();
+    assert_eq!(
+        outcomes(&again.json_lines()),
+        ["images=cached", "views=cached", "teacher=cached"]
+    );
+}
+
+#[test]
+fn a_missing_sibling_is_told_with_the_remedy_and_light_stages_still_run() {
+    let sandbox = Sandbox::with(WHOLE_PIPELINE);
+    let binary = installed_light_binary(&sandbox);
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(&binary);
+        command
+            .args(arguments)
+            .current_dir(sandbox.path(""))
+            .env_remove("SEEDPIPE_CACHE");
+        sandbox.finish(&mut command)
+    };
+    insta::assert_snapshot!(run(&["run"]).exited_with(1).refusal(), @"");
+    run(&["run", "views", "--quiet"]).succeeded();
+}
+
+#[test]
+fn a_sibling_of_another_build_is_refused() {
+    let sandbox = Sandbox::with(LIGHT_PIPELINE);
+    let mut command = Command::new(SEEDPIPE_TORCH);
+    command
+        .arg("status")
+        .current_dir(sandbox.path(""))
+        .env("SEEDPIPE_BUILD_STAMP", "of-yesterday");
+    let refused = sandbox.finish(&mut command).exited_with(1);
+    assert!(
+        refused.stderr.contains("are of different builds"),
+        "{}",
+        refused.stderr
+    );
+    assert!(
+        refused.stderr.contains("hint: run `cargo build`"),
+        "{}",
+        refused.stderr
+    );
+}
+
+#[test]
+fn a_libtorch_of_another_version_on_the_library_path_is_refused() {
+    let sandbox = Sandbox::with(WHOLE_PIPELINE);
+    sandbox.write("torch/lib/libtorch_cpu.so", "");
+    sandbox.write("torch/build-version", "1.13.1+cpu\n");
+    let mut command = sandbox.command(&["run"]);
+    command.env("LD_LIBRARY_PATH", sandbox.path("torch/lib"));
+    insta::assert_snapshot!(sandbox.finish(&mut command).exited_with(1).refusal(), @"");
+    assert!(!Path::new(&sandbox.path(".seedpipe")).exists());
+}
