@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use seedpipe_engine::{Holder, Observer, Outcome, StageReport};
+use seedpipe_engine::{Cancelled, Holder, Observer, Outcome, StageReport};
 
 use crate::{figures, output};
 
@@ -125,7 +125,7 @@ impl Console {
                 report
                     .headline
                     .iter()
-                    .map(|(name, value)| format!("{name} {value:.4}")),
+                    .map(|(name, value)| format!("{name} {}", figures::value(*value))),
             );
         }
         if let Some(fingerprint) = report.fingerprint.filter(|_| verbose) {
@@ -137,12 +137,13 @@ impl Console {
         let outcome = match report.outcome {
             Outcome::Cached => "cached",
             Outcome::Executed => "done",
+            Outcome::Failed if is_cancelled(report) => "stopped",
             Outcome::Failed => "failed",
         };
         if details.is_empty() {
             outcome.to_owned()
         } else {
-            format!("{outcome:<6}  {}", details.join(", "))
+            format!("{outcome:<7}  {}", details.join(", "))
         }
     }
 }
@@ -169,19 +170,24 @@ impl Running {
         (self.done - self.resumed) as f64 / self.began.elapsed().as_secs_f64().max(1e-3)
     }
 
-    /// `encode  1,024 of 12,000 views, 210.5/s, 52 s left, loss 1.2`.
+    /// `hashing: 1,024 of 12,000 images, 211/s, 52.0 s left, loss 1.2`.
     fn text(&self) -> String {
-        let rate = self.rate();
-        let mut text = format!("{}  {}", self.label, figures::count(self.done));
+        let mut text = String::new();
+        if !self.label.is_empty() {
+            text.push_str(&format!("{}: ", self.label));
+        }
+        text.push_str(&figures::count(self.done));
         if self.total > 0 {
             text.push_str(&format!(" of {}", figures::count(self.total)));
         }
-        text.push_str(&format!(" {}, {rate:.1}/s", self.unit));
-        if self.total > self.done && rate > 0.0 {
-            text.push_str(&format!(
-                ", {} left",
-                figures::duration((self.total - self.done) as f64 / rate)
-            ));
+        text.push_str(&format!(" {}", self.unit));
+        let rate = self.rate();
+        if rate > 0.0 {
+            text.push_str(&format!(", {}/s", figures::rate(rate)));
+        }
+        if rate > 0.0 && self.total > self.done {
+            let seconds = (self.total - self.done) as f64 / rate;
+            text.push_str(&format!(", {} left", figures::duration(seconds)));
         }
         if !self.note.is_empty() {
             text.push_str(&format!(", {}", self.note));
@@ -189,13 +195,24 @@ impl Running {
         text
     }
 
-    fn message(&self) -> String {
-        if self.note.is_empty() {
-            self.label.clone()
-        } else {
-            format!("{}, {}", self.label, self.note)
+    /// Brings the bar up to date.
+    fn draw(&self) {
+        if let Some(bar) = &self.bar {
+            bar.update(|state| {
+                state.set_len(self.total);
+                state.set_pos(self.done);
+            });
+            bar.set_message(self.text());
         }
     }
+}
+
+/// Whether the stage stopped because the user wanted it to.
+pub fn is_cancelled(report: &StageReport) -> bool {
+    report
+        .error
+        .as_ref()
+        .is_some_and(|error| error.is::<Cancelled>())
 }
 
 impl Observer for Console {
@@ -242,41 +259,37 @@ impl Observer for Console {
     }
 
     fn progress_begin(&self, stage: &str, label: &str, unit: &str, total: u64, done: u64) {
-        let bars = self.bars.as_ref();
         self.update(stage, |running| {
-            running.label = label.to_owned();
+            running.label = if label == stage {
+                String::new()
+            } else {
+                label.to_owned()
+            };
             running.unit = unit.to_owned();
             (running.total, running.resumed, running.done) = (total, done, done);
             running.note.clear();
             running.began = Instant::now();
-            if let Some(bars) = bars {
+            if let Some(bars) = &self.bars {
                 let bar = running
                     .bar
                     .get_or_insert_with(|| new_bar(bars, stage, self.name_width, &running.kind));
-                bar.set_style(counting(unit, total));
-                bar.set_length(total);
-                bar.set_position(done);
-                bar.reset_eta();
-                bar.set_message(label.to_owned());
+                bar.set_style(if total > 0 { counting() } else { spinning() });
             }
+            running.draw();
         });
     }
 
     fn progress_advance(&self, stage: &str, count: u64) {
         self.update(stage, |running| {
             running.done += count;
-            if let Some(bar) = &running.bar {
-                bar.inc(count);
-            }
+            running.draw();
         });
     }
 
     fn progress_note(&self, stage: &str, text: &str) {
         self.update(stage, |running| {
             running.note = text.to_owned();
-            if let Some(bar) = &running.bar {
-                bar.set_message(running.message());
-            }
+            running.draw();
         });
     }
 
@@ -319,19 +332,35 @@ fn spinning() -> ProgressStyle {
     template("{prefix}  {spinner} {elapsed}  {wide_msg}")
 }
 
-/// For counted work; the total may be unknown.
-fn counting(unit: &str, total: u64) -> ProgressStyle {
-    if total == 0 {
-        return template(&format!(
-            "{{prefix}}  {{spinner}} {{human_pos}} {unit}  {{per_sec}}  {{wide_msg}}"
-        ));
-    }
-    template(&format!(
-        "{{prefix}}  [{{bar:24}}] {{human_pos}}/{{human_len}} {unit}  {{per_sec}}  {{eta}} left  {{wide_msg}}"
-    ))
-    .progress_chars("=> ")
+/// For counted work.
+fn counting() -> ProgressStyle {
+    template("{prefix}  [{bar:20}] {wide_msg}").progress_chars("=> ")
 }
 
 fn template(text: &str) -> ProgressStyle {
     ProgressStyle::with_template(text).expect("BUG: a progress template that can't be read")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_progress_has_rate_and_time_left() {
+        let mut running = Running {
+            unit: "images".to_owned(),
+            total: 12_000,
+            resumed: 1_000,
+            done: 3_000,
+            began: Instant::now() - Duration::from_secs(10),
+            ..Running::new()
+        };
+        assert_eq!(running.text(), "3,000 of 12,000 images, 200/s, 45.0 s left");
+        running.label = "hashing".to_owned();
+        running.note = "loss 1.2".to_owned();
+        running.total = 0;
+        assert_eq!(running.text(), "hashing: 3,000 images, 200/s, loss 1.2");
+        running.done = running.resumed;
+        assert_eq!(running.text(), "hashing: 1,000 images, loss 1.2");
+    }
 }

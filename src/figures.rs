@@ -1,6 +1,7 @@
 //! Numbers and tables as people read them.
 
 use std::fmt::Write;
+use std::path::Path;
 
 /// `0.42 s`, `3.2 s`, `2 min 05 s`, `1 h 02 min`.
 pub fn duration(seconds: f64) -> String {
@@ -29,21 +30,50 @@ pub fn count(number: u64) -> String {
     text
 }
 
-/// `17 B`, `4.2 KiB`, `1.0 GiB`.
+/// `17 B`, `4.2 kB`, `1.0 GB`: powers of 1,000.
 pub fn bytes(number: u64) -> String {
-    if number < 1024 {
-        return format!("{number} B");
-    }
     let mut size = number as f64;
     let mut unit = "B";
-    for next in ["KiB", "MiB", "GiB", "TiB"] {
-        if size < 1024.0 {
+    for larger in ["kB", "MB", "GB", "TB"] {
+        if size < 999.95 {
             break;
         }
-        size /= 1024.0;
-        unit = next;
+        size /= 1000.0;
+        unit = larger;
     }
-    format!("{size:.1} {unit}")
+    if unit == "B" {
+        format!("{number} B")
+    } else {
+        format!("{size:.1} {unit}")
+    }
+}
+
+/// Things a second: `0.42`, `12.3`, `1,234`.
+pub fn rate(number: f64) -> String {
+    if number < 9.995 {
+        format!("{number:.2}")
+    } else if number < 99.95 {
+        format!("{number:.1}")
+    } else {
+        count(number.round() as u64)
+    }
+}
+
+/// `0.9120`, `4.0e-5`.
+pub fn value(number: f64) -> String {
+    if number != 0.0 && number.abs() < 0.001 {
+        format!("{number:.1e}")
+    } else {
+        format!("{number:.4}")
+    }
+}
+
+/// A path without a leading `./`.
+pub fn path(path: &Path) -> String {
+    path.strip_prefix("./")
+        .unwrap_or(path)
+        .display()
+        .to_string()
 }
 
 /// Which side of its column a cell stands on.
@@ -112,11 +142,32 @@ mod tests {
     }
 
     #[test]
-    fn bytes_have_binary_units() {
+    fn rates_have_three_digits_or_more() {
         assert_eq!(
-            [17, 1023, 1024, 4300, 1 << 30].map(bytes),
-            ["17 B", "1023 B", "1.0 KiB", "4.2 KiB", "1.0 GiB"]
+            [0.421, 9.999, 42.34, 99.97, 1234.5].map(rate),
+            ["0.42", "10.0", "42.3", "100", "1,235"]
         );
+    }
+
+    #[test]
+    fn bytes_have_decimal_units() {
+        let texts = [17, 999, 1000, 4230, 999_960, 1_000_000_000].map(bytes);
+        assert_eq!(
+            texts,
+            ["17 B", "999 B", "1.0 kB", "4.2 kB", "1.0 MB", "1.0 GB"]
+        );
+    }
+
+    #[test]
+    fn small_values_keep_their_digits() {
+        let texts = [0.0, 0.912, 12.5, 0.00004, -0.0005].map(value);
+        assert_eq!(texts, ["0.0000", "0.9120", "12.5000", "4.0e-5", "-5.0e-4"]);
+    }
+
+    #[test]
+    fn paths_lose_the_current_folder() {
+        let texts = ["./a/b", "../a", "/a", "a"].map(|text| path(Path::new(text)));
+        assert_eq!(texts, ["a/b", "../a", "/a", "a"]);
     }
 
     #[test]

@@ -1,7 +1,5 @@
 //! Ctrl-C, SIGTERM and SIGHUP: the first asks the engine to stop after the shard or step at hand, the second stops at once.
 
-use std::process;
-
 use anyhow::{Context, Result};
 use seedpipe_engine::cancel;
 
@@ -17,7 +15,9 @@ const INTERRUPTED: i32 = 130;
 pub fn listen(tell: impl Fn(&str) + Send + 'static) -> Result<()> {
     ctrlc::set_handler(move || {
         if cancel::requested() {
-            process::exit(INTERRUPTED);
+            // SAFETY: `_exit` touches no memory of this program. `exit` would destroy libtorch's globals under the
+            // threads that compute with them.
+            unsafe { libc::_exit(INTERRUPTED) };
         }
         cancel::request();
         tell("stopping as soon as what is finished is safe; once more stops at once");

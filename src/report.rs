@@ -13,6 +13,8 @@ use seedpipe_engine::{
 use seedpipe_stages::PAGE;
 use seedpipe_stages::results::{ResultSource, results};
 
+use crate::figures;
+
 const KIND: &str = "report";
 const OUTPUT: &str = "report";
 /// Telemetry of a stage that made or used a network.
@@ -57,7 +59,7 @@ pub fn check_paths(project: &Project) -> Result<()> {
         {
             let message = format!(
                 "expected a file of its own, got `{}`, which stage `{}` writes",
-                path.display(),
+                figures::path(&path),
                 earlier.name
             );
             return Err(

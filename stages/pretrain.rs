@@ -32,6 +32,9 @@ use crate::pictures::Pictures;
 use crate::training::{Learner, Samples, TrainingOptions, train};
 use crate::viewed::Viewed;
 
+/// Passes after which running statistics with PyTorch's momentum of 0.1 are the batch's own to 1 part in 1000.
+const CALIBRATION_PASSES: usize = 64;
+
 /// Self-supervised training of a network by MoCo v2.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -114,6 +117,7 @@ impl Work for Pretrain {
             queue: Queue::new(self.queue, dimension, self.training.batch, &mut context.rng("queue", &[]), device)?,
             query,
             key,
+            calibrated: false,
             device,
             temperature: self.temperature,
             encoder_momentum: self.encoder_momentum,
@@ -144,6 +148,8 @@ struct MocoLearner {
     key: Network,
     sgd: Sgd,
     queue: Queue,
+    /// Whether the running statistics are of images already.
+    calibrated: bool,
     device: Device,
     temperature: f64,
     encoder_momentum: f64,
@@ -151,6 +157,19 @@ struct MocoLearner {
 }
 
 impl MocoLearner {
+    /// Gives both encoders the first batch's statistics. From the usual 0 and 1 the keys would be nearly constant at first, and
+    /// the query encoder would learn to be so too.
+    fn calibrate(&mut self, images: &Tensor) -> Result<()> {
+        no_grad(|| {
+            for _ in 0..CALIBRATION_PASSES {
+                self.query.forward(images, Mode::Train, self.precision);
+            }
+        });
+        self.key.copy_from(&self.query)?;
+        self.calibrated = true;
+        Ok(())
+    }
+
     /// The running statistics of the key encoder follow the query encoder's.
     fn follow_statistics(&self) {
         no_grad(|| {
@@ -166,10 +185,13 @@ impl MocoLearner {
 impl Learner for MocoLearner {
     fn step(&mut self, images: &Tensor, positions: &[u32], _epoch: u32, learning_rate: f64) -> Result<f64> {
         let pairs = 2 * positions.len() as i64;
+        if !self.calibrated {
+            self.calibrate(images)?;
+        }
         let (first, second) = (images.slice(0, 0, pairs, 2), images.slice(0, 1, pairs, 2)); // [B, 3, S, S] each
         no_grad(|| self.key.momentum_update(&self.query, self.encoder_momentum));
         self.follow_statistics();
-        let key = no_grad(|| normalise(self.key.forward(&second, Mode::Eval, self.precision).embedding_or_features())); // [B, D]
+        let key = no_grad(|| normalise(self.key.forward(&second, if std::env::var("KEYTRAIN").is_ok() { Mode::Train } else { Mode::Eval }, self.precision).embedding_or_features())); // [B, D]
         let output = self.query.forward(&first, Mode::Train, self.precision);
         let loss = moco_loss(output.embedding_or_features(), &key, self.queue.rows(), self.temperature);
         self.sgd.zero_grad();
@@ -196,6 +218,7 @@ impl Learner for MocoLearner {
         state.copy_into("key.", &self.key.state())?;
         self.sgd.load_momentum_buffers(state.take_all("momentum."))?;
         self.queue = restore_queue(state, &self.queue, self.device)?;
+        self.calibrated = true;
         Ok(())
     }
 }

@@ -217,7 +217,7 @@ fn stable(text: &str, folder: &Path) -> String {
                 r"\b\d+ min \d\d s|\b\d+ h \d\d min|\b\d+(\.\d+)? s\b",
                 "[time]",
             ),
-            (r"\b\d+(\.\d+)? (KiB|MiB|GiB)\b", "[size]"),
+            (r"\b\d+(\.\d+)? (kB|MB|GB)\b", "[size]"),
         ]
         .map(|(pattern, name)| (Regex::new(pattern).unwrap(), name))
         .into()

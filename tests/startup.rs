@@ -72,7 +72,11 @@ fn a_missing_sibling_is_told_with_the_remedy_and_light_stages_still_run() {
             .env_remove("SEEDPIPE_CACHE");
         sandbox.finish(&mut command)
     };
-    insta::assert_snapshot!(run(&["run"]).exited_with(1).refusal(), @"");
+    insta::assert_snapshot!(run(&["run"]).exited_with(1).refusal(), @r"
+    error: `[folder]/bin/seedpipe-torch` is missing: it runs the stages that need libtorch
+    hint: run `cargo build`, which makes both programs; when they are installed, both belong in one folder
+    exit code 1
+    ");
     run(&["run", "views", "--quiet"]).succeeded();
 }
 
@@ -104,6 +108,10 @@ fn a_libtorch_of_another_version_on_the_library_path_is_refused() {
     sandbox.write("torch/build-version", "1.13.1+cpu\n");
     let mut command = sandbox.command(&["run"]);
     command.env("LD_LIBRARY_PATH", sandbox.path("torch/lib"));
-    insta::assert_snapshot!(sandbox.finish(&mut command).exited_with(1).refusal(), @"");
+    insta::assert_snapshot!(sandbox.finish(&mut command).exited_with(1).refusal(), @r"
+    error: wrong libtorch in `[folder]/torch/lib`: expected version 2.11.0, got 1.13.1+cpu (`[folder]/torch/build-version`)
+    hint: run `make setup`, or set LIBTORCH to a libtorch 2.11.0 and run `cargo build`, or name its `lib` folder in LD_LIBRARY_PATH
+    exit code 1
+    ");
     assert!(!Path::new(&sandbox.path(".seedpipe")).exists());
 }

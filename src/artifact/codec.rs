@@ -105,7 +105,7 @@ mod tests {
             ])
             .unwrap();
         writer.finish().unwrap();
-        let headline = headline(METRICS, &[path.clone()]).unwrap();
+        let headline = headline(METRICS, std::slice::from_ref(&path)).unwrap();
         let expected = [
             ("test/knn_top1", 0.75),
             ("train/loss", 0.5),

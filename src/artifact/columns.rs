@@ -5,7 +5,7 @@ use arrow::array::{
     RecordBatch, StringArray,
 };
 
-fn typed<'a, T: 'static>(array: &'a dyn Array) -> &'a T {
+fn typed<T: 'static>(array: &dyn Array) -> &T {
     array.as_any().downcast_ref().unwrap_or_else(|| {
         panic!(
             "BUG: a column of type {} is read as another",

@@ -228,3 +228,7 @@ fn feed_lengths(offsets: &[i32], hasher: &mut blake3::Hasher) {
 #[cfg(test)]
 #[path = "content_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "content_layout_tests.rs"]
+mod layout_tests;

@@ -1,4 +1,8 @@
+use std::path::Path;
+
 use super::*;
+use crate::images::{ImageRow, ImagesWriter};
+use crate::table::TableRow;
 use parquet::arrow::ArrowWriter;
 use parquet::file::properties::WriterProperties;
 
@@ -34,7 +38,7 @@ fn rows(count: u32) -> Vec<ImageRow> {
         .collect()
 }
 
-fn write(path: &std::path::Path, rows: &[ImageRow]) -> Result<u64> {
+fn write(path: &Path, rows: &[ImageRow]) -> Result<u64> {
     let mut writer = ImagesWriter::create(path, &Metadata::new())?;
     for chunk in rows.chunks(7) {
         writer.write(chunk)?;

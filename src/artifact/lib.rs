@@ -16,6 +16,7 @@ mod error;
 mod file;
 mod files;
 mod images;
+mod images_reader;
 mod metadata;
 mod metrics;
 mod page;
@@ -40,7 +41,8 @@ pub use embeddings::{
 };
 pub use error::{ArtifactError, Result};
 pub use files::{FileRow, FilesReader, FilesWriter};
-pub use images::{Image, ImageRow, ImagesReader, ImagesWriter};
+pub use images::{ImageRow, ImagesWriter};
+pub use images_reader::{Image, ImagesReader};
 pub use metadata::Metadata;
 pub use metrics::{MetricRow, MetricsReader, MetricsWriter};
 pub use predictions::{PredictionRow, PredictionsReader, PredictionsWriter};

@@ -62,7 +62,7 @@ impl Part {
                 )
             })
         })?;
-        let starts = row_group_starts(path, reader.metadata())?;
+        let starts = row_group_starts(path, reader.metadata(), file.length())?;
         Ok(Self {
             path: path.to_path_buf(),
             reader,
@@ -149,11 +149,37 @@ pub(crate) fn load(
         .map_err(|error| ArtifactError::parquet(path, "not Parquet, or damaged", error))
 }
 
-/// First row of each row group, and the number of rows at the end; a footer whose numbers contradict each other is refused.
-pub(crate) fn row_group_starts(path: &Path, parquet: &ParquetMetaData) -> Result<Vec<usize>> {
+/// First row of each row group, and the number of rows at the end. A footer whose numbers contradict each other or the file's length is
+/// refused.
+pub(crate) fn row_group_starts(
+    path: &Path,
+    parquet: &ParquetMetaData,
+    length: u64,
+) -> Result<Vec<usize>> {
     let claimed = parquet.file_metadata().num_rows();
     let mut starts = vec![0usize];
     for group in parquet.row_groups() {
+        for column in group.columns() {
+            let offset = column
+                .dictionary_page_offset()
+                .unwrap_or(column.data_page_offset());
+            let end = u64::try_from(offset)
+                .ok()
+                .zip(u64::try_from(column.compressed_size()).ok());
+            if end
+                .and_then(|(offset, size)| offset.checked_add(size))
+                .is_none_or(|end| end > length)
+            {
+                let what = format!("place of column `{}`", column.column_path());
+                let got = format!("{} bytes at offset {offset}", column.compressed_size());
+                return Err(ArtifactError::unexpected(
+                    path,
+                    what,
+                    format!("within the file's {length} bytes"),
+                    got,
+                ));
+            }
+        }
         let rows = usize::try_from(group.num_rows()).ok();
         let end = rows.and_then(|rows| starts[starts.len() - 1].checked_add(rows));
         starts.push(end.ok_or_else(|| {

@@ -58,7 +58,7 @@ impl SourceTable {
                 .with_column_stats_policy(ParquetStatisticsPolicy::SkipAll)
         };
         let reader = guarded(path, || load(path, &file, options()))?;
-        let starts = row_group_starts(path, reader.metadata())?;
+        let starts = row_group_starts(path, reader.metadata(), file.length())?;
         let chosen = columns.choose(path, reader.schema())?;
         let class_names = chosen
             .label

@@ -76,7 +76,7 @@ fn find_image(path: &Path, schema: &Schema) -> Result<usize> {
                 .iter()
                 .find(|index| schema.field(**index).name().eq_ignore_ascii_case(name))
         };
-        IMAGE_NAMES.iter().find_map(|name| named(name))
+        IMAGE_NAMES.iter().find_map(named)
     };
     match suitable[..] {
         [only] => Ok(only),

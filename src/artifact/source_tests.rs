@@ -250,3 +250,29 @@ fn without_an_image_column_the_message_lists_what_is_there() {
         "right"
     );
 }
+
+#[test]
+fn the_digits_are_png_images_with_labels_and_splits() {
+    let path = Path::new(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../data/digits.parquet"
+    ));
+    let columns = SourceColumns {
+        split: Some("split".into()),
+        ..named("label")
+    };
+    let table = SourceTable::open(path, &columns).unwrap();
+    assert_eq!((table.rows(), table.image_column()), (5000, "image"));
+    let rows = all(&table).unwrap();
+    assert_eq!(
+        rows.iter()
+            .filter(|row| row.split.as_deref() == Some("train"))
+            .count(),
+        4000
+    );
+    for (index, row) in rows.iter().enumerate() {
+        assert_eq!(row.row, index);
+        assert!(row.bytes.as_ref().unwrap().starts_with(b"\x89PNG"));
+        assert!(matches!(row.label, Some(SourceLabel::Class(0..=9))));
+    }
+}

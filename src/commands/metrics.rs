@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::cli::Metrics;
 use crate::commands::Invocation;
+use crate::console::Verbosity;
 use crate::figures::{self, Side};
 use crate::output;
 
@@ -23,13 +24,14 @@ struct Figure {
 }
 
 pub fn execute(invocation: Invocation, arguments: &Metrics) -> Result<ExitCode> {
+    let all = invocation.verbosity == Verbosity::Verbose;
     let figures = collect(&invocation.engine(&arguments.overrides.set)?)?;
     if arguments.json {
         output::print_json(&figures)?;
     } else if figures.is_empty() {
         output::print("no stage with figures is cached; `seedpipe run` makes them")?;
     } else {
-        output::print(&as_text(&figures))?;
+        output::print(&as_text(&figures, all))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -74,13 +76,17 @@ fn last_values(artifact: &Artifact) -> Result<BTreeMap<(String, String), f64>> {
         .collect())
 }
 
-fn as_text(figures: &[Figure]) -> String {
+/// A line a figure; those of single classes (`knn_top1/3`) only when `all` are wanted.
+fn as_text(figures: &[Figure], all: bool) -> String {
     let mut rows = vec![
         ["stage", "split", "name", "value"]
             .map(str::to_owned)
             .to_vec(),
     ];
-    for figure in figures {
+    let (shown, hidden): (Vec<&Figure>, Vec<&Figure>) = figures
+        .iter()
+        .partition(|figure| all || !figure.name.contains('/'));
+    for figure in shown {
         let Figure {
             stage,
             split,
@@ -91,8 +97,15 @@ fn as_text(figures: &[Figure]) -> String {
             stage.clone(),
             split.clone(),
             name.clone(),
-            format!("{value:.4}"),
+            figures::value(*value),
         ]);
     }
-    figures::table(&[Side::Left, Side::Left, Side::Left, Side::Right], &rows)
+    let mut text = figures::table(&[Side::Left, Side::Left, Side::Left, Side::Right], &rows);
+    if !hidden.is_empty() {
+        text.push_str(&format!(
+            "and {} of single classes: `--verbose` or `--json`\n",
+            hidden.len()
+        ));
+    }
+    text
 }

@@ -3,12 +3,12 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use seedpipe_engine::{Engine, Outcome, RunOptions, RunReport};
+use seedpipe_engine::{Engine, Outcome, Project, RunOptions, RunReport, StageReport};
 use serde_json::Value;
 
 use crate::cli::Run;
 use crate::commands::{Invocation, status};
-use crate::console::Console;
+use crate::console::{Console, Verbosity, is_cancelled};
 use crate::{Tensors, figures, interrupt, output, report, sibling};
 
 pub fn execute(invocation: Invocation, arguments: Run) -> Result<ExitCode> {
@@ -40,6 +40,9 @@ pub fn execute(invocation: Invocation, arguments: Run) -> Result<ExitCode> {
             }
         });
     }
+    if verbosity == Verbosity::Verbose {
+        console.line(status::as_text(&engine.dry_run(&options)?).trim_end());
+    }
     interrupt::listen(console.teller())?;
     let report = engine.run(&options, &console)?;
     finish(&engine, &report, &console, arguments.json)
@@ -68,7 +71,7 @@ fn finish(engine: &Engine, run: &RunReport, console: &Console, json: bool) -> Re
         output::print(&report::results_table(engine, &pages)?)?;
     }
     for page in &pages {
-        let line = format!("report: {}", page.path.display());
+        let line = format!("report: {}", figures::path(&page.path));
         if json {
             console.line(&line);
         } else {
@@ -84,25 +87,40 @@ fn finish(engine: &Engine, run: &RunReport, console: &Console, json: bool) -> Re
     let Some(failed) = run.failed() else {
         return Ok(ExitCode::SUCCESS);
     };
-    match &failed.error {
-        Some(error) => output::error(&format!("error: {error:#}")),
-        None => output::error(&format!("error: stage `{}` failed", failed.stage)),
-    }
+    output::error(&format!("error: {}", failure(engine.project(), failed)));
     Ok(ExitCode::FAILURE)
+}
+
+/// Which stage failed and what it says of itself, which may begin with its name.
+fn failure(project: &Project, failed: &StageReport) -> String {
+    let error = match &failed.error {
+        Some(error) => format!("{error:#}"),
+        None => "failed".to_owned(),
+    };
+    let name = format!("stage `{}`: ", failed.stage);
+    let message = error.strip_prefix(&name).unwrap_or(&error);
+    format!("{}: {name}{message}", project.path().display())
 }
 
 /// `9 stages: 2 executed, 7 cached, in 4.1 s`.
 fn summary(report: &RunReport) -> String {
-    let counts = [Outcome::Executed, Outcome::Cached, Outcome::Failed]
-        .map(|outcome| (outcome, report.count(outcome)));
-    let mut parts: Vec<String> = counts
+    let stopped = report
+        .stages
         .iter()
-        .filter(|(_, count)| *count > 0)
-        .map(|(outcome, count)| format!("{count} {outcome}"))
+        .filter(|stage| is_cancelled(stage))
+        .count();
+    let counts = [
+        (report.count(Outcome::Executed), "executed"),
+        (report.count(Outcome::Cached), "cached"),
+        (report.count(Outcome::Failed) - stopped, "failed"),
+        (stopped, "stopped"),
+        (report.not_reached().len(), "not reached"),
+    ];
+    let parts: Vec<String> = counts
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| format!("{count} {what}"))
         .collect();
-    if !report.not_reached().is_empty() {
-        parts.push(format!("{} not reached", report.not_reached().len()));
-    }
     let total = report.stages.len() + report.not_reached().len();
     format!(
         "{total} stages: {}, in {}",

@@ -137,7 +137,7 @@ fn as_text(
         ("content", artifact.content.to_string()),
         ("created", manifest.created.clone()),
         ("size", figures::bytes(artifact.bytes())),
-        ("directory", artifact.directory.display().to_string()),
+        ("directory", figures::path(&artifact.directory)),
         ("took", figures::duration(manifest.telemetry.seconds)),
         ("device", manifest.telemetry.device.clone()),
     ];

@@ -35,7 +35,7 @@ pub fn as_text(stages: &[StageStatus]) -> String {
         rows.push(vec![
             stage.stage.clone(),
             stage.kind.clone(),
-            stage.state.to_string(),
+            state_name(&stage.state).to_owned(),
             fingerprint,
             stage.reasons.join("; "),
         ]);
@@ -51,17 +51,25 @@ pub fn as_text(stages: &[StageStatus]) -> String {
     )
 }
 
+/// What a stage may wait for is among its reasons.
+fn state_name(state: &StageState) -> &'static str {
+    match state {
+        StageState::Cached => "cached",
+        StageState::WillRun => "will run",
+        StageState::MayRun { .. } => "may run",
+    }
+}
+
 /// One stage for machines.
 pub fn as_json(stage: &StageStatus) -> Value {
-    let (state, depends_on) = match &stage.state {
-        StageState::Cached => ("cached", &[][..]),
-        StageState::WillRun => ("will_run", &[][..]),
-        StageState::MayRun { depends_on } => ("may_run", depends_on.as_slice()),
+    let depends_on = match &stage.state {
+        StageState::MayRun { depends_on } => depends_on.as_slice(),
+        StageState::Cached | StageState::WillRun => &[],
     };
     json!({
         "stage": stage.stage,
         "kind": stage.kind,
-        "state": state,
+        "state": state_name(&stage.state).replace(' ', "_"),
         "depends_on": depends_on,
         "reasons": stage.reasons,
         "fingerprint": stage.fingerprint,

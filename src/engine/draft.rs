@@ -360,7 +360,7 @@ mod tests {
         let store = Store::new(folder.path());
         let mut draft = open(&store, false);
         let file = write(&draft, "a");
-        draft.commit(0, 2, &[file.clone()]).unwrap();
+        draft.commit(0, 2, std::slice::from_ref(&file)).unwrap();
         let twice = draft.commit(1, 2, &[file]).unwrap_err().to_string();
         assert!(
             twice.contains("`views/a`, which was written before"),

@@ -52,6 +52,20 @@ pub(crate) fn folder_of(path: &Path) -> &Path {
     }
 }
 
+/// Whether a file is being written, or was when its process died; `None` for other files.
+pub(crate) fn is_being_written(path: &Path) -> Option<bool> {
+    let name = path.file_name()?.to_str()?;
+    let process = name.strip_prefix(TEMPORARY_PREFIX)?.split('-').next()?;
+    let process = process
+        .parse()
+        .ok()
+        .and_then(rustix::process::Pid::from_raw);
+    // Asking a process that is not ours may be refused: then it is alive.
+    Some(process.is_some_and(|process| {
+        rustix::process::test_kill_process(process) != Err(rustix::io::Errno::SRCH)
+    }))
+}
+
 fn temporary_beside(path: &Path) -> PathBuf {
     static COUNTER: AtomicU64 = AtomicU64::new(0);
     let count = COUNTER.fetch_add(1, Ordering::Relaxed);
@@ -71,6 +85,15 @@ mod tests {
         write(&path, b"two").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"two");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn temporaries_of_live_processes_are_told_from_those_of_dead_ones() {
+        let live = temporary_beside(Path::new("folder/fact.json"));
+        assert_eq!(is_being_written(&live), Some(true));
+        let dead = format!("folder/{TEMPORARY_PREFIX}{}-0", i32::MAX);
+        assert_eq!(is_being_written(Path::new(&dead)), Some(false));
+        assert_eq!(is_being_written(Path::new("folder/fact.json")), None);
     }
 
     #[test]

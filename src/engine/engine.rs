@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 
+use crate::artifact::Artifact;
 use crate::digest::Digest;
 use crate::history::History;
 use crate::pipeline_error::PipelineError;
@@ -12,7 +13,7 @@ use crate::project::Project;
 use crate::registry::Registry;
 use crate::source::Snapshot;
 use crate::stage::Codec;
-use crate::store::{Artifact, Store};
+use crate::store::Store;
 
 /// Runs and explains one project.
 pub struct Engine {

@@ -9,37 +9,24 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, bail};
 
+use crate::artifact::Artifact;
 use crate::clock;
-use crate::context::{Ancestor, Input, StageContext, State};
-use crate::digest::Digest;
+use crate::context::{StageContext, State};
 use crate::draft::Draft;
 use crate::engine::{Engine, RunOptions};
-use crate::history::{LastInput, LastRun};
 use crate::lease::Lease;
 use crate::locks::{Holder, Lock};
 use crate::manifest::{FORMAT, Manifest, OutputRecord, Telemetry, content_of};
 use crate::observer::{Observer, StageProgress};
-use crate::pipeline_lock::{LockedStage, PipelineLock, headline, path_for};
+use crate::pipeline_lock::headline;
 use crate::plan;
-use crate::project::StageNode;
 use crate::recipe::Recipe;
 use crate::report::{ContentDifference, Outcome, RunReport, StageReport};
+use crate::session::Session;
 use crate::source::Snapshot;
 use crate::stat_cache::StatCache;
 use crate::status::contents_warning;
-use crate::store::{Artifact, Found};
-
-/// One run's state.
-struct Session<'a> {
-    observer: &'a dyn Observer,
-    device: String,
-    forced: BTreeSet<usize>,
-    /// Digests of the sources of every stage, taken before anything ran.
-    sources: BTreeMap<usize, BTreeMap<String, Digest>>,
-    /// What stages gave, so far.
-    artifacts: BTreeMap<usize, Artifact>,
-    lease: Lease,
-}
+use crate::store::Found;
 
 /// A finished stage.
 struct Finished {
@@ -59,6 +46,7 @@ impl Engine {
         let needed = plan::wanted(&self.project.needs(), targets.iter().copied());
         let wanted = if options.only { &targets } else { &needed };
         self.store.prepare()?;
+        let lease = Lease::begin(&self.store).map_err(|error| self.store.unwritable(&error))?;
         let snapshot = Snapshot::new(StatCache::required(&self.store.stat_cache()));
         let mut sources = BTreeMap::new();
         for &index in &needed {
@@ -77,7 +65,7 @@ impl Engine {
             },
             sources,
             artifacts: BTreeMap::new(),
-            lease: Lease::begin(&self.store)?,
+            lease,
         };
         if options.only {
             self.take_cached(&mut session, &needed, wanted)?;
@@ -102,43 +90,6 @@ impl Engine {
             stages: reports,
             seconds: start.elapsed().as_secs_f64(),
         })
-    }
-
-    /// Takes everything that is needed and not wanted from the cache.
-    fn take_cached(
-        &self,
-        session: &mut Session,
-        needed: &BTreeSet<usize>,
-        wanted: &BTreeSet<usize>,
-    ) -> Result<()> {
-        for index in self.in_order(needed) {
-            let node = &self.project.stages()[index];
-            let is_known = node
-                .needs
-                .iter()
-                .all(|need| session.artifacts.contains_key(need));
-            if wanted.contains(&index) || !is_known {
-                continue;
-            }
-            let (_, found) = self.look_up(session, index)?;
-            session
-                .artifacts
-                .extend(found.artifact.map(|artifact| (index, artifact)));
-        }
-        // A stage above a wanted one that needs another wanted one is not known yet; that is as good as not cached.
-        Ok(self.check_only(wanted, |index| session.artifacts.contains_key(&index))?)
-    }
-
-    /// The stage's recipe and what the store has for it, protected from `gc` until the run ends.
-    fn look_up(&self, session: &mut Session, index: usize) -> Result<(Recipe, Found)> {
-        let recipe = self.recipe(index, session.sources[&index].clone(), |other| {
-            session.artifacts.get(&other)
-        });
-        let fingerprint = recipe.fingerprint();
-        let found = session
-            .lease
-            .use_while(fingerprint, || Ok(self.store.find(fingerprint)?))?;
-        Ok((recipe, found))
     }
 
     fn stage(&self, session: &mut Session, index: usize) -> StageReport {
@@ -357,95 +308,6 @@ impl Engine {
         let artifact = self.store.publish(&draft.content(), manifest)?;
         draft.remove(&self.store)?;
         Ok(artifact)
-    }
-
-    fn inputs(&self, session: &Session, node: &StageNode) -> BTreeMap<String, Vec<Input>> {
-        let slots = node.inputs.iter().map(|(slot, connections)| {
-            let inputs = connections.iter().map(|connection| {
-                let artifact = &session.artifacts[&connection.index];
-                Input {
-                    stage: connection.stage.clone(),
-                    output: connection.output.clone(),
-                    kind: connection.kind.clone(),
-                    content: artifact.manifest.outputs[&connection.output].content,
-                    parts: artifact.parts(&connection.output),
-                    recipe: artifact.manifest.recipe.clone(),
-                }
-            });
-            (slot.clone(), inputs.collect())
-        });
-        slots.collect()
-    }
-
-    fn lineage(&self, session: &Session, index: usize) -> Vec<Ancestor> {
-        let ancestors = self.ancestors(index).into_iter().map(|ancestor| {
-            let manifest = session.artifacts[&ancestor].manifest.clone();
-            Ancestor {
-                stage: self.project.stages()[ancestor].name.clone(),
-                fingerprint: manifest.fingerprint,
-                recipe: manifest.recipe,
-                outputs: manifest.outputs,
-                telemetry: manifest.telemetry,
-                created: manifest.created,
-            }
-        });
-        ancestors.collect()
-    }
-
-    fn keep_history(&self, session: &Session, node: &StageNode, artifact: &Artifact) -> Result<()> {
-        let inputs = node.inputs.iter().map(|(slot, connections)| {
-            let inputs = connections.iter().map(|connection| LastInput {
-                stage: connection.stage.clone(),
-                output: connection.output.clone(),
-                content: session.artifacts[&connection.index].manifest.outputs[&connection.output]
-                    .content,
-            });
-            (slot.clone(), inputs.collect())
-        });
-        self.history.keep(&LastRun {
-            stage: node.name.clone(),
-            fingerprint: artifact.fingerprint,
-            content: artifact.content,
-            recipe: artifact.manifest.recipe.clone(),
-            inputs: inputs.collect(),
-        })
-    }
-
-    /// Writes pipeline.lock: what this run has, and for other stages what the lock said before.
-    fn write_lock(&self, session: &Session) -> Result<Option<PathBuf>> {
-        // What `--set` gave is not what pipeline.yaml says.
-        if self.project.overridden() || session.artifacts.is_empty() {
-            return Ok(None);
-        }
-        let path = path_for(self.project.path());
-        let is_complete = session.artifacts.len() == self.project.stages().len();
-        let old = if is_complete {
-            None
-        } else {
-            self.old_lock(session, &path)
-        }
-        .unwrap_or_default();
-        let mut lock = PipelineLock::default();
-        for &index in self.project.order() {
-            let node = &self.project.stages()[index];
-            let locked = match session.artifacts.get(&index) {
-                Some(artifact) => Some(LockedStage::new(node, artifact)),
-                None => old.stage(&node.name).cloned(),
-            };
-            lock.stages
-                .extend(locked.map(|locked| (node.name.clone(), locked)));
-        }
-        lock.write(&path)?;
-        Ok(Some(path))
-    }
-
-    fn old_lock(&self, session: &Session, path: &std::path::Path) -> Option<PipelineLock> {
-        PipelineLock::read(path).unwrap_or_else(|error| {
-            session
-                .observer
-                .warning(None, &format!("{error:#}; it is written anew"));
-            None
-        })
     }
 }
 

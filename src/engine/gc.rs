@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use crate::bytes;
 use crate::digest::Digest;
-use crate::durable::TEMPORARY_PREFIX;
+use crate::durable;
 use crate::engine::Engine;
 use crate::history;
 use crate::lease;
@@ -134,7 +134,7 @@ impl Engine {
         self.collect_artifacts(options, &roots, &mut report)?;
         self.collect_locks(&mut report)?;
         self.collect_history(&mut report)?;
-        self.collect_strays(options, &mut report)?;
+        self.collect_strays(options, &roots, &mut report)?;
         self.collect_drafts(&roots, &mut report)?;
         if !options.dry_run {
             for item in &report.items {
@@ -222,7 +222,7 @@ impl Engine {
                     Ok(artifact) => artifact.manifest.recipe.kind.clone(),
                     Err(_) => "damaged".to_owned(),
                 };
-                report.items.push(item(
+                report.items.extend(item(
                     GcWhat::Artifact,
                     directory,
                     format!("{kind} {}", fingerprint.short()),
@@ -246,7 +246,7 @@ impl Engine {
             });
             if !stays {
                 let short: String = name.chars().take(12).collect();
-                report.items.push(item(GcWhat::Draft, directory, short)?);
+                report.items.extend(item(GcWhat::Draft, directory, short)?);
             }
         }
         Ok(())
@@ -266,7 +266,7 @@ impl Engine {
                 .unwrap_or_default()
                 .to_string_lossy()
                 .into_owned();
-            report.items.push(item(GcWhat::Lock, path, name)?);
+            report.items.extend(item(GcWhat::Lock, path, name)?);
         }
         Ok(())
     }
@@ -281,19 +281,30 @@ impl Engine {
                     .to_string();
                 report
                     .items
-                    .push(item(GcWhat::History, pipeline.folder, name)?);
+                    .extend(item(GcWhat::History, pipeline.folder, name)?);
             }
         }
         Ok(())
     }
 
     /// Temporary files, what is left in the trash, folders of fingerprints that are empty, and names that are none.
-    fn collect_strays(&self, options: &GcOptions, report: &mut GcReport) -> Result<()> {
-        let mut strays = folders_in(&self.store.trash())?;
+    fn collect_strays(
+        &self,
+        options: &GcOptions,
+        roots: &Roots,
+        report: &mut GcReport,
+    ) -> Result<()> {
+        let is_nobodys = |path: &PathBuf| durable::is_being_written(path) != Some(true);
+        let mut strays: Vec<PathBuf> = folders_in(&self.store.trash())?;
+        strays.retain(is_nobodys);
         for folder in folders_in(&self.store.artifacts())? {
             let name = folder.file_name().unwrap_or_default().to_string_lossy();
+            let fingerprint = name.parse::<Digest>().ok();
+            if fingerprint.is_some_and(|fingerprint| roots.in_use.contains(&fingerprint)) {
+                continue; // a run may be about to publish into it
+            }
             let is_empty = fs::read_dir(&folder)?.next().is_none();
-            if (is_empty || name.parse::<Digest>().is_err()) && !is_young(&folder, options.grace) {
+            if (is_empty || fingerprint.is_none()) && !is_young(&folder, options.grace) {
                 strays.push(folder);
             }
         }
@@ -304,8 +315,7 @@ impl Engine {
             self.store.stat_cache(),
         ];
         let is_temporary = |path: &PathBuf| {
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            name.starts_with(TEMPORARY_PREFIX) && !is_young(path, options.grace)
+            durable::is_being_written(path) == Some(false) && !is_young(path, options.grace)
         };
         for folder in folders.iter().filter(|folder| folder.exists()) {
             strays.extend(files_below(folder)?.into_iter().filter(is_temporary));
@@ -319,7 +329,7 @@ impl Engine {
                 .unwrap_or_default()
                 .to_string_lossy()
                 .into_owned();
-            report.items.push(item(GcWhat::Stray, path, name)?);
+            report.items.extend(item(GcWhat::Stray, path, name)?);
         }
         Ok(())
     }
@@ -366,20 +376,25 @@ fn is_young(path: &Path, grace: Duration) -> bool {
     }
 }
 
-fn item(what: GcWhat, path: PathBuf, name: String) -> Result<GcItem> {
-    let metadata = fs::symlink_metadata(&path)?;
-    let bytes = if metadata.is_dir() {
-        let lengths = files_below(&path)?
-            .into_iter()
-            .map(|file| Ok(fs::symlink_metadata(file)?.len()));
-        lengths.sum::<io::Result<u64>>()?
-    } else {
-        metadata.len()
+/// `None` when it went by itself meanwhile: runs beside `gc` clear up too.
+fn item(what: GcWhat, path: PathBuf, name: String) -> Result<Option<GcItem>> {
+    let metadata = match fs::symlink_metadata(&path) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error.into()),
     };
-    Ok(GcItem {
+    let mut bytes = 0;
+    if metadata.is_dir() {
+        for file in files_below(&path)? {
+            bytes += fs::symlink_metadata(file).map_or(0, |metadata| metadata.len());
+        }
+    } else {
+        bytes = metadata.len();
+    }
+    Ok(Some(GcItem {
         what,
         path,
         name,
         bytes,
-    })
+    }))
 }

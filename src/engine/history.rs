@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 use crate::canonical::canonical_text;
 use crate::digest::Digest;
 use crate::durable;
+use crate::lease;
+use crate::locks::Guard;
 use crate::recipe::Recipe;
 use crate::store::{Store, folders_in};
 
@@ -42,6 +44,7 @@ pub(crate) struct LastInput {
 pub(crate) struct History {
     folder: PathBuf,
     pipeline: PathBuf,
+    gate: PathBuf,
 }
 
 impl History {
@@ -52,6 +55,7 @@ impl History {
         Ok(History {
             folder: store.history().join(name),
             pipeline,
+            gate: lease::gate(store),
         })
     }
 
@@ -62,15 +66,14 @@ impl History {
 
     /// Keeps a run, unless it is the one that is kept already.
     pub fn keep(&self, run: &LastRun) -> Result<()> {
-        let value = serde_json::to_value(run).expect("BUG: a run's record is JSON");
-        let written =
-            durable::write_if_changed(&self.path(&run.stage), canonical_text(&value).as_bytes())?;
-        if written {
-            durable::write_if_changed(
-                &self.folder.join(PIPELINE),
-                self.pipeline.as_os_str().as_bytes(),
-            )?;
+        let pipeline = self.folder.join(PIPELINE);
+        if !pipeline.exists() {
+            // `gc` removes folders that name no pipeline: it must not see this one before it does.
+            let _gate = Guard::shared(&self.gate)?;
+            durable::write_if_changed(&pipeline, self.pipeline.as_os_str().as_bytes())?;
         }
+        let value = serde_json::to_value(run).expect("BUG: a run's record is JSON");
+        durable::write_if_changed(&self.path(&run.stage), canonical_text(&value).as_bytes())?;
         Ok(())
     }
 
@@ -143,6 +146,7 @@ mod tests {
     fn the_last_run_is_kept_by_pipeline_and_stage() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::new(folder.path());
+        store.prepare().unwrap();
         let pipeline = folder.path().join("pipeline.yaml");
         let history = History::new(&store, &pipeline).unwrap();
         assert_eq!(history.last("views"), None);

@@ -4,9 +4,11 @@
 //! publish an [`Artifact`] → `pipeline.lock`. The engine knows no Arrow, no tensors and no images: what an artifact's
 //! files mean it asks of a [`Codec`], and what a kind does it asks of the [`Registry`].
 
+mod artifact;
 mod bytes;
 pub mod cancel;
 mod canonical;
+mod checker;
 mod clock;
 mod context;
 mod digest;
@@ -34,6 +36,7 @@ mod recipe;
 mod registry;
 mod report;
 mod resolve;
+mod session;
 mod source;
 mod spec;
 mod stage;
@@ -43,6 +46,7 @@ mod store;
 mod suggestion;
 mod verify;
 
+pub use artifact::Artifact;
 pub use cancel::Cancelled;
 pub use context::{Ancestor, Input, Shard, StageContext};
 pub use digest::{Digest, DigestError};
@@ -62,7 +66,6 @@ pub use registry::{Kind, Registry, WorkFunction, kind, work};
 pub use report::{ContentDifference, Outcome, RunReport, StageReport};
 pub use stage::{Arity, Codec, Content, InputKinds, InputSlot, OutputSlot, Stage, Work};
 pub use status::{StageState, StageStatus};
-pub use store::Artifact;
 pub use verify::{FileFault, VerifiedArtifact, VerifyReport, VerifyScope};
 
 /// What stages' tests need to run a stage without a pipeline.

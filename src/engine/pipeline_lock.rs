@@ -11,12 +11,12 @@ use fs_err as fs;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::artifact::Artifact;
 use crate::canonical::canonical_text;
 use crate::digest::Digest;
 use crate::durable;
 use crate::project::StageNode;
 use crate::recipe::flatten;
-use crate::store::Artifact;
 
 const FORMAT: u32 = 1;
 const HEADER: &str =

@@ -49,5 +49,5 @@ mod tests {
         );
     }
 
-    const PINNED_FIRST_NUMBER: u64 = 0;
+    const PINNED_FIRST_NUMBER: u64 = 10_175_275_264_371_896_671;
 }

@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 
+use crate::artifact::Artifact;
 use crate::digest::Digest;
 use crate::engine::Engine;
 use crate::recipe::Recipe;
 use crate::source::Snapshot;
 use crate::stat_cache::StatCache;
-use crate::store::{Artifact, Found};
+use crate::store::Found;
 
 /// What is known of a stage.
 #[derive(Debug, Default)]

@@ -13,6 +13,12 @@ const STAGE_KEYS: [&str; 4] = ["kind", "inputs", "params", "seed"];
 /// A pipeline is written by people; a file beyond this size is something else.
 const MAXIMAL_BYTES: usize = 8 << 20;
 
+/// Slot → references (`stage` or `stage.output`), in file order.
+type SlotReferences = Vec<(String, Vec<String>)>;
+
+/// A key and what is to be said of it.
+type KeyedMessage = (String, String);
+
 /// pipeline.yaml, stages in file order.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Spec {
@@ -28,8 +34,7 @@ pub(crate) struct StageSpec {
     pub name: String,
     pub kind: String,
     pub seed: Option<u64>,
-    /// Slot → references (`stage` or `stage.output`), in file order.
-    pub inputs: Vec<(String, Vec<String>)>,
+    pub inputs: SlotReferences,
     pub params: Value,
 }
 
@@ -201,7 +206,7 @@ fn text(entries: &Mapping, key: &str) -> Result<Option<String>, String> {
     }
 }
 
-fn inputs(entries: &Mapping) -> Result<Vec<(String, Vec<String>)>, (String, String)> {
+fn inputs(entries: &Mapping) -> Result<SlotReferences, KeyedMessage> {
     let slots = match entries.get("inputs") {
         None | Some(Yaml::Null) => return Ok(Vec::new()),
         Some(Yaml::Mapping(slots)) => slots,
@@ -254,7 +259,7 @@ fn mapping(value: &Yaml) -> Option<&Mapping> {
 }
 
 /// The first unknown key and what may have been meant.
-fn check_keys(entries: &Mapping, known: &[&str]) -> Result<(), (String, String)> {
+fn check_keys(entries: &Mapping, known: &[&str]) -> Result<(), KeyedMessage> {
     for key in entries.keys() {
         match key.as_str() {
             Some(name) if known.contains(&name) => {}

@@ -6,12 +6,12 @@ use std::fmt;
 use anyhow::Result;
 use serde::Serialize;
 
+use crate::artifact::Artifact;
 use crate::digest::Digest;
 use crate::engine::{Engine, RunOptions};
 use crate::pipeline_error::PipelineError;
 use crate::plan;
 use crate::resolve::Resolved;
-use crate::store::Artifact;
 use crate::suggestion;
 
 /// What a run would do with a stage.

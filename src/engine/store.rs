@@ -9,77 +9,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use fs_err as fs;
-use rayon::prelude::*;
 
+use crate::artifact::Artifact;
 use crate::digest::Digest;
 use crate::durable;
-use crate::manifest::{Manifest, PartRecord};
+use crate::manifest::Manifest;
 
 pub(crate) const MANIFEST: &str = "manifest.json";
-
-/// An immutable result in the store.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Artifact {
-    pub fingerprint: Digest,
-    pub content: Digest,
-    pub directory: PathBuf,
-    pub manifest: Manifest,
-}
-
-impl Artifact {
-    /// The files of an output in logical row order; empty for an output that doesn't exist.
-    pub fn parts(&self, output: &str) -> Vec<PathBuf> {
-        let Some(record) = self.manifest.outputs.get(output) else {
-            return Vec::new();
-        };
-        let folder = self.directory.join(output);
-        record
-            .parts
-            .iter()
-            .map(|part| folder.join(&part.name))
-            .collect()
-    }
-
-    /// Bytes of all files but the manifest.
-    pub fn bytes(&self) -> u64 {
-        self.manifest.bytes()
-    }
-
-    /// `(slot, part)` of every file.
-    pub(crate) fn files(&self) -> impl Iterator<Item = (&str, &PartRecord)> {
-        let outputs = self.manifest.outputs.iter();
-        outputs
-            .flat_map(|(slot, output)| output.parts.iter().map(move |part| (slot.as_str(), part)))
-    }
-
-    /// The first file that is not there or has another length.
-    fn first_fault(&self) -> Option<String> {
-        for (slot, part) in self.files() {
-            let path = self.directory.join(slot).join(&part.name);
-            let found = match fs::metadata(&path) {
-                Ok(metadata) if metadata.is_file() && metadata.len() == part.bytes => continue,
-                Ok(metadata) => format!("{} bytes", metadata.len()),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => "no such file".to_owned(),
-                Err(error) => error.to_string(),
-            };
-            let file = format!("{slot}/{}", part.name);
-            return Some(format!(
-                "`{file}`: expected {} bytes, got {found}",
-                part.bytes
-            ));
-        }
-        None
-    }
-
-    /// Whether every file has the bytes that the manifest says.
-    fn is_intact(&self) -> bool {
-        let files: Vec<_> = self.files().collect();
-        files.into_par_iter().all(|(slot, part)| {
-            let path = self.directory.join(slot).join(&part.name);
-            Digest::of_file(&path).is_ok_and(|found| found == part.blake3)
-        })
-    }
-}
 
 /// One content folder under a fingerprint.
 #[derive(Debug)]
@@ -157,22 +93,16 @@ impl Store {
             if !ignore.exists() {
                 durable::write(&ignore, b"*\n")?;
             }
-            // An old cache on a disk that has become read-only has all its folders: only writing shows it.
-            let probe = self.locks().join(format!(
-                "{}probe-{}",
-                durable::TEMPORARY_PREFIX,
-                std::process::id()
-            ));
-            fs::File::create(&probe)?;
-            fs::remove_file(&probe)
+            Ok(())
         })();
-        made.map_err(|error: io::Error| self.unwritable(&error))
+        made.map_err(|error: io::Error| self.unwritable(&error.into()))
     }
 
-    fn unwritable(&self, error: &io::Error) -> anyhow::Error {
+    /// The message that the cache cannot be written, and what to do.
+    pub fn unwritable(&self, error: &anyhow::Error) -> anyhow::Error {
         let cache = durable::folder_of(&self.root).display();
         anyhow::anyhow!(
-            "cache `{cache}`: expected a folder that can be written, got: {error}\nhint: free space or correct its permissions, or name another folder by `cache:` in pipeline.yaml or SEEDPIPE_CACHE; status, explain, show, metrics and verify work without writing"
+            "cache `{cache}`: expected a folder that can be written, got: {error:#}\nhint: free space or correct its permissions, or name another folder by `cache:` in pipeline.yaml or SEEDPIPE_CACHE; status, explain, show, metrics and verify work without writing"
         )
     }
 
@@ -269,9 +199,11 @@ impl Store {
         let name = folder.file_name().unwrap_or_default().to_string_lossy();
         let moment = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         let moment = moment.unwrap_or_default().as_nanos();
+        let process = std::process::id();
+        let prefix = durable::TEMPORARY_PREFIX;
         let target = self
             .trash()
-            .join(format!("{name}-{}-{moment}", std::process::id()));
+            .join(format!("{prefix}{process}-{moment}-{name}"));
         fs::rename(folder, &target)?;
         Ok(target)
     }

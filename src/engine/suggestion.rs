@@ -15,7 +15,7 @@ pub(crate) fn nearest<'a>(
 }
 
 /// "did you mean `x`?", or the list of what there is.
-pub(crate) fn hint_for<'a>(name: &str, what: &str, candidates: &[&'a str]) -> String {
+pub(crate) fn hint_for(name: &str, what: &str, candidates: &[&str]) -> String {
     match nearest(name, candidates.iter().copied()) {
         Some(candidate) => format!("did you mean `{candidate}`?"),
         None if candidates.is_empty() => format!("there are no {what}"),

@@ -12,29 +12,28 @@ mod cifar_resnet;
 pub mod device;
 mod execution;
 mod families;
+#[cfg(test)]
+mod golden;
 pub mod graph;
 pub mod graph_builder;
 mod head;
 mod initialise;
-pub mod mismatch;
-pub mod network;
-pub mod preprocessing;
-mod resnet;
-mod shim;
-pub mod tensors;
-
-#[cfg(test)]
-mod golden;
 pub mod knn;
 pub mod lbfgs;
 pub mod loss;
 pub mod metrics;
+pub mod mismatch;
+pub mod network;
 mod one_thread;
+pub mod preprocessing;
 pub mod probe;
 pub mod queue;
 pub mod random;
+mod resnet;
 pub mod schedule;
 #[cfg(test)]
 mod seed_trajectory;
 pub mod sgd;
+mod shim;
+pub mod tensors;
 pub mod training_state;

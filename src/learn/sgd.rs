@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tch::{Tensor, no_grad};
+use tch::{Device, Kind, Tensor, no_grad};
 use thiserror::Error;
 
 /// Numbers of the descent apart from the learning rate.
@@ -107,9 +107,18 @@ impl Sgd {
             "BUG: one gradient per parameter"
         );
         no_grad(|| {
+            let mut numbers: Option<Numbers> = None;
             for (slot, gradient) in self.slots.iter_mut().zip(gradients) {
                 if gradient.defined() {
-                    slot.step(gradient, learning_rate, self.options);
+                    let numbers = match numbers.take() {
+                        Some(known) if known.fit(&slot.parameter) => numbers.insert(known),
+                        _ => numbers.insert(Numbers::new(
+                            &slot.parameter,
+                            learning_rate,
+                            self.options,
+                        )),
+                    };
+                    slot.step(gradient, numbers, self.options);
                 }
             }
         });
@@ -170,27 +179,50 @@ impl Sgd {
     }
 }
 
+/// Factors as tensors beside the parameters: one pass multiplies and adds, and a step moves them to a GPU once.
+struct Numbers {
+    kind: Kind,
+    device: Device,
+    /// minus the learning rate
+    against: Tensor,
+    decay: Tensor,
+    momentum: Tensor,
+}
+
+impl Numbers {
+    fn new(parameter: &Tensor, learning_rate: f64, options: SgdOptions) -> Self {
+        let (kind, device) = (parameter.kind(), parameter.device());
+        let scalar = |value: f64| Tensor::from(value).to_kind(kind).to_device(device);
+        Self {
+            kind,
+            device,
+            against: scalar(-learning_rate),
+            decay: scalar(options.weight_decay),
+            momentum: scalar(options.momentum),
+        }
+    }
+
+    fn fit(&self, parameter: &Tensor) -> bool {
+        (self.kind, self.device) == (parameter.kind(), parameter.device())
+    }
+}
+
 impl Slot {
-    fn step(&mut self, gradient: &Tensor, learning_rate: f64, options: SgdOptions) {
+    fn step(&mut self, gradient: &Tensor, numbers: &Numbers, options: SgdOptions) {
         let SgdOptions {
             momentum,
             weight_decay,
             nesterov,
         } = options;
         let mut parameter = self.parameter.detach();
-        let scalar = |value: f64| {
-            Tensor::from(value)
-                .to_kind(parameter.kind())
-                .to_device(parameter.device())
-        };
         let decayed = if weight_decay == 0.0 {
             gradient.detach()
         } else {
-            gradient.addcmul(&parameter, &scalar(weight_decay))
+            gradient.addcmul(&parameter, &numbers.decay)
         };
-        let against = scalar(-learning_rate);
+        let against = &numbers.against;
         if momentum == 0.0 {
-            let _ = parameter.addcmul_(&decayed, &against);
+            let _ = parameter.addcmul_(&decayed, against);
             return;
         }
         let velocity = match self.velocity.take() {
@@ -201,10 +233,10 @@ impl Slot {
             }
         };
         if nesterov {
-            let ahead = decayed.addcmul(&velocity, &scalar(momentum));
-            let _ = parameter.addcmul_(&ahead, &against);
+            let ahead = decayed.addcmul(&velocity, &numbers.momentum);
+            let _ = parameter.addcmul_(&ahead, against);
         } else {
-            let _ = parameter.addcmul_(&velocity, &against);
+            let _ = parameter.addcmul_(&velocity, against);
         }
         self.velocity = Some(velocity);
     }
@@ -213,7 +245,6 @@ impl Slot {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tch::{Device, Kind};
 
     /// A parameter p = (1, −2) under the loss sum(3 p): its gradient is 3 everywhere.
     fn constant_gradient(options: SgdOptions) -> (Tensor, Sgd, impl Fn(&Tensor)) {

@@ -53,7 +53,11 @@ fn a_full_disk() {
     let mut command = sandbox.command(&["run", "--quiet"]);
     command.env("SEEDPIPE_CACHE", sandbox.path("disk/cache"));
     let full = sandbox.finish(&mut command).exited_with(1);
-    assert_snapshot!(full.refusal(), @"");
+    assert_snapshot!(full.refusal(), @r"
+    error: pipeline.yaml: stage `images`: `[folder]/disk/cache/v1/drafts/[digest]/content/images/part-00000.parquet`: cannot write: No space left on device (os error 28)
+    hint: free space, for example by `seedpipe gc`, and run again: finished shards are kept
+    exit code 1
+    ");
     assert!(!sandbox.path(".seedpipe").exists());
     let mut command = sandbox.command(&["verify"]);
     command.env("SEEDPIPE_CACHE", sandbox.path("disk/cache"));
@@ -83,6 +87,10 @@ fn a_read_only_cache() {
     command.env("SEEDPIPE_CACHE", sandbox.path("cache"));
     let refused = sandbox.finish(&mut command);
     mode(0o755);
-    assert_snapshot!(refused.refusal(), @"");
+    assert_snapshot!(refused.refusal(), @r"
+    error: cache `[folder]/cache`: expected a folder that can be written, got: failed to create directory `[folder]/cache/v1/artifacts`: Permission denied (os error 13)
+    hint: free space or correct its permissions, or name another folder by `cache:` in pipeline.yaml or SEEDPIPE_CACHE; status, explain, show, metrics and verify work without writing
+    exit code 1
+    ");
     assert_eq!(fs_err::read_dir(sandbox.path("cache")).unwrap().count(), 0);
 }

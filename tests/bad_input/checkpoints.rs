@@ -56,7 +56,47 @@ fn missing_extra_and_misshapen_tensors_are_all_listed() {
         ("surprise.bias", &[2]),
     ];
     sandbox.write("teacher.safetensors", safetensors(tensors));
-    assert_snapshot!(refused(&sandbox), @"");
+    assert_snapshot!(refused(&sandbox), @r"
+    error: pipeline.yaml: stage `teacher`: `./teacher.safetensors` (safetensors, plain names): tensors don't match the network: 33 missing, 2 unexpected, 1 of another shape
+      missing     bn1.bias
+      missing     bn1.running_mean
+      missing     bn1.running_var
+      missing     layer1.0.conv1.weight
+      missing     layer1.0.bn1.weight
+      missing     layer1.0.bn1.bias
+      missing     layer1.0.bn1.running_mean
+      missing     layer1.0.bn1.running_var
+      missing     layer1.0.conv2.weight
+      missing     layer1.0.bn2.weight
+      missing     layer1.0.bn2.bias
+      missing     layer1.0.bn2.running_mean
+      missing     layer1.0.bn2.running_var
+      missing     layer2.0.conv1.weight
+      missing     layer2.0.bn1.weight
+      missing     layer2.0.bn1.bias
+      missing     layer2.0.bn1.running_mean
+      missing     layer2.0.bn1.running_var
+      missing     layer2.0.conv2.weight
+      missing     layer2.0.bn2.weight
+      missing     layer2.0.bn2.bias
+      missing     layer2.0.bn2.running_mean
+      missing     layer2.0.bn2.running_var
+      missing     layer3.0.conv1.weight
+      missing     layer3.0.bn1.weight
+      missing     layer3.0.bn1.bias
+      missing     layer3.0.bn1.running_mean
+      missing     layer3.0.bn1.running_var
+      missing     layer3.0.conv2.weight
+      missing     layer3.0.bn2.weight
+      missing     layer3.0.bn2.bias
+      missing     layer3.0.bn2.running_mean
+      missing     layer3.0.bn2.running_var
+      unexpected  surprise.bias
+      unexpected  surprise.weight
+      shape       bn1.weight: expected [16], got [8]
+    hint: check that the file is of a `cifar_resnet8`
+    exit code 1
+    ");
 }
 
 #[test]
@@ -75,7 +115,11 @@ fn code_in_a_pickle_is_not_executed() {
         let message = refused(&sandbox);
         assert!(!Path::new("/tmp/seedpipe-pickle-was-executed").exists());
         insta::allow_duplicates! {
-            assert_snapshot!(message, @"");
+            assert_snapshot!(message, @r"
+            error: pipeline.yaml: stage `teacher`: `./teacher.pth`: the pickle asks for `posix.system`; expected tensors and containers alone, and nothing was executed
+            hint: if you trust where it comes from, load it in Python and write it again with `safetensors.torch.save_file(state_dict, …)`
+            exit code 1
+            ");
         }
     }
 }
@@ -84,7 +128,11 @@ fn code_in_a_pickle_is_not_executed() {
 fn a_checkpoint_that_is_none() {
     let sandbox = Sandbox::with(&pipeline("teacher.pth"));
     sandbox.write("teacher.pth", "a text that is no checkpoint\n");
-    assert_snapshot!(refused(&sandbox), @"");
+    assert_snapshot!(refused(&sandbox), @r"
+    error: pipeline.yaml: stage `teacher`: `./teacher.pth`: not a checkpoint that is known
+    hint: expected safetensors, or a file written by `torch.save`
+    exit code 1
+    ");
 }
 
 #[test]
@@ -92,5 +140,9 @@ fn a_truncated_safetensors() {
     let sandbox = Sandbox::with(&pipeline("teacher.safetensors"));
     let whole = safetensors(&[("conv1.weight", &[16, 3, 3, 3])]);
     sandbox.write("teacher.safetensors", &whole[..whole.len() / 2]);
-    assert_snapshot!(refused(&sandbox), @"");
+    assert_snapshot!(refused(&sandbox), @r"
+    error: pipeline.yaml: stage `teacher`: `./teacher.safetensors`: not valid safetensors: incomplete metadata, file not fully covered
+    hint: the file is damaged or cut short; fetch it again
+    exit code 1
+    ");
 }

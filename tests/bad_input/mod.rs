@@ -5,24 +5,24 @@ mod checkpoints;
 mod images;
 mod pipelines;
 
-use crate::sandbox::{Finished, Sandbox};
+use crate::sandbox::Sandbox;
 
-/// Runs, expects a refusal with this exit code that published nothing, and gives exit code and stderr.
+/// Runs, expects a refusal with this exit code that published and left nothing, and gives stderr and exit code.
 fn refused(sandbox: &Sandbox, arguments: &[&str], code: i32) -> String {
-    let finished = sandbox.run(arguments);
-    check_refusal(sandbox, finished, code)
-}
-
-fn check_refusal(sandbox: &Sandbox, finished: Finished, code: i32) -> String {
-    let finished = finished.exited_with(code);
+    let finished = sandbox.run(arguments).exited_with(code);
     assert_eq!(finished.stdout, "");
-    assert_eq!(sandbox.cache_entries("artifacts"), [""; 0]);
-    assert_eq!(sandbox.cache_entries("drafts"), [""; 0]);
-    if code == 2 {
-        assert!(
-            !sandbox.path(".seedpipe").exists(),
-            "a bad pipeline must not touch the cache"
-        );
+    for folder in ["artifacts", "drafts", "history"] {
+        assert_eq!(sandbox.cache_entries(folder), [""; 0]);
     }
     finished.refusal()
+}
+
+/// As [`refused`] with exit code 2, before there even is a cache.
+fn refused_at_once(sandbox: &Sandbox, arguments: &[&str]) -> String {
+    let message = refused(sandbox, arguments, 2);
+    assert!(
+        !sandbox.path(".seedpipe").exists(),
+        "a bad pipeline must not touch the cache"
+    );
+    message
 }

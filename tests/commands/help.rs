@@ -8,12 +8,55 @@ use crate::sandbox::{LIGHT_PIPELINE, Sandbox};
 
 #[test]
 fn help_lists_the_commands() {
-    assert_snapshot!(Sandbox::empty().run(&["--help"]).succeeded().stdout, @"");
+    assert_snapshot!(Sandbox::empty().run(&["--help"]).succeeded().stdout, @r"
+    Distils big image networks into small ones, as a pipeline of cached stages
+
+    Usage: seedpipe [OPTIONS] <COMMAND>
+
+    Commands:
+      run      Run the stages that are not cached
+      status   Which stages are cached, and which will run
+      explain  Why a stage will run: what differs from its last run, and where that began
+      graph    Draw the pipeline
+      show     What a stage made: columns, first rows, and where they come from
+      metrics  The figures of every stage that is cached
+      verify   Hash every file of the cache again and compare
+      gc       Delete what the pipeline no longer needs from the cache
+      help     Print this message or the help of the given subcommand(s)
+
+    Options:
+          --pipeline <PATH>  The pipeline: a file, or a folder with a `pipeline.yaml` [default: `pipeline.yaml` here or in a folder above]
+      -q, --quiet            No progress: only results, warnings and errors
+      -v, --verbose          More about every stage: why it runs, its fingerprint, rows and figures
+      -h, --help             Print help
+      -V, --version          Print version
+
+    Exit codes: 0 done; 1 a stage failed, or a check found faults; 2 bad usage or a bad pipeline.
+    ");
 }
 
 #[test]
 fn help_of_run_lists_its_options() {
-    assert_snapshot!(Sandbox::empty().run(&["run", "--help"]).succeeded().stdout, @"");
+    assert_snapshot!(Sandbox::empty().run(&["run", "--help"]).succeeded().stdout, @r"
+    Run the stages that are not cached
+
+    Usage: seedpipe run [OPTIONS] [STAGE]...
+
+    Arguments:
+      [STAGE]...  These stages and what they need [default: all]
+
+    Options:
+          --force                  Run the named stages (or all, when none is named) even if they are cached
+          --pipeline <PATH>        The pipeline: a file, or a folder with a `pipeline.yaml` [default: `pipeline.yaml` here or in a folder above]
+          --only                   Run the named stages alone, on cached inputs
+      -q, --quiet                  No progress: only results, warnings and errors
+          --set <STAGE.KEY=VALUE>  Another value for a param, as `student.epochs=5` (repeatable)
+      -v, --verbose                More about every stage: why it runs, its fingerprint, rows and figures
+          --device <DEVICE>        Where the networks run: `auto`, `cpu` or `cuda:N` [default: the pipeline's, else `auto`]
+          --dry-run                Say what would run, and run nothing
+          --json                   One line of JSON a stage on stdout
+      -h, --help                   Print help
+    ");
 }
 
 #[test]

@@ -7,10 +7,20 @@ use crate::sandbox::{LIGHT_PIPELINE, Sandbox, WHOLE_PIPELINE};
 #[test]
 fn status_before_and_after_a_run() {
     let sandbox = Sandbox::with(LIGHT_PIPELINE);
-    assert_snapshot!(sandbox.run(&["status"]).succeeded().stable_stdout(), @"");
+    assert_snapshot!(sandbox.run(&["status"]).succeeded().stable_stdout(), @r"
+    stage   kind     state     fingerprint   why
+    images  ingest   will run  [short]  never run
+    views   augment  may run   -             waits for the content of `images`
+    0 of 2 stages cached
+    ");
     assert!(!sandbox.path(".seedpipe").exists());
     sandbox.run(&["run", "--quiet"]).succeeded();
-    assert_snapshot!(sandbox.run(&["status"]).succeeded().stable_stdout(), @"");
+    assert_snapshot!(sandbox.run(&["status"]).succeeded().stable_stdout(), @r"
+    stage   kind     state   fingerprint   why
+    images  ingest   cached  [short]  made [date]
+    views   augment  cached  [short]  made [date]
+    2 of 2 stages cached
+    ");
     let json = sandbox.run(&["status", "--json"]).succeeded().json();
     assert_eq!(json[0]["stage"], "images");
     assert_eq!(json[0]["state"], "cached");
@@ -21,17 +31,34 @@ fn status_before_and_after_a_run() {
 fn explain_names_the_fields_that_differ_and_where_it_began() {
     let sandbox = Sandbox::with(LIGHT_PIPELINE);
     sandbox.run(&["run", "--quiet"]).succeeded();
-    assert_snapshot!(sandbox.run(&["explain", "views"]).succeeded().stable_stdout(), @"");
+    assert_snapshot!(sandbox.run(&["explain", "views"]).succeeded().stable_stdout(), @r"
+    views (augment): cached
+      its recipe is the last run's
+      artifact [short] of content [short], made [date], is whole: 2 files, [size]
+    ");
     sandbox.write(
         "pipeline.yaml",
         LIGHT_PIPELINE.replace("size: 16", "size: 20"),
     );
-    assert_snapshot!(sandbox.run(&["explain", "views"]).succeeded().stable_stdout(), @"");
+    assert_snapshot!(sandbox.run(&["explain", "views"]).succeeded().stable_stdout(), @r"
+    views (augment): will run
+      no artifact of its recipe is in the cache
+      its recipe differs from the last run's:
+      params.size: 16 → 20
+    ");
     sandbox.write(
         "pipeline.yaml",
         LIGHT_PIPELINE.replace("train: 60", "train: 50"),
     );
-    assert_snapshot!(sandbox.run(&["explain", "views"]).succeeded().stable_stdout(), @"");
+    assert_snapshot!(sandbox.run(&["explain", "views"]).succeeded().stable_stdout(), @r"
+    views (augment): may run, depends on `images`
+      nothing of its own differs from the last run
+      because of
+        images (ingest): will run
+          no artifact of its recipe is in the cache
+          its recipe differs from the last run's:
+          params.take.train: 60 → 50
+    ");
     let json = sandbox
         .run(&["explain", "images", "--json"])
         .succeeded()
@@ -48,8 +75,21 @@ fn explain_names_the_fields_that_differ_and_where_it_began() {
 #[test]
 fn the_graph_in_three_formats() {
     let sandbox = Sandbox::with(LIGHT_PIPELINE);
-    assert_snapshot!(sandbox.run(&["graph"]).succeeded().stdout, @"");
-    assert_snapshot!(sandbox.run(&["graph", "--format", "dot"]).succeeded().stdout, @"");
+    assert_snapshot!(sandbox.run(&["graph"]).succeeded().stdout, @r#"
+    flowchart TD
+        s0["images<br/><small>ingest</small>"]
+        s1["views<br/><small>augment</small>"]
+        s0 -->|"images"| s1
+    "#);
+    assert_snapshot!(sandbox.run(&["graph", "--format", "dot"]).succeeded().stdout, @r#"
+    digraph pipeline {
+        node [shape=box, style=rounded, fontname="sans-serif"];
+        edge [fontname="sans-serif", fontsize=10];
+        s0 [label="images\ningest"];
+        s1 [label="views\naugment"];
+        s0 -> s1 [label="images"];
+    }
+    "#);
     let svg = sandbox
         .run(&["graph", "--format", "svg"])
         .succeeded()
@@ -62,9 +102,53 @@ fn the_graph_in_three_formats() {
 fn show_prints_columns_rows_and_provenance() {
     let sandbox = Sandbox::with(LIGHT_PIPELINE);
     let early = sandbox.run(&["show", "views"]).exited_with(1);
-    assert_snapshot!(early.refusal(), @"");
+    assert_snapshot!(early.refusal(), @r"
+    error: stage `views` is not cached, so there is nothing to show
+    hint: run `seedpipe run views`
+    exit code 1
+    ");
     sandbox.run(&["run", "--quiet"]).succeeded();
-    assert_snapshot!(sandbox.run(&["show", "images.rejected", "-n", "3"]).succeeded().stable_stdout(), @"");
+    assert_snapshot!(sandbox.run(&["show", "images.rejected", "-n", "3"]).succeeded().stable_stdout(), @r#"
+    images.rejected
+    rejected/v1, 0 rows
+      source  utf8
+      reason  utf8
+
+    provenance
+      kind         ingest version 1
+      fingerprint  [digest]
+      content      [digest]
+      created      [date]
+      size         [size]
+      directory    .seedpipe/v1/artifacts/[digest]/[digest]
+      took         [time]
+      device       auto
+      versions     seedpipe 0.1.0
+    recipe
+      {
+        "inputs": {},
+        "kind": "ingest",
+        "params": {
+          "hash_split": {},
+          "image_column": null,
+          "label_column": "label",
+          "label_name_column": null,
+          "max_bad_fraction": 0.0,
+          "max_pixels": 100000000,
+          "source": "digits.parquet",
+          "split_column": "split",
+          "take": {
+            "test": 20,
+            "train": 60
+          }
+        },
+        "seed": 0,
+        "sources": {
+          "digits.parquet": "[digest]"
+        },
+        "version": 1
+      }
+    "#);
     let views = sandbox
         .run(&["show", "views", "-n", "2"])
         .succeeded()
@@ -90,7 +174,11 @@ fn show_prints_columns_rows_and_provenance() {
     );
     assert_eq!(json["upstream"]["images"][0], "images.images");
     assert_eq!(json["recipe"]["params"]["size"], 16);
-    assert_snapshot!(sandbox.run(&["show", "views.pixels"]).exited_with(2).refusal(), @"");
+    assert_snapshot!(sandbox.run(&["show", "views.pixels"]).exited_with(2).refusal(), @r"
+    error: stage `views` has no output `pixels`
+    hint: it has `views.views`
+    exit code 2
+    ");
 }
 
 #[test]
@@ -118,6 +206,6 @@ fn metrics_are_fractions_of_the_last_step() {
         assert!((0.0..=1.0).contains(&value), "{value}");
     }
     assert!(value("student", "train", "loss") > 0.0);
-    let table = sandbox.run(&["metrics"]).succeeded().stdout;
+    let table = sandbox.run(&["metrics", "--verbose"]).succeeded().stdout;
     assert_eq!(table.lines().count(), metrics.as_array().unwrap().len() + 1);
 }

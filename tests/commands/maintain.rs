@@ -37,7 +37,11 @@ fn verify_finds_one_changed_byte_and_run_makes_the_artifact_again() {
     fs_err::write(&part, bytes).unwrap();
 
     let bad = sandbox.run(&["verify", "--quiet"]).exited_with(1);
-    assert_snapshot!(bad.stable_stdout(), @"");
+    assert_snapshot!(bad.stable_stdout(), @r"
+    images [short]/[digest]: `images/part-00000.parquet`: expected BLAKE3 [digest], found BLAKE3 [digest]
+    2 artifacts, 6 files, [size]: 1 fault
+    hint: run again: a damaged artifact is never used and made anew
+    ");
     let json = sandbox
         .run(&["verify", "--json", "--quiet"])
         .exited_with(1)

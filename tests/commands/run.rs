@@ -1,5 +1,7 @@
 //! `run`: what it prints, what it reruns, how it ends.
 
+use std::process::Child;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use insta::assert_snapshot;
@@ -12,8 +14,20 @@ fn a_run_tells_on_stderr_what_it_does() {
     let sandbox = Sandbox::with(LIGHT_PIPELINE);
     let finished = sandbox.run(&["run"]).succeeded();
     assert_eq!(finished.stdout, "");
-    assert_snapshot!(finished.refusal(), @"");
-    assert_snapshot!(sandbox.run(&["run"]).succeeded().refusal(), @"");
+    assert_snapshot!(finished.refusal(), @r"
+    images  starts  (ingest)
+    images  done    80 images, [time]
+    views   starts  (augment)
+    views   done    120 views, [time]
+    2 stages: 2 executed, in [time]
+    exit code 0
+    ");
+    assert_snapshot!(sandbox.run(&["run"]).succeeded().refusal(), @r"
+    images  cached
+    views   cached
+    2 stages: 2 cached, in [time]
+    exit code 0
+    ");
     let quiet = sandbox.run(&["run", "--quiet"]).succeeded();
     assert_eq!((quiet.stdout.as_str(), quiet.stderr.as_str()), ("", ""));
 }
@@ -109,7 +123,12 @@ fn changing_a_param_reruns_only_what_is_below_it() {
 fn a_dry_run_says_what_would_run_and_runs_nothing() {
     let sandbox = Sandbox::with(LIGHT_PIPELINE);
     let dry = sandbox.run(&["run", "--dry-run"]).succeeded();
-    assert_snapshot!(dry.stable_stdout(), @"");
+    assert_snapshot!(dry.stable_stdout(), @r"
+    stage   kind     state     fingerprint   why
+    images  ingest   will run  [short]  never run
+    views   augment  may run   -             waits for the content of `images`
+    0 of 2 stages cached
+    ");
     assert!(!sandbox.path(".seedpipe").exists());
     let lines = sandbox
         .run(&["run", "views", "--dry-run", "--json"])
@@ -172,38 +191,77 @@ fn an_unfinished_stage_fails_the_run_and_what_does_not_need_it_still_stands() {
         "{}",
         lines[0]
     );
-    assert_snapshot!(failed.refusal(), @"");
+    assert_snapshot!(failed.refusal(), @r"
+    error: pipeline.yaml: stage `images`: key `take.test`: expected at most the 1000 images of the split, got 20000
+    hint: lower it
+    exit code 1
+    ");
+}
+
+/// Starts the teacher and waits until it has written a checkpoint.
+fn started_teacher(sandbox: &Sandbox) -> Child {
+    let child = sandbox.start(&["run", "teacher"]);
+    let begun = Instant::now();
+    while !has_checkpoint(sandbox) {
+        assert!(
+            begun.elapsed() < Duration::from_secs(120),
+            "no checkpoint was written"
+        );
+        thread::sleep(Duration::from_millis(5));
+    }
+    child
+}
+
+fn has_checkpoint(sandbox: &Sandbox) -> bool {
+    sandbox
+        .cache_entries("drafts")
+        .iter()
+        .any(|entry| entry.contains("checkpoints/"))
 }
 
 #[test]
 fn ctrl_c_stops_cleanly_and_says_how_to_go_on() {
     let sandbox =
-        Sandbox::with(&WHOLE_PIPELINE.replace("epochs: 1,", "epochs: 5000, checkpoint_steps: 10,"));
-    let child = sandbox.start(&["run", "teacher"]);
-    let begun = Instant::now();
-    while !sandbox
-        .cache_entries("drafts")
-        .iter()
-        .any(|entry| entry.contains("checkpoints/"))
-    {
-        assert!(
-            begun.elapsed() < Duration::from_secs(120),
-            "no checkpoint was written"
-        );
-        std::thread::sleep(Duration::from_millis(20));
-    }
+        Sandbox::with(&WHOLE_PIPELINE.replace("epochs: 1,", "epochs: 5000, checkpoint_steps: 5,"));
+    let child = started_teacher(&sandbox);
     kill_process(Pid::from_child(&child), Signal::INT).unwrap();
     let output = child.wait_with_output().unwrap();
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{stderr}");
-    assert!(
-        stderr.contains("`seedpipe run` goes on from there"),
-        "{stderr}"
+    for part in [
+        "teacher     stopped",
+        "1 stopped",
+        "`seedpipe run` goes on from there",
+    ] {
+        assert!(stderr.contains(part), "`{part}` is not in\n{stderr}");
+    }
+    assert!(has_checkpoint(&sandbox));
+}
+
+#[test]
+fn a_second_ctrl_c_stops_at_once() {
+    let slow = WHOLE_PIPELINE
+        .replace(
+            "{name: cifar_resnet8, width: 0.5}",
+            "{name: cifar_resnet56}",
+        )
+        .replace("size: 16", "size: 64")
+        .replace(
+            "{epochs: 1, batch: 16}",
+            "{epochs: 50, batch: 32, checkpoint_steps: 1}",
+        );
+    let sandbox = Sandbox::with(&slow);
+    let child = started_teacher(&sandbox);
+    for _ in 0..2 {
+        kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+        thread::sleep(Duration::from_millis(30));
+    }
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(
+        output.status.code(),
+        Some(130),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
     );
-    assert!(
-        sandbox
-            .cache_entries("drafts")
-            .iter()
-            .any(|entry| entry.contains("checkpoints/"))
-    );
+    assert!(has_checkpoint(&sandbox));
 }

@@ -10,27 +10,33 @@ use zip::{CompressionMethod, ZipArchive};
 use super::pickle::{Pickled, Storage, TensorReference, Value};
 use super::{Fault, NOT_A_CHECKPOINT, pickle_machine};
 
-/// The pickled number that every legacy file begins with.
-pub(super) const LEGACY_MAGIC: [u8; 15] = [
-    0x80, 0x02, 0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, b'.',
+/// The number that every legacy file begins with, as pickled, after the pickle's protocol version.
+const LEGACY_MAGIC: [u8; 13] = [
+    0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, b'.',
 ];
+/// Protocol, version; and from protocol 4 on a frame with its length.
+const BEFORE_MAGIC: [usize; 2] = [2, 11];
 
+/// `start`: the file's first 24 bytes at least.
 pub(super) fn is_legacy(start: &[u8]) -> bool {
-    // The second byte is the pickle protocol, which may be a later one.
-    start.len() >= LEGACY_MAGIC.len()
-        && start[0] == LEGACY_MAGIC[0]
-        && start[2..LEGACY_MAGIC.len()] == LEGACY_MAGIC[2..]
+    start.first() == Some(&0x80)
+        && BEFORE_MAGIC.iter().any(|&before| {
+            start
+                .get(before..)
+                .is_some_and(|rest| rest.starts_with(&LEGACY_MAGIC))
+        })
 }
 
 /// Legacy: magic, protocol version, system, object, storage keys (five pickles), then each storage as a count and its numbers.
 pub(super) fn read_legacy(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>, Fault> {
-    let mut position = LEGACY_MAGIC.len();
+    let mut position = 0;
     let next = |position: &mut usize| -> Result<Pickled, Fault> {
         let pickled = pickle_machine::load(&bytes[*position..])?;
         *position += pickled.length;
         Ok(pickled)
     };
-    next(&mut position)?;
+    let _magic = next(&mut position)?;
+    let _protocol = next(&mut position)?;
     let system = next(&mut position)?;
     if system.entry("little_endian") == Some(Value::Bool(false)) {
         return Err(big_endian());

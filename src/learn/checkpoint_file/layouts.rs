@@ -3,7 +3,8 @@
 //! A partial match is an error that lists all names. Leftovers that are known to belong elsewhere (a classifier that the
 //! network was not asked to have, a head, MoCo's key encoder and queue, an optimiser's state) are reported, not refused.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tch::Tensor;
 
@@ -33,7 +34,9 @@ struct Candidate {
     prefix: String,
     /// Name in the file below the prefix → name in the network.
     spelling: BTreeMap<String, String>,
-    matches: usize,
+    /// Tensors of the network that are there by name, and those of the right shape among them.
+    present: usize,
+    fitting: usize,
 }
 
 /// Finds the network in a file.
@@ -62,16 +65,22 @@ pub fn match_network(
         .into_iter()
         .flat_map(|spelling| candidates(&checkpoint, &specs, spelling))
         .collect();
-    candidates.sort_by(|a, b| {
-        b.matches
-            .cmp(&a.matches)
-            .then(a.prefix.len().cmp(&b.prefix.len()))
+    candidates.sort_by_key(|candidate| {
+        let Candidate {
+            prefix,
+            present,
+            fitting,
+            ..
+        } = candidate;
+        (Reverse((*fitting, *present)), prefix.len())
     });
     let known = candidates
         .iter()
         .position(|candidate| is_known(&candidate.prefix));
     let Some(known) = known else {
-        return Err(nothing_found(&checkpoint, &specs, candidates.first()));
+        let most = |candidate: &&Candidate| 2 * candidate.present > specs.len();
+        let unknown = candidates.first().filter(most);
+        return Err(nothing_found(&checkpoint, &specs, unknown));
     };
     let best = candidates.swap_remove(known);
     account(checkpoint, architecture, &specs, best)
@@ -85,7 +94,7 @@ fn moco_name(name: &str) -> String {
     }
 }
 
-/// Every prefix under which the network's first tensor is found.
+/// Every prefix under which some of the network's tensors are found.
 fn candidates(
     checkpoint: &Checkpoint,
     specs: &[TensorSpec],
@@ -95,33 +104,36 @@ fn candidates(
         .iter()
         .map(|spec| (spec.name.as_str(), &spec.shape[..]))
         .collect();
-    let Some(anchor) = spelling
-        .iter()
-        .find(|(_, own)| **own == specs[0].name)
-        .map(|(name, _)| name.clone())
-    else {
-        return vec![];
+    let starts = |name: &str| -> Vec<usize> {
+        let after_dots = name.match_indices('.').map(|(dot, _)| dot + 1);
+        std::iter::once(0).chain(after_dots).collect()
     };
-    let prefixes = checkpoint.tensors.keys().filter_map(|name| {
-        let prefix = name.strip_suffix(anchor.as_str())?;
-        (prefix.is_empty() || prefix.ends_with('.')).then(|| prefix.to_owned())
-    });
+    let mut prefixes = BTreeSet::new();
+    for name in checkpoint.tensors.keys() {
+        let found = starts(name)
+            .into_iter()
+            .find(|&start| spelling.contains_key(&name[start..]));
+        if let Some(start) = found {
+            prefixes.insert(name[..start].to_owned());
+        }
+    }
     prefixes
+        .into_iter()
         .map(|prefix| {
-            let fits = |(name, own): &(&String, &String)| {
-                checkpoint
-                    .tensors
-                    .get(&format!("{prefix}{name}"))
-                    .is_some_and(|tensor| tensor.size() == shapes[own.as_str()])
-            };
-            let matches = spelling.iter().filter(fits).count();
+            let (mut present, mut fitting) = (0, 0);
+            for (name, own) in &spelling {
+                if let Some(tensor) = checkpoint.tensors.get(&format!("{prefix}{name}")) {
+                    present += 1;
+                    fitting += usize::from(tensor.size() == shapes[own.as_str()]);
+                }
+            }
             Candidate {
                 prefix,
                 spelling: spelling.clone(),
-                matches,
+                present,
+                fitting,
             }
         })
-        .filter(|candidate| candidate.matches > 0)
         .collect()
 }
 
@@ -260,10 +272,10 @@ fn nothing_found(
         .filter(|spec| spec.role != Role::BatchesTracked);
     let hint = match unknown {
         Some(Candidate {
-            prefix, matches, ..
+            prefix, present, ..
         }) => {
             format!(
-                "{matches} of the network's tensors lie under `{prefix}`, which is not a known prefix"
+                "{present} of the network's tensors lie under `{prefix}`, which is not a known prefix"
             )
         }
         None => "is it a checkpoint of another architecture?".to_owned(),

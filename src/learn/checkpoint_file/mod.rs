@@ -133,7 +133,7 @@ fn parse(mut file: impl Read + Seek) -> Result<Parsed, Fault> {
     let length = file.seek(SeekFrom::End(0))?;
     file.rewind()?;
     let mut start = Vec::new();
-    file.by_ref().take(16).read_to_end(&mut start)?;
+    file.by_ref().take(32).read_to_end(&mut start)?;
     file.rewind()?;
     if start.starts_with(b"PK\x03\x04") {
         return Ok((Format::Zip, archive::read_zip(file, length)?));
@@ -222,9 +222,10 @@ mod tests {
         fs_err::read(path).unwrap()
     }
 
-    const FILES: [&str; 4] = [
+    const FILES: [&str; 5] = [
         "nested_zip.pt",
         "nested_legacy.pt",
+        "nested_legacy_protocol4.pt",
         "malicious_zip.pt",
         "malicious_legacy.pt",
     ];
@@ -264,7 +265,7 @@ mod tests {
 
         #[test]
         fn arbitrary_opcodes_after_the_legacy_magic_never_panic(body in prop::collection::vec(prop::sample::select(&b".(0]}l)tdesauRbcQKMJX\x85\x86\x87\x88\x89qhNq\x00\x01\x02\n"[..]), 0..120)) {
-            let mut bytes = archive::LEGACY_MAGIC.to_vec();
+            let mut bytes = testdata("nested_legacy.pt")[..15].to_vec();
             bytes.extend(b"\x80\x02M\xe9\x03.\x80\x02}.");
             bytes.extend(body);
             let _ = parse(Cursor::new(bytes));

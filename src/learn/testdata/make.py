@@ -19,6 +19,8 @@ class Command:
 def write(name: str, value: object) -> None:
     torch.save(value, f"{name}_zip.pt")
     torch.save(value, f"{name}_legacy.pt", _use_new_zipfile_serialization=False)
+    if name == "nested":
+        torch.save(value, f"{name}_legacy_protocol4.pt", pickle_protocol=4, _use_new_zipfile_serialization=False)
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ use fs_err as fs;
 use seedpipe_engine::*;
 
 use crate::toy::*;
+use crate::world::*;
 
 #[test]
 fn eight_runs_at_once_run_each_stage_once() {
@@ -128,6 +129,58 @@ fn a_killed_process_is_taken_over_from_and_at_most_one_shard_is_done_again() {
         .collect();
     locks.sort();
     assert_eq!(locks, ["gc.gate"]);
+}
+
+/// Asks to be stopped as soon as one shard is done.
+struct Impatient;
+
+impl Observer for Impatient {
+    fn progress_advance(&self, _stage: &str, _count: u64) {
+        cancel::request();
+    }
+}
+
+/// Not a test of its own: the wish to stop is process-wide, so the next one needs another process for it.
+#[test]
+fn child_process_that_is_stopped() {
+    let Some(folder) = std::env::var_os("SEEDPIPE_TOY_STOPPED") else {
+        return;
+    };
+    let path = std::path::PathBuf::from(folder).join("pipeline.yaml");
+    let project = Project::open(&path, &registry(), &[]).unwrap();
+    let engine = Engine::new(project, registry(), Box::new(ToyCodec)).unwrap();
+    let report = engine.run(&RunOptions::default(), &Impatient).unwrap();
+    assert!(report.cancelled());
+    assert_eq!(
+        outcomes(&report),
+        ["raw executed", "clean executed", "long failed"]
+    );
+    assert!(
+        engine
+            .run(&RunOptions::default(), &Impatient)
+            .unwrap()
+            .cancelled()
+    );
+    cancel::reset();
+    assert!(!cancel::requested());
+}
+
+#[test]
+fn a_stopped_run_goes_on_where_it_was() {
+    let world = World::new(CHAIN);
+    let child = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "concurrency::child_process_that_is_stopped"])
+        .env("SEEDPIPE_TOY_STOPPED", world.folder.path())
+        .output()
+        .unwrap();
+    assert!(
+        child.status.success(),
+        "{}",
+        String::from_utf8_lossy(&child.stdout)
+    );
+    assert_eq!(world.log(), ["raw 0", "clean 0", "long 0"]);
+    world.run();
+    assert_eq!(world.log(), ["long 1", "long 2", "sum 0"]);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use seedpipe_engine::*;
 
 use crate::toy::*;
+use crate::world::*;
 
 #[test]
 fn status_says_what_will_run_and_what_may() {

@@ -3,7 +3,7 @@
 use fs_err as fs;
 use seedpipe_engine::*;
 
-use crate::toy::*;
+use crate::world::*;
 
 #[test]
 fn the_first_run_executes_everything_and_the_second_nothing() {

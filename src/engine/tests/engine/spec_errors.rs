@@ -2,7 +2,7 @@
 
 use seedpipe_engine::PipelineError;
 
-use crate::toy::*;
+use crate::world::*;
 
 /// The message for a pipeline, without the folder's name.
 fn refused(pipeline: &str, overrides: &[&str]) -> String {
@@ -152,8 +152,8 @@ fn overrides_name_the_argument() {
         "--set long.times=0: stage `long`: key `params.times`: expected 1 or more, got 0\nhint: leave it out for 2"
     );
     assert_eq!(
-        refused(CHAIN, &["long.letter.form=plane"]),
-        "--set long.letter.form=plane: stage `long`: key `params.letter.form`: expected one of `plain`, `reversed`, got `plane`\nhint: did you mean `plain`?"
+        refused(CHAIN, &["long.letter.form=plan"]),
+        "--set long.letter.form=plan: stage `long`: key `params.letter.form`: expected one of `plain`, `reversed`, got `plan`\nhint: did you mean `plain`?"
     );
 }
 

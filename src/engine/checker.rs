@@ -1,0 +1,262 @@
+//! Stages as written against the kinds: names, connections and params, each with the message that a mistake deserves.
+
+use std::collections::BTreeMap;
+
+use crate::overrides::Override;
+use crate::parameters::ParameterError;
+use crate::pipeline_error::PipelineError;
+use crate::project::{Connection, StageNode};
+use crate::registry::{Kind, Registry};
+use crate::spec::{Spec, StageSpec};
+use crate::stage::{Arity, InputKinds, InputSlot};
+use crate::suggestion;
+
+/// Checks the stages of a spec against the kinds.
+pub(crate) struct Checker<'a> {
+    pub place: &'a str,
+    pub registry: &'a Registry,
+    pub overrides: &'a [Override],
+    pub spec: &'a Spec,
+}
+
+impl Checker<'_> {
+    /// All stages, in file order, or the first thing that is wrong.
+    pub fn stages(&self) -> Result<Vec<StageNode>, PipelineError> {
+        for stage in &self.spec.stages {
+            self.registry
+                .expect_kind(self.place, &stage.name, &stage.kind)?;
+        }
+        self.spec
+            .stages
+            .iter()
+            .map(|stage| self.stage(stage))
+            .collect()
+    }
+
+    fn stage(&self, stage: &StageSpec) -> Result<StageNode, PipelineError> {
+        let kind = self.registry.known(&stage.kind);
+        let inputs = self.inputs(stage, kind)?;
+        let kinds = InputKinds::new(inputs.iter().map(|(slot, connections)| {
+            let kinds = connections.iter().map(|connection| connection.kind.clone());
+            (slot.clone(), kinds.collect())
+        }));
+        let checked = kind
+            .check(stage.params.clone(), &kinds)
+            .map_err(|error| self.parameter_error(stage, error))?;
+        Ok(StageNode {
+            name: stage.name.clone(),
+            kind: stage.kind.clone(),
+            seed: stage.seed.unwrap_or(self.spec.seed),
+            params: checked.params,
+            sources: checked.sources,
+            needs: inputs
+                .values()
+                .flatten()
+                .map(|connection| connection.index)
+                .collect(),
+            inputs,
+        })
+    }
+
+    fn error(&self, stage: &StageSpec, key: String, message: String) -> PipelineError {
+        PipelineError::new(self.place, message)
+            .stage(&stage.name)
+            .key(key)
+    }
+
+    fn inputs(
+        &self,
+        stage: &StageSpec,
+        kind: &Kind,
+    ) -> Result<BTreeMap<String, Vec<Connection>>, PipelineError> {
+        let slots: Vec<&str> = kind.inputs().iter().map(|slot| slot.name).collect();
+        let mut connected = BTreeMap::new();
+        for (name, references) in &stage.inputs {
+            let Some(slot) = kind.inputs().iter().find(|slot| slot.name == name) else {
+                let message = format!("unknown input of kind `{}`", kind.name());
+                return Err(self
+                    .error(stage, format!("inputs.{name}"), message)
+                    .hint(suggestion::hint_for(name, "inputs", &slots)));
+            };
+            if slot.arity != Arity::Many && references.len() > 1 {
+                let message = format!("expected one stage, got {}", references.len());
+                return Err(self
+                    .error(stage, format!("inputs.{name}"), message)
+                    .hint("name the one to use"));
+            }
+            let connections = references
+                .iter()
+                .map(|reference| self.connection(stage, slot, reference));
+            let connections = connections.collect::<Result<Vec<_>, _>>()?;
+            if !connections.is_empty() {
+                connected.insert(name.clone(), connections);
+            }
+        }
+        let missing = kind
+            .inputs()
+            .iter()
+            .find(|slot| slot.arity != Arity::Optional && !connected.contains_key(slot.name));
+        match missing {
+            None => Ok(connected),
+            Some(slot) => {
+                let message = format!("missing input, expected {}", suggestion::list(slot.accepts));
+                let hint = format!(
+                    "add `{}: STAGE` under `inputs:`{}",
+                    slot.name,
+                    self.givers(stage, slot)
+                );
+                Err(self
+                    .error(stage, format!("inputs.{}", slot.name), message)
+                    .hint(hint))
+            }
+        }
+    }
+
+    /// "; `a`, `b` would do": stages with an output that the slot accepts.
+    fn givers(&self, stage: &StageSpec, slot: &InputSlot) -> String {
+        let others = self
+            .spec
+            .stages
+            .iter()
+            .filter(|other| other.name != stage.name);
+        let fitting = others.filter(|other| {
+            let outputs = self.registry.known(&other.kind).outputs();
+            outputs
+                .iter()
+                .any(|output| slot.accepts.contains(&output.kind))
+        });
+        let names: Vec<&str> = fitting.map(|other| other.name.as_str()).take(5).collect();
+        if names.is_empty() {
+            String::new()
+        } else {
+            format!("; {} would do", suggestion::list(&names))
+        }
+    }
+
+    fn connection(
+        &self,
+        stage: &StageSpec,
+        slot: &InputSlot,
+        reference: &str,
+    ) -> Result<Connection, PipelineError> {
+        let error = |message: String| self.error(stage, format!("inputs.{}", slot.name), message);
+        let (name, output) = match reference.split_once('.') {
+            Some((name, output)) => (name, Some(output)),
+            None => (reference, None),
+        };
+        let Some(index) = self.spec.stages.iter().position(|other| other.name == name) else {
+            let names: Vec<&str> = self
+                .spec
+                .stages
+                .iter()
+                .map(|other| other.name.as_str())
+                .collect();
+            return Err(error(format!(
+                "expected the name of a stage, got `{name}`, which is unknown"
+            ))
+            .hint(suggestion::hint_for(name, "stages", &names)));
+        };
+        let outputs = self.registry.known(&self.spec.stages[index].kind).outputs();
+        let found = match output {
+            Some(output) => outputs
+                .iter()
+                .find(|known| known.name == output)
+                .ok_or_else(|| {
+                    let names: Vec<&str> = outputs.iter().map(|known| known.name).collect();
+                    error(format!(
+                        "expected an output of `{name}`, got `{output}`, which it doesn't have"
+                    ))
+                    .hint(suggestion::hint_for(output, "outputs", &names))
+                })?,
+            None => {
+                let accepted = outputs
+                    .iter()
+                    .filter(|known| slot.accepts.contains(&known.kind));
+                let accepted: Vec<_> = accepted.collect();
+                match accepted.as_slice() {
+                    [one] => one,
+                    [] => outputs.first().ok_or_else(|| {
+                        error(format!(
+                            "expected {}, and `{name}` has no output",
+                            suggestion::list(slot.accepts)
+                        ))
+                        .hint("connect another stage")
+                    })?,
+                    several => {
+                        let names: Vec<String> = several
+                            .iter()
+                            .map(|known| format!("{name}.{}", known.name))
+                            .collect();
+                        return Err(error(format!(
+                            "expected one output, and `{name}` has several that fit"
+                        ))
+                        .hint(format!("write one of {}", suggestion::list(&names))));
+                    }
+                }
+            }
+        };
+        if !slot.accepts.contains(&found.kind) {
+            let others = self.givers(stage, slot);
+            let hint = match others.strip_prefix("; ") {
+                Some(others) => others.to_owned(),
+                None => format!(
+                    "put a stage that gives {} between `{name}` and `{}`",
+                    suggestion::list(slot.accepts),
+                    stage.name
+                ),
+            };
+            let message = format!(
+                "holds `{}`, expected {}",
+                found.kind,
+                suggestion::list(slot.accepts)
+            );
+            return Err(error(message).hint(hint));
+        }
+        Ok(Connection {
+            stage: name.to_owned(),
+            output: found.name.to_owned(),
+            kind: found.kind.to_owned(),
+            index,
+        })
+    }
+
+    /// The message of a refused param, naming `--set` where that is what set it.
+    fn parameter_error(&self, stage: &StageSpec, error: ParameterError) -> PipelineError {
+        let (key, message, hint) = match error {
+            ParameterError::Unknown { key, hint } => (
+                key,
+                format!("unknown key of kind `{}`", stage.kind),
+                Some(hint),
+            ),
+            ParameterError::Missing { key } => {
+                let hint = format!("add `{key}:` under `params:`");
+                (key, "missing key".to_owned(), Some(hint))
+            }
+            ParameterError::Wrong { key, message, hint } => (
+                key,
+                message,
+                hint.or_else(|| Some("see the kind's documentation for its values".to_owned())),
+            ),
+            ParameterError::Invalid(invalid) => {
+                let message = format!("expected {}, got {}", invalid.expected, invalid.got);
+                (invalid.key, message, Some(invalid.hint))
+            }
+        };
+        let culprit = self
+            .overrides
+            .iter()
+            .rev()
+            .find(|change| change.sets(&stage.name, &key));
+        let place = culprit.map_or_else(|| self.place.to_owned(), Override::place);
+        let key = if key.is_empty() {
+            "params".to_owned()
+        } else {
+            format!("params.{key}")
+        };
+        let mut error = PipelineError::new(place, message)
+            .stage(&stage.name)
+            .key(key);
+        error.hint = hint.filter(|hint| !hint.is_empty());
+        error
+    }
+}

@@ -1,0 +1,167 @@
+//! One run's state: what it found and made so far, what stages get from it, and what it leaves on record.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use crate::artifact::Artifact;
+use crate::context::{Ancestor, Input};
+use crate::digest::Digest;
+use crate::engine::Engine;
+use crate::history::{LastInput, LastRun};
+use crate::lease::Lease;
+use crate::observer::Observer;
+use crate::pipeline_lock::{LockedStage, PipelineLock, path_for};
+use crate::project::StageNode;
+use crate::recipe::Recipe;
+use crate::store::Found;
+
+/// One run's state.
+pub(crate) struct Session<'a> {
+    pub observer: &'a dyn Observer,
+    pub device: String,
+    pub forced: BTreeSet<usize>,
+    /// Digests of the sources of every stage, taken before anything ran.
+    pub sources: BTreeMap<usize, BTreeMap<String, Digest>>,
+    /// What stages gave, so far.
+    pub artifacts: BTreeMap<usize, Artifact>,
+    pub lease: Lease,
+}
+
+impl Engine {
+    /// Takes everything that is needed and not wanted from the cache.
+    pub(crate) fn take_cached(
+        &self,
+        session: &mut Session,
+        needed: &BTreeSet<usize>,
+        wanted: &BTreeSet<usize>,
+    ) -> Result<()> {
+        for index in self.in_order(needed) {
+            let node = &self.project.stages()[index];
+            let is_known = node
+                .needs
+                .iter()
+                .all(|need| session.artifacts.contains_key(need));
+            if wanted.contains(&index) || !is_known {
+                continue;
+            }
+            let (_, found) = self.look_up(session, index)?;
+            session
+                .artifacts
+                .extend(found.artifact.map(|artifact| (index, artifact)));
+        }
+        // A stage above a wanted one that needs another wanted one is not known yet; that is as good as not cached.
+        Ok(self.check_only(wanted, |index| session.artifacts.contains_key(&index))?)
+    }
+
+    /// The stage's recipe and what the store has for it, protected from `gc` until the run ends.
+    pub(crate) fn look_up(&self, session: &mut Session, index: usize) -> Result<(Recipe, Found)> {
+        let recipe = self.recipe(index, session.sources[&index].clone(), |other| {
+            session.artifacts.get(&other)
+        });
+        let fingerprint = recipe.fingerprint();
+        let found = session
+            .lease
+            .use_while(fingerprint, || Ok(self.store.find(fingerprint)?))?;
+        Ok((recipe, found))
+    }
+
+    pub(crate) fn inputs(
+        &self,
+        session: &Session,
+        node: &StageNode,
+    ) -> BTreeMap<String, Vec<Input>> {
+        let slots = node.inputs.iter().map(|(slot, connections)| {
+            let inputs = connections.iter().map(|connection| {
+                let artifact = &session.artifacts[&connection.index];
+                Input {
+                    stage: connection.stage.clone(),
+                    output: connection.output.clone(),
+                    kind: connection.kind.clone(),
+                    content: artifact.manifest.outputs[&connection.output].content,
+                    parts: artifact.parts(&connection.output),
+                    recipe: artifact.manifest.recipe.clone(),
+                }
+            });
+            (slot.clone(), inputs.collect())
+        });
+        slots.collect()
+    }
+
+    pub(crate) fn lineage(&self, session: &Session, index: usize) -> Vec<Ancestor> {
+        let ancestors = self.ancestors(index).into_iter().map(|ancestor| {
+            let manifest = session.artifacts[&ancestor].manifest.clone();
+            Ancestor {
+                stage: self.project.stages()[ancestor].name.clone(),
+                fingerprint: manifest.fingerprint,
+                recipe: manifest.recipe,
+                outputs: manifest.outputs,
+                telemetry: manifest.telemetry,
+                created: manifest.created,
+            }
+        });
+        ancestors.collect()
+    }
+
+    pub(crate) fn keep_history(
+        &self,
+        session: &Session,
+        node: &StageNode,
+        artifact: &Artifact,
+    ) -> Result<()> {
+        let inputs = node.inputs.iter().map(|(slot, connections)| {
+            let inputs = connections.iter().map(|connection| LastInput {
+                stage: connection.stage.clone(),
+                output: connection.output.clone(),
+                content: session.artifacts[&connection.index].manifest.outputs[&connection.output]
+                    .content,
+            });
+            (slot.clone(), inputs.collect())
+        });
+        self.history.keep(&LastRun {
+            stage: node.name.clone(),
+            fingerprint: artifact.fingerprint,
+            content: artifact.content,
+            recipe: artifact.manifest.recipe.clone(),
+            inputs: inputs.collect(),
+        })
+    }
+
+    /// Writes pipeline.lock: what this run has, and for other stages what the lock said before.
+    pub(crate) fn write_lock(&self, session: &Session) -> Result<Option<PathBuf>> {
+        // What `--set` gave is not what pipeline.yaml says.
+        if self.project.overridden() || session.artifacts.is_empty() {
+            return Ok(None);
+        }
+        let path = path_for(self.project.path());
+        let is_complete = session.artifacts.len() == self.project.stages().len();
+        let old = if is_complete {
+            None
+        } else {
+            self.old_lock(session, &path)
+        }
+        .unwrap_or_default();
+        let mut lock = PipelineLock::default();
+        for &index in self.project.order() {
+            let node = &self.project.stages()[index];
+            let locked = match session.artifacts.get(&index) {
+                Some(artifact) => Some(LockedStage::new(node, artifact)),
+                None => old.stage(&node.name).cloned(),
+            };
+            lock.stages
+                .extend(locked.map(|locked| (node.name.clone(), locked)));
+        }
+        lock.write(&path)?;
+        Ok(Some(path))
+    }
+
+    fn old_lock(&self, session: &Session, path: &Path) -> Option<PipelineLock> {
+        PipelineLock::read(path).unwrap_or_else(|error| {
+            session
+                .observer
+                .warning(None, &format!("{error:#}; it is written anew"));
+            None
+        })
+    }
+}
