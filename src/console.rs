@@ -26,6 +26,9 @@ pub enum Verbosity {
 const LINE_INTERVAL: Duration = Duration::from_secs(30);
 const REDRAW_INTERVAL: Duration = Duration::from_millis(200);
 
+/// Called for every stage that is done.
+type FinishedHook = Box<dyn Fn(&StageReport) + Send + Sync>;
+
 /// Shows what the engine does.
 pub struct Console {
     verbosity: Verbosity,
@@ -34,7 +37,7 @@ pub struct Console {
     /// Of the longest stage name.
     name_width: usize,
     running: Mutex<BTreeMap<String, Running>>,
-    on_finished: Option<Box<dyn Fn(&StageReport) + Send + Sync>>,
+    on_finished: Option<FinishedHook>,
 }
 
 /// A stage at work.

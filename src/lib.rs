@@ -37,6 +37,9 @@ pub enum Tensors {
 ///
 /// - `registry`: the kinds, with the work that this program can do itself
 pub fn main_with(registry: Registry, tensors: Tensors) -> ExitCode {
+    if tensors == Tensors::Here {
+        sibling::settle_wait_policy();
+    }
     let arguments = Arguments::parse();
     let result = sibling::check_caller(tensors).and_then(|()| {
         commands::execute(

@@ -1,9 +1,9 @@
 //! `pretrain`: a network learns from unlabelled images by itself, by MoCo v2 (arXiv 1911.05722, 2003.04297): a query encoder, a
 //! momentum encoder for the keys, InfoNCE against a queue of keys.
 //!
-//! One device holds the whole batch, so shuffled batch norm cannot hide which key belongs to which query. The key encoder
-//! therefore normalises by its own running statistics, which follow the query encoder's by the same momentum as its weights
-//! (EMAN, arXiv 2101.08482).
+//! Batch norm would tell which key belongs to which query if both were normalised by the same images' statistics. The paper
+//! shuffles the keys' batch over several devices; on one device the same is done by groups: the key encoder sees a keyed
+//! permutation of the batch in groups of at most 32, each normalised by itself.
 //!
 //! Version log: 1 first.
 
@@ -12,18 +12,19 @@ use std::sync::Arc;
 use anyhow::Result;
 use schemars::JsonSchema;
 use seedpipe_artifact::{IMAGES, METRICS, MetricsWriter, Metadata, VIEWS, WEIGHTS};
-use seedpipe_engine::{Arity, InputKinds, InputSlot, Invalid, OutputSlot, Stage, StageContext, Work};
+use seedpipe_engine::{Arity, InputKinds, InputSlot, Invalid, OutputSlot, Stage, StageContext, Work, keyed_rng};
 use seedpipe_learn::architecture::{Architecture, Head, Preprocessing};
 use seedpipe_learn::device::device;
 use seedpipe_learn::loss::contrastive::moco_loss;
 use seedpipe_learn::loss::seed::normalise;
 use seedpipe_learn::network::{Mode, Network, Precision};
 use seedpipe_learn::queue::Queue;
+use seedpipe_learn::random::permutation;
 use seedpipe_learn::sgd::Sgd;
 use seedpipe_learn::training_state::TrainingState;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tch::{Device, Kind, Tensor, no_grad};
+use tch::{Device, Tensor, no_grad};
 
 use crate::distill::restore_queue;
 use crate::invalid::{fraction, invalid, positive};
@@ -32,8 +33,8 @@ use crate::pictures::Pictures;
 use crate::training::{Learner, Samples, TrainingOptions, train};
 use crate::viewed::Viewed;
 
-/// Passes after which running statistics with PyTorch's momentum of 0.1 are the batch's own to 1 part in 1000.
-const CALIBRATION_PASSES: usize = 64;
+/// Images of a batch that the key encoder normalises together, as many as on one of the paper's devices.
+const GROUP: i64 = 32;
 
 /// Self-supervised training of a network by MoCo v2.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -117,7 +118,8 @@ impl Work for Pretrain {
             queue: Queue::new(self.queue, dimension, self.training.batch, &mut context.rng("queue", &[]), device)?,
             query,
             key,
-            calibrated: false,
+            seed: context.seed(),
+            step: 0,
             device,
             temperature: self.temperature,
             encoder_momentum: self.encoder_momentum,
@@ -148,8 +150,9 @@ struct MocoLearner {
     key: Network,
     sgd: Sgd,
     queue: Queue,
-    /// Whether the running statistics are of images already.
-    calibrated: bool,
+    seed: u64,
+    /// Steps done.
+    step: u64,
     device: Device,
     temperature: f64,
     encoder_momentum: f64,
@@ -157,47 +160,38 @@ struct MocoLearner {
 }
 
 impl MocoLearner {
-    /// Gives both encoders the first batch's statistics. From the usual 0 and 1 the keys would be nearly constant at first, and
-    /// the query encoder would learn to be so too.
-    fn calibrate(&mut self, images: &Tensor) -> Result<()> {
-        no_grad(|| {
-            for _ in 0..CALIBRATION_PASSES {
-                self.query.forward(images, Mode::Train, self.precision);
-            }
-        });
-        self.key.copy_from(&self.query)?;
-        self.calibrated = true;
-        Ok(())
-    }
-
-    /// The running statistics of the key encoder follow the query encoder's.
-    fn follow_statistics(&self) {
-        no_grad(|| {
-            for ((_, mut key), (_, query)) in self.key.state().into_iter().zip(self.query.state()) {
-                if !query.requires_grad() && query.kind() == Kind::Float {
-                    let _ = key.g_mul_scalar_(self.encoder_momentum).g_add_(&(query * (1.0 - self.encoder_momentum)));
-                }
-            }
-        });
+    /// The keys of a batch, each normalised among a random group of it: `[B, D]`, rows of length 1.
+    fn keys(&self, images: &Tensor, step: u64) -> Tensor {
+        let count = images.size()[0];
+        let order = permutation(count as usize, &mut keyed_rng(self.seed, Pretrain::KIND, "shuffle", &step.to_le_bytes()));
+        let mut back = vec![0i64; order.len()];
+        for (place, &index) in order.iter().enumerate() {
+            back[index as usize] = place as i64;
+        }
+        let order: Vec<i64> = order.into_iter().map(i64::from).collect();
+        let shuffled = images.index_select(0, &Tensor::from_slice(&order).to_device(self.device));
+        let keys: Vec<Tensor> = shuffled
+            .split(GROUP, 0)
+            .iter()
+            .map(|group| self.key.forward(group, Mode::Train, self.precision).embedding_or_features().shallow_clone())
+            .collect();
+        normalise(&Tensor::cat(&keys, 0).index_select(0, &Tensor::from_slice(&back).to_device(self.device)))
     }
 }
 
 impl Learner for MocoLearner {
     fn step(&mut self, images: &Tensor, positions: &[u32], _epoch: u32, learning_rate: f64) -> Result<f64> {
         let pairs = 2 * positions.len() as i64;
-        if !self.calibrated {
-            self.calibrate(images)?;
-        }
         let (first, second) = (images.slice(0, 0, pairs, 2), images.slice(0, 1, pairs, 2)); // [B, 3, S, S] each
         no_grad(|| self.key.momentum_update(&self.query, self.encoder_momentum));
-        self.follow_statistics();
-        let key = no_grad(|| normalise(self.key.forward(&second, if std::env::var("KEYTRAIN").is_ok() { Mode::Train } else { Mode::Eval }, self.precision).embedding_or_features())); // [B, D]
+        let key = no_grad(|| self.keys(&second, self.step)); // [B, D]
         let output = self.query.forward(&first, Mode::Train, self.precision);
         let loss = moco_loss(output.embedding_or_features(), &key, self.queue.rows(), self.temperature);
         self.sgd.zero_grad();
         loss.backward();
         self.sgd.step(learning_rate);
         self.queue.enqueue(&key);
+        self.step += 1;
         Ok(loss.double_value(&[]))
     }
 
@@ -218,7 +212,7 @@ impl Learner for MocoLearner {
         state.copy_into("key.", &self.key.state())?;
         self.sgd.load_momentum_buffers(state.take_all("momentum."))?;
         self.queue = restore_queue(state, &self.queue, self.device)?;
-        self.calibrated = true;
+        self.step = state.step;
         Ok(())
     }
 }

@@ -5,6 +5,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::LazyLock;
 
 use regex::Regex;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -113,12 +114,12 @@ impl Sandbox {
     }
 
     /// Starts and doesn't wait.
-    pub fn start(&self, arguments: &[&str]) -> Child {
-        self.command(arguments)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap()
+    pub fn start(&self, arguments: &[&str]) -> Started {
+        let mut command = self.command(arguments);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        Started {
+            child: Some(command.spawn().unwrap()),
+        }
     }
 
     /// Files and folders below a folder of the cache, relative to it, sorted; empty when it isn't there.
@@ -147,6 +148,39 @@ fn list(root: &Path, folder: &Path, entries: &mut Vec<String>) {
         entries.push(path.strip_prefix(root).unwrap().display().to_string());
         if path.is_dir() {
             list(root, &path, entries);
+        }
+    }
+}
+
+/// A run that is not awaited; killed when the test ends before it does.
+pub struct Started {
+    child: Option<Child>,
+}
+
+impl Started {
+    fn child(&mut self) -> &mut Child {
+        self.child.as_mut().unwrap()
+    }
+
+    pub fn has_ended(&mut self) -> bool {
+        self.child().try_wait().unwrap().is_some()
+    }
+
+    pub fn signal(&mut self, signal: Signal) {
+        kill_process(Pid::from_child(self.child()), signal).unwrap();
+    }
+
+    /// Waits for the end.
+    pub fn output(mut self) -> Output {
+        self.child.take().unwrap().wait_with_output().unwrap()
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
         }
     }
 }

@@ -1,13 +1,12 @@
 //! `run`: what it prints, what it reruns, how it ends.
 
-use std::process::Child;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use insta::assert_snapshot;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 
-use crate::sandbox::{LIGHT_PIPELINE, Sandbox, WHOLE_PIPELINE, contents, outcomes};
+use crate::sandbox::{LIGHT_PIPELINE, Sandbox, Started, WHOLE_PIPELINE, contents, outcomes};
 
 #[test]
 fn a_run_tells_on_stderr_what_it_does() {
@@ -16,9 +15,9 @@ fn a_run_tells_on_stderr_what_it_does() {
     assert_eq!(finished.stdout, "");
     assert_snapshot!(finished.refusal(), @r"
     images  starts  (ingest)
-    images  done    80 images, [time]
+    images  done     80 images, [time]
     views   starts  (augment)
-    views   done    120 views, [time]
+    views   done     120 views, [time]
     2 stages: 2 executed, in [time]
     exit code 0
     ");
@@ -198,34 +197,33 @@ fn an_unfinished_stage_fails_the_run_and_what_does_not_need_it_still_stands() {
     ");
 }
 
-/// Starts the teacher and waits until it has written a checkpoint.
-fn started_teacher(sandbox: &Sandbox) -> Child {
-    let child = sandbox.start(&["run", "teacher"]);
+/// Starts a training stage and waits until it has written a checkpoint.
+fn in_training(sandbox: &Sandbox, stage: &str) -> Started {
+    let mut started = sandbox.start(&["run", stage]);
     let begun = Instant::now();
     while !has_checkpoint(sandbox) {
+        assert!(!started.has_ended(), "the run ended without a checkpoint");
         assert!(
-            begun.elapsed() < Duration::from_secs(120),
-            "no checkpoint was written"
+            begun.elapsed() < Duration::from_secs(300),
+            "no checkpoint was written in 300 s"
         );
         thread::sleep(Duration::from_millis(5));
     }
-    child
+    started
 }
 
 fn has_checkpoint(sandbox: &Sandbox) -> bool {
-    sandbox
-        .cache_entries("drafts")
-        .iter()
-        .any(|entry| entry.contains("checkpoints/"))
+    let entries = sandbox.cache_entries("drafts");
+    entries.iter().any(|entry| entry.contains("checkpoints/"))
 }
 
 #[test]
 fn ctrl_c_stops_cleanly_and_says_how_to_go_on() {
-    let sandbox =
-        Sandbox::with(&WHOLE_PIPELINE.replace("epochs: 1,", "epochs: 5000, checkpoint_steps: 5,"));
-    let child = started_teacher(&sandbox);
-    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
-    let output = child.wait_with_output().unwrap();
+    let long = "epochs: 5000, checkpoint_steps: 5,";
+    let sandbox = Sandbox::with(&WHOLE_PIPELINE.replace("epochs: 1,", long));
+    let mut started = in_training(&sandbox, "teacher");
+    started.signal(Signal::INT);
+    let output = started.output();
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{stderr}");
     for part in [
@@ -240,28 +238,26 @@ fn ctrl_c_stops_cleanly_and_says_how_to_go_on() {
 
 #[test]
 fn a_second_ctrl_c_stops_at_once() {
+    // Steps that take long beside the 30 ms between the two.
     let slow = WHOLE_PIPELINE
         .replace(
-            "{name: cifar_resnet8, width: 0.5}",
+            "{name: cifar_resnet8, width: 0.25}",
             "{name: cifar_resnet56}",
         )
-        .replace("size: 16", "size: 64")
+        .replace("size: 16", "size: 48")
         .replace(
-            "{epochs: 1, batch: 16}",
+            "{epochs: 2, batch: 16}",
             "{epochs: 50, batch: 32, checkpoint_steps: 1}",
         );
     let sandbox = Sandbox::with(&slow);
-    let child = started_teacher(&sandbox);
+    sandbox.run(&["run", "targets", "--quiet"]).succeeded();
+    let mut started = in_training(&sandbox, "student");
     for _ in 0..2 {
-        kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+        started.signal(Signal::INT);
         thread::sleep(Duration::from_millis(30));
     }
-    let output = child.wait_with_output().unwrap();
-    assert_eq!(
-        output.status.code(),
-        Some(130),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let output = started.output();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(130), "{stderr}");
     assert!(has_checkpoint(&sandbox));
 }

@@ -2,15 +2,17 @@
 
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
+
 use crate::sandbox::{Sandbox, WHOLE_PIPELINE, contents, outcomes};
 
 /// Starts a run, kills it as soon as `reached` says so, and makes sure that it was not done.
 fn kill_when(sandbox: &Sandbox, arguments: &[&str], reached: impl Fn(&[String]) -> bool) {
-    let mut child = sandbox.start(arguments);
+    let mut started = sandbox.start(arguments);
     let begun = Instant::now();
     while !reached(&sandbox.cache_entries("drafts")) {
         assert!(
-            child.try_wait().unwrap().is_none(),
+            !started.has_ended(),
             "the run ended before it could be killed"
         );
         assert!(
@@ -19,9 +21,9 @@ fn kill_when(sandbox: &Sandbox, arguments: &[&str], reached: impl Fn(&[String]) 
         );
         std::thread::sleep(Duration::from_millis(5));
     }
-    child.kill().unwrap();
+    started.signal(Signal::KILL);
     assert_eq!(
-        child.wait().unwrap().code(),
+        started.output().status.code(),
         None,
         "the run ended before it was killed"
     );
@@ -30,6 +32,7 @@ fn kill_when(sandbox: &Sandbox, arguments: &[&str], reached: impl Fn(&[String]) 
 /// The whole pipeline with many views, so that `encode` has two shards and `distill` many steps.
 fn long_pipeline() -> String {
     WHOLE_PIPELINE
+        .replace("take: {train: 60,", "take: {train: 80,")
         .replace("views_per_image: 2", "views_per_image: 300")
         .replace(
             "{epochs: 2, batch: 16}",
