@@ -8,11 +8,13 @@ use anyhow::{Context, Result};
 use rayon::prelude::*;
 use schemars::JsonSchema;
 use seedpipe_artifact::{IMAGES, ImagesReader, Metadata, Scale, VIEWS, ViewsWriter};
-use seedpipe_engine::{Arity, InputKinds, InputSlot, Invalid, OutputSlot, Stage, StageContext, Work};
+use seedpipe_engine::{
+    Arity, InputKinds, InputSlot, Invalid, OutputSlot, Stage, StageContext, Work,
+};
 use seedpipe_imaging::{Adjust, Recipe, RecipeName};
 use serde::{Deserialize, Serialize};
 
-use crate::invalid::{at_least, invalid};
+use crate::invalid::invalid;
 use crate::selection::item;
 use crate::viewed::{SIZE, row_of};
 
@@ -49,21 +51,38 @@ fn train() -> String {
 
 impl Augment {
     fn recipe(&self) -> Result<Recipe, Invalid> {
-        Recipe::new(self.recipe, self.size, &self.adjust)
-            .map_err(|error| invalid(error.key, &error.expected, &error.got, "see the recipes' table in docs/"))
+        Recipe::new(self.recipe, self.size, &self.adjust).map_err(|error| {
+            invalid(
+                error.key,
+                &error.expected,
+                &error.got,
+                "see the recipes' table in docs/",
+            )
+        })
     }
 }
 
 impl Stage for Augment {
     const KIND: &'static str = "augment";
     const VERSION: u32 = 1;
-    const INPUTS: &'static [InputSlot] = &[InputSlot { name: "images", accepts: &[IMAGES], arity: Arity::One }];
-    const OUTPUTS: &'static [OutputSlot] = &[OutputSlot { name: "views", kind: VIEWS }];
+    const INPUTS: &'static [InputSlot] = &[InputSlot {
+        name: "images",
+        accepts: &[IMAGES],
+        arity: Arity::One,
+    }];
+    const OUTPUTS: &'static [OutputSlot] = &[OutputSlot {
+        name: "views",
+        kind: VIEWS,
+    }];
 
     fn validate(&self, _inputs: &InputKinds) -> Result<(), Invalid> {
-        at_least("views_per_image", self.views_per_image.into(), 1)?;
-        if self.views_per_image > u32::from(u16::MAX) {
-            return Err(invalid("views_per_image", "at most 65535", self.views_per_image, "fewer views are cycled through"));
+        if !(1..=u32::from(u16::MAX)).contains(&self.views_per_image) {
+            return Err(invalid(
+                "views_per_image",
+                "1 to 65535",
+                self.views_per_image,
+                "one view for each epoch of training, or fewer, which training cycles through",
+            ));
         }
         self.recipe().map(drop)
     }
@@ -74,7 +93,8 @@ impl Work for Augment {
         let recipe = self.recipe()?;
         let images = ImagesReader::open(&context.input("images").parts)?;
         let rows = crate::selection::rows_of_split(&images, &self.split)?;
-        let scale = Scale::from_name(recipe.scale()).context("BUG: a recipe with an unknown scale")?;
+        let scale =
+            Scale::from_name(recipe.scale()).context("BUG: a recipe with an unknown scale")?;
         let metadata = Metadata::from([
             (SIZE.to_owned(), recipe.size.to_string()),
             ("recipe".to_owned(), serde_json::to_string(&recipe)?),
@@ -89,7 +109,8 @@ impl Work for Augment {
                 let image = images.image(row);
                 let mut key = item(image.digest, image.occurrence).to_vec();
                 key.extend(view.to_le_bytes());
-                let drawn = recipe.sample(&mut context.rng("view", &key), image.width, image.height);
+                let drawn =
+                    recipe.sample(&mut context.rng("view", &key), image.width, image.height);
                 (drawn, scale)
             })?;
             progress.advance(rows.len() as u64);

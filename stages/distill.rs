@@ -7,8 +7,12 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
 use schemars::JsonSchema;
-use seedpipe_artifact::{EMBEDDINGS, EmbeddingsReader, IMAGES, METRICS, MetricsWriter, Metadata, Of, VIEWS, WEIGHTS};
-use seedpipe_engine::{Arity, InputKinds, InputSlot, Invalid, OutputSlot, Stage, StageContext, Work};
+use seedpipe_artifact::{
+    EMBEDDINGS, EmbeddingsReader, IMAGES, METRICS, Metadata, MetricsWriter, Of, VIEWS, WEIGHTS,
+};
+use seedpipe_engine::{
+    Arity, InputKinds, InputSlot, Invalid, OutputSlot, Stage, StageContext, Work,
+};
 use seedpipe_learn::architecture::{Architecture, Head, Preprocessing};
 use seedpipe_learn::device::device;
 use seedpipe_learn::loss::seed::{normalise, seed_loss};
@@ -21,8 +25,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tch::{Device, Tensor};
 
-use crate::invalid::{invalid, positive};
-use crate::network_artifact::{initialise, normalise as normalisation, save_network, trained_preprocessing, validate_architecture};
+use crate::invalid::{check_queue, invalid, temperature};
+use crate::network_artifact::{
+    initialise, normalise as normalisation, save_network, trained_preprocessing,
+    validate_architecture,
+};
 use crate::pictures::Pictures;
 use crate::training::{Learner, Samples, TrainingOptions, train};
 use crate::viewed::Viewed;
@@ -67,25 +74,56 @@ impl Stage for Distill {
     const KIND: &'static str = "distill";
     const VERSION: u32 = 1;
     const INPUTS: &'static [InputSlot] = &[
-        InputSlot { name: "images", accepts: &[IMAGES], arity: Arity::One },
-        InputSlot { name: "views", accepts: &[VIEWS], arity: Arity::One },
-        InputSlot { name: "targets", accepts: &[EMBEDDINGS], arity: Arity::One },
+        InputSlot {
+            name: "images",
+            accepts: &[IMAGES],
+            arity: Arity::One,
+        },
+        InputSlot {
+            name: "views",
+            accepts: &[VIEWS],
+            arity: Arity::One,
+        },
+        InputSlot {
+            name: "targets",
+            accepts: &[EMBEDDINGS],
+            arity: Arity::One,
+        },
     ];
-    const OUTPUTS: &'static [OutputSlot] =
-        &[OutputSlot { name: "weights", kind: WEIGHTS }, OutputSlot { name: "metrics", kind: METRICS }];
+    const OUTPUTS: &'static [OutputSlot] = &[
+        OutputSlot {
+            name: "weights",
+            kind: WEIGHTS,
+        },
+        OutputSlot {
+            name: "metrics",
+            kind: METRICS,
+        },
+    ];
     const TENSORS: bool = true;
 
     fn validate(&self, _inputs: &InputKinds) -> Result<(), Invalid> {
         validate_architecture("network", &self.network)?;
         if self.network.head.is_some() {
-            return Err(invalid("network.head", "no head: its width follows the teacher's", "a head", "use `head_hidden`"));
+            return Err(invalid(
+                "network.head",
+                "no head: its width follows the teacher's",
+                "a head",
+                "use `head_hidden`",
+            ));
         }
-        positive("temperature_student", self.temperature_student)?;
-        positive("temperature_teacher", self.temperature_teacher)?;
+        temperature(
+            "temperature_student",
+            self.temperature_student,
+            "SEED uses 0.2",
+        )?;
+        temperature(
+            "temperature_teacher",
+            self.temperature_teacher,
+            "SEED uses 0.01; a smaller value follows the nearest neighbours more",
+        )?;
         self.training.validate()?;
-        Queue::check_size(self.queue, self.training.batch).map_err(|error| {
-            invalid("queue", &format!("a multiple of the batch of {}", self.training.batch), self.queue, &error.to_string())
-        })
+        check_queue(self.queue, self.training.batch)
     }
 }
 
@@ -93,16 +131,35 @@ impl Work for Distill {
     fn run(&self, context: &StageContext) -> Result<()> {
         let device = device(context.device())?;
         let pictures = Arc::new(Pictures::open(&context.input("images").parts)?);
-        let viewed = Arc::new(Viewed::open(&context.input("views").parts, pictures.images())?);
+        let viewed = Arc::new(Viewed::open(
+            &context.input("views").parts,
+            pictures.images(),
+        )?);
         let targets = Targets::open(context, &viewed, device)?;
 
         let dimension = targets.reader.dimension() as i64;
         let backbone = self.network.backbone();
-        let hidden = self.head_hidden.clone().unwrap_or_else(|| backbone.feature_dimension().into_iter().collect());
-        let architecture = Architecture { head: Some(Head { hidden, out: dimension }), ..backbone };
+        let hidden = self
+            .head_hidden
+            .clone()
+            .unwrap_or_else(|| backbone.feature_dimension().into_iter().collect());
+        let architecture = Architecture {
+            head: Some(Head {
+                hidden,
+                out: dimension,
+            }),
+            ..backbone
+        };
         let student = initialise(context, &architecture, device)?;
-        let preprocessing = trained_preprocessing(self.preprocessing.as_ref(), &architecture, viewed.size());
-        let queue = Queue::new(self.queue, dimension as usize, self.training.batch, &mut context.rng("queue", &[]), device)?;
+        let preprocessing =
+            trained_preprocessing(self.preprocessing.as_ref(), &architecture, viewed.size());
+        let queue = Queue::new(
+            self.queue,
+            dimension as usize,
+            self.training.batch,
+            &mut context.rng("queue", &[]),
+            device,
+        )?;
         let mut learner = SeedLearner {
             sgd: Sgd::new(student.trainable(), self.training.sgd),
             student,
@@ -123,8 +180,13 @@ impl Work for Distill {
             let rows = train(context, &self.training, &samples, &mut learner)?;
             let student = learner.student.without_head();
             context.telemetry("parameters", student.graph().parameter_count() as f64);
-            save_network(&shard.output("weights", "part-00000"), &student, &preprocessing)?;
-            let mut metrics = MetricsWriter::create(&shard.output("metrics", "part-00000"), &Metadata::new())?;
+            save_network(
+                &shard.output("weights", "part-00000"),
+                &student,
+                &preprocessing,
+            )?;
+            let mut metrics =
+                MetricsWriter::create(&shard.output("metrics", "part-00000"), &Metadata::new())?;
             metrics.write(&rows)?;
             metrics.finish()?;
             Ok(())
@@ -154,20 +216,44 @@ impl Targets {
                 context.stage(),
                 views.stage,
                 input.stage,
-                if header.of == Of::Views { "other views" } else { "plain images" }
+                if header.of == Of::Views {
+                    "other views"
+                } else {
+                    "plain images"
+                }
             );
         }
-        ensure!(reader.rows() == viewed.len() * viewed.views(), "BUG: {} targets for {} views", reader.rows(), viewed.len() * viewed.views());
-        Ok(Targets { reader, viewed: viewed.len(), views: viewed.views(), device, loaded: None })
+        ensure!(
+            reader.rows() == viewed.len() * viewed.views(),
+            "BUG: {} targets for {} views",
+            reader.rows(),
+            viewed.len() * viewed.views()
+        );
+        Ok(Targets {
+            reader,
+            viewed: viewed.len(),
+            views: viewed.views(),
+            device,
+            loaded: None,
+        })
     }
 
     /// # Shapes
     /// - returns `[positions, D]` f32, rows of length 1
     fn rows(&mut self, epoch: u32, positions: &[u32]) -> Result<Tensor> {
         let view = epoch as usize % self.views;
-        if self.loaded.as_ref().is_none_or(|(loaded, _)| *loaded != view) {
-            let embeddings = self.reader.read(view * self.viewed..(view + 1) * self.viewed)?;
-            let stored = from_slice_f32(&[self.viewed as i64, self.reader.dimension() as i64], &embeddings.values);
+        if self
+            .loaded
+            .as_ref()
+            .is_none_or(|(loaded, _)| *loaded != view)
+        {
+            let embeddings = self
+                .reader
+                .read(view * self.viewed..(view + 1) * self.viewed)?;
+            let stored = from_slice_f32(
+                &[self.viewed as i64, self.reader.dimension() as i64],
+                &embeddings.values,
+            );
             self.loaded = Some((view, normalise(&stored).to_device(self.device)));
         }
         let (_, rows) = self.loaded.as_ref().context("BUG: no view was loaded")?;
@@ -187,10 +273,22 @@ struct SeedLearner {
 }
 
 impl Learner for SeedLearner {
-    fn step(&mut self, images: &Tensor, positions: &[u32], epoch: u32, learning_rate: f64) -> Result<f64> {
+    fn step(
+        &mut self,
+        images: &Tensor,
+        positions: &[u32],
+        epoch: u32,
+        learning_rate: f64,
+    ) -> Result<f64> {
         let teacher = self.targets.rows(epoch, positions)?; // [B, D]
         let output = self.student.forward(images, Mode::Train, self.precision);
-        let loss = seed_loss(output.embedding_or_features(), &teacher, self.queue.rows(), self.temperatures.0, self.temperatures.1);
+        let loss = seed_loss(
+            output.embedding_or_features(),
+            &teacher,
+            self.queue.rows(),
+            self.temperatures.0,
+            self.temperatures.1,
+        );
         self.sgd.zero_grad();
         loss.backward();
         self.sgd.step(learning_rate);
@@ -199,19 +297,27 @@ impl Learner for SeedLearner {
     }
 
     fn gauges(&self) -> Vec<(&'static str, f64)> {
-        vec![("queue_fill", self.queue.filled() as f64 / self.queue.len() as f64)]
+        vec![(
+            "queue_fill",
+            self.queue.filled() as f64 / self.queue.len() as f64,
+        )]
     }
 
     fn save(&self, state: &mut TrainingState) {
         state.insert_all("student.", self.student.state());
         state.insert_all("momentum.", self.sgd.momentum_buffers());
-        state.insert_all("queue.", vec![("rows".into(), self.queue.rows().shallow_clone())]);
-        state.scalars["queue"] = json!({ "pointer": self.queue.pointer(), "filled": self.queue.filled() });
+        state.insert_all(
+            "queue.",
+            vec![("rows".into(), self.queue.rows().shallow_clone())],
+        );
+        state.scalars["queue"] =
+            json!({ "pointer": self.queue.pointer(), "filled": self.queue.filled() });
     }
 
     fn restore(&mut self, state: &TrainingState) -> Result<()> {
         state.copy_into("student.", &self.student.state())?;
-        self.sgd.load_momentum_buffers(state.take_all("momentum."))?;
+        self.sgd
+            .load_momentum_buffers(state.take_all("momentum."))?;
         self.queue = restore_queue(state, &self.queue, self.targets.device)?;
         Ok(())
     }
@@ -220,9 +326,19 @@ impl Learner for SeedLearner {
 /// The queue of a checkpoint.
 pub fn restore_queue(state: &TrainingState, like: &Queue, device: Device) -> Result<Queue> {
     let number = |name: &str| {
-        state.scalars["queue"][name].as_u64().map(|number| number as usize).with_context(|| format!("the checkpoint lacks the queue's {name}"))
+        state.scalars["queue"][name]
+            .as_u64()
+            .map(|number| number as usize)
+            .with_context(|| format!("the checkpoint lacks the queue's {name}"))
     };
-    let rows = state.take_all("queue.").remove("rows").context("the checkpoint lacks the queue")?;
-    Ok(Queue::restore(rows.to_device(device), like.batch(), number("pointer")?, number("filled")?)?)
+    let rows = state
+        .take_all("queue.")
+        .remove("rows")
+        .context("the checkpoint lacks the queue")?;
+    Ok(Queue::restore(
+        rows.to_device(device),
+        like.batch(),
+        number("pointer")?,
+        number("filled")?,
+    )?)
 }
-

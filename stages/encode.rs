@@ -7,10 +7,15 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use schemars::JsonSchema;
-use seedpipe_artifact::{EMBEDDINGS, EmbeddingsHeader, EmbeddingsWriter, IMAGES, Metadata, Of, Precision as Stored, VIEWS, WEIGHTS};
-use seedpipe_engine::{Arity, InputKinds, InputSlot, Invalid, OutputSlot, Shard, Stage, StageContext, Work};
+use seedpipe_artifact::{
+    EMBEDDINGS, EmbeddingsHeader, EmbeddingsWriter, IMAGES, Metadata, Of, Precision as Stored,
+    VIEWS, WEIGHTS,
+};
+use seedpipe_engine::{
+    Arity, InputKinds, InputSlot, Invalid, OutputSlot, Shard, Stage, StageContext, Work,
+};
 use seedpipe_imaging::RENDERING_VERSION;
 use seedpipe_learn::architecture::{Architecture, Preprocessing};
 use seedpipe_learn::checkpoint_file;
@@ -21,7 +26,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::feed::{Feed, Frame, Job, workers};
 use crate::invalid::{at_least, invalid};
-use crate::network_artifact::{Prepared, eval_recipe, initialise, load_network, normalise, validate_architecture};
+use crate::network_artifact::{
+    Prepared, eval_recipe, initialise, load_network, normalise, validate_architecture,
+};
 use crate::pictures::Pictures;
 use crate::selection::rows_of_split;
 use crate::viewed::Viewed;
@@ -99,11 +106,26 @@ impl Stage for Encode {
     const KIND: &'static str = "encode";
     const VERSION: u32 = 1;
     const INPUTS: &'static [InputSlot] = &[
-        InputSlot { name: "images", accepts: &[IMAGES], arity: Arity::One },
-        InputSlot { name: "views", accepts: &[VIEWS], arity: Arity::Optional },
-        InputSlot { name: "weights", accepts: &[WEIGHTS], arity: Arity::Optional },
+        InputSlot {
+            name: "images",
+            accepts: &[IMAGES],
+            arity: Arity::One,
+        },
+        InputSlot {
+            name: "views",
+            accepts: &[VIEWS],
+            arity: Arity::Optional,
+        },
+        InputSlot {
+            name: "weights",
+            accepts: &[WEIGHTS],
+            arity: Arity::Optional,
+        },
     ];
-    const OUTPUTS: &'static [OutputSlot] = &[OutputSlot { name: "embeddings", kind: EMBEDDINGS }];
+    const OUTPUTS: &'static [OutputSlot] = &[OutputSlot {
+        name: "embeddings",
+        kind: EMBEDDINGS,
+    }];
     const TENSORS: bool = true;
 
     fn sources(&self) -> Vec<PathBuf> {
@@ -113,32 +135,65 @@ impl Stage for Encode {
     fn validate(&self, inputs: &InputKinds) -> Result<(), Invalid> {
         at_least("batch", self.batch as u64, 1)?;
         if self.rendering != RENDERING_VERSION {
-            return Err(invalid("rendering", &RENDERING_VERSION.to_string(), self.rendering, "leave the key out"));
+            return Err(invalid(
+                "rendering",
+                &RENDERING_VERSION.to_string(),
+                self.rendering,
+                "leave the key out",
+            ));
         }
         match (&self.checkpoint, &self.network, inputs.connected("weights")) {
             (None, None, false) => {
-                return Err(invalid("checkpoint", "a network: the input `weights`, or `checkpoint` and `network`", "none", "connect `weights: STAGE`"));
+                return Err(invalid(
+                    "checkpoint",
+                    "a network: the input `weights`, or `checkpoint` and `network`",
+                    "none",
+                    "connect `weights: STAGE`",
+                ));
             }
             (Some(_), _, true) | (_, Some(_), true) => {
-                return Err(invalid("network", "nothing beside the input `weights`", "a second network", "remove `checkpoint` and `network`, or the input"));
+                return Err(invalid(
+                    "network",
+                    "nothing beside the input `weights`",
+                    "a second network",
+                    "remove `checkpoint` and `network`, or the input",
+                ));
             }
             (Some(_), None, false) => {
-                return Err(invalid("network", "the checkpoint's architecture, e.g. {name: resnet50}", "nothing", "add `network: {name: …}`"));
+                return Err(invalid(
+                    "network",
+                    "the checkpoint's architecture, e.g. {name: resnet50}",
+                    "nothing",
+                    "add `network: {name: …}`",
+                ));
             }
             _ => {}
         }
         if inputs.connected("views") && !self.splits.is_empty() {
-            return Err(invalid("splits", "nothing when views are encoded", self.splits.join(", "), "views already are of one split"));
+            return Err(invalid(
+                "splits",
+                "nothing when views are encoded",
+                self.splits.join(", "),
+                "views already are of one split",
+            ));
         }
-        self.network.iter().try_for_each(|network| validate_architecture("network", network))
+        self.network
+            .iter()
+            .try_for_each(|network| validate_architecture("network", network))
     }
 }
 
 impl Work for Encode {
     fn run(&self, context: &StageContext) -> Result<()> {
         let device = device(context.device())?;
-        let Prepared { network, preprocessing } = self.network(context, device)?;
-        context.telemetry("parameters", network.without_head().graph().parameter_count() as f64);
+        let Prepared {
+            network,
+            preprocessing,
+        } = self.network(context, device)?;
+        context.telemetry(
+            "parameters",
+            network.without_head().graph().parameter_count() as f64,
+        );
         let pictures = Arc::new(Pictures::open(&context.input("images").parts)?);
         let looks = Arc::new(Looks::of(self, context, &pictures, &preprocessing)?);
         let dimension = match self.embedding {
@@ -146,7 +201,10 @@ impl Work for Encode {
             _ => network.embedding_dimension(),
         };
         if self.embedding == Embedding::Head && network.architecture().head.is_none() {
-            bail!("stage `{}`: key `embedding`: expected `features` or `auto` for a network without a head, got `head`", context.stage());
+            bail!(
+                "stage `{}`: key `embedding`: expected `features` or `auto` for a network without a head, got `head`",
+                context.stage()
+            );
         }
         let header = EmbeddingsHeader {
             of: looks.of_kind(),
@@ -164,20 +222,35 @@ impl Work for Encode {
         };
 
         let (count, views) = (looks.len(), looks.views());
-        let images_a_shard = SHARD_ROWS.div_ceil(views).max((count * views).div_ceil(PARTS));
+        let images_a_shard = SHARD_ROWS
+            .div_ceil(views)
+            .max((count * views).div_ceil(PARTS));
         let shards = count.div_ceil(images_a_shard);
         let progress = context.progress();
         let mut begun = false;
         let started = std::time::Instant::now();
         let (mut waited, mut encoded) = (0.0, 0usize);
         context.shards(shards, |shard| {
-            let positions = shard.index() * images_a_shard..count.min((shard.index() + 1) * images_a_shard);
+            let positions =
+                shard.index() * images_a_shard..count.min((shard.index() + 1) * images_a_shard);
             if !begun {
-                progress.begin(context.stage(), "views", (count * views) as u64, (positions.start * views) as u64);
+                progress.begin(
+                    context.stage(),
+                    "views",
+                    (count * views) as u64,
+                    (positions.start * views) as u64,
+                );
                 begun = true;
             }
             let rows = positions.len() * views;
-            let work = ShardWork { encode: self, context, network: &network, pictures: &pictures, looks: &looks, header: &header };
+            let work = ShardWork {
+                encode: self,
+                context,
+                network: &network,
+                pictures: &pictures,
+                looks: &looks,
+                header: &header,
+            };
             waited += work.run(shard, positions, normalise(&preprocessing), device)?;
             encoded += rows;
             Ok(())
@@ -197,7 +270,12 @@ impl Encode {
             (None, Some(architecture)) => {
                 let network = match &self.checkpoint {
                     Some(checkpoint) => {
-                        let (network, recognised) = checkpoint_file::load_network(&context.resolve(checkpoint), architecture, device)?;
+                        let (network, recognised) = checkpoint_file::load_network(
+                            &context.resolve(checkpoint),
+                            architecture,
+                            device,
+                        )
+                        .context("key `params.checkpoint`")?;
                         if !recognised.leftovers.is_empty() {
                             context.warn(format!(
                                 "`{}` ({}): not used: {}",
@@ -210,7 +288,10 @@ impl Encode {
                     }
                     None => initialise(context, architecture, device)?,
                 };
-                Prepared { network, preprocessing: architecture.default_preprocessing() }
+                Prepared {
+                    network,
+                    preprocessing: architecture.default_preprocessing(),
+                }
             }
             (None, None) => bail!("BUG: no network, although the plan was checked"),
         };
@@ -225,13 +306,24 @@ impl Encode {
 /// What is looked at: stored views, or plain images under one recipe.
 enum Looks {
     Views(Arc<Viewed>),
-    Plain { rows: Vec<usize>, recipe: seedpipe_imaging::Recipe },
+    Plain {
+        rows: Vec<usize>,
+        recipe: seedpipe_imaging::Recipe,
+    },
 }
 
 impl Looks {
-    fn of(encode: &Encode, context: &StageContext, pictures: &Pictures, preprocessing: &Preprocessing) -> Result<Looks> {
+    fn of(
+        encode: &Encode,
+        context: &StageContext,
+        pictures: &Pictures,
+        preprocessing: &Preprocessing,
+    ) -> Result<Looks> {
         if let Some(views) = context.optional_input("views") {
-            return Ok(Looks::Views(Arc::new(Viewed::open(&views.parts, pictures.images())?)));
+            return Ok(Looks::Views(Arc::new(Viewed::open(
+                &views.parts,
+                pictures.images(),
+            )?)));
         }
         let mut rows = Vec::new();
         for split in &encode.splits {
@@ -242,7 +334,10 @@ impl Looks {
         }
         rows.sort_unstable();
         rows.dedup();
-        Ok(Looks::Plain { rows, recipe: eval_recipe(preprocessing)? })
+        Ok(Looks::Plain {
+            rows,
+            recipe: eval_recipe(preprocessing)?,
+        })
     }
 
     fn of_kind(&self) -> Of {
@@ -285,7 +380,13 @@ impl Looks {
     fn jobs(&self, pictures: &Pictures, positions: std::ops::Range<usize>) -> Result<Vec<Job>> {
         match self {
             Looks::Views(viewed) => {
-                let mut jobs: Vec<Job> = positions.clone().map(|position| Job { image: viewed.image(position), views: Vec::new() }).collect();
+                let mut jobs: Vec<Job> = positions
+                    .clone()
+                    .map(|position| Job {
+                        image: viewed.image(position),
+                        views: Vec::new(),
+                    })
+                    .collect();
                 for view in 0..viewed.views() {
                     for (job, drawn) in jobs.iter_mut().zip(viewed.read(view, positions.clone())?) {
                         job.views.push(drawn);
@@ -297,8 +398,14 @@ impl Looks {
                 .map(|position| {
                     let image = pictures.images().image(rows[position]);
                     // The eval recipe draws nothing; the generator is there for its signature.
-                    let mut rng = <rand_chacha::ChaCha8Rng as rand_chacha::rand_core::SeedableRng>::from_seed([0; 32]);
-                    Job { image: rows[position], views: vec![recipe.sample(&mut rng, image.width, image.height)] }
+                    let mut rng =
+                        <rand_chacha::ChaCha8Rng as rand_chacha::rand_core::SeedableRng>::from_seed(
+                            [0; 32],
+                        );
+                    Job {
+                        image: rows[position],
+                        views: vec![recipe.sample(&mut rng, image.width, image.height)],
+                    }
                 })
                 .collect()),
         }
@@ -316,10 +423,20 @@ struct ShardWork<'a> {
 
 impl ShardWork<'_> {
     /// Encodes the images of a range and returns the seconds that the network waited for pixels.
-    fn run(&self, shard: &Shard, positions: std::ops::Range<usize>, normalise: seedpipe_imaging::Normalise, device: tch::Device) -> Result<f64> {
+    fn run(
+        &self,
+        shard: &Shard,
+        positions: std::ops::Range<usize>,
+        normalise: seedpipe_imaging::Normalise,
+        device: tch::Device,
+    ) -> Result<f64> {
         let views = self.looks.views();
         let images_a_batch = (self.encode.batch / views).max(1);
-        let frame = Frame { batch: images_a_batch * views, size: self.looks.size(), normalise };
+        let frame = Frame {
+            batch: images_a_batch * views,
+            size: self.looks.size(),
+            normalise,
+        };
         let (looks, pictures) = (self.looks.clone(), self.pictures.clone());
         let mut planned = positions.start;
         let end = positions.end;
@@ -335,14 +452,21 @@ impl ShardWork<'_> {
         let mut columns = (0..views)
             .map(|view| {
                 let path = shard.output("embeddings", &format!("v{view:05}-s{:05}", shard.index()));
-                Ok(Column { writer: EmbeddingsWriter::create(&path, self.header)?, ids: Vec::new(), values: Vec::new() })
+                Ok(Column {
+                    writer: EmbeddingsWriter::create(&path, self.header)?,
+                    ids: Vec::new(),
+                    values: Vec::new(),
+                })
             })
             .collect::<Result<Vec<_>>>()?;
         let dimension = self.header.dimension;
         let mut position = positions.start;
         while let Some(pixels) = feed.next(device)? {
             self.context.check_cancelled()?;
-            let output = tch::no_grad(|| self.network.forward(&pixels, Mode::Eval, self.encode.precision));
+            let output = tch::no_grad(|| {
+                self.network
+                    .forward(&pixels, Mode::Eval, self.encode.precision)
+            });
             let embedding = match self.encode.embedding {
                 Embedding::Features => &output.features,
                 Embedding::Auto | Embedding::Head => output.embedding_or_features(),
@@ -350,16 +474,28 @@ impl ShardWork<'_> {
             let values = to_vec_f32(embedding); // [batch, D]
             let batch = position..positions.end.min(position + images_a_batch);
             for (position, rows) in batch.clone().zip(values.chunks_exact(dimension * views)) {
-                for ((view, row), column) in rows.chunks_exact(dimension).enumerate().zip(&mut columns) {
+                for ((view, row), column) in
+                    rows.chunks_exact(dimension).enumerate().zip(&mut columns)
+                {
                     if row.iter().any(|value| !value.is_finite()) {
-                        bail!("the network's embedding of id {} is not finite\nhint: check its weights and preprocessing, or use `precision: f32`", self.looks.id(self.pictures, position, view));
+                        bail!(
+                            "the network's embedding of id {} is not finite\nhint: check its weights and preprocessing, or use `precision: f32`",
+                            self.looks.id(self.pictures, position, view)
+                        );
                     }
-                    column.ids.push(self.looks.id(self.pictures, position, view));
+                    column
+                        .ids
+                        .push(self.looks.id(self.pictures, position, view));
                     column.values.extend_from_slice(row);
                 }
             }
-            columns.iter_mut().filter(|column| column.ids.len() >= PENDING_ROWS).try_for_each(Column::flush)?;
-            self.context.progress().advance((batch.len() * views) as u64);
+            columns
+                .iter_mut()
+                .filter(|column| column.ids.len() >= PENDING_ROWS)
+                .try_for_each(Column::flush)?;
+            self.context
+                .progress()
+                .advance((batch.len() * views) as u64);
             position = batch.end;
         }
         for mut column in columns {

@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use seedpipe_artifact::{EmbeddingsReader, ImagesReader, MetricRow, Metadata, Of, PredictionRow, PredictionsWriter};
+use seedpipe_artifact::{
+    EmbeddingsReader, ImagesReader, Metadata, MetricRow, Of, PredictionRow, PredictionsWriter,
+};
 use seedpipe_engine::{Input, StageContext};
 use seedpipe_imaging::{Recipe, View};
 use seedpipe_learn::metrics::{Evaluation, ranked_classes};
@@ -19,7 +21,11 @@ const TOP: usize = 5;
 /// The view of a plain image under a recipe that draws nothing.
 pub fn plain_view(recipe: &Recipe, width: u32, height: u32) -> View {
     use rand_chacha::rand_core::SeedableRng;
-    recipe.sample(&mut rand_chacha::ChaCha8Rng::from_seed([0; 32]), width, height)
+    recipe.sample(
+        &mut rand_chacha::ChaCha8Rng::from_seed([0; 32]),
+        width,
+        height,
+    )
 }
 
 /// Stored features of plain images.
@@ -42,7 +48,12 @@ impl Features {
             );
         }
         let embeddings = reader.read(0..reader.rows())?;
-        Ok(Features { reader, ids: embeddings.ids, values: embeddings.values, stage: input.stage.clone() })
+        Ok(Features {
+            reader,
+            ids: embeddings.ids,
+            values: embeddings.values,
+            stage: input.stage.clone(),
+        })
     }
 
     /// The features of some images, by their rows in the images artifact: `[rows, D]` f32.
@@ -56,17 +67,37 @@ impl Features {
             })?;
             values.extend_from_slice(&self.values[index * dimension..(index + 1) * dimension]);
         }
-        Ok(from_slice_f32(&[labelled.len() as i64, dimension as i64], &values))
+        Ok(from_slice_f32(
+            &[labelled.len() as i64, dimension as i64],
+            &values,
+        ))
     }
 }
 
 /// Rows of metrics/v1 for an evaluation: `{prefix}top1`, `{prefix}top5`, and one for each class.
-pub fn metric_rows(step: u64, split: &str, prefix: &str, evaluation: &Evaluation, classes: &crate::selection::Classes) -> Vec<MetricRow> {
-    let row = |name: String, value: f64| MetricRow { step, split: split.to_owned(), name, value };
-    let mut rows = vec![row(format!("{prefix}top1"), evaluation.top1), row(format!("{prefix}top5"), evaluation.top5)];
+pub fn metric_rows(
+    step: u64,
+    split: &str,
+    prefix: &str,
+    evaluation: &Evaluation,
+    classes: &crate::selection::Classes,
+) -> Vec<MetricRow> {
+    let row = |name: String, value: f64| MetricRow {
+        step,
+        split: split.to_owned(),
+        name,
+        value,
+    };
+    let mut rows = vec![
+        row(format!("{prefix}top1"), evaluation.top1),
+        row(format!("{prefix}top5"), evaluation.top5),
+    ];
     for (class, accuracy) in evaluation.per_class.iter().enumerate() {
         if let Some(accuracy) = accuracy {
-            rows.push(row(format!("{prefix}top1/{}", classes.name(class)), *accuracy));
+            rows.push(row(
+                format!("{prefix}top1/{}", classes.name(class)),
+                *accuracy,
+            ));
         }
     }
     rows
@@ -90,7 +121,10 @@ pub fn write_predictions(
         .map(|(&(row, class), ranked)| PredictionRow {
             image_id: images.image(row).image_id,
             label: Some(classes.label(class)),
-            classes: ranked.iter().map(|&(class, _)| classes.label(class as usize)).collect(),
+            classes: ranked
+                .iter()
+                .map(|&(class, _)| classes.label(class as usize))
+                .collect(),
             probabilities: ranked.iter().map(|&(_, probability)| probability).collect(),
         })
         .collect();
@@ -102,8 +136,12 @@ pub fn write_predictions(
 
 pub fn save_classifier(path: &Path, classifier: &LinearClassifier) -> Result<()> {
     let size = classifier.weight.size();
-    let architecture = serde_json::json!({ "linear_classifier": { "features": size[1], "classes": size[0] } });
-    let state = [("weight".to_owned(), classifier.weight.shallow_clone()), ("bias".to_owned(), classifier.bias.shallow_clone())];
+    let architecture =
+        serde_json::json!({ "linear_classifier": { "features": size[1], "classes": size[0] } });
+    let state = [
+        ("weight".to_owned(), classifier.weight.shallow_clone()),
+        ("bias".to_owned(), classifier.bias.shallow_clone()),
+    ];
     save_tensors(path, &state, &architecture.to_string(), "null")
 }
 
@@ -111,6 +149,9 @@ pub fn load_classifier(input: &Input) -> Result<LinearClassifier> {
     let (mut tensors, _) = load_tensors(input)?;
     match (tensors.remove("weight"), tensors.remove("bias")) {
         (Some(weight), Some(bias)) if tensors.is_empty() => Ok(LinearClassifier { weight, bias }),
-        _ => bail!("weights of stage `{}`: expected a linear classifier, got a network\nhint: connect the output `classifier` of a `probe` stage", input.stage),
+        _ => bail!(
+            "weights of stage `{}`: expected a linear classifier, got a network\nhint: connect the output `classifier` of a `probe` stage",
+            input.stage
+        ),
     }
 }

@@ -85,7 +85,10 @@ impl Feed {
     /// The next batch as `[batch, 3, size, size]` f32 in channels-last memory, or `None` after the last.
     pub fn next(&mut self, device: Device) -> Result<Option<Tensor>> {
         let begun = Instant::now();
-        let received = self.batches.as_ref().and_then(|batches| batches.recv().ok());
+        let received = self
+            .batches
+            .as_ref()
+            .and_then(|batches| batches.recv().ok());
         self.waited += begun.elapsed();
         match received {
             None => match self.producer.take().map(JoinHandle::join) {
@@ -94,7 +97,8 @@ impl Feed {
             },
             Some(batch) => {
                 let side = i64::from(self.frame.size);
-                let pixels = Tensor::from_slice(&batch?).view([self.frame.batch as i64, side, side, 3]);
+                let pixels =
+                    Tensor::from_slice(&batch?).view([self.frame.batch as i64, side, side, 3]);
                 Ok(Some(pixels.permute([0, 3, 1, 2]).to_device(device))) // [B, 3, S, S]
             }
         }
@@ -126,21 +130,36 @@ fn render_batch(pictures: &Pictures, frame: &Frame, jobs: &[Job]) -> Result<Vec<
         places.push((job, place));
         rest = after;
     }
-    places.into_par_iter().try_for_each(|(job, place)| -> Result<()> {
-        let image = pictures.image(job.image)?;
-        SCRATCH.with_borrow_mut(|scratch| {
-            for (view, out) in job.views.iter().zip(place.chunks_exact_mut(length)) {
-                render(&image, view, scratch, out, Layout::Hwc, Some(&frame.normalise))
-                    .with_context(|| format!("rendering a view of {}", pictures.describe(job.image)))?;
-            }
-            Ok(())
-        })
-    })?;
+    places
+        .into_par_iter()
+        .try_for_each(|(job, place)| -> Result<()> {
+            let image = pictures.image(job.image)?;
+            SCRATCH.with_borrow_mut(|scratch| {
+                for (view, out) in job.views.iter().zip(place.chunks_exact_mut(length)) {
+                    render(
+                        &image,
+                        view,
+                        scratch,
+                        out,
+                        Layout::Hwc,
+                        Some(&frame.normalise),
+                    )
+                    .with_context(|| {
+                        format!("rendering a view of {}", pictures.describe(job.image))
+                    })?;
+                }
+                Ok(())
+            })
+        })?;
     Ok(batch)
 }
 
 /// Rendering threads beside a network on `device`: on a CPU half of the cores, since the network uses them too.
 pub fn workers(device: Device) -> usize {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    if device.is_cuda() { cores } else { cores.div_ceil(2) }
+    if device.is_cuda() {
+        cores
+    } else {
+        cores.div_ceil(2)
+    }
 }

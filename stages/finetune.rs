@@ -11,9 +11,12 @@ use std::sync::Arc;
 use anyhow::{Context, Result, anyhow, bail};
 use schemars::JsonSchema;
 use seedpipe_artifact::{
-    EMBEDDINGS, EmbeddingsReader, IMAGES, METRICS, MetricRow, MetricsWriter, Metadata, Of, PREDICTIONS, VIEWS, WEIGHTS,
+    EMBEDDINGS, EmbeddingsReader, IMAGES, METRICS, Metadata, MetricRow, MetricsWriter, Of,
+    PREDICTIONS, VIEWS, WEIGHTS,
 };
-use seedpipe_engine::{Arity, InputKinds, InputSlot, Invalid, OutputSlot, Stage, StageContext, Work};
+use seedpipe_engine::{
+    Arity, InputKinds, InputSlot, Invalid, OutputSlot, Stage, StageContext, Work,
+};
 use seedpipe_learn::architecture::{Architecture, Preprocessing};
 use seedpipe_learn::device::device;
 use seedpipe_learn::loss::distillation::{cross_entropy, distillation_loss};
@@ -27,9 +30,10 @@ use tch::{Device, Tensor, no_grad};
 
 use crate::evaluation::{self, metric_rows, write_predictions};
 use crate::feed::{Feed, Frame, Job, workers};
-use crate::invalid::{fraction, invalid, positive};
+use crate::invalid::{fraction, invalid, temperature};
 use crate::network_artifact::{
-    Prepared, eval_recipe, initialise, load_network, normalise as normalisation, save_network, trained_preprocessing, validate_architecture,
+    Prepared, eval_recipe, initialise, load_network, normalise as normalisation, save_network,
+    trained_preprocessing, validate_architecture,
 };
 use crate::pictures::Pictures;
 use crate::selection::{Classes, label_subset};
@@ -88,34 +92,87 @@ impl Stage for Finetune {
     const KIND: &'static str = "finetune";
     const VERSION: u32 = 1;
     const INPUTS: &'static [InputSlot] = &[
-        InputSlot { name: "images", accepts: &[IMAGES], arity: Arity::One },
-        InputSlot { name: "views", accepts: &[VIEWS], arity: Arity::One },
-        InputSlot { name: "weights", accepts: &[WEIGHTS], arity: Arity::Optional },
-        InputSlot { name: "teacher_features", accepts: &[EMBEDDINGS], arity: Arity::Optional },
-        InputSlot { name: "teacher_classifier", accepts: &[WEIGHTS], arity: Arity::Optional },
+        InputSlot {
+            name: "images",
+            accepts: &[IMAGES],
+            arity: Arity::One,
+        },
+        InputSlot {
+            name: "views",
+            accepts: &[VIEWS],
+            arity: Arity::One,
+        },
+        InputSlot {
+            name: "weights",
+            accepts: &[WEIGHTS],
+            arity: Arity::Optional,
+        },
+        InputSlot {
+            name: "teacher_features",
+            accepts: &[EMBEDDINGS],
+            arity: Arity::Optional,
+        },
+        InputSlot {
+            name: "teacher_classifier",
+            accepts: &[WEIGHTS],
+            arity: Arity::Optional,
+        },
     ];
     const OUTPUTS: &'static [OutputSlot] = &[
-        OutputSlot { name: "weights", kind: WEIGHTS },
-        OutputSlot { name: "metrics", kind: METRICS },
-        OutputSlot { name: "predictions", kind: PREDICTIONS },
+        OutputSlot {
+            name: "weights",
+            kind: WEIGHTS,
+        },
+        OutputSlot {
+            name: "metrics",
+            kind: METRICS,
+        },
+        OutputSlot {
+            name: "predictions",
+            kind: PREDICTIONS,
+        },
     ];
     const TENSORS: bool = true;
 
     fn validate(&self, inputs: &InputKinds) -> Result<(), Invalid> {
         match (&self.network, inputs.connected("weights")) {
-            (None, false) => return Err(invalid("network", "an architecture, or the input `weights`", "neither", "add `network: {name: …}`")),
-            (Some(_), true) => return Err(invalid("network", "nothing beside the input `weights`", "both", "remove one of them")),
+            (None, false) => {
+                return Err(invalid(
+                    "network",
+                    "an architecture, or the input `weights`",
+                    "neither",
+                    "add `network: {name: …}`",
+                ));
+            }
+            (Some(_), true) => {
+                return Err(invalid(
+                    "network",
+                    "nothing beside the input `weights`",
+                    "both",
+                    "remove one of them",
+                ));
+            }
             _ => {}
         }
         if let Some(network) = &self.network {
             validate_architecture("network", network)?;
         }
         fraction("alpha", self.alpha)?;
-        positive("temperature", self.temperature)?;
+        temperature(
+            "temperature",
+            self.temperature,
+            "Hinton's distillation uses 1 to 20",
+        )?;
         if !(self.label_fraction > 0.0 && self.label_fraction <= 1.0) {
-            return Err(invalid("label_fraction", "above 0 and at most 1", self.label_fraction, "0.1 trains on a tenth of the labels"));
+            return Err(invalid(
+                "label_fraction",
+                "above 0 and at most 1",
+                self.label_fraction,
+                "0.1 trains on a tenth of the labels",
+            ));
         }
-        let teacher = inputs.connected("teacher_features") && inputs.connected("teacher_classifier");
+        let teacher =
+            inputs.connected("teacher_features") && inputs.connected("teacher_classifier");
         if self.alpha > 0.0 && !teacher {
             return Err(invalid(
                 "alpha",
@@ -132,14 +189,31 @@ impl Work for Finetune {
     fn run(&self, context: &StageContext) -> Result<()> {
         let device = device(context.device())?;
         let pictures = Arc::new(Pictures::open(&context.input("images").parts)?);
-        let viewed = Arc::new(Viewed::open(&context.input("views").parts, pictures.images())?);
+        let viewed = Arc::new(Viewed::open(
+            &context.input("views").parts,
+            pictures.images(),
+        )?);
         let classes = Classes::of(pictures.images())?;
         let labelled = classes.labelled(pictures.images(), &self.train_split)?;
-        let labelled: HashMap<usize, usize> = label_subset(pictures.images(), labelled, self.label_fraction, context.seed()).into_iter().collect();
-        let class_of: Vec<Option<usize>> = (0..viewed.len()).map(|position| labelled.get(&viewed.image(position)).copied()).collect();
-        let positions: Vec<u32> = (0..viewed.len() as u32).filter(|&position| class_of[position as usize].is_some()).collect();
+        let labelled: HashMap<usize, usize> = label_subset(
+            pictures.images(),
+            labelled,
+            self.label_fraction,
+            context.seed(),
+        )
+        .into_iter()
+        .collect();
+        let class_of: Vec<Option<usize>> = (0..viewed.len())
+            .map(|position| labelled.get(&viewed.image(position)).copied())
+            .collect();
+        let positions: Vec<u32> = (0..viewed.len() as u32)
+            .filter(|&position| class_of[position as usize].is_some())
+            .collect();
 
-        let Prepared { network, preprocessing } = self.network(context, &classes, viewed.size(), device)?;
+        let Prepared {
+            network,
+            preprocessing,
+        } = self.network(context, &classes, viewed.size(), device)?;
         let teacher = self.teacher(context, &pictures, &viewed, &classes)?;
         let mut learner = SupervisedLearner {
             sgd: Sgd::new(network.trainable(), self.training.sgd),
@@ -163,42 +237,104 @@ impl Work for Finetune {
             let mut rows = train(context, &self.training, &samples, &mut learner)?;
             let step = rows.last().map_or(0, |row| row.step);
             let test = classes.labelled(pictures.images(), &self.test_split)?;
-            let logits = logits_of(&learner.network, &preprocessing, &pictures, test.iter().map(|&(row, _)| row).collect(), self.training.precision, device)?;
+            let logits = logits_of(
+                &learner.network,
+                &preprocessing,
+                &pictures,
+                test.iter().map(|&(row, _)| row).collect(),
+                self.training.precision,
+                device,
+            )?;
             let labels: Vec<i64> = test.iter().map(|&(_, class)| class as i64).collect();
             let evaluation = evaluate(&logits, &labels, classes.len());
-            rows.extend(metric_rows(step, &self.test_split, "", &evaluation, &classes));
-            rows.push(MetricRow { step, split: "train".into(), name: "images".into(), value: samples.positions.len() as f64 });
-            context.telemetry("parameters", learner.network.graph().parameter_count() as f64);
-            save_network(&shard.output("weights", "part-00000"), &learner.network, &preprocessing)?;
-            let mut metrics = MetricsWriter::create(&shard.output("metrics", "part-00000"), &Metadata::new())?;
+            rows.extend(metric_rows(
+                step,
+                &self.test_split,
+                "",
+                &evaluation,
+                &classes,
+            ));
+            rows.push(MetricRow {
+                step,
+                split: "train".into(),
+                name: "images".into(),
+                value: samples.positions.len() as f64,
+            });
+            context.telemetry(
+                "parameters",
+                learner.network.graph().parameter_count() as f64,
+            );
+            save_network(
+                &shard.output("weights", "part-00000"),
+                &learner.network,
+                &preprocessing,
+            )?;
+            let mut metrics =
+                MetricsWriter::create(&shard.output("metrics", "part-00000"), &Metadata::new())?;
             metrics.write(&rows)?;
             metrics.finish()?;
-            write_predictions(&shard.output("predictions", "part-00000"), pictures.images(), &test, &classes, &evaluation::ranked(&logits))
+            write_predictions(
+                &shard.output("predictions", "part-00000"),
+                pictures.images(),
+                &test,
+                &classes,
+                &evaluation::ranked(&logits),
+            )
         })
     }
 }
 
 impl Finetune {
-    fn network(&self, context: &StageContext, classes: &Classes, size: u32, device: Device) -> Result<Prepared> {
-        let with_classes = |architecture: &Architecture| Architecture { classes: Some(classes.len() as i64), ..architecture.backbone() };
+    fn network(
+        &self,
+        context: &StageContext,
+        classes: &Classes,
+        size: u32,
+        device: Device,
+    ) -> Result<Prepared> {
+        let with_classes = |architecture: &Architecture| Architecture {
+            classes: Some(classes.len() as i64),
+            ..architecture.backbone()
+        };
         match (context.optional_input("weights"), &self.network) {
             (Some(input), _) => {
                 let donor = load_network(input, device)?;
                 let architecture = with_classes(donor.network.architecture());
-                let network = Network::initialise_from(&architecture, &donor.network, |name| context.rng("initialise", name.as_bytes()), device)?;
-                Ok(Prepared { network, preprocessing: donor.preprocessing })
+                let network = Network::initialise_from(
+                    &architecture,
+                    &donor.network,
+                    |name| context.rng("initialise", name.as_bytes()),
+                    device,
+                )?;
+                Ok(Prepared {
+                    network,
+                    preprocessing: donor.preprocessing,
+                })
             }
             (None, Some(architecture)) => {
                 let architecture = with_classes(architecture);
-                let preprocessing = trained_preprocessing(self.preprocessing.as_ref(), &architecture, size);
-                Ok(Prepared { network: initialise(context, &architecture, device)?, preprocessing })
+                let preprocessing =
+                    trained_preprocessing(self.preprocessing.as_ref(), &architecture, size);
+                Ok(Prepared {
+                    network: initialise(context, &architecture, device)?,
+                    preprocessing,
+                })
             }
             (None, None) => bail!("BUG: no network, although the plan was checked"),
         }
     }
 
-    fn teacher(&self, context: &StageContext, pictures: &Pictures, viewed: &Viewed, classes: &Classes) -> Result<Option<Teacher>> {
-        let (Some(features), Some(classifier)) = (context.optional_input("teacher_features"), context.optional_input("teacher_classifier")) else {
+    fn teacher(
+        &self,
+        context: &StageContext,
+        pictures: &Pictures,
+        viewed: &Viewed,
+        classes: &Classes,
+    ) -> Result<Option<Teacher>> {
+        let (Some(features), Some(classifier)) = (
+            context.optional_input("teacher_features"),
+            context.optional_input("teacher_classifier"),
+        ) else {
             return Ok(None);
         };
         if self.alpha == 0.0 {
@@ -218,17 +354,27 @@ impl Finetune {
             );
         }
         let embeddings = reader.read(0..reader.rows())?;
-        let logits = classifier.logits(&from_slice_f32(&[embeddings.ids.len() as i64, wanted], &embeddings.values));
+        let logits = classifier.logits(&from_slice_f32(
+            &[embeddings.ids.len() as i64, wanted],
+            &embeddings.values,
+        ));
         let views = match header.of {
             Of::Views => {
                 if header.extra.get("views") != Some(&context.input("views").content.to_string()) {
-                    bail!("stage `{}`: input `teacher_features`: expected embeddings of the same views, or of plain images, got those of other views\nhint: connect an `encode` stage without `views`, or with the same ones", context.stage());
+                    bail!(
+                        "stage `{}`: input `teacher_features`: expected embeddings of the same views, or of plain images, got those of other views\nhint: connect an `encode` stage without `views`, or with the same ones",
+                        context.stage()
+                    );
                 }
                 Some(viewed.views())
             }
             Of::Images => None,
         };
-        let row_of_image: HashMap<u64, i64> = if views.is_none() { embeddings.ids.iter().copied().zip(0..).collect() } else { HashMap::new() };
+        let row_of_image: HashMap<u64, i64> = if views.is_none() {
+            embeddings.ids.iter().copied().zip(0..).collect()
+        } else {
+            HashMap::new()
+        };
         let rows = (0..viewed.len())
             .map(|position| match views {
                 Some(_) => Ok(position as i64),
@@ -238,7 +384,12 @@ impl Finetune {
                 }
             })
             .collect::<Result<_>>()?;
-        Ok(Some(Teacher { logits, rows, views, viewed: viewed.len() as i64 }))
+        Ok(Some(Teacher {
+            logits,
+            rows,
+            views,
+            viewed: viewed.len() as i64,
+        }))
     }
 }
 
@@ -255,8 +406,13 @@ impl Teacher {
     /// # Shapes
     /// - returns `[positions, classes]`
     fn logits(&self, epoch: u32, positions: &[u32]) -> Tensor {
-        let offset = self.views.map_or(0, |views| (epoch as usize % views) as i64 * self.viewed);
-        let index: Vec<i64> = positions.iter().map(|&position| self.rows[position as usize] + offset).collect();
+        let offset = self
+            .views
+            .map_or(0, |views| (epoch as usize % views) as i64 * self.viewed);
+        let index: Vec<i64> = positions
+            .iter()
+            .map(|&position| self.rows[position as usize] + offset)
+            .collect();
         self.logits.index_select(0, &Tensor::from_slice(&index))
     }
 }
@@ -273,14 +429,24 @@ struct SupervisedLearner {
 }
 
 impl Learner for SupervisedLearner {
-    fn step(&mut self, images: &Tensor, positions: &[u32], epoch: u32, learning_rate: f64) -> Result<f64> {
+    fn step(
+        &mut self,
+        images: &Tensor,
+        positions: &[u32],
+        epoch: u32,
+        learning_rate: f64,
+    ) -> Result<f64> {
         let labels = positions
             .iter()
             .map(|&position| self.class_of[position as usize].map(|class| class as i64))
             .collect::<Option<Vec<_>>>()
             .context("BUG: an unlabelled image is trained on")?;
         let labels = Tensor::from_slice(&labels).to_device(self.device);
-        let logits = self.network.forward(images, Mode::Train, self.precision).logits.context("BUG: the network has no classifier")?;
+        let logits = self
+            .network
+            .forward(images, Mode::Train, self.precision)
+            .logits
+            .context("BUG: the network has no classifier")?;
         let loss = match &self.teacher {
             Some(teacher) => {
                 let soft = teacher.logits(epoch, positions).to_device(self.device);
@@ -305,15 +471,27 @@ impl Learner for SupervisedLearner {
 
     fn restore(&mut self, state: &TrainingState) -> Result<()> {
         state.copy_into("network.", &self.network.state())?;
-        self.sgd.load_momentum_buffers(state.take_all("momentum."))?;
+        self.sgd
+            .load_momentum_buffers(state.take_all("momentum."))?;
         Ok(())
     }
 }
 
 /// The logits of plain images under the network's own preprocessing: `[rows, classes]` on the CPU.
-fn logits_of(network: &Network, preprocessing: &Preprocessing, pictures: &Arc<Pictures>, rows: Vec<usize>, precision: Precision, device: Device) -> Result<Tensor> {
+fn logits_of(
+    network: &Network,
+    preprocessing: &Preprocessing,
+    pictures: &Arc<Pictures>,
+    rows: Vec<usize>,
+    precision: Precision,
+    device: Device,
+) -> Result<Tensor> {
     let recipe = eval_recipe(preprocessing)?;
-    let frame = Frame { batch: EVALUATION_BATCH, size: recipe.size, normalise: normalisation(preprocessing) };
+    let frame = Frame {
+        batch: EVALUATION_BATCH,
+        size: recipe.size,
+        normalise: normalisation(preprocessing),
+    };
     let count = rows.len();
     let (shared, mut next) = (pictures.clone(), 0);
     let mut feed = Feed::start(pictures.clone(), frame, workers(device), move || {
@@ -323,7 +501,10 @@ fn logits_of(network: &Network, preprocessing: &Preprocessing, pictures: &Arc<Pi
             .iter()
             .map(|&row| {
                 let image = shared.images().image(row);
-                Job { image: row, views: vec![evaluation::plain_view(&recipe, image.width, image.height)] }
+                Job {
+                    image: row,
+                    views: vec![evaluation::plain_view(&recipe, image.width, image.height)],
+                }
             })
             .collect();
         Ok((!jobs.is_empty()).then_some(jobs))
@@ -331,7 +512,12 @@ fn logits_of(network: &Network, preprocessing: &Preprocessing, pictures: &Arc<Pi
     let mut logits = Vec::new();
     while let Some(pixels) = feed.next(device)? {
         let output = no_grad(|| network.forward(&pixels, Mode::Eval, precision));
-        logits.push(output.logits.context("BUG: the network has no classifier")?.to_device(Device::Cpu));
+        logits.push(
+            output
+                .logits
+                .context("BUG: the network has no classifier")?
+                .to_device(Device::Cpu),
+        );
     }
     Ok(Tensor::cat(&logits, 0).slice(0, 0, count as i64, 1))
 }

@@ -4,14 +4,18 @@
 
 use anyhow::Result;
 use schemars::JsonSchema;
-use seedpipe_artifact::{EMBEDDINGS, IMAGES, ImagesReader, METRICS, MetricRow, MetricsWriter, Metadata, PREDICTIONS};
-use seedpipe_engine::{Arity, InputKinds, InputSlot, Invalid, OutputSlot, Stage, StageContext, Work};
+use seedpipe_artifact::{
+    EMBEDDINGS, IMAGES, ImagesReader, METRICS, Metadata, MetricRow, MetricsWriter, PREDICTIONS,
+};
+use seedpipe_engine::{
+    Arity, InputKinds, InputSlot, Invalid, OutputSlot, Stage, StageContext, Work,
+};
 use seedpipe_learn::knn::{Bank, Ranking, accuracy};
 use seedpipe_learn::metrics::evaluate_predictions;
 use serde::{Deserialize, Serialize};
 
 use crate::evaluation::{Features, metric_rows, write_predictions};
-use crate::invalid::{invalid, positive};
+use crate::invalid::{invalid, temperature};
 use crate::selection::Classes;
 
 /// Nearest-neighbour classification.
@@ -50,18 +54,39 @@ impl Stage for Knn {
     const KIND: &'static str = "knn";
     const VERSION: u32 = 1;
     const INPUTS: &'static [InputSlot] = &[
-        InputSlot { name: "images", accepts: &[IMAGES], arity: Arity::One },
-        InputSlot { name: "features", accepts: &[EMBEDDINGS], arity: Arity::One },
+        InputSlot {
+            name: "images",
+            accepts: &[IMAGES],
+            arity: Arity::One,
+        },
+        InputSlot {
+            name: "features",
+            accepts: &[EMBEDDINGS],
+            arity: Arity::One,
+        },
     ];
-    const OUTPUTS: &'static [OutputSlot] =
-        &[OutputSlot { name: "metrics", kind: METRICS }, OutputSlot { name: "predictions", kind: PREDICTIONS }];
+    const OUTPUTS: &'static [OutputSlot] = &[
+        OutputSlot {
+            name: "metrics",
+            kind: METRICS,
+        },
+        OutputSlot {
+            name: "predictions",
+            kind: PREDICTIONS,
+        },
+    ];
     const TENSORS: bool = true;
 
     fn validate(&self, _inputs: &InputKinds) -> Result<(), Invalid> {
         if self.k.is_empty() || self.k.contains(&0) {
-            return Err(invalid("k", "one or more numbers above 0", format!("{:?}", self.k), "the paper uses 10, 20 and 200"));
+            return Err(invalid(
+                "k",
+                "one or more numbers above 0",
+                format!("{:?}", self.k),
+                "the paper uses 10, 20 and 200",
+            ));
         }
-        positive("temperature", self.temperature)
+        temperature("temperature", self.temperature, "0.07 is the usual value")
     }
 }
 
@@ -72,37 +97,77 @@ impl Work for Knn {
         let classes = Classes::of(&images)?;
         let bank_rows = classes.labelled(&images, &self.bank_split)?;
         let test = classes.labelled(&images, &self.test_split)?;
-        let labels = |rows: &[(usize, usize)]| rows.iter().map(|&(_, class)| class as i64).collect::<Vec<_>>();
-        let bank = Bank::new(&features.of(&images, &bank_rows)?, &labels(&bank_rows), classes.len());
+        let labels = |rows: &[(usize, usize)]| {
+            rows.iter()
+                .map(|&(_, class)| class as i64)
+                .collect::<Vec<_>>()
+        };
+        let bank = Bank::new(
+            &features.of(&images, &bank_rows)?,
+            &labels(&bank_rows),
+            classes.len(),
+        );
         let test_labels = labels(&test);
 
         context.shards(1, |shard| {
-            let neighbours = bank.classify(&features.of(&images, &test)?, &self.k, self.temperature);
+            let neighbours =
+                bank.classify(&features.of(&images, &test)?, &self.k, self.temperature);
             let mut rows = Vec::new();
             for (index, of_k) in neighbours.iter().enumerate() {
-                let suffix = if index == 0 { String::new() } else { format!("_k{}", self.k[index]) };
+                let suffix = if index == 0 {
+                    String::new()
+                } else {
+                    format!("_k{}", self.k[index])
+                };
                 let mut record = |name: &str, rankings: &[Ranking], top: usize| {
                     let value = accuracy(rankings, &test_labels, top);
-                    rows.push(MetricRow { step: 0, split: self.test_split.clone(), name: format!("{name}{suffix}"), value });
+                    rows.push(MetricRow {
+                        step: 0,
+                        split: self.test_split.clone(),
+                        name: format!("{name}{suffix}"),
+                        value,
+                    });
                 };
                 record("knn_top1", &of_k.weighted, 1);
                 record("knn_top5", &of_k.weighted, 5);
                 record("knn_majority_top1", &of_k.majority, 1);
                 if index == 0 {
-                    let ranked: Vec<Vec<u32>> = of_k.weighted.iter().map(|ranking| ranking.classes.clone()).collect();
+                    let ranked: Vec<Vec<u32>> = of_k
+                        .weighted
+                        .iter()
+                        .map(|ranking| ranking.classes.clone())
+                        .collect();
                     let evaluation = evaluate_predictions(&ranked, &test_labels, classes.len());
-                    rows.extend(metric_rows(0, &self.test_split, "knn_", &evaluation, &classes).into_iter().filter(|row| row.name.contains('/')));
+                    rows.extend(
+                        metric_rows(0, &self.test_split, "knn_", &evaluation, &classes)
+                            .into_iter()
+                            .filter(|row| row.name.contains('/')),
+                    );
                 }
             }
-            let mut metrics = MetricsWriter::create(&shard.output("metrics", "part-00000"), &Metadata::new())?;
+            let mut metrics =
+                MetricsWriter::create(&shard.output("metrics", "part-00000"), &Metadata::new())?;
             metrics.write(&rows)?;
             metrics.finish()?;
             let ranked: Vec<Vec<(u32, f32)>> = neighbours[0]
                 .weighted
                 .iter()
-                .map(|ranking| ranking.classes.iter().copied().zip(ranking.shares.iter().map(|&share| share as f32)).collect())
+                .map(|ranking| {
+                    ranking
+                        .classes
+                        .iter()
+                        .copied()
+                        .zip(ranking.shares.iter().map(|&share| share as f32))
+                        .collect()
+                })
                 .collect();
-            write_predictions(&shard.output("predictions", "part-00000"), &images, &test, &classes, &ranked)
+            write_predictions(
+                &shard.output("predictions", "part-00000"),
+                &images,
+                &test,
+                &classes,
+                &ranked,
+            )
         })
     }
 }

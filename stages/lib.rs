@@ -43,7 +43,11 @@ pub fn declared() -> Vec<Kind> {
 
 /// The works that need no tensors.
 pub fn light_works() -> Vec<(&'static str, WorkFunction)> {
-    vec![work::<ingest::Ingest>(), work::<augment::Augment>(), work::<report::Report>()]
+    vec![
+        work::<ingest::Ingest>(),
+        work::<augment::Augment>(),
+        work::<report::Report>(),
+    ]
 }
 
 /// The works that need libtorch.

@@ -24,11 +24,21 @@ pub struct Prepared {
 }
 
 pub fn save_network(path: &Path, network: &Network, preprocessing: &Preprocessing) -> Result<()> {
-    save_tensors(path, &network.state(), &serde_json::to_string(network.architecture())?, &serde_json::to_string(preprocessing)?)
+    save_tensors(
+        path,
+        &network.state(),
+        &serde_json::to_string(network.architecture())?,
+        &serde_json::to_string(preprocessing)?,
+    )
 }
 
 /// Writes named tensors; `architecture` and `preprocessing` are JSON.
-pub fn save_tensors(path: &Path, state: &[(String, Tensor)], architecture: &str, preprocessing: &str) -> Result<()> {
+pub fn save_tensors(
+    path: &Path,
+    state: &[(String, Tensor)],
+    architecture: &str,
+    preprocessing: &str,
+) -> Result<()> {
     let metadata = Metadata::from([
         (ARCHITECTURE.to_owned(), architecture.to_owned()),
         (PREPROCESSING.to_owned(), preprocessing.to_owned()),
@@ -36,8 +46,14 @@ pub fn save_tensors(path: &Path, state: &[(String, Tensor)], architecture: &str,
     let mut writer = WeightsWriter::create(path, &metadata)?;
     for (name, tensor) in state {
         let (dtype, shape, data) = tensors::to_bytes(tensor);
-        let dtype = Dtype::from_name(&dtype.to_lowercase()).with_context(|| format!("BUG: no artifact dtype for {dtype}"))?;
-        writer.write(&[WeightRow { name: name.clone(), dtype, shape, data }])?;
+        let dtype = Dtype::from_name(&dtype.to_lowercase())
+            .with_context(|| format!("BUG: no artifact dtype for {dtype}"))?;
+        writer.write(&[WeightRow {
+            name: name.clone(),
+            dtype,
+            shape,
+            data,
+        }])?;
     }
     writer.finish()?;
     Ok(())
@@ -50,8 +66,11 @@ pub fn load_tensors(input: &Input) -> Result<(BTreeMap<String, Tensor>, Metadata
         .read_all()?
         .into_iter()
         .map(|row| {
-            let tensor = tensors::from_bytes(&row.dtype.name().to_uppercase(), &row.shape, &row.data)
-                .with_context(|| format!("weights of stage `{}`: tensor `{}`", input.stage, row.name))?;
+            let tensor =
+                tensors::from_bytes(&row.dtype.name().to_uppercase(), &row.shape, &row.data)
+                    .with_context(|| {
+                        format!("weights of stage `{}`: tensor `{}`", input.stage, row.name)
+                    })?;
             Ok((row.name, tensor))
         })
         .collect::<Result<_>>()?;
@@ -61,24 +80,48 @@ pub fn load_tensors(input: &Input) -> Result<(BTreeMap<String, Tensor>, Metadata
 pub fn load_network(input: &Input, device: Device) -> Result<Prepared> {
     let (tensors, metadata) = load_tensors(input)?;
     let field = |name: &str| {
-        metadata.get(name).ok_or_else(|| anyhow!("weights of stage `{}`: the artifact doesn't say its {name}", input.stage))
+        metadata.get(name).ok_or_else(|| {
+            anyhow!(
+                "weights of stage `{}`: the artifact doesn't say its {name}",
+                input.stage
+            )
+        })
     };
-    let architecture: Architecture = serde_json::from_str(field(ARCHITECTURE)?)
-        .with_context(|| format!("weights of stage `{}` don't hold an image network", input.stage))?;
+    let architecture: Architecture =
+        serde_json::from_str(field(ARCHITECTURE)?).with_context(|| {
+            format!(
+                "weights of stage `{}` don't hold an image network",
+                input.stage
+            )
+        })?;
     let preprocessing = serde_json::from_str(field(PREPROCESSING)?)
         .with_context(|| format!("weights of stage `{}` hold no preprocessing", input.stage))?;
     let network = Network::with_weights(&architecture, tensors, device)
         .with_context(|| format!("weights of stage `{}`", input.stage))?;
-    Ok(Prepared { network, preprocessing })
+    Ok(Prepared {
+        network,
+        preprocessing,
+    })
 }
 
 /// A new network whose every tensor is drawn from a generator of its own name.
-pub fn initialise(context: &StageContext, architecture: &Architecture, device: Device) -> Result<Network> {
-    Ok(Network::initialise(architecture, |name| context.rng("initialise", name.as_bytes()), device)?)
+pub fn initialise(
+    context: &StageContext,
+    architecture: &Architecture,
+    device: Device,
+) -> Result<Network> {
+    Ok(Network::initialise(
+        architecture,
+        |name| context.rng("initialise", name.as_bytes()),
+        device,
+    )?)
 }
 
 pub fn normalise(preprocessing: &Preprocessing) -> Normalise {
-    Normalise { mean: preprocessing.mean, std: preprocessing.std }
+    Normalise {
+        mean: preprocessing.mean,
+        std: preprocessing.std,
+    }
 }
 
 /// How a network looks at an image when it is evaluated.
@@ -91,12 +134,22 @@ pub fn eval_recipe(preprocessing: &Preprocessing) -> Result<Recipe> {
         }),
         ..Adjust::default()
     };
-    Recipe::new(RecipeName::Eval, Some(preprocessing.size), &adjust)
-        .map_err(|error| anyhow!("preprocessing: key `{}`: expected {}, got {}", error.key, error.expected, error.got))
+    Recipe::new(RecipeName::Eval, Some(preprocessing.size), &adjust).map_err(|error| {
+        anyhow!(
+            "preprocessing: key `{}`: expected {}, got {}",
+            error.key,
+            error.expected,
+            error.got
+        )
+    })
 }
 
 /// A trained network's preprocessing: the user's own, or the architecture's at the size that it was trained at.
-pub fn trained_preprocessing(own: Option<&Preprocessing>, architecture: &Architecture, size: u32) -> Preprocessing {
+pub fn trained_preprocessing(
+    own: Option<&Preprocessing>,
+    architecture: &Architecture,
+    size: u32,
+) -> Preprocessing {
     own.cloned().unwrap_or_else(|| Preprocessing {
         size,
         crop_ratio: if size < 96 { 1.0 } else { 0.875 },
@@ -106,7 +159,12 @@ pub fn trained_preprocessing(own: Option<&Preprocessing>, architecture: &Archite
 
 /// Refuses an impossible `network:` block.
 pub fn validate_architecture(key: &str, architecture: &Architecture) -> Result<(), Invalid> {
-    architecture
-        .validate()
-        .map_err(|error| invalid(&format!("{key}.{}", error.key), &error.expected, &error.got, &error.hint))
+    architecture.validate().map_err(|error| {
+        invalid(
+            &format!("{key}.{}", error.key),
+            &error.expected,
+            &error.got,
+            &error.hint,
+        )
+    })
 }

@@ -27,7 +27,8 @@ impl Pictures {
                 3 * u64::from(image.width) * u64::from(image.height)
             })
             .sum();
-        let kept = (bytes <= KEPT_BYTES).then(|| (0..images.rows()).map(|_| OnceLock::new()).collect());
+        let kept =
+            (bytes <= KEPT_BYTES).then(|| (0..images.rows()).map(|_| OnceLock::new()).collect());
         Ok(Pictures { images, kept })
     }
 
@@ -41,7 +42,9 @@ impl Pictures {
             return Ok(image.clone());
         }
         let bytes = self.images.bytes(row)?;
-        let image = Arc::new(decode(&bytes, &LIMITS).with_context(|| format!("decoding {}", self.describe(row)))?);
+        let image = Arc::new(
+            decode(&bytes, &LIMITS).with_context(|| format!("decoding {}", self.describe(row)))?,
+        );
         if let Some(kept) = &self.kept {
             let _ = kept[row].set(image.clone()); // another thread may have been first, with the same pixels
         }

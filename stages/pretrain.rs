@@ -11,8 +11,10 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use schemars::JsonSchema;
-use seedpipe_artifact::{IMAGES, METRICS, MetricsWriter, Metadata, VIEWS, WEIGHTS};
-use seedpipe_engine::{Arity, InputKinds, InputSlot, Invalid, OutputSlot, Stage, StageContext, Work, keyed_rng};
+use seedpipe_artifact::{IMAGES, METRICS, Metadata, MetricsWriter, VIEWS, WEIGHTS};
+use seedpipe_engine::{
+    Arity, InputKinds, InputSlot, Invalid, OutputSlot, Stage, StageContext, Work, keyed_rng,
+};
 use seedpipe_learn::architecture::{Architecture, Head, Preprocessing};
 use seedpipe_learn::device::device;
 use seedpipe_learn::loss::contrastive::moco_loss;
@@ -27,8 +29,11 @@ use serde_json::json;
 use tch::{Device, Tensor, no_grad};
 
 use crate::distill::restore_queue;
-use crate::invalid::{fraction, invalid, positive};
-use crate::network_artifact::{initialise, normalise as normalisation, save_network, trained_preprocessing, validate_architecture};
+use crate::invalid::{check_queue, fraction, temperature};
+use crate::network_artifact::{
+    initialise, normalise as normalisation, save_network, trained_preprocessing,
+    validate_architecture,
+};
 use crate::pictures::Pictures;
 use crate::training::{Learner, Samples, TrainingOptions, train};
 use crate::viewed::Viewed;
@@ -74,21 +79,35 @@ impl Stage for Pretrain {
     const KIND: &'static str = "pretrain";
     const VERSION: u32 = 1;
     const INPUTS: &'static [InputSlot] = &[
-        InputSlot { name: "images", accepts: &[IMAGES], arity: Arity::One },
-        InputSlot { name: "views", accepts: &[VIEWS], arity: Arity::One },
+        InputSlot {
+            name: "images",
+            accepts: &[IMAGES],
+            arity: Arity::One,
+        },
+        InputSlot {
+            name: "views",
+            accepts: &[VIEWS],
+            arity: Arity::One,
+        },
     ];
-    const OUTPUTS: &'static [OutputSlot] =
-        &[OutputSlot { name: "weights", kind: WEIGHTS }, OutputSlot { name: "metrics", kind: METRICS }];
+    const OUTPUTS: &'static [OutputSlot] = &[
+        OutputSlot {
+            name: "weights",
+            kind: WEIGHTS,
+        },
+        OutputSlot {
+            name: "metrics",
+            kind: METRICS,
+        },
+    ];
     const TENSORS: bool = true;
 
     fn validate(&self, _inputs: &InputKinds) -> Result<(), Invalid> {
         validate_architecture("network", &self.network)?;
-        positive("temperature", self.temperature)?;
+        temperature("temperature", self.temperature, "MoCo v2 uses 0.2")?;
         fraction("encoder_momentum", self.encoder_momentum)?;
         self.training.validate()?;
-        Queue::check_size(self.queue, self.training.batch).map_err(|error| {
-            invalid("queue", &format!("a multiple of the batch of {}", self.training.batch), self.queue, &error.to_string())
-        })
+        check_queue(self.queue, self.training.batch)
     }
 }
 
@@ -96,7 +115,10 @@ impl Work for Pretrain {
     fn run(&self, context: &StageContext) -> Result<()> {
         let device = device(context.device())?;
         let pictures = Arc::new(Pictures::open(&context.input("images").parts)?);
-        let viewed = Arc::new(Viewed::open(&context.input("views").parts, pictures.images())?);
+        let viewed = Arc::new(Viewed::open(
+            &context.input("views").parts,
+            pictures.images(),
+        )?);
         anyhow::ensure!(
             viewed.views() >= 2,
             "stage `{}`: input `views`: expected at least 2 views of each image, since two are compared, got 1\nhint: set `views_per_image` of stage `{}` to 2 or more",
@@ -105,17 +127,30 @@ impl Work for Pretrain {
         );
         let head = match &self.network.head {
             Some(head) => head.clone(),
-            None => Head { hidden: vec![self.network.feature_dimension()?], out: 128 },
+            None => Head {
+                hidden: vec![self.network.feature_dimension()?],
+                out: 128,
+            },
         };
-        let architecture = Architecture { head: Some(head), ..self.network.backbone() };
+        let architecture = Architecture {
+            head: Some(head),
+            ..self.network.backbone()
+        };
         let query = initialise(context, &architecture, device)?;
         let key = query.duplicate();
         key.freeze();
-        let preprocessing = trained_preprocessing(self.preprocessing.as_ref(), &architecture, viewed.size());
+        let preprocessing =
+            trained_preprocessing(self.preprocessing.as_ref(), &architecture, viewed.size());
         let dimension = query.embedding_dimension() as usize;
         let mut learner = MocoLearner {
             sgd: Sgd::new(query.trainable(), self.training.sgd),
-            queue: Queue::new(self.queue, dimension, self.training.batch, &mut context.rng("queue", &[]), device)?,
+            queue: Queue::new(
+                self.queue,
+                dimension,
+                self.training.batch,
+                &mut context.rng("queue", &[]),
+                device,
+            )?,
             query,
             key,
             seed: context.seed(),
@@ -135,9 +170,17 @@ impl Work for Pretrain {
         };
         context.shards(1, |shard| {
             let rows = train(context, &self.training, &samples, &mut learner)?;
-            context.telemetry("parameters", learner.query.without_head().graph().parameter_count() as f64);
-            save_network(&shard.output("weights", "part-00000"), &learner.query, &preprocessing)?;
-            let mut metrics = MetricsWriter::create(&shard.output("metrics", "part-00000"), &Metadata::new())?;
+            context.telemetry(
+                "parameters",
+                learner.query.without_head().graph().parameter_count() as f64,
+            );
+            save_network(
+                &shard.output("weights", "part-00000"),
+                &learner.query,
+                &preprocessing,
+            )?;
+            let mut metrics =
+                MetricsWriter::create(&shard.output("metrics", "part-00000"), &Metadata::new())?;
             metrics.write(&rows)?;
             metrics.finish()?;
             Ok(())
@@ -163,7 +206,10 @@ impl MocoLearner {
     /// The keys of a batch, each normalised among a random group of it: `[B, D]`, rows of length 1.
     fn keys(&self, images: &Tensor, step: u64) -> Tensor {
         let count = images.size()[0];
-        let order = permutation(count as usize, &mut keyed_rng(self.seed, Pretrain::KIND, "shuffle", &step.to_le_bytes()));
+        let order = permutation(
+            count as usize,
+            &mut keyed_rng(self.seed, Pretrain::KIND, "shuffle", &step.to_le_bytes()),
+        );
         let mut back = vec![0i64; order.len()];
         for (place, &index) in order.iter().enumerate() {
             back[index as usize] = place as i64;
@@ -173,20 +219,39 @@ impl MocoLearner {
         let keys: Vec<Tensor> = shuffled
             .split(GROUP, 0)
             .iter()
-            .map(|group| self.key.forward(group, Mode::Train, self.precision).embedding_or_features().shallow_clone())
+            .map(|group| {
+                self.key
+                    .forward(group, Mode::Train, self.precision)
+                    .embedding_or_features()
+                    .shallow_clone()
+            })
             .collect();
-        normalise(&Tensor::cat(&keys, 0).index_select(0, &Tensor::from_slice(&back).to_device(self.device)))
+        normalise(
+            &Tensor::cat(&keys, 0)
+                .index_select(0, &Tensor::from_slice(&back).to_device(self.device)),
+        )
     }
 }
 
 impl Learner for MocoLearner {
-    fn step(&mut self, images: &Tensor, positions: &[u32], _epoch: u32, learning_rate: f64) -> Result<f64> {
+    fn step(
+        &mut self,
+        images: &Tensor,
+        positions: &[u32],
+        _epoch: u32,
+        learning_rate: f64,
+    ) -> Result<f64> {
         let pairs = 2 * positions.len() as i64;
         let (first, second) = (images.slice(0, 0, pairs, 2), images.slice(0, 1, pairs, 2)); // [B, 3, S, S] each
         no_grad(|| self.key.momentum_update(&self.query, self.encoder_momentum));
         let key = no_grad(|| self.keys(&second, self.step)); // [B, D]
         let output = self.query.forward(&first, Mode::Train, self.precision);
-        let loss = moco_loss(output.embedding_or_features(), &key, self.queue.rows(), self.temperature);
+        let loss = moco_loss(
+            output.embedding_or_features(),
+            &key,
+            self.queue.rows(),
+            self.temperature,
+        );
         self.sgd.zero_grad();
         loss.backward();
         self.sgd.step(learning_rate);
@@ -196,21 +261,29 @@ impl Learner for MocoLearner {
     }
 
     fn gauges(&self) -> Vec<(&'static str, f64)> {
-        vec![("queue_fill", self.queue.filled() as f64 / self.queue.len() as f64)]
+        vec![(
+            "queue_fill",
+            self.queue.filled() as f64 / self.queue.len() as f64,
+        )]
     }
 
     fn save(&self, state: &mut TrainingState) {
         state.insert_all("query.", self.query.state());
         state.insert_all("key.", self.key.state());
         state.insert_all("momentum.", self.sgd.momentum_buffers());
-        state.insert_all("queue.", vec![("rows".into(), self.queue.rows().shallow_clone())]);
-        state.scalars["queue"] = json!({ "pointer": self.queue.pointer(), "filled": self.queue.filled() });
+        state.insert_all(
+            "queue.",
+            vec![("rows".into(), self.queue.rows().shallow_clone())],
+        );
+        state.scalars["queue"] =
+            json!({ "pointer": self.queue.pointer(), "filled": self.queue.filled() });
     }
 
     fn restore(&mut self, state: &TrainingState) -> Result<()> {
         state.copy_into("query.", &self.query.state())?;
         state.copy_into("key.", &self.key.state())?;
-        self.sgd.load_momentum_buffers(state.take_all("momentum."))?;
+        self.sgd
+            .load_momentum_buffers(state.take_all("momentum."))?;
         self.queue = restore_queue(state, &self.queue, self.device)?;
         self.step = state.step;
         Ok(())

@@ -6,8 +6,13 @@ use std::ops::ControlFlow;
 
 use anyhow::Result;
 use schemars::JsonSchema;
-use seedpipe_artifact::{EMBEDDINGS, IMAGES, ImagesReader, METRICS, MetricRow, MetricsWriter, Metadata, PREDICTIONS, WEIGHTS};
-use seedpipe_engine::{Arity, InputKinds, InputSlot, Invalid, OutputSlot, Stage, StageContext, Work};
+use seedpipe_artifact::{
+    EMBEDDINGS, IMAGES, ImagesReader, METRICS, Metadata, MetricRow, MetricsWriter, PREDICTIONS,
+    WEIGHTS,
+};
+use seedpipe_engine::{
+    Arity, InputKinds, InputSlot, Invalid, OutputSlot, Stage, StageContext, Work,
+};
 use seedpipe_learn::metrics::evaluate;
 use seedpipe_learn::probe::{LbfgsProbe, SgdProbe, fit_lbfgs, fit_sgd};
 use serde::{Deserialize, Serialize};
@@ -62,22 +67,49 @@ impl Stage for Probe {
     const KIND: &'static str = "probe";
     const VERSION: u32 = 1;
     const INPUTS: &'static [InputSlot] = &[
-        InputSlot { name: "images", accepts: &[IMAGES], arity: Arity::One },
-        InputSlot { name: "features", accepts: &[EMBEDDINGS], arity: Arity::One },
+        InputSlot {
+            name: "images",
+            accepts: &[IMAGES],
+            arity: Arity::One,
+        },
+        InputSlot {
+            name: "features",
+            accepts: &[EMBEDDINGS],
+            arity: Arity::One,
+        },
     ];
     const OUTPUTS: &'static [OutputSlot] = &[
-        OutputSlot { name: "metrics", kind: METRICS },
-        OutputSlot { name: "predictions", kind: PREDICTIONS },
-        OutputSlot { name: "classifier", kind: WEIGHTS },
+        OutputSlot {
+            name: "metrics",
+            kind: METRICS,
+        },
+        OutputSlot {
+            name: "predictions",
+            kind: PREDICTIONS,
+        },
+        OutputSlot {
+            name: "classifier",
+            kind: WEIGHTS,
+        },
     ];
     const TENSORS: bool = true;
 
     fn validate(&self, _inputs: &InputKinds) -> Result<(), Invalid> {
         if !(self.label_fraction > 0.0 && self.label_fraction <= 1.0) {
-            return Err(invalid("label_fraction", "above 0 and at most 1", self.label_fraction, "0.1 trains on a tenth of the labels"));
+            return Err(invalid(
+                "label_fraction",
+                "above 0 and at most 1",
+                self.label_fraction,
+                "0.1 trains on a tenth of the labels",
+            ));
         }
         if self.lbfgs.l2 < 0.0 || !self.lbfgs.l2.is_finite() {
-            return Err(invalid("lbfgs.l2", "at least 0", self.lbfgs.l2, "1e-4 is the default"));
+            return Err(invalid(
+                "lbfgs.l2",
+                "at least 0",
+                self.lbfgs.l2,
+                "1e-4 is the default",
+            ));
         }
         positive("lbfgs.gradient_tolerance", self.lbfgs.gradient_tolerance)?;
         at_least("lbfgs.max_iterations", self.lbfgs.max_iterations.into(), 1)?;
@@ -92,10 +124,20 @@ impl Work for Probe {
         let images = ImagesReader::open(&context.input("images").parts)?;
         let features = Features::open(context)?;
         let classes = Classes::of(&images)?;
-        let train = label_subset(&images, classes.labelled(&images, &self.train_split)?, self.label_fraction, context.seed());
+        let train = label_subset(
+            &images,
+            classes.labelled(&images, &self.train_split)?,
+            self.label_fraction,
+            context.seed(),
+        );
         let test = classes.labelled(&images, &self.test_split)?;
-        let labels = |rows: &[(usize, usize)]| rows.iter().map(|&(_, class)| class as i64).collect::<Vec<_>>();
-        let (train_features, test_features) = (features.of(&images, &train)?, features.of(&images, &test)?);
+        let labels = |rows: &[(usize, usize)]| {
+            rows.iter()
+                .map(|&(_, class)| class as i64)
+                .collect::<Vec<_>>()
+        };
+        let (train_features, test_features) =
+            (features.of(&images, &train)?, features.of(&images, &test)?);
 
         context.shards(1, |shard| {
             let progress = context.progress();

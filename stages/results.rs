@@ -32,34 +32,67 @@ pub struct ResultRow {
 }
 
 /// Metrics that get a column: name in metrics/v1, title, and the kinds that report it.
-const MEASURES: &[(&str, &str)] = &[("knn_top1", "kNN top-1"), ("linear_top1", "linear top-1"), ("top1", "fine-tuned top-1")];
+const MEASURES: &[(&str, &str)] = &[
+    ("knn_top1", "kNN top-1"),
+    ("linear_top1", "linear top-1"),
+    ("top1", "fine-tuned top-1"),
+];
 
 pub fn results(sources: &[ResultSource]) -> Results {
-    let by_stage: BTreeMap<&str, &ResultSource> = sources.iter().map(|source| (source.stage.as_str(), source)).collect();
-    let mut results = Results { columns: Vec::new(), rows: Vec::new() };
+    let by_stage: BTreeMap<&str, &ResultSource> = sources
+        .iter()
+        .map(|source| (source.stage.as_str(), source))
+        .collect();
+    let mut results = Results {
+        columns: Vec::new(),
+        rows: Vec::new(),
+    };
     for (name, title) in MEASURES {
         for source in sources {
-            let Some((_, value)) = source.headline.iter().find(|(key, _)| key.rsplit('/').next() == Some(name)) else { continue };
+            let Some((_, value)) = source
+                .headline
+                .iter()
+                .find(|(key, _)| key.rsplit('/').next() == Some(name))
+            else {
+                continue;
+            };
             let column = match source.params["label_fraction"].as_f64() {
-                Some(fraction) if fraction < 1.0 => format!("{title}, {} % of labels", trimmed(fraction * 100.0)),
+                Some(fraction) if fraction < 1.0 => {
+                    format!("{title}, {} % of labels", trimmed(fraction * 100.0))
+                }
                 _ => (*title).to_owned(),
             };
             let (network, parameters) = network_of(source, &by_stage);
             results.set(network, parameters, column, *value);
         }
     }
-    results.rows.sort_by_key(|row| sources.iter().position(|source| source.stage == row.network));
+    results.rows.sort_by_key(|row| {
+        sources
+            .iter()
+            .position(|source| source.stage == row.network)
+    });
     results
 }
 
 /// The stage that made the network which a stage measured, and the network's size.
-fn network_of<'a>(source: &'a ResultSource, by_stage: &BTreeMap<&str, &'a ResultSource>) -> (&'a str, Option<u64>) {
-    let Some(features) = source.inputs.get("features").and_then(|stages| stages.first()) else {
+fn network_of<'a>(
+    source: &'a ResultSource,
+    by_stage: &BTreeMap<&str, &'a ResultSource>,
+) -> (&'a str, Option<u64>) {
+    let Some(features) = source
+        .inputs
+        .get("features")
+        .and_then(|stages| stages.first())
+    else {
         return (&source.stage, source.parameters);
     };
     match by_stage.get(features.as_str()) {
         Some(encode) => {
-            let network = encode.inputs.get("weights").and_then(|stages| stages.first()).unwrap_or(&encode.stage);
+            let network = encode
+                .inputs
+                .get("weights")
+                .and_then(|stages| stages.first())
+                .unwrap_or(&encode.stage);
             (network, encode.parameters)
         }
         None => (features, None),
@@ -67,21 +100,32 @@ fn network_of<'a>(source: &'a ResultSource, by_stage: &BTreeMap<&str, &'a Result
 }
 
 fn trimmed(number: f64) -> String {
-    format!("{number:.2}").trim_end_matches('0').trim_end_matches('.').to_owned()
+    format!("{number:.2}")
+        .trim_end_matches('0')
+        .trim_end_matches('.')
+        .to_owned()
 }
 
 impl Results {
     fn set(&mut self, network: &str, parameters: Option<u64>, column: String, value: f64) {
-        let column = self.columns.iter().position(|known| *known == column).unwrap_or_else(|| {
-            self.columns.push(column);
-            self.rows.iter_mut().for_each(|row| row.values.push(None));
-            self.columns.len() - 1
-        });
+        let column = self
+            .columns
+            .iter()
+            .position(|known| *known == column)
+            .unwrap_or_else(|| {
+                self.columns.push(column);
+                self.rows.iter_mut().for_each(|row| row.values.push(None));
+                self.columns.len() - 1
+            });
         let width = self.columns.len();
         let row = match self.rows.iter().position(|row| row.network == network) {
             Some(row) => row,
             None => {
-                self.rows.push(ResultRow { network: network.to_owned(), parameters, values: vec![None; width] });
+                self.rows.push(ResultRow {
+                    network: network.to_owned(),
+                    parameters,
+                    values: vec![None; width],
+                });
                 self.rows.len() - 1
             }
         };
@@ -94,8 +138,13 @@ impl Results {
         heading.extend(self.columns.iter().cloned());
         let mut cells = vec![heading];
         for row in &self.rows {
-            let mut line = vec![row.network.clone(), row.parameters.map_or_else(String::new, grouped)];
-            line.extend(row.values.iter().map(|value| value.map_or_else(String::new, |value| format!("{:.2} %", value * 100.0))));
+            let mut line = vec![
+                row.network.clone(),
+                row.parameters.map_or_else(String::new, grouped),
+            ];
+            line.extend(row.values.iter().map(|value| {
+                value.map_or_else(String::new, |value| format!("{:.2} %", value * 100.0))
+            }));
             cells.push(line);
         }
         cells
@@ -107,19 +156,39 @@ impl Results {
             return String::new();
         }
         let cells = self.cells();
-        let widths: Vec<usize> = (0..cells[0].len()).map(|column| cells.iter().map(|line| line[column].chars().count()).max().unwrap_or(0)).collect();
+        let widths: Vec<usize> = (0..cells[0].len())
+            .map(|column| {
+                cells
+                    .iter()
+                    .map(|line| line[column].chars().count())
+                    .max()
+                    .unwrap_or(0)
+            })
+            .collect();
         let mut text = String::new();
         for (number, line) in cells.iter().enumerate() {
             let padded: Vec<String> = line
                 .iter()
                 .zip(&widths)
                 .enumerate()
-                .map(|(column, (cell, width))| if column == 0 { format!("{cell:<width$}") } else { format!("{cell:>width$}") })
+                .map(|(column, (cell, width))| {
+                    if column == 0 {
+                        format!("{cell:<width$}")
+                    } else {
+                        format!("{cell:>width$}")
+                    }
+                })
                 .collect();
             text.push_str(padded.join("  ").trim_end());
             text.push('\n');
             if number == 0 {
-                text.push_str(&widths.iter().map(|width| "-".repeat(*width)).collect::<Vec<_>>().join("  "));
+                text.push_str(
+                    &widths
+                        .iter()
+                        .map(|width| "-".repeat(*width))
+                        .collect::<Vec<_>>()
+                        .join("  "),
+                );
                 text.push('\n');
             }
         }
@@ -144,13 +213,25 @@ fn grouped(number: u64) -> String {
 mod tests {
     use super::*;
 
-    fn source(stage: &str, kind: &str, inputs: &[(&str, &str)], headline: &[(&str, f64)], parameters: Option<u64>) -> ResultSource {
+    fn source(
+        stage: &str,
+        kind: &str,
+        inputs: &[(&str, &str)],
+        headline: &[(&str, f64)],
+        parameters: Option<u64>,
+    ) -> ResultSource {
         ResultSource {
             stage: stage.into(),
             kind: kind.into(),
             params: serde_json::json!({}),
-            inputs: inputs.iter().map(|(slot, stage)| ((*slot).to_owned(), vec![(*stage).to_owned()])).collect(),
-            headline: headline.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect(),
+            inputs: inputs
+                .iter()
+                .map(|(slot, stage)| ((*slot).to_owned(), vec![(*stage).to_owned()]))
+                .collect(),
+            headline: headline
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), *value))
+                .collect(),
             parameters,
         }
     }
@@ -159,10 +240,34 @@ mod tests {
     fn a_measure_stands_in_the_row_of_the_network_that_was_measured() {
         let sources = [
             source("student", "distill", &[], &[], None),
-            source("student_features", "encode", &[("weights", "student")], &[], Some(1234)),
-            source("student_knn", "knn", &[("features", "student_features")], &[("test/knn_top1", 0.5)], None),
-            source("student_probe", "probe", &[("features", "student_features")], &[("test/linear_top1", 0.75), ("test/linear_top5", 1.0)], None),
-            source("tuned", "finetune", &[], &[("test/top1", 0.875)], Some(1244)),
+            source(
+                "student_features",
+                "encode",
+                &[("weights", "student")],
+                &[],
+                Some(1234),
+            ),
+            source(
+                "student_knn",
+                "knn",
+                &[("features", "student_features")],
+                &[("test/knn_top1", 0.5)],
+                None,
+            ),
+            source(
+                "student_probe",
+                "probe",
+                &[("features", "student_features")],
+                &[("test/linear_top1", 0.75), ("test/linear_top5", 1.0)],
+                None,
+            ),
+            source(
+                "tuned",
+                "finetune",
+                &[],
+                &[("test/top1", 0.875)],
+                Some(1244),
+            ),
         ];
         let expected = "\
 network  parameters  kNN top-1  linear top-1  fine-tuned top-1

@@ -15,11 +15,20 @@ pub fn item(digest: &[u8; 32], occurrence: u32) -> [u8; 36] {
 
 /// The rows of a split, or all of them when it is `all`; ascending.
 pub fn rows_of_split(images: &ImagesReader, split: &str) -> Result<Vec<usize>> {
-    let rows = if split == "all" { (0..images.rows()).collect() } else { images.rows_in(split) };
+    let rows = if split == "all" {
+        (0..images.rows()).collect()
+    } else {
+        images.rows_in(split)
+    };
     if rows.is_empty() {
         bail!(
             "key `split`: expected a split that holds images ({}, or `all`), got `{split}`\nhint: name one of those, or let `ingest` make the split",
-            images.splits().iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+            images
+                .splits()
+                .iter()
+                .map(|name| format!("`{name}`"))
+                .collect::<Vec<_>>()
+                .join(", ")
         );
     }
     Ok(rows)
@@ -33,7 +42,11 @@ pub struct Classes {
 
 impl Classes {
     pub fn of(images: &ImagesReader) -> Result<Classes> {
-        let (labels, names): (Vec<i32>, Vec<String>) = images.classes().iter().map(|(label, name)| (*label, name.clone())).unzip();
+        let (labels, names): (Vec<i32>, Vec<String>) = images
+            .classes()
+            .iter()
+            .map(|(label, name)| (*label, name.clone()))
+            .unzip();
         if labels.len() < 2 {
             bail!(
                 "the images have {} labelled classes, expected at least 2\nhint: give `ingest` a `label_column`, or a folder for each class",
@@ -68,7 +81,9 @@ impl Classes {
             .filter_map(|row| Some((row, self.class(images.image(row).label?)?)))
             .collect();
         if labelled.is_empty() {
-            bail!("split `{split}` holds no labelled image\nhint: give `ingest` a `label_column`, or a folder for each class");
+            bail!(
+                "split `{split}` holds no labelled image\nhint: give `ingest` a `label_column`, or a folder for each class"
+            );
         }
         Ok(labelled)
     }
@@ -77,7 +92,12 @@ impl Classes {
 /// A class-balanced share of the labelled rows: of each class the images with the smallest keys, at least one.
 ///
 /// The key is of the seed and the image alone, so that every stage with the same seed sees the same labels.
-pub fn label_subset(images: &ImagesReader, labelled: Vec<(usize, usize)>, label_fraction: f64, seed: u64) -> Vec<(usize, usize)> {
+pub fn label_subset(
+    images: &ImagesReader,
+    labelled: Vec<(usize, usize)>,
+    label_fraction: f64,
+    seed: u64,
+) -> Vec<(usize, usize)> {
     if label_fraction >= 1.0 {
         return labelled;
     }
@@ -85,8 +105,13 @@ pub fn label_subset(images: &ImagesReader, labelled: Vec<(usize, usize)>, label_
     for (row, class) in labelled {
         let image = images.image(row);
         let mut hasher = blake3::Hasher::new_derive_key("seedpipe label subset v1");
-        hasher.update(&seed.to_le_bytes()).update(&item(image.digest, image.occurrence));
-        by_class.entry(class).or_default().push((*hasher.finalize().as_bytes(), row));
+        hasher
+            .update(&seed.to_le_bytes())
+            .update(&item(image.digest, image.occurrence));
+        by_class
+            .entry(class)
+            .or_default()
+            .push((*hasher.finalize().as_bytes(), row));
     }
     let mut chosen = Vec::new();
     for (class, mut rows) in by_class {

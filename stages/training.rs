@@ -3,7 +3,7 @@
 //!
 //! Invariant: weights after step n depend on the recipe and the inputs alone, however often the run was interrupted.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
@@ -71,13 +71,28 @@ impl TrainingOptions {
         at_least("training.threads", self.threads as u64, 1)?;
         positive("training.learning_rate", self.learning_rate)?;
         if !(0.0..1.0).contains(&self.sgd.momentum) {
-            return Err(invalid("training.sgd.momentum", "at least 0 and below 1", self.sgd.momentum, "SEED uses 0.9"));
+            return Err(invalid(
+                "training.sgd.momentum",
+                "at least 0 and below 1",
+                self.sgd.momentum,
+                "SEED uses 0.9",
+            ));
         }
         if !(self.sgd.weight_decay >= 0.0 && self.sgd.weight_decay.is_finite()) {
-            return Err(invalid("training.sgd.weight_decay", "at least 0", self.sgd.weight_decay, "SEED uses 1e-4"));
+            return Err(invalid(
+                "training.sgd.weight_decay",
+                "at least 0",
+                self.sgd.weight_decay,
+                "SEED uses 1e-4",
+            ));
         }
         self.schedule.validate(self.epochs).map_err(|error| {
-            invalid("training.schedule", "a schedule that fits the epochs", error, "see `training.epochs`")
+            invalid(
+                "training.schedule",
+                "a schedule that fits the epochs",
+                error,
+                "see `training.epochs`",
+            )
         })
     }
 }
@@ -89,7 +104,13 @@ pub trait Learner {
     /// # Shapes
     /// - `images`: `[batch × views of a sample, 3, size, size]`, the views of a sample beside each other
     /// - `positions`: `[batch]` positions among the viewed images
-    fn step(&mut self, images: &Tensor, positions: &[u32], epoch: u32, learning_rate: f64) -> Result<f64>;
+    fn step(
+        &mut self,
+        images: &Tensor,
+        positions: &[u32],
+        epoch: u32,
+        learning_rate: f64,
+    ) -> Result<f64>;
     /// Numbers to report at the end of an epoch.
     fn gauges(&self) -> Vec<(&'static str, f64)>;
     fn save(&self, state: &mut TrainingState);
@@ -125,17 +146,27 @@ pub fn train(
             options.batch
         );
     }
-    let length = Length { epochs: options.epochs, steps_per_epoch };
+    let length = Length {
+        epochs: options.epochs,
+        steps_per_epoch,
+    };
     let steps = steps_per_epoch * u64::from(options.epochs);
-    let multiplier = if options.scale_learning_rate { options.batch as f64 / 256.0 } else { 1.0 };
+    let multiplier = if options.scale_learning_rate {
+        options.batch as f64 / 256.0
+    } else {
+        1.0
+    };
 
     let mut loop_state = LoopState::default();
     let resumed = latest(context.checkpoints(), &mut |message| context.warn(message))?;
     let first = match &resumed {
         None => 0,
         Some(state) => {
-            learner.restore(state).context("restoring the newest checkpoint")?;
-            loop_state = serde_json::from_value(state.scalars["loop"].clone()).context("reading the newest checkpoint")?;
+            learner
+                .restore(state)
+                .context("restoring the newest checkpoint")?;
+            loop_state = serde_json::from_value(state.scalars["loop"].clone())
+                .context("reading the newest checkpoint")?;
             state.step
         }
     };
@@ -146,7 +177,12 @@ pub fn train(
     let mut feed = start_feed(samples, options, orders.clone(), first, steps)?;
     let progress = context.progress();
     let images_per_step = options.batch as u64;
-    progress.begin(context.stage(), "images", steps * images_per_step, first * images_per_step);
+    progress.begin(
+        context.stage(),
+        "images",
+        steps * images_per_step,
+        first * images_per_step,
+    );
     let begun = Instant::now();
 
     for step in first..steps {
@@ -157,11 +193,24 @@ pub fn train(
         })?;
         let epoch = (step / steps_per_epoch) as u32;
         let positions = orders.batch(step);
-        let learning_rate = options.schedule.learning_rate(options.learning_rate, multiplier, step, length);
-        let images = feed.next(device)?.context("BUG: the feed ended before the last step")?;
+        let learning_rate =
+            options
+                .schedule
+                .learning_rate(options.learning_rate, multiplier, step, length);
+        let images = feed
+            .next(device)?
+            .context("BUG: the feed ended before the last step")?;
         let loss = learner.step(&images, &positions, epoch, learning_rate)?;
         if !loss.is_finite() {
-            let batch: Vec<String> = positions.iter().take(8).map(|&position| samples.pictures.describe(samples.viewed.image(position as usize))).collect();
+            let batch: Vec<String> = positions
+                .iter()
+                .take(8)
+                .map(|&position| {
+                    samples
+                        .pictures
+                        .describe(samples.viewed.image(position as usize))
+                })
+                .collect();
             bail!(
                 "the loss became {loss} at step {step} (epoch {epoch}) with learning rate {learning_rate:e}; the batch begins with {}\nhint: lower `training.learning_rate`, lengthen the warm-up, or try `precision: f32`; the last good checkpoint is kept",
                 batch.join(", ")
@@ -178,7 +227,11 @@ pub fn train(
             for (name, value) in learner.gauges() {
                 loop_state.record(done, name, value);
             }
-            progress.note(&format!("epoch {}/{}, loss {mean:.4}", epoch + 1, options.epochs));
+            progress.note(&format!(
+                "epoch {}/{}, loss {mean:.4}",
+                epoch + 1,
+                options.epochs
+            ));
         }
         let due = match options.checkpoint_steps {
             0 => done % steps_per_epoch == 0,
@@ -194,9 +247,24 @@ pub fn train(
 
     let seconds = begun.elapsed().as_secs_f64();
     context.telemetry("train_seconds", seconds);
-    context.telemetry("images_per_second", ((steps - first) * images_per_step) as f64 / seconds.max(1e-9));
-    context.telemetry("waiting_share", feed.waited().as_secs_f64() / seconds.max(1e-9));
-    Ok(loop_state.rows.into_iter().map(|(step, name, value)| MetricRow { step, split: "train".into(), name, value }).collect())
+    context.telemetry(
+        "images_per_second",
+        ((steps - first) * images_per_step) as f64 / seconds.max(1e-9),
+    );
+    context.telemetry(
+        "waiting_share",
+        feed.waited().as_secs_f64() / seconds.max(1e-9),
+    );
+    Ok(loop_state
+        .rows
+        .into_iter()
+        .map(|(step, name, value)| MetricRow {
+            step,
+            split: "train".into(),
+            name,
+            value,
+        })
+        .collect())
 }
 
 /// The loop's own state in a checkpoint.
@@ -213,6 +281,9 @@ impl LoopState {
     }
 }
 
+/// The permutation drawn last, and its epoch.
+type Drawn = (u64, Arc<Vec<u32>>);
+
 /// The order of the samples: for each epoch its own keyed permutation.
 #[derive(Clone)]
 struct Orders {
@@ -220,13 +291,19 @@ struct Orders {
     positions: Arc<Vec<u32>>,
     batch: usize,
     steps_per_epoch: u64,
-    /// The permutation drawn last, and its epoch.
-    drawn: Arc<std::sync::Mutex<Option<(u64, Arc<Vec<u32>>)>>>,
+    drawn: Arc<Mutex<Option<Drawn>>>,
 }
 
 impl Orders {
-    fn of(context: &StageContext, options: &TrainingOptions, samples: &Samples, steps_per_epoch: u64) -> Result<Orders> {
-        let epochs = (0..options.epochs).map(|epoch| context.rng("order", &epoch.to_le_bytes())).collect();
+    fn of(
+        context: &StageContext,
+        options: &TrainingOptions,
+        samples: &Samples,
+        steps_per_epoch: u64,
+    ) -> Result<Orders> {
+        let epochs = (0..options.epochs)
+            .map(|epoch| context.rng("order", &epoch.to_le_bytes()))
+            .collect();
         Ok(Orders {
             epochs: Arc::new(epochs),
             positions: samples.positions.clone(),
@@ -238,57 +315,84 @@ impl Orders {
 
     /// The same order with a memory of its own, for another thread that is some batches ahead.
     fn apart(&self) -> Orders {
-        Orders { drawn: Arc::default(), ..self.clone() }
+        Orders {
+            drawn: Arc::default(),
+            ..self.clone()
+        }
     }
 
     /// The positions of the samples of a step, `[batch]`.
     fn batch(&self, step: u64) -> Vec<u32> {
         let epoch = step / self.steps_per_epoch;
         let start = (step % self.steps_per_epoch) as usize * self.batch;
-        let mut drawn = self.drawn.lock().expect("BUG: a thread panicked while it held the order");
+        let mut drawn = self
+            .drawn
+            .lock()
+            .expect("BUG: a thread panicked while it held the order");
         let order = match &*drawn {
             Some((of, order)) if *of == epoch => order.clone(),
             _ => {
-                let order = Arc::new(permutation(self.positions.len(), &mut self.epochs[epoch as usize].clone()));
+                let order = Arc::new(permutation(
+                    self.positions.len(),
+                    &mut self.epochs[epoch as usize].clone(),
+                ));
                 *drawn = Some((epoch, order.clone()));
                 order
             }
         };
-        order[start..start + self.batch].iter().map(|&index| self.positions[index as usize]).collect()
+        order[start..start + self.batch]
+            .iter()
+            .map(|&index| self.positions[index as usize])
+            .collect()
     }
 }
 
-fn start_feed(samples: &Samples, options: &TrainingOptions, orders: Orders, first: u64, steps: u64) -> Result<Feed> {
+fn start_feed(
+    samples: &Samples,
+    options: &TrainingOptions,
+    orders: Orders,
+    first: u64,
+    steps: u64,
+) -> Result<Feed> {
     let frame = Frame {
         batch: options.batch * samples.views,
         size: samples.viewed.size(),
-        normalise: samples.normalise.clone(),
+        normalise: samples.normalise,
     };
     let orders = orders.apart();
     let viewed = samples.viewed.clone();
     let views = samples.views;
     let mut step = first;
     let mut loaded = (u64::MAX, Vec::new());
-    Feed::start(samples.pictures.clone(), frame, workers(samples.device), move || {
-        if step == steps {
-            return Ok(None);
-        }
-        let epoch = step / orders.steps_per_epoch;
-        if loaded.0 != epoch {
-            let of_epoch = (0..views as u64)
-                .map(|n| viewed.view_of_epoch(epoch * views as u64 + n))
-                .collect::<Result<Vec<_>>>()?;
-            loaded = (epoch, of_epoch);
-        }
-        let jobs = orders
-            .batch(step)
-            .into_iter()
-            .map(|position| Job {
-                image: viewed.image(position as usize),
-                views: loaded.1.iter().map(|view| view[position as usize].clone()).collect(),
-            })
-            .collect();
-        step += 1;
-        Ok(Some(jobs))
-    })
+    Feed::start(
+        samples.pictures.clone(),
+        frame,
+        workers(samples.device),
+        move || {
+            if step == steps {
+                return Ok(None);
+            }
+            let epoch = step / orders.steps_per_epoch;
+            if loaded.0 != epoch {
+                let of_epoch = (0..views as u64)
+                    .map(|n| viewed.view_of_epoch(epoch * views as u64 + n))
+                    .collect::<Result<Vec<_>>>()?;
+                loaded = (epoch, of_epoch);
+            }
+            let jobs = orders
+                .batch(step)
+                .into_iter()
+                .map(|position| Job {
+                    image: viewed.image(position as usize),
+                    views: loaded
+                        .1
+                        .iter()
+                        .map(|view| view[position as usize].clone())
+                        .collect(),
+                })
+                .collect();
+            step += 1;
+            Ok(Some(jobs))
+        },
+    )
 }

@@ -1,7 +1,7 @@
 //! A views artifact joined with the images that it looks at.
 
-use std::path::PathBuf;
 use std::ops::Range;
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow};
 use seedpipe_artifact::{ImagesReader, OperationName, ViewFilter, ViewRow, ViewsReader};
@@ -24,7 +24,9 @@ impl Viewed {
             .metadata()
             .get(SIZE)
             .and_then(|size| size.parse().ok())
-            .context("the views artifact doesn't say its `size`\nhint: rerun its stage with `--force`")?;
+            .context(
+                "the views artifact doesn't say its `size`\nhint: rerun its stage with `--force`",
+            )?;
         let rows = reader
             .image_ids()?
             .into_iter()
@@ -59,7 +61,12 @@ impl Viewed {
 
     /// One view of some images: `[positions]`.
     pub fn read(&self, view: usize, positions: Range<usize>) -> Result<Vec<View>> {
-        Ok(self.reader.read(view, positions)?.iter().map(view_of).collect())
+        Ok(self
+            .reader
+            .read(view, positions)?
+            .iter()
+            .map(view_of)
+            .collect())
     }
 
     /// The n-th view of all images, cycled when there are fewer views.
@@ -70,7 +77,12 @@ impl Viewed {
 
 fn view_of(row: &ViewRow) -> View {
     View {
-        crop: CropBox { x: row.crop_x, y: row.crop_y, width: row.crop_width, height: row.crop_height },
+        crop: CropBox {
+            x: row.crop_x,
+            y: row.crop_y,
+            width: row.crop_width,
+            height: row.crop_height,
+        },
         resize: [row.resize_width, row.resize_height],
         window: [row.window_x, row.window_y],
         size: row.size,
@@ -95,7 +107,13 @@ fn view_of(row: &ViewRow) -> View {
 }
 
 /// The row of a view as it is stored.
-pub fn row_of(view: View, view_id: u64, image_id: u32, number: u16, scale: seedpipe_artifact::Scale) -> ViewRow {
+pub fn row_of(
+    view: View,
+    view_id: u64,
+    image_id: u32,
+    number: u16,
+    scale: seedpipe_artifact::Scale,
+) -> ViewRow {
     ViewRow {
         view_id,
         image_id,

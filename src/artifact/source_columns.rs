@@ -85,7 +85,8 @@ fn find_image(path: &Path, schema: &Schema) -> Result<usize> {
             "image column",
             "a column of encoded images (binary, or a struct with a binary `bytes`)",
             listing(schema),
-        )),
+        )
+        .hint("store the images' files as bytes, or point `source` at a folder of images")),
         _ => by_name().copied().ok_or_else(|| {
             let names: Vec<String> = suitable
                 .iter()

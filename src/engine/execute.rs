@@ -1,8 +1,10 @@
 //! A run: for each wanted stage in order, its recipe from the actual upstream contents → cached? → else lock, shards,
 //! publish. That recipes hold contents gives the early cut-off: equal content leaves everything below cached.
 
+use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
@@ -28,6 +30,13 @@ use crate::stat_cache::StatCache;
 use crate::status::contents_warning;
 use crate::store::Found;
 
+/// What a panic said.
+fn message_of(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().cloned();
+    text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
+        .unwrap_or_else(|| "a panic without a message".to_owned())
+}
+
 /// A finished stage.
 struct Finished {
     artifact: Artifact,
@@ -45,13 +54,14 @@ impl Engine {
         let targets = self.targets(options)?;
         let needed = plan::wanted(&self.project.needs(), targets.iter().copied());
         let wanted = if options.only { &targets } else { &needed };
-        self.store.prepare()?;
-        let lease = Lease::begin(&self.store).map_err(|error| self.store.unwritable(&error))?;
-        let snapshot = Snapshot::new(StatCache::required(&self.store.stat_cache()));
+        // Before the cache is touched: a missing source leaves nothing behind.
+        let snapshot = Snapshot::new(StatCache::optional(&self.store.stat_cache()));
         let mut sources = BTreeMap::new();
         for &index in &needed {
             sources.insert(index, self.source_digests(index, &snapshot)?);
         }
+        self.store.prepare()?;
+        let lease = Lease::begin(&self.store).map_err(|error| self.store.unwritable(&error))?;
         let mut session = Session {
             observer,
             device: options
@@ -222,7 +232,9 @@ impl Engine {
                 sharded: false,
             }),
         };
-        let worked = work(&node.params, &context);
+        // A panic below is a bug of ours or of a library; it fails the stage, not the run's bookkeeping.
+        let worked = catch_unwind(AssertUnwindSafe(|| work(&node.params, &context)))
+            .unwrap_or_else(|panic| Err(anyhow!("BUG: {}", message_of(panic.as_ref()))));
         let State {
             draft, telemetry, ..
         } = context

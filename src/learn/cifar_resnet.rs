@@ -8,7 +8,7 @@ use crate::architecture::Shortcut;
 use crate::graph::{Convolution, Initial, NodeId};
 use crate::graph_builder::GraphBuilder;
 
-const INITIAL: Initial = Initial::KaimingNormalFanIn;
+const INITIAL: Initial = Initial::Uniform;
 
 /// From images to the last block's `[B, C, h, w]`; returns it with its channel count `C`.
 pub(crate) fn backbone(

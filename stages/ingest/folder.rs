@@ -10,8 +10,15 @@ use super::listing::{Advance, Candidate, Taker};
 /// What an image file may be called; other files are passed over.
 const EXTENSIONS: &[&str] = &["jpg", "jpeg", "jpe", "jfif", "png", "webp", "bmp", "gif"];
 /// First folders that name a split, and the split.
-const SPLITS: &[(&str, &str)] =
-    &[("train", "train"), ("training", "train"), ("test", "test"), ("testing", "test"), ("val", "val"), ("valid", "val"), ("validation", "val")];
+const SPLITS: &[(&str, &str)] = &[
+    ("train", "train"),
+    ("training", "train"),
+    ("test", "test"),
+    ("testing", "test"),
+    ("val", "val"),
+    ("valid", "val"),
+    ("validation", "val"),
+];
 
 pub struct Folder {
     root: PathBuf,
@@ -24,11 +31,17 @@ impl Folder {
         let mut files = Vec::new();
         if root.is_file() {
             let name = root.file_name().context("BUG: a file without a name")?;
-            return Ok(Folder { root: root.parent().unwrap_or(Path::new(".")).to_owned(), files: vec![name.into()] });
+            return Ok(Folder {
+                root: root.parent().unwrap_or(Path::new(".")).to_owned(),
+                files: vec![name.into()],
+            });
         }
         walk(root, root, &mut files)?;
         files.sort();
-        Ok(Folder { root: root.to_owned(), files })
+        Ok(Folder {
+            root: root.to_owned(),
+            files,
+        })
     }
 
     pub fn len(&self) -> usize {
@@ -61,7 +74,12 @@ impl Folder {
         for chunk in candidates.chunks(size) {
             let read = chunk
                 .par_iter()
-                .map(|candidate| Ok((candidate, fs_err::read(self.root.join(&self.files[candidate.place.0]))?)))
+                .map(|candidate| {
+                    Ok((
+                        candidate,
+                        fs_err::read(self.root.join(&self.files[candidate.place.0]))?,
+                    ))
+                })
                 .collect::<Result<_>>()?;
             take(read)?;
         }
@@ -72,13 +90,20 @@ impl Folder {
 fn walk(root: &Path, folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     for entry in fs_err::read_dir(folder)? {
         let path = entry?.path();
-        if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.')) {
+        if path
+            .file_name()
+            .is_some_and(|name| name.to_string_lossy().starts_with('.'))
+        {
             continue;
         }
         if path.is_dir() {
             walk(root, &path, files)?;
         } else if is_image(&path) {
-            files.push(path.strip_prefix(root).context("BUG: a path outside its root")?.to_owned());
+            files.push(
+                path.strip_prefix(root)
+                    .context("BUG: a path outside its root")?
+                    .to_owned(),
+            );
         }
     }
     Ok(())
@@ -93,12 +118,24 @@ fn is_image(path: &Path) -> bool {
 
 /// Split and class of an image by its path below the root.
 fn place(file: &Path) -> (String, Option<String>) {
-    let mut folders: Vec<String> = file.parent().into_iter().flat_map(Path::components).map(|part| part.as_os_str().to_string_lossy().into_owned()).collect();
-    let split = folders.first().and_then(|first| SPLITS.iter().find(|(name, _)| name.eq_ignore_ascii_case(first)));
+    let mut folders: Vec<String> = file
+        .parent()
+        .into_iter()
+        .flat_map(Path::components)
+        .map(|part| part.as_os_str().to_string_lossy().into_owned())
+        .collect();
+    let split = folders.first().and_then(|first| {
+        SPLITS
+            .iter()
+            .find(|(name, _)| name.eq_ignore_ascii_case(first))
+    });
     if split.is_some() {
         folders.remove(0);
     }
-    (split.map_or("train", |(_, split)| split).to_owned(), folders.into_iter().next())
+    (
+        split.map_or("train", |(_, split)| split).to_owned(),
+        folders.into_iter().next(),
+    )
 }
 
 #[cfg(test)]
@@ -111,9 +148,18 @@ mod tests {
 
     #[test]
     fn folders_give_split_and_class() {
-        assert_eq!(placed("train/Apple/a.jpg"), ("train".into(), Some("Apple".into())));
-        assert_eq!(placed("Validation/Apple/deep/a.jpg"), ("val".into(), Some("Apple".into())));
-        assert_eq!(placed("Apple/a.jpg"), ("train".into(), Some("Apple".into())));
+        assert_eq!(
+            placed("train/Apple/a.jpg"),
+            ("train".into(), Some("Apple".into()))
+        );
+        assert_eq!(
+            placed("Validation/Apple/deep/a.jpg"),
+            ("val".into(), Some("Apple".into()))
+        );
+        assert_eq!(
+            placed("Apple/a.jpg"),
+            ("train".into(), Some("Apple".into()))
+        );
         assert_eq!(placed("test/a.jpg"), ("test".into(), None));
         assert_eq!(placed("a.jpg"), ("train".into(), None));
     }

@@ -74,7 +74,9 @@ impl Listing {
 
     pub fn expectation(&self) -> &'static str {
         match self {
-            Listing::Folder(_) => "a folder holds CLASS/*.jpg, train/CLASS/*.jpg and test/CLASS/*.jpg, or images without classes",
+            Listing::Folder(_) => {
+                "a folder holds CLASS/*.jpg, train/CLASS/*.jpg and test/CLASS/*.jpg, or images without classes"
+            }
             Listing::Tables(_) => "the Parquet file has no rows",
         }
     }

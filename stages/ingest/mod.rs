@@ -15,7 +15,9 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 use rayon::prelude::*;
 use schemars::JsonSchema;
-use seedpipe_artifact::{IMAGES, ImageRow, ImagesWriter, Metadata, REJECTED, RejectedRow, RejectedWriter};
+use seedpipe_artifact::{
+    IMAGES, ImageRow, ImagesWriter, Metadata, REJECTED, RejectedRow, RejectedWriter,
+};
 use seedpipe_engine::{InputKinds, InputSlot, Invalid, OutputSlot, Stage, StageContext, Work};
 use seedpipe_imaging::{Limits, decode, inspect};
 use serde::{Deserialize, Serialize};
@@ -69,8 +71,16 @@ impl Stage for Ingest {
     const KIND: &'static str = "ingest";
     const VERSION: u32 = 1;
     const INPUTS: &'static [InputSlot] = &[];
-    const OUTPUTS: &'static [OutputSlot] =
-        &[OutputSlot { name: "images", kind: IMAGES }, OutputSlot { name: "rejected", kind: REJECTED }];
+    const OUTPUTS: &'static [OutputSlot] = &[
+        OutputSlot {
+            name: "images",
+            kind: IMAGES,
+        },
+        OutputSlot {
+            name: "rejected",
+            kind: REJECTED,
+        },
+    ];
 
     fn sources(&self) -> Vec<PathBuf> {
         vec![self.source.clone()]
@@ -83,10 +93,20 @@ impl Stage for Ingest {
         }
         let moved: f64 = self.hash_split.values().sum();
         if moved >= 1.0 {
-            return Err(invalid("hash_split", "shares that leave something to `train`", moved, "lower them"));
+            return Err(invalid(
+                "hash_split",
+                "shares that leave something to `train`",
+                moved,
+                "lower them",
+            ));
         }
         if let Some((split, _)) = self.take.iter().find(|(_, count)| **count == 0) {
-            return Err(invalid(&format!("take.{split}"), "at least 1", 0, "leave the split out, or raise it"));
+            return Err(invalid(
+                &format!("take.{split}"),
+                "at least 1",
+                0,
+                "leave the split out, or raise it",
+            ));
         }
         Ok(())
     }
@@ -95,7 +115,7 @@ impl Stage for Ingest {
 impl Work for Ingest {
     fn run(&self, context: &StageContext) -> Result<()> {
         let path = context.resolve(&self.source);
-        let listing = Listing::open(self, &path)?;
+        let listing = Listing::open(self, &path).context("key `params.source`")?;
         let progress = context.progress();
         progress.begin("hashing", "images", listing.len() as u64, 0);
         let mut candidates = listing.candidates(&|count| {
@@ -104,7 +124,11 @@ impl Work for Ingest {
         })?;
         progress.finish();
         if candidates.is_empty() {
-            bail!("`{}`: expected images (JPEG, PNG, WebP, BMP, GIF), got none\nhint: check `source`; {}", path.display(), listing.expectation());
+            bail!(
+                "key `params.source`: `{}`: expected images (JPEG, PNG, WebP, BMP, GIF), got none\nhint: check `source`; {}",
+                path.display(),
+                listing.expectation()
+            );
         }
         number_occurrences(&mut candidates);
         self.split(context, &mut candidates);
@@ -114,14 +138,21 @@ impl Work for Ingest {
         let total = candidates.len();
         progress.begin("checking", "images", total as u64, 0);
         context.shards(1, |shard| {
-            let mut images = ImagesWriter::create(&shard.output("images", "part-00000"), &Metadata::new())?;
-            let mut rejected = RejectedWriter::create(&shard.output("rejected", "part-00000"), &Metadata::new())?;
+            let mut images =
+                ImagesWriter::create(&shard.output("images", "part-00000"), &Metadata::new())?;
+            let mut rejected =
+                RejectedWriter::create(&shard.output("rejected", "part-00000"), &Metadata::new())?;
             let (mut image_id, mut refused) = (0u32, Vec::new());
-            listing.chunks(&candidates, CHUNK, &mut |chunk: Vec<(&Candidate, Vec<u8>)>| {
+            listing.chunks(&candidates, CHUNK, &mut |chunk: Vec<(
+                &Candidate,
+                Vec<u8>,
+            )>| {
                 context.check_cancelled()?;
                 let count = chunk.len() as u64;
-                let checked: Vec<Result<ImageRow, RejectedRow>> =
-                    chunk.into_par_iter().map(|(candidate, bytes)| self.check(candidate, bytes, &classes)).collect::<Result<_>>()?;
+                let checked: Vec<Result<ImageRow, RejectedRow>> = chunk
+                    .into_par_iter()
+                    .map(|(candidate, bytes)| self.check(candidate, bytes, &classes))
+                    .collect::<Result<_>>()?;
                 for outcome in checked {
                     match outcome {
                         Ok(mut row) => {
@@ -148,20 +179,46 @@ impl Work for Ingest {
 }
 
 impl Ingest {
-    fn check(&self, candidate: &Candidate, bytes: Vec<u8>, classes: &HashMap<String, i32>) -> Result<Result<ImageRow, RejectedRow>> {
+    fn check(
+        &self,
+        candidate: &Candidate,
+        bytes: Vec<u8>,
+        classes: &HashMap<String, i32>,
+    ) -> Result<Result<ImageRow, RejectedRow>> {
         if *blake3::hash(&bytes).as_bytes() != candidate.digest {
-            bail!("`{}` changed while it was read\nhint: run again when nothing writes to the source", candidate.source);
+            bail!(
+                "`{}` changed while it was read\nhint: run again when nothing writes to the source",
+                candidate.source
+            );
         }
-        let limits = Limits { pixels: self.max_pixels };
-        let header = match inspect(&bytes, &limits).and_then(|header| decode(&bytes, &limits).map(|_| header)) {
-            Ok(header) => header,
-            Err(error) => return Ok(Err(RejectedRow { source: candidate.source.clone(), reason: error.to_string() })),
+        let limits = Limits {
+            pixels: self.max_pixels,
         };
-        let number = |label: &String| if candidate.named { classes.get(label).copied() } else { label.parse().ok() };
+        let header = match inspect(&bytes, &limits)
+            .and_then(|header| decode(&bytes, &limits).map(|_| header))
+        {
+            Ok(header) => header,
+            Err(error) => {
+                return Ok(Err(RejectedRow {
+                    source: candidate.source.clone(),
+                    reason: error.to_string(),
+                }));
+            }
+        };
+        let number = |label: &String| {
+            if candidate.named {
+                classes.get(label).copied()
+            } else {
+                label.parse().ok()
+            }
+        };
         let label = match &candidate.label {
             None => None,
             Some(label) => Some(number(label).with_context(|| {
-                format!("`{}`: label `{label}` is none of the classes that the source declares", candidate.source)
+                format!(
+                    "`{}`: label `{label}` is none of the classes that the source declares",
+                    candidate.source
+                )
             })?),
         };
         Ok(Ok(ImageRow {
@@ -183,23 +240,32 @@ impl Ingest {
         if refused.is_empty() {
             return Ok(());
         }
-        let mut list: Vec<String> = refused.iter().take(NAMED).map(|row| format!("  {}: {}", row.source, row.reason)).collect();
+        let mut list: Vec<String> = refused
+            .iter()
+            .take(NAMED)
+            .map(|row| format!("  {}: {}", row.source, row.reason))
+            .collect();
         if refused.len() > NAMED {
             list.push(format!("  and {} more", refused.len() - NAMED));
         }
         let list = list.join("\n");
         if refused.len() == total {
-            bail!("none of the {total} images can be read:\n{list}\nhint: check `source`");
+            bail!(
+                "key `params.source`: none of the {total} images can be read:\n{list}\nhint: check `source`"
+            );
         }
         if refused.len() as f64 > self.max_bad_fraction * total as f64 {
             bail!(
-                "{} of {total} images cannot be read, expected at most a share of {} (`max_bad_fraction`):\n{list}\nhint: repair or remove them, or raise `max_bad_fraction` to {:.4} to leave them out",
+                "key `params.max_bad_fraction`: {} of {total} images cannot be read, expected at most a share of {}:\n{list}\nhint: repair or remove them, or raise `max_bad_fraction` to {:.4} to leave them out",
                 refused.len(),
                 self.max_bad_fraction,
                 (refused.len() as f64 / total as f64 * 1e4).ceil() / 1e4
             );
         }
-        context.warn(format!("{} of {total} images cannot be read and are left out (see output `rejected`):\n{list}", refused.len()));
+        context.warn(format!(
+            "{} of {total} images cannot be read and are left out (see output `rejected`):\n{list}",
+            refused.len()
+        ));
         Ok(())
     }
 
@@ -208,18 +274,22 @@ impl Ingest {
         if self.hash_split.is_empty() {
             return;
         }
-        candidates.par_iter_mut().filter(|candidate| candidate.split == "train").for_each(|candidate| {
-            // 53 bits: uniform in 0..1, exactly representable.
-            let draw = (draw(context, "split", &candidate.digest) >> 11) as f64 / (1u64 << 53) as f64;
-            let mut bound = 0.0;
-            for (split, share) in &self.hash_split {
-                bound += share;
-                if draw < bound {
-                    candidate.split = split.clone();
-                    return;
+        candidates
+            .par_iter_mut()
+            .filter(|candidate| candidate.split == "train")
+            .for_each(|candidate| {
+                // 53 bits: uniform in 0..1, exactly representable.
+                let draw =
+                    (draw(context, "split", &candidate.digest) >> 11) as f64 / (1u64 << 53) as f64;
+                let mut bound = 0.0;
+                for (split, share) in &self.hash_split {
+                    bound += share;
+                    if draw < bound {
+                        candidate.split = split.clone();
+                        return;
+                    }
                 }
-            }
-        });
+            });
     }
 
     /// The keyed random subset of each split in `take`, in the listing's order.
@@ -233,17 +303,33 @@ impl Ingest {
                 .iter()
                 .enumerate()
                 .filter(|(_, candidate)| candidate.split == *split)
-                .map(|(index, candidate)| (draw(context, "take", &item(&candidate.digest, candidate.occurrence)), index))
+                .map(|(index, candidate)| {
+                    (
+                        draw(
+                            context,
+                            "take",
+                            &item(&candidate.digest, candidate.occurrence),
+                        ),
+                        index,
+                    )
+                })
                 .collect();
             if drawn.len() < count {
-                bail!("key `take.{split}`: expected at most the {} images of the split, got {count}\nhint: lower it", drawn.len());
+                bail!(
+                    "key `take.{split}`: expected at most the {} images of the split, got {count}\nhint: lower it",
+                    drawn.len()
+                );
             }
             drawn.sort_unstable();
             for &(_, index) in &drawn[count..] {
                 keep[index] = false;
             }
         }
-        Ok(candidates.into_iter().zip(keep).filter_map(|(candidate, keep)| keep.then_some(candidate)).collect())
+        Ok(candidates
+            .into_iter()
+            .zip(keep)
+            .filter_map(|(candidate, keep)| keep.then_some(candidate))
+            .collect())
     }
 }
 
@@ -267,6 +353,10 @@ fn class_numbers(candidates: &[Candidate], declared: Option<Vec<String>>) -> Has
     if let Some(names) = declared {
         return names.into_iter().zip(0..).collect();
     }
-    let names: std::collections::BTreeSet<&String> = candidates.iter().filter(|candidate| candidate.named).filter_map(|candidate| candidate.label.as_ref()).collect();
+    let names: std::collections::BTreeSet<&String> = candidates
+        .iter()
+        .filter(|candidate| candidate.named)
+        .filter_map(|candidate| candidate.label.as_ref())
+        .collect();
     names.into_iter().cloned().zip(0..).collect()
 }

@@ -40,12 +40,23 @@ impl Tables {
         let tables = files
             .into_iter()
             .map(|file| {
-                let name = file.file_name().context("BUG: a file without a name")?.to_string_lossy().into_owned();
+                let name = file
+                    .file_name()
+                    .context("BUG: a file without a name")?
+                    .to_string_lossy()
+                    .into_owned();
                 let table = SourceTable::open(&file, &columns)?;
-                Ok(Table { split: split_of_name(&name).to_owned(), name, table })
+                Ok(Table {
+                    split: split_of_name(&name).to_owned(),
+                    name,
+                    table,
+                })
             })
             .collect::<Result<Vec<_>>>()?;
-        Ok(Some(Tables { tables, has_split_column: ingest.split_column.is_some() }))
+        Ok(Some(Tables {
+            tables,
+            has_split_column: ingest.split_column.is_some(),
+        }))
     }
 
     pub fn len(&self) -> usize {
@@ -53,7 +64,11 @@ impl Tables {
     }
 
     pub fn class_names(&self) -> Option<Vec<String>> {
-        self.tables.first()?.table.class_names().map(<[String]>::to_vec)
+        self.tables
+            .first()?
+            .table
+            .class_names()
+            .map(<[String]>::to_vec)
     }
 
     pub fn candidates(&self, advance: Advance) -> Result<Vec<Candidate>> {
@@ -84,15 +99,34 @@ impl Tables {
             }
             Some(SourceLabel::Name(name)) => (Some(name.clone()), true),
         };
-        let declared = || table.table.class_names().and_then(|names| names.get(label.as_ref()?.parse::<usize>().ok()?).cloned());
-        let label_name = row.label_name.clone().or_else(|| if named { label.clone() } else { declared() });
+        let declared = || {
+            table
+                .table
+                .class_names()
+                .and_then(|names| names.get(label.as_ref()?.parse::<usize>().ok()?).cloned())
+        };
+        let label_name = row
+            .label_name
+            .clone()
+            .or_else(|| if named { label.clone() } else { declared() });
         let split = match (&row.split, self.has_split_column) {
             (Some(split), _) => split.clone(),
-            (None, true) => bail!("`{source}`: the split column is empty\nhint: fill it, or leave `split_column` out"),
+            (None, true) => bail!(
+                "`{source}`: the split column is empty\nhint: fill it, or leave `split_column` out"
+            ),
             (None, false) => table.split.clone(),
         };
         let digest = *blake3::hash(row.bytes.as_deref().unwrap_or_default()).as_bytes();
-        Ok(Candidate { place: (index, row.row), source, label, named, label_name, split, digest, occurrence: 0 })
+        Ok(Candidate {
+            place: (index, row.row),
+            source,
+            label,
+            named,
+            label_name,
+            split,
+            digest,
+            occurrence: 0,
+        })
     }
 
     pub fn chunks(&self, candidates: &[Candidate], size: usize, take: Taker) -> Result<()> {
@@ -101,10 +135,13 @@ impl Tables {
         for (index, table) in self.tables.iter().enumerate() {
             for batch in table.table.batches(0..table.table.rows())? {
                 for row in batch? {
-                    if rest.next_if(|candidate| candidate.place == (index, row.row)).is_some_and(|candidate| {
-                        chunk.push((candidate, row.bytes.unwrap_or_default()));
-                        chunk.len() == size
-                    }) {
+                    if rest
+                        .next_if(|candidate| candidate.place == (index, row.row))
+                        .is_some_and(|candidate| {
+                            chunk.push((candidate, row.bytes.unwrap_or_default()));
+                            chunk.len() == size
+                        })
+                    {
                         take(std::mem::take(&mut chunk))?;
                     }
                 }
@@ -114,16 +151,26 @@ impl Tables {
             take(chunk)?;
         }
         if let Some(candidate) = rest.next() {
-            bail!("`{}` was gone when it was read again\nhint: run again when nothing writes to the source", candidate.source);
+            bail!(
+                "`{}` was gone when it was read again\nhint: run again when nothing writes to the source",
+                candidate.source
+            );
         }
         Ok(())
     }
 }
 
 fn parquet_files(path: &Path) -> Result<Vec<PathBuf>> {
-    let is_parquet = |path: &Path| path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("parquet"));
+    let is_parquet = |path: &Path| {
+        path.extension()
+            .is_some_and(|extension| extension.eq_ignore_ascii_case("parquet"))
+    };
     if path.is_file() {
-        return Ok(if is_parquet(path) { vec![path.to_owned()] } else { Vec::new() });
+        return Ok(if is_parquet(path) {
+            vec![path.to_owned()]
+        } else {
+            Vec::new()
+        });
     }
     let mut files = Vec::new();
     for entry in fs_err::read_dir(path)? {
@@ -138,7 +185,11 @@ fn parquet_files(path: &Path) -> Result<Vec<PathBuf>> {
 
 /// `test-00000-of-00002.parquet` holds the split `test`.
 fn split_of_name(name: &str) -> &'static str {
-    let stem = name.split(['-', '.', '_']).next().unwrap_or_default().to_lowercase();
+    let stem = name
+        .split(['-', '.', '_'])
+        .next()
+        .unwrap_or_default()
+        .to_lowercase();
     match stem.as_str() {
         "test" => "test",
         "val" | "valid" | "validation" => "val",

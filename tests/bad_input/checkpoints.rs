@@ -57,7 +57,7 @@ fn missing_extra_and_misshapen_tensors_are_all_listed() {
     ];
     sandbox.write("teacher.safetensors", safetensors(tensors));
     assert_snapshot!(refused(&sandbox), @r"
-    error: pipeline.yaml: stage `teacher`: `./teacher.safetensors` (safetensors, plain names): tensors don't match the network: 33 missing, 2 unexpected, 1 of another shape
+    error: pipeline.yaml: stage `teacher`: key `params.checkpoint`: `./teacher.safetensors` (safetensors, plain names): tensors don't match the network: 33 missing, 2 unexpected, 1 of another shape
       missing     bn1.bias
       missing     bn1.running_mean
       missing     bn1.running_var
@@ -116,7 +116,7 @@ fn code_in_a_pickle_is_not_executed() {
         assert!(!Path::new("/tmp/seedpipe-pickle-was-executed").exists());
         insta::allow_duplicates! {
             assert_snapshot!(message, @r"
-            error: pipeline.yaml: stage `teacher`: `./teacher.pth`: the pickle asks for `posix.system`; expected tensors and containers alone, and nothing was executed
+            error: pipeline.yaml: stage `teacher`: key `params.checkpoint`: `./teacher.pth`: the pickle asks for `posix.system`; expected tensors and containers alone, and nothing was executed
             hint: if you trust where it comes from, load it in Python and write it again with `safetensors.torch.save_file(state_dict, …)`
             exit code 1
             ");
@@ -129,7 +129,7 @@ fn a_checkpoint_that_is_none() {
     let sandbox = Sandbox::with(&pipeline("teacher.pth"));
     sandbox.write("teacher.pth", "a text that is no checkpoint\n");
     assert_snapshot!(refused(&sandbox), @r"
-    error: pipeline.yaml: stage `teacher`: `./teacher.pth`: not a checkpoint that is known
+    error: pipeline.yaml: stage `teacher`: key `params.checkpoint`: `./teacher.pth`: not a checkpoint that is known
     hint: expected safetensors, or a file written by `torch.save`
     exit code 1
     ");
@@ -141,7 +141,7 @@ fn a_truncated_safetensors() {
     let whole = safetensors(&[("conv1.weight", &[16, 3, 3, 3])]);
     sandbox.write("teacher.safetensors", &whole[..whole.len() / 2]);
     assert_snapshot!(refused(&sandbox), @r"
-    error: pipeline.yaml: stage `teacher`: `./teacher.safetensors`: not valid safetensors: incomplete metadata, file not fully covered
+    error: pipeline.yaml: stage `teacher`: key `params.checkpoint`: `./teacher.safetensors`: not valid safetensors: incomplete metadata, file not fully covered
     hint: the file is damaged or cut short; fetch it again
     exit code 1
     ");

@@ -26,7 +26,7 @@ fn an_empty_folder() {
     let sandbox = Sandbox::with(PIPELINE);
     fs_err::create_dir(sandbox.path("photos")).unwrap();
     assert_snapshot!(refused(&sandbox, &["run", "--quiet"], 1), @r"
-    error: pipeline.yaml: stage `images`: `./photos`: expected images (JPEG, PNG, WebP, BMP, GIF), got none
+    error: pipeline.yaml: stage `images`: key `params.source`: `./photos`: expected images (JPEG, PNG, WebP, BMP, GIF), got none
     hint: check `source`; a folder holds CLASS/*.jpg, train/CLASS/*.jpg and test/CLASS/*.jpg, or images without classes
     exit code 1
     ");
@@ -36,7 +36,7 @@ fn an_empty_folder() {
 fn a_text_file_named_jpg() {
     let sandbox = folder_with("notes.jpg", b"not an image, but a note\n");
     assert_snapshot!(refused(&sandbox, &["run", "--quiet"], 1), @r"
-    error: pipeline.yaml: stage `images`: 1 of 2 images cannot be read, expected at most a share of 0 (`max_bad_fraction`):
+    error: pipeline.yaml: stage `images`: key `params.max_bad_fraction`: 1 of 2 images cannot be read, expected at most a share of 0:
       cat/notes.jpg: not an image: expected jpeg, png, webp, bmp or gif, got a file that begins with `not an image, bu`
     hint: repair or remove them, or raise `max_bad_fraction` to 0.5000 to leave them out
     exit code 1
@@ -48,7 +48,7 @@ fn a_truncated_jpeg() {
     let whole = sample("rgb.jpg");
     let sandbox = folder_with("half.jpg", &whole[..whole.len() * 3 / 4]);
     assert_snapshot!(refused(&sandbox, &["run", "--quiet"], 1), @r"
-    error: pipeline.yaml: stage `images`: 1 of 2 images cannot be read, expected at most a share of 0 (`max_bad_fraction`):
+    error: pipeline.yaml: stage `images`: key `params.max_bad_fraction`: 1 of 2 images cannot be read, expected at most a share of 0:
       cat/half.jpg: truncated jpeg: the file ends before the image does
     hint: repair or remove them, or raise `max_bad_fraction` to 0.5000 to leave them out
     exit code 1
@@ -59,7 +59,7 @@ fn a_truncated_jpeg() {
 fn an_empty_file_named_png() {
     let sandbox = folder_with("empty.png", b"");
     assert_snapshot!(refused(&sandbox, &["run", "--quiet"], 1), @r"
-    error: pipeline.yaml: stage `images`: 1 of 2 images cannot be read, expected at most a share of 0 (`max_bad_fraction`):
+    error: pipeline.yaml: stage `images`: key `params.max_bad_fraction`: 1 of 2 images cannot be read, expected at most a share of 0:
       cat/empty.png: not an image: expected jpeg, png, webp, bmp or gif, got an empty file
     hint: repair or remove them, or raise `max_bad_fraction` to 0.5000 to leave them out
     exit code 1
@@ -70,7 +70,7 @@ fn an_empty_file_named_png() {
 fn an_image_of_60000_by_60000_pixels() {
     let sandbox = folder_with("huge.png", &png_header(60_000, 60_000));
     assert_snapshot!(refused(&sandbox, &["run", "--quiet"], 1), @r"
-    error: pipeline.yaml: stage `images`: 1 of 2 images cannot be read, expected at most a share of 0 (`max_bad_fraction`):
+    error: pipeline.yaml: stage `images`: key `params.max_bad_fraction`: 1 of 2 images cannot be read, expected at most a share of 0:
       cat/huge.png: image of 60000 × 60000 = 3600000000 pixels, expected at most 100000000; scale it down first
     hint: repair or remove them, or raise `max_bad_fraction` to 0.5000 to leave them out
     exit code 1
@@ -106,7 +106,8 @@ fn a_parquet_without_an_image_column() {
     table.write(&[row]).unwrap();
     table.finish().unwrap();
     assert_snapshot!(refused(&sandbox, &["run", "--quiet"], 1), @r"
-    error: pipeline.yaml: stage `images`: `./table.parquet`: image column: expected a column of encoded images (binary, or a struct with a binary `bytes`), got the columns `step` (UInt64), `split` (Utf8), `name` (Utf8), `value` (Float64)
+    error: pipeline.yaml: stage `images`: key `params.source`: `./table.parquet`: image column: expected a column of encoded images (binary, or a struct with a binary `bytes`), got the columns `step` (UInt64), `split` (Utf8), `name` (Utf8), `value` (Float64)
+    hint: store the images' files as bytes, or point `source` at a folder of images
     exit code 1
     ");
 }
@@ -117,7 +118,7 @@ fn a_parquet_that_is_none() {
         Sandbox::with("stages:\n  images: {kind: ingest, params: {source: table.parquet}}\n");
     sandbox.write("table.parquet", "PAR1 and nothing else");
     assert_snapshot!(refused(&sandbox, &["run", "--quiet"], 1), @r"
-    error: pipeline.yaml: stage `images`: `./table.parquet`: not Parquet, or damaged: Parquet error: Invalid Parquet file. Corrupt footer
+    error: pipeline.yaml: stage `images`: key `params.source`: `./table.parquet`: not Parquet, or damaged: Parquet error: Invalid Parquet file. Corrupt footer
     exit code 1
     ");
 }
