@@ -10,8 +10,8 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail};
 use schemars::JsonSchema;
 use seedpipe_artifact::{
-    EMBEDDINGS, EmbeddingsHeader, EmbeddingsWriter, IMAGES, Metadata, Of, Precision as Stored,
-    VIEWS, WEIGHTS,
+    EMBEDDINGS, EmbeddingsHeader, EmbeddingsWriter, IMAGES, Metadata, Precision as Stored, VIEWS,
+    WEIGHTS,
 };
 use seedpipe_engine::{
     Arity, InputKinds, InputSlot, Invalid, OutputSlot, Shard, Stage, StageContext, Work,
@@ -24,14 +24,13 @@ use seedpipe_learn::network::{Mode, Network, Precision};
 use seedpipe_learn::tensors::to_vec_f32;
 use serde::{Deserialize, Serialize};
 
-use crate::feed::{Feed, Frame, Job, workers};
+use crate::feed::{Feed, Frame, workers};
 use crate::invalid::{at_least, invalid};
+use crate::looks::Looks;
 use crate::network_artifact::{
-    Prepared, eval_recipe, initialise, load_network, normalise, validate_architecture,
+    Prepared, initialise, load_network, normalise, validate_architecture,
 };
 use crate::pictures::Pictures;
-use crate::selection::rows_of_split;
-use crate::viewed::Viewed;
 
 /// Embeddings that a shard should hold at least, so that files stay large.
 const SHARD_ROWS: usize = 16_384;
@@ -195,7 +194,7 @@ impl Work for Encode {
             network.without_head().graph().parameter_count() as f64,
         );
         let pictures = Arc::new(Pictures::open(&context.input("images").parts)?);
-        let looks = Arc::new(Looks::of(self, context, &pictures, &preprocessing)?);
+        let looks = Arc::new(Looks::of(&self.splits, context, &pictures, &preprocessing)?);
         let dimension = match self.embedding {
             Embedding::Features => network.feature_dimension(),
             _ => network.embedding_dimension(),
@@ -300,115 +299,6 @@ impl Encode {
         }
         prepared.network.freeze();
         Ok(prepared)
-    }
-}
-
-/// What is looked at: stored views, or plain images under one recipe.
-enum Looks {
-    Views(Arc<Viewed>),
-    Plain {
-        rows: Vec<usize>,
-        recipe: seedpipe_imaging::Recipe,
-    },
-}
-
-impl Looks {
-    fn of(
-        encode: &Encode,
-        context: &StageContext,
-        pictures: &Pictures,
-        preprocessing: &Preprocessing,
-    ) -> Result<Looks> {
-        if let Some(views) = context.optional_input("views") {
-            return Ok(Looks::Views(Arc::new(Viewed::open(
-                &views.parts,
-                pictures.images(),
-            )?)));
-        }
-        let mut rows = Vec::new();
-        for split in &encode.splits {
-            rows.extend(rows_of_split(pictures.images(), split)?);
-        }
-        if encode.splits.is_empty() {
-            rows = rows_of_split(pictures.images(), "all")?;
-        }
-        rows.sort_unstable();
-        rows.dedup();
-        Ok(Looks::Plain {
-            rows,
-            recipe: eval_recipe(preprocessing)?,
-        })
-    }
-
-    fn of_kind(&self) -> Of {
-        match self {
-            Looks::Views(_) => Of::Views,
-            Looks::Plain { .. } => Of::Images,
-        }
-    }
-
-    fn len(&self) -> usize {
-        match self {
-            Looks::Views(viewed) => viewed.len(),
-            Looks::Plain { rows, .. } => rows.len(),
-        }
-    }
-
-    fn views(&self) -> usize {
-        match self {
-            Looks::Views(viewed) => viewed.views(),
-            Looks::Plain { .. } => 1,
-        }
-    }
-
-    fn size(&self) -> u32 {
-        match self {
-            Looks::Views(viewed) => viewed.size(),
-            Looks::Plain { recipe, .. } => recipe.size,
-        }
-    }
-
-    /// The id of a row: a view's, or an image's.
-    fn id(&self, pictures: &Pictures, position: usize, view: usize) -> u64 {
-        match self {
-            Looks::Views(viewed) => (view * viewed.len() + position) as u64,
-            Looks::Plain { rows, .. } => pictures.images().image(rows[position]).image_id.into(),
-        }
-    }
-
-    /// The jobs of some positions: each image with all of its views.
-    fn jobs(&self, pictures: &Pictures, positions: std::ops::Range<usize>) -> Result<Vec<Job>> {
-        match self {
-            Looks::Views(viewed) => {
-                let mut jobs: Vec<Job> = positions
-                    .clone()
-                    .map(|position| Job {
-                        image: viewed.image(position),
-                        views: Vec::new(),
-                    })
-                    .collect();
-                for view in 0..viewed.views() {
-                    for (job, drawn) in jobs.iter_mut().zip(viewed.read(view, positions.clone())?) {
-                        job.views.push(drawn);
-                    }
-                }
-                Ok(jobs)
-            }
-            Looks::Plain { rows, recipe } => Ok(positions
-                .map(|position| {
-                    let image = pictures.images().image(rows[position]);
-                    // The eval recipe draws nothing; the generator is there for its signature.
-                    let mut rng =
-                        <rand_chacha::ChaCha8Rng as rand_chacha::rand_core::SeedableRng>::from_seed(
-                            [0; 32],
-                        );
-                    Job {
-                        image: rows[position],
-                        views: vec![recipe.sample(&mut rng, image.width, image.height)],
-                    }
-                })
-                .collect()),
-        }
     }
 }
 

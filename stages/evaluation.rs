@@ -1,6 +1,7 @@
 //! What `probe`, `knn` and `finetune` share: features joined with labels, metrics rows, predictions, stored classifiers.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use seedpipe_artifact::{
@@ -8,12 +9,22 @@ use seedpipe_artifact::{
 };
 use seedpipe_engine::{Input, StageContext};
 use seedpipe_imaging::{Recipe, View};
+use seedpipe_learn::architecture::Preprocessing;
 use seedpipe_learn::metrics::{Evaluation, ranked_classes};
+use seedpipe_learn::network::{Mode, Network, Precision};
 use seedpipe_learn::probe::LinearClassifier;
 use seedpipe_learn::tensors::from_slice_f32;
-use tch::Tensor;
+use tch::{Device, Tensor, no_grad};
 
-use crate::network_artifact::{load_tensors, save_tensors};
+use crate::feed::{Feed, Frame, Job, workers};
+
+use crate::network_artifact::{
+    eval_recipe, load_tensors, normalise as normalisation, save_tensors,
+};
+use crate::pictures::Pictures;
+
+/// Images that a network sees at once when it is evaluated.
+const EVALUATION_BATCH: usize = 256;
 
 /// Classes that a prediction names.
 const TOP: usize = 5;
@@ -154,4 +165,49 @@ pub fn load_classifier(input: &Input) -> Result<LinearClassifier> {
             input.stage
         ),
     }
+}
+
+/// The logits of plain images under the network's own preprocessing: `[rows, classes]` on the CPU.
+pub fn logits_of(
+    network: &Network,
+    preprocessing: &Preprocessing,
+    pictures: &Arc<Pictures>,
+    rows: Vec<usize>,
+    precision: Precision,
+    device: Device,
+) -> Result<Tensor> {
+    let recipe = eval_recipe(preprocessing)?;
+    let frame = Frame {
+        batch: EVALUATION_BATCH,
+        size: recipe.size,
+        normalise: normalisation(preprocessing),
+    };
+    let count = rows.len();
+    let (shared, mut next) = (pictures.clone(), 0);
+    let mut feed = Feed::start(pictures.clone(), frame, workers(device), move || {
+        let batch = &rows[next..rows.len().min(next + EVALUATION_BATCH)];
+        next += batch.len();
+        let jobs: Vec<Job> = batch
+            .iter()
+            .map(|&row| {
+                let image = shared.images().image(row);
+                Job {
+                    image: row,
+                    views: vec![plain_view(&recipe, image.width, image.height)],
+                }
+            })
+            .collect();
+        Ok((!jobs.is_empty()).then_some(jobs))
+    })?;
+    let mut logits = Vec::new();
+    while let Some(pixels) = feed.next(device)? {
+        let output = no_grad(|| network.forward(&pixels, Mode::Eval, precision));
+        logits.push(
+            output
+                .logits
+                .context("BUG: the network has no classifier")?
+                .to_device(Device::Cpu),
+        );
+    }
+    Ok(Tensor::cat(&logits, 0).slice(0, 0, count as i64, 1))
 }

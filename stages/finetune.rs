@@ -8,11 +8,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use schemars::JsonSchema;
 use seedpipe_artifact::{
-    EMBEDDINGS, EmbeddingsReader, IMAGES, METRICS, Metadata, MetricRow, MetricsWriter, Of,
-    PREDICTIONS, VIEWS, WEIGHTS,
+    EMBEDDINGS, IMAGES, METRICS, Metadata, MetricRow, MetricsWriter, PREDICTIONS, VIEWS, WEIGHTS,
 };
 use seedpipe_engine::{
     Arity, InputKinds, InputSlot, Invalid, OutputSlot, Stage, StageContext, Work,
@@ -23,25 +22,21 @@ use seedpipe_learn::loss::distillation::{cross_entropy, distillation_loss};
 use seedpipe_learn::metrics::evaluate;
 use seedpipe_learn::network::{Mode, Network, Precision};
 use seedpipe_learn::sgd::Sgd;
-use seedpipe_learn::tensors::from_slice_f32;
 use seedpipe_learn::training_state::TrainingState;
 use serde::{Deserialize, Serialize};
-use tch::{Device, Tensor, no_grad};
+use tch::{Device, Tensor};
 
-use crate::evaluation::{self, metric_rows, write_predictions};
-use crate::feed::{Feed, Frame, Job, workers};
+use crate::evaluation::{self, logits_of, metric_rows, write_predictions};
 use crate::invalid::{fraction, invalid, temperature};
 use crate::network_artifact::{
-    Prepared, eval_recipe, initialise, load_network, normalise as normalisation, save_network,
+    Prepared, initialise, load_network, normalise as normalisation, save_network,
     trained_preprocessing, validate_architecture,
 };
 use crate::pictures::Pictures;
 use crate::selection::{Classes, label_subset};
+use crate::soft_labels::Teacher;
 use crate::training::{Learner, Samples, TrainingOptions, train};
 use crate::viewed::Viewed;
-
-/// Images that the network sees at once when it is evaluated.
-const EVALUATION_BATCH: usize = 256;
 
 /// Supervised training from the weights of the input `weights`, or from scratch.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -214,7 +209,10 @@ impl Work for Finetune {
             network,
             preprocessing,
         } = self.network(context, &classes, viewed.size(), device)?;
-        let teacher = self.teacher(context, &pictures, &viewed, &classes)?;
+        let teacher = match self.alpha {
+            0.0 => None,
+            _ => Teacher::open(context, &pictures, &viewed, &classes)?,
+        };
         let mut learner = SupervisedLearner {
             sgd: Sgd::new(network.trainable(), self.training.sgd),
             network,
@@ -323,98 +321,6 @@ impl Finetune {
             (None, None) => bail!("BUG: no network, although the plan was checked"),
         }
     }
-
-    fn teacher(
-        &self,
-        context: &StageContext,
-        pictures: &Pictures,
-        viewed: &Viewed,
-        classes: &Classes,
-    ) -> Result<Option<Teacher>> {
-        let (Some(features), Some(classifier)) = (
-            context.optional_input("teacher_features"),
-            context.optional_input("teacher_classifier"),
-        ) else {
-            return Ok(None);
-        };
-        if self.alpha == 0.0 {
-            return Ok(None);
-        }
-        let classifier = evaluation::load_classifier(classifier)?;
-        let reader = EmbeddingsReader::open(&features.parts)?;
-        let header = reader.header();
-        let (wanted, outputs) = (classifier.weight.size()[1], classifier.weight.size()[0]);
-        if reader.dimension() as i64 != wanted || outputs != classes.len() as i64 {
-            bail!(
-                "stage `{}`: input `teacher_classifier`: expected a classifier of {} features into {} classes, got one of {wanted} into {outputs}\nhint: train it by a `probe` stage on `{}` and the same images",
-                context.stage(),
-                reader.dimension(),
-                classes.len(),
-                features.stage
-            );
-        }
-        let embeddings = reader.read(0..reader.rows())?;
-        let logits = classifier.logits(&from_slice_f32(
-            &[embeddings.ids.len() as i64, wanted],
-            &embeddings.values,
-        ));
-        let views = match header.of {
-            Of::Views => {
-                if header.extra.get("views") != Some(&context.input("views").content.to_string()) {
-                    bail!(
-                        "stage `{}`: input `teacher_features`: expected embeddings of the same views, or of plain images, got those of other views\nhint: connect an `encode` stage without `views`, or with the same ones",
-                        context.stage()
-                    );
-                }
-                Some(viewed.views())
-            }
-            Of::Images => None,
-        };
-        let row_of_image: HashMap<u64, i64> = if views.is_none() {
-            embeddings.ids.iter().copied().zip(0..).collect()
-        } else {
-            HashMap::new()
-        };
-        let rows = (0..viewed.len())
-            .map(|position| match views {
-                Some(_) => Ok(position as i64),
-                None => {
-                    let image_id = pictures.images().image(viewed.image(position)).image_id;
-                    row_of_image.get(&u64::from(image_id)).copied().ok_or_else(|| anyhow!("input `teacher_features`: image {image_id} has no embedding\nhint: let stage `{}` encode the split that is trained on", features.stage))
-                }
-            })
-            .collect::<Result<_>>()?;
-        Ok(Some(Teacher {
-            logits,
-            rows,
-            views,
-            viewed: viewed.len() as i64,
-        }))
-    }
-}
-
-/// A teacher's logits for every view, or for every image.
-struct Teacher {
-    logits: Tensor,
-    /// Row of the logits, by position (of view 0, when there are views).
-    rows: Vec<i64>,
-    views: Option<usize>,
-    viewed: i64,
-}
-
-impl Teacher {
-    /// # Shapes
-    /// - returns `[positions, classes]`
-    fn logits(&self, epoch: u32, positions: &[u32]) -> Tensor {
-        let offset = self
-            .views
-            .map_or(0, |views| (epoch as usize % views) as i64 * self.viewed);
-        let index: Vec<i64> = positions
-            .iter()
-            .map(|&position| self.rows[position as usize] + offset)
-            .collect();
-        self.logits.index_select(0, &Tensor::from_slice(&index))
-    }
 }
 
 struct SupervisedLearner {
@@ -475,49 +381,4 @@ impl Learner for SupervisedLearner {
             .load_momentum_buffers(state.take_all("momentum."))?;
         Ok(())
     }
-}
-
-/// The logits of plain images under the network's own preprocessing: `[rows, classes]` on the CPU.
-fn logits_of(
-    network: &Network,
-    preprocessing: &Preprocessing,
-    pictures: &Arc<Pictures>,
-    rows: Vec<usize>,
-    precision: Precision,
-    device: Device,
-) -> Result<Tensor> {
-    let recipe = eval_recipe(preprocessing)?;
-    let frame = Frame {
-        batch: EVALUATION_BATCH,
-        size: recipe.size,
-        normalise: normalisation(preprocessing),
-    };
-    let count = rows.len();
-    let (shared, mut next) = (pictures.clone(), 0);
-    let mut feed = Feed::start(pictures.clone(), frame, workers(device), move || {
-        let batch = &rows[next..rows.len().min(next + EVALUATION_BATCH)];
-        next += batch.len();
-        let jobs: Vec<Job> = batch
-            .iter()
-            .map(|&row| {
-                let image = shared.images().image(row);
-                Job {
-                    image: row,
-                    views: vec![evaluation::plain_view(&recipe, image.width, image.height)],
-                }
-            })
-            .collect();
-        Ok((!jobs.is_empty()).then_some(jobs))
-    })?;
-    let mut logits = Vec::new();
-    while let Some(pixels) = feed.next(device)? {
-        let output = no_grad(|| network.forward(&pixels, Mode::Eval, precision));
-        logits.push(
-            output
-                .logits
-                .context("BUG: the network has no classifier")?
-                .to_device(Device::Cpu),
-        );
-    }
-    Ok(Tensor::cat(&logits, 0).slice(0, 0, count as i64, 1))
 }

@@ -12,6 +12,7 @@ mod finetune;
 mod ingest;
 mod invalid;
 mod knn;
+mod looks;
 mod network_artifact;
 mod pictures;
 mod pretrain;
@@ -19,6 +20,7 @@ mod probe;
 mod report;
 pub mod results;
 mod selection;
+mod soft_labels;
 mod training;
 mod viewed;
 

@@ -1,0 +1,120 @@
+//! What `encode` looks at: stored views, or plain images under one recipe; as jobs for the feed, with the ids of the rows.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use anyhow::Result;
+use seedpipe_artifact::Of;
+use seedpipe_engine::StageContext;
+use seedpipe_learn::architecture::Preprocessing;
+
+use crate::evaluation::plain_view;
+use crate::feed::Job;
+use crate::network_artifact::eval_recipe;
+use crate::pictures::Pictures;
+use crate::selection::rows_of_split;
+use crate::viewed::Viewed;
+
+/// What is looked at: stored views, or plain images under one recipe.
+pub enum Looks {
+    Views(Arc<Viewed>),
+    Plain {
+        rows: Vec<usize>,
+        recipe: seedpipe_imaging::Recipe,
+    },
+}
+
+impl Looks {
+    pub fn of(
+        splits: &[String],
+        context: &StageContext,
+        pictures: &Pictures,
+        preprocessing: &Preprocessing,
+    ) -> Result<Looks> {
+        if let Some(views) = context.optional_input("views") {
+            return Ok(Looks::Views(Arc::new(Viewed::open(
+                &views.parts,
+                pictures.images(),
+            )?)));
+        }
+        let mut rows = Vec::new();
+        for split in splits {
+            rows.extend(rows_of_split(pictures.images(), split)?);
+        }
+        if splits.is_empty() {
+            rows = rows_of_split(pictures.images(), "all")?;
+        }
+        rows.sort_unstable();
+        rows.dedup();
+        Ok(Looks::Plain {
+            rows,
+            recipe: eval_recipe(preprocessing)?,
+        })
+    }
+
+    pub fn of_kind(&self) -> Of {
+        match self {
+            Looks::Views(_) => Of::Views,
+            Looks::Plain { .. } => Of::Images,
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        match self {
+            Looks::Views(viewed) => viewed.len(),
+            Looks::Plain { rows, .. } => rows.len(),
+        }
+    }
+
+    pub fn views(&self) -> usize {
+        match self {
+            Looks::Views(viewed) => viewed.views(),
+            Looks::Plain { .. } => 1,
+        }
+    }
+
+    pub fn size(&self) -> u32 {
+        match self {
+            Looks::Views(viewed) => viewed.size(),
+            Looks::Plain { recipe, .. } => recipe.size,
+        }
+    }
+
+    /// The id of a row: a view's, or an image's.
+    pub fn id(&self, pictures: &Pictures, position: usize, view: usize) -> u64 {
+        match self {
+            Looks::Views(viewed) => (view * viewed.len() + position) as u64,
+            Looks::Plain { rows, .. } => pictures.images().image(rows[position]).image_id.into(),
+        }
+    }
+
+    /// The jobs of some positions: each image with all of its views.
+    pub fn jobs(&self, pictures: &Pictures, positions: Range<usize>) -> Result<Vec<Job>> {
+        match self {
+            Looks::Views(viewed) => {
+                let mut jobs: Vec<Job> = positions
+                    .clone()
+                    .map(|position| Job {
+                        image: viewed.image(position),
+                        views: Vec::new(),
+                    })
+                    .collect();
+                for view in 0..viewed.views() {
+                    for (job, drawn) in jobs.iter_mut().zip(viewed.read(view, positions.clone())?) {
+                        job.views.push(drawn);
+                    }
+                }
+                Ok(jobs)
+            }
+            Looks::Plain { rows, recipe } => Ok(positions
+                .map(|position| {
+                    let image = pictures.images().image(rows[position]);
+                    Job {
+                        image: rows[position],
+                        views: vec![plain_view(recipe, image.width, image.height)],
+                    }
+                })
+                .collect()),
+        }
+    }
+}
