@@ -7,9 +7,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
 use schemars::JsonSchema;
-use seedpipe_artifact::{
-    EMBEDDINGS, EmbeddingsReader, IMAGES, METRICS, Metadata, MetricsWriter, Of, VIEWS, WEIGHTS,
-};
+use seedpipe_artifact::{EMBEDDINGS, EmbeddingsReader, IMAGES, METRICS, Of, VIEWS, WEIGHTS};
 use seedpipe_engine::{
     Arity, InputKinds, InputSlot, Invalid, OutputSlot, Stage, StageContext, Work,
 };
@@ -25,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tch::{Device, Tensor};
 
+use crate::evaluation::write_metrics;
 use crate::invalid::{check_queue, invalid, temperature};
 use crate::network_artifact::{
     initialise, normalise as normalisation, save_network, trained_preprocessing,
@@ -185,11 +184,7 @@ impl Work for Distill {
                 &student,
                 &preprocessing,
             )?;
-            let mut metrics =
-                MetricsWriter::create(&shard.output("metrics", "part-00000"), &Metadata::new())?;
-            metrics.write(&rows)?;
-            metrics.finish()?;
-            Ok(())
+            write_metrics(&shard.output("metrics", "part-00000"), &rows)
         })
     }
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use seedpipe_artifact::{
-    EmbeddingsReader, ImagesReader, Metadata, MetricRow, Of, PredictionRow, PredictionsWriter,
+    EmbeddingsReader, ImagesReader, Metadata, MetricRow, MetricsWriter, Of, PredictionRow,
+    PredictionsWriter,
 };
 use seedpipe_engine::{Input, StageContext};
 use seedpipe_imaging::{Recipe, View};
@@ -112,6 +113,14 @@ pub fn metric_rows(
         }
     }
     rows
+}
+
+/// Writes a whole metrics/v1 part.
+pub fn write_metrics(path: &Path, rows: &[MetricRow]) -> Result<()> {
+    let mut writer = MetricsWriter::create(path, &Metadata::new())?;
+    writer.write(rows)?;
+    writer.finish()?;
+    Ok(())
 }
 
 /// The best classes of each row with their probabilities.

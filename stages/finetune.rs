@@ -10,9 +10,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use schemars::JsonSchema;
-use seedpipe_artifact::{
-    EMBEDDINGS, IMAGES, METRICS, Metadata, MetricRow, MetricsWriter, PREDICTIONS, VIEWS, WEIGHTS,
-};
+use seedpipe_artifact::{EMBEDDINGS, IMAGES, METRICS, MetricRow, PREDICTIONS, VIEWS, WEIGHTS};
 use seedpipe_engine::{
     Arity, InputKinds, InputSlot, Invalid, OutputSlot, Stage, StageContext, Work,
 };
@@ -26,7 +24,7 @@ use seedpipe_learn::training_state::TrainingState;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Tensor};
 
-use crate::evaluation::{self, logits_of, metric_rows, write_predictions};
+use crate::evaluation::{self, logits_of, metric_rows, write_metrics, write_predictions};
 use crate::invalid::{fraction, invalid, temperature};
 use crate::network_artifact::{
     Prepared, initialise, load_network, normalise as normalisation, save_network,
@@ -52,13 +50,13 @@ pub struct Finetune {
     #[serde(default = "default_temperature")]
     pub temperature: f64,
     /// Share of the labelled images that is trained on, class balanced.
-    #[serde(default = "one")]
+    #[serde(default = "crate::selection::all_labels")]
     pub label_fraction: f64,
     /// The split that is trained on; it must be the one that was viewed.
-    #[serde(default = "train_split")]
+    #[serde(default = "crate::selection::train_split")]
     pub train_split: String,
     /// The split that is evaluated at the end.
-    #[serde(default = "test_split")]
+    #[serde(default = "crate::selection::test_split")]
     pub test_split: String,
     #[serde(default)]
     pub training: TrainingOptions,
@@ -69,18 +67,6 @@ pub struct Finetune {
 
 fn default_temperature() -> f64 {
     4.0
-}
-
-fn one() -> f64 {
-    1.0
-}
-
-fn train_split() -> String {
-    "train".into()
-}
-
-fn test_split() -> String {
-    "test".into()
 }
 
 impl Stage for Finetune {
@@ -267,10 +253,7 @@ impl Work for Finetune {
                 &learner.network,
                 &preprocessing,
             )?;
-            let mut metrics =
-                MetricsWriter::create(&shard.output("metrics", "part-00000"), &Metadata::new())?;
-            metrics.write(&rows)?;
-            metrics.finish()?;
+            write_metrics(&shard.output("metrics", "part-00000"), &rows)?;
             write_predictions(
                 &shard.output("predictions", "part-00000"),
                 pictures.images(),

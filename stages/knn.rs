@@ -4,9 +4,7 @@
 
 use anyhow::Result;
 use schemars::JsonSchema;
-use seedpipe_artifact::{
-    EMBEDDINGS, IMAGES, ImagesReader, METRICS, Metadata, MetricRow, MetricsWriter, PREDICTIONS,
-};
+use seedpipe_artifact::{EMBEDDINGS, IMAGES, ImagesReader, METRICS, MetricRow, PREDICTIONS};
 use seedpipe_engine::{
     Arity, InputKinds, InputSlot, Invalid, OutputSlot, Stage, StageContext, Work,
 };
@@ -14,7 +12,7 @@ use seedpipe_learn::knn::{Bank, Ranking, accuracy};
 use seedpipe_learn::metrics::evaluate_predictions;
 use serde::{Deserialize, Serialize};
 
-use crate::evaluation::{Features, metric_rows, write_predictions};
+use crate::evaluation::{Features, metric_rows, write_metrics, write_predictions};
 use crate::invalid::{invalid, temperature};
 use crate::selection::Classes;
 
@@ -28,9 +26,9 @@ pub struct Knn {
     #[serde(default = "default_temperature")]
     pub temperature: f64,
     /// The split whose images vote.
-    #[serde(default = "bank_split")]
+    #[serde(default = "crate::selection::train_split")]
     pub bank_split: String,
-    #[serde(default = "test_split")]
+    #[serde(default = "crate::selection::test_split")]
     pub test_split: String,
 }
 
@@ -40,14 +38,6 @@ fn default_k() -> Vec<usize> {
 
 fn default_temperature() -> f64 {
     0.07
-}
-
-fn bank_split() -> String {
-    "train".into()
-}
-
-fn test_split() -> String {
-    "test".into()
 }
 
 impl Stage for Knn {
@@ -145,10 +135,7 @@ impl Work for Knn {
                     );
                 }
             }
-            let mut metrics =
-                MetricsWriter::create(&shard.output("metrics", "part-00000"), &Metadata::new())?;
-            metrics.write(&rows)?;
-            metrics.finish()?;
+            write_metrics(&shard.output("metrics", "part-00000"), &rows)?;
             let ranked: Vec<Vec<(u32, f32)>> = neighbours[0]
                 .weighted
                 .iter()

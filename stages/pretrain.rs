@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use schemars::JsonSchema;
-use seedpipe_artifact::{IMAGES, METRICS, Metadata, MetricsWriter, VIEWS, WEIGHTS};
+use seedpipe_artifact::{IMAGES, METRICS, VIEWS, WEIGHTS};
 use seedpipe_engine::{
     Arity, InputKinds, InputSlot, Invalid, OutputSlot, Stage, StageContext, Work, keyed_rng,
 };
@@ -29,6 +29,7 @@ use serde_json::json;
 use tch::{Device, Tensor, no_grad};
 
 use crate::distill::restore_queue;
+use crate::evaluation::write_metrics;
 use crate::invalid::{check_queue, fraction, temperature};
 use crate::network_artifact::{
     initialise, normalise as normalisation, save_network, trained_preprocessing,
@@ -179,11 +180,7 @@ impl Work for Pretrain {
                 &learner.query,
                 &preprocessing,
             )?;
-            let mut metrics =
-                MetricsWriter::create(&shard.output("metrics", "part-00000"), &Metadata::new())?;
-            metrics.write(&rows)?;
-            metrics.finish()?;
-            Ok(())
+            write_metrics(&shard.output("metrics", "part-00000"), &rows)
         })
     }
 }

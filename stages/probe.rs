@@ -7,8 +7,7 @@ use std::ops::ControlFlow;
 use anyhow::Result;
 use schemars::JsonSchema;
 use seedpipe_artifact::{
-    EMBEDDINGS, IMAGES, ImagesReader, METRICS, Metadata, MetricRow, MetricsWriter, PREDICTIONS,
-    WEIGHTS,
+    EMBEDDINGS, IMAGES, ImagesReader, METRICS, MetricRow, PREDICTIONS, WEIGHTS,
 };
 use seedpipe_engine::{
     Arity, InputKinds, InputSlot, Invalid, OutputSlot, Stage, StageContext, Work,
@@ -17,7 +16,9 @@ use seedpipe_learn::metrics::evaluate;
 use seedpipe_learn::probe::{LbfgsProbe, SgdProbe, fit_lbfgs, fit_sgd};
 use serde::{Deserialize, Serialize};
 
-use crate::evaluation::{Features, metric_rows, ranked, save_classifier, write_predictions};
+use crate::evaluation::{
+    Features, metric_rows, ranked, save_classifier, write_metrics, write_predictions,
+};
 use crate::invalid::{at_least, invalid, positive};
 use crate::selection::{Classes, label_subset};
 
@@ -42,25 +43,13 @@ pub struct Probe {
     pub lbfgs: LbfgsProbe,
     #[serde(default)]
     pub sgd: SgdProbe,
-    #[serde(default = "train_split")]
+    #[serde(default = "crate::selection::train_split")]
     pub train_split: String,
-    #[serde(default = "test_split")]
+    #[serde(default = "crate::selection::test_split")]
     pub test_split: String,
     /// Share of the labelled images that is trained on, class balanced.
-    #[serde(default = "one")]
+    #[serde(default = "crate::selection::all_labels")]
     pub label_fraction: f64,
-}
-
-fn train_split() -> String {
-    "train".into()
-}
-
-fn test_split() -> String {
-    "test".into()
-}
-
-fn one() -> f64 {
-    1.0
 }
 
 impl Stage for Probe {
@@ -163,9 +152,7 @@ impl Work for Probe {
             let evaluation = evaluate(&logits, &labels(&test), classes.len());
             let mut rows = metric_rows(0, &self.test_split, "linear_", &evaluation, &classes);
             rows.push(MetricRow { step: 0, split: "train".into(), name: "linear_loss".into(), value: fit.train_loss });
-            let mut metrics = MetricsWriter::create(&shard.output("metrics", "part-00000"), &Metadata::new())?;
-            metrics.write(&rows)?;
-            metrics.finish()?;
+            write_metrics(&shard.output("metrics", "part-00000"), &rows)?;
             save_classifier(&shard.output("classifier", "part-00000"), &fit.classifier)?;
             write_predictions(&shard.output("predictions", "part-00000"), &images, &test, &classes, &ranked(&logits))
         })

@@ -5,6 +5,21 @@ use std::collections::BTreeMap;
 use anyhow::{Result, bail};
 use seedpipe_artifact::ImagesReader;
 
+/// Default of the params that name the split to learn from.
+pub fn train_split() -> String {
+    "train".into()
+}
+
+/// Default of the params that name the split to judge by.
+pub fn test_split() -> String {
+    "test".into()
+}
+
+/// Default of `label_fraction`: every label.
+pub fn all_labels() -> f64 {
+    1.0
+}
+
 /// What random draws about an image are keyed by: its digest and occurrence, so that other images don't matter.
 pub fn item(digest: &[u8; 32], occurrence: u32) -> [u8; 36] {
     let mut item = [0; 36];
