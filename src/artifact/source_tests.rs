@@ -228,7 +228,7 @@ fn without_an_image_column_the_message_lists_what_is_there() {
         .unwrap()
         .to_string();
     assert!(
-        message.ends_with("got the columns `label` (Int8), `x` (Utf8)"),
+        message.contains("got the columns `label` (Int8), `x` (Utf8)\nhint:"),
         "{message}"
     );
     let bytes = || column(BinaryArray::from(vec![&b"1"[..]]));
