@@ -116,6 +116,7 @@ impl Work for Ingest {
     fn run(&self, context: &StageContext) -> Result<()> {
         let path = context.resolve(&self.source);
         let listing = Listing::open(self, &path).context("key `params.source`")?;
+        self.warn_of_columns(context, &listing);
         let progress = context.progress();
         progress.begin("hashing", "images", listing.len() as u64, 0);
         let mut candidates = listing.candidates(&|count| {
@@ -179,6 +180,28 @@ impl Work for Ingest {
 }
 
 impl Ingest {
+    /// Columns mean nothing to an image folder, whose classes are its folders.
+    fn warn_of_columns(&self, context: &StageContext, listing: &Listing) {
+        let columns = [
+            ("image_column", &self.image_column),
+            ("label_column", &self.label_column),
+            ("label_name_column", &self.label_name_column),
+            ("split_column", &self.split_column),
+        ];
+        let named: Vec<&str> = columns
+            .iter()
+            .filter(|(_, column)| column.is_some())
+            .map(|(key, _)| *key)
+            .collect();
+        if matches!(listing, Listing::Folder(_)) && !named.is_empty() {
+            context.warn(format!(
+                "`{}` holds image files, so {} has no effect: classes and splits are its folders",
+                self.source.display(),
+                named.join(", ")
+            ));
+        }
+    }
+
     fn check(
         &self,
         candidate: &Candidate,
