@@ -26,7 +26,8 @@ def fail(message: str) -> None:
 
 def download(requirements: list[str], folder: pathlib.Path, dependencies: bool) -> list[pathlib.Path]:
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--only-binary=:all:"]
-    command += ["--platform", "manylinux_2_28_x86_64", "--platform", "manylinux_2_25_x86_64", "--platform", "manylinux_2_17_x86_64"]
+    for minor in range(28, 16, -1):  # pip takes no newer tag as including the older ones
+        command += ["--platform", f"manylinux_2_{minor}_x86_64"]
     command += ["--platform", "manylinux2014_x86_64", "--python-version", "3.11", "--implementation", "cp", "--abi", "cp311"]
     command += ["--abi", "abi3", "--abi", "none", "--dest", str(folder)]
     if not dependencies:
