@@ -23,7 +23,7 @@ const STAMP_VARIABLE: &str = "SEEDPIPE_BUILD_STAMP";
 
 /// How libtorch's OpenMP threads wait for each other. Left to itself, libgomp spins: beside any other busy thread, such as our own
 /// rendering, a spinning thread keeps the one that it waits for off the core (measured on 2 cores with another load: ResNet-20
-/// trains at 342 images/s waiting passively and at 19 spinning; alone the two are equal).
+/// trains at 342 images/s waiting passively and at 19 spinning).
 const WAIT_POLICY: &str = "OMP_WAIT_POLICY";
 
 fn wait_policy() -> OsString {
