@@ -132,6 +132,9 @@ pub struct Verify {
     /// Only what this pipeline uses now, not the whole cache
     #[arg(long)]
     pub current: bool,
+    /// Remove what is damaged, and files that no artifact names
+    #[arg(long)]
+    pub repair: bool,
     /// As JSON
     #[arg(long)]
     pub json: bool,

@@ -1,4 +1,5 @@
-//! `verify`: hashes every file of the cache again; exit code 1 when one differs from what was written.
+//! `verify`: hashes every file of the cache again; exit code 1 when one differs from what was written and, with
+//! `--repair`, could not be removed.
 
 use std::process::ExitCode;
 
@@ -17,13 +18,18 @@ pub fn execute(invocation: Invocation, arguments: &Verify) -> Result<ExitCode> {
     } else {
         VerifyScope::Cache
     };
-    let report = invocation.engine(&[])?.verify(scope, &console)?;
+    let engine = invocation.engine(&[])?;
+    let report = if arguments.repair {
+        engine.repair(scope, &console)?
+    } else {
+        engine.verify(scope, &console)?
+    };
     if arguments.json {
         output::print_json(&report)?;
     } else {
         output::print(&report.to_string())?;
     }
-    Ok(if report.is_good() {
+    Ok(if report.is_good() || report.is_repaired() {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE

@@ -11,6 +11,7 @@ use rand_chacha::ChaCha8Rng;
 use crate::cancel;
 use crate::digest::Digest;
 use crate::draft::Draft;
+use crate::fault;
 use crate::manifest::{OutputRecord, Telemetry, is_plain_name};
 use crate::observer::{Observer, Progress, StageProgress};
 use crate::random::keyed_rng;
@@ -186,6 +187,7 @@ impl StageContext<'_> {
                 outputs: self.kind.outputs(),
                 files: Mutex::new(Vec::new()),
             };
+            fault::point("shard.begin")?;
             work(&shard).map_err(|error| in_shard(error, index, total))?;
             let files = shard
                 .files

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 use crate::durable;
+use crate::fault;
 use crate::manifest::PartRecord;
 use crate::recipe::Recipe;
 use crate::stage::OutputSlot;
@@ -70,6 +71,7 @@ impl Draft {
             store.discard(&directory)?;
         }
         for slot in outputs {
+            fault::at("draft.create", &directory)?;
             fs::create_dir_all(directory.join(CONTENT).join(slot.name))?;
         }
         fs::create_dir_all(directory.join(CHECKPOINTS))?;
@@ -86,6 +88,7 @@ impl Draft {
             records: BTreeMap::new(),
         };
         draft.read_records()?;
+        remove_temporaries(&draft.checkpoints())?;
         draft.remove_unrecorded(outputs)?;
         Ok(draft)
     }
@@ -135,6 +138,7 @@ impl Draft {
                     "shard {shard}: expected the stage to write `{slot}/{name}`, got no such file"
                 )
             })?;
+            fault::at("part.fsync", &path)?;
             file.sync_all()?;
             let part = PartRecord {
                 name: name.clone(),
@@ -148,6 +152,7 @@ impl Draft {
         });
         let files = files.collect::<Result<Vec<_>>>()?;
         for slot in files.iter().map(|file| &file.slot).collect::<BTreeSet<_>>() {
+            fault::at("part.fsync-folder", &content.join(slot))?;
             durable::sync_folder(&content.join(slot))?;
         }
         let record = ShardRecord {
@@ -269,6 +274,17 @@ impl Draft {
         }
         Ok(())
     }
+}
+
+/// Removes what a crash left half-written in a folder. Only the holder of the draft's lock writes there.
+fn remove_temporaries(folder: &Path) -> Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if durable::is_being_written(&path).is_some() {
+            fs::remove_file(&path)?;
+        }
+    }
+    Ok(())
 }
 
 /// Whether the draft's description can be read, and its work was forced when that is asked for.

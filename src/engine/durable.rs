@@ -6,18 +6,45 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use fs_err as fs;
 
+use crate::fault;
+
 /// Start of the names of files that are still being written; `gc` clears those that a crash left.
 pub(crate) const TEMPORARY_PREFIX: &str = ".seedpipe-tmp-";
 
 /// Writes `bytes` beside `path`, fsyncs, renames over `path` and fsyncs the folder.
-pub(crate) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+///
+/// # Errors
+/// When any of that fails; then `path` is what it was, and nothing is left beside it unless that can't be removed either.
+pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    write_with(path, bytes, true)
+}
+
+/// Writes like [`write`] without waiting for the disk: after a power cut the file may be the old one, empty or torn. For
+/// what carries a checksum and can be made anew.
+pub(crate) fn write_lightly(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    write_with(path, bytes, false)
+}
+
+fn write_with(path: &Path, bytes: &[u8], is_durable: bool) -> io::Result<()> {
     let temporary = temporary_beside(path);
+    let subject = subject_of(path);
+    let point = |step: &str| fault::at(&format!("{subject}.{step}"), path);
     let written = (|| {
+        point("create")?;
         let mut file = fs::File::create(&temporary)?;
+        point("write")?;
         file.write_all(bytes)?;
-        file.sync_all()?;
+        if is_durable {
+            point("fsync")?;
+            file.sync_all()?;
+        }
+        point("rename")?;
         fs::rename(&temporary, path)?;
-        sync_folder(folder_of(path))
+        if is_durable {
+            point("fsync-folder")?;
+            sync_folder(folder_of(path))?;
+        }
+        Ok(())
     })();
     if written.is_err() && temporary.exists() {
         // The first error is the one to report; what cannot be removed now is cleared by `gc`.
@@ -32,10 +59,31 @@ pub(crate) fn write_if_changed(path: &Path, bytes: &[u8]) -> io::Result<bool> {
         Ok(found) if found == bytes => Ok(false),
         Ok(_) => write(path, bytes).map(|()| true),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            fault::at("folder.create", folder_of(path))?;
             fs::create_dir_all(folder_of(path))?;
             write(path, bytes).map(|()| true)
         }
         Err(error) => Err(error),
+    }
+}
+
+/// What a file is, for the names of fault points: `manifest`, `shard`, `pipeline-lock`.
+fn subject_of(path: &Path) -> &str {
+    let mut names = path
+        .ancestors()
+        .filter_map(|part| part.file_name()?.to_str());
+    let own = names.next().unwrap_or_default();
+    let parents: Vec<&str> = names.take(2).collect();
+    match own.split_once('.').unwrap_or((own, "")) {
+        ("manifest", "json") => "manifest",
+        ("draft", "json") => "draft",
+        (_, "lock") => "pipeline-lock",
+        (_, "safetensors") => "checkpoint",
+        (shard, "json") if shard.starts_with("shard-") => "shard",
+        _ if parents.contains(&"history") => "history",
+        _ if parents.contains(&"stat") => "stat",
+        _ if parents.contains(&"seals") => "seal",
+        _ => "file",
     }
 }
 

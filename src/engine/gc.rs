@@ -22,7 +22,7 @@ use crate::history;
 use crate::lease;
 use crate::locks::{self, Guard};
 use crate::pipeline_lock::{PipelineLock, path_for};
-use crate::store::{Entry, MANIFEST, folders_in, remove_folder};
+use crate::store::{Entry, MANIFEST, entries_in, folders_in, remove_folder};
 use crate::verify::files_below;
 
 /// How to collect.
@@ -199,12 +199,14 @@ impl Engine {
         report: &mut GcReport,
     ) -> Result<()> {
         for fingerprint in self.store.fingerprints()? {
-            let newest = self
-                .store
-                .find(fingerprint)?
-                .artifact
+            // Nothing is hashed here: everybody waits at the gate.
+            let entries = self.store.entries(fingerprint)?;
+            let newest = entries
+                .iter()
+                .filter_map(|entry| entry.state.as_ref().ok())
+                .max_by_key(|artifact| (artifact.manifest.sequence, artifact.content))
                 .map(|artifact| artifact.content);
-            for Entry { directory, state } in self.store.entries(fingerprint)? {
+            for Entry { directory, state } in entries {
                 let named = roots.contents.get(&fingerprint);
                 let stays = roots.in_use.contains(&fingerprint)
                     || is_young(&directory.join(MANIFEST), options.grace)
@@ -287,7 +289,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Temporary files, what is left in the trash, folders of fingerprints that are empty, and names that are none.
+    /// Temporary files, what is left in the trash, folders of fingerprints that are empty, names that are none, and seals
+    /// of artifacts that are gone or go.
     fn collect_strays(
         &self,
         options: &GcOptions,
@@ -295,7 +298,7 @@ impl Engine {
         report: &mut GcReport,
     ) -> Result<()> {
         let is_nobodys = |path: &PathBuf| durable::is_being_written(path) != Some(true);
-        let mut strays: Vec<PathBuf> = folders_in(&self.store.trash())?;
+        let mut strays: Vec<PathBuf> = entries_in(&self.store.trash())?;
         strays.retain(is_nobodys);
         for folder in folders_in(&self.store.artifacts())? {
             let name = folder.file_name().unwrap_or_default().to_string_lossy();
@@ -313,6 +316,7 @@ impl Engine {
             self.store.locks(),
             self.store.history(),
             self.store.stat_cache(),
+            self.store.seals().folder().to_owned(),
         ];
         let is_temporary = |path: &PathBuf| {
             durable::is_being_written(path) == Some(false) && !is_young(path, options.grace)
@@ -322,6 +326,13 @@ impl Engine {
         }
         for entry in fs::read_dir(self.project.folder())? {
             strays.extend(Some(entry?.path()).filter(is_temporary)); // of pipeline.lock
+        }
+        let goes: BTreeSet<PathBuf> = report.items.iter().map(|item| item.path.clone()).collect();
+        for (seal, artifact) in self.store.seals().all()? {
+            let artifact = self.store.artifacts().join(artifact);
+            if goes.contains(&artifact) || !artifact.exists() {
+                strays.push(seal);
+            }
         }
         for path in strays {
             let name = path
@@ -337,7 +348,7 @@ impl Engine {
     /// Takes one thing away from where it is found; folders are only renamed, which is quick.
     fn set_aside(&self, item: &GcItem, trash: &mut Vec<PathBuf>) -> Result<()> {
         match fs::symlink_metadata(&item.path) {
-            Ok(metadata) if metadata.is_dir() && item.path.starts_with(self.store.trash()) => {
+            Ok(_) if item.path.starts_with(self.store.trash()) => {
                 trash.push(item.path.clone());
             }
             Ok(metadata) if metadata.is_dir() => {

@@ -11,6 +11,7 @@ use fs_err as fs;
 use rustix::fs::{FlockOperation, flock};
 
 use crate::digest::Digest;
+use crate::fault;
 use crate::locks::{self, Guard};
 use crate::store::Store;
 
@@ -38,6 +39,7 @@ impl Lease {
         let path = store
             .locks()
             .join(format!("run-{}-{count}.{SUFFIX}", std::process::id()));
+        fault::at("lease.create", &path)?;
         let file = fs::File::create(&path)?;
         if let Err(error) = flock(&file, FlockOperation::NonBlockingLockExclusive) {
             bail!(
@@ -48,14 +50,17 @@ impl Lease {
         Ok(Lease { file, path, gate })
     }
 
-    /// Lists the fingerprint, then looks: what `look` finds stays there until the lease ends.
+    /// Lists the fingerprint, then looks: what `look` finds stays there until the lease ends. It looks without the gate,
+    /// since it may hash: a `gc` that comes after reads the list, one that came before is done.
     pub fn use_while<T>(
         &mut self,
         fingerprint: Digest,
         look: impl FnOnce() -> Result<T>,
     ) -> Result<T> {
-        let _gate = Guard::shared(&self.gate)?;
+        let gate = Guard::shared(&self.gate)?;
+        fault::at("lease.write", &self.path)?;
         self.file.write_all(format!("{fingerprint}\n").as_bytes())?;
+        drop(gate);
         look()
     }
 }
@@ -63,7 +68,7 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         // A lease that cannot be removed is unlocked by the kernel, and `gc` clears it.
-        let _ = fs::remove_file(&self.path);
+        let _ = fault::point("lease.remove").and_then(|()| fs::remove_file(&self.path));
     }
 }
 

@@ -15,7 +15,7 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-use crate::{cancel, clock};
+use crate::{cancel, clock, fault};
 
 /// Pause between two tries for a lock.
 const PAUSE: Duration = Duration::from_millis(25);
@@ -98,6 +98,7 @@ impl Lock {
             path: path.to_owned(),
         };
         let text = serde_json::to_string(holder).expect("BUG: a holder is JSON");
+        fault::at("lock.write", path)?;
         lock.file.set_len(0)?;
         lock.file.rewind()?;
         lock.file.write_all(text.as_bytes())?;
@@ -125,7 +126,7 @@ impl Lock {
 impl Drop for Lock {
     fn drop(&mut self) {
         // Removed while held. When it cannot be removed it stays as a free lock, which `gc` clears.
-        let _ = fs::remove_file(&self.path);
+        let _ = fault::point("lock.remove").and_then(|()| fs::remove_file(&self.path));
     }
 }
 
@@ -178,6 +179,7 @@ impl Guard {
 
 fn open(path: &Path) -> Result<fs::File> {
     let mut options = fs::OpenOptions::new();
+    fault::at("lock.open", path)?;
     options.read(true).write(true).create(true).truncate(false);
     Ok(options.open(path)?)
 }

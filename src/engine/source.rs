@@ -112,7 +112,7 @@ fn walk(folder: &Path, prefix: &[u8], depth: usize) -> Result<Vec<Listed>> {
     Ok(files)
 }
 
-fn stat_of(metadata: &std::fs::Metadata) -> FileStat {
+pub(crate) fn stat_of(metadata: &std::fs::Metadata) -> FileStat {
     let nanoseconds =
         |seconds: i64, rest: i64| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
     FileStat {
@@ -172,7 +172,7 @@ fn path_of(root: &Path, relative: &[u8]) -> PathBuf {
 }
 
 /// Nanoseconds since 1970.
-fn now() -> i128 {
+pub(crate) fn now() -> i128 {
     match SystemTime::now().duration_since(UNIX_EPOCH) {
         Ok(since) => since.as_nanos() as i128,
         Err(before) => -(before.duration().as_nanos() as i128),

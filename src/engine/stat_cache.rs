@@ -109,7 +109,7 @@ impl StatCache {
     }
 }
 
-fn encode(records: &[Record]) -> Vec<u8> {
+pub(crate) fn encode(records: &[Record]) -> Vec<u8> {
     let mut bytes = MAGIC.to_vec();
     for record in records {
         bytes.extend((record.path.len() as u32).to_le_bytes());
@@ -126,7 +126,7 @@ fn encode(records: &[Record]) -> Vec<u8> {
     bytes
 }
 
-fn decode(bytes: &[u8]) -> Option<Vec<Record>> {
+pub(crate) fn decode(bytes: &[u8]) -> Option<Vec<Record>> {
     let (body, checksum) = bytes.split_at_checked(bytes.len().checked_sub(32)?)?;
     if blake3::hash(body).as_bytes() != checksum {
         return None;

@@ -1,8 +1,9 @@
 //! The store: where artifacts lie, which of them count, and how one comes to be there.
 //!
 //! `<cache>/v1/artifacts/<fingerprint>/<first 16 digits of content>/` holds `manifest.json` and `<slot>/<part>.parquet`.
-//! An entry counts only when its manifest parses and every file has its length. Entries are immutable; the only change
-//! is a manifest's sequence number when equal content is made again after other content.
+//! An entry counts only when its manifest parses and every file has its length and, as far as `seal` doesn't know it at
+//! rest since it was hashed, its BLAKE3. Entries are immutable; the only change is a manifest's sequence number when equal
+//! content is made again after other content.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,7 +14,9 @@ use fs_err as fs;
 use crate::artifact::Artifact;
 use crate::digest::Digest;
 use crate::durable;
+use crate::fault;
 use crate::manifest::Manifest;
+use crate::seal::Seals;
 
 pub(crate) const MANIFEST: &str = "manifest.json";
 
@@ -70,6 +73,10 @@ impl Store {
         self.root.join("history")
     }
 
+    pub fn seals(&self) -> Seals {
+        Seals::new(self.root.join("seals"))
+    }
+
     pub fn trash(&self) -> PathBuf {
         self.root.join("trash")
     }
@@ -87,6 +94,7 @@ impl Store {
                 self.locks(),
                 self.history(),
             ] {
+                fault::at("cache.create", &folder)?;
                 fs::create_dir_all(folder)?;
             }
             let ignore = durable::folder_of(&self.root).join(".gitignore");
@@ -109,8 +117,13 @@ impl Store {
     /// The newest artifact that counts, and what else lies under the fingerprint.
     pub fn find(&self, fingerprint: Digest) -> io::Result<Found> {
         let mut found = Found::default();
-        for entry in self.entries(fingerprint)? {
-            match entry.state {
+        for Entry { directory, state } in self.entries(fingerprint)? {
+            let name = |fault: String| named(&directory, &fault);
+            let state = state.and_then(|artifact| {
+                self.seals().check(&artifact).map_err(name)?;
+                Ok(artifact)
+            });
+            match state {
                 Ok(artifact) => found.others.push(artifact),
                 Err(fault) => found.faults.push(fault),
             }
@@ -122,7 +135,7 @@ impl Store {
         Ok(found)
     }
 
-    /// All content folders under a fingerprint, in order of name.
+    /// All content folders under a fingerprint, in order of name. Lengths are looked at, bytes are not.
     pub fn entries(&self, fingerprint: Digest) -> io::Result<Vec<Entry>> {
         let folder = self.artifacts().join(fingerprint.to_string());
         let mut entries = Vec::new();
@@ -173,12 +186,16 @@ impl Store {
         }
         manifest.sequence = newest.map_or(0, |newest| newest + 1);
         durable::write(&finished.join(MANIFEST), manifest.encode().as_bytes())?;
+        fault::at("publish.create", &folder)?;
         fs::create_dir_all(&folder)?;
         if directory.exists() {
             self.discard(&directory)?;
         }
+        fault::at("publish.rename", &directory)?;
         fs::rename(finished, &directory).context("failed to publish an artifact")?;
+        fault::at("publish.fsync-folder", &folder)?;
         durable::sync_folder(&folder)?;
+        fault::at("publish.fsync-folder", &self.artifacts())?;
         durable::sync_folder(&self.artifacts())?;
         Ok(Artifact {
             fingerprint,
@@ -190,11 +207,14 @@ impl Store {
 
     /// Removes a folder so that nobody sees half of it: renamed away first.
     pub fn discard(&self, folder: &Path) -> io::Result<()> {
-        remove_folder(&self.move_to_trash(folder)?)
+        let trash = self.move_to_trash(folder)?;
+        fault::at("trash.remove", &trash)?;
+        remove_folder(&trash)
     }
 
     /// The folder's name in the trash.
     pub fn move_to_trash(&self, folder: &Path) -> io::Result<PathBuf> {
+        fault::at("trash.create", &self.trash())?;
         fs::create_dir_all(self.trash())?;
         let name = folder.file_name().unwrap_or_default().to_string_lossy();
         let moment = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
@@ -204,13 +224,18 @@ impl Store {
         let target = self
             .trash()
             .join(format!("{prefix}{process}-{moment}-{name}"));
+        fault::at("trash.rename", folder)?;
         fs::rename(folder, &target)?;
         Ok(target)
     }
 }
 
+fn named(directory: &Path, fault: &str) -> String {
+    format!("`{}`: {fault}", directory.display())
+}
+
 fn read_entry(directory: &Path, fingerprint: Digest) -> Result<Artifact, String> {
-    let name = |fault: String| format!("`{}`: {fault}", directory.display());
+    let name = |fault: String| named(directory, &fault);
     let text =
         fs::read_to_string(directory.join(MANIFEST)).map_err(|error| name(error.to_string()))?;
     let manifest =
@@ -233,9 +258,14 @@ fn read_entry(directory: &Path, fingerprint: Digest) -> Result<Artifact, String>
     }
 }
 
-/// Removes a folder of the trash; `gc` in another process may be at it too.
+/// Removes a folder or file of the trash; `gc` in another process may be at it too.
 pub(crate) fn remove_folder(folder: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(folder) {
+    let removed = match fs::symlink_metadata(folder) {
+        Ok(metadata) if !metadata.is_dir() => fs::remove_file(folder),
+        Ok(_) => fs::remove_dir_all(folder),
+        Err(error) => Err(error),
+    };
+    match removed {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         removed => removed,
     }
@@ -243,20 +273,32 @@ pub(crate) fn remove_folder(folder: &Path) -> io::Result<()> {
 
 /// Folders inside a folder, sorted; none when it doesn't exist.
 pub(crate) fn folders_in(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    listed(folder, |entry| Ok(entry.file_type()?.is_dir()))
+}
+
+/// Files and folders inside a folder, sorted; none when it doesn't exist.
+pub(crate) fn entries_in(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    listed(folder, |_| Ok(true))
+}
+
+fn listed(
+    folder: &Path,
+    is_wanted: impl Fn(&fs::DirEntry) -> io::Result<bool>,
+) -> io::Result<Vec<PathBuf>> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(error),
     };
-    let mut folders = Vec::new();
+    let mut paths = Vec::new();
     for entry in entries {
         let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            folders.push(entry.path());
+        if is_wanted(&entry)? {
+            paths.push(entry.path());
         }
     }
-    folders.sort();
-    Ok(folders)
+    paths.sort();
+    Ok(paths)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Hashes every file of artifacts again and names all that is not as its manifest says.
+//! Hashes every file of artifacts again and names all that is not as its manifest says; `repair` removes it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -17,6 +17,7 @@ use crate::engine::Engine;
 use crate::manifest::{Manifest, PartRecord};
 use crate::observer::Observer;
 use crate::pipeline_lock::{PipelineLock, path_for};
+use crate::repair::{Repaired, name_of};
 use crate::store::{Entry, MANIFEST};
 
 /// Which artifacts to verify.
@@ -36,6 +37,9 @@ pub struct VerifyReport {
     pub files: usize,
     pub bytes: u64,
     pub seconds: f64,
+    /// What `repair` did, by artifact.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub repaired: Vec<Repaired>,
 }
 
 /// One artifact and its faults.
@@ -81,14 +85,10 @@ impl VerifyReport {
 impl fmt::Display for VerifyReport {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (artifact, fault) in self.faults() {
-            let name = match artifact.stages.as_slice() {
-                [] if artifact.kind.is_empty() => "artifact".to_owned(),
-                [] => artifact.kind.clone(),
-                stages => stages.join(", "),
-            };
             writeln!(
                 formatter,
-                "{name} {}/{}: `{}`: expected {}, found {}",
+                "{} {}/{}: `{}`: expected {}, found {}",
+                name_of(artifact),
                 artifact.fingerprint.short(),
                 artifact.content,
                 fault.file,
@@ -111,9 +111,15 @@ impl fmt::Display for VerifyReport {
             self.artifacts.len(),
             self.files,
             bytes::readable(self.bytes)
-        )
+        )?;
+        self.repaired
+            .iter()
+            .try_for_each(|repaired| write!(formatter, "\n{repaired}"))
     }
 }
+
+/// What is expected of a file that no manifest names.
+pub(crate) const NO_SUCH_FILE: &str = "no such file";
 
 /// A file to hash.
 struct Check {
@@ -124,7 +130,8 @@ struct Check {
 }
 
 impl Engine {
-    /// Hashes every file of the artifacts in scope. Read-only. Tells the observer of files as stage `verify`.
+    /// Hashes every file of the artifacts in scope. Read-only, but for the seals of damaged artifacts: a run would believe
+    /// them where a disk changed a file without its stat. Tells the observer of files as stage `verify`.
     pub fn verify(&self, scope: VerifyScope, observer: &dyn Observer) -> Result<VerifyReport> {
         let start = Instant::now();
         let known = self.known_fingerprints()?;
@@ -138,13 +145,7 @@ impl Engine {
             let stages = known.get(&fingerprint).cloned().unwrap_or_default();
             for Entry { directory, .. } in self.store.entries(fingerprint)? {
                 let (artifact, parts) = self.manifest_check(fingerprint, &stages, directory)?;
-                let number = artifacts.len();
-                checks.extend(parts.into_iter().map(|(slot, part)| Check {
-                    artifact: number,
-                    file: format!("{slot}/{}", part.name),
-                    path: artifact.directory.join(slot).join(&part.name),
-                    part,
-                }));
+                checks.extend(checks_of(artifacts.len(), &artifact, parts));
                 artifacts.push(artifact);
             }
         }
@@ -161,12 +162,35 @@ impl Engine {
         for (check, fault) in checks.iter().zip(faults) {
             artifacts[check.artifact].faults.extend(fault);
         }
+        for damaged in artifacts
+            .iter()
+            .filter(|artifact| !artifact.faults.is_empty())
+        {
+            let seals = self.store.seals();
+            if let Err(error) = seals.remove(&damaged.fingerprint, &damaged.content) {
+                observer.warning(None, &format!("{error}: a run may use a damaged artifact"));
+            }
+        }
         Ok(VerifyReport {
             files: artifacts.iter().map(|artifact| artifact.files).sum(),
             bytes: checks.iter().map(|check| check.part.bytes).sum(),
             artifacts,
             seconds: start.elapsed().as_secs_f64(),
+            repaired: Vec::new(),
         })
+    }
+
+    /// What is wrong with one artifact now.
+    pub(crate) fn faults_of(&self, artifact: &VerifiedArtifact) -> Result<Vec<FileFault>> {
+        let (artifact, parts) = self.manifest_check(
+            artifact.fingerprint,
+            &BTreeSet::new(),
+            artifact.directory.clone(),
+        )?;
+        let checks = checks_of(0, &artifact, parts);
+        let mut faults = artifact.faults;
+        faults.extend(checks.iter().filter_map(file_fault));
+        Ok(faults)
     }
 
     /// Reads and checks a manifest and looks for files that it doesn't name; gives the files that it does.
@@ -214,7 +238,7 @@ impl Engine {
                             .to_string();
                         artifact.faults.push(FileFault {
                             file,
-                            expected: "no such file".into(),
+                            expected: NO_SUCH_FILE.into(),
                             found: "a file".into(),
                         });
                     }
@@ -250,6 +274,20 @@ impl Engine {
         }
         Ok(known)
     }
+}
+
+fn checks_of(
+    number: usize,
+    artifact: &VerifiedArtifact,
+    parts: Vec<(String, PartRecord)>,
+) -> Vec<Check> {
+    let checks = parts.into_iter().map(|(slot, part)| Check {
+        artifact: number,
+        file: format!("{slot}/{}", part.name),
+        path: artifact.directory.join(slot).join(&part.name),
+        part,
+    });
+    checks.collect()
 }
 
 fn read_manifest(artifact: &VerifiedArtifact) -> Result<Manifest, FileFault> {

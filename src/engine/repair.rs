@@ -1,0 +1,166 @@
+//! `verify --repair`: removes what `verify` found damaged, under the rules of `gc`: the gate is held, and what a run that
+//! is alive uses stays. The next run makes it again.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use anyhow::Result;
+use fs_err as fs;
+use serde::Serialize;
+
+use crate::digest::Digest;
+use crate::engine::Engine;
+use crate::lease;
+use crate::locks::Guard;
+use crate::observer::Observer;
+use crate::store::remove_folder;
+use crate::verify::{FileFault, NO_SUCH_FILE, VerifiedArtifact, VerifyReport, VerifyScope};
+
+/// What was done about a damaged artifact.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Repaired {
+    /// `student` or `encode`, as far as it is known.
+    pub name: String,
+    pub fingerprint: Digest,
+    /// First 16 digits of the content digest.
+    pub content: String,
+    pub repair: Repair,
+}
+
+/// How an artifact was repaired.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Repair {
+    /// The whole artifact was removed.
+    Removed,
+    /// Only files were removed that its manifest doesn't name: the artifact itself is good.
+    RemovedFiles(Vec<String>),
+    /// Nothing: a run that is alive uses it.
+    InUse,
+    /// Nothing: it was made again, or removed, meanwhile.
+    Good,
+}
+
+impl fmt::Display for Repaired {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Repaired {
+            name,
+            fingerprint,
+            content,
+            repair,
+        } = self;
+        write!(formatter, "{name} {}/{content}: ", fingerprint.short())?;
+        match repair {
+            Repair::Removed => write!(formatter, "removed; `seedpipe run` makes it again"),
+            Repair::RemovedFiles(files) => write!(
+                formatter,
+                "removed {}, which its manifest doesn't name",
+                files.join(", ")
+            ),
+            Repair::InUse => write!(
+                formatter,
+                "left, since a run that is alive uses it\nhint: repair again when that run is over"
+            ),
+            Repair::Good => write!(formatter, "good by now"),
+        }
+    }
+}
+
+impl VerifyReport {
+    /// Whether nothing damaged is left.
+    pub fn is_repaired(&self) -> bool {
+        let damaged = self
+            .artifacts
+            .iter()
+            .filter(|artifact| !artifact.faults.is_empty())
+            .count();
+        let is_left = |repaired: &Repaired| repaired.repair == Repair::InUse;
+        damaged == self.repaired.len() && !self.repaired.iter().any(is_left)
+    }
+}
+
+impl Engine {
+    /// Verifies, then removes what is damaged and what no manifest names.
+    ///
+    /// # Errors
+    /// As `verify`, and when the cache can't be written.
+    pub fn repair(&self, scope: VerifyScope, observer: &dyn Observer) -> Result<VerifyReport> {
+        let mut report = self.verify(scope, observer)?;
+        if report.is_good() {
+            return Ok(report);
+        }
+        let mut trash = Vec::new();
+        // Runs look up artifacts behind the same gate: what they use is in their lease.
+        let gate = Guard::exclusive(&lease::gate(&self.store))
+            .map_err(|error| self.store.unwritable(&error))?;
+        let in_use = lease::in_use(&self.store)?;
+        let damaged = report
+            .artifacts
+            .iter()
+            .filter(|artifact| !artifact.faults.is_empty());
+        for artifact in damaged {
+            let repair = if in_use.contains(&artifact.fingerprint) {
+                Repair::InUse
+            } else {
+                self.remove_damage(artifact, &mut trash)?
+            };
+            report.repaired.push(Repaired {
+                name: name_of(artifact),
+                fingerprint: artifact.fingerprint,
+                content: artifact.content.clone(),
+                repair,
+            });
+        }
+        drop(gate);
+        for path in trash {
+            remove_folder(&path)?;
+        }
+        Ok(report)
+    }
+
+    /// Moves the damaged artifact, or the files that don't belong to it, to the trash. With the gate held.
+    fn remove_damage(
+        &self,
+        artifact: &VerifiedArtifact,
+        trash: &mut Vec<PathBuf>,
+    ) -> Result<Repair> {
+        if !artifact.directory.exists() {
+            return Ok(Repair::Good);
+        }
+        // A run may have made it again since it was hashed.
+        let faults = self.faults_of(artifact)?;
+        let is_stray = |fault: &FileFault| fault.expected == NO_SUCH_FILE;
+        if faults.is_empty() {
+            return Ok(Repair::Good);
+        }
+        if faults.iter().all(is_stray) {
+            let mut files = Vec::new();
+            for fault in faults {
+                trash.push(
+                    self.store
+                        .move_to_trash(&artifact.directory.join(&fault.file))?,
+                );
+                files.push(format!("`{}`", fault.file));
+            }
+            return Ok(Repair::RemovedFiles(files));
+        }
+        trash.push(self.store.move_to_trash(&artifact.directory)?);
+        let parent = artifact.directory.parent();
+        if let Some(parent) = parent
+            && fs::read_dir(parent)?.next().is_none()
+        {
+            fs::remove_dir(parent)?;
+        }
+        // The one place where a remote's copy could be fetched instead of waiting for the next run.
+        Ok(Repair::Removed)
+    }
+}
+
+/// What people know the artifact by.
+pub(crate) fn name_of(artifact: &VerifiedArtifact) -> String {
+    match artifact.stages.as_slice() {
+        [] if artifact.kind.is_empty() => "artifact".to_owned(),
+        [] => artifact.kind.clone(),
+        stages => stages.join(", "),
+    }
+}
