@@ -30,7 +30,7 @@ use crate::network_artifact::{
     validate_architecture,
 };
 use crate::pictures::Pictures;
-use crate::training::{Learner, Samples, TrainingOptions, train};
+use crate::training::{HOW, Learner, Samples, TrainingOptions, train};
 use crate::viewed::Viewed;
 
 /// Self-supervised distillation of a student from stored teacher embeddings.
@@ -100,6 +100,7 @@ impl Stage for Distill {
         },
     ];
     const TENSORS: bool = true;
+    const HOW: &'static [&'static str] = HOW;
 
     fn validate(&self, _inputs: &InputKinds) -> Result<(), Invalid> {
         validate_architecture("network", &self.network)?;

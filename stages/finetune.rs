@@ -33,7 +33,7 @@ use crate::network_artifact::{
 use crate::pictures::Pictures;
 use crate::selection::{Classes, label_subset};
 use crate::soft_labels::Teacher;
-use crate::training::{Learner, Samples, TrainingOptions, train};
+use crate::training::{HOW, Learner, Samples, TrainingOptions, train};
 use crate::viewed::Viewed;
 
 /// Supervised training from the weights of the input `weights`, or from scratch.
@@ -114,6 +114,7 @@ impl Stage for Finetune {
         },
     ];
     const TENSORS: bool = true;
+    const HOW: &'static [&'static str] = HOW;
 
     fn validate(&self, inputs: &InputKinds) -> Result<(), Invalid> {
         match (&self.network, inputs.connected("weights")) {

@@ -4,6 +4,7 @@
 //! which names no tensor work is not linked against libtorch.
 
 mod augment;
+mod checkpoints;
 mod distill;
 mod encode;
 mod evaluation;
@@ -14,6 +15,7 @@ mod invalid;
 mod knn;
 mod looks;
 mod network_artifact;
+mod orders;
 mod pictures;
 mod pretrain;
 mod probe;

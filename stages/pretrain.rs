@@ -36,7 +36,7 @@ use crate::network_artifact::{
     validate_architecture,
 };
 use crate::pictures::Pictures;
-use crate::training::{Learner, Samples, TrainingOptions, train};
+use crate::training::{HOW, Learner, Samples, TrainingOptions, train};
 use crate::viewed::Viewed;
 
 /// Images of a batch that the key encoder normalises together, as many as on one of the paper's devices.
@@ -102,6 +102,7 @@ impl Stage for Pretrain {
         },
     ];
     const TENSORS: bool = true;
+    const HOW: &'static [&'static str] = HOW;
 
     fn validate(&self, _inputs: &InputKinds) -> Result<(), Invalid> {
         validate_architecture("network", &self.network)?;

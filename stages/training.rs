@@ -1,28 +1,29 @@
-//! The loop that `pretrain`, `distill` and `finetune` share: keyed sample order, rendered batches, learning rate, checkpoints,
-//! exact resume, metrics. What a step computes is the stage's own `Learner`.
+//! The loop that `pretrain`, `distill` and `finetune` share: keyed sample order, rendered batches, learning rate, exact
+//! resume, metrics. What a step computes is the stage's own `Learner`.
 //!
 //! Invariant: weights after step n depend on the recipe and the inputs alone, however often the run was interrupted.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use schemars::JsonSchema;
 use seedpipe_artifact::MetricRow;
-use seedpipe_engine::{Invalid, StageContext};
+use seedpipe_engine::{Invalid, StageContext, fault};
 use seedpipe_imaging::Normalise;
 use seedpipe_learn::device::set_threads;
 use seedpipe_learn::network::Precision;
-use seedpipe_learn::random::permutation;
 use seedpipe_learn::schedule::{Length, Schedule};
 use seedpipe_learn::sgd::SgdOptions;
-use seedpipe_learn::training_state::{TrainingState, latest, save};
+use seedpipe_learn::training_state::TrainingState;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tch::{Device, Tensor};
 
+use crate::checkpoints::Checkpoints;
 use crate::feed::{Feed, Frame, Job, workers};
 use crate::invalid::{at_least, invalid, positive};
+use crate::orders::Orders;
 use crate::pictures::Pictures;
 use crate::viewed::Viewed;
 
@@ -44,9 +45,14 @@ pub struct TrainingOptions {
     pub precision: Precision,
     /// Threads of the network's computation on a CPU: part of the recipe, since sums depend on it.
     pub threads: usize,
-    /// Steps between checkpoints; 0: one after each epoch.
+    /// Steps between checkpoints; 0: one after each epoch. No part of the recipe.
     pub checkpoint_steps: u64,
+    /// A checkpoint is also written when the last one is that many minutes old; 0: never. No part of the recipe.
+    pub checkpoint_minutes: f64,
 }
+
+/// What of the `training:` block decides how a training is done and not what it learns.
+pub const HOW: &[&str] = &["training.checkpoint_steps", "training.checkpoint_minutes"];
 
 impl Default for TrainingOptions {
     fn default() -> Self {
@@ -60,6 +66,7 @@ impl Default for TrainingOptions {
             precision: Precision::F32,
             threads: 2,
             checkpoint_steps: 0,
+            checkpoint_minutes: 10.0,
         }
     }
 }
@@ -84,6 +91,14 @@ impl TrainingOptions {
                 "at least 0",
                 self.sgd.weight_decay,
                 "SEED uses 1e-4",
+            ));
+        }
+        if !(self.checkpoint_minutes >= 0.0 && self.checkpoint_minutes.is_finite()) {
+            return Err(invalid(
+                "training.checkpoint_minutes",
+                "at least 0",
+                self.checkpoint_minutes,
+                "0 leaves it to `checkpoint_steps`",
             ));
         }
         self.schedule.validate(self.epochs).map_err(|error| {
@@ -158,7 +173,8 @@ pub fn train(
     };
 
     let mut loop_state = LoopState::default();
-    let resumed = latest(context.checkpoints(), &mut |message| context.warn(message))?;
+    let mut checkpoints = Checkpoints::new(context, options, steps_per_epoch);
+    let resumed = checkpoints.newest()?;
     let first = match &resumed {
         None => 0,
         Some(state) => {
@@ -172,7 +188,7 @@ pub fn train(
     };
     drop(resumed);
 
-    let orders = Orders::of(context, options, samples, steps_per_epoch)?;
+    let orders = Orders::of(context, options, samples.positions.clone(), steps_per_epoch);
     let device = samples.device;
     let mut feed = start_feed(samples, options, orders.clone(), first, steps)?;
     let progress = context.progress();
@@ -233,14 +249,11 @@ pub fn train(
                 options.epochs
             ));
         }
-        let due = match options.checkpoint_steps {
-            0 => done % steps_per_epoch == 0,
-            interval => done % interval == 0,
-        };
-        if due && done < steps {
+        fault::point("training.step")?;
+        if done < steps && checkpoints.are_due(done) {
             let mut state = TrainingState::new(done, json!({ "loop": loop_state }));
             learner.save(&mut state);
-            save(context.checkpoints(), &state).context("writing a checkpoint")?;
+            checkpoints.save(&state)?;
         }
     }
     progress.finish();
@@ -281,72 +294,6 @@ impl LoopState {
     }
 }
 
-/// The permutation drawn last, and its epoch.
-type Drawn = (u64, Arc<Vec<u32>>);
-
-/// The order of the samples: for each epoch its own keyed permutation.
-#[derive(Clone)]
-struct Orders {
-    epochs: Arc<Vec<rand_chacha::ChaCha8Rng>>,
-    positions: Arc<Vec<u32>>,
-    batch: usize,
-    steps_per_epoch: u64,
-    drawn: Arc<Mutex<Option<Drawn>>>,
-}
-
-impl Orders {
-    fn of(
-        context: &StageContext,
-        options: &TrainingOptions,
-        samples: &Samples,
-        steps_per_epoch: u64,
-    ) -> Result<Orders> {
-        let epochs = (0..options.epochs)
-            .map(|epoch| context.rng("order", &epoch.to_le_bytes()))
-            .collect();
-        Ok(Orders {
-            epochs: Arc::new(epochs),
-            positions: samples.positions.clone(),
-            batch: options.batch,
-            steps_per_epoch,
-            drawn: Arc::default(),
-        })
-    }
-
-    /// The same order with a memory of its own, for another thread that is some batches ahead.
-    fn apart(&self) -> Orders {
-        Orders {
-            drawn: Arc::default(),
-            ..self.clone()
-        }
-    }
-
-    /// The positions of the samples of a step, `[batch]`.
-    fn batch(&self, step: u64) -> Vec<u32> {
-        let epoch = step / self.steps_per_epoch;
-        let start = (step % self.steps_per_epoch) as usize * self.batch;
-        let mut drawn = self
-            .drawn
-            .lock()
-            .expect("BUG: a thread panicked while it held the order");
-        let order = match &*drawn {
-            Some((of, order)) if *of == epoch => order.clone(),
-            _ => {
-                let order = Arc::new(permutation(
-                    self.positions.len(),
-                    &mut self.epochs[epoch as usize].clone(),
-                ));
-                *drawn = Some((epoch, order.clone()));
-                order
-            }
-        };
-        order[start..start + self.batch]
-            .iter()
-            .map(|&index| self.positions[index as usize])
-            .collect()
-    }
-}
-
 fn start_feed(
     samples: &Samples,
     options: &TrainingOptions,
@@ -354,6 +301,7 @@ fn start_feed(
     first: u64,
     steps: u64,
 ) -> Result<Feed> {
+    let steps_per_epoch = steps / u64::from(options.epochs);
     let frame = Frame {
         batch: options.batch * samples.views,
         size: samples.viewed.size(),
@@ -372,7 +320,7 @@ fn start_feed(
             if step == steps {
                 return Ok(None);
             }
-            let epoch = step / orders.steps_per_epoch;
+            let epoch = step / steps_per_epoch;
             if loaded.0 != epoch {
                 let of_epoch = (0..views as u64)
                     .map(|n| viewed.view_of_epoch(epoch * views as u64 + n))

@@ -14,7 +14,7 @@ use crate::engine::Engine;
 use crate::history::LastRun;
 use crate::plan;
 use crate::project::StageNode;
-use crate::recipe::{Change, Recipe, differences, flatten};
+use crate::recipe::{Change, Recipe, differences, flatten, without};
 use crate::resolve::Resolved;
 use crate::status::StageState;
 
@@ -129,7 +129,7 @@ impl Engine {
                 kind: node.kind.clone(),
                 version: self.registry.known(&node.kind).version(),
                 seed: node.seed,
-                params: node.params.clone(),
+                params: without(&node.params, self.registry.known(&node.kind).how()),
                 inputs: last.recipe.inputs.clone(),
                 sources: match resolved.source_fault {
                     Some(_) => last.recipe.sources.clone(),

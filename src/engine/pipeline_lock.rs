@@ -45,7 +45,7 @@ impl LockedStage {
     pub(crate) fn new(node: &StageNode, artifact: &Artifact) -> Self {
         let manifest = &artifact.manifest;
         let mut facts = BTreeMap::new();
-        for (key, value) in flatten(&node.params) {
+        for (key, value) in flatten(&manifest.recipe.params) {
             facts.insert(format!("params.{key}"), value);
         }
         for (slot, connections) in &node.inputs {

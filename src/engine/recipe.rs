@@ -19,7 +19,7 @@ pub struct Recipe {
     pub kind: String,
     pub version: u32,
     pub seed: u64,
-    /// The kind's whole parameter block, defaults filled in.
+    /// The kind's parameter block, defaults filled in, without what only says how the work is done (`Stage::HOW`).
     pub params: Value,
     /// Slot → content digests of the connected outputs, in the order of pipeline.yaml.
     pub inputs: BTreeMap<String, Vec<Digest>>,
@@ -92,6 +92,23 @@ fn shortened(value: &Value, is_digest: bool) -> String {
         }
         other => other.to_string(),
     }
+}
+
+/// Params without those at dotted paths.
+pub(crate) fn without(params: &Value, paths: &[&str]) -> Value {
+    let mut params = params.clone();
+    for path in paths {
+        let (parents, key) = path.rsplit_once('.').unwrap_or(("", path));
+        let keys = parents.split('.').filter(|key| !key.is_empty());
+        let mut block = Some(&mut params);
+        for parent in keys {
+            block = block.and_then(|block| block.get_mut(parent));
+        }
+        if let Some(block) = block.and_then(Value::as_object_mut) {
+            block.remove(key);
+        }
+    }
+    params
 }
 
 /// Leaves by dotted path. A list of plain values is one leaf; a list of objects is entered.
@@ -198,6 +215,17 @@ mod tests {
             changes[0].to_string(),
             format!("inputs.targets: nothing → {}", Digest::of(b"t").short())
         );
+    }
+
+    #[test]
+    fn params_that_say_how_are_left_out() {
+        let params = json!({"size": 1, "training": {"epochs": 2, "steps": 3}});
+        let paths = ["training.steps", "size.of", "gone"];
+        assert_eq!(
+            without(&params, &paths),
+            json!({"size": 1, "training": {"epochs": 2}})
+        );
+        assert_eq!(without(&params, &["training", "size"]), json!({}));
     }
 
     proptest! {

@@ -21,6 +21,7 @@ pub struct Kind {
     outputs: &'static [OutputSlot],
     tensors: bool,
     lineage: bool,
+    how: &'static [&'static str],
     check: fn(Value, &InputKinds) -> Result<CheckedParams, ParameterError>,
     schema: fn() -> Value,
 }
@@ -40,6 +41,7 @@ pub fn kind<S: Stage>() -> Kind {
         outputs: S::OUTPUTS,
         tensors: S::TENSORS,
         lineage: S::LINEAGE,
+        how: S::HOW,
         check: check::<S>,
         schema: || schema_for!(S).to_value(),
     }
@@ -79,6 +81,11 @@ impl Kind {
     /// Whether the recipe holds the fingerprints of all ancestors.
     pub fn lineage(&self) -> bool {
         self.lineage
+    }
+
+    /// Params, as dotted paths, that are no part of the recipe.
+    pub fn how(&self) -> &'static [&'static str] {
+        self.how
     }
 
     /// JSON Schema of the params.

@@ -55,6 +55,10 @@ pub trait Stage: Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'stat
     /// The recipe also holds the fingerprints of all ancestors, and the work may look at them.
     const LINEAGE: bool = false;
 
+    /// Params, as dotted paths, that decide how the work is done and not what comes out of it, such as how often a
+    /// checkpoint is written: they are left out of the recipe, and so of the fingerprint and of pipeline.lock.
+    const HOW: &'static [&'static str] = &[];
+
     /// Outside files or folders, as written in the params, relative to pipeline.yaml's folder; their content is hashed
     /// into the recipe.
     fn sources(&self) -> Vec<PathBuf> {

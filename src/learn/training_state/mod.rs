@@ -1,15 +1,15 @@
 //! Checkpoints of a training: every tensor and number that a resumed training needs to go on bit for bit.
 //!
-//! A checkpoint is one safetensors file, `step-<step>.safetensors`. It is written aside, fsynced and renamed, so that
-//! a file with the final name is whole; a BLAKE3 over all contents in its header finds what went bad later. The
-//! newest two are kept: when the newest is corrupt, the one before serves.
+//! A checkpoint is one safetensors file, `step-<step>.safetensors`. The caller writes it whole or not at all; a BLAKE3
+//! over all contents in its header finds what went bad later. The newest two are kept: when the newest is corrupt, the
+//! one before serves.
 //!
 //! What the names mean is the caller's business; prefixes (`student.`, `momentum.`) keep the parts apart.
 
 mod file;
 
 use std::collections::BTreeMap;
-use std::io::Write;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
@@ -37,7 +37,7 @@ pub struct TrainingState {
 #[derive(Debug, Error)]
 pub enum StateError {
     #[error(transparent)]
-    Io(#[from] std::io::Error),
+    Io(#[from] io::Error),
     #[error("checkpoint `{}`: {reason}", path.display())]
     Corrupt { path: PathBuf, reason: String },
     #[error(
@@ -120,21 +120,31 @@ impl TrainingState {
     }
 }
 
-/// Writes the state's checkpoint into `folder` (created when absent) and removes all but the newest two.
-pub fn save(folder: &Path, state: &TrainingState) -> Result<PathBuf, StateError> {
+/// Writes the state's checkpoint into `folder` (created when absent) and keeps it and the one before.
+///
+/// - `write`: writes a file durably, wholly or not at all
+///
+/// Later checkpoints go too: they can only be there when they were corrupt, and the training went on from an earlier one.
+pub fn save(
+    folder: &Path,
+    state: &TrainingState,
+    write: impl FnOnce(&Path, &[u8]) -> io::Result<()>,
+) -> Result<PathBuf, StateError> {
     fs::create_dir_all(folder)?;
-    let path = folder.join(format!("{PREFIX}{:012}{SUFFIX}", state.step));
-    let aside = path.with_extension("partial");
-    let mut file = fs::File::create(&aside)?;
-    file.write_all(&encode(state))?;
-    file.sync_all()?;
-    drop(file);
-    fs::rename(&aside, &path)?;
-    fs::File::open(folder)?.sync_all()?;
-    for old in checkpoints(folder)?.iter().rev().skip(KEPT) {
-        fs::remove_file(old)?;
+    let path = path_of(folder, state.step);
+    write(&path, &encode(state))?;
+    let (done, later): (Vec<_>, Vec<_>) = checkpoints(folder)?
+        .into_iter()
+        .partition(|found| *found <= path);
+    for unwanted in later.iter().chain(done.iter().rev().skip(KEPT)) {
+        fs::remove_file(unwanted)?;
     }
     Ok(path)
+}
+
+/// Names sort as steps do.
+fn path_of(folder: &Path, step: u64) -> PathBuf {
+    folder.join(format!("{PREFIX}{step:020}{SUFFIX}"))
 }
 
 /// The newest sound checkpoint of `folder`, on the CPU; none when there is none, or no folder.
@@ -144,14 +154,16 @@ pub fn latest(
     folder: &Path,
     warn: &mut dyn FnMut(String),
 ) -> Result<Option<TrainingState>, StateError> {
-    for path in checkpoints(folder)?.into_iter().rev() {
+    let mut candidates = checkpoints(folder)?;
+    while let Some(path) = candidates.pop() {
         match decode(&fs::read(&path)?) {
             Ok(state) => return Ok(Some(state)),
             Err(reason) => {
-                warn(format!(
-                    "{}; going on from the one before",
-                    StateError::Corrupt { path, reason }
-                ));
+                let next = match candidates.last() {
+                    Some(_) => "going on from the one before",
+                    None => "beginning anew",
+                };
+                warn(format!("{}; {next}", StateError::Corrupt { path, reason }));
             }
         }
     }
@@ -162,7 +174,7 @@ pub fn latest(
 fn checkpoints(folder: &Path) -> Result<Vec<PathBuf>, StateError> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(vec![]),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(vec![]),
         Err(error) => return Err(error.into()),
     };
     let mut found = BTreeMap::new();
@@ -232,6 +244,10 @@ mod tests {
         }
     }
 
+    fn save(folder: &Path, state: &TrainingState) -> Result<PathBuf, StateError> {
+        super::save(folder, state, |path, bytes| fs::write(path, bytes))
+    }
+
     fn latest_silently(folder: &Path) -> Option<TrainingState> {
         latest(folder, &mut |warning| panic!("unexpected: {warning}")).unwrap()
     }
@@ -241,7 +257,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("checkpoints");
         assert!(latest_silently(&path).is_none());
-        for step in [5, 90, 1_000_000, 20] {
+        for step in [5, 2_000_000, 20, 90, 1_000_000] {
             save(&path, &state(step)).unwrap();
         }
         assert_same(&latest_silently(&path).unwrap(), &state(1_000_000));
@@ -253,8 +269,8 @@ mod tests {
         assert_eq!(
             names,
             [
-                "step-000000000090.safetensors",
-                "step-000001000000.safetensors"
+                "step-00000000000000000090.safetensors",
+                "step-00000000000001000000.safetensors"
             ]
         );
     }
@@ -291,7 +307,7 @@ mod tests {
             } else {
                 assert_same(&found, &state(1));
                 assert!(
-                    warnings[0].contains("step-000000000002.safetensors`: corrupt"),
+                    warnings[0].contains("step-00000000000000000002.safetensors`: corrupt"),
                     "{warnings:?}"
                 );
                 assert!(warnings[0].ends_with("going on from the one before"));
@@ -300,9 +316,23 @@ mod tests {
     }
 
     #[test]
+    fn without_a_sound_checkpoint_the_training_begins_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        for step in [1, 2] {
+            let path = save(folder.path(), &state(step)).unwrap();
+            fs::write(path, b"").unwrap();
+        }
+        let mut warnings = vec![];
+        let found = latest(folder.path(), &mut |warning| warnings.push(warning)).unwrap();
+        assert!(found.is_none());
+        assert!(warnings[0].ends_with("going on from the one before"));
+        assert!(warnings[1].ends_with("beginning anew"), "{warnings:?}");
+    }
+
+    #[test]
     fn what_a_crash_left_behind_is_no_checkpoint() {
         let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("step-000000000009.partial"), b"half").unwrap();
+        fs::write(folder.path().join(".step-00000000000000000009"), b"half").unwrap();
         fs::write(folder.path().join("notes.txt"), b"").unwrap();
         assert!(latest_silently(folder.path()).is_none());
         save(folder.path(), &state(3)).unwrap();

@@ -3,7 +3,6 @@
 use fs_err as fs;
 use seedpipe_engine::*;
 
-use crate::toy::*;
 use crate::world::*;
 
 fn repair(world: &World) -> VerifyReport {
