@@ -115,7 +115,13 @@ impl Sandbox {
 
     /// Starts and doesn't wait.
     pub fn start(&self, arguments: &[&str]) -> Started {
+        self.start_with(arguments, |_| {})
+    }
+
+    /// Starts a command with changes and doesn't wait.
+    pub fn start_with(&self, arguments: &[&str], change: impl FnOnce(&mut Command)) -> Started {
         let mut command = self.command(arguments);
+        change(&mut command);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         Started {
             child: Some(command.spawn().unwrap()),
@@ -160,6 +166,11 @@ pub struct Started {
 impl Started {
     fn child(&mut self) -> &mut Child {
         self.child.as_mut().unwrap()
+    }
+
+    /// Of whatever program it becomes by `exec` as well.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().unwrap().id()
     }
 
     pub fn has_ended(&mut self) -> bool {

@@ -1,7 +1,7 @@
 //! Fault points: where tests make a run die or its disk fail, at every write, fsync and rename. Only in builds with debug
 //! assertions, as the tests use; in a release build a point is nothing.
 //!
-//! `SEEDPIPE_FAULT=NAME:N=kill|enospc|eio` acts at the N-th time that the process comes to the point (1 when left out);
+//! `SEEDPIPE_FAULT=NAME:N=kill|stop|enospc|eio` acts at the N-th time that the process comes to the point (1 when left out);
 //! the name `*` counts every point. `SEEDPIPE_FAULT_LOG=FILE` gets a line with the name of each point, before it acts.
 
 use std::io;
@@ -59,6 +59,8 @@ mod enabled {
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     enum Action {
         Kill,
+        /// Until somebody sends SIGCONT.
+        Stop,
         Fail(Errno),
     }
 
@@ -83,6 +85,7 @@ mod enabled {
         }
         match fault.action {
             Action::Fail(error) => Err(error.into()),
+            Action::Stop => Ok(kill_process(getpid(), Signal::STOP)?),
             Action::Kill => {
                 kill_process(getpid(), Signal::KILL)?;
                 loop {
@@ -96,7 +99,7 @@ mod enabled {
         fn from_environment() -> Asked {
             let fault = std::env::var("SEEDPIPE_FAULT").ok().map(|text| {
                 parse(&text).unwrap_or_else(|| {
-                    panic!("BUG: SEEDPIPE_FAULT is `{text}`, not NAME:N=kill|enospc|eio")
+                    panic!("BUG: SEEDPIPE_FAULT is `{text}`, not NAME:N=kill|stop|enospc|eio")
                 })
             });
             let log = std::env::var_os("SEEDPIPE_FAULT_LOG").map(|path| {
@@ -117,6 +120,7 @@ mod enabled {
         };
         let action = match action {
             "kill" => Action::Kill,
+            "stop" => Action::Stop,
             "enospc" => Action::Fail(Errno::NOSPC),
             "eio" => Action::Fail(Errno::IO),
             _ => return None,
@@ -141,7 +145,7 @@ mod enabled {
             );
             let fault = parse("*=kill").unwrap();
             assert_eq!((fault.left.into_inner(), fault.action), (1, Action::Kill));
-            for bad in ["", "x", "x=stop", "x:y=kill"] {
+            for bad in ["", "x", "x=halt", "x:y=kill"] {
                 assert!(parse(bad).is_none(), "{bad}");
             }
         }

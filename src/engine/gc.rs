@@ -324,8 +324,9 @@ impl Engine {
         for folder in folders.iter().filter(|folder| folder.exists()) {
             strays.extend(files_below(folder)?.into_iter().filter(is_temporary));
         }
-        for entry in fs::read_dir(self.project.folder())? {
-            strays.extend(Some(entry?.path()).filter(is_temporary)); // of pipeline.lock
+        // Of pipeline.lock, and of the cache's own .gitignore.
+        for folder in [self.project.folder(), self.project.cache()] {
+            strays.extend(entries_in(folder)?.into_iter().filter(is_temporary));
         }
         let goes: BTreeSet<PathBuf> = report.items.iter().map(|item| item.path.clone()).collect();
         for (seal, artifact) in self.store.seals().all()? {

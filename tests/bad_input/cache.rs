@@ -7,18 +7,18 @@ use insta::assert_snapshot;
 
 use crate::sandbox::{LIGHT_PIPELINE, SEEDPIPE, Sandbox};
 
-fn is_root() -> bool {
+pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
 /// A small file system in memory, unmounted in the end.
-struct SmallDisk<'a> {
+pub struct SmallDisk<'a> {
     sandbox: &'a Sandbox,
 }
 
 impl<'a> SmallDisk<'a> {
     /// `None` where this user may not mount.
-    fn mount(sandbox: &'a Sandbox, size: &str) -> Option<Self> {
+    pub fn mount(sandbox: &'a Sandbox, size: &str) -> Option<Self> {
         let folder = sandbox.path("disk");
         fs_err::create_dir_all(&folder).unwrap();
         let mounted = Command::new("mount")
@@ -28,6 +28,18 @@ impl<'a> SmallDisk<'a> {
         mounted
             .is_ok_and(|output| output.status.success())
             .then_some(Self { sandbox })
+    }
+
+    /// Gives it more room, keeping what is on it.
+    pub fn grow(&self, size: &str) {
+        let grown = Command::new("mount")
+            .args(["-o", &format!("remount,size={size}")])
+            .arg(self.sandbox.path("disk"))
+            .status();
+        assert!(
+            grown.is_ok_and(|status| status.success()),
+            "the small disk can't grow"
+        );
     }
 }
 

@@ -1,6 +1,6 @@
 //! What users get wrong: one message naming file, stage and key, expected and got, and the remedy; nothing in the cache.
 
-mod cache;
+pub mod cache;
 mod checkpoints;
 mod images;
 mod pipelines;
