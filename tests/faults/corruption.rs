@@ -65,9 +65,7 @@ fn every_damage_to_every_file_is_named_by_verify_and_not_believed_by_status() {
                 .unwrap();
             assert_eq!(stage["state"], "will_run", "{how} {name}: {stage}");
             assert!(
-                stage["reasons"]
-                    .to_string()
-                    .contains(&format!("damaged: `")),
+                stage["reasons"].to_string().contains("damaged: `"),
                 "{how} {name}: {stage}"
             );
             let report = sandbox

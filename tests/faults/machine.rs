@@ -17,8 +17,7 @@ use crate::sandbox::{Finished, LIGHT_PIPELINE, REPOSITORY, SEEDPIPE, Sandbox, co
 fn a_disk_that_fills_up_at_any_moment_loses_nothing() {
     let expected = contents(&Sandbox::with(LIGHT_PIPELINE).run_json(&[]));
     let sandbox = Sandbox::with(&format!("cache: disk/cache\n{LIGHT_PIPELINE}"));
-    let mut full = 0;
-    for pages in 1..200 {
+    for (full, pages) in (1..200).enumerate() {
         let Some(disk) = SmallDisk::mount(&sandbox, &format!("{}k", 4 * pages)) else {
             eprintln!("skipped: this user may not mount a small file system");
             return;
@@ -29,7 +28,6 @@ fn a_disk_that_fills_up_at_any_moment_loses_nothing() {
             println!("{full} sizes too small, {} kB enough", 4 * pages);
             return;
         }
-        full += 1;
         let run = run.exited_with(1);
         assert!(
             run.stderr.contains("No space left on device") && run.stderr.contains("hint: "),
@@ -117,7 +115,11 @@ fn a_source_that_may_not_be_read_is_named() {
     let sandbox = Sandbox::with(LIGHT_PIPELINE);
     fs_err::create_dir(sandbox.path(".seedpipe")).unwrap();
     fs_err::set_permissions(sandbox.path(".seedpipe"), PermissionsExt::from_mode(0o777)).unwrap();
-    fs_err::set_permissions(sandbox.path("digits.parquet"), PermissionsExt::from_mode(0)).unwrap();
+    fs_err::set_permissions(
+        sandbox.path("digits.parquet"),
+        PermissionsExt::from_mode(0o000),
+    )
+    .unwrap();
     let refused = sandbox
         .finish(&mut as_nobody(&sandbox, &["run", "--quiet"]))
         .exited_with(2);

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::leftovers::clear;
+use super::leftovers::{age, clear};
 use super::{counted, faulted, logged, passed};
 use crate::sandbox::{LIGHT_PIPELINE, Sandbox, contents};
 
@@ -110,6 +110,37 @@ fn a_disk_that_is_full_at_any_point_is_a_clear_error_and_nothing_is_lost() {
 #[test]
 fn a_disk_that_fails_at_any_point_is_a_clear_error_and_nothing_is_lost() {
     at_every_point("eio", "Input/output error", false);
+}
+
+#[test]
+fn killed_at_every_point_of_gc_and_of_repair_nothing_is_lost() {
+    let prepared = || {
+        let sandbox = Sandbox::with(&pipeline());
+        let other = ["run", "--quiet", "--set", "views.size=20"];
+        sandbox.run(&other).succeeded();
+        sandbox.run(&["run", "--quiet"]).succeeded();
+        damage_images(&sandbox);
+        age(&sandbox.path(".seedpipe"));
+        sandbox
+    };
+    let expected = contents(&Sandbox::with(&pipeline()).run_json(&[]));
+    let commands: [&[&str]; 2] = [&["gc"], &["verify", "--repair"]];
+    for arguments in commands {
+        let whole = prepared();
+        whole.finish(&mut logged(&whole, arguments)).succeeded();
+        let points = passed(&whole);
+        assert!(points.contains(&"trash.rename".to_owned()), "{points:?}");
+        for (hit, point) in points.iter().enumerate() {
+            let context = format!("{arguments:?} killed at `{point}`");
+            let sandbox = prepared();
+            let struck = faulted(&sandbox, arguments, &format!("*:{}=kill", hit + 1));
+            assert_eq!(struck.code, None, "{context}");
+            assert_eq!(contents(&sandbox.run_json(&[])), expected, "{context}");
+            sandbox.run(&["verify", "--quiet"]).succeeded();
+            clear(&sandbox, &context);
+        }
+        println!("{arguments:?}: {} points", points.len());
+    }
 }
 
 #[test]
