@@ -69,6 +69,9 @@ pub struct Run {
     /// Where the networks run: `auto`, `cpu` or `cuda:N` [default: the pipeline's, else `auto`]
     #[arg(long, value_name = "DEVICE", value_parser = device)]
     pub device: Option<String>,
+    /// Run exactly what pipeline.lock records, or refuse; the lock is not written
+    #[arg(long)]
+    pub locked: bool,
     /// Say what would run, and run nothing
     #[arg(long)]
     pub dry_run: bool,

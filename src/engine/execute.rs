@@ -20,7 +20,7 @@ use crate::lease::Lease;
 use crate::locks::{Holder, Lock};
 use crate::manifest::{FORMAT, Manifest, OutputRecord, Telemetry, content_of};
 use crate::observer::{Observer, StageProgress};
-use crate::pipeline_lock::headline;
+use crate::pipeline_lock::{PipelineLock, headline, path_for};
 use crate::plan;
 use crate::recipe::Recipe;
 use crate::report::{ContentDifference, Outcome, RunReport, StageReport};
@@ -48,7 +48,7 @@ impl Engine {
     /// Runs the wanted stages and writes pipeline.lock. Stops at the first stage that fails, which is in the report.
     ///
     /// Fails before anything runs when something was asked that is not there, a source is missing, or the cache can't be
-    /// written; and afterwards when pipeline.lock can't be.
+    /// written, or with `locked` when the plan isn't pipeline.lock's; and afterwards when pipeline.lock can't be written.
     pub fn run(&self, options: &RunOptions, observer: &dyn Observer) -> Result<RunReport> {
         let start = Instant::now();
         let targets = self.targets(options)?;
@@ -60,6 +60,11 @@ impl Engine {
         for &index in &needed {
             sources.insert(index, self.source_digests(index, &snapshot)?);
         }
+        let lock = match options.locked {
+            true => Some(self.locked_plan(&needed, &sources, options.targets.is_empty())?),
+            // One that can't be read is told of when it is written anew.
+            false => PipelineLock::read(&path_for(self.project.path())).unwrap_or_default(),
+        };
         self.store.prepare()?;
         let lease = Lease::begin(&self.store).map_err(|error| self.store.unwritable(&error))?;
         let mut session = Session {
@@ -76,6 +81,9 @@ impl Engine {
             sources,
             artifacts: BTreeMap::new(),
             lease,
+            lock,
+            locked: options.locked,
+            told_of_class: false,
         };
         if options.only {
             self.take_cached(&mut session, &needed, wanted)?;
@@ -120,6 +128,7 @@ impl Engine {
         let finished = self.look_up(session, index).and_then(|(recipe, found)| {
             report.fingerprint = Some(recipe.fingerprint());
             let finished = self.cached_or_executed(session, index, &recipe, found)?;
+            self.agree_with_lock(session, index, &finished.artifact)?;
             self.keep_history(session, node, &finished.artifact)?;
             Ok(finished)
         });
@@ -256,6 +265,7 @@ impl Engine {
         let telemetry = Telemetry {
             seconds: start.elapsed().as_secs_f64(),
             device: session.device.clone(),
+            numerics: (self.numerics)(kind, &session.device)?,
             versions: self.versions.clone(),
             values: telemetry,
         };

@@ -53,6 +53,7 @@ fn help_of_run_lists_its_options() {
           --set <STAGE.KEY=VALUE>  Another value for a param, as `student.epochs=5` (repeatable)
       -v, --verbose                More about every stage: why it runs, its fingerprint, rows and figures
           --device <DEVICE>        Where the networks run: `auto`, `cpu` or `cuda:N` [default: the pipeline's, else `auto`]
+          --locked                 Run exactly what pipeline.lock records, or refuse; the lock is not written
           --dry-run                Say what would run, and run nothing
           --json                   One line of JSON a stage on stdout
       -h, --help                   Print help

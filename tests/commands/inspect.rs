@@ -123,6 +123,7 @@ fn show_prints_columns_rows_and_provenance() {
       directory    .seedpipe/v1/artifacts/[digest]/[digest]
       took         [time]
       device       auto
+      numerics     x86_64
       versions     seedpipe 0.1.0
     recipe
       {

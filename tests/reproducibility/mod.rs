@@ -1,0 +1,3 @@
+//! What makes results come again: the lock, reruns, thread counts, kind versions.
+
+mod locked;
