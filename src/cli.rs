@@ -39,7 +39,7 @@ pub enum Command {
     Show(Show),
     /// The figures of every stage that is cached
     Metrics(Metrics),
-    /// Hash every file of the cache again and compare
+    /// Hash every file of the cache again and compare; with `--rerun`, run stages again and compare
     Verify(Verify),
     /// Delete what the pipeline no longer needs from the cache
     Gc(Gc),
@@ -132,9 +132,24 @@ pub struct Metrics {
 
 #[derive(Args, Debug)]
 pub struct Verify {
+    /// With `--rerun`: these stages alone [default: all]
+    #[arg(value_name = "STAGE", requires = "rerun")]
+    pub stages: Vec<String>,
     /// Only what this pipeline uses now, not the whole cache
     #[arg(long)]
     pub current: bool,
+    /// Run stages again beside the cache, and compare what comes out
+    #[arg(long, conflicts_with = "current")]
+    pub rerun: bool,
+    /// Make only this part of the rows again, where a kind can: `encode`, `augment`
+    #[arg(long, value_name = "PERCENT", requires = "rerun", value_parser = percent)]
+    pub sample: Option<f64>,
+    /// Also write the reruns' results as JUnit XML
+    #[arg(long, value_name = "FILE", requires = "rerun")]
+    pub junit: Option<PathBuf>,
+    /// With `--rerun`: where the networks run
+    #[arg(long, value_name = "DEVICE", requires = "rerun", value_parser = device)]
+    pub device: Option<String>,
     /// As JSON
     #[arg(long)]
     pub json: bool,
@@ -160,6 +175,13 @@ fn device(text: &str) -> Result<String, String> {
     } else {
         Err("expected `auto`, `cpu` or `cuda:N`".to_owned())
     }
+}
+
+fn percent(text: &str) -> Result<f64, String> {
+    let number: Option<f64> = text.trim_end_matches('%').parse().ok();
+    number
+        .filter(|percent| *percent > 0.0 && *percent <= 100.0)
+        .ok_or_else(|| "expected more than 0 and at most 100".to_owned())
 }
 
 fn graph_format(text: &str) -> Result<GraphFormat, String> {

@@ -8,12 +8,14 @@ mod commands;
 mod console;
 mod figures;
 mod interrupt;
+mod junit;
 mod libtorch;
 mod numerics;
 mod output;
 mod pipeline_file;
 mod report;
 mod sibling;
+mod tolerances;
 mod usage;
 
 use std::process::ExitCode;

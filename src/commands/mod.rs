@@ -4,6 +4,7 @@ mod explain;
 mod gc;
 mod graph;
 mod metrics;
+mod rerun;
 mod run;
 mod show;
 mod status;
@@ -83,6 +84,7 @@ pub fn execute(invocation: Invocation, command: Command) -> Result<ExitCode> {
         Command::Graph(arguments) => graph::execute(invocation, &arguments),
         Command::Show(arguments) => show::execute(invocation, &arguments),
         Command::Metrics(arguments) => metrics::execute(invocation, &arguments),
+        Command::Verify(arguments) if arguments.rerun => rerun::execute(invocation, &arguments),
         Command::Verify(arguments) => verify::execute(invocation, &arguments),
         Command::Gc(arguments) => gc::execute(invocation, &arguments),
     }

@@ -11,7 +11,7 @@ pub(crate) const TEMPORARY_PREFIX: &str = ".seedpipe-tmp-";
 
 /// Writes `bytes` beside `path`, fsyncs, renames over `path` and fsyncs the folder.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let temporary = temporary_beside(path);
+    let temporary = temporary_in(folder_of(path));
     let written = (|| {
         let mut file = fs::File::create(&temporary)?;
         file.write_all(bytes)?;
@@ -66,11 +66,12 @@ pub(crate) fn is_being_written(path: &Path) -> Option<bool> {
     }))
 }
 
-fn temporary_beside(path: &Path) -> PathBuf {
+/// A name in `folder` that says which process uses it: see [`is_being_written`].
+pub(crate) fn temporary_in(folder: &Path) -> PathBuf {
     static COUNTER: AtomicU64 = AtomicU64::new(0);
     let count = COUNTER.fetch_add(1, Ordering::Relaxed);
     let process = std::process::id();
-    folder_of(path).join(format!("{TEMPORARY_PREFIX}{process}-{count}"))
+    folder.join(format!("{TEMPORARY_PREFIX}{process}-{count}"))
 }
 
 #[cfg(test)]
@@ -89,7 +90,7 @@ mod tests {
 
     #[test]
     fn temporaries_of_live_processes_are_told_from_those_of_dead_ones() {
-        let live = temporary_beside(Path::new("folder/fact.json"));
+        let live = temporary_in(Path::new("folder"));
         assert_eq!(is_being_written(&live), Some(true));
         let dead = format!("folder/{TEMPORARY_PREFIX}{}-0", i32::MAX);
         assert_eq!(is_being_written(Path::new(&dead)), Some(false));

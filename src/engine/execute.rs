@@ -13,7 +13,7 @@ use anyhow::{Context, Result, anyhow, bail};
 
 use crate::artifact::Artifact;
 use crate::clock;
-use crate::context::{StageContext, State};
+use crate::context::{SampledRows, StageContext, State};
 use crate::draft::Draft;
 use crate::engine::{Engine, RunOptions};
 use crate::lease::Lease;
@@ -24,17 +24,25 @@ use crate::pipeline_lock::{PipelineLock, headline, path_for};
 use crate::plan;
 use crate::recipe::Recipe;
 use crate::report::{ContentDifference, Outcome, RunReport, StageReport};
+use crate::sample::Sample;
 use crate::session::Session;
 use crate::source::Snapshot;
 use crate::stat_cache::StatCache;
 use crate::status::contents_warning;
-use crate::store::Found;
+use crate::store::{Found, Store};
 
 /// What a panic said.
 fn message_of(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().cloned();
     text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
         .unwrap_or_else(|| "a panic without a message".to_owned())
+}
+
+/// What a stage's work gave.
+pub(crate) struct Made {
+    pub artifact: Artifact,
+    /// Of a sampled rerun.
+    pub sampled: SampledRows,
 }
 
 /// A finished stage.
@@ -84,6 +92,7 @@ impl Engine {
             lock,
             locked: options.locked,
             told_of_class: false,
+            sample: None,
         };
         if options.only {
             self.take_cached(&mut session, &needed, wanted)?;
@@ -190,7 +199,7 @@ impl Engine {
                 differs: None,
             });
         }
-        let artifact = self.execute(session, index, recipe)?;
+        let artifact = self.execute(&self.store, session, index, recipe)?.artifact;
         let differs = found.artifact.and_then(|old| difference(&old, &artifact));
         if let Some(differs) = &differs {
             warn(&differs.to_string());
@@ -202,8 +211,14 @@ impl Engine {
         })
     }
 
-    /// Runs the stage's work in its draft and publishes. What a failure leaves is kept when it is worth it.
-    fn execute(&self, session: &Session, index: usize, recipe: &Recipe) -> Result<Artifact> {
+    /// Runs the stage's work in a draft of `store` and publishes there. What a failure leaves is kept when it is worth it.
+    pub(crate) fn execute(
+        &self,
+        store: &Store,
+        session: &Session,
+        index: usize,
+        recipe: &Recipe,
+    ) -> Result<Made> {
         let start = Instant::now();
         let node = &self.project.stages()[index];
         let kind = self.registry.known(&node.kind);
@@ -215,7 +230,7 @@ impl Engine {
         };
         session.observer.stage_started(&node.name, kind.name());
         let is_forced = session.forced.contains(&index);
-        let draft = Draft::open(&self.store, recipe, &node.name, is_forced, kind.outputs())?;
+        let draft = Draft::open(store, recipe, &node.name, is_forced, kind.outputs())?;
         let context = StageContext {
             stage: &node.name,
             kind,
@@ -235,17 +250,24 @@ impl Engine {
                 stage: &node.name,
                 observer: session.observer,
             },
+            sample: session
+                .sample
+                .map(|percent| Sample::new(percent, recipe.fingerprint())),
             state: Mutex::new(State {
                 draft,
                 telemetry: BTreeMap::new(),
                 sharded: false,
+                sampled: SampledRows::new(),
             }),
         };
         // A panic below is a bug of ours or of a library; it fails the stage, not the run's bookkeeping.
         let worked = catch_unwind(AssertUnwindSafe(|| work(&node.params, &context)))
             .unwrap_or_else(|panic| Err(anyhow!("BUG: {}", message_of(panic.as_ref()))));
         let State {
-            draft, telemetry, ..
+            draft,
+            telemetry,
+            sampled,
+            ..
         } = context
             .state
             .into_inner()
@@ -253,13 +275,13 @@ impl Engine {
         if let Err(error) = worked {
             if !draft.is_worth_keeping() {
                 draft
-                    .remove(&self.store)
+                    .remove(store)
                     .context("failed to remove what a failed stage left")?;
             }
             return Err(error);
         }
         if let Err(error) = self.check_sources(session, index) {
-            draft.remove(&self.store)?;
+            draft.remove(store)?;
             return Err(error);
         }
         let telemetry = Telemetry {
@@ -269,7 +291,8 @@ impl Engine {
             versions: self.versions.clone(),
             values: telemetry,
         };
-        self.publish(recipe, draft, telemetry)
+        let artifact = self.publish(store, recipe, draft, telemetry)?;
+        Ok(Made { artifact, sampled })
     }
 
     /// Shards that were computed while a source changed are not what the recipe says.
@@ -286,7 +309,13 @@ impl Engine {
         Ok(())
     }
 
-    fn publish(&self, recipe: &Recipe, draft: Draft, telemetry: Telemetry) -> Result<Artifact> {
+    fn publish(
+        &self,
+        store: &Store,
+        recipe: &Recipe,
+        draft: Draft,
+        telemetry: Telemetry,
+    ) -> Result<Artifact> {
         let kind = self.registry.known(&recipe.kind);
         let mut outputs = BTreeMap::new();
         for slot in kind.outputs() {
@@ -327,8 +356,8 @@ impl Engine {
             outputs,
             telemetry,
         };
-        let artifact = self.store.publish(&draft.content(), manifest)?;
-        draft.remove(&self.store)?;
+        let artifact = store.publish(&draft.content(), manifest)?;
+        draft.remove(store)?;
         Ok(artifact)
     }
 }

@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use crate::checker::Checker;
+use crate::comparison::{self, Tolerance, Tolerances};
 use crate::durable::folder_of;
 use crate::overrides::{self, Override};
 use crate::pipeline_error::PipelineError;
@@ -27,6 +28,7 @@ pub struct Project {
     stages: Vec<StageNode>,
     order: Vec<usize>,
     overridden: bool,
+    tolerances: Tolerances,
 }
 
 /// A stage that passed the checks.
@@ -72,6 +74,7 @@ impl Project {
             })?;
         }
         let spec = spec::read(&place, &document)?;
+        let tolerances = comparison::read(&place, registry, document.get("verify"))?;
         let checker = Checker {
             place: &place,
             registry,
@@ -96,6 +99,7 @@ impl Project {
             stages,
             order,
             overridden: !overrides.is_empty(),
+            tolerances,
         })
     }
 
@@ -161,6 +165,11 @@ impl Project {
             .iter()
             .map(|stage| stage.needs.clone())
             .collect()
+    }
+
+    /// What `verify.tolerance` says of an artifact kind.
+    pub fn tolerance(&self, kind: &str) -> Option<Tolerance> {
+        self.tolerances.get(comparison::plain_name(kind)).copied()
     }
 
     /// Whether `--set` changed anything.

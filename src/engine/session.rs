@@ -33,6 +33,8 @@ pub(crate) struct Session<'a> {
     pub locked: bool,
     /// Whether the user knows that the lock is of another numerics class.
     pub told_of_class: bool,
+    /// Per cent of the work that stages which can sample are to do; only in reruns.
+    pub sample: Option<f64>,
 }
 
 impl Engine {
