@@ -92,6 +92,9 @@ pub struct Status {
 #[derive(Args, Debug)]
 pub struct Explain {
     pub stage: String,
+    /// Hold it against another lock file, or against pipeline.lock of a git revision, not the last run
+    #[arg(long, value_name = "LOCK|REV")]
+    pub against: Option<String>,
     #[command(flatten)]
     pub overrides: Overrides,
     /// As JSON

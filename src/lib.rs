@@ -11,6 +11,7 @@ mod interrupt;
 mod junit;
 mod libtorch;
 mod numerics;
+mod other_lock;
 mod output;
 mod pipeline_file;
 mod report;

@@ -4,6 +4,7 @@
 //! publish an [`Artifact`] → `pipeline.lock`. The engine knows no Arrow, no tensors and no images: what an artifact's
 //! files mean it asks of a [`Codec`], and what a kind does it asks of the [`Registry`].
 
+mod against;
 mod artifact;
 mod bytes;
 pub mod cancel;

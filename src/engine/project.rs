@@ -12,6 +12,7 @@ use crate::comparison::{self, Tolerance, Tolerances};
 use crate::durable::folder_of;
 use crate::overrides::{self, Override};
 use crate::pipeline_error::PipelineError;
+use crate::pipeline_lock;
 use crate::plan;
 use crate::registry::{Kind, Registry};
 use crate::spec;
@@ -106,6 +107,11 @@ impl Project {
     /// pipeline.yaml, as given.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// pipeline.lock beside pipeline.yaml, there or not.
+    pub fn lock_file(&self) -> PathBuf {
+        pipeline_lock::path_for(&self.path)
     }
 
     /// The folder that holds pipeline.yaml; sources are relative to it.
