@@ -39,7 +39,7 @@ pub enum Command {
     Show(Show),
     /// The figures of every stage that is cached
     Metrics(Metrics),
-    /// Hash every file of the cache again and compare
+    /// Hash every file of the cache again and compare; with `--rerun`, run stages again and compare
     Verify(Verify),
     /// Delete what the pipeline no longer needs from the cache
     Gc(Gc),
@@ -69,6 +69,9 @@ pub struct Run {
     /// Where the networks run: `auto`, `cpu` or `cuda:N` [default: the pipeline's, else `auto`]
     #[arg(long, value_name = "DEVICE", value_parser = device)]
     pub device: Option<String>,
+    /// Run exactly what pipeline.lock records, or refuse; the lock is not written
+    #[arg(long)]
+    pub locked: bool,
     /// Say what would run, and run nothing
     #[arg(long)]
     pub dry_run: bool,
@@ -89,6 +92,9 @@ pub struct Status {
 #[derive(Args, Debug)]
 pub struct Explain {
     pub stage: String,
+    /// Hold it against another lock file, or against pipeline.lock of a git revision, not the last run
+    #[arg(long, value_name = "LOCK|REV")]
+    pub against: Option<String>,
     #[command(flatten)]
     pub overrides: Overrides,
     /// As JSON
@@ -129,12 +135,27 @@ pub struct Metrics {
 
 #[derive(Args, Debug)]
 pub struct Verify {
+    /// With `--rerun`: these stages alone [default: all]
+    #[arg(value_name = "STAGE", requires = "rerun")]
+    pub stages: Vec<String>,
     /// Only what this pipeline uses now, not the whole cache
     #[arg(long)]
     pub current: bool,
     /// Remove what is damaged, and files that no artifact names
     #[arg(long)]
     pub repair: bool,
+    /// Run stages again beside the cache, and compare what comes out
+    #[arg(long, conflicts_with = "current")]
+    pub rerun: bool,
+    /// Make only this part of the rows again, where a kind can: `encode`, `augment`
+    #[arg(long, value_name = "PERCENT", requires = "rerun", value_parser = percent)]
+    pub sample: Option<f64>,
+    /// Also write the reruns' results as JUnit XML
+    #[arg(long, value_name = "FILE", requires = "rerun")]
+    pub junit: Option<PathBuf>,
+    /// With `--rerun`: where the networks run
+    #[arg(long, value_name = "DEVICE", requires = "rerun", value_parser = device)]
+    pub device: Option<String>,
     /// As JSON
     #[arg(long)]
     pub json: bool,
@@ -160,6 +181,13 @@ fn device(text: &str) -> Result<String, String> {
     } else {
         Err("expected `auto`, `cpu` or `cuda:N`".to_owned())
     }
+}
+
+fn percent(text: &str) -> Result<f64, String> {
+    let number: Option<f64> = text.trim_end_matches('%').parse().ok();
+    number
+        .filter(|percent| *percent > 0.0 && *percent <= 100.0)
+        .ok_or_else(|| "expected more than 0 and at most 100".to_owned())
 }
 
 fn graph_format(text: &str) -> Result<GraphFormat, String> {

@@ -1,10 +1,13 @@
 //! What the engine asks about artifacts, answered by the artifact crate.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::PathBuf;
 
 use anyhow::Result;
-use seedpipe_engine::{Codec, Content, Digest};
+use seedpipe_engine::{Codec, Comparison, Content, Digest, Tolerance};
+
+use crate::tolerances;
 
 /// Reads the artifact kinds of `seedpipe_artifact`.
 pub struct ParquetCodec;
@@ -20,5 +23,20 @@ impl Codec for ParquetCodec {
 
     fn headline(&self, kind: &str, parts: &[PathBuf]) -> Result<BTreeMap<String, f64>> {
         Ok(seedpipe_artifact::headline(kind, parts)?)
+    }
+
+    fn compare(
+        &self,
+        kind: &str,
+        stored: &[PathBuf],
+        rows: Option<&[Range<u64>]>,
+        again: &[PathBuf],
+        tolerance: &Tolerance,
+    ) -> Result<Comparison> {
+        tolerances::compare(kind, stored, rows, again, tolerance)
+    }
+
+    fn tolerance(&self, kind: &str) -> Tolerance {
+        tolerances::default_of(kind)
     }
 }

@@ -8,21 +8,27 @@ mod commands;
 mod console;
 mod figures;
 mod interrupt;
+mod junit;
 mod libtorch;
+mod numerics;
+mod other_lock;
 mod output;
 mod pipeline_file;
 mod report;
 mod sibling;
+mod tolerances;
 mod usage;
 
 use std::process::ExitCode;
 
 use clap::Parser;
-use seedpipe_engine::{PipelineError, Registry};
+use seedpipe_engine::{LockMismatch, PipelineError, Registry};
 
 use crate::cli::Arguments;
 use crate::commands::Invocation;
 use crate::usage::UsageError;
+
+pub use crate::numerics::TensorNumerics;
 
 /// Where the code of stages that need libtorch is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,14 +42,19 @@ pub enum Tensors {
 /// Parses the command line, runs the command and gives the exit code.
 ///
 /// - `registry`: the kinds, with the work that this program can do itself
-pub fn main_with(registry: Registry, tensors: Tensors) -> ExitCode {
+/// - `numerics`: tells the numerics class of tensor work, in the program that has it
+pub fn main_with(
+    registry: Registry,
+    tensors: Tensors,
+    numerics: Option<TensorNumerics>,
+) -> ExitCode {
     if tensors == Tensors::Here {
         sibling::settle_wait_policy();
     }
     let arguments = Arguments::parse();
     let result = sibling::check_caller(tensors).and_then(|()| {
         commands::execute(
-            Invocation::new(registry, tensors, &arguments),
+            Invocation::new(registry, tensors, numerics, &arguments),
             arguments.command,
         )
     });
@@ -51,7 +62,10 @@ pub fn main_with(registry: Registry, tensors: Tensors) -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             output::error(&format!("error: {error:#}"));
-            if error.is::<PipelineError>() || error.is::<UsageError>() {
+            let is_refused = error.is::<PipelineError>()
+                || error.is::<UsageError>()
+                || error.is::<LockMismatch>();
+            if is_refused {
                 ExitCode::from(2)
             } else {
                 ExitCode::FAILURE

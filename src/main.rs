@@ -9,5 +9,6 @@ fn main() -> ExitCode {
     seedpipe::main_with(
         Registry::new(seedpipe_stages::declared(), seedpipe_stages::light_works()),
         seedpipe::Tensors::InSibling,
+        None,
     )
 }

@@ -10,5 +10,6 @@ fn main() -> ExitCode {
     seedpipe::main_with(
         Registry::new(seedpipe_stages::declared(), works),
         seedpipe::Tensors::Here,
+        Some(seedpipe_stages::tensor_numerics),
     )
 }

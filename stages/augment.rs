@@ -20,6 +20,8 @@ use crate::viewed::{SIZE, row_of};
 
 /// Images whose views are drawn and written together.
 const CHUNK: usize = 8192;
+/// Neighbouring images that a sampled rerun takes or leaves together: reading single rows back would take longer than drawing them.
+const SAMPLED_TOGETHER: usize = 16;
 
 /// Views of images, sampled as torchvision does.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -100,12 +102,14 @@ impl Work for Augment {
             ("recipe".to_owned(), serde_json::to_string(&recipe)?),
         ]);
         let views = self.views_per_image as usize;
+        let positions = sampled_positions(context, views, rows.len());
         let progress = context.progress();
-        progress.begin(context.stage(), "views", (views * rows.len()) as u64, 0);
+        let total = (views * positions.len()) as u64;
+        progress.begin(context.stage(), "views", total, 0);
         context.shards(views, |shard| {
             let view = shard.index() as u16;
             let path = shard.output("views", &format!("v{view:05}-s00000"));
-            write_view(&path, &metadata, &images, &rows, view, |row| {
+            write_view(&path, &metadata, &images, &rows, &positions, view, |row| {
                 let image = images.image(row);
                 let mut key = item(image.digest, image.occurrence).to_vec();
                 key.extend(view.to_le_bytes());
@@ -113,7 +117,7 @@ impl Work for Augment {
                     recipe.sample(&mut context.rng("view", &key), image.width, image.height);
                 (drawn, scale)
             })?;
-            progress.advance(rows.len() as u64);
+            progress.advance(positions.len() as u64);
             context.check_cancelled()
         })?;
         progress.finish();
@@ -121,21 +125,42 @@ impl Work for Augment {
     }
 }
 
+/// Positions of the images whose views are drawn: all, or in a sampled rerun those of some groups.
+fn sampled_positions(context: &StageContext, views: usize, images: usize) -> Vec<usize> {
+    let Some(sample) = context.sample() else {
+        return (0..images).collect();
+    };
+    let groups = sample.pick(images.div_ceil(SAMPLED_TOGETHER));
+    let range = |group: usize| group * SAMPLED_TOGETHER..images.min((group + 1) * SAMPLED_TOGETHER);
+    let of_view = |view: usize| {
+        let first = view * images;
+        groups.iter().map(move |&group| {
+            let range = range(group);
+            (first + range.start) as u64..(first + range.end) as u64
+        })
+    };
+    context.sampled("views", (0..views).flat_map(of_view).collect());
+    groups.iter().flat_map(|&group| range(group)).collect()
+}
+
+/// - `rows`: of the images that are viewed
+/// - `positions`: within `rows`, of those that are drawn
 fn write_view(
     path: &Path,
     metadata: &Metadata,
     images: &ImagesReader,
     rows: &[usize],
+    positions: &[usize],
     view: u16,
     draw: impl Fn(usize) -> (seedpipe_imaging::View, Scale) + Sync,
 ) -> Result<()> {
     let mut writer = ViewsWriter::create(path, metadata)?;
-    for (chunk, start) in rows.chunks(CHUNK).zip((0..).step_by(CHUNK)) {
+    for chunk in positions.chunks(CHUNK) {
         let drawn: Vec<_> = chunk
             .par_iter()
-            .enumerate()
-            .map(|(offset, &row)| {
-                let view_id = u64::from(view) * rows.len() as u64 + (start + offset) as u64;
+            .map(|&position| {
+                let view_id = u64::from(view) * rows.len() as u64 + position as u64;
+                let row = rows[position];
                 let (drawn, scale) = draw(row);
                 row_of(drawn, view_id, images.image(row).image_id, view, scale)
             })

@@ -4,6 +4,7 @@
 //!
 //! Version log: 1 first.
 
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -224,24 +225,22 @@ impl Work for Encode {
         let images_a_shard = SHARD_ROWS
             .div_ceil(views)
             .max((count * views).div_ceil(PARTS));
-        let shards = count.div_ceil(images_a_shard);
+        let images_a_batch = (self.batch / views).max(1);
+        let shards = sampled_work(context, count, views, images_a_shard, images_a_batch);
+        let rows_in_all: usize = shards.iter().map(|work| work.images() * views).sum();
         let progress = context.progress();
         let mut begun = false;
         let started = std::time::Instant::now();
         let (mut waited, mut encoded) = (0.0, 0usize);
-        context.shards(shards, |shard| {
-            let positions =
-                shard.index() * images_a_shard..count.min((shard.index() + 1) * images_a_shard);
+        context.shards(shards.len(), |shard| {
+            let batches = &shards[shard.index()];
             if !begun {
-                progress.begin(
-                    context.stage(),
-                    "views",
-                    (count * views) as u64,
-                    (positions.start * views) as u64,
-                );
+                let before: usize = shards[..shard.index()].iter().map(Batches::images).sum();
+                let (total, done) = (rows_in_all as u64, (before * views) as u64);
+                progress.begin(context.stage(), "views", total, done);
                 begun = true;
             }
-            let rows = positions.len() * views;
+            let rows = batches.images() * views;
             let work = ShardWork {
                 encode: self,
                 context,
@@ -250,7 +249,7 @@ impl Work for Encode {
                 looks: &looks,
                 header: &header,
             };
-            waited += work.run(shard, positions, normalise(&preprocessing), device)?;
+            waited += work.run(shard, batches, normalise(&preprocessing), device)?;
             encoded += rows;
             Ok(())
         })?;
@@ -312,36 +311,36 @@ struct ShardWork<'a> {
 }
 
 impl ShardWork<'_> {
-    /// Encodes the images of a range and returns the seconds that the network waited for pixels.
+    /// Encodes some batches of images and returns the seconds that the network waited for pixels.
     fn run(
         &self,
         shard: &Shard,
-        positions: std::ops::Range<usize>,
+        batches: &Batches,
         normalise: seedpipe_imaging::Normalise,
         device: tch::Device,
     ) -> Result<f64> {
         let views = self.looks.views();
-        let images_a_batch = (self.encode.batch / views).max(1);
         let frame = Frame {
-            batch: images_a_batch * views,
+            batch: batches.size * views,
             size: self.looks.size(),
             normalise,
         };
         let (looks, pictures) = (self.looks.clone(), self.pictures.clone());
-        let mut planned = positions.start;
-        let end = positions.end;
-        let mut feed = Feed::start(self.pictures.clone(), frame, workers(device), move || {
-            if planned == end {
-                return Ok(None);
-            }
-            let batch = planned..end.min(planned + images_a_batch);
-            planned = batch.end;
-            looks.jobs(&pictures, batch).map(Some)
-        })?;
+        let mut planned = batches.positions.clone().into_iter();
+        let mut feed =
+            Feed::start(
+                self.pictures.clone(),
+                frame,
+                workers(device),
+                move || match planned.next() {
+                    Some(batch) => looks.jobs(&pictures, batch).map(Some),
+                    None => Ok(None),
+                },
+            )?;
 
         let mut columns = (0..views)
             .map(|view| {
-                let path = shard.output("embeddings", &format!("v{view:05}-s{:05}", shard.index()));
+                let path = shard.output("embeddings", &format!("v{view:05}-s{:05}", batches.shard));
                 Ok(Column {
                     writer: EmbeddingsWriter::create(&path, self.header)?,
                     ids: Vec::new(),
@@ -350,8 +349,10 @@ impl ShardWork<'_> {
             })
             .collect::<Result<Vec<_>>>()?;
         let dimension = self.header.dimension;
-        let mut position = positions.start;
-        while let Some(pixels) = feed.next(device)? {
+        for batch in &batches.positions {
+            let Some(pixels) = feed.next(device)? else {
+                bail!("BUG: fewer batches were rendered than planned");
+            };
             self.context.check_cancelled()?;
             let output = tch::no_grad(|| {
                 self.network
@@ -362,7 +363,6 @@ impl ShardWork<'_> {
                 Embedding::Auto | Embedding::Head => output.embedding_or_features(),
             };
             let values = to_vec_f32(embedding); // [batch, D]
-            let batch = position..positions.end.min(position + images_a_batch);
             for (position, rows) in batch.clone().zip(values.chunks_exact(dimension * views)) {
                 for ((view, row), column) in
                     rows.chunks_exact(dimension).enumerate().zip(&mut columns)
@@ -386,7 +386,6 @@ impl ShardWork<'_> {
             self.context
                 .progress()
                 .advance((batch.len() * views) as u64);
-            position = batch.end;
         }
         for mut column in columns {
             column.flush()?;
@@ -394,6 +393,63 @@ impl ShardWork<'_> {
         }
         Ok(feed.waited().as_secs_f64())
     }
+}
+
+/// The batches of one shard.
+struct Batches {
+    shard: usize,
+    /// Images that a full batch holds; a smaller one is padded.
+    size: usize,
+    /// Positions of the images, ascending.
+    positions: Vec<Range<usize>>,
+}
+
+impl Batches {
+    fn images(&self) -> usize {
+        self.positions.iter().map(Range::len).sum()
+    }
+}
+
+/// The batches of every shard. A sampled rerun does some of them: whole ones, so that every row has its place in the batch that it
+/// had, and none of a shard of which nothing was picked.
+fn sampled_work(
+    context: &StageContext,
+    count: usize,
+    views: usize,
+    images_a_shard: usize,
+    images_a_batch: usize,
+) -> Vec<Batches> {
+    let shards = (0..count.div_ceil(images_a_shard)).map(|shard| {
+        let end = count.min((shard + 1) * images_a_shard);
+        let starts = (shard * images_a_shard..end).step_by(images_a_batch);
+        Batches {
+            shard,
+            size: images_a_batch,
+            positions: starts
+                .map(|start| start..end.min(start + images_a_batch))
+                .collect(),
+        }
+    });
+    let mut shards: Vec<Batches> = shards.collect();
+    if let Some(sample) = context.sample() {
+        let picked = sample.pick(shards.iter().map(|shard| shard.positions.len()).sum());
+        let mut picked = picked.into_iter().peekable();
+        let mut number = 0;
+        for shard in &mut shards {
+            shard.positions.retain(|_| {
+                number += 1;
+                picked.next_if_eq(&(number - 1)).is_some()
+            });
+        }
+        shards.retain(|shard| !shard.positions.is_empty());
+        let of_view = |view: usize| {
+            let positions = shards.iter().flat_map(|shard| &shard.positions);
+            let first = view * count;
+            positions.map(move |batch| (first + batch.start) as u64..(first + batch.end) as u64)
+        };
+        context.sampled("embeddings", (0..views).flat_map(of_view).collect());
+    }
+    shards
 }
 
 /// The embeddings of one view of a shard's images.

@@ -65,3 +65,8 @@ pub fn tensor_works() -> Vec<(&'static str, WorkFunction)> {
         work::<knn::Knn>(),
     ]
 }
+
+/// The numerics class of the tensor works on a device by name; fails when there is no such device.
+pub fn tensor_numerics(device: &str) -> anyhow::Result<String> {
+    Ok(seedpipe_learn::numerics::class_of(device)?)
+}

@@ -3,6 +3,7 @@
 mod bad_input;
 mod commands;
 mod faults;
+mod reproducibility;
 mod resume;
 mod sandbox;
 mod startup;

@@ -3,6 +3,7 @@
 //! Numbers with a fraction are compared by their difference, vectors (embeddings, a tensor's values) also by their cosine; everything else
 //! must be equal.
 
+use std::ops::Range;
 use std::path::PathBuf;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
@@ -24,7 +25,7 @@ const BLOCK_BYTES: usize = 16 << 20;
 /// What counts as the same. Both bounds must hold.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Tolerance {
-    /// Largest difference of a number with a fraction.
+    /// Largest difference of a number with a fraction; infinity: any.
     pub max_abs: f64,
     /// Smallest cosine between the two vectors of a row, for embeddings and for tensors of floating point.
     pub min_cosine: Option<f64>,
@@ -77,11 +78,34 @@ pub fn compare(
     tolerance: &Tolerance,
 ) -> Result<Difference> {
     let (a, b) = (open(kind, a)?, open(kind, b)?);
+    let all = 0..a.rows();
+    compare_parts(kind, (&a, &[all]), &b, tolerance)
+}
+
+/// Compares some rows of `a` with all of `b`, which holds just those.
+///
+/// - `rows`: ranges within `a`, ascending
+pub fn compare_rows(
+    kind: &str,
+    a: &[PathBuf],
+    rows: &[Range<usize>],
+    b: &[PathBuf],
+    tolerance: &Tolerance,
+) -> Result<Difference> {
+    compare_parts(kind, (&open(kind, a)?, rows), &open(kind, b)?, tolerance)
+}
+
+fn compare_parts(
+    kind: &str,
+    (a, chosen): (&Parts, &[Range<usize>]),
+    b: &Parts,
+    tolerance: &Tolerance,
+) -> Result<Difference> {
     let mut difference = Difference {
-        metadata: differing_keys(&a, &b),
+        metadata: differing_keys(a, b),
         ..Difference::default()
     };
-    difference.structure = structure(&a, &b);
+    difference.structure = structure(a, b, chosen.iter().map(Range::len).sum());
     if difference.structure.is_some() {
         return Ok(difference);
     }
@@ -94,17 +118,22 @@ pub fn compare(
         .unwrap_or(0);
     let block = (BLOCK_BYTES / row_bytes.max(1)).clamp(1, BLOCK_ROWS);
     let mut worst = f64::NEG_INFINITY;
-    for first in (0..a.rows()).step_by(block) {
-        let rows = first..(first + block).min(a.rows());
-        let (left, right) = (block_of(&a, rows.clone())?, block_of(&b, rows)?);
-        compare_block(
-            kind,
-            first,
-            (&left, &right),
-            tolerance,
-            &mut difference,
-            &mut worst,
-        );
+    let mut compared = 0;
+    for range in chosen {
+        for first in range.clone().step_by(block) {
+            let rows = first..(first + block).min(range.end);
+            let count = rows.len();
+            let (left, right) = (block_of(a, rows)?, block_of(b, compared..compared + count)?);
+            compare_block(
+                kind,
+                first,
+                (&left, &right),
+                tolerance,
+                &mut difference,
+                &mut worst,
+            );
+            compared += count;
+        }
     }
     difference.equal = difference.metadata.is_empty() && difference.differing == 0;
     Ok(difference)
@@ -123,7 +152,8 @@ fn differing_keys(a: &Parts, b: &Parts) -> Vec<String> {
     keys
 }
 
-fn structure(a: &Parts, b: &Parts) -> Option<String> {
+/// - `rows`: of `a` that `b` should hold
+fn structure(a: &Parts, b: &Parts, rows: usize) -> Option<String> {
     let columns = |parts: &Parts| -> Vec<String> {
         let fields = parts.first().schema().fields();
         fields
@@ -139,10 +169,10 @@ fn structure(a: &Parts, b: &Parts) -> Option<String> {
             right.join(", ")
         ));
     }
-    (a.rows() != b.rows()).then(|| format!("rows: {} against {}", a.rows(), b.rows()))
+    (rows != b.rows()).then(|| format!("rows: {rows} against {}", b.rows()))
 }
 
-fn block_of(parts: &Parts, rows: std::ops::Range<usize>) -> Result<RecordBatch> {
+fn block_of(parts: &Parts, rows: Range<usize>) -> Result<RecordBatch> {
     let schema = parts.first().schema();
     let columns: Vec<usize> = (0..schema.fields().len()).collect();
     let mut batches = Vec::new();

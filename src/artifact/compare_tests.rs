@@ -38,6 +38,59 @@ fn an_output_is_equal_to_itself() {
 }
 
 #[test]
+fn chosen_rows_are_held_against_an_output_of_just_those() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = embeddings(
+        &folder.path().join("a"),
+        &[0.0, 1.0, 2.0, 3.0, 4.0, 5.0],
+        "n",
+    );
+    let header = EmbeddingsHeader {
+        of: Of::Images,
+        precision: Precision::F32,
+        dimension: 2,
+        normalised: false,
+        network: "n".into(),
+        extra: Metadata::new(),
+    };
+    let chosen = |last: f32| {
+        let path = folder.path().join(format!("b{last}"));
+        let mut writer = EmbeddingsWriter::create(&path, &header).unwrap();
+        writer.write(&[0, 2], &[0.0, 1.0, 4.0, last]).unwrap();
+        writer.finish().unwrap();
+        vec![path]
+    };
+    let compare = |rows: &[Range<usize>], last| {
+        compare_rows(EMBEDDINGS, &whole, rows, &chosen(last), &Tolerance::NONE).unwrap()
+    };
+    let same = compare(&[0..1, 2..3], 5.0);
+    assert!(same.equal && same.rows == 2, "{same:?}");
+    let other = compare(&[0..1, 2..3], 5.5);
+    assert!(!other.within && other.differing == 1, "{other:?}");
+    assert_eq!(
+        other.worst.unwrap().row,
+        2,
+        "the row's number in the whole output"
+    );
+    let fewer = compare(&[0..1], 5.0);
+    assert_eq!(fewer.structure.as_deref(), Some("rows: 1 against 2"));
+}
+
+#[test]
+fn any_difference_may_be_allowed_where_the_cosine_holds() {
+    let folder = tempfile::tempdir().unwrap();
+    let a = embeddings(&folder.path().join("a"), &[1.0, 1.0], "n");
+    let b = embeddings(&folder.path().join("b"), &[900.0, 901.0], "n");
+    let nan = embeddings(&folder.path().join("c"), &[f32::NAN, 1.0], "n");
+    let tolerance = Tolerance {
+        max_abs: f64::INFINITY,
+        min_cosine: Some(0.999),
+    };
+    assert!(compare(EMBEDDINGS, &a, &b, &tolerance).unwrap().within);
+    assert!(!compare(EMBEDDINGS, &a, &nan, &tolerance).unwrap().within);
+}
+
+#[test]
 fn vectors_are_compared_by_difference_and_cosine() {
     let folder = tempfile::tempdir().unwrap();
     let a = embeddings(

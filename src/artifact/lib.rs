@@ -35,7 +35,7 @@ mod weights;
 mod write;
 
 pub use codec::{ContentDigest, HEADLINE_METRICS, digest, headline};
-pub use compare::{Difference, Tolerance, WorstRow, compare};
+pub use compare::{Difference, Tolerance, WorstRow, compare, compare_rows};
 pub use embeddings::{
     Embeddings, EmbeddingsHeader, EmbeddingsReader, EmbeddingsWriter, Of, Precision,
 };

@@ -1,4 +1,4 @@
-//! `explain STAGE`: which fields differ from the last run, and which stage upstream caused it.
+//! `explain STAGE`: which fields differ from the last run, or from another lock, and which stage upstream caused it.
 
 use std::process::ExitCode;
 
@@ -6,12 +6,17 @@ use anyhow::Result;
 
 use crate::cli::Explain;
 use crate::commands::Invocation;
-use crate::output;
+use crate::{other_lock, output};
 
 pub fn execute(invocation: Invocation, arguments: &Explain) -> Result<ExitCode> {
-    let explanation = invocation
-        .engine(&arguments.overrides.set)?
-        .explain(&arguments.stage)?;
+    let engine = invocation.engine(&arguments.overrides.set)?;
+    let explanation = match &arguments.against {
+        None => engine.explain(&arguments.stage)?,
+        Some(reference) => {
+            let (lock, place) = other_lock::read(reference, engine.project())?;
+            engine.explain_against(&arguments.stage, &lock, &place)?
+        }
+    };
     if arguments.json {
         output::print_json(&explanation)?;
     } else {

@@ -4,6 +4,7 @@ mod explain;
 mod gc;
 mod graph;
 mod metrics;
+mod rerun;
 mod run;
 mod show;
 mod status;
@@ -19,18 +20,24 @@ use seedpipe_engine::{Engine, Project, Registry};
 use crate::cli::{Arguments, Command};
 use crate::codec::ParquetCodec;
 use crate::console::Verbosity;
-use crate::{Tensors, libtorch, pipeline_file};
+use crate::{TensorNumerics, Tensors, libtorch, numerics, pipeline_file};
 
 /// One call of the program.
 pub struct Invocation {
     registry: Registry,
     tensors: Tensors,
+    numerics: Option<TensorNumerics>,
     pipeline: Option<PathBuf>,
     verbosity: Verbosity,
 }
 
 impl Invocation {
-    pub fn new(registry: Registry, tensors: Tensors, arguments: &Arguments) -> Self {
+    pub fn new(
+        registry: Registry,
+        tensors: Tensors,
+        numerics: Option<TensorNumerics>,
+        arguments: &Arguments,
+    ) -> Self {
         let verbosity = match (arguments.quiet, arguments.verbose) {
             (true, _) => Verbosity::Quiet,
             (_, true) => Verbosity::Verbose,
@@ -39,6 +46,7 @@ impl Invocation {
         Self {
             registry,
             tensors,
+            numerics,
             pipeline: arguments.pipeline.clone(),
             verbosity,
         }
@@ -57,7 +65,10 @@ impl Invocation {
         if self.tensors == Tensors::Here {
             versions.insert("libtorch".to_owned(), libtorch::VERSION.to_owned());
         }
-        Ok(Engine::new(project, self.registry, Box::new(ParquetCodec))?.with_versions(versions))
+        let engine = Engine::new(project, self.registry, Box::new(ParquetCodec))?;
+        Ok(engine
+            .with_versions(versions)
+            .with_numerics(numerics::classes(self.numerics)))
     }
 }
 
@@ -73,6 +84,7 @@ pub fn execute(invocation: Invocation, command: Command) -> Result<ExitCode> {
         Command::Graph(arguments) => graph::execute(invocation, &arguments),
         Command::Show(arguments) => show::execute(invocation, &arguments),
         Command::Metrics(arguments) => metrics::execute(invocation, &arguments),
+        Command::Verify(arguments) if arguments.rerun => rerun::execute(invocation, &arguments),
         Command::Verify(arguments) => verify::execute(invocation, &arguments),
         Command::Gc(arguments) => gc::execute(invocation, &arguments),
     }

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use seedpipe_engine::{Engine, Outcome, Project, RunOptions, RunReport, StageReport};
+use seedpipe_engine::{Engine, LockMismatch, Outcome, Project, RunOptions, RunReport, StageReport};
 use serde_json::Value;
 
 use crate::cli::Run;
@@ -20,7 +20,11 @@ pub fn execute(invocation: Invocation, arguments: Run) -> Result<ExitCode> {
         force: arguments.force,
         only: arguments.only,
         device: arguments.device,
+        locked: arguments.locked,
     };
+    if arguments.locked {
+        check_locked(&engine, &options, arguments.json)?;
+    }
     if arguments.dry_run {
         return dry_run(&engine, &options, arguments.json);
     }
@@ -46,6 +50,17 @@ pub fn execute(invocation: Invocation, arguments: Run) -> Result<ExitCode> {
     interrupt::listen(console.teller())?;
     let report = engine.run(&options, &console)?;
     finish(&engine, &report, &console, arguments.json)
+}
+
+/// Before the sibling is started; with `--json` the fields that differ go to stdout as well.
+fn check_locked(engine: &Engine, options: &RunOptions, json: bool) -> Result<()> {
+    let checked = engine.check_locked(options);
+    if let Err(error) = &checked
+        && let (Some(mismatch), true) = (error.downcast_ref::<LockMismatch>(), json)
+    {
+        output::print_json(mismatch)?;
+    }
+    checked
 }
 
 fn dry_run(engine: &Engine, options: &RunOptions, json: bool) -> Result<ExitCode> {

@@ -147,6 +147,9 @@ fn as_text(
         .iter()
         .map(|(name, version)| format!("{name} {version}"))
         .collect();
+    if !manifest.telemetry.numerics.is_empty() {
+        lines.push(("numerics", manifest.telemetry.numerics.clone()));
+    }
     lines.push(("versions", versions.join(", ")));
     for (name, value) in lines {
         writeln!(text, "  {name:<11}  {value}")?;

@@ -2,6 +2,7 @@
 //! cache and no clock.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -17,6 +18,7 @@ use crate::observer::{Observer, Progress, StageProgress};
 use crate::random::keyed_rng;
 use crate::recipe::Recipe;
 use crate::registry::Kind;
+use crate::sample::Sample;
 use crate::stage::OutputSlot;
 
 /// A connected output of another stage.
@@ -59,6 +61,7 @@ pub struct StageContext<'a> {
     pub(crate) content: PathBuf,
     pub(crate) observer: &'a dyn Observer,
     pub(crate) progress: StageProgress<'a>,
+    pub(crate) sample: Option<Sample>,
     pub(crate) state: Mutex<State>,
 }
 
@@ -67,7 +70,11 @@ pub struct StageContext<'a> {
 pub(crate) struct State {
     pub draft: Draft,
     pub sharded: bool,
+    pub sampled: SampledRows,
 }
+
+/// Slot → the rows of the whole output that a sampled rerun made, ascending.
+pub(crate) type SampledRows = BTreeMap<String, Vec<Range<u64>>>;
 
 impl StageContext<'_> {
     /// The stage's name, for messages.
@@ -146,6 +153,19 @@ impl StageContext<'_> {
     /// A figure for the manifest, outside every digest: rates, seconds, counts.
     pub fn telemetry(&self, key: &str, value: f64) {
         self.state().draft.telemetry.insert(key.to_owned(), value);
+    }
+
+    /// Set in a rerun that is to do a part of the work only. A stage that can, does it, and says by
+    /// [`StageContext::sampled`] which rows came of it; all others do everything.
+    pub fn sample(&self) -> Option<&Sample> {
+        self.sample.as_ref()
+    }
+
+    /// Which rows of the whole output the parts of this sampled rerun hold.
+    ///
+    /// - `rows`: ascending, not empty, without overlap
+    pub fn sampled(&self, slot: &str, rows: Vec<Range<u64>>) {
+        self.state().sampled.insert(slot.to_owned(), rows);
     }
 
     /// Every ancestor in the order of the plan; empty unless the kind has `LINEAGE`, because without it an ancestor's

@@ -26,7 +26,7 @@ pub(crate) fn write_lightly(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 fn write_with(path: &Path, bytes: &[u8], is_durable: bool) -> io::Result<()> {
-    let temporary = temporary_beside(path);
+    let temporary = temporary_in(folder_of(path));
     let subject = subject_of(path);
     let point = |step: &str| match cfg!(debug_assertions) {
         true => fault::at(&format!("{subject}.{step}"), path),
@@ -117,11 +117,12 @@ pub fn is_being_written(path: &Path) -> Option<bool> {
     }))
 }
 
-fn temporary_beside(path: &Path) -> PathBuf {
+/// A name in `folder` that says which process uses it: see [`is_being_written`].
+pub(crate) fn temporary_in(folder: &Path) -> PathBuf {
     static COUNTER: AtomicU64 = AtomicU64::new(0);
     let count = COUNTER.fetch_add(1, Ordering::Relaxed);
     let process = std::process::id();
-    folder_of(path).join(format!("{TEMPORARY_PREFIX}{process}-{count}"))
+    folder.join(format!("{TEMPORARY_PREFIX}{process}-{count}"))
 }
 
 #[cfg(test)]
@@ -140,7 +141,7 @@ mod tests {
 
     #[test]
     fn temporaries_of_live_processes_are_told_from_those_of_dead_ones() {
-        let live = temporary_beside(Path::new("folder/fact.json"));
+        let live = temporary_in(Path::new("folder"));
         assert_eq!(is_being_written(&live), Some(true));
         let dead = format!("folder/{TEMPORARY_PREFIX}{}-0", i32::MAX);
         assert_eq!(is_being_written(Path::new(&dead)), Some(false));

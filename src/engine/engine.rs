@@ -10,7 +10,7 @@ use crate::history::History;
 use crate::pipeline_error::PipelineError;
 use crate::plan;
 use crate::project::Project;
-use crate::registry::Registry;
+use crate::registry::{Kind, Registry};
 use crate::source::Snapshot;
 use crate::stage::Codec;
 use crate::store::Store;
@@ -23,7 +23,11 @@ pub struct Engine {
     pub(crate) store: Store,
     pub(crate) history: History,
     pub(crate) versions: BTreeMap<String, String>,
+    pub(crate) numerics: NumericsOf,
 }
+
+/// The numerics class of a kind's work on a device by name; empty: unknown.
+pub type NumericsOf = Box<dyn Fn(&Kind, &str) -> Result<String> + Send + Sync>;
 
 /// What to run, and how.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -36,6 +40,8 @@ pub struct RunOptions {
     pub only: bool,
     /// Instead of the pipeline's own `device`.
     pub device: Option<String>,
+    /// Refuse a plan that is not pipeline.lock's and content that contradicts it; don't write the lock.
+    pub locked: bool,
 }
 
 impl Engine {
@@ -52,7 +58,15 @@ impl Engine {
             store,
             history,
             versions,
+            numerics: Box::new(|_, _| Ok(String::new())),
         })
+    }
+
+    /// How to learn the numerics class of a kind's work: the engine knows neither processors nor tensors.
+    #[must_use]
+    pub fn with_numerics(mut self, numerics: NumericsOf) -> Engine {
+        self.numerics = numerics;
+        self
     }
 
     /// Versions that manifests tell as telemetry, beside seedpipe's own.

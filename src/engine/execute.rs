@@ -13,28 +13,36 @@ use anyhow::{Context, Result, anyhow, bail};
 
 use crate::artifact::Artifact;
 use crate::clock;
-use crate::context::{StageContext, State};
+use crate::context::{SampledRows, StageContext, State};
 use crate::draft::Draft;
 use crate::engine::{Engine, RunOptions};
 use crate::lease::Lease;
 use crate::locks::{Holder, Lock};
 use crate::manifest::{FORMAT, Manifest, OutputRecord, Telemetry, content_of};
 use crate::observer::{Observer, StageProgress};
-use crate::pipeline_lock::headline;
+use crate::pipeline_lock::{PipelineLock, headline, path_for};
 use crate::plan;
 use crate::recipe::Recipe;
 use crate::report::{ContentDifference, Outcome, RunReport, StageReport};
+use crate::sample::Sample;
 use crate::session::Session;
 use crate::source::Snapshot;
 use crate::stat_cache::StatCache;
 use crate::status::contents_warning;
-use crate::store::Found;
+use crate::store::{Found, Store};
 
 /// What a panic said.
 fn message_of(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().cloned();
     text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
         .unwrap_or_else(|| "a panic without a message".to_owned())
+}
+
+/// What a stage's work gave.
+pub(crate) struct Made {
+    pub artifact: Artifact,
+    /// Of a sampled rerun.
+    pub sampled: SampledRows,
 }
 
 /// A finished stage.
@@ -48,7 +56,7 @@ impl Engine {
     /// Runs the wanted stages and writes pipeline.lock. Stops at the first stage that fails, which is in the report.
     ///
     /// Fails before anything runs when something was asked that is not there, a source is missing, or the cache can't be
-    /// written; and afterwards when pipeline.lock can't be.
+    /// written, or with `locked` when the plan isn't pipeline.lock's; and afterwards when pipeline.lock can't be written.
     pub fn run(&self, options: &RunOptions, observer: &dyn Observer) -> Result<RunReport> {
         let start = Instant::now();
         let targets = self.targets(options)?;
@@ -60,6 +68,11 @@ impl Engine {
         for &index in &needed {
             sources.insert(index, self.source_digests(index, &snapshot)?);
         }
+        let lock = match options.locked {
+            true => Some(self.locked_plan(&needed, &sources, options.targets.is_empty())?),
+            // One that can't be read is told of when it is written anew.
+            false => PipelineLock::read(&path_for(self.project.path())).unwrap_or_default(),
+        };
         self.store.prepare()?;
         let lease = Lease::begin(&self.store).map_err(|error| self.store.unwritable(&error))?;
         let mut session = Session {
@@ -76,6 +89,10 @@ impl Engine {
             sources,
             artifacts: BTreeMap::new(),
             lease,
+            lock,
+            locked: options.locked,
+            told_of_class: false,
+            sample: None,
         };
         if options.only {
             self.take_cached(&mut session, &needed, wanted)?;
@@ -120,6 +137,7 @@ impl Engine {
         let finished = self.look_up(session, index).and_then(|(recipe, found)| {
             report.fingerprint = Some(recipe.fingerprint());
             let finished = self.cached_or_executed(session, index, &recipe, found)?;
+            self.agree_with_lock(session, index, &finished.artifact)?;
             self.keep_history(session, node, &finished.artifact)?;
             Ok(finished)
         });
@@ -181,7 +199,7 @@ impl Engine {
                 differs: None,
             });
         }
-        let artifact = self.execute(session, index, recipe)?;
+        let artifact = self.execute(&self.store, session, index, recipe)?.artifact;
         let differs = found.artifact.and_then(|old| difference(&old, &artifact));
         if let Some(differs) = &differs {
             warn(&differs.to_string());
@@ -193,8 +211,14 @@ impl Engine {
         })
     }
 
-    /// Runs the stage's work in its draft and publishes. What a failure leaves is kept when it is worth it.
-    fn execute(&self, session: &Session, index: usize, recipe: &Recipe) -> Result<Artifact> {
+    /// Runs the stage's work in a draft of `store` and publishes there. What a failure leaves is kept when it is worth it.
+    pub(crate) fn execute(
+        &self,
+        store: &Store,
+        session: &Session,
+        index: usize,
+        recipe: &Recipe,
+    ) -> Result<Made> {
         let start = Instant::now();
         let node = &self.project.stages()[index];
         let kind = self.registry.known(&node.kind);
@@ -206,7 +230,7 @@ impl Engine {
         };
         session.observer.stage_started(&node.name, kind.name());
         let is_forced = session.forced.contains(&index);
-        let draft = Draft::open(&self.store, recipe, &node.name, is_forced, kind.outputs())?;
+        let draft = Draft::open(store, recipe, &node.name, is_forced, kind.outputs())?;
         let context = StageContext {
             stage: &node.name,
             kind,
@@ -226,37 +250,43 @@ impl Engine {
                 stage: &node.name,
                 observer: session.observer,
             },
+            sample: session
+                .sample
+                .map(|percent| Sample::new(percent, recipe.fingerprint())),
             state: Mutex::new(State {
                 draft,
                 sharded: false,
+                sampled: SampledRows::new(),
             }),
         };
         // A panic below is a bug of ours or of a library; it fails the stage, not the run's bookkeeping.
         let worked = catch_unwind(AssertUnwindSafe(|| work(&node.params, &context)))
             .unwrap_or_else(|panic| Err(anyhow!("BUG: {}", message_of(panic.as_ref()))));
-        let State { draft, .. } = context
+        let State { draft, sampled, .. } = context
             .state
             .into_inner()
             .unwrap_or_else(PoisonError::into_inner);
         if let Err(error) = worked {
             if !draft.is_worth_keeping() {
                 draft
-                    .remove(&self.store)
+                    .remove(store)
                     .context("failed to remove what a failed stage left")?;
             }
             return Err(error);
         }
         if let Err(error) = self.check_sources(session, index) {
-            draft.remove(&self.store)?;
+            draft.remove(store)?;
             return Err(error);
         }
         let telemetry = Telemetry {
             seconds: start.elapsed().as_secs_f64(),
             device: session.device.clone(),
+            numerics: (self.numerics)(kind, &session.device)?,
             versions: self.versions.clone(),
             values: draft.telemetry.clone(),
         };
-        self.publish(recipe, draft, telemetry)
+        let artifact = self.publish(store, recipe, draft, telemetry)?;
+        Ok(Made { artifact, sampled })
     }
 
     /// Shards that were computed while a source changed are not what the recipe says.
@@ -273,7 +303,13 @@ impl Engine {
         Ok(())
     }
 
-    fn publish(&self, recipe: &Recipe, draft: Draft, telemetry: Telemetry) -> Result<Artifact> {
+    fn publish(
+        &self,
+        store: &Store,
+        recipe: &Recipe,
+        draft: Draft,
+        telemetry: Telemetry,
+    ) -> Result<Artifact> {
         let kind = self.registry.known(&recipe.kind);
         let mut outputs = BTreeMap::new();
         for slot in kind.outputs() {
@@ -314,8 +350,8 @@ impl Engine {
             outputs,
             telemetry,
         };
-        let artifact = self.store.publish(&draft.content(), manifest)?;
-        draft.remove(&self.store)?;
+        let artifact = store.publish(&draft.content(), manifest)?;
+        draft.remove(store)?;
         Ok(artifact)
     }
 }

@@ -8,6 +8,7 @@ use anyhow::Result;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::artifact::Artifact;
 use crate::bytes;
 use crate::digest::Digest;
 use crate::engine::Engine;
@@ -32,6 +33,9 @@ pub struct Explanation {
     pub changes: Vec<Change>,
     /// The stages directly above it that changed.
     pub causes: Vec<Explanation>,
+    /// The lock that it is held against; `None`: the last run here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub against: Option<String>,
 }
 
 impl fmt::Display for Explanation {
@@ -68,20 +72,25 @@ impl Explanation {
 }
 
 /// What an explanation is made from.
-struct Facts {
-    resolved: BTreeMap<usize, Resolved>,
-    states: BTreeMap<usize, StageState>,
+pub(crate) struct Facts {
+    pub resolved: BTreeMap<usize, Resolved>,
+    pub states: BTreeMap<usize, StageState>,
 }
 
 impl Engine {
     /// Explains a stage against its last run.
     pub fn explain(&self, stage: &str) -> Result<Explanation> {
         let index = self.project.index(stage)?;
+        let facts = self.facts(index)?;
+        Ok(self.explanation(&facts, index, &mut BTreeSet::new()))
+    }
+
+    /// What is known of a stage and all that it needs.
+    pub(crate) fn facts(&self, index: usize) -> Result<Facts> {
         let wanted = plan::wanted(&self.project.needs(), [index]);
         let resolved = self.resolve(&wanted)?;
         let states = self.states(&wanted, &resolved, |_| false);
-        let facts = Facts { resolved, states };
-        Ok(self.explanation(&facts, index, &mut BTreeSet::new()))
+        Ok(Facts { resolved, states })
     }
 
     fn explanation(&self, facts: &Facts, index: usize, told: &mut BTreeSet<usize>) -> Explanation {
@@ -102,6 +111,7 @@ impl Engine {
             reasons: Vec::new(),
             changes: Vec::new(),
             causes: Vec::new(),
+            against: None,
         };
         if !told.insert(index) {
             explanation.reasons.push("explained above".to_owned());
@@ -169,8 +179,12 @@ impl Engine {
         match (&resolved.found.artifact, state) {
             (Some(artifact), _) => {
                 let files = artifact.files().count();
+                let class = match artifact.manifest.telemetry.numerics.as_str() {
+                    "" => String::new(),
+                    class => format!(" in the numerics class `{class}`"),
+                };
                 let what = format!(
-                    "artifact {} of content {}, made {}, is whole: {files} {}, {}",
+                    "artifact {} of content {}, made {}{class}, is whole: {files} {}, {}",
                     artifact.fingerprint.short(),
                     artifact.content.short(),
                     artifact.manifest.created,
@@ -178,6 +192,7 @@ impl Engine {
                     bytes::readable(artifact.bytes())
                 );
                 reasons.push(what);
+                reasons.extend(still_good(resolved, artifact));
                 reasons.extend(crate::status::contents_warning(
                     artifact,
                     &resolved.found.others,
@@ -229,6 +244,25 @@ impl Engine {
         }
         causes
     }
+}
+
+/// What else an artifact's being good rests on: that its manifest holds the recipe, and its sources.
+fn still_good(resolved: &Resolved, artifact: &Artifact) -> Vec<String> {
+    let changes = match &resolved.recipe {
+        Some(recipe) => artifact.manifest.recipe.changes_since(recipe),
+        None => Vec::new(),
+    };
+    if !changes.is_empty() {
+        let changes: Vec<String> = changes.iter().map(ToString::to_string).collect();
+        return vec![format!(
+            "its manifest holds another recipe than its name says: {}\nhint: it was changed by hand; see `seedpipe verify`",
+            changes.join(", ")
+        )];
+    }
+    let sources = resolved.sources.iter();
+    sources
+        .map(|(path, digest)| format!("source `{path}` is unchanged since: {}", digest.short()))
+        .collect()
 }
 
 /// Inputs that are connected to other stages than at the last run.

@@ -299,6 +299,7 @@ impl Engine {
     ) -> Result<()> {
         let is_nobodys = |path: &PathBuf| durable::is_being_written(path) != Some(true);
         let mut strays: Vec<PathBuf> = entries_in(&self.store.trash())?;
+        strays.extend(folders_in(&self.store.scratch())?);
         strays.retain(is_nobodys);
         for folder in folders_in(&self.store.artifacts())? {
             let name = folder.file_name().unwrap_or_default().to_string_lossy();

@@ -65,6 +65,9 @@ pub struct Telemetry {
     /// Wall time of the run that published; earlier, interrupted runs are not in it.
     pub seconds: f64,
     pub device: String,
+    /// What decided the bits beside the recipe: `x86_64`, `cpu x86_64 amd avx512 …, libtorch 2.11.0`. Empty: unknown.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub numerics: String,
     pub versions: BTreeMap<String, String>,
     pub values: BTreeMap<String, f64>,
 }

@@ -37,6 +37,8 @@ pub struct LockedStage {
     pub seed: u64,
     pub fingerprint: Digest,
     pub content: Digest,
+    /// The numerics class that gave the content; empty in a lock of an older seedpipe: unknown.
+    pub numerics: String,
     /// `params.…`, `inputs.SLOT` (by stage name), `sources.PATH`, `rows.OUTPUT`, `metrics.NAME`.
     pub facts: BTreeMap<String, Value>,
 }
@@ -69,6 +71,7 @@ impl LockedStage {
             seed: node.seed,
             fingerprint: artifact.fingerprint,
             content: artifact.content,
+            numerics: manifest.telemetry.numerics.clone(),
             facts,
         }
     }
@@ -103,13 +106,7 @@ impl PipelineLock {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error.into()),
         };
-        let lock = parse(&text).with_context(|| {
-            format!(
-                "{}: expected a pipeline.lock, got another text",
-                path.display()
-            )
-        });
-        lock.map(Some)
+        PipelineLock::parse(&path.display().to_string(), &text).map(Some)
     }
 
     /// Writes the lock unless the file already says the same.
@@ -127,6 +124,13 @@ impl PipelineLock {
             .map(|(_, locked)| locked)
     }
 
+    /// Reads a lock's text.
+    ///
+    /// - `place`: where the text is from, for messages
+    pub fn parse(place: &str, text: &str) -> Result<PipelineLock> {
+        parse(text).with_context(|| format!("{place}: expected a pipeline.lock, got another text"))
+    }
+
     pub(crate) fn text(&self) -> String {
         let mut text = format!("{HEADER}format: {FORMAT}\nstages:\n");
         for (name, stage) in &self.stages {
@@ -140,6 +144,10 @@ impl PipelineLock {
             let _ = writeln!(text, "  {}:", key_text(name));
             for (key, value) in fixed {
                 let _ = writeln!(text, "    {key}: {}", one_line(&value));
+            }
+            if !stage.numerics.is_empty() {
+                let numerics = one_line(&stage.numerics.as_str().into());
+                let _ = writeln!(text, "    numerics: {numerics}");
             }
             for (key, value) in &stage.facts {
                 let _ = writeln!(text, "    {}: {}", key_text(key), one_line(value));
@@ -163,6 +171,8 @@ struct Entry {
     seed: u64,
     fingerprint: Digest,
     content: Digest,
+    #[serde(default)]
+    numerics: String,
     #[serde(flatten)]
     facts: BTreeMap<String, Value>,
 }
@@ -182,6 +192,7 @@ fn parse(text: &str) -> Result<PipelineLock> {
             seed,
             fingerprint,
             content,
+            numerics,
             facts,
         } = entry;
         Ok((
@@ -192,6 +203,7 @@ fn parse(text: &str) -> Result<PipelineLock> {
                 seed,
                 fingerprint,
                 content,
+                numerics,
                 facts,
             },
         ))
@@ -237,6 +249,7 @@ mod tests {
             seed: u64::MAX,
             fingerprint: Digest::of(b"f"),
             content: Digest::of(b"c"),
+            numerics: "x86_64".into(),
             facts: serde_json::from_value(facts).unwrap(),
         };
         let facts = json!({"params.size": 32, "params.area": 0.1, "params.k": [1, 2], "sources.data/ä: b.png": "x", "metrics.test.top1": 0.5});
@@ -266,6 +279,17 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("\n  \"no\":\n"), "{text}");
+    }
+
+    #[test]
+    fn a_lock_without_numerics_classes_reads_and_writes_back() {
+        let mut lock = example();
+        for (_, stage) in &mut lock.stages {
+            stage.numerics.clear();
+        }
+        let text = lock.text();
+        assert!(!text.contains("numerics"), "{text}");
+        assert_eq!(parse(&text).unwrap(), lock);
     }
 
     #[test]

@@ -8,9 +8,11 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use crate::checker::Checker;
+use crate::comparison::{self, Tolerance, Tolerances};
 use crate::durable::folder_of;
 use crate::overrides::{self, Override};
 use crate::pipeline_error::PipelineError;
+use crate::pipeline_lock;
 use crate::plan;
 use crate::registry::{Kind, Registry};
 use crate::spec;
@@ -27,6 +29,7 @@ pub struct Project {
     stages: Vec<StageNode>,
     order: Vec<usize>,
     overridden: bool,
+    tolerances: Tolerances,
 }
 
 /// A stage that passed the checks.
@@ -72,6 +75,7 @@ impl Project {
             })?;
         }
         let spec = spec::read(&place, &document)?;
+        let tolerances = comparison::read(&place, registry, document.get("verify"))?;
         let checker = Checker {
             place: &place,
             registry,
@@ -96,12 +100,18 @@ impl Project {
             stages,
             order,
             overridden: !overrides.is_empty(),
+            tolerances,
         })
     }
 
     /// pipeline.yaml, as given.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// pipeline.lock beside pipeline.yaml, there or not.
+    pub fn lock_file(&self) -> PathBuf {
+        pipeline_lock::path_for(&self.path)
     }
 
     /// The folder that holds pipeline.yaml; sources are relative to it.
@@ -161,6 +171,11 @@ impl Project {
             .iter()
             .map(|stage| stage.needs.clone())
             .collect()
+    }
+
+    /// What `verify.tolerance` says of an artifact kind.
+    pub fn tolerance(&self, kind: &str) -> Option<Tolerance> {
+        self.tolerances.get(comparison::plain_name(kind)).copied()
     }
 
     /// Whether `--set` changed anything.

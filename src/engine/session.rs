@@ -27,6 +27,14 @@ pub(crate) struct Session<'a> {
     /// What stages gave, so far.
     pub artifacts: BTreeMap<usize, Artifact>,
     pub lease: Lease,
+    /// pipeline.lock as it was when the run began, when it could be read.
+    pub lock: Option<PipelineLock>,
+    /// The run must give what the lock says, and doesn't write it.
+    pub locked: bool,
+    /// Whether the user knows that the lock is of another numerics class.
+    pub told_of_class: bool,
+    /// Per cent of the work that stages which can sample are to do; only in reruns.
+    pub sample: Option<f64>,
 }
 
 impl Engine {
@@ -131,7 +139,7 @@ impl Engine {
     /// Writes pipeline.lock: what this run has, and for other stages what the lock said before.
     pub(crate) fn write_lock(&self, session: &Session) -> Result<Option<PathBuf>> {
         // What `--set` gave is not what pipeline.yaml says.
-        if self.project.overridden() || session.artifacts.is_empty() {
+        if self.project.overridden() || session.locked || session.artifacts.is_empty() {
             return Ok(None);
         }
         let path = path_for(self.project.path());

@@ -8,7 +8,7 @@ use serde_yaml::{Mapping, Value as Yaml};
 use crate::pipeline_error::PipelineError;
 use crate::suggestion;
 
-const TOP_KEYS: [&str; 4] = ["seed", "cache", "device", "stages"];
+const TOP_KEYS: [&str; 5] = ["seed", "cache", "device", "verify", "stages"];
 const STAGE_KEYS: [&str; 4] = ["kind", "inputs", "params", "seed"];
 /// A pipeline is written by people; a file beyond this size is something else.
 const MAXIMAL_BYTES: usize = 8 << 20;

@@ -4,12 +4,14 @@
 //! linking what the work needs.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::comparison::{Comparison, Tolerance};
 use crate::context::StageContext;
 use crate::digest::Digest;
 use crate::pipeline_error::Invalid;
@@ -115,4 +117,35 @@ pub trait Codec: Send + Sync {
 
     /// Figures that belong into pipeline.lock, such as `test.knn_top1`; empty unless the kind holds metrics.
     fn headline(&self, kind: &str, parts: &[PathBuf]) -> anyhow::Result<BTreeMap<String, f64>>;
+
+    /// How far an output made again is from the stored one.
+    ///
+    /// - `rows`: the rows of the stored output that the other holds, ascending; `None`: all
+    ///
+    /// Left as it is, it only tells whether whole outputs have equal digests.
+    fn compare(
+        &self,
+        kind: &str,
+        stored: &[PathBuf],
+        rows: Option<&[Range<u64>]>,
+        again: &[PathBuf],
+        _tolerance: &Tolerance,
+    ) -> anyhow::Result<Comparison> {
+        anyhow::ensure!(
+            rows.is_none(),
+            "BUG: this codec can't compare some rows of an output"
+        );
+        let (left, right) = (self.digest(kind, stored)?, self.digest(kind, again)?);
+        Ok(Comparison {
+            equal: left == right,
+            within: left == right,
+            rows: left.rows,
+            ..Comparison::default()
+        })
+    }
+
+    /// What may differ between numerics classes where pipeline.yaml doesn't say; exact unless the codec knows better.
+    fn tolerance(&self, _kind: &str) -> Tolerance {
+        Tolerance::default()
+    }
 }

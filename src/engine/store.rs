@@ -81,6 +81,11 @@ impl Store {
         self.root.join("trash")
     }
 
+    /// Where reruns work; each in a folder that tells its process.
+    pub fn scratch(&self) -> PathBuf {
+        self.root.join("scratch")
+    }
+
     pub fn draft(&self, fingerprint: Digest) -> PathBuf {
         self.drafts().join(fingerprint.to_string())
     }

@@ -1,4 +1,4 @@
-//! Where tensors are computed: device names, threads, the numerics class.
+//! Where tensors are computed: device names, threads, libtorch's version.
 //!
 //! One build serves CPU and GPU: the CUDA half of libtorch is loaded at run time when it lies beside the CPU half.
 
@@ -103,15 +103,6 @@ pub fn set_deterministic(on: bool) {
         .unwrap_or_else(|error| panic!("BUG: deterministic algorithms could not be set: {error}"));
 }
 
-/// What equal recipes must agree in to give equal content: device kind, instruction set, libtorch version.
-pub fn numerics_class(device: Device) -> String {
-    let hardware = match device {
-        Device::Cuda(_) => "cuda".to_owned(),
-        _ => format!("cpu {}", shim::cpu_capability().to_lowercase()),
-    };
-    format!("{hardware} libtorch {}", libtorch_version())
-}
-
 pub fn libtorch_version() -> String {
     shim::libtorch_version()
 }
@@ -127,16 +118,5 @@ mod tests {
         assert_eq!(device("gpu"), Err(DeviceError::Unknown("gpu".to_owned())));
         assert!(matches!(device("cuda:x"), Err(DeviceError::Unknown(_))));
         assert!(device("cuda:999").is_err());
-    }
-
-    #[test]
-    fn the_numerics_class_names_instruction_set_and_version() {
-        let class = numerics_class(Device::Cpu);
-        assert!(class.starts_with("cpu "), "{class}");
-        assert!(
-            class.ends_with(&format!("libtorch {}", libtorch_version())),
-            "{class}"
-        );
-        assert!(libtorch_version().starts_with("2."));
     }
 }

@@ -24,6 +24,7 @@ pub mod loss;
 pub mod metrics;
 pub mod mismatch;
 pub mod network;
+pub mod numerics;
 mod one_thread;
 pub mod preprocessing;
 pub mod probe;

@@ -19,6 +19,8 @@ unsafe extern "C" {
     ) -> *mut c_char;
     fn seedpipe_set_deterministic(on: c_int) -> *mut c_char;
     fn seedpipe_load_cuda(found: *mut c_int) -> *mut c_char;
+    fn seedpipe_cuda_capability(device: c_int, major: *mut c_int, minor: *mut c_int)
+    -> *mut c_char;
 }
 
 /// Takes over the message of a shim function; null means success.
@@ -102,4 +104,13 @@ pub(crate) fn load_cuda() -> Result<bool, String> {
     // SAFETY: the pointer is to a live integer of this frame.
     outcome(unsafe { seedpipe_load_cuda(&mut found) })?;
     Ok(found != 0)
+}
+
+/// Compute capability (major, minor) of a CUDA device that is in use.
+pub(crate) fn cuda_capability(device: usize) -> Result<(i32, i32), String> {
+    let device = c_int::try_from(device).map_err(|error| error.to_string())?;
+    let (mut major, mut minor) = (0, 0);
+    // SAFETY: both pointers are to live integers of this frame.
+    outcome(unsafe { seedpipe_cuda_capability(device, &mut major, &mut minor) })?;
+    Ok((major, minor))
 }

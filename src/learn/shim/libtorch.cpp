@@ -110,4 +110,23 @@ char *seedpipe_load_cuda(int *found) {
     }
   });
 }
+
+// Compute capability of a CUDA device, asked of the driver, since libtorch's CUDA half is loaded at run time and not linked.
+char *seedpipe_cuda_capability(int device, int *major, int *minor) {
+  return guarded([&] {
+    using DeviceGet = int (*)(int *, int);
+    using Attribute = int (*)(int *, int, int);
+    void *driver = dlopen("libcuda.so.1", RTLD_NOW);
+    const auto device_get = driver == nullptr ? nullptr : reinterpret_cast<DeviceGet>(dlsym(driver, "cuDeviceGet"));
+    const auto attribute = driver == nullptr ? nullptr : reinterpret_cast<Attribute>(dlsym(driver, "cuDeviceGetAttribute"));
+    if (device_get == nullptr || attribute == nullptr) {
+      throw std::runtime_error("libcuda.so.1 could not be asked");
+    }
+    int handle = 0;
+    // CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR.
+    if (device_get(&handle, device) != 0 || attribute(major, 75, handle) != 0 || attribute(minor, 76, handle) != 0) {
+      throw std::runtime_error("the CUDA driver did not tell the device's compute capability");
+    }
+  });
+}
 }

@@ -1,5 +1,6 @@
 //! The engine on toy kinds: plain text files as parts, and a codec that hashes their bytes.
 
+mod again;
 mod collecting;
 mod concurrency;
 mod faults;

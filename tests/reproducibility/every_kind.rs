@@ -1,0 +1,28 @@
+//! A reduced pipeline that has every kind, cold in seconds.
+
+use crate::sandbox::{REPOSITORY, Sandbox, WHOLE_PIPELINE};
+
+/// Pictures of each format for `ingest` to read from a folder.
+const PHOTOS: [&str; 6] = [
+    "rgb.png",
+    "gray.jpg",
+    "cmyk.jpg",
+    "lossy.webp",
+    "gray.bmp",
+    "animated.gif",
+];
+
+/// `WHOLE_PIPELINE`, a folder that is read, views with every operation, and a network that is fine-tuned.
+pub fn with_every_kind() -> Sandbox {
+    let sandbox = Sandbox::with(&format!(
+        "{WHOLE_PIPELINE}  photos: {{kind: ingest, params: {{source: photos}}}}
+  photo_views: {{kind: augment, inputs: {{images: photos}}, params: {{recipe: mocov2, size: 32, views_per_image: 8, split: all}}}}
+  tuned: {{kind: finetune, inputs: {{images: images, views: views, weights: student}}, params: {{training: {{epochs: 1, batch: 16}}}}}}
+"
+    ));
+    for name in PHOTOS {
+        let photo = format!("{REPOSITORY}/src/imaging/testdata/images/{name}");
+        sandbox.write(&format!("photos/{name}"), fs_err::read(photo).unwrap());
+    }
+    sandbox
+}

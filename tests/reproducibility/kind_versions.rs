@@ -1,0 +1,218 @@
+//! A kind's version can't be forgotten: for a fixture of every kind, what its recipe gave is kept in `tests/kind_versions.yaml`.
+//!
+//! An entry names its recipe by the fingerprint, which holds the kind's version and its inputs' contents: so when content moves, the kind
+//! that moved it is told, and not those below it. Kinds without tensors have one entry for every machine; others one a numerics class.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+
+use regex::Regex;
+use seedpipe_engine::{LockedStage, PipelineLock};
+
+use crate::reproducibility::every_kind::with_every_kind;
+use crate::sandbox::REPOSITORY;
+
+/// Set, the test adds the entries that are missing.
+const RECORD: &str = "SEEDPIPE_RECORD_KIND_VERSIONS";
+const FILE: &str = "tests/kind_versions.yaml";
+const EVERY_MACHINE: &str = "every machine";
+const HEADER: &str = "\
+# What a fixture of each kind gave, by recipe (tests/reproducibility/kind_versions.rs). One line each; lines are only added:
+#     SEEDPIPE_RECORD_KIND_VERSIONS=1 cargo test --workspace --test main kind_versions
+# A line that contradicts one that is there is refused: content moved, so the kind's VERSION must.
+";
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Entry {
+    kind: String,
+    stage: String,
+    version: u32,
+    class: String,
+    fingerprint: String,
+    content: String,
+}
+
+fn read(text: &str) -> Vec<Entry> {
+    let line = Regex::new(
+        r#"^- \{kind: (\w+), fixture: (\w+), version: (\d+), class: "([^"]+)", fingerprint: "([0-9a-f]{64})", content: "([0-9a-f]{64})"\}$"#,
+    )
+    .unwrap();
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    lines
+        .map(|text| {
+            let found = line
+                .captures(text)
+                .unwrap_or_else(|| panic!("{FILE}: no entry: {text}"));
+            Entry {
+                kind: found[1].to_owned(),
+                stage: found[2].to_owned(),
+                version: found[3].parse().unwrap(),
+                class: found[4].to_owned(),
+                fingerprint: found[5].to_owned(),
+                content: found[6].to_owned(),
+            }
+        })
+        .collect()
+}
+
+fn written(entries: &[Entry]) -> String {
+    let mut text = HEADER.to_owned();
+    for Entry {
+        kind,
+        stage,
+        version,
+        class,
+        fingerprint,
+        content,
+    } in entries
+    {
+        writeln!(
+            text,
+            r#"- {{kind: {kind}, fixture: {stage}, version: {version}, class: "{class}", fingerprint: "{fingerprint}", content: "{content}"}}"#
+        )
+        .unwrap();
+    }
+    text
+}
+
+/// What the fixtures gave here. A stage whose inputs depend on a numerics class depends on it too.
+fn found(lock: &PipelineLock) -> Vec<Entry> {
+    let mut classes: BTreeMap<String, String> = BTreeMap::new();
+    let mut entries = Vec::new();
+    for (stage, locked) in &lock.stages {
+        let own = match locked.numerics.starts_with("cpu") || locked.numerics.starts_with("cuda") {
+            true => locked.numerics.as_str(),
+            false => EVERY_MACHINE,
+        };
+        let above = inputs(locked);
+        let inherited = above.iter().map(|name| classes[name].as_str());
+        let class = inherited.chain([own]).find(|class| *class != EVERY_MACHINE);
+        let class = class.unwrap_or(EVERY_MACHINE).to_owned();
+        classes.insert(stage.clone(), class.clone());
+        entries.push(Entry {
+            kind: locked.kind.clone(),
+            stage: stage.clone(),
+            version: locked.version,
+            class,
+            fingerprint: locked.fingerprint.to_string(),
+            content: locked.content.to_string(),
+        });
+    }
+    entries
+}
+
+/// Names of the stages that are connected.
+fn inputs(locked: &LockedStage) -> Vec<String> {
+    let facts = locked
+        .facts
+        .iter()
+        .filter(|(fact, _)| fact.starts_with("inputs."));
+    let names = facts.flat_map(|(_, value)| value.as_array().unwrap());
+    names
+        .map(|name| name.as_str().unwrap().split('.').next().unwrap().to_owned())
+        .collect()
+}
+
+/// What is wrong, and the entries that are missing.
+fn held_against(known: &[Entry], found: &[Entry]) -> (Vec<String>, Vec<Entry>) {
+    let (mut faults, mut missing) = (Vec::new(), Vec::new());
+    for entry in found {
+        let same = |other: &&Entry| {
+            (&other.fingerprint, &other.class) == (&entry.fingerprint, &entry.class)
+        };
+        match known.iter().find(same) {
+            Some(golden) if golden.content == entry.content => {}
+            Some(golden) => faults.push(format!(
+                "kind `{}` version {}: its fixture `{}` gave content {}, now {}, of one recipe\n  hint: raise VERSION of `{}`, add a line to its version log, and record the new content with {RECORD}=1",
+                entry.kind,
+                entry.version,
+                entry.stage,
+                &golden.content[..12],
+                &entry.content[..12],
+                entry.kind
+            )),
+            None => missing.push(entry.clone()),
+        }
+    }
+    (faults, missing)
+}
+
+#[test]
+fn content_moves_only_with_a_kinds_version() {
+    let sandbox = with_every_kind();
+    sandbox
+        .run(&["run", "--quiet", "--device", "cpu"])
+        .succeeded();
+    let lock = PipelineLock::read(&sandbox.path("pipeline.lock"))
+        .unwrap()
+        .unwrap();
+    let found = found(&lock);
+
+    let registered: BTreeSet<&str> = seedpipe_stages::declared()
+        .iter()
+        .map(|kind| kind.name())
+        .collect();
+    let covered: BTreeSet<&str> = found.iter().map(|entry| entry.kind.as_str()).collect();
+    assert_eq!(
+        covered, registered,
+        "every kind needs a stage in every_kind.rs"
+    );
+
+    let path = format!("{REPOSITORY}/{FILE}");
+    let mut known = match fs_err::read_to_string(&path) {
+        Ok(text) => read(&text),
+        Err(error) => panic!("{error}"),
+    };
+    let (faults, missing) = held_against(&known, &found);
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+    let classes: BTreeSet<&str> = known.iter().map(|entry| entry.class.as_str()).collect();
+    let (new_recipes, new_classes): (Vec<Entry>, Vec<Entry>) = missing
+        .into_iter()
+        .partition(|entry| classes.contains(entry.class.as_str()));
+    if std::env::var_os(RECORD).is_some() {
+        known.extend(new_recipes.into_iter().chain(new_classes));
+        known.sort();
+        fs_err::write(&path, written(&known)).unwrap();
+        return;
+    }
+    let names = |entries: &[Entry]| {
+        let names: Vec<&str> = entries.iter().map(|entry| entry.stage.as_str()).collect();
+        names.join(", ")
+    };
+    assert!(
+        new_recipes.is_empty(),
+        "{FILE} has no entry for the recipes of {}: a version, a default or an input changed\n  hint: look at what changed, then record with {RECORD}=1 and commit the file",
+        names(&new_recipes)
+    );
+    if let Some(entry) = new_classes.first() {
+        println!(
+            "skipped on this machine: {}: {FILE} has no entries for the numerics class `{}`; add them with {RECORD}=1",
+            names(&new_classes),
+            entry.class
+        );
+    }
+}
+
+#[test]
+fn a_moved_content_is_told_of_the_kind_that_moved_it() {
+    let entry = |stage: &str, fingerprint: &str, content: &str| Entry {
+        kind: "augment".into(),
+        stage: stage.into(),
+        version: 1,
+        class: EVERY_MACHINE.into(),
+        fingerprint: fingerprint.repeat(64),
+        content: content.repeat(64),
+    };
+    let known = [entry("views", "1", "a"), entry("below", "2", "b")];
+    assert_eq!(read(&written(&known)), known);
+    let moved = [entry("views", "1", "c"), entry("below", "3", "d")];
+    let (faults, missing) = held_against(&known, &moved);
+    assert_eq!(faults.len(), 1);
+    assert!(
+        faults[0].contains("raise VERSION of `augment`"),
+        "{}",
+        faults[0]
+    );
+    assert_eq!(missing, [entry("below", "3", "d")]);
+    assert_eq!(held_against(&known, &known), (vec![], vec![]));
+}
