@@ -11,8 +11,10 @@ mod interrupt;
 mod libtorch;
 mod output;
 mod pipeline_file;
+mod quantity;
 mod report;
 mod sibling;
+mod tabular;
 mod usage;
 
 use std::process::ExitCode;

@@ -4,6 +4,7 @@ mod explain;
 mod gc;
 mod graph;
 mod metrics;
+mod params;
 mod run;
 mod show;
 mod status;
@@ -73,6 +74,7 @@ pub fn execute(invocation: Invocation, command: Command) -> Result<ExitCode> {
         Command::Graph(arguments) => graph::execute(invocation, &arguments),
         Command::Show(arguments) => show::execute(invocation, &arguments),
         Command::Metrics(arguments) => metrics::execute(invocation, &arguments),
+        Command::Params(arguments) => params::execute(invocation, &arguments),
         Command::Verify(arguments) => verify::execute(invocation, &arguments),
         Command::Gc(arguments) => gc::execute(invocation, &arguments),
     }

@@ -4,6 +4,7 @@ mod collecting;
 mod concurrency;
 mod faults;
 mod looking;
+mod matrix;
 mod running;
 mod spec_errors;
 mod toy;
