@@ -51,6 +51,7 @@ mod stat_cache;
 mod status;
 mod store;
 mod suggestion;
+mod untrusted;
 mod verify;
 mod yaml;
 
@@ -64,7 +65,7 @@ pub use gc::{GcItem, GcOptions, GcReport, GcWhat};
 pub use graph::GraphFormat;
 pub use lock_at::lock_at;
 pub use locks::Holder;
-pub use manifest::{Manifest, OutputRecord, PartRecord, Telemetry};
+pub use manifest::{Manifest, ManifestError, OutputRecord, PartRecord, Telemetry};
 pub use observer::{Observer, Progress, Silent};
 pub use pipeline_error::{Invalid, PipelineError};
 pub use pipeline_lock::{LockedStage, PipelineLock};

@@ -3,11 +3,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use fs_err as fs;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_yaml::Value as Yaml;
@@ -17,6 +16,7 @@ use crate::canonical::canonical_text;
 use crate::digest::Digest;
 use crate::durable;
 use crate::project::StageNode;
+use crate::untrusted;
 use crate::yaml;
 
 const FORMAT: u32 = 1;
@@ -95,15 +95,14 @@ impl PipelineLock {
     /// # Errors
     /// When the file can't be read, or is no lock; the message names it.
     pub fn read(path: &Path) -> Result<Option<PipelineLock>> {
-        let file = match fs::File::open(path) {
-            Ok(file) => file,
+        let text = match untrusted::read_text(path, yaml::LOCK.bytes as u64) {
+            Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error.into()),
+            Err(error) => {
+                return Err(error)
+                    .with_context(|| format!("{}: expected a pipeline.lock", path.display()));
+            }
         };
-        let mut text = String::new();
-        file.take(yaml::LOCK.bytes as u64 + 1)
-            .read_to_string(&mut text)
-            .with_context(|| format!("{}: expected a pipeline.lock", path.display()))?;
         Self::parse(&path.display().to_string(), &text).map(Some)
     }
 
@@ -132,7 +131,8 @@ impl PipelineLock {
             .map(|(_, locked)| locked)
     }
 
-    pub(crate) fn text(&self) -> String {
+    /// The text of the file.
+    pub fn text(&self) -> String {
         let mut text = format!("{HEADER}format: {FORMAT}\nstages:\n");
         for (name, stage) in &self.stages {
             let fixed = [
@@ -248,6 +248,7 @@ fn key_text(key: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use fs_err as fs;
     use serde_json::json;
 
     use super::*;

@@ -17,6 +17,7 @@ use crate::reference::Reference;
 use crate::registry::{Kind, Registry};
 use crate::spec;
 use crate::suggestion;
+use crate::untrusted;
 use crate::yaml;
 
 /// A checked pipeline.
@@ -67,9 +68,19 @@ impl Project {
     /// Reads pipeline.yaml, applies `--set` (`stage.key=value`, `stage.nested.key=value`, `seed=3`, and `stage.seed=3`
     /// where the kind has no such param) and checks everything that can be checked before anything runs.
     pub fn open(path: &Path, registry: &Registry, overrides: &[String]) -> Result<Project> {
+        let text = read_text(path, &path.display().to_string())?;
+        Ok(Self::parse(path, &text, registry, overrides)?)
+    }
+
+    /// As [`Project::open`], of a text that is already read; `path` is where it would lie. Touches no file.
+    pub fn parse(
+        path: &Path,
+        text: &str,
+        registry: &Registry,
+        overrides: &[String],
+    ) -> Result<Project, PipelineError> {
         let place = path.display().to_string();
-        let text = read_text(path, &place)?;
-        let mut document = yaml::parse(&place, &text)?;
+        let mut document = yaml::parse(&place, text)?;
         let overrides: Vec<Override> = overrides
             .iter()
             .map(|argument| overrides::parse(argument))
@@ -240,12 +251,17 @@ impl Project {
 }
 
 fn read_text(path: &Path, place: &str) -> Result<String> {
-    match fs_err::read(path) {
-        Ok(bytes) => String::from_utf8(bytes).map_err(|_| {
-            PipelineError::new(place, "expected UTF-8 text, got other bytes")
-                .hint("name a pipeline.yaml")
-                .into()
-        }),
+    match untrusted::read_text(path, yaml::PIPELINE.bytes as u64) {
+        Ok(text) => Ok(text),
+        Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+            let message = format!(
+                "expected UTF-8 text of at most {} bytes, got something else",
+                yaml::PIPELINE.bytes
+            );
+            Err(PipelineError::new(place, message)
+                .hint("name a pipeline.yaml, and keep data out of it: stages read their sources")
+                .into())
+        }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(PipelineError::new(
             place,
             "expected a pipeline, got no such file",

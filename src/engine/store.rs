@@ -14,6 +14,7 @@ use crate::artifact::Artifact;
 use crate::digest::Digest;
 use crate::durable;
 use crate::manifest::Manifest;
+use crate::untrusted;
 
 pub(crate) const MANIFEST: &str = "manifest.json";
 
@@ -163,7 +164,7 @@ impl Store {
         if let Some(same) = same.filter(|same| same.is_intact()) {
             let mut artifact = same.clone();
             if Some(artifact.manifest.sequence) != newest {
-                artifact.manifest.sequence = newest.map_or(0, |newest| newest + 1);
+                artifact.manifest.sequence = newest.map_or(0, |newest| newest.saturating_add(1));
                 durable::write(
                     &directory.join(MANIFEST),
                     artifact.manifest.encode().as_bytes(),
@@ -171,7 +172,7 @@ impl Store {
             }
             return Ok(artifact);
         }
-        manifest.sequence = newest.map_or(0, |newest| newest + 1);
+        manifest.sequence = newest.map_or(0, |newest| newest.saturating_add(1));
         durable::write(&finished.join(MANIFEST), manifest.encode().as_bytes())?;
         fs::create_dir_all(&folder)?;
         if directory.exists() {
@@ -211,8 +212,8 @@ impl Store {
 
 fn read_entry(directory: &Path, fingerprint: Digest) -> Result<Artifact, String> {
     let name = |fault: String| format!("`{}`: {fault}", directory.display());
-    let text =
-        fs::read_to_string(directory.join(MANIFEST)).map_err(|error| name(error.to_string()))?;
+    let text = untrusted::read_text(&directory.join(MANIFEST), untrusted::MAXIMAL_RECORD)
+        .map_err(|error| name(error.to_string()))?;
     let manifest =
         Manifest::decode(&text).map_err(|error| name(format!("`{MANIFEST}`: {error}")))?;
     let folder_name = directory.file_name().unwrap_or_default();

@@ -7,5 +7,7 @@ mod looking;
 mod matrix;
 mod running;
 mod spec_errors;
+mod targets;
 mod toy;
+mod untrusted;
 mod world;

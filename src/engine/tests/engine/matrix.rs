@@ -5,7 +5,7 @@ use seedpipe_engine::*;
 use crate::world::*;
 
 /// Four `long`, four `again` below them, and one `sum` of all.
-const GRID: &str = "\
+pub const GRID: &str = "\
 stages:
   sum: {kind: count, inputs: {texts: [clean, again]}}
   raw: {kind: read, params: {path: input.txt}}
