@@ -1,9 +1,14 @@
 //! The command line: what can be asked, and the help that says so.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+
 use seedpipe_engine::GraphFormat;
+
+use crate::quantity;
+use crate::tabular::Form;
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 done; 1 a stage failed, or a check found faults; 2 bad usage or a bad pipeline.";
@@ -39,6 +44,8 @@ pub enum Command {
     Show(Show),
     /// The figures of every stage that is cached
     Metrics(Metrics),
+    /// What decides every stage, defaults filled in
+    Params(Params),
     /// Hash every file of the cache again and compare; with `--rerun`, run stages again and compare
     Verify(Verify),
     /// Delete what the pipeline no longer needs from the cache
@@ -124,13 +131,56 @@ pub struct Show {
     pub json: bool,
 }
 
+/// The form of a table.
+#[derive(Args, Debug)]
+#[group(multiple = false)]
+pub struct TableForm {
+    /// As JSON: a list with an object a row; accuracies are fractions
+    #[arg(long)]
+    pub json: bool,
+    /// As CSV
+    #[arg(long)]
+    pub csv: bool,
+    /// As a Markdown table
+    #[arg(long)]
+    pub markdown: bool,
+}
+
+impl TableForm {
+    /// `None` for JSON.
+    pub fn form(&self) -> Option<Form> {
+        match (self.json, self.csv, self.markdown) {
+            (true, ..) => None,
+            (_, true, _) => Some(Form::Csv),
+            (.., true) => Some(Form::Markdown),
+            _ => Some(Form::Aligned),
+        }
+    }
+}
+
 #[derive(Args, Debug)]
 pub struct Metrics {
     #[command(flatten)]
     pub overrides: Overrides,
-    /// As JSON: `[{"stage", "split", "name", "value"}]`, fractions
-    #[arg(long)]
-    pub json: bool,
+    /// Old, new and change against a pipeline.lock, or against the one at a git revision
+    #[arg(long, value_name = "LOCK|REV")]
+    pub diff: Option<String>,
+    #[command(flatten)]
+    pub form: TableForm,
+}
+
+#[derive(Args, Debug)]
+pub struct Params {
+    /// These stages [default: all]
+    #[arg(value_name = "STAGE")]
+    pub stages: Vec<String>,
+    #[command(flatten)]
+    pub overrides: Overrides,
+    /// Only the fields that differ from a pipeline.lock, or from the one at a git revision
+    #[arg(long, value_name = "LOCK|REV")]
+    pub diff: Option<String>,
+    #[command(flatten)]
+    pub form: TableForm,
 }
 
 #[derive(Args, Debug)]
@@ -163,6 +213,18 @@ pub struct Verify {
 
 #[derive(Args, Debug)]
 pub struct Gc {
+    /// Keep what a pipeline.lock names, or the one at a git revision, in place of this pipeline's last runs (repeatable)
+    #[arg(long, value_name = "LOCK|REV")]
+    pub keep: Vec<String>,
+    /// Of what nothing needs, delete artifacts made longer ago than this, such as `30d`
+    #[arg(long, value_name = "AGE", value_parser = quantity::duration)]
+    pub older_than: Option<Duration>,
+    /// Of what nothing needs, delete the oldest artifacts until all together have at most this, such as `10GB`
+    #[arg(long, value_name = "SIZE", value_parser = quantity::bytes)]
+    pub max_bytes: Option<u64>,
+    /// Keep everything that is younger than this
+    #[arg(long, value_name = "AGE", default_value = "1h", value_parser = quantity::duration)]
+    pub grace: Duration,
     /// Say what would be deleted, and delete nothing
     #[arg(long)]
     pub dry_run: bool,

@@ -11,12 +11,13 @@ mod interrupt;
 mod junit;
 mod libtorch;
 mod numerics;
-mod other_lock;
 mod output;
 mod pipeline_file;
+mod quantity;
 mod report;
 mod sibling;
 mod tolerances;
+mod tabular;
 mod usage;
 
 use std::process::ExitCode;

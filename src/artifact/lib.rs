@@ -15,6 +15,7 @@ mod embeddings;
 mod error;
 mod file;
 mod files;
+mod footer;
 mod images;
 mod images_reader;
 mod metadata;

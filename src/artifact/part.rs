@@ -15,6 +15,7 @@ use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetStatistic
 
 use crate::error::{ArtifactError, Result, guarded};
 use crate::file::PositionedFile;
+use crate::footer;
 use crate::metadata::{self, Metadata};
 use crate::schema;
 
@@ -145,6 +146,7 @@ pub(crate) fn load(
             "an empty file",
         ));
     }
+    footer::check(path, file)?;
     ArrowReaderMetadata::load(file, options)
         .map_err(|error| ArtifactError::parquet(path, "not Parquet, or damaged", error))
 }

@@ -3,17 +3,18 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
+use seedpipe_engine::lock_at;
 
 use crate::cli::Explain;
 use crate::commands::Invocation;
-use crate::{other_lock, output};
+use crate::output;
 
 pub fn execute(invocation: Invocation, arguments: &Explain) -> Result<ExitCode> {
     let engine = invocation.engine(&arguments.overrides.set)?;
     let explanation = match &arguments.against {
         None => engine.explain(&arguments.stage)?,
         Some(reference) => {
-            let (lock, place) = other_lock::read(reference, engine.project())?;
+            let (lock, place) = lock_at(engine.project(), reference)?;
             engine.explain_against(&arguments.stage, &lock, &place)?
         }
     };

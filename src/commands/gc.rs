@@ -12,7 +12,10 @@ use crate::output;
 pub fn execute(invocation: Invocation, arguments: &Gc) -> Result<ExitCode> {
     let options = GcOptions {
         dry_run: arguments.dry_run,
-        ..GcOptions::default()
+        grace: arguments.grace,
+        keep: arguments.keep.clone(),
+        older_than: arguments.older_than,
+        max_bytes: arguments.max_bytes,
     };
     let report = invocation.engine(&[])?.gc(&options)?;
     if arguments.json {

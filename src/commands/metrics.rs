@@ -1,11 +1,12 @@
-//! `metrics`: the last value of every figure of every cached stage, read from the `metrics/v1` artifacts.
+//! `metrics`: the last value of every figure of every cached stage, read from the `metrics/v1` artifacts; with `--diff` the
+//! headline figures against those of a lock.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 
 use anyhow::Result;
 use seedpipe_artifact::{METRICS, MetricsReader};
-use seedpipe_engine::{Artifact, Engine};
+use seedpipe_engine::{Artifact, Engine, LockedStage, PipelineLock, lock_at};
 use serde::Serialize;
 
 use crate::cli::Metrics;
@@ -13,6 +14,7 @@ use crate::commands::Invocation;
 use crate::console::Verbosity;
 use crate::figures::{self, Side};
 use crate::output;
+use crate::tabular::{Form, Table};
 
 /// One figure; accuracies are fractions.
 #[derive(Debug, Serialize)]
@@ -23,15 +25,36 @@ struct Figure {
     value: f64,
 }
 
+/// One figure now and in a lock; `None` where it isn't.
+#[derive(Debug, Serialize)]
+struct FigureChange {
+    stage: String,
+    split: String,
+    name: String,
+    old: Option<f64>,
+    new: Option<f64>,
+    /// `new - old`.
+    change: Option<f64>,
+    /// Hundred times the change of what is a fraction.
+    points: Option<f64>,
+}
+
 pub fn execute(invocation: Invocation, arguments: &Metrics) -> Result<ExitCode> {
     let all = invocation.verbosity == Verbosity::Verbose;
-    let figures = collect(&invocation.engine(&arguments.overrides.set)?)?;
-    if arguments.json {
-        output::print_json(&figures)?;
-    } else if figures.is_empty() {
-        output::print("no stage with figures is cached; `seedpipe run` makes them")?;
-    } else {
-        output::print(&as_text(&figures, all))?;
+    let engine = invocation.engine(&arguments.overrides.set)?;
+    if let Some(old) = &arguments.diff {
+        let (old, _) = lock_at(engine.project(), old)?;
+        diff(&engine, &old, arguments)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let figures = collect(&engine)?;
+    match arguments.form.form() {
+        None => output::print_json(&figures)?,
+        Some(Form::Aligned) if figures.is_empty() => {
+            output::print("no stage with figures is cached; `seedpipe run` makes them")?;
+        }
+        Some(Form::Aligned) => output::print(&as_text(&figures, all))?,
+        Some(form) => output::print(&table(figures.iter(), ToString::to_string).text(form))?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -76,36 +99,181 @@ fn last_values(artifact: &Artifact) -> Result<BTreeMap<(String, String), f64>> {
         .collect())
 }
 
-/// A line a figure; those of single classes (`knn_top1/3`) only when `all` are wanted.
-fn as_text(figures: &[Figure], all: bool) -> String {
+/// A line a figure.
+fn table<'a>(figures: impl Iterator<Item = &'a Figure>, value: impl Fn(&f64) -> String) -> Table {
     let mut rows = vec![
         ["stage", "split", "name", "value"]
             .map(str::to_owned)
             .to_vec(),
     ];
-    let (shown, hidden): (Vec<&Figure>, Vec<&Figure>) = figures
-        .iter()
-        .partition(|figure| all || !figure.name.contains('/'));
-    for figure in shown {
-        let Figure {
-            stage,
-            split,
-            name,
-            value,
-        } = figure;
-        rows.push(vec![
-            stage.clone(),
-            split.clone(),
-            name.clone(),
-            figures::value(*value),
-        ]);
+    rows.extend(figures.map(|figure| {
+        vec![
+            figure.stage.clone(),
+            figure.split.clone(),
+            figure.name.clone(),
+            value(&figure.value),
+        ]
+    }));
+    Table {
+        sides: vec![Side::Left, Side::Left, Side::Left, Side::Right],
+        rows,
     }
-    let mut text = figures::table(&[Side::Left, Side::Left, Side::Left, Side::Right], &rows);
-    if !hidden.is_empty() {
+}
+
+/// Figures of single classes (`knn_top1/3`) only when `all` are wanted.
+fn as_text(figures: &[Figure], all: bool) -> String {
+    let is_shown = |figure: &&Figure| all || !figure.name.contains('/');
+    let shown = figures.iter().filter(is_shown);
+    let mut text = table(shown, |value| figures::value(*value)).text(Form::Aligned);
+    let hidden = figures.iter().filter(|figure| !is_shown(figure)).count();
+    if hidden > 0 {
         text.push_str(&format!(
-            "and {} of single classes: `--verbose` or `--json`\n",
-            hidden.len()
+            "and {hidden} of single classes: `--verbose` or `--json`\n"
         ));
     }
     text
+}
+
+fn diff(engine: &Engine, old: &PipelineLock, arguments: &Metrics) -> Result<()> {
+    let mut missing = Vec::new();
+    let mut changes = Vec::new();
+    for status in engine.status()? {
+        let node = engine.project().stage(&status.stage)?;
+        let new = status
+            .artifact
+            .map(|artifact| LockedStage::of(node, &artifact).figures());
+        let old = old.stage(&status.stage).map(LockedStage::figures);
+        if new.is_none() && old.as_ref().is_some_and(|old| !old.is_empty()) {
+            missing.push(format!("`{}`", status.stage));
+        }
+        changes.extend(compare(
+            &status.stage,
+            &old.unwrap_or_default(),
+            &new.unwrap_or_default(),
+        ));
+    }
+    for (stage, locked) in &old.stages {
+        if engine.project().stage(stage).is_err() {
+            changes.extend(compare(stage, &locked.figures(), &BTreeMap::new()));
+        }
+    }
+    let Some(form) = arguments.form.form() else {
+        return output::print_json(&changes);
+    };
+    if changes.is_empty() && form == Form::Aligned {
+        output::print("no figures here, and none in the lock")?;
+    } else {
+        output::print(&diff_table(&changes, form).text(form))?;
+    }
+    if !missing.is_empty() && form == Form::Aligned {
+        output::print(&format!(
+            "not cached: {}; `seedpipe run` makes them",
+            missing.join(", ")
+        ))?;
+    }
+    Ok(())
+}
+
+/// Every figure of either side.
+fn compare(
+    stage: &str,
+    old: &BTreeMap<String, f64>,
+    new: &BTreeMap<String, f64>,
+) -> Vec<FigureChange> {
+    let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    let changes = names.into_iter().map(|full| {
+        let (split, name) = full.split_once('/').unwrap_or(("", full));
+        let (old, new) = (old.get(full).copied(), new.get(full).copied());
+        let change = old.zip(new).map(|(old, new)| new - old);
+        FigureChange {
+            stage: stage.to_owned(),
+            split: split.to_owned(),
+            name: name.to_owned(),
+            old,
+            new,
+            change,
+            points: change
+                .filter(|_| is_fraction(name))
+                .map(|change| change * 100.0),
+        }
+    });
+    changes.collect()
+}
+
+/// Accuracies, whose changes are told in points.
+fn is_fraction(name: &str) -> bool {
+    name.ends_with("top1") || name.ends_with("top5")
+}
+
+fn diff_table(changes: &[FigureChange], form: Form) -> Table {
+    let people = form != Form::Csv;
+    let mut heading = vec!["stage", "split", "name", "old", "new", "change"];
+    if !people {
+        heading.push("points");
+    }
+    let mut rows = vec![heading.into_iter().map(str::to_owned).collect()];
+    let value = |value: Option<f64>| match value {
+        Some(value) if people => figures::value(value),
+        Some(value) => value.to_string(),
+        None if people => "-".to_owned(),
+        None => String::new(),
+    };
+    for change in changes {
+        let mut row = vec![
+            change.stage.clone(),
+            change.split.clone(),
+            change.name.clone(),
+            value(change.old),
+            value(change.new),
+        ];
+        if people {
+            row.push(match (change.points, change.change) {
+                (Some(points), _) => format!("{points:+.2} points"),
+                (None, Some(change)) => format!("{change:+.4}"),
+                (None, None) => "-".to_owned(),
+            });
+        } else {
+            row.extend([value(change.change), value(change.points)]);
+        }
+        rows.push(row);
+    }
+    let mut sides = vec![Side::Left; 3];
+    sides.resize(rows[0].len(), Side::Right);
+    Table { sides, rows }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accuracies_change_in_points_and_losses_as_they_are() {
+        let old = [
+            ("test/knn_top1", 0.5),
+            ("train/loss", 2.0),
+            ("test/gone", 1.0),
+        ];
+        let new = [("test/knn_top1", 0.625), ("train/loss", 1.75)];
+        let figures = |figures: &[(&str, f64)]| {
+            figures
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), *value))
+                .collect::<BTreeMap<_, _>>()
+        };
+        let changes = compare("probe", &figures(&old), &figures(&new));
+        assert_eq!(
+            diff_table(&changes, Form::Aligned).text(Form::Aligned),
+            "stage  split  name         old     new         change\n\
+             probe  test   gone      1.0000       -              -\n\
+             probe  test   knn_top1  0.5000  0.6250  +12.50 points\n\
+             probe  train  loss      2.0000  1.7500        -0.2500\n"
+        );
+        assert_eq!(
+            diff_table(&changes, Form::Csv).text(Form::Csv),
+            "stage,split,name,old,new,change,points\n\
+             probe,test,gone,1,,,\n\
+             probe,test,knn_top1,0.5,0.625,0.125,12.5\n\
+             probe,train,loss,2,1.75,-0.25,\n"
+        );
+    }
 }

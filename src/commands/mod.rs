@@ -5,6 +5,7 @@ mod gc;
 mod graph;
 mod metrics;
 mod rerun;
+mod params;
 mod run;
 mod show;
 mod status;
@@ -85,6 +86,7 @@ pub fn execute(invocation: Invocation, command: Command) -> Result<ExitCode> {
         Command::Show(arguments) => show::execute(invocation, &arguments),
         Command::Metrics(arguments) => metrics::execute(invocation, &arguments),
         Command::Verify(arguments) if arguments.rerun => rerun::execute(invocation, &arguments),
+        Command::Params(arguments) => params::execute(invocation, &arguments),
         Command::Verify(arguments) => verify::execute(invocation, &arguments),
         Command::Gc(arguments) => gc::execute(invocation, &arguments),
     }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use seedpipe_artifact::Preview;
-use seedpipe_engine::{Artifact, Engine, Manifest, StageNode};
+use seedpipe_engine::{Artifact, Engine, Manifest, Reference, StageNode};
 use serde_json::{Value, json};
 
 use crate::cli::Show;
@@ -15,11 +15,9 @@ use crate::{figures, output};
 
 pub fn execute(invocation: Invocation, arguments: &Show) -> Result<ExitCode> {
     let engine = invocation.engine(&arguments.overrides.set)?;
-    let (name, wanted) = match arguments.target.split_once('.') {
-        Some((stage, output)) => (stage, Some(output)),
-        None => (arguments.target.as_str(), None),
-    };
-    let stage = engine.project().stage(name)?;
+    let target = Reference::parse(&arguments.target);
+    let stage = engine.project().stage(target.stage)?;
+    let (name, wanted) = (stage.name.as_str(), target.output);
     let Some(artifact) = engine.find(name)? else {
         bail!(
             "stage `{name}` is not cached, so there is nothing to show\nhint: run `seedpipe run {name}`"

@@ -44,11 +44,20 @@ impl Artifact {
             .flat_map(|(slot, output)| output.parts.iter().map(move |part| (slot.as_str(), part)))
     }
 
-    /// The first file that is not there or has another length.
+    /// The first file that is not there, has another length, or is a link.
     pub(crate) fn first_fault(&self) -> Option<String> {
+        for slot in self.manifest.outputs.keys() {
+            if fs::symlink_metadata(self.directory.join(slot))
+                .is_ok_and(|metadata| metadata.is_symlink())
+            {
+                return Some(format!("`{slot}`: expected a folder, got a link"));
+            }
+        }
         for (slot, part) in self.files() {
             let path = self.directory.join(slot).join(&part.name);
-            let found = match fs::metadata(&path) {
+            // Of the entry itself: a link would lead out of the artifact.
+            let found = match fs::symlink_metadata(&path) {
+                Ok(metadata) if metadata.is_symlink() => "a link".to_owned(),
                 Ok(metadata) if metadata.is_file() && metadata.len() == part.bytes => continue,
                 Ok(metadata) => format!("{} bytes", metadata.len()),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => "no such file".to_owned(),

@@ -6,6 +6,7 @@ use crate::overrides::Override;
 use crate::parameters::ParameterError;
 use crate::pipeline_error::PipelineError;
 use crate::project::{Connection, StageNode};
+use crate::reference::Reference;
 use crate::registry::{Kind, Registry};
 use crate::spec::{Spec, StageSpec};
 use crate::stage::{Arity, InputKinds, InputSlot};
@@ -13,13 +14,30 @@ use crate::suggestion;
 
 /// Checks the stages of a spec against the kinds.
 pub(crate) struct Checker<'a> {
-    pub place: &'a str,
-    pub registry: &'a Registry,
-    pub overrides: &'a [Override],
-    pub spec: &'a Spec,
+    place: &'a str,
+    registry: &'a Registry,
+    overrides: &'a [Override],
+    spec: &'a Spec,
+    index: BTreeMap<&'a str, usize>,
 }
 
-impl Checker<'_> {
+impl<'a> Checker<'a> {
+    pub fn new(
+        place: &'a str,
+        registry: &'a Registry,
+        overrides: &'a [Override],
+        spec: &'a Spec,
+    ) -> Self {
+        let names = spec.stages.iter().map(|stage| stage.name.as_str());
+        Checker {
+            place,
+            registry,
+            overrides,
+            spec,
+            index: names.zip(0..).collect(),
+        }
+    }
+
     /// All stages, in file order, or the first thing that is wrong.
     pub fn stages(&self) -> Result<Vec<StageNode>, PipelineError> {
         for stage in &self.spec.stages {
@@ -45,6 +63,8 @@ impl Checker<'_> {
             .map_err(|error| self.parameter_error(stage, error))?;
         Ok(StageNode {
             name: stage.name.clone(),
+            base: stage.base.clone(),
+            combination: stage.combination.clone(),
             kind: stage.kind.clone(),
             seed: stage.seed.unwrap_or(self.spec.seed),
             params: checked.params,
@@ -118,14 +138,16 @@ impl Checker<'_> {
             .spec
             .stages
             .iter()
-            .filter(|other| other.name != stage.name);
+            .filter(|other| other.base != stage.base);
         let fitting = others.filter(|other| {
             let outputs = self.registry.known(&other.kind).outputs();
             outputs
                 .iter()
                 .any(|output| slot.accepts.contains(&output.kind))
         });
-        let names: Vec<&str> = fitting.map(|other| other.name.as_str()).take(5).collect();
+        let mut names: Vec<&str> = fitting.map(|other| other.base.as_str()).collect();
+        names.dedup();
+        names.truncate(5);
         if names.is_empty() {
             String::new()
         } else {
@@ -140,17 +162,22 @@ impl Checker<'_> {
         reference: &str,
     ) -> Result<Connection, PipelineError> {
         let error = |message: String| self.error(stage, format!("inputs.{}", slot.name), message);
-        let (name, output) = match reference.split_once('.') {
-            Some((name, output)) => (name, Some(output)),
-            None => (reference, None),
-        };
-        let Some(index) = self.spec.stages.iter().position(|other| other.name == name) else {
-            let names: Vec<&str> = self
+        let Reference {
+            stage: name,
+            output,
+            ..
+        } = Reference::parse(reference);
+        let Some(index) = self.index.get(name).copied() else {
+            let names = self
                 .spec
                 .stages
                 .iter()
-                .map(|other| other.name.as_str())
-                .collect();
+                .map(|other| match name.contains('[') {
+                    true => other.name.as_str(),
+                    false => other.base.as_str(),
+                });
+            let mut names: Vec<&str> = names.collect();
+            names.dedup();
             return Err(error(format!(
                 "expected the name of a stage, got `{name}`, which is unknown"
             ))
@@ -246,7 +273,7 @@ impl Checker<'_> {
             .overrides
             .iter()
             .rev()
-            .find(|change| change.sets(&stage.name, &key));
+            .find(|change| change.sets(&stage.base, &key));
         let place = culprit.map_or_else(|| self.place.to_owned(), Override::place);
         let key = if key.is_empty() {
             "params".to_owned()

@@ -1,7 +1,8 @@
 //! BLAKE3 digests: of bytes, of files, and as 64 hexadecimal digits.
 
+use std::cell::RefCell;
 use std::fmt;
-use std::io;
+use std::io::{self, Read};
 use std::path::Path;
 use std::str::FromStr;
 
@@ -9,6 +10,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Files from this many bytes on are mapped into memory and hashed by several threads.
 const PARALLEL_FROM_BYTES: u64 = 1 << 20;
+/// What is read at once.
+const BUFFER_BYTES: usize = 64 << 10;
 
 /// A BLAKE3 digest; written as 64 lower-case hexadecimal digits everywhere.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -27,18 +30,11 @@ impl Digest {
 
     /// The digest of a file's bytes; large files are hashed by all of rayon's threads.
     pub fn of_file(path: &Path) -> io::Result<Self> {
-        let length = fs_err::metadata(path)?.len();
-        if length < PARALLEL_FROM_BYTES {
-            return Ok(Digest::of(&fs_err::read(path)?));
+        let mut file = fs_err::File::open(path)?;
+        match of_read(&mut file)? {
+            Some(digest) => Ok(digest),
+            None => of_mapped(path),
         }
-        let mut hasher = blake3::Hasher::new();
-        hasher.update_mmap_rayon(path).map_err(|error| {
-            io::Error::new(
-                error.kind(),
-                format!("failed to hash `{}`: {error}", path.display()),
-            )
-        })?;
-        Ok(Digest(*hasher.finalize().as_bytes()))
     }
 
     /// The first 12 hexadecimal digits, for people.
@@ -52,6 +48,55 @@ impl Digest {
         text.truncate(digits);
         text
     }
+}
+
+/// The digest of all that `file` gives, read through one buffer a thread: with many small files, every call to the system that
+/// is left out counts. `None`, when it turns out to be large.
+fn of_read(file: &mut fs_err::File) -> io::Result<Option<Digest>> {
+    thread_local! {
+        static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; BUFFER_BYTES]);
+    }
+    // Nothing in here gives the thread to another task, so nobody else finds the buffer borrowed.
+    BUFFER.with_borrow_mut(|buffer| {
+        let mut length = fill(file, buffer)?;
+        if length < buffer.len() {
+            return Ok(Some(Digest::of(&buffer[..length])));
+        }
+        if file.metadata()?.len() >= PARALLEL_FROM_BYTES {
+            return Ok(None);
+        }
+        let mut hasher = blake3::Hasher::new();
+        while length > 0 {
+            hasher.update(&buffer[..length]);
+            length = fill(file, buffer)?;
+        }
+        Ok(Some(Digest(*hasher.finalize().as_bytes())))
+    })
+}
+
+/// Reads until the buffer is full or the file ends; how many bytes that were.
+fn fill(file: &mut fs_err::File, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut length = 0;
+    while length < buffer.len() {
+        match file.read(&mut buffer[length..]) {
+            Ok(0) => break,
+            Ok(read) => length += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(length)
+}
+
+fn of_mapped(path: &Path) -> io::Result<Digest> {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_mmap_rayon(path).map_err(|error| {
+        io::Error::new(
+            error.kind(),
+            format!("failed to hash `{}`: {error}", path.display()),
+        )
+    })?;
+    Ok(Digest(*hasher.finalize().as_bytes()))
 }
 
 impl fmt::Display for Digest {
@@ -142,7 +187,18 @@ mod tests {
     #[test]
     fn small_and_large_files_hash_like_their_bytes() {
         let folder = tempfile::tempdir().unwrap();
-        for length in [0, 5, PARALLEL_FROM_BYTES as usize + 3] {
+        let parallel = PARALLEL_FROM_BYTES as usize;
+        for length in [
+            0,
+            5,
+            BUFFER_BYTES - 1,
+            BUFFER_BYTES,
+            BUFFER_BYTES + 1,
+            3 * BUFFER_BYTES,
+            parallel - 1,
+            parallel,
+            parallel + 3,
+        ] {
             let bytes: Vec<u8> = (0..length).map(|index| index as u8).collect();
             let path = folder.path().join("file");
             fs_err::write(&path, &bytes).unwrap();

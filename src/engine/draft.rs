@@ -15,10 +15,11 @@ use serde::{Deserialize, Serialize};
 use crate::digest::Digest;
 use crate::durable;
 use crate::fault;
-use crate::manifest::PartRecord;
+use crate::manifest::{PartRecord, is_plain_name};
 use crate::recipe::Recipe;
 use crate::stage::OutputSlot;
 use crate::store::Store;
+use crate::untrusted;
 
 const ABOUT: &str = "draft.json";
 const CONTENT: &str = "content";
@@ -43,6 +44,15 @@ struct ShardRecord {
     /// What the stage had told by then: a shard that is not done again doesn't tell it again.
     #[serde(default)]
     telemetry: BTreeMap<String, f64>,
+}
+
+impl ShardRecord {
+    /// Whether no name leads out of the draft: its files are read, and removed with it.
+    fn stays_inside(&self) -> bool {
+        self.files
+            .iter()
+            .all(|file| is_plain_name(&file.slot) && is_plain_name(&file.part.name))
+    }
 }
 
 /// A file of a finished shard.
@@ -215,9 +225,16 @@ impl Draft {
                 .to_string_lossy()
                 .into_owned();
             if name.starts_with("shard-") && name.ends_with(".json") {
-                let record = serde_json::from_str::<ShardRecord>(&fs::read_to_string(&path)?);
+                let text = untrusted::read_text(&path, untrusted::MAXIMAL_RECORD);
+                let record = text
+                    .ok()
+                    .and_then(|text| untrusted::from_json::<ShardRecord>(&text).ok());
                 match record {
-                    Ok(record) if path == self.record_path(record.shard) => candidates.push(record),
+                    Some(record)
+                        if path == self.record_path(record.shard) && record.stays_inside() =>
+                    {
+                        candidates.push(record);
+                    }
                     _ => fs::remove_file(&path)?,
                 }
             } else if name.starts_with(durable::TEMPORARY_PREFIX) {
@@ -228,8 +245,9 @@ impl Draft {
         let holds = |record: &ShardRecord| {
             record.files.par_iter().all(|file| {
                 let path = content.join(&file.slot).join(&file.part.name);
-                let length = fs::metadata(&path).map(|metadata| metadata.len());
+                let length = fs::symlink_metadata(&path).map(|metadata| metadata.len());
                 length.is_ok_and(|length| length == file.part.bytes)
+                    && untrusted::is_own_file(&path)
                     && Digest::of_file(&path).is_ok_and(|digest| digest == file.part.blake3)
             })
         };
@@ -300,8 +318,9 @@ fn remove_temporaries(folder: &Path) -> Result<()> {
 
 /// Whether the draft's description can be read, and its work was forced when that is asked for.
 fn may_go_on(directory: &Path, forced: bool) -> bool {
-    let text = fs::read_to_string(directory.join(ABOUT)).unwrap_or_default();
-    serde_json::from_str::<About>(&text).is_ok_and(|about| about.forced || !forced)
+    let text = untrusted::read_text(&directory.join(ABOUT), untrusted::MAXIMAL_RECORD);
+    untrusted::from_json::<About>(&text.unwrap_or_default())
+        .is_ok_and(|about| about.forced || !forced)
 }
 
 #[cfg(test)]
@@ -371,6 +390,44 @@ mod tests {
             open(&store, false).finished(3).unwrap(),
             BTreeSet::from([2])
         );
+    }
+
+    /// A record may come from a shared cache. Nothing outside the draft is read or removed on its word.
+    #[test]
+    fn a_record_that_leads_out_of_the_draft_is_dropped_and_touches_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::new(folder.path());
+        let outside = folder.path().join("precious");
+        fs::write(&outside, "x").unwrap();
+        for (slot, name) in [
+            ("views", "../../../../../precious"),
+            ("../../../..", "precious"),
+            ("views", outside.to_str().unwrap()),
+            ("views", "link"),
+        ] {
+            let draft = open(&store, false);
+            let link = draft.content().join("views/link");
+            std::os::unix::fs::symlink(&outside, link).unwrap();
+            let file = ShardFile {
+                slot: slot.to_owned(),
+                part: PartRecord {
+                    name: name.to_owned(),
+                    bytes: 1,
+                    blake3: Digest::of(b"x"),
+                },
+            };
+            let record = ShardRecord {
+                shard: 0,
+                total: 7,
+                files: vec![file],
+            };
+            let text = serde_json::to_string(&record).unwrap();
+            fs::write(draft.record_path(0), text).unwrap();
+            let mut again = open(&store, false);
+            assert!(again.finished(2).unwrap().is_empty());
+            assert!(!again.record_path(0).exists(), "{slot}/{name}");
+            assert_eq!(fs::read(&outside).unwrap(), b"x", "{slot}/{name}");
+        }
     }
 
     #[test]

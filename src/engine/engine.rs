@@ -106,11 +106,13 @@ impl Engine {
             }
             return Ok((0..self.project.stages().len()).collect());
         }
-        options
-            .targets
-            .iter()
-            .map(|name| self.project.index(name))
-            .collect()
+        let targets = options.targets.iter();
+        let indices = targets.map(|name| self.project.indices(name));
+        Ok(indices
+            .collect::<Result<Vec<_>, _>>()?
+            .into_iter()
+            .flatten()
+            .collect())
     }
 
     /// All that the stage needs, directly or not, in the order of the plan.

@@ -2,9 +2,8 @@
 //! uses the cache, nor a run that is alive; and what dead runs left.
 //!
 //! Kept besides: everything younger than the grace period, and the draft of a stage of the current plan that is not in
-//! the cache yet, because a run goes on with it.
+//! the cache yet, because a run goes on with it. What is referred to is `gc_roots`'s, which of the rest go is `gc_choice`'s.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -18,10 +17,11 @@ use crate::bytes;
 use crate::digest::Digest;
 use crate::durable;
 use crate::engine::Engine;
+use crate::gc_choice::{self, Candidate};
+use crate::gc_roots::Roots;
 use crate::history;
 use crate::lease;
 use crate::locks::{self, Guard};
-use crate::pipeline_lock::{PipelineLock, path_for};
 use crate::store::{Entry, MANIFEST, entries_in, folders_in, remove_folder};
 use crate::verify::files_below;
 
@@ -32,6 +32,12 @@ pub struct GcOptions {
     pub dry_run: bool,
     /// What is younger than this stays.
     pub grace: Duration,
+    /// Locks or git revisions (as `lock_at` takes them) that keep what they name, in place of this pipeline's last runs.
+    pub keep: Vec<String>,
+    /// Artifacts that nobody refers to go when they were made longer ago than this.
+    pub older_than: Option<Duration>,
+    /// Artifacts that nobody refers to go, oldest first, until all artifacts together have at most this many bytes.
+    pub max_bytes: Option<u64>,
 }
 
 impl Default for GcOptions {
@@ -39,6 +45,9 @@ impl Default for GcOptions {
         GcOptions {
             dry_run: false,
             grace: Duration::from_secs(3_600),
+            keep: Vec::new(),
+            older_than: None,
+            max_bytes: None,
         }
     }
 }
@@ -49,6 +58,9 @@ pub struct GcReport {
     pub items: Vec<GcItem>,
     pub bytes: u64,
     pub kept_artifacts: usize,
+    pub kept_bytes: u64,
+    /// By how much the kept artifacts exceed `max_bytes`: they are needed, in use or too young to go.
+    pub over_budget_bytes: Option<u64>,
     pub dry_run: bool,
 }
 
@@ -89,7 +101,7 @@ impl fmt::Display for GcReport {
         }
         write!(
             formatter,
-            "{} {} things, {}; {} artifacts stay",
+            "{} {} things, {}; {} artifacts stay, {}",
             if self.dry_run {
                 "would remove"
             } else {
@@ -97,20 +109,18 @@ impl fmt::Display for GcReport {
             },
             self.items.len(),
             bytes::readable(self.bytes),
-            self.kept_artifacts
-        )
+            self.kept_artifacts,
+            bytes::readable(self.kept_bytes)
+        )?;
+        if let Some(over) = self.over_budget_bytes {
+            write!(
+                formatter,
+                "\nwarning: {} over the budget, and everything that stays is needed, in use or too young\nhint: name fewer locks, or a smaller `--grace`",
+                bytes::readable(over)
+            )?;
+        }
+        Ok(())
     }
-}
-
-/// What must stay.
-#[derive(Default)]
-struct Roots {
-    /// Fingerprint → contents that are named; the newest content always stays with its fingerprint.
-    contents: BTreeMap<Digest, BTreeSet<Digest>>,
-    /// What runs use that are alive: every content.
-    in_use: BTreeSet<Digest>,
-    /// Stages of the plan that have no artifact yet: their drafts.
-    unfinished: BTreeSet<Digest>,
 }
 
 impl Engine {
@@ -120,16 +130,20 @@ impl Engine {
             items: Vec::new(),
             bytes: 0,
             kept_artifacts: 0,
+            kept_bytes: 0,
+            over_budget_bytes: None,
             dry_run: options.dry_run,
         };
         if !self.store.artifacts().exists() {
             return Ok(report);
         }
-        let mut roots = self.planned()?; // may hash sources, so it is done before anybody has to wait
+        // Hashes sources and asks git, so it is done before anybody has to wait.
+        let mut roots = self.planned()?;
+        self.add_named(&options.keep, &mut roots)?;
         // Runs look up artifacts under the same gate: what they find after this is in their lease.
         let gate = Guard::exclusive(&lease::gate(&self.store))?;
         roots.in_use = lease::in_use(&self.store)?;
-        self.add_recorded(&mut roots)?;
+        self.add_recorded(!options.keep.is_empty(), &mut roots)?;
         let mut trash = Vec::new();
         self.collect_artifacts(options, &roots, &mut report)?;
         self.collect_locks(&mut report)?;
@@ -149,55 +163,13 @@ impl Engine {
         Ok(report)
     }
 
-    /// What the current plan refers to.
-    fn planned(&self) -> Result<Roots> {
-        let mut roots = Roots::default();
-        let all = (0..self.project.stages().len()).collect();
-        for resolved in self.resolve(&all)?.into_values() {
-            if let Some(fingerprint) = resolved.fingerprint {
-                roots.contents.entry(fingerprint).or_default();
-                if resolved.found.artifact.is_none() {
-                    roots.unfinished.insert(fingerprint);
-                }
-            }
-        }
-        Ok(roots)
-    }
-
-    /// What locks and last runs refer to.
-    fn add_recorded(&self, roots: &mut Roots) -> Result<()> {
-        let mut locks = vec![path_for(self.project.path())];
-        for pipeline in history::pipelines(&self.store)? {
-            if let Some(path) = pipeline.path.filter(|path| path.exists()) {
-                locks.push(path_for(&path));
-                for run in pipeline.runs {
-                    roots
-                        .contents
-                        .entry(run.fingerprint)
-                        .or_default()
-                        .insert(run.content);
-                }
-            }
-        }
-        for path in locks {
-            // A lock that can't be read might name anything: better nothing is removed.
-            for (_, locked) in PipelineLock::read(&path)?.unwrap_or_default().stages {
-                roots
-                    .contents
-                    .entry(locked.fingerprint)
-                    .or_default()
-                    .insert(locked.content);
-            }
-        }
-        Ok(())
-    }
-
     fn collect_artifacts(
         &self,
         options: &GcOptions,
         roots: &Roots,
         report: &mut GcReport,
     ) -> Result<()> {
+        let mut candidates = Vec::new();
         for fingerprint in self.store.fingerprints()? {
             // Nothing is hashed here: everybody waits at the gate.
             let entries = self.store.entries(fingerprint)?;
@@ -208,29 +180,35 @@ impl Engine {
                 .map(|artifact| artifact.content);
             for Entry { directory, state } in entries {
                 let named = roots.contents.get(&fingerprint);
+                let manifest = directory.join(MANIFEST);
                 let stays = roots.in_use.contains(&fingerprint)
-                    || is_young(&directory.join(MANIFEST), options.grace)
+                    || is_young(&manifest, options.grace)
                     || match (&state, named) {
                         (Ok(artifact), Some(contents)) => {
                             Some(artifact.content) == newest || contents.contains(&artifact.content)
                         }
                         _ => false,
                     };
-                if stays {
-                    report.kept_artifacts += 1;
-                    continue;
-                }
                 let kind = match &state {
                     Ok(artifact) => artifact.manifest.recipe.kind.clone(),
                     Err(_) => "damaged".to_owned(),
                 };
-                report.items.extend(item(
-                    GcWhat::Artifact,
-                    directory,
-                    format!("{kind} {}", fingerprint.short()),
-                )?);
+                let name = format!("{kind} {}", fingerprint.short());
+                let Some(item) = item(GcWhat::Artifact, directory, name)? else {
+                    continue;
+                };
+                if stays {
+                    report.kept_artifacts += 1;
+                    report.kept_bytes += item.bytes;
+                } else if state.is_err() {
+                    report.items.push(item); // of no use to anybody
+                } else {
+                    let made = fs::metadata(&manifest)?.modified()?;
+                    candidates.push(Candidate { item, made });
+                }
             }
         }
+        gc_choice::choose(candidates, options, SystemTime::now(), report);
         Ok(())
     }
 

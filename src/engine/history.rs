@@ -83,8 +83,28 @@ impl History {
     }
 
     fn path(&self, stage: &str) -> PathBuf {
-        self.folder.join(format!("{stage}.json"))
+        self.folder.join(format!("{}.json", file_stem(stage)))
     }
+}
+
+/// A stage's name as part of a file's: plain letters stay, others become `%` and two hexadecimal digits, and what would be too
+/// long ends in `~` and a digest. Different names have different files.
+fn file_stem(stage: &str) -> String {
+    const LONGEST: usize = 160;
+    let mut stem = String::new();
+    for byte in stage.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_') {
+            stem.push(char::from(byte));
+        } else {
+            stem.push_str(&format!("%{byte:02x}"));
+        }
+    }
+    if stem.len() > LONGEST {
+        stem.truncate(LONGEST - 33);
+        stem.push('~');
+        stem.push_str(&Digest::of(stage.as_bytes()).prefix(32));
+    }
+    stem
 }
 
 /// A pipeline that used this cache.
@@ -141,6 +161,28 @@ fn read(path: &Path) -> Option<LastRun> {
 mod tests {
     use super::*;
     use crate::manifest::tests::example;
+
+    #[test]
+    fn every_name_has_a_file_of_its_own_inside_the_folder() {
+        let long = "x".repeat(300);
+        let names = [
+            "student",
+            "student[width=2,lr=0.3]",
+            "student[width=2,lr=0_3]",
+            "student%5bwidth",
+            "a/b",
+            "../a",
+            "",
+            &long,
+            &long[1..],
+        ];
+        let stems: std::collections::BTreeSet<String> = names.map(file_stem).into();
+        assert_eq!(stems.len(), names.len());
+        for stem in &stems {
+            assert!(stem.len() <= 160 && !stem.contains(['/', '.']), "{stem}");
+        }
+        assert_eq!(file_stem("student[lr=0.3]"), "student%5blr%3d0%2e3%5d");
+    }
 
     #[test]
     fn the_last_run_is_kept_by_pipeline_and_stage() {

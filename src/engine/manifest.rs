@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::canonical::canonical_text;
 use crate::digest::Digest;
 use crate::recipe::Recipe;
+use crate::untrusted;
 
 /// The version of the manifest's own form.
 pub(crate) const FORMAT: u32 = 1;
@@ -74,7 +75,7 @@ pub struct Telemetry {
 
 /// Why a manifest's text is no manifest.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum ManifestError {
+pub enum ManifestError {
     #[error("expected a checksum at its end, got none")]
     Unfinished,
     #[error("expected the checksum {expected}, got {found}")]
@@ -85,6 +86,8 @@ pub(crate) enum ManifestError {
     Format(u32),
     #[error("expected a plain file name, got `{0}`")]
     Name(String),
+    #[error("expected parts sorted by name, each once, got `{0}` before `{1}`")]
+    Order(String, String),
     #[error("expected the recipe of fingerprint {expected}, got that of {found}")]
     Recipe { expected: String, found: String },
     #[error("expected content {expected}, got {found}")]
@@ -112,19 +115,22 @@ pub(crate) fn is_plain_name(name: &str) -> bool {
 
 impl Manifest {
     /// The text of manifest.json.
-    pub(crate) fn encode(&self) -> String {
+    pub fn encode(&self) -> String {
         let value = serde_json::to_value(self).expect("BUG: a manifest is always JSON");
         let mut text = canonical_text(&value);
         text.truncate(text.len() - "\n}\n".len());
-        let checksum = Digest::of(text.as_bytes());
-        text.push_str(CHECKSUM_START);
-        text.push_str(&checksum.to_string());
-        text.push_str(CHECKSUM_END);
-        text
+        Manifest::sealed(&text)
+    }
+
+    /// A manifest's text without its last brace, with the checksum that it needs: what someone who lies would write.
+    #[doc(hidden)]
+    pub fn sealed(body: &str) -> String {
+        let checksum = Digest::of(body.as_bytes());
+        format!("{body}{CHECKSUM_START}{checksum}{CHECKSUM_END}")
     }
 
     /// Reads and checks a manifest: checksum, form, and names that stay inside the folder. Says nothing of its files.
-    pub(crate) fn decode(text: &str) -> Result<Manifest, ManifestError> {
+    pub fn decode(text: &str) -> Result<Manifest, ManifestError> {
         let body = text
             .strip_suffix(CHECKSUM_END)
             .ok_or(ManifestError::Unfinished)?;
@@ -138,7 +144,7 @@ impl Manifest {
                 found: found.short(),
             });
         }
-        let manifest: Manifest = serde_json::from_str(&format!("{body}\n}}"))?;
+        let manifest: Manifest = untrusted::from_json(&format!("{body}\n}}"))?;
         if manifest.format != FORMAT {
             return Err(ManifestError::Format(manifest.format));
         }
@@ -148,11 +154,17 @@ impl Manifest {
         if let Some(name) = names.find(|name| !is_plain_name(name)) {
             return Err(ManifestError::Name(name.clone()));
         }
+        for output in manifest.outputs.values() {
+            let mut pairs = output.parts.iter().zip(output.parts.iter().skip(1));
+            if let Some((left, right)) = pairs.find(|(left, right)| left.name >= right.name) {
+                return Err(ManifestError::Order(left.name.clone(), right.name.clone()));
+            }
+        }
         Ok(manifest)
     }
 
     /// The thorough check that `verify` makes: the recipe has the fingerprint, the outputs have the content.
-    pub(crate) fn check(&self) -> Result<(), ManifestError> {
+    pub fn check(&self) -> Result<(), ManifestError> {
         let recipe = self.recipe.fingerprint();
         if recipe != self.fingerprint {
             return Err(ManifestError::Recipe {
@@ -173,7 +185,7 @@ impl Manifest {
     /// Bytes of all parts.
     pub(crate) fn bytes(&self) -> u64 {
         let parts = self.outputs.values().flat_map(|output| &output.parts);
-        parts.map(|part| part.bytes).sum()
+        parts.fold(0, |sum: u64, part| sum.saturating_add(part.bytes))
     }
 }
 
@@ -271,6 +283,50 @@ pub(crate) mod tests {
                 "{name}"
             );
         }
+    }
+
+    #[test]
+    fn parts_are_sorted_and_there_once() {
+        for names in [["a", "a"], ["b", "a"]] {
+            let mut manifest = example();
+            let parts = &mut manifest.outputs.get_mut("views").unwrap().parts;
+            parts.push(parts[0].clone());
+            for (part, name) in parts.iter_mut().zip(names) {
+                part.name = name.into();
+            }
+            let decoded = Manifest::decode(&manifest.encode());
+            assert!(
+                matches!(decoded, Err(ManifestError::Order(..))),
+                "{decoded:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_key_that_is_there_twice_is_refused_whatever_the_checksum_says() {
+        let text = example().encode();
+        let (body, _) = text.rsplit_once(CHECKSUM_START).unwrap();
+        let body = body.replace("\"size\": 32", "\"size\": 32,\n      \"size\": 31");
+        let message = Manifest::decode(&Manifest::sealed(&body))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            message.contains("expected the key `size` once"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn lengths_that_no_disk_has_do_not_overflow() {
+        let mut manifest = example();
+        let parts = &mut manifest.outputs.get_mut("views").unwrap().parts;
+        parts[0].bytes = u64::MAX;
+        parts.push(PartRecord {
+            name: "w".into(),
+            ..parts[0].clone()
+        });
+        assert_eq!(manifest.bytes(), u64::MAX);
+        Manifest::decode(&manifest.encode()).unwrap();
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use serde_yaml::{Mapping, Value as Yaml};
 
 use crate::pipeline_error::PipelineError;
-use crate::spec::describe;
 use crate::suggestion;
+use crate::yaml::{self, describe};
 
 /// One `--set`, taken apart.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,10 +39,23 @@ pub(crate) fn parse(argument: &str) -> Result<Override, PipelineError> {
             "write `--set stage.key=value`, such as `--set student.queue=1024`, or `--set seed=1`",
         )
     };
+    if let Some(open) = argument
+        .find('[')
+        .filter(|&open| !argument[..open].contains(['.', '=']))
+    {
+        return Err(PipelineError::new(
+            format!("--set {argument}"),
+            "expected a stage without `[…]`, got a combination of a matrix",
+        )
+        .hint(format!(
+            "`--set {}.key=value` sets it for all its combinations",
+            &argument[..open]
+        )));
+    }
     let (path, value) = argument
         .split_once('=')
         .ok_or_else(|| wrong("expected `stage.key=value`, got no `=`"))?;
-    let value = serde_yaml::from_str(value)
+    let value = yaml::document(value, yaml::PIPELINE)
         .map_err(|error| wrong(&format!("expected a YAML value after `=`: {error}")))?;
     let mut segments = path.split('.').map(str::to_owned);
     let stage = segments.next().unwrap_or_default();

@@ -7,16 +7,17 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use fs_err as fs;
 use serde::Deserialize;
 use serde_json::Value;
+use serde_yaml::Value as Yaml;
 
 use crate::artifact::Artifact;
 use crate::canonical::canonical_text;
 use crate::digest::Digest;
 use crate::durable;
 use crate::project::StageNode;
-use crate::recipe::flatten;
+use crate::untrusted;
+use crate::yaml;
 
 const FORMAT: u32 = 1;
 const HEADER: &str =
@@ -44,17 +45,14 @@ pub struct LockedStage {
 }
 
 impl LockedStage {
-    pub(crate) fn new(node: &StageNode, artifact: &Artifact) -> Self {
+    /// What a stage of the plan gave.
+    pub fn of(node: &StageNode, artifact: &Artifact) -> Self {
         let manifest = &artifact.manifest;
-        let mut facts = BTreeMap::new();
+        let mut facts = node.fields();
+        facts.retain(|key, _| key.starts_with("inputs."));
+        // The recipe's own params: what says how to work, not what comes out, is no fact of the result.
         for (key, value) in flatten(&manifest.recipe.params) {
             facts.insert(format!("params.{key}"), value);
-        }
-        for (slot, connections) in &node.inputs {
-            let names = connections
-                .iter()
-                .map(|input| Value::from(format!("{}.{}", input.stage, input.output)));
-            facts.insert(format!("inputs.{slot}"), names.collect());
         }
         for (path, digest) in &manifest.recipe.sources {
             facts.insert(format!("sources.{path}"), digest.to_string().into());
@@ -100,13 +98,29 @@ pub(crate) fn path_for(pipeline: &Path) -> PathBuf {
 
 impl PipelineLock {
     /// Reads a lock; `None` when there is none.
+    ///
+    /// # Errors
+    /// When the file can't be read, or is no lock; the message names it.
     pub fn read(path: &Path) -> Result<Option<PipelineLock>> {
-        let text = match fs::read_to_string(path) {
+        let text = match untrusted::read_text(path, yaml::LOCK.bytes as u64) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error.into()),
+            Err(error) => {
+                return Err(error)
+                    .with_context(|| format!("{}: expected a pipeline.lock", path.display()));
+            }
         };
-        PipelineLock::parse(&path.display().to_string(), &text).map(Some)
+        Self::parse(&path.display().to_string(), &text).map(Some)
+    }
+
+    /// Reads the text of a lock, which may come from anywhere: its size, nesting and aliases are bounded.
+    ///
+    /// - `place`: where it comes from, for messages
+    ///
+    /// # Errors
+    /// When it is no lock.
+    pub fn parse(place: &str, text: &str) -> Result<PipelineLock> {
+        parse(text).with_context(|| format!("{place}: expected a pipeline.lock, got another text"))
     }
 
     /// Writes the lock unless the file already says the same.
@@ -124,14 +138,8 @@ impl PipelineLock {
             .map(|(_, locked)| locked)
     }
 
-    /// Reads a lock's text.
-    ///
-    /// - `place`: where the text is from, for messages
-    pub fn parse(place: &str, text: &str) -> Result<PipelineLock> {
-        parse(text).with_context(|| format!("{place}: expected a pipeline.lock, got another text"))
-    }
-
-    pub(crate) fn text(&self) -> String {
+    /// The text of the file.
+    pub fn text(&self) -> String {
         let mut text = format!("{HEADER}format: {FORMAT}\nstages:\n");
         for (name, stage) in &self.stages {
             let fixed = [
@@ -158,13 +166,6 @@ impl PipelineLock {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Document {
-    format: u32,
-    stages: serde_yaml::Mapping,
-}
-
-#[derive(Deserialize)]
 struct Entry {
     kind: String,
     version: u32,
@@ -178,14 +179,40 @@ struct Entry {
 }
 
 fn parse(text: &str) -> Result<PipelineLock> {
-    let document: Document = serde_yaml::from_str(text)?;
-    if document.format != FORMAT {
-        bail!("expected format {FORMAT}, got {}", document.format);
+    let document = yaml::document(text, yaml::LOCK)?;
+    let Yaml::Mapping(top) = document else {
+        bail!(
+            "expected `format` and `stages`, got {}",
+            yaml::describe(&document)
+        );
+    };
+    let known = |key: &Yaml| matches!(key.as_str(), Some("format" | "stages"));
+    if let Some(unknown) = top.keys().find(|key| !known(key)) {
+        bail!(
+            "expected `format` and `stages`, got {}",
+            yaml::describe(unknown)
+        );
     }
-    let stages = document.stages.into_iter().map(|(name, entry)| {
-        let name: String = serde_yaml::from_value(name)?;
-        let entry: Entry =
-            serde_yaml::from_value(entry).with_context(|| format!("stage `{name}`"))?;
+    let format = top.get("format").unwrap_or(&Yaml::Null);
+    if format.as_u64() != Some(FORMAT.into()) {
+        bail!("expected format {FORMAT}, got {}", yaml::describe(format));
+    }
+    let stages = match top.get("stages") {
+        Some(Yaml::Mapping(stages)) => stages,
+        Some(Yaml::Null) => return Ok(PipelineLock::default()),
+        other => bail!(
+            "expected `stages` with an entry a stage, got {}",
+            yaml::describe(other.unwrap_or(&Yaml::Null))
+        ),
+    };
+    let stages = stages.iter().map(|(name, entry)| {
+        let Some(name) = name.as_str() else {
+            bail!("expected the name of a stage, got {}", yaml::describe(name));
+        };
+        let entry = yaml::to_json(entry)
+            .map_err(anyhow::Error::msg)
+            .and_then(|entry| Ok(serde_json::from_value::<Entry>(entry)?))
+            .with_context(|| format!("stage `{name}`"))?;
         let Entry {
             kind,
             version,
@@ -195,18 +222,16 @@ fn parse(text: &str) -> Result<PipelineLock> {
             numerics,
             facts,
         } = entry;
-        Ok((
-            name,
-            LockedStage {
-                kind,
-                version,
-                seed,
-                fingerprint,
-                content,
-                numerics,
-                facts,
-            },
-        ))
+        let locked = LockedStage {
+            kind,
+            version,
+            seed,
+            fingerprint,
+            content,
+            numerics,
+            facts,
+        };
+        Ok((name.to_owned(), locked))
     });
     Ok(PipelineLock {
         stages: stages.collect::<Result<_>>()?,
@@ -238,6 +263,7 @@ fn key_text(key: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use fs_err as fs;
     use serde_json::json;
 
     use super::*;
@@ -265,6 +291,62 @@ mod tests {
     fn a_lock_reads_back_in_its_order() {
         let lock = example();
         assert_eq!(parse(&lock.text()).unwrap(), lock);
+    }
+
+    #[test]
+    fn names_with_combinations_read_back() {
+        let (_, stage) = example().stages.remove(0);
+        let name = "student[width=2,lr=0.3,crop=a/b:c]";
+        let lock = PipelineLock {
+            stages: vec![(name.into(), stage)],
+        };
+        assert_eq!(parse(&lock.text()).unwrap(), lock);
+    }
+
+    #[test]
+    fn texts_that_are_no_lock_are_refused_with_what_was_expected() {
+        let entry = |facts: &str| {
+            let digest = Digest::of(b"x");
+            format!(
+                "format: 1\nstages:\n  a: {{kind: x, version: 1, seed: 0, fingerprint: {digest}, content: {digest}, {facts}}}\n"
+            )
+        };
+        parse(&entry("rows.x: 1")).unwrap();
+        let list = "1, ".repeat(20_000);
+        let aliases = "*a, ".repeat(20_000);
+        for (text, part) in [
+            (String::new(), "expected `format` and `stages`, got nothing"),
+            (
+                "format: 2\nstages: {}\n".to_owned(),
+                "expected format 1, got `2`",
+            ),
+            ("format: 1\n".to_owned(), "expected `stages`"),
+            ("format: 1\nstages: []\n".to_owned(), "expected `stages`"),
+            ("format: 1\nstages: {a: 1}\n".to_owned(), "stage `a`"),
+            (
+                "format: 1\nstages: {}\nmore: 1\n".to_owned(),
+                "got the text `more`",
+            ),
+            (entry("x: .nan"), "expected a finite number"),
+            (entry("x: 1, x: 2"), "once, got it twice"),
+            (entry(&format!("x: {}", "[".repeat(600))), "brackets"),
+            (
+                entry(&format!("x: &a [{list}], y: [{aliases}]")),
+                "grows too large",
+            ),
+            (
+                entry("1: 2").replace(&Digest::of(b"x").to_string(), "xy"),
+                "digest",
+            ),
+        ] {
+            let error = PipelineLock::parse("some.lock", &text).unwrap_err();
+            let message = format!("{error:#}");
+            assert!(
+                message.starts_with("some.lock: expected a pipeline.lock, got another text: ")
+                    && message.contains(part),
+                "{message} has no {part}"
+            );
+        }
     }
 
     #[test]

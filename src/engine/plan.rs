@@ -3,6 +3,8 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
 
+use crate::pipeline_error::PipelineError;
+
 /// Every node after what it needs; among those that could come next, the first in the file. `Err` holds a cycle, each
 /// node needing the one after it and the last the first.
 pub(crate) fn order(needs: &[Vec<usize>]) -> Result<Vec<usize>, Vec<usize>> {
@@ -51,6 +53,23 @@ fn cycle(needs: &[Vec<usize>], missing: &[usize]) -> Vec<usize> {
             .find(|need| unmet(need))
             .expect("BUG: a node that cannot be ordered has an unmet need");
     }
+}
+
+/// The message for a cycle; `names` are the stages in it, each needing the next.
+pub(crate) fn cycle_error(place: &str, names: &[&str]) -> PipelineError {
+    let quoted: Vec<String> = names
+        .iter()
+        .chain(names.first())
+        .map(|name| format!("`{name}`"))
+        .collect();
+    let message = format!(
+        "expected stages without a cycle, got one: {}",
+        quoted.join(" needs ")
+    );
+    PipelineError::new(place, message)
+        .stage(names.first().copied().unwrap_or_default())
+        .key("inputs")
+        .hint("remove one of these inputs")
 }
 
 /// The targets and everything that they need, directly or not.

@@ -10,13 +10,17 @@ use serde_json::Value;
 use crate::checker::Checker;
 use crate::comparison::{self, Tolerance, Tolerances};
 use crate::durable::folder_of;
+use crate::matrix;
 use crate::overrides::{self, Override};
 use crate::pipeline_error::PipelineError;
 use crate::pipeline_lock;
 use crate::plan;
+use crate::reference::Reference;
 use crate::registry::{Kind, Registry};
 use crate::spec;
 use crate::suggestion;
+use crate::untrusted;
+use crate::yaml;
 
 /// A checked pipeline.
 #[derive(Debug, Clone)]
@@ -35,7 +39,12 @@ pub struct Project {
 /// A stage that passed the checks.
 #[derive(Debug, Clone)]
 pub struct StageNode {
+    /// With its combination, if it is one of a matrix: `student[width=2,lr=0.3]`.
     pub name: String,
+    /// As in pipeline.yaml: `student`.
+    pub base: String,
+    /// (label, value) of its matrix, and of those above it.
+    pub combination: Vec<(String, String)>,
     pub kind: String,
     pub seed: u64,
     /// The whole parameter block, defaults filled in.
@@ -62,9 +71,19 @@ impl Project {
     /// Reads pipeline.yaml, applies `--set` (`stage.key=value`, `stage.nested.key=value`, `seed=3`, and `stage.seed=3`
     /// where the kind has no such param) and checks everything that can be checked before anything runs.
     pub fn open(path: &Path, registry: &Registry, overrides: &[String]) -> Result<Project> {
+        let text = read_text(path, &path.display().to_string())?;
+        Ok(Self::parse(path, &text, registry, overrides)?)
+    }
+
+    /// As [`Project::open`], of a text that is already read; `path` is where it would lie. Touches no file.
+    pub fn parse(
+        path: &Path,
+        text: &str,
+        registry: &Registry,
+        overrides: &[String],
+    ) -> Result<Project, PipelineError> {
         let place = path.display().to_string();
-        let text = read_text(path, &place)?;
-        let mut document = spec::parse(&place, &text)?;
+        let mut document = yaml::parse(&place, text)?;
         let overrides: Vec<Override> = overrides
             .iter()
             .map(|argument| overrides::parse(argument))
@@ -76,15 +95,18 @@ impl Project {
         }
         let spec = spec::read(&place, &document)?;
         let tolerances = comparison::read(&place, registry, document.get("verify"))?;
-        let checker = Checker {
-            place: &place,
-            registry,
-            overrides: &overrides,
-            spec: &spec,
-        };
-        let stages = checker.stages()?;
+        let spec = matrix::expand(&place, spec, registry, &overrides, |kind, key| {
+            has_param(registry, kind, key)
+        })?;
+        let stages = Checker::new(&place, registry, &overrides, &spec).stages()?;
         let needs: Vec<Vec<usize>> = stages.iter().map(|stage| stage.needs.clone()).collect();
-        let order = plan::order(&needs).map_err(|cycle| cycle_error(&place, &stages, &cycle))?;
+        let order = plan::order(&needs).map_err(|cycle| {
+            let names: Vec<&str> = cycle
+                .iter()
+                .map(|&index| stages[index].name.as_str())
+                .collect();
+            plan::cycle_error(&place, &names)
+        })?;
         let folder = folder_of(path).to_owned();
         let cache = match (&spec.cache, std::env::var_os("SEEDPIPE_CACHE")) {
             (Some(cache), _) => folder.join(cache),
@@ -144,21 +166,64 @@ impl Project {
         Ok(&self.stages[self.index(name)?])
     }
 
+    /// The stages that a name stands for: `student` for all combinations of its matrix, `student[width=2]` for those of
+    /// that width.
+    pub fn select(&self, name: &str) -> Result<Vec<&StageNode>> {
+        let indices = self.indices(name)?.into_iter();
+        Ok(indices.map(|index| &self.stages[index]).collect())
+    }
+
+    /// The one stage of that name.
     pub(crate) fn index(&self, name: &str) -> Result<usize, PipelineError> {
-        self.stages
-            .iter()
-            .position(|stage| stage.name == name)
-            .ok_or_else(|| {
-                let names: Vec<&str> = self
-                    .stages
+        let found = self.indices(name)?;
+        match found.as_slice() {
+            [one] => Ok(*one),
+            several => {
+                let names: Vec<&str> = several
                     .iter()
-                    .map(|stage| stage.name.as_str())
+                    .take(5)
+                    .map(|&index| self.stages[index].name.as_str())
                     .collect();
-                let message =
-                    format!("expected the name of a stage, got `{name}`, which is unknown");
-                PipelineError::new(self.path.display().to_string(), message)
-                    .hint(suggestion::hint_for(name, "stages", &names))
-            })
+                let message = format!(
+                    "expected one stage, got `{name}`, which stands for {}",
+                    several.len()
+                );
+                Err(
+                    PipelineError::new(self.path.display().to_string(), message).hint(format!(
+                        "name one of them, such as {}",
+                        suggestion::list(&names)
+                    )),
+                )
+            }
+        }
+    }
+
+    /// Indices of the stages that a name stands for; never empty.
+    pub(crate) fn indices(&self, name: &str) -> Result<Vec<usize>, PipelineError> {
+        if let Some(index) = self.stages.iter().position(|stage| stage.name == name) {
+            return Ok(vec![index]);
+        }
+        let reference = Reference::parse(name);
+        let all = self.stages.iter().enumerate();
+        let meant = all.filter(|(_, stage)| {
+            reference.output.is_none() && reference.means(&stage.base, &stage.combination)
+        });
+        let meant: Vec<usize> = meant.map(|(index, _)| index).collect();
+        if !meant.is_empty() {
+            return Ok(meant);
+        }
+        let known = self
+            .stages
+            .iter()
+            .map(|stage| match reference.picks.is_empty() {
+                true => stage.base.as_str(),
+                false => stage.name.as_str(),
+            });
+        let mut known: Vec<&str> = known.collect();
+        known.dedup();
+        let message = format!("expected the name of a stage, got `{name}`, which is unknown");
+        Err(PipelineError::new(self.path.display().to_string(), message)
+            .hint(suggestion::hint_for(name, "stages", &known)))
     }
 
     /// Indices of all stages, every stage after what it needs.
@@ -178,6 +243,23 @@ impl Project {
         self.tolerances.get(comparison::plain_name(kind)).copied()
     }
 
+    /// A pipeline without stages, for what only asks where it lies.
+    #[cfg(test)]
+    pub(crate) fn for_tests(path: &Path) -> Project {
+        let folder = folder_of(path).to_owned();
+        Project {
+            path: path.to_owned(),
+            cache: folder.join(".seedpipe"),
+            folder,
+            device: "cpu".to_owned(),
+            seed: 0,
+            stages: Vec::new(),
+            order: Vec::new(),
+            overridden: false,
+            tolerances: Tolerances::default(),
+        }
+    }
+
     /// Whether `--set` changed anything.
     pub(crate) fn overridden(&self) -> bool {
         self.overridden
@@ -185,12 +267,17 @@ impl Project {
 }
 
 fn read_text(path: &Path, place: &str) -> Result<String> {
-    match fs_err::read(path) {
-        Ok(bytes) => String::from_utf8(bytes).map_err(|_| {
-            PipelineError::new(place, "expected UTF-8 text, got other bytes")
-                .hint("name a pipeline.yaml")
-                .into()
-        }),
+    match untrusted::read_text(path, yaml::PIPELINE.bytes as u64) {
+        Ok(text) => Ok(text),
+        Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+            let message = format!(
+                "expected UTF-8 text of at most {} bytes, got something else",
+                yaml::PIPELINE.bytes
+            );
+            Err(PipelineError::new(place, message)
+                .hint("name a pipeline.yaml, and keep data out of it: stages read their sources")
+                .into())
+        }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(PipelineError::new(
             place,
             "expected a pipeline, got no such file",
@@ -204,22 +291,4 @@ fn read_text(path: &Path, place: &str) -> Result<String> {
 fn has_param(registry: &Registry, kind: &str, key: &str) -> bool {
     let schema = registry.kind(kind).map(Kind::schema);
     schema.is_some_and(|schema| schema["properties"].get(key).is_some())
-}
-
-fn cycle_error(place: &str, stages: &[StageNode], cycle: &[usize]) -> PipelineError {
-    let names: Vec<String> = cycle
-        .iter()
-        .chain(cycle.first())
-        .map(|&index| format!("`{}`", stages[index].name))
-        .collect();
-    PipelineError::new(
-        place,
-        format!(
-            "expected stages without a cycle, got one: {}",
-            names.join(" needs ")
-        ),
-    )
-    .stage(&stages[cycle[0]].name)
-    .key("inputs")
-    .hint("remove one of these inputs")
 }

@@ -154,7 +154,7 @@ impl Engine {
         for &index in self.project.order() {
             let node = &self.project.stages()[index];
             let locked = match session.artifacts.get(&index) {
-                Some(artifact) => Some(LockedStage::new(node, artifact)),
+                Some(artifact) => Some(LockedStage::of(node, artifact)),
                 None => old.stage(&node.name).cloned(),
             };
             lock.stages

@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use serde_json::Value;
 use serde_yaml::{Mapping, Value as Yaml};
 
+use crate::matrix_axes::{self, Axis};
 use crate::pipeline_error::PipelineError;
 use crate::suggestion;
+use crate::yaml::{describe, to_json};
 
 const TOP_KEYS: [&str; 5] = ["seed", "cache", "device", "verify", "stages"];
-const STAGE_KEYS: [&str; 4] = ["kind", "inputs", "params", "seed"];
-/// A pipeline is written by people; a file beyond this size is something else.
-const MAXIMAL_BYTES: usize = 8 << 20;
+const STAGE_KEYS: [&str; 5] = ["kind", "inputs", "params", "seed", "matrix"];
 
 /// Slot → references (`stage` or `stage.output`), in file order.
 type SlotReferences = Vec<(String, Vec<String>)>;
@@ -28,62 +28,21 @@ pub(crate) struct Spec {
     pub stages: Vec<StageSpec>,
 }
 
-/// An entry under `stages:`.
-#[derive(Debug, PartialEq)]
+/// An entry under `stages:`, or one combination of it.
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct StageSpec {
+    /// `base`, with the combination if it is one: `student[width=2,lr=0.3]`.
     pub name: String,
+    /// As in the file.
+    pub base: String,
+    /// (label, value's text); empty until the matrix is expanded.
+    pub combination: Vec<(String, String)>,
+    /// Axes; empty after the matrix is expanded.
+    pub matrix: Vec<Axis>,
     pub kind: String,
     pub seed: Option<u64>,
     pub inputs: SlotReferences,
     pub params: Value,
-}
-
-/// The YAML document; what serde_yaml refuses (syntax, duplicates, alias bombs) is told with its line.
-pub(crate) fn parse(place: &str, text: &str) -> Result<Yaml, PipelineError> {
-    if text.len() > MAXIMAL_BYTES {
-        let message = format!(
-            "expected a pipeline of at most {MAXIMAL_BYTES} bytes, got {}",
-            text.len()
-        );
-        return Err(PipelineError::new(place, message)
-            .hint("keep data out of it: stages read their sources"));
-    }
-    let mut document: Yaml =
-        serde_yaml::from_str(text).map_err(|error| syntax_error(place, &error))?;
-    document
-        .apply_merge()
-        .map_err(|error| syntax_error(place, &error))?;
-    Ok(document)
-}
-
-fn syntax_error(place: &str, error: &serde_yaml::Error) -> PipelineError {
-    let place = match error.location() {
-        Some(location) => format!("{place}:{}", location.line()),
-        None => place.to_owned(),
-    };
-    let message = error.to_string();
-    let duplicate = message
-        .split_once("duplicate entry with key \"")
-        .and_then(|(path, rest)| Some((path, rest.split_once('"')?.0)));
-    match duplicate {
-        Some(("stages: ", name)) => {
-            PipelineError::new(place, "expected one stage of that name, got two")
-                .stage(name)
-                .hint("rename one of them")
-        }
-        Some((path, key)) => {
-            let path = path.trim_end_matches(": ");
-            let separator = if path.is_empty() { "" } else { "." };
-            PipelineError::new(place, "expected the key once, got it twice")
-                .key(format!("{path}{separator}{key}"))
-                .hint("remove one of them")
-        }
-        None => PipelineError::new(
-            place,
-            format!("expected YAML, got a text that is none: {message}"),
-        )
-        .hint("check the indentation and the quotes around that line"),
-    }
 }
 
 /// The document's keys and shapes.
@@ -167,6 +126,10 @@ fn read_stage(place: &str, name: &Yaml, stage: &Yaml) -> Result<StageSpec, Pipel
     let kind = text(entries, "kind").map_err(|message| error("kind", message))?;
     Ok(StageSpec {
         name: name.to_owned(),
+        base: name.to_owned(),
+        combination: Vec::new(),
+        matrix: matrix_axes::read(entries)
+            .map_err(|(key, message, hint)| error(&key, message).hint(hint))?,
         kind: kind.ok_or_else(|| {
             error("kind", "missing key".to_owned()).hint("add `kind:` with the name of a kind")
         })?,
@@ -244,9 +207,7 @@ fn inputs(entries: &Mapping) -> Result<SlotReferences, KeyedMessage> {
 fn params(entries: &Mapping) -> Result<Value, String> {
     match entries.get("params") {
         None | Some(Yaml::Null) => Ok(Value::Object(serde_json::Map::new())),
-        Some(params @ Yaml::Mapping(_)) => {
-            serde_json::to_value(params).map_err(|error| format!("expected plain values: {error}"))
-        }
+        Some(params @ Yaml::Mapping(_)) => to_json(params),
         Some(value) => Err(format!("expected a mapping, got {}", describe(value))),
     }
 }
@@ -280,23 +241,10 @@ fn check_keys(entries: &Mapping, known: &[&str]) -> Result<(), KeyedMessage> {
     Ok(())
 }
 
-/// A YAML value for a message.
-pub(crate) fn describe(value: &Yaml) -> String {
-    match value {
-        Yaml::Null => "nothing".to_owned(),
-        Yaml::Bool(flag) => format!("`{flag}`"),
-        Yaml::Number(number) => format!("`{number}`"),
-        Yaml::String(text) => format!("the text `{}`", text.chars().take(60).collect::<String>()),
-        Yaml::Sequence(items) => format!("a list of {}", items.len()),
-        Yaml::Mapping(entries) if entries.is_empty() => "an empty mapping".to_owned(),
-        Yaml::Mapping(_) => "a mapping".to_owned(),
-        Yaml::Tagged(tagged) => format!("a value with the tag `{}`", tagged.tag),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::yaml::parse;
 
     fn refused(text: &str) -> String {
         let parsed =
@@ -395,19 +343,5 @@ mod tests {
                 "{text:?} gave {message:?}, expected {part:?}"
             );
         }
-    }
-
-    #[test]
-    fn alias_bombs_and_deep_nesting_are_refused_quickly() {
-        let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned();
-        for level in 1..12 {
-            let previous = format!("*a{}, ", level - 1).repeat(9);
-            bomb.push_str(&format!("a{level}: &a{level} [{previous}]\n"));
-        }
-        assert!(refused(&bomb).contains("expected YAML"), "bomb");
-        assert!(
-            refused(&"[".repeat(100_000)).contains("expected YAML"),
-            "nesting"
-        );
     }
 }

@@ -17,6 +17,7 @@ use crate::durable;
 use crate::fault;
 use crate::manifest::Manifest;
 use crate::seal::Seals;
+use crate::untrusted;
 
 pub(crate) const MANIFEST: &str = "manifest.json";
 
@@ -181,7 +182,7 @@ impl Store {
         if let Some(same) = same.filter(|same| same.is_intact()) {
             let mut artifact = same.clone();
             if Some(artifact.manifest.sequence) != newest {
-                artifact.manifest.sequence = newest.map_or(0, |newest| newest + 1);
+                artifact.manifest.sequence = newest.map_or(0, |newest| newest.saturating_add(1));
                 durable::write(
                     &directory.join(MANIFEST),
                     artifact.manifest.encode().as_bytes(),
@@ -189,7 +190,7 @@ impl Store {
             }
             return Ok(artifact);
         }
-        manifest.sequence = newest.map_or(0, |newest| newest + 1);
+        manifest.sequence = newest.map_or(0, |newest| newest.saturating_add(1));
         durable::write(&finished.join(MANIFEST), manifest.encode().as_bytes())?;
         fault::at("publish.create", &folder)?;
         fs::create_dir_all(&folder)?;
@@ -241,8 +242,8 @@ fn named(directory: &Path, fault: &str) -> String {
 
 fn read_entry(directory: &Path, fingerprint: Digest) -> Result<Artifact, String> {
     let name = |fault: String| named(directory, &fault);
-    let text =
-        fs::read_to_string(directory.join(MANIFEST)).map_err(|error| name(error.to_string()))?;
+    let text = untrusted::read_text(&directory.join(MANIFEST), untrusted::MAXIMAL_RECORD)
+        .map_err(|error| name(error.to_string()))?;
     let manifest =
         Manifest::decode(&text).map_err(|error| name(format!("`{MANIFEST}`: {error}")))?;
     let folder_name = directory.file_name().unwrap_or_default();

@@ -19,6 +19,7 @@ use crate::observer::Observer;
 use crate::pipeline_lock::{PipelineLock, path_for};
 use crate::repair::{Repaired, name_of};
 use crate::store::{Entry, MANIFEST};
+use crate::untrusted;
 
 /// Which artifacts to verify.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -173,7 +174,9 @@ impl Engine {
         }
         Ok(VerifyReport {
             files: artifacts.iter().map(|artifact| artifact.files).sum(),
-            bytes: checks.iter().map(|check| check.part.bytes).sum(),
+            bytes: checks
+                .iter()
+                .fold(0, |sum: u64, check| sum.saturating_add(check.part.bytes)),
             artifacts,
             seconds: start.elapsed().as_secs_f64(),
             repaired: Vec::new(),
@@ -296,13 +299,14 @@ fn read_manifest(artifact: &VerifiedArtifact) -> Result<Manifest, FileFault> {
         expected: expected.to_owned(),
         found,
     };
-    let text =
-        fs::read_to_string(artifact.directory.join(MANIFEST)).map_err(|error| {
-            match error.kind() {
-                io::ErrorKind::NotFound => fault("a manifest", "no such file".to_owned()),
-                _ => fault("a manifest", error.to_string()),
-            }
-        })?;
+    let text = untrusted::read_text(
+        &artifact.directory.join(MANIFEST),
+        untrusted::MAXIMAL_RECORD,
+    )
+    .map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => fault("a manifest", "no such file".to_owned()),
+        _ => fault("a manifest", error.to_string()),
+    })?;
     let manifest =
         Manifest::decode(&text).map_err(|error| fault("a whole manifest", error.to_string()))?;
     manifest
@@ -329,7 +333,10 @@ fn file_fault(check: &Check) -> Option<FileFault> {
             found,
         })
     };
-    let length = match fs::metadata(&check.path) {
+    let length = match fs::symlink_metadata(&check.path) {
+        Ok(metadata) if !metadata.is_file() => {
+            return fault("a file".to_owned(), "a link, or a folder".to_owned());
+        }
         Ok(metadata) => metadata.len(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return fault(

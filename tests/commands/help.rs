@@ -20,6 +20,7 @@ fn help_lists_the_commands() {
       graph    Draw the pipeline
       show     What a stage made: columns, first rows, and where they come from
       metrics  The figures of every stage that is cached
+      params   What decides every stage, defaults filled in
       verify   Hash every file of the cache again and compare; with `--rerun`, run stages again and compare
       gc       Delete what the pipeline no longer needs from the cache
       help     Print this message or the help of the given subcommand(s)

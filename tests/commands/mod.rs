@@ -1,6 +1,7 @@
 //! What each command prints and how it exits.
 
 mod cached;
+mod experiments;
 mod help;
 mod inspect;
 mod maintain;

@@ -215,6 +215,67 @@ fn files_that_are_something_else_are_named() {
     );
 }
 
+/// A footer in Thrift's compact protocol whose schema has an element for each of these numbers of children.
+fn with_schema(children: &[i32]) -> Vec<u8> {
+    let varint = |number: u32| {
+        let (mut number, mut bytes) = (number, Vec::new());
+        while number > 0x7f {
+            bytes.push(number as u8 | 0x80);
+            number >>= 7;
+        }
+        bytes.push(number as u8);
+        bytes
+    };
+    let mut footer = vec![0x15, 0x02, 0x19, 0xfc]; // version 1, then the schema: a long list of structs
+    footer.extend(varint(children.len() as u32));
+    for count in children {
+        footer.extend([0x35, 0x00, 0x18, 0x01, b'x']); // required, called x
+        if *count > 0 {
+            footer.push(0x15);
+            footer.extend(varint((*count as u32) << 1));
+        }
+        footer.push(0);
+    }
+    footer.extend([0x16, 0x00, 0x19, 0x0c, 0x00]); // no rows, no row groups
+    let mut file = b"PAR1".to_vec();
+    file.extend(&footer);
+    file.extend((footer.len() as u32).to_le_bytes());
+    file.extend(b"PAR1");
+    file
+}
+
+#[test]
+fn a_schema_that_nests_without_end_or_claims_without_measure_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("deep.parquet");
+    for (children, part) in [
+        (
+            [vec![1; 300_000], vec![0]].concat(),
+            "schema: expected at most 64 groups inside each other, got more",
+        ),
+        (
+            vec![i32::MAX >> 1, 0],
+            "schema: expected as many columns as its groups say, got fewer",
+        ),
+    ] {
+        fs_err::write(&path, with_schema(&children)).unwrap();
+        for kind in KINDS {
+            let message = read_all(kind, &path).unwrap_err().to_string();
+            assert!(message.contains(part), "{message}");
+        }
+        assert!(
+            read_as_source(&path)
+                .unwrap_err()
+                .to_string()
+                .contains(part)
+        );
+    }
+    // What is only strange goes on to the decoder.
+    fs_err::write(&path, with_schema(&[1, 1, 0])).unwrap();
+    let message = read_all(METRICS, &path).unwrap_err().to_string();
+    assert!(!message.contains("schema: expected at most"), "{message}");
+}
+
 #[test]
 fn parts_must_agree() {
     let folder = tempfile::tempdir().unwrap();

@@ -107,6 +107,7 @@ fn a_killed_process_is_taken_over_from_and_at_most_one_shard_is_done_again() {
         .gc(&GcOptions {
             dry_run: false,
             grace: Duration::ZERO,
+            ..GcOptions::default()
         })
         .unwrap();
     assert_eq!(left.kept_artifacts, 4, "{left}");
@@ -210,6 +211,7 @@ fn gc_beside_running_pipelines_removes_nothing_that_they_need() {
                 .gc(&GcOptions {
                     dry_run: false,
                     grace: Duration::ZERO,
+                    ..GcOptions::default()
                 })
                 .unwrap();
             std::thread::sleep(Duration::from_millis(5));
