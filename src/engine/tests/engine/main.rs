@@ -5,6 +5,8 @@ mod concurrency;
 mod faults;
 mod looking;
 mod running;
+mod sharing;
+mod shelf;
 mod spec_errors;
 mod toy;
 mod world;
