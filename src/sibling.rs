@@ -66,6 +66,7 @@ pub fn check_caller(tensors: Tensors) -> Result<()> {
 
 /// In `seedpipe-torch`: what the `seedpipe` that became it handed over.
 pub fn handover() -> Option<String> {
+    env::var_os(STAMP_VARIABLE)?;
     env::var(HANDOVER_VARIABLE).ok()
 }
 

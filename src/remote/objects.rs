@@ -11,8 +11,8 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use object_store::path::Path;
 use object_store::{
-    Error, GetResultPayload, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload,
-    UpdateVersion, WriteMultipart,
+    Error, GetResultPayload, ObjectStore, ObjectStoreExt, PutMode, PutPayload, UpdateVersion,
+    WriteMultipart,
 };
 use tokio::runtime::{Builder, Runtime};
 
@@ -57,19 +57,22 @@ impl Objects {
         let (name, secrets) = (address.to_string(), Secrets::of_environment());
         let failed =
             |cause: &dyn std::fmt::Display| RemoteError::new(&name, "connecting", cause, &secrets);
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(2)
-            .thread_name("seedpipe-remote")
-            .enable_all()
-            .build()
-            .map_err(|error| failed(&error))?;
+        let connection = connect(address, create).map_err(|error| failed(&error))?;
+        Self::over(connection, name.clone(), secrets.clone()).map_err(|error| failed(&error))
+    }
+
+    fn over(connection: Connection, name: String, secrets: Secrets) -> std::io::Result<Objects> {
         let Connection {
             store,
             prefix,
             folder,
-        } = connect(address, create).map_err(|error| failed(&error))?;
+        } = connection;
         Ok(Objects {
-            runtime,
+            runtime: Builder::new_multi_thread()
+                .worker_threads(2)
+                .thread_name("seedpipe-remote")
+                .enable_all()
+                .build()?,
             store,
             prefix,
             folder,
@@ -151,13 +154,15 @@ impl Objects {
             Err(Error::NotFound { .. }) => return Ok(false),
             Err(error) => return Err(self.failed("reading", key, &error)),
         };
-        if let GetResultPayload::File(file, _) = got.payload {
+        let mut stream = match got.payload {
             // The crate's stream of a file comes in pieces of 8 kB, each from another thread.
-            return pass_on(file, sink)
-                .map(|()| true)
-                .map_err(|error| self.failed("reading", key, &error));
-        }
-        let mut stream = got.into_stream();
+            GetResultPayload::File(file, _) => {
+                return pass_on(file, sink)
+                    .map(|()| true)
+                    .map_err(|error| self.failed("reading", key, &error));
+            }
+            GetResultPayload::Stream(stream) => stream,
+        };
         loop {
             let next = self.wait(PATIENCE, async { stream.next().await.transpose() });
             match next.map_err(|error| self.failed("reading", key, &error))? {
@@ -180,7 +185,7 @@ impl Objects {
             source
                 .read_to_end(&mut bytes)
                 .map_err(|error| self.failed("writing", key, &error))?;
-            self.put(key, bytes, PutMode::Overwrite)?
+            self.put(key, bytes, PutMode::Overwrite)
                 .map_err(|error| self.failed("writing", key, &error))?;
         }
         self.settle(key)
@@ -246,7 +251,7 @@ impl Objects {
             let Some(new) = change(old) else {
                 return Ok(());
             };
-            match self.put(key, new, mode)? {
+            match self.put(key, new, mode) {
                 Ok(()) => return self.settle(key),
                 Err(Error::NotImplemented { .. } | Error::NotSupported { .. }) if conditional => {
                     conditional = false
@@ -278,21 +283,11 @@ impl Objects {
         Ok(names)
     }
 
-    fn put(
-        &self,
-        key: &str,
-        bytes: Vec<u8>,
-        mode: PutMode,
-    ) -> Result<Result<(), Error>, RemoteError> {
+    fn put(&self, key: &str, bytes: Vec<u8>, mode: PutMode) -> Result<(), Error> {
         let path = self.path(key);
-        let options = PutOptions::from(mode);
         let payload = PutPayload::from(Bytes::from(bytes));
-        Ok(self
-            .wait(
-                PATIENCE_FOR_A_PART,
-                self.store.put_opts(&path, payload, options),
-            )
-            .map(|_| ()))
+        let put = self.store.put_opts(&path, payload, mode.into());
+        self.wait(PATIENCE_FOR_A_PART, put).map(|_| ())
     }
 
     /// In a folder: makes a written file survive a power cut.
@@ -381,3 +376,7 @@ fn pause(attempt: u32) -> Duration {
     let jitter = moment.unwrap_or_default().subsec_nanos() ^ std::process::id();
     Duration::from_millis(u64::from(20 * (attempt + 1) + jitter % 50))
 }
+
+#[cfg(test)]
+#[path = "objects_tests.rs"]
+mod tests;
