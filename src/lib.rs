@@ -14,6 +14,7 @@ mod numerics;
 mod output;
 mod pipeline_file;
 mod quantity;
+mod remote_connection;
 mod report;
 mod sibling;
 mod tolerances;

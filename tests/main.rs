@@ -4,6 +4,7 @@ mod bad_input;
 mod commands;
 mod faults;
 mod reproducibility;
+mod remote;
 mod resume;
 mod sandbox;
 mod startup;

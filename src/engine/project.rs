@@ -17,6 +17,7 @@ use crate::pipeline_lock;
 use crate::plan;
 use crate::reference::Reference;
 use crate::registry::{Kind, Registry};
+use crate::remote_spec::{self, RemoteSpec};
 use crate::spec;
 use crate::suggestion;
 use crate::untrusted;
@@ -34,6 +35,7 @@ pub struct Project {
     order: Vec<usize>,
     overridden: bool,
     tolerances: Tolerances,
+    remote: Option<RemoteSpec>,
 }
 
 /// A stage that passed the checks.
@@ -123,6 +125,7 @@ impl Project {
             order,
             overridden: !overrides.is_empty(),
             tolerances,
+            remote: spec.remote.or_else(remote_spec::of_environment),
         })
     }
 
@@ -144,6 +147,11 @@ impl Project {
     /// `cache:`, else SEEDPIPE_CACHE, else `.seedpipe` beside pipeline.yaml.
     pub fn cache(&self) -> &Path {
         &self.cache
+    }
+
+    /// `remote:`, else SEEDPIPE_REMOTE.
+    pub fn remote(&self) -> Option<&RemoteSpec> {
+        self.remote.as_ref()
     }
 
     /// `auto`, `cpu` or `cuda:N`.
@@ -257,6 +265,7 @@ impl Project {
             order: Vec::new(),
             overridden: false,
             tolerances: Tolerances::default(),
+            remote: None,
         }
     }
 

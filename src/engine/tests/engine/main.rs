@@ -8,6 +8,8 @@ mod looking;
 mod repairing;
 mod matrix;
 mod running;
+mod sharing;
+mod shelf;
 mod spec_errors;
 mod targets;
 mod toy;
