@@ -17,8 +17,8 @@ mod quantity;
 mod remote_connection;
 mod report;
 mod sibling;
-mod tolerances;
 mod tabular;
+mod tolerances;
 mod usage;
 
 use std::process::ExitCode;

@@ -3,8 +3,8 @@
 mod bad_input;
 mod commands;
 mod faults;
-mod reproducibility;
 mod remote;
+mod reproducibility;
 mod resume;
 mod sandbox;
 mod startup;

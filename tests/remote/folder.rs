@@ -142,13 +142,23 @@ fn a_run_writes_back_when_the_pipeline_says_so() {
     let pull = |arguments: &[&str]| {
         let there = Sandbox::with(LIGHT_PIPELINE);
         let mut command = there.command(&["pull", "--json", "--quiet"]);
-        let command = command.args(arguments).env("SEEDPIPE_REMOTE", here.path("shared"));
+        let command = command
+            .args(arguments)
+            .env("SEEDPIPE_REMOTE", here.path("shared"));
         pulled(&there.finish(command))
     };
     assert_eq!(pull(&[]), ["images=fetched", "views=fetched"]);
-    let reader = Sandbox::with(&with_remote(&format!("{{url: {}}}", here.path("shared").display())));
-    reader.run(&["run", "--quiet", "--set", "views.size=20"]).succeeded();
-    assert_eq!(pull(&["--set", "views.size=20"]), ["images=fetched", "views=absent"]);
+    let reader = Sandbox::with(&with_remote(&format!(
+        "{{url: {}}}",
+        here.path("shared").display()
+    )));
+    reader
+        .run(&["run", "--quiet", "--set", "views.size=20"])
+        .succeeded();
+    assert_eq!(
+        pull(&["--set", "views.size=20"]),
+        ["images=fetched", "views=absent"]
+    );
 }
 
 #[test]

@@ -114,9 +114,7 @@ fn a_reference_that_leads_nowhere_is_refused() {
     );
     let refused = sandbox.finish(&mut command).exited_with(2);
     assert!(
-        refused
-            .stderr
-            .contains("git says: not a git repository"),
+        refused.stderr.contains("git says: not a git repository"),
         "{}",
         refused.stderr
     );
