@@ -133,7 +133,7 @@ impl Engine {
         let Some(artifact) = &facts.resolved[&index].found.artifact else {
             return Vec::new();
         };
-        let now = LockedStage::new(&self.project.stages()[index], artifact);
+        let now = LockedStage::of(&self.project.stages()[index], artifact);
         differences(&results(locked), &results(&now))
     }
 }

@@ -68,6 +68,7 @@ impl<'a> Checker<'a> {
             kind: stage.kind.clone(),
             seed: stage.seed.unwrap_or(self.spec.seed),
             params: checked.params,
+            how: kind.how(),
             sources: checked.sources,
             needs: inputs
                 .values()

@@ -35,7 +35,7 @@ struct About {
 }
 
 /// A finished shard.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ShardRecord {
     shard: usize,
@@ -420,6 +420,7 @@ mod tests {
                 shard: 0,
                 total: 7,
                 files: vec![file],
+                telemetry: BTreeMap::new(),
             };
             let text = serde_json::to_string(&record).unwrap();
             fs::write(draft.record_path(0), text).unwrap();

@@ -6,16 +6,21 @@ use serde_json::Value;
 
 use crate::pipeline_lock::LockedStage;
 use crate::project::StageNode;
-use crate::recipe::flatten;
+use crate::recipe::{flatten, without};
 
 impl StageNode {
+    /// The params that are part of the recipe.
+    pub(crate) fn deciding_params(&self) -> Value {
+        without(&self.params, self.how)
+    }
+
     /// `kind`, `seed`, `params.…` and `inputs.SLOT`, as pipeline.lock has them.
     pub fn fields(&self) -> BTreeMap<String, Value> {
         let mut fields = BTreeMap::from([
             ("kind".to_owned(), self.kind.as_str().into()),
             ("seed".to_owned(), self.seed.into()),
         ]);
-        for (key, value) in flatten(&self.params) {
+        for (key, value) in flatten(&self.deciding_params()) {
             fields.insert(format!("params.{key}"), value);
         }
         for (slot, connections) in &self.inputs {

@@ -4,6 +4,7 @@
 //! Kept besides: everything younger than the grace period, and the draft of a stage of the current plan that is not in
 //! the cache yet, because a run goes on with it. What is referred to is `gc_roots`'s, which of the rest go is `gc_choice`'s.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};

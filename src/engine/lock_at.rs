@@ -126,8 +126,8 @@ mod tests {
         let other = folder.path().join("other.lock");
         fs::write(&other, lock(3)).unwrap();
         let seed = |lock: PipelineLock| lock.stage("a").unwrap().seed;
-        assert_eq!(seed(read("HEAD").unwrap()), 1);
-        assert_eq!(seed(read(other.to_str().unwrap()).unwrap()), 3);
+        assert_eq!(seed(read("HEAD").unwrap().0), 1);
+        assert_eq!(seed(read(other.to_str().unwrap()).unwrap().0), 3);
         for (text, part) in [
             ("HEAD~7", "and git says: "),
             ("--output=/tmp/x", "got neither"),

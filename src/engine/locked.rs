@@ -19,7 +19,7 @@ use crate::pipeline_error::PipelineError;
 use crate::pipeline_lock::{LockedStage, PipelineLock, path_for};
 use crate::plan;
 use crate::project::StageNode;
-use crate::recipe::{Change, differences, flatten};
+use crate::recipe::{Change, differences};
 use crate::session::Session;
 use crate::source::Snapshot;
 use crate::stat_cache::StatCache;
@@ -91,16 +91,8 @@ pub(crate) fn planned_facts(
     version: u32,
     sources: &BTreeMap<String, Digest>,
 ) -> BTreeMap<String, Value> {
-    let mut facts = fixed_facts(&node.kind, version, node.seed);
-    for (key, value) in flatten(&node.params) {
-        facts.insert(format!("params.{key}"), value);
-    }
-    for (slot, connections) in &node.inputs {
-        let names = connections
-            .iter()
-            .map(|input| Value::from(format!("{}.{}", input.stage, input.output)));
-        facts.insert(format!("inputs.{slot}"), names.collect());
-    }
+    let mut facts = node.fields();
+    facts.insert("version".to_owned(), version.into());
     for (path, digest) in sources {
         facts.insert(format!("sources.{path}"), digest.to_string().into());
     }
@@ -109,23 +101,11 @@ pub(crate) fn planned_facts(
 
 /// The same facts as a lock records them.
 pub(crate) fn recorded_facts(locked: &LockedStage) -> BTreeMap<String, Value> {
-    let mut facts = fixed_facts(&locked.kind, locked.version, locked.seed);
-    let planned = |key: &String| {
-        ["params.", "inputs.", "sources."]
-            .iter()
-            .any(|prefix| key.starts_with(prefix))
-    };
-    let recorded = locked.facts.iter().filter(|(key, _)| planned(key));
-    facts.extend(recorded.map(|(key, value)| (key.clone(), value.clone())));
+    let mut facts = locked.fields();
+    facts.insert("version".to_owned(), locked.version.into());
+    let sources = locked.facts.iter().filter(|(key, _)| key.starts_with("sources."));
+    facts.extend(sources.map(|(key, value)| (key.clone(), value.clone())));
     facts
-}
-
-fn fixed_facts(kind: &str, version: u32, seed: u64) -> BTreeMap<String, Value> {
-    BTreeMap::from([
-        ("kind".to_owned(), kind.into()),
-        ("version".to_owned(), version.into()),
-        ("seed".to_owned(), seed.into()),
-    ])
 }
 
 impl Engine {

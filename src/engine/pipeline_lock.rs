@@ -49,11 +49,7 @@ impl LockedStage {
     pub fn of(node: &StageNode, artifact: &Artifact) -> Self {
         let manifest = &artifact.manifest;
         let mut facts = node.fields();
-        facts.retain(|key, _| key.starts_with("inputs."));
-        // The recipe's own params: what says how to work, not what comes out, is no fact of the result.
-        for (key, value) in flatten(&manifest.recipe.params) {
-            facts.insert(format!("params.{key}"), value);
-        }
+        facts.retain(|key, _| key.starts_with("params.") || key.starts_with("inputs."));
         for (path, digest) in &manifest.recipe.sources {
             facts.insert(format!("sources.{path}"), digest.to_string().into());
         }

@@ -51,6 +51,8 @@ pub struct StageNode {
     pub seed: u64,
     /// The whole parameter block, defaults filled in.
     pub params: Value,
+    /// Params that say how to work, not what comes out: no part of the recipe.
+    pub(crate) how: &'static [&'static str],
     /// Slot → what is connected, in file order; slots with nothing connected are absent.
     pub inputs: BTreeMap<String, Vec<Connection>>,
     /// Outside files or folders as written, relative to the pipeline's folder.

@@ -280,6 +280,10 @@ impl Engine {
             sources,
             artifacts: BTreeMap::new(),
             lease,
+            lock: None,
+            locked: false,
+            told_of_class: false,
+            sample: None,
         };
         Ok((session, needed))
     }

@@ -6,7 +6,8 @@ use std::env;
 use serde_yaml::{Mapping, Value as Yaml};
 
 use crate::pipeline_error::PipelineError;
-use crate::spec::{check_keys, describe, text};
+use crate::spec::{check_keys, text};
+use crate::yaml::describe;
 
 const KEY: &str = "remote";
 const KEYS: [&str; 2] = ["url", "write"];

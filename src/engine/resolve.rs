@@ -8,7 +8,7 @@ use anyhow::Result;
 use crate::artifact::Artifact;
 use crate::digest::Digest;
 use crate::engine::Engine;
-use crate::recipe::{Recipe, without};
+use crate::recipe::Recipe;
 use crate::source::Snapshot;
 use crate::stat_cache::StatCache;
 use crate::store::Found;
@@ -85,7 +85,7 @@ impl Engine {
             kind: node.kind.clone(),
             version: kind.version(),
             seed: node.seed,
-            params: without(&node.params, kind.how()),
+            params: node.deciding_params(),
             inputs: inputs.collect(),
             sources,
             lineage: lineage

@@ -108,8 +108,8 @@ fn gc_clears_the_seals_of_artifacts_that_go() {
     world.run();
     assert_eq!(seals(), 6);
     let at_once = GcOptions {
-        dry_run: false,
         grace: std::time::Duration::ZERO,
+        ..GcOptions::default()
     };
     let report = world.engine().gc(&at_once).unwrap();
     assert_eq!((seals(), report.kept_artifacts), (4, 4), "{report}");
