@@ -30,13 +30,23 @@ pub(crate) fn refused(
     ))
 }
 
+/// A small object; one that is too large is a lie, not a fault of the line.
+fn read(remote: &dyn Remote, key: &str, limit: u64) -> Result<Option<Vec<u8>>, Trouble> {
+    remote
+        .read(key, limit)
+        .map_err(|error| match remote.length(key) {
+            Ok(Some(length)) if length > limit => {
+                let expected = format!("at most {limit} bytes");
+                refused(remote, key, expected, format!("{length} bytes"))
+            }
+            _ => Trouble::Unreachable(error),
+        })
+}
+
 /// The index of a fingerprint; `None` when the remote has nothing of it.
 pub(crate) fn index(remote: &dyn Remote, fingerprint: Digest) -> Result<Option<Index>, Trouble> {
     let key = index_key(fingerprint);
-    let Some(bytes) = remote
-        .read(&key, INDEX_LIMIT)
-        .map_err(Trouble::Unreachable)?
-    else {
+    let Some(bytes) = read(remote, &key, INDEX_LIMIT)? else {
         return Ok(None);
     };
     match Index::decode(&bytes) {
@@ -56,10 +66,7 @@ pub(crate) fn manifest(
 ) -> Result<Manifest, Trouble> {
     let key = manifest_key(fingerprint, content);
     let wrong = |expected: &str, found: String| Err(refused(remote, &key, expected, found));
-    let Some(bytes) = remote
-        .read(&key, MANIFEST_LIMIT)
-        .map_err(Trouble::Unreachable)?
-    else {
+    let Some(bytes) = read(remote, &key, MANIFEST_LIMIT)? else {
         return wrong(
             "the manifest that the index names",
             "no such object".to_owned(),

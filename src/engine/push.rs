@@ -2,31 +2,27 @@
 //! left alone, so that an interrupted push goes on where it was.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
-use std::io::{self, Read};
-use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use anyhow::{Result, anyhow, bail};
-use fs_err as fs;
-use serde::Serialize;
 
 use crate::artifact::Artifact;
 use crate::cancel;
 use crate::digest::Digest;
 use crate::engine::{Engine, RunOptions};
+use crate::hashed_file::{Blob, HashedFile};
 use crate::lease::Lease;
 use crate::manifest::Manifest;
 use crate::observer::Observer;
 use crate::offer::{self, in_parallel};
 use crate::pipeline_error::PipelineError;
 use crate::plan;
+use crate::push_report::{PushReport, PushedArtifact, RemoteConflict};
 use crate::remote::{
     CONTENT_DIGITS, INDEX_LIMIT, Index, Remote, SharedRemote, Trouble, artifact_folder, blob_key,
     index_key, manifest_key,
 };
-use crate::suggestion;
 
 /// The progress of a push goes under this name.
 const PUSH: &str = "push";
@@ -38,68 +34,6 @@ pub struct PushOptions {
     pub targets: Vec<String>,
     /// Every artifact of the cache, whatever pipeline made it.
     pub all: bool,
-}
-
-/// What a push did.
-#[derive(Debug, Clone, Default, Serialize)]
-pub struct PushReport {
-    pub artifacts: Vec<PushedArtifact>,
-    /// Stages of the pipeline that have nothing in the cache.
-    pub not_cached: Vec<String>,
-    /// Files that went over the line, and their bytes.
-    pub files: usize,
-    pub bytes: u64,
-    /// Files that were there already, and their bytes.
-    pub files_there: usize,
-    pub bytes_there: u64,
-    pub conflicts: Vec<RemoteConflict>,
-    pub seconds: f64,
-}
-
-/// An artifact that the remote has now.
-#[derive(Debug, Clone, Serialize)]
-pub struct PushedArtifact {
-    /// Its stage in this pipeline, or its kind.
-    pub name: String,
-    pub fingerprint: Digest,
-    pub content: Digest,
-    pub files: usize,
-    pub bytes: u64,
-}
-
-/// One fingerprint, another content in the remote.
-#[derive(Debug, Clone, Serialize)]
-pub struct RemoteConflict {
-    pub name: String,
-    pub fingerprint: Digest,
-    pub here: Digest,
-    pub there: Digest,
-    /// When and on what device the remote's was made.
-    pub made: String,
-    pub device: String,
-}
-
-impl fmt::Display for RemoteConflict {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            formatter,
-            "one recipe, two contents: fingerprint {} is {} here and {} in the remote (made {} on `{}`); both are kept there, and a pull gets the one that was pushed last\nhint: find what makes it vary: another device or version, or a param that is not declared",
-            self.fingerprint.short(),
-            self.here.short(),
-            self.there.short(),
-            self.made,
-            self.device
-        )
-    }
-}
-
-/// A file that is to be there.
-struct Blob {
-    path: PathBuf,
-    bytes: u64,
-    blake3: Digest,
-    /// For messages: `images/part-00000.parquet`.
-    file: String,
 }
 
 /// What several threads count.
@@ -326,7 +260,7 @@ fn push_files(
                 (counts.files_there + 1, counts.bytes_there + blob.bytes);
             observer.progress_advance(PUSH, blob.bytes);
         } else {
-            let mut source = HashedFile::open(blob, observer)?;
+            let mut source = HashedFile::open(blob, observer, PUSH)?;
             let written = remote.write(&key, blob.bytes, &mut source);
             let mut counts = counted();
             match (source.damage, written) {
@@ -348,66 +282,6 @@ fn push_files(
     observer.progress_finish(PUSH);
     pushed?;
     Ok(counts.into_inner().unwrap_or_else(PoisonError::into_inner))
-}
-
-/// A file that is hashed while it is read, and whose last read fails when it isn't what its manifest says.
-struct HashedFile<'a> {
-    file: fs::File,
-    blob: &'a Blob,
-    hasher: blake3::Hasher,
-    length: u64,
-    observer: &'a dyn Observer,
-    damage: Option<String>,
-}
-
-impl<'a> HashedFile<'a> {
-    fn open(blob: &'a Blob, observer: &'a dyn Observer) -> io::Result<Self> {
-        Ok(HashedFile {
-            file: fs::File::open(&blob.path)?,
-            blob,
-            hasher: blake3::Hasher::new(),
-            length: 0,
-            observer,
-            damage: None,
-        })
-    }
-
-    fn damaged(&mut self, expected: String, found: String) -> io::Error {
-        let message = format!("expected {expected}, got {found}");
-        let error = io::Error::new(
-            io::ErrorKind::InvalidData,
-            format!("`{}`: {message}", self.blob.file),
-        );
-        self.damage = Some(message);
-        error
-    }
-}
-
-impl Read for HashedFile<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if cancel::requested() {
-            return Err(io::Error::other(cancel::Cancelled));
-        }
-        let count = self.file.read(buffer)?;
-        self.hasher.update(&buffer[..count]);
-        self.length += count as u64;
-        self.observer.progress_advance(PUSH, count as u64);
-        if buffer.is_empty() || (count > 0 && self.length <= self.blob.bytes) {
-            return Ok(count);
-        }
-        if self.length != self.blob.bytes {
-            let (expected, found) = (self.blob.bytes, self.length);
-            return Err(self.damaged(format!("{expected} bytes"), format!("{found} bytes")));
-        }
-        let found = Digest(*self.hasher.finalize().as_bytes());
-        if found != self.blob.blake3 {
-            return Err(self.damaged(
-                format!("BLAKE3 {}", self.blob.blake3),
-                format!("BLAKE3 {found}"),
-            ));
-        }
-        Ok(0)
-    }
 }
 
 /// The manifest, unless the remote has a whole one of that content.
@@ -468,16 +342,4 @@ fn push_index(remote: &dyn Remote, name: &str, artifact: &Artifact) -> Result<Ve
         })
     });
     Ok(conflicts.collect())
-}
-
-impl PushReport {
-    /// Which stages of the pipeline the cache doesn't have; `None` when it has all.
-    pub fn not_cached_line(&self) -> Option<String> {
-        (!self.not_cached.is_empty()).then(|| {
-            format!(
-                "not in the cache, and not pushed: {}",
-                suggestion::list(&self.not_cached)
-            )
-        })
-    }
 }

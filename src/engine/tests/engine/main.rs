@@ -5,8 +5,12 @@ mod collecting;
 mod concurrency;
 mod faults;
 mod looking;
+<<<<<<< ours
 mod matrix;
 mod repairing;
+=======
+mod lying;
+>>>>>>> theirs
 mod running;
 mod sharing;
 mod shelf;
