@@ -11,6 +11,7 @@ use crate::pipeline_error::PipelineError;
 use crate::plan;
 use crate::project::Project;
 use crate::registry::Registry;
+use crate::remote::{Remote, SharedRemote};
 use crate::source::Snapshot;
 use crate::stage::Codec;
 use crate::store::Store;
@@ -23,6 +24,7 @@ pub struct Engine {
     pub(crate) store: Store,
     pub(crate) history: History,
     pub(crate) versions: BTreeMap<String, String>,
+    pub(crate) shared_remote: Option<SharedRemote>,
 }
 
 /// What to run, and how.
@@ -52,6 +54,7 @@ impl Engine {
             store,
             history,
             versions,
+            shared_remote: None,
         })
     }
 
@@ -60,6 +63,48 @@ impl Engine {
     pub fn with_versions(mut self, versions: BTreeMap<String, String>) -> Engine {
         self.versions.extend(versions);
         self
+    }
+
+    /// A remote that a run looks into before it executes a stage.
+    ///
+    /// - `write_back`: whether a run pushes what it executed
+    #[must_use]
+    pub fn with_remote(mut self, remote: Box<dyn Remote>, write_back: bool) -> Engine {
+        self.shared_remote = Some(SharedRemote::new(remote, write_back));
+        self
+    }
+
+    /// Works as if no remote were named.
+    #[must_use]
+    pub fn without_remote(mut self) -> Engine {
+        self.shared_remote = None;
+        self
+    }
+
+    pub fn has_remote(&self) -> bool {
+        self.shared_remote.is_some()
+    }
+
+    /// What another process must know to go on with this run: what was fetched for it, and whether the remote failed.
+    pub fn handover(&self) -> String {
+        self.shared_remote
+            .as_ref()
+            .map_or_else(String::new, SharedRemote::handover)
+    }
+
+    /// Goes on with a run that another process began.
+    pub fn take_over(&self, handover: &str) {
+        if let Some(shared) = &self.shared_remote {
+            shared.take_over(handover);
+        }
+    }
+
+    pub(crate) fn expect_remote(&self) -> Result<&SharedRemote, PipelineError> {
+        self.shared_remote.as_ref().ok_or_else(|| {
+            PipelineError::new(self.place(), "expected a remote, got none")
+                .key("remote")
+                .hint("add `remote: s3://bucket/prefix` (or a folder, gs://, az://, https://), set SEEDPIPE_REMOTE, or name it with `--remote URL`")
+        })
     }
 
     pub fn project(&self) -> &Project {

@@ -159,9 +159,14 @@ impl Engine {
             if let Some(message) = contents_warning(artifact, &found.others) {
                 warn(&message);
             }
+            let shared = self.shared_remote.as_ref();
+            let was_fetched = shared.is_some_and(|shared| shared.was_fetched(artifact.fingerprint));
             return Ok(Finished {
                 artifact: artifact.clone(),
-                outcome: Outcome::Cached,
+                outcome: match was_fetched {
+                    true => Outcome::Fetched,
+                    false => Outcome::Cached,
+                },
                 differs: None,
             });
         }
@@ -181,7 +186,15 @@ impl Engine {
                 differs: None,
             });
         }
+        if !is_forced && let Some(artifact) = self.read_through(session, &node.name, recipe)? {
+            return Ok(Finished {
+                artifact,
+                outcome: Outcome::Fetched,
+                differs: None,
+            });
+        }
         let artifact = self.execute(session, index, recipe)?;
+        self.write_back(&node.name, &artifact, session.observer);
         let differs = found.artifact.and_then(|old| difference(&old, &artifact));
         if let Some(differs) = &differs {
             warn(&differs.to_string());

@@ -13,6 +13,7 @@ use crate::overrides::{self, Override};
 use crate::pipeline_error::PipelineError;
 use crate::plan;
 use crate::registry::{Kind, Registry};
+use crate::remote_spec::{self, RemoteSpec};
 use crate::spec;
 use crate::suggestion;
 
@@ -27,6 +28,7 @@ pub struct Project {
     stages: Vec<StageNode>,
     order: Vec<usize>,
     overridden: bool,
+    remote: Option<RemoteSpec>,
 }
 
 /// A stage that passed the checks.
@@ -96,6 +98,7 @@ impl Project {
             stages,
             order,
             overridden: !overrides.is_empty(),
+            remote: spec.remote.or_else(remote_spec::of_environment),
         })
     }
 
@@ -112,6 +115,11 @@ impl Project {
     /// `cache:`, else SEEDPIPE_CACHE, else `.seedpipe` beside pipeline.yaml.
     pub fn cache(&self) -> &Path {
         &self.cache
+    }
+
+    /// `remote:`, else SEEDPIPE_REMOTE.
+    pub fn remote(&self) -> Option<&RemoteSpec> {
+        self.remote.as_ref()
     }
 
     /// `auto`, `cpu` or `cuda:N`.

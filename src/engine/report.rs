@@ -17,6 +17,8 @@ use crate::suggestion;
 pub enum Outcome {
     /// The artifact was there, or another process made it meanwhile.
     Cached,
+    /// It came from the remote.
+    Fetched,
     Executed,
     Failed,
 }
@@ -25,6 +27,7 @@ impl Outcome {
     pub fn as_str(self) -> &'static str {
         match self {
             Outcome::Cached => "cached",
+            Outcome::Fetched => "fetched",
             Outcome::Executed => "executed",
             Outcome::Failed => "failed",
         }

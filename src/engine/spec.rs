@@ -6,9 +6,10 @@ use serde_json::Value;
 use serde_yaml::{Mapping, Value as Yaml};
 
 use crate::pipeline_error::PipelineError;
+use crate::remote_spec::{self, RemoteSpec};
 use crate::suggestion;
 
-const TOP_KEYS: [&str; 4] = ["seed", "cache", "device", "stages"];
+const TOP_KEYS: [&str; 5] = ["seed", "cache", "device", "remote", "stages"];
 const STAGE_KEYS: [&str; 4] = ["kind", "inputs", "params", "seed"];
 /// A pipeline is written by people; a file beyond this size is something else.
 const MAXIMAL_BYTES: usize = 8 << 20;
@@ -17,7 +18,7 @@ const MAXIMAL_BYTES: usize = 8 << 20;
 type SlotReferences = Vec<(String, Vec<String>)>;
 
 /// A key and what is to be said of it.
-type KeyedMessage = (String, String);
+pub(crate) type KeyedMessage = (String, String);
 
 /// pipeline.yaml, stages in file order.
 #[derive(Debug, PartialEq)]
@@ -25,6 +26,7 @@ pub(crate) struct Spec {
     pub seed: u64,
     pub cache: Option<PathBuf>,
     pub device: Option<String>,
+    pub remote: Option<RemoteSpec>,
     pub stages: Vec<StageSpec>,
 }
 
@@ -126,6 +128,7 @@ pub(crate) fn read(place: &str, document: &Yaml) -> Result<Spec, PipelineError> 
             .map(PathBuf::from),
         device: text(top, "device")
             .map_err(|error| PipelineError::new(place, error).key("device"))?,
+        remote: remote_spec::read(place, top)?,
         stages: stages
             .iter()
             .map(|(name, stage)| read_stage(place, name, stage))
@@ -198,7 +201,7 @@ fn seed(entries: &Mapping) -> Result<Option<u64>, String> {
     }
 }
 
-fn text(entries: &Mapping, key: &str) -> Result<Option<String>, String> {
+pub(crate) fn text(entries: &Mapping, key: &str) -> Result<Option<String>, String> {
     match entries.get(key) {
         None | Some(Yaml::Null) => Ok(None),
         Some(Yaml::String(text)) if !text.is_empty() => Ok(Some(text.clone())),
@@ -259,7 +262,7 @@ fn mapping(value: &Yaml) -> Option<&Mapping> {
 }
 
 /// The first unknown key and what may have been meant.
-fn check_keys(entries: &Mapping, known: &[&str]) -> Result<(), KeyedMessage> {
+pub(crate) fn check_keys(entries: &Mapping, known: &[&str]) -> Result<(), KeyedMessage> {
     for key in entries.keys() {
         match key.as_str() {
             Some(name) if known.contains(&name) => {}
