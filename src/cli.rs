@@ -41,6 +41,10 @@ pub enum Command {
     Metrics(Metrics),
     /// Hash every file of the cache again and compare
     Verify(Verify),
+    /// Copy cached results into the remote
+    Push(Push),
+    /// Bring results from the remote into the cache
+    Pull(Pull),
     /// Delete what the pipeline no longer needs from the cache
     Gc(Gc),
 }
@@ -69,6 +73,9 @@ pub struct Run {
     /// Where the networks run: `auto`, `cpu` or `cuda:N` [default: the pipeline's, else `auto`]
     #[arg(long, value_name = "DEVICE", value_parser = device)]
     pub device: Option<String>,
+    /// Neither fetch from the remote nor write to it
+    #[arg(long)]
+    pub no_remote: bool,
     /// Say what would run, and run nothing
     #[arg(long)]
     pub dry_run: bool,
@@ -81,6 +88,9 @@ pub struct Run {
 pub struct Status {
     #[command(flatten)]
     pub overrides: Overrides,
+    /// Also ask the remote which stages it has
+    #[arg(long)]
+    pub remote: bool,
     /// As JSON
     #[arg(long)]
     pub json: bool,
@@ -132,6 +142,45 @@ pub struct Verify {
     /// Only what this pipeline uses now, not the whole cache
     #[arg(long)]
     pub current: bool,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Where results are shared.
+#[derive(Args, Debug)]
+pub struct RemoteAddress {
+    /// Instead of the pipeline's `remote:`: s3://, gs://, az://, https:// or a folder
+    #[arg(long, value_name = "URL")]
+    pub remote: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub struct Push {
+    /// These stages and what they need [default: all that are cached]
+    #[arg(value_name = "STAGE")]
+    pub stages: Vec<String>,
+    /// Everything in the cache, whatever pipeline made it
+    #[arg(long, conflicts_with = "stages")]
+    pub all: bool,
+    #[command(flatten)]
+    pub address: RemoteAddress,
+    #[command(flatten)]
+    pub overrides: Overrides,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct Pull {
+    /// These stages and what they need [default: all]
+    #[arg(value_name = "STAGE")]
+    pub stages: Vec<String>,
+    #[command(flatten)]
+    pub address: RemoteAddress,
+    #[command(flatten)]
+    pub overrides: Overrides,
     /// As JSON
     #[arg(long)]
     pub json: bool,

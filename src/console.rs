@@ -139,6 +139,7 @@ impl Console {
         }
         let outcome = match report.outcome {
             Outcome::Cached => "cached",
+            Outcome::Fetched => "fetched",
             Outcome::Executed => "done",
             Outcome::Failed if is_cancelled(report) => "stopped",
             Outcome::Failed => "failed",
@@ -179,13 +180,24 @@ impl Running {
         if !self.label.is_empty() {
             text.push_str(&format!("{}: ", self.label));
         }
-        text.push_str(&figures::count(self.done));
+        // Bytes are told in kB, MB …, with the rate in the same.
+        let is_bytes = self.unit == "bytes";
+        let amount = if is_bytes {
+            figures::bytes
+        } else {
+            figures::count
+        };
+        text.push_str(&amount(self.done));
         if self.total > 0 {
-            text.push_str(&format!(" of {}", figures::count(self.total)));
+            text.push_str(&format!(" of {}", amount(self.total)));
         }
-        text.push_str(&format!(" {}", self.unit));
+        if !is_bytes {
+            text.push_str(&format!(" {}", self.unit));
+        }
         let rate = self.rate();
-        if rate > 0.0 {
+        if rate > 0.0 && is_bytes {
+            text.push_str(&format!(", {}/s", figures::bytes(rate as u64)));
+        } else if rate > 0.0 {
             text.push_str(&format!(", {}/s", figures::rate(rate)));
         }
         if rate > 0.0 && self.total > self.done {
@@ -363,6 +375,10 @@ mod tests {
         running.note = "loss 1.2".to_owned();
         running.total = 0;
         assert_eq!(running.text(), "hashing: 3,000 images, 200/s, loss 1.2");
+        running.unit = "bytes".to_owned();
+        running.done = 3_001_000;
+        assert_eq!(running.text(), "hashing: 3.0 MB, 300.0 kB/s, loss 1.2");
+        running.unit = "images".to_owned();
         running.done = running.resumed;
         assert_eq!(running.text(), "hashing: 1,000 images, loss 1.2");
     }

@@ -11,6 +11,7 @@ mod interrupt;
 mod libtorch;
 mod output;
 mod pipeline_file;
+mod remote_connection;
 mod report;
 mod sibling;
 mod usage;

@@ -21,6 +21,9 @@ const STAMP: &str = env!("SEEDPIPE_BUILD_STAMP");
 /// Hands the caller's stamp to the sibling.
 const STAMP_VARIABLE: &str = "SEEDPIPE_BUILD_STAMP";
 
+/// Hands over what `seedpipe` found out about the remote.
+const HANDOVER_VARIABLE: &str = "SEEDPIPE_HANDOVER";
+
 /// How libtorch's OpenMP threads wait for each other. Left to itself, libgomp spins: beside any other busy thread, such as our own
 /// rendering, a spinning thread keeps the one that it waits for off the core (measured on 2 cores with another load: ResNet-20
 /// trains at 342 images/s waiting passively and at 19 spinning).
@@ -61,11 +64,19 @@ pub fn check_caller(tensors: Tensors) -> Result<()> {
     Ok(())
 }
 
+/// In `seedpipe-torch`: what the `seedpipe` that became it handed over.
+pub fn handover() -> Option<String> {
+    env::var_os(STAMP_VARIABLE)?;
+    env::var(HANDOVER_VARIABLE).ok()
+}
+
 /// In `seedpipe`: becomes `seedpipe-torch` with the same arguments. Returns only on failure.
+///
+/// - `handover`: for [`handover`] there
 ///
 /// # Errors
 /// When the sibling or its libtorch is missing, or it can't be started.
-pub fn become_tensor_program() -> Result<Infallible> {
+pub fn become_tensor_program(handover: &str) -> Result<Infallible> {
     let program = env::current_exe()
         .and_then(fs_err::canonicalize)
         .context("this program's own path can't be read")?;
@@ -80,6 +91,7 @@ pub fn become_tensor_program() -> Result<Infallible> {
     let error = Command::new(&sibling)
         .args(env::args_os().skip(1))
         .env(STAMP_VARIABLE, STAMP)
+        .env(HANDOVER_VARIABLE, handover)
         .env(WAIT_POLICY, wait_policy())
         .exec();
     Err(anyhow!(error).context(format!("`{}` can't be started", sibling.display())))

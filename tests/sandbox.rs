@@ -94,6 +94,8 @@ impl Sandbox {
         command.args(arguments).current_dir(self.folder.path());
         for variable in [
             "SEEDPIPE_CACHE",
+            "SEEDPIPE_REMOTE",
+            "SEEDPIPE_HANDOVER",
             "SEEDPIPE_BUILD_STAMP",
             "LD_LIBRARY_PATH",
             "LIBTORCH",

@@ -4,6 +4,8 @@ mod explain;
 mod gc;
 mod graph;
 mod metrics;
+mod pull;
+mod push;
 mod run;
 mod show;
 mod status;
@@ -19,7 +21,7 @@ use seedpipe_engine::{Engine, Project, Registry};
 use crate::cli::{Arguments, Command};
 use crate::codec::ParquetCodec;
 use crate::console::Verbosity;
-use crate::{Tensors, libtorch, pipeline_file};
+use crate::{Tensors, libtorch, pipeline_file, remote_connection};
 
 /// One call of the program.
 pub struct Invocation {
@@ -51,13 +53,31 @@ impl Invocation {
     /// # Errors
     /// `UsageError` or `PipelineError`.
     fn engine(self, overrides: &[String]) -> Result<Engine> {
+        self.engine_with_remote(overrides, None, false)
+    }
+
+    /// As [`engine`](Self::engine), with another remote than the pipeline's where one is named.
+    ///
+    /// - `create`: whether a remote folder that isn't there is made
+    fn engine_with_remote(
+        self,
+        overrides: &[String],
+        remote: Option<&str>,
+        create: bool,
+    ) -> Result<Engine> {
         let path = pipeline_file::find(self.pipeline.as_deref())?;
         let project = Project::open(&path, &self.registry, overrides)?;
+        let remote = remote_connection::choose(&project, remote, create)?;
         let mut versions = BTreeMap::new();
         if self.tensors == Tensors::Here {
             versions.insert("libtorch".to_owned(), libtorch::VERSION.to_owned());
         }
-        Ok(Engine::new(project, self.registry, Box::new(ParquetCodec))?.with_versions(versions))
+        let engine =
+            Engine::new(project, self.registry, Box::new(ParquetCodec))?.with_versions(versions);
+        Ok(match remote {
+            Some((remote, write_back)) => engine.with_remote(Box::new(remote), write_back),
+            None => engine,
+        })
     }
 }
 
@@ -74,6 +94,8 @@ pub fn execute(invocation: Invocation, command: Command) -> Result<ExitCode> {
         Command::Show(arguments) => show::execute(invocation, &arguments),
         Command::Metrics(arguments) => metrics::execute(invocation, &arguments),
         Command::Verify(arguments) => verify::execute(invocation, &arguments),
+        Command::Push(arguments) => push::execute(invocation, &arguments),
+        Command::Pull(arguments) => pull::execute(invocation, &arguments),
         Command::Gc(arguments) => gc::execute(invocation, &arguments),
     }
 }

@@ -13,7 +13,13 @@ use crate::{Tensors, figures, interrupt, output, report, sibling};
 
 pub fn execute(invocation: Invocation, arguments: Run) -> Result<ExitCode> {
     let (tensors, verbosity) = (invocation.tensors, invocation.verbosity);
-    let engine = invocation.engine(&arguments.overrides.set)?;
+    let mut engine = invocation.engine(&arguments.overrides.set)?;
+    if arguments.no_remote {
+        engine = engine.without_remote();
+    }
+    if let Some(handover) = sibling::handover() {
+        engine.take_over(&handover);
+    }
     report::check_paths(engine.project())?;
     let options = RunOptions {
         targets: arguments.stages,
@@ -23,9 +29,6 @@ pub fn execute(invocation: Invocation, arguments: Run) -> Result<ExitCode> {
     };
     if arguments.dry_run {
         return dry_run(&engine, &options, arguments.json);
-    }
-    if tensors == Tensors::InSibling && engine.needs_tensors(&options)? {
-        match sibling::become_tensor_program()? {}
     }
     let names = engine
         .project()
@@ -39,6 +42,13 @@ pub fn execute(invocation: Invocation, arguments: Run) -> Result<ExitCode> {
                 output::error(&format!("warning: {error:#}"));
             }
         });
+    }
+    if tensors == Tensors::InSibling && engine.needs_tensors(&options)? {
+        // What the remote has needs no tensors here.
+        engine.fetch_ahead(&options, &console)?;
+        if !engine.has_remote() || engine.needs_tensors(&options)? {
+            match sibling::become_tensor_program(&engine.handover())? {}
+        }
     }
     if verbosity == Verbosity::Verbose {
         console.line(status::as_text(&engine.dry_run(&options)?).trim_end());
@@ -111,6 +121,7 @@ fn summary(report: &RunReport) -> String {
         .count();
     let counts = [
         (report.count(Outcome::Executed), "executed"),
+        (report.count(Outcome::Fetched), "fetched"),
         (report.count(Outcome::Cached), "cached"),
         (report.count(Outcome::Failed) - stopped, "failed"),
         (stopped, "stopped"),

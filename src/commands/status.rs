@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use seedpipe_engine::{StageState, StageStatus};
+use seedpipe_engine::{Engine, StageState, StageStatus};
 use serde_json::{Value, json};
 
 use crate::cli::Status;
@@ -12,13 +12,33 @@ use crate::figures::{self, Side};
 use crate::output;
 
 pub fn execute(invocation: Invocation, arguments: &Status) -> Result<ExitCode> {
-    let stages = invocation.engine(&arguments.overrides.set)?.status()?;
+    let engine = invocation.engine(&arguments.overrides.set)?;
+    let mut stages = engine.status()?;
+    if arguments.remote {
+        look_into_remote(&engine, &mut stages)?;
+    }
     if arguments.json {
         output::print_json(&stages.iter().map(as_json).collect::<Vec<_>>())?;
     } else {
         output::print(&as_text(&stages))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Adds to the reasons of stages that will run whether the remote has them.
+fn look_into_remote(engine: &Engine, stages: &mut [StageStatus]) -> Result<()> {
+    for stage in stages {
+        if let (StageState::WillRun, Some(fingerprint)) = (&stage.state, stage.fingerprint) {
+            let has = engine.is_in_remote(fingerprint)?;
+            let reason = if has {
+                "in the remote: a run fetches it"
+            } else {
+                "not in the remote"
+            };
+            stage.reasons.push(reason.to_owned());
+        }
+    }
+    Ok(())
 }
 
 /// A line a stage and a last one with the counts.

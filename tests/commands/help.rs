@@ -21,6 +21,8 @@ fn help_lists_the_commands() {
       show     What a stage made: columns, first rows, and where they come from
       metrics  The figures of every stage that is cached
       verify   Hash every file of the cache again and compare
+      push     Copy cached results into the remote
+      pull     Bring results from the remote into the cache
       gc       Delete what the pipeline no longer needs from the cache
       help     Print this message or the help of the given subcommand(s)
 
@@ -53,6 +55,7 @@ fn help_of_run_lists_its_options() {
           --set <STAGE.KEY=VALUE>  Another value for a param, as `student.epochs=5` (repeatable)
       -v, --verbose                More about every stage: why it runs, its fingerprint, rows and figures
           --device <DEVICE>        Where the networks run: `auto`, `cpu` or `cuda:N` [default: the pipeline's, else `auto`]
+          --no-remote              Neither fetch from the remote nor write to it
           --dry-run                Say what would run, and run nothing
           --json                   One line of JSON a stage on stdout
       -h, --help                   Print help
