@@ -53,6 +53,7 @@ impl Engine {
             content: artifact.map(|artifact| artifact.content),
             reasons: Vec::new(),
             changes: Vec::new(),
+            files: Vec::new(),
             causes: Vec::new(),
             against: Some(against.place.to_owned()),
         };
@@ -86,6 +87,7 @@ impl Engine {
             true => format!("nothing of its own differs from `{place}`"),
             false => format!("its own facts differ from those of `{place}`:"),
         });
+        explanation.files = self.file_changes(&planned);
         explanation.changes = planned;
         explanation
             .changes

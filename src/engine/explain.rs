@@ -17,7 +17,11 @@ use crate::plan;
 use crate::project::StageNode;
 use crate::recipe::{Change, Recipe, differences, flatten, without};
 use crate::resolve::Resolved;
+use crate::source_listing::FileChange;
 use crate::status::StageState;
+
+/// Changed files that people are shown; `--json` has all.
+const FILES_SHOWN: usize = 20;
 
 /// Why a stage is as it is.
 #[derive(Debug, Clone, Serialize)]
@@ -31,6 +35,9 @@ pub struct Explanation {
     pub reasons: Vec<String>,
     /// What differs from the last run of the stage of that name.
     pub changes: Vec<Change>,
+    /// Files of folder sources that changed, where it is known which files there were.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<FileChange>,
     /// The stages directly above it that changed.
     pub causes: Vec<Explanation>,
     /// The lock that it is held against; `None`: the last run here.
@@ -61,6 +68,13 @@ impl Explanation {
         }
         for change in &self.changes {
             write!(formatter, "\n{indent}  {change}")?;
+        }
+        for file in self.files.iter().take(FILES_SHOWN) {
+            let (source, name, how) = (&file.source, &file.file, file.how.as_str());
+            write!(formatter, "\n{indent}  sources.{source}: `{name}` {how}")?;
+        }
+        if let Some(more @ 1..) = self.files.len().checked_sub(FILES_SHOWN) {
+            write!(formatter, "\n{indent}  and {more} more files")?;
         }
         for cause in &self.causes {
             write!(formatter, "\n{indent}  because of")?;
@@ -110,6 +124,7 @@ impl Engine {
                 .map(|artifact| artifact.content),
             reasons: Vec::new(),
             changes: Vec::new(),
+            files: Vec::new(),
             causes: Vec::new(),
             against: None,
         };
@@ -122,6 +137,7 @@ impl Engine {
             .map_or_else(Vec::new, |last| self.changes(node, resolved, last));
         explanation.reasons =
             self.explained_reasons(node, resolved, state, last.as_ref(), &explanation.changes);
+        explanation.files = self.file_changes(&explanation.changes);
         for cause in self.causes(facts, node, last.as_ref()) {
             explanation
                 .causes
@@ -151,6 +167,20 @@ impl Engine {
         let mut changes = recipe.changes_since(&last.recipe);
         changes.extend(connection_changes(node, last));
         changes
+    }
+
+    /// Which files of folder sources make the changed digests.
+    pub(crate) fn file_changes(&self, changes: &[Change]) -> Vec<FileChange> {
+        let digest = |value: &Option<Value>| value.as_ref()?.as_str()?.parse::<Digest>().ok();
+        let sources = changes.iter().filter_map(|change| {
+            let source = change.field.strip_prefix("sources.")?;
+            let records = self.folder_records(source, digest(&change.new)?)?;
+            Some(
+                self.history
+                    .file_changes(source, digest(&change.old)?, &records),
+            )
+        });
+        sources.flatten().collect()
     }
 
     fn explained_reasons(

@@ -15,6 +15,8 @@ use crate::durable;
 use crate::lease;
 use crate::locks::Guard;
 use crate::recipe::Recipe;
+use crate::source_listing::{self, FileChange};
+use crate::stat_cache::Record;
 use crate::store::{Store, folders_in};
 
 /// Holds the path of the pipeline that a folder belongs to.
@@ -75,6 +77,18 @@ impl History {
         let value = serde_json::to_value(run).expect("BUG: a run's record is JSON");
         durable::write_if_changed(&self.path(&run.stage), canonical_text(&value).as_bytes())?;
         Ok(())
+    }
+
+    /// Keeps which files a folder source had.
+    pub fn keep_listing(&self, source: &str, digest: Digest, records: &[Record]) -> Result<()> {
+        source_listing::keep(&self.folder, source, digest, records)
+    }
+
+    /// What differs between a folder source as a run here last saw it, when it had that digest, and these files.
+    pub fn file_changes(&self, source: &str, old: Digest, records: &[Record]) -> Vec<FileChange> {
+        source_listing::read(&self.folder, source, old).map_or_else(Vec::new, |listing| {
+            source_listing::changes(source, &listing, records)
+        })
     }
 
     /// All last runs of the pipeline, sorted by stage.

@@ -15,6 +15,8 @@ use crate::observer::Observer;
 use crate::pipeline_lock::{LockedStage, PipelineLock, path_for};
 use crate::project::StageNode;
 use crate::recipe::Recipe;
+use crate::source::tree_digest;
+use crate::stat_cache::{Record, StatCache};
 use crate::store::Found;
 
 /// One run's state.
@@ -133,7 +135,26 @@ impl Engine {
             content: artifact.content,
             recipe: artifact.manifest.recipe.clone(),
             inputs: inputs.collect(),
-        })
+        })?;
+        for (source, digest) in &artifact.manifest.recipe.sources {
+            if let Some(records) = self.folder_records(source, *digest) {
+                self.history.keep_listing(source, *digest, &records)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The files of a folder source when it has that digest; `None` for a file, and where no record is kept.
+    pub(crate) fn folder_records(&self, source: &str, digest: Digest) -> Option<Vec<Record>> {
+        let root = self.project.folder().join(source);
+        if !root.is_dir() {
+            return None;
+        }
+        let records = StatCache::optional(&self.store.stat_cache()).load(&root);
+        let files = records
+            .iter()
+            .map(|record| (record.path.as_slice(), &record.digest));
+        (tree_digest(files) == digest).then_some(records)
     }
 
     /// Writes pipeline.lock: what this run has, and for other stages what the lock said before.

@@ -31,13 +31,21 @@ pub(crate) fn digest(root: &Path, cache: &StatCache) -> Result<Digest> {
     if !is_folder {
         return Ok(records[0].digest);
     }
+    let files = records
+        .iter()
+        .map(|record| (record.path.as_slice(), &record.digest));
+    Ok(tree_digest(files))
+}
+
+/// The digest of a folder with these files, which are sorted by path.
+pub(crate) fn tree_digest<'a>(files: impl Iterator<Item = (&'a [u8], &'a Digest)>) -> Digest {
     let mut hasher = blake3::Hasher::new_derive_key("seedpipe digest of a folder, version 1");
-    for record in &records {
-        hasher.update(&(record.path.len() as u64).to_le_bytes());
-        hasher.update(&record.path);
-        hasher.update(&record.digest.0);
+    for (path, digest) in files {
+        hasher.update(&(path.len() as u64).to_le_bytes());
+        hasher.update(path);
+        hasher.update(&digest.0);
     }
-    Ok(Digest(*hasher.finalize().as_bytes()))
+    Digest(*hasher.finalize().as_bytes())
 }
 
 /// A file below a root: its path inside, with `/`, and what `stat` says.

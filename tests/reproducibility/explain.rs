@@ -152,3 +152,34 @@ fn a_cached_stage_says_why_it_is_still_good() {
       source `digits.parquet` is unchanged since: [short]
     ");
 }
+
+#[test]
+fn files_of_a_folder_source_that_changed_are_named() {
+    let sandbox = Sandbox::with("stages:\n  photos: {kind: ingest, params: {source: photos}}\n");
+    let sample = |name: &str| {
+        let folder = format!("{}/src/imaging/testdata/images", crate::sandbox::REPOSITORY);
+        fs_err::read(format!("{folder}/{name}")).unwrap()
+    };
+    for name in ["rgb.png", "gray.png", "gray.jpg"] {
+        sandbox.write(&format!("photos/{name}"), sample(name));
+    }
+    sandbox.run(&["run", "--quiet"]).succeeded();
+    fs_err::copy(sandbox.path("pipeline.lock"), sandbox.path("old.lock")).unwrap();
+    sandbox.write("photos/gray.png", sample("gray_16.png"));
+    sandbox.write("photos/new/gray.bmp", sample("gray.bmp"));
+    fs_err::remove_file(sandbox.path("photos/rgb.png")).unwrap();
+    assert_snapshot!(sandbox.run(&["explain", "photos"]).succeeded().stable_stdout(), @r"
+    photos (ingest): will run
+      no artifact of its recipe is in the cache
+      its recipe differs from the last run's:
+      sources.photos: [short] → [short]
+      sources.photos: `gray.png` changed
+      sources.photos: `new/gray.bmp` added
+      sources.photos: `rgb.png` removed
+    ");
+    let json = sandbox
+        .run(&["explain", "photos", "--against", "old.lock", "--json"])
+        .succeeded()
+        .json();
+    assert_eq!(json["files"].as_array().unwrap().len(), 3, "{json}");
+}

@@ -81,7 +81,7 @@ fn a_content_that_was_seen_elsewhere_contradicts_only_in_its_class() {
     run_in_class(&world, "toy 1");
     let artifact = world.artifact("clean");
     assert_eq!(artifact.manifest.telemetry.numerics, "toy 1");
-    let other = world.artifact("raw").content;
+    let other = Digest::of(b"other");
     let conflicts = |fingerprint, content, class: &str| {
         let seen = SeenContent {
             fingerprint,
