@@ -103,7 +103,10 @@ pub(crate) fn planned_facts(
 pub(crate) fn recorded_facts(locked: &LockedStage) -> BTreeMap<String, Value> {
     let mut facts = locked.fields();
     facts.insert("version".to_owned(), locked.version.into());
-    let sources = locked.facts.iter().filter(|(key, _)| key.starts_with("sources."));
+    let sources = locked
+        .facts
+        .iter()
+        .filter(|(key, _)| key.starts_with("sources."));
     facts.extend(sources.map(|(key, value)| (key.clone(), value.clone())));
     facts
 }

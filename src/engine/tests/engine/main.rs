@@ -5,12 +5,9 @@ mod collecting;
 mod concurrency;
 mod faults;
 mod looking;
-<<<<<<< ours
+mod lying;
 mod matrix;
 mod repairing;
-=======
-mod lying;
->>>>>>> theirs
 mod running;
 mod sharing;
 mod shelf;
