@@ -4,7 +4,6 @@
 //! Kept besides: everything younger than the grace period, and the draft of a stage of the current plan that is not in
 //! the cache yet, because a run goes on with it. What is referred to is `gc_roots`'s, which of the rest go is `gc_choice`'s.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -308,10 +307,8 @@ impl Engine {
         for folder in [self.project.folder(), self.project.cache()] {
             strays.extend(entries_in(folder)?.into_iter().filter(is_temporary));
         }
-        let goes: BTreeSet<PathBuf> = report.items.iter().map(|item| item.path.clone()).collect();
         for (seal, artifact) in self.store.seals().all()? {
-            let artifact = self.store.artifacts().join(artifact);
-            if goes.contains(&artifact) || !artifact.exists() {
+            if !self.store.artifacts().join(artifact).exists() {
                 strays.push(seal);
             }
         }
@@ -326,6 +323,16 @@ impl Engine {
         Ok(())
     }
 
+    /// An artifact's seal goes with it.
+    fn forget_seal(&self, directory: &Path) -> Result<()> {
+        let name = |path: Option<&Path>| Some(path?.file_name()?.to_string_lossy().into_owned());
+        let fingerprint = name(directory.parent()).and_then(|name| name.parse().ok());
+        if let (Some(fingerprint), Some(content)) = (fingerprint, name(Some(directory))) {
+            self.store.seals().remove(&fingerprint, &content)?;
+        }
+        Ok(())
+    }
+
     /// Takes one thing away from where it is found; folders are only renamed, which is quick.
     fn set_aside(&self, item: &GcItem, trash: &mut Vec<PathBuf>) -> Result<()> {
         match fs::symlink_metadata(&item.path) {
@@ -334,6 +341,9 @@ impl Engine {
             }
             Ok(metadata) if metadata.is_dir() => {
                 trash.push(self.store.move_to_trash(&item.path)?);
+                if item.what == GcWhat::Artifact {
+                    self.forget_seal(&item.path)?;
+                }
                 let parent = item.path.parent().filter(|_| item.what == GcWhat::Artifact);
                 if let Some(parent) = parent.filter(|parent| {
                     fs::read_dir(parent).is_ok_and(|mut left| left.next().is_none())

@@ -23,6 +23,7 @@ use crate::remote::{
     CONTENT_DIGITS, INDEX_LIMIT, Index, Remote, SharedRemote, Trouble, artifact_folder, blob_key,
     index_key, manifest_key,
 };
+use crate::store::Found;
 
 /// The progress of a push goes under this name.
 const PUSH: &str = "push";
@@ -64,8 +65,9 @@ impl Engine {
         let mut report = PushReport::default();
         self.store.prepare()?;
         let mut lease = Lease::begin(&self.store).map_err(|error| self.store.unwritable(&error))?;
-        let artifacts = self.to_push(options, &mut lease, &mut report)?;
+        let (artifacts, faults) = self.to_push(options, &mut lease, &mut report)?;
         self.push_artifacts(shared, &artifacts, observer, &mut report)?;
+        refuse(faults)?;
         report.seconds = start.elapsed().as_secs_f64();
         Ok(report)
     }
@@ -89,13 +91,13 @@ impl Engine {
         }
     }
 
-    /// Names and artifacts, every stage after what it needs.
+    /// Names and artifacts, every stage after what it needs; and what is damaged.
     fn to_push(
         &self,
         options: &PushOptions,
         lease: &mut Lease,
         report: &mut PushReport,
-    ) -> Result<Vec<(String, Artifact)>> {
+    ) -> Result<(Vec<(String, Artifact)>, Vec<String>)> {
         let run = RunOptions {
             targets: options.targets.clone(),
             ..RunOptions::default()
@@ -104,20 +106,21 @@ impl Engine {
         let needed = plan::wanted(&self.project.needs(), targets.iter().copied());
         let resolved = self.resolve(&needed)?;
         let mut artifacts: Vec<(String, Artifact)> = Vec::new();
+        let mut faults = Vec::new();
         for index in self.in_order(&needed) {
             let node = &self.project.stages()[index];
             let fingerprint = resolved[&index].fingerprint;
             let found = match fingerprint {
                 Some(fingerprint) => {
-                    lease
-                        .use_while(fingerprint, || Ok(self.store.find(fingerprint)?))?
-                        .artifact
+                    lease.use_while(fingerprint, || Ok(self.store.find(fingerprint)?))?
                 }
-                None => None,
+                None => Found::default(),
             };
-            match found {
+            let named = found.faults.iter();
+            faults.extend(named.map(|fault| format!("stage `{}`: {fault}", node.name)));
+            match found.artifact {
                 Some(artifact) => artifacts.push((node.name.clone(), artifact)),
-                None if options.targets.contains(&node.name) => {
+                None if options.targets.contains(&node.name) && faults.is_empty() => {
                     return Err(PipelineError::new(
                         self.place(),
                         "expected it in the cache, got nothing there",
@@ -136,6 +139,7 @@ impl Engine {
                 .collect();
             for fingerprint in self.store.fingerprints()? {
                 let found = lease.use_while(fingerprint, || Ok(self.store.find(fingerprint)?))?;
+                faults.extend(found.faults);
                 let all = found.others.into_iter().chain(found.artifact);
                 for artifact in all.filter(|artifact| known.insert((fingerprint, artifact.content)))
                 {
@@ -143,7 +147,9 @@ impl Engine {
                 }
             }
         }
-        Ok(artifacts)
+        faults.sort();
+        faults.dedup();
+        Ok((artifacts, faults))
     }
 
     fn push_artifacts(
@@ -211,7 +217,10 @@ fn refuse_damaged(
             Some(format!("stage `{name}`: `{slot}/{}`: {found}", part.name))
         })
     });
-    let faults: Vec<String> = faults.collect();
+    refuse(faults.collect())
+}
+
+fn refuse(faults: Vec<String>) -> Result<()> {
     if faults.is_empty() {
         return Ok(());
     }
