@@ -94,10 +94,7 @@ fn a_content_that_was_seen_elsewhere_contradicts_only_in_its_class() {
     let fingerprint = artifact.fingerprint;
     assert_eq!(conflicts(fingerprint, artifact.content, "toy 1"), []);
     assert_eq!(conflicts(fingerprint, other, "toy 2"), []);
-    assert_eq!(
-        conflicts(world.artifact("raw").fingerprint, other, "toy 1"),
-        []
-    );
+    assert_eq!(conflicts(other, other, "toy 1"), []);
     let found = conflicts(fingerprint, other, "toy 1");
     // The store and pipeline.lock say the same, which is told once.
     assert_eq!(found.len(), 1, "{found:?}");
