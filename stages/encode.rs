@@ -4,7 +4,6 @@
 //!
 //! Version log: 1 first.
 
-use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -25,6 +24,7 @@ use seedpipe_learn::network::{Mode, Network, Precision};
 use seedpipe_learn::tensors::to_vec_f32;
 use serde::{Deserialize, Serialize};
 
+use crate::batches::{Batches, sampled_work};
 use crate::feed::{Feed, Frame, workers};
 use crate::invalid::{at_least, invalid};
 use crate::looks::Looks;
@@ -393,63 +393,6 @@ impl ShardWork<'_> {
         }
         Ok(feed.waited().as_secs_f64())
     }
-}
-
-/// The batches of one shard.
-struct Batches {
-    shard: usize,
-    /// Images that a full batch holds; a smaller one is padded.
-    size: usize,
-    /// Positions of the images, ascending.
-    positions: Vec<Range<usize>>,
-}
-
-impl Batches {
-    fn images(&self) -> usize {
-        self.positions.iter().map(Range::len).sum()
-    }
-}
-
-/// The batches of every shard. A sampled rerun does some of them: whole ones, so that every row has its place in the batch that it
-/// had, and none of a shard of which nothing was picked.
-fn sampled_work(
-    context: &StageContext,
-    count: usize,
-    views: usize,
-    images_a_shard: usize,
-    images_a_batch: usize,
-) -> Vec<Batches> {
-    let shards = (0..count.div_ceil(images_a_shard)).map(|shard| {
-        let end = count.min((shard + 1) * images_a_shard);
-        let starts = (shard * images_a_shard..end).step_by(images_a_batch);
-        Batches {
-            shard,
-            size: images_a_batch,
-            positions: starts
-                .map(|start| start..end.min(start + images_a_batch))
-                .collect(),
-        }
-    });
-    let mut shards: Vec<Batches> = shards.collect();
-    if let Some(sample) = context.sample() {
-        let picked = sample.pick(shards.iter().map(|shard| shard.positions.len()).sum());
-        let mut picked = picked.into_iter().peekable();
-        let mut number = 0;
-        for shard in &mut shards {
-            shard.positions.retain(|_| {
-                number += 1;
-                picked.next_if_eq(&(number - 1)).is_some()
-            });
-        }
-        shards.retain(|shard| !shard.positions.is_empty());
-        let of_view = |view: usize| {
-            let positions = shards.iter().flat_map(|shard| &shard.positions);
-            let first = view * count;
-            positions.map(move |batch| (first + batch.start) as u64..(first + batch.end) as u64)
-        };
-        context.sampled("embeddings", (0..views).flat_map(of_view).collect());
-    }
-    shards
 }
 
 /// The embeddings of one view of a shard's images.

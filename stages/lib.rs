@@ -4,6 +4,7 @@
 //! which names no tensor work is not linked against libtorch.
 
 mod augment;
+mod batches;
 mod checkpoints;
 mod distill;
 mod encode;

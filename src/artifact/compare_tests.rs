@@ -72,7 +72,7 @@ fn chosen_rows_are_held_against_an_output_of_just_those() {
         2,
         "the row's number in the whole output"
     );
-    let fewer = compare(&[0..1], 5.0);
+    let fewer = compare(std::slice::from_ref(&(0..1)), 5.0);
     assert_eq!(fewer.structure.as_deref(), Some("rows: 1 against 2"));
 }
 

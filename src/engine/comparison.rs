@@ -26,7 +26,8 @@ pub struct Tolerance {
     /// Smallest cosine between two rows' vectors.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cosine: Option<f64>,
-    /// For metrics: percentage points between fractions, and per cent of every other figure.
+    /// For figures at their last step: percentage points between accuracies, and ten times as many per cent of other figures. For
+    /// predictions: per cent of images whose best class may be another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub points: Option<f64>,
 }
@@ -106,13 +107,13 @@ pub(crate) fn read(
         }
         let tolerance: Tolerance = serde_yaml::from_value(value)
             .map_err(|fault| error(key.clone(), fault.to_string(), example.to_owned()))?;
-        let bounds = [tolerance.max_abs, tolerance.cosine, tolerance.points];
-        if bounds
-            .into_iter()
-            .flatten()
-            .any(|bound| !bound.is_finite() || bound < 0.0)
-        {
-            let message = "expected finite bounds of 0 or more".to_owned();
+        let is_size =
+            |bound: Option<f64>| bound.is_none_or(|bound| bound.is_finite() && bound >= 0.0);
+        let is_cosine = tolerance
+            .cosine
+            .is_none_or(|cosine| (-1.0..=1.0).contains(&cosine));
+        if !is_size(tolerance.max_abs) || !is_size(tolerance.points) || !is_cosine {
+            let message = "expected finite bounds of 0 or more, and a cosine of -1 to 1".to_owned();
             return Err(error(key, message, example.to_owned()));
         }
         tolerances.insert(name, tolerance);

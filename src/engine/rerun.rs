@@ -10,13 +10,11 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use fs_err as fs;
-use serde::Serialize;
 
 use crate::artifact::Artifact;
 use crate::cancel::Cancelled;
 use crate::comparison::{Comparison, Tolerance};
 use crate::context::SampledRows;
-use crate::digest::Digest;
 use crate::durable;
 use crate::engine::{Engine, RunOptions};
 use crate::execute::Made;
@@ -27,6 +25,7 @@ use crate::pipeline_lock::headline;
 use crate::plan;
 use crate::recipe::Recipe;
 use crate::report::{Outcome, StageReport};
+use crate::rerun_report::{RerunOutput, RerunReport, RerunStage, Verdict};
 use crate::session::Session;
 use crate::source::Snapshot;
 use crate::stat_cache::StatCache;
@@ -41,92 +40,6 @@ pub struct RerunOptions {
     pub sample: Option<f64>,
     /// Instead of the pipeline's own `device`.
     pub device: Option<String>,
-}
-
-/// How a stage's rerun ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Verdict {
-    /// Equal to the bit.
-    Equal,
-    /// Of another numerics class, and within the tolerance.
-    Within,
-    /// Other content than is stored.
-    Differs,
-    /// The stored artifact is not what it says that it is.
-    False,
-    /// It, or something that it needs, is not in the cache.
-    Missing,
-    /// The work failed.
-    Failed,
-}
-
-impl Verdict {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Verdict::Equal => "equal",
-            Verdict::Within => "within",
-            Verdict::Differs => "differs",
-            Verdict::False => "false",
-            Verdict::Missing => "missing",
-            Verdict::Failed => "failed",
-        }
-    }
-
-    pub fn is_good(self) -> bool {
-        matches!(self, Verdict::Equal | Verdict::Within)
-    }
-}
-
-/// What reruns gave.
-#[derive(Debug, Clone, Serialize)]
-pub struct RerunReport {
-    /// In the order of the plan.
-    pub stages: Vec<RerunStage>,
-    pub seconds: f64,
-    /// Per cent that was asked for.
-    pub sample: Option<f64>,
-}
-
-/// What one stage's rerun gave.
-#[derive(Debug, Clone, Serialize)]
-pub struct RerunStage {
-    pub stage: String,
-    pub kind: String,
-    pub verdict: Verdict,
-    pub fingerprint: Option<Digest>,
-    /// What is stored.
-    pub content: Option<Digest>,
-    /// The numerics class that made what is stored, and the one of this rerun; empty: unknown.
-    pub numerics: String,
-    pub numerics_now: String,
-    /// Rows that were made again, of all outputs, and how many there are.
-    pub rows: u64,
-    pub rows_stored: u64,
-    /// Wall time of the rerun and the comparison.
-    pub seconds: f64,
-    /// When what is stored was made; RFC 3339, UTC.
-    pub created: Option<String>,
-    pub outputs: BTreeMap<String, RerunOutput>,
-    /// Why there is nothing to compare.
-    pub fault: Option<String>,
-}
-
-/// One output compared.
-#[derive(Debug, Clone, Serialize)]
-pub struct RerunOutput {
-    /// The artifact kind.
-    pub kind: String,
-    pub verdict: Verdict,
-    /// What was allowed; `None` within one numerics class: nothing.
-    pub tolerance: Option<Tolerance>,
-    pub comparison: Comparison,
-}
-
-impl RerunReport {
-    pub fn is_good(&self) -> bool {
-        self.stages.iter().all(|stage| stage.verdict.is_good())
-    }
 }
 
 /// A store for one stage's rerun, removed when it is dropped; `gc` removes those of dead processes.

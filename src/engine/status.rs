@@ -223,8 +223,14 @@ impl Engine {
     }
 }
 
-/// The loud warning when one fingerprint has several contents.
+/// The loud warning when one fingerprint has several contents that no numerics class excuses.
 pub(crate) fn contents_warning(used: &Artifact, others: &[Artifact]) -> Option<String> {
+    let class = |artifact: &Artifact| artifact.manifest.telemetry.numerics.clone();
+    let is_excused = |other: &&Artifact| {
+        let (used, other) = (class(used), class(other));
+        !used.is_empty() && !other.is_empty() && used != other
+    };
+    let others: Vec<&Artifact> = others.iter().filter(|other| !is_excused(other)).collect();
     if others.is_empty() {
         return None;
     }

@@ -120,7 +120,7 @@ fn tolerances_are_checked_and_other_usage_is_refused() {
             "unknown field `cosin`",
         ),
         (
-            "{tolerance: {weights: {cosine: -1}}}",
+            "{tolerance: {weights: {cosine: -2}}}",
             "expected finite bounds of 0 or more",
         ),
         ("{tolerances: {}}", "unknown field `tolerances`"),

@@ -94,10 +94,7 @@ fn a_content_that_was_seen_elsewhere_contradicts_only_in_its_class() {
     let fingerprint = artifact.fingerprint;
     assert_eq!(conflicts(fingerprint, artifact.content, "toy 1"), []);
     assert_eq!(conflicts(fingerprint, other, "toy 2"), []);
-    assert_eq!(
-        conflicts(world.artifact("raw").fingerprint, other, "toy 1"),
-        []
-    );
+    assert_eq!(conflicts(other, other, "toy 1"), []);
     let found = conflicts(fingerprint, other, "toy 1");
     // The store and pipeline.lock say the same, which is told once.
     assert_eq!(found.len(), 1, "{found:?}");
@@ -132,4 +129,29 @@ fn a_rerun_in_another_class_is_judged_by_the_tolerance() {
     // The toy codec knows no tolerance.
     assert_eq!(long.verdict, Verdict::Differs);
     assert_eq!(long.outputs["text"].tolerance, Some(Tolerance::default()));
+}
+
+#[test]
+fn two_contents_in_one_store_are_told_unless_a_class_excuses_them() {
+    let world = World::new(CHAIN);
+    run_in_class(&world, "toy 1");
+    world.write("noise", "!");
+    let force = |class: &'static str| {
+        let options = RunOptions {
+            targets: vec!["long".into()],
+            force: true,
+            ..RunOptions::default()
+        };
+        engine_of_class(&world, class)
+            .run(&options, &Silent)
+            .unwrap();
+        let explanation = world.engine().explain("long").unwrap().to_string();
+        explanation.contains("one recipe, 2 contents")
+    };
+    assert!(!force("toy 2"));
+    world.write("noise", "?");
+    assert!(
+        force("toy 2"),
+        "two contents of `toy 2`, and one of `toy 1`"
+    );
 }
