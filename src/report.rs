@@ -3,12 +3,11 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::process;
 
 use anyhow::{Context, Result};
 use seedpipe_artifact::FilesReader;
 use seedpipe_engine::{
-    Artifact, Connection, Engine, Outcome, PipelineError, Project, RunReport, StageNode,
+    Artifact, Connection, Engine, Outcome, PipelineError, Project, RunReport, StageNode, durable,
 };
 use seedpipe_stages::PAGE;
 use seedpipe_stages::results::{ResultSource, results};
@@ -114,17 +113,16 @@ fn write(artifact: &Artifact, path: &Path) -> Result<()> {
     if path.is_file() && fs_err::read(path)? == page.bytes {
         return Ok(());
     }
-    let folder = path.parent().unwrap_or(Path::new(""));
-    if !folder.as_os_str().is_empty() {
-        fs_err::create_dir_all(folder)?;
+    let folder = durable::folder_of(path);
+    fs_err::create_dir_all(folder)?;
+    // `gc` looks beside pipeline.yaml; the page may lie elsewhere.
+    for entry in fs_err::read_dir(folder)? {
+        let left = entry?.path();
+        if durable::is_being_written(&left) == Some(false) {
+            fs_err::remove_file(left)?;
+        }
     }
-    let draft = folder.join(format!(".{PAGE}.{}.part", process::id()));
-    fs_err::write(&draft, &page.bytes)?;
-    fs_err::rename(&draft, path).inspect_err(|_| {
-        // The draft is of no use; what failed is told by the error itself.
-        let _ = fs_err::remove_file(&draft);
-    })?;
-    Ok(())
+    Ok(durable::write(path, &page.bytes)?)
 }
 
 /// The results of everything above these pages, as a table; empty when nothing was measured.

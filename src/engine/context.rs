@@ -66,7 +66,6 @@ pub struct StageContext<'a> {
 #[derive(Debug)]
 pub(crate) struct State {
     pub draft: Draft,
-    pub telemetry: BTreeMap<String, f64>,
     pub sharded: bool,
 }
 
@@ -146,7 +145,7 @@ impl StageContext<'_> {
 
     /// A figure for the manifest, outside every digest: rates, seconds, counts.
     pub fn telemetry(&self, key: &str, value: f64) {
-        self.state().telemetry.insert(key.to_owned(), value);
+        self.state().draft.telemetry.insert(key.to_owned(), value);
     }
 
     /// Every ancestor in the order of the plan; empty unless the kind has `LINEAGE`, because without it an ancestor's

@@ -34,12 +34,15 @@ struct About {
 }
 
 /// A finished shard.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ShardRecord {
     shard: usize,
     total: usize,
     files: Vec<ShardFile>,
+    /// What the stage had told by then: a shard that is not done again doesn't tell it again.
+    #[serde(default)]
+    telemetry: BTreeMap<String, f64>,
 }
 
 /// A file of a finished shard.
@@ -55,6 +58,8 @@ struct ShardFile {
 pub(crate) struct Draft {
     directory: PathBuf,
     records: BTreeMap<usize, ShardRecord>,
+    /// What the stage tells for the manifest.
+    pub telemetry: BTreeMap<String, f64>,
 }
 
 impl Draft {
@@ -86,6 +91,7 @@ impl Draft {
         let mut draft = Draft {
             directory,
             records: BTreeMap::new(),
+            telemetry: BTreeMap::new(),
         };
         draft.read_records()?;
         remove_temporaries(&draft.checkpoints())?;
@@ -101,7 +107,8 @@ impl Draft {
         self.directory.join(CHECKPOINTS)
     }
 
-    /// Finished shards of a division into `total`; records of another division are dropped with their files.
+    /// Finished shards of a division into `total`, and what was told while they were made; records of another division
+    /// are dropped with their files.
     pub fn finished(&mut self, total: usize) -> Result<BTreeSet<usize>> {
         let wrong = |record: &&ShardRecord| record.total != total || record.shard >= total;
         let stale: Vec<usize> = self
@@ -112,6 +119,9 @@ impl Draft {
             .collect();
         for shard in stale {
             self.drop_record(shard)?;
+        }
+        for record in self.records.values() {
+            self.telemetry.extend(record.telemetry.clone());
         }
         Ok(self.records.keys().copied().collect())
     }
@@ -159,6 +169,7 @@ impl Draft {
             shard,
             total,
             files,
+            telemetry: self.telemetry.clone(),
         };
         let text = serde_json::to_string_pretty(&record).expect("BUG: a shard's record is JSON");
         durable::write(&self.record_path(shard), text.as_bytes())?;
@@ -326,6 +337,23 @@ mod tests {
         assert!(again.content().join("views/a").exists());
         assert!(!again.content().join("views/b").exists());
         assert!(again.checkpoints().join("epoch").exists());
+    }
+
+    #[test]
+    fn what_a_finished_shard_told_is_told_when_it_is_not_done_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::new(folder.path());
+        let mut draft = open(&store, false);
+        draft.telemetry.insert("parameters".to_owned(), 7.0);
+        let file = write(&draft, "a");
+        draft.commit(0, 2, &[file]).unwrap();
+        draft.telemetry.insert("lost".to_owned(), 1.0);
+        let mut again = open(&store, false);
+        again.finished(2).unwrap();
+        assert_eq!(
+            again.telemetry,
+            BTreeMap::from([("parameters".to_owned(), 7.0)])
+        );
     }
 
     #[test]

@@ -228,16 +228,13 @@ impl Engine {
             },
             state: Mutex::new(State {
                 draft,
-                telemetry: BTreeMap::new(),
                 sharded: false,
             }),
         };
         // A panic below is a bug of ours or of a library; it fails the stage, not the run's bookkeeping.
         let worked = catch_unwind(AssertUnwindSafe(|| work(&node.params, &context)))
             .unwrap_or_else(|panic| Err(anyhow!("BUG: {}", message_of(panic.as_ref()))));
-        let State {
-            draft, telemetry, ..
-        } = context
+        let State { draft, .. } = context
             .state
             .into_inner()
             .unwrap_or_else(PoisonError::into_inner);
@@ -257,7 +254,7 @@ impl Engine {
             seconds: start.elapsed().as_secs_f64(),
             device: session.device.clone(),
             versions: self.versions.clone(),
-            values: telemetry,
+            values: draft.telemetry.clone(),
         };
         self.publish(recipe, draft, telemetry)
     }

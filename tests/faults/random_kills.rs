@@ -94,6 +94,7 @@ fn killed_at_random_moments_every_next_run_ends_as_an_uninterrupted_one() {
         clear(&sandbox, &context);
         fs_err::remove_dir_all(sandbox.path(".seedpipe")).unwrap();
         fs_err::remove_file(sandbox.path("pipeline.lock")).unwrap();
+        fs_err::remove_file(sandbox.path("report.html")).unwrap();
         done += round;
         steps_again += steps;
         shards_again += shards;

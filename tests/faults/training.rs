@@ -89,6 +89,42 @@ fn a_checkpoint_that_can_not_be_written_whole_does_not_exist() {
     }
 }
 
+/// Its only shard was finished then: what it told for the report must not be lost.
+#[test]
+fn trainings_killed_when_they_were_to_be_published_give_the_report_of_an_uninterrupted_run() {
+    let expected = uninterrupted();
+    let sandbox = Sandbox::with(REDUCED_PIPELINE);
+    for (stage, before) in [
+        ("teacher", "views"),
+        ("student", "targets"),
+        ("tuned", "probe"),
+    ] {
+        sandbox.run(&["run", "--quiet", before]).succeeded();
+        let struck = faulted(&sandbox, &["run", "--quiet", stage], "publish.rename=kill");
+        assert_eq!(struck.code, None, "{}", struck.stderr);
+        passed(&sandbox);
+        let (steps, _) = resumed(&sandbox, stage);
+        assert_eq!(steps, 0, "{stage} was done");
+    }
+    assert_eq!(contents(&sandbox.run_json(&[])), expected);
+}
+
+#[test]
+fn a_page_that_is_not_written_whole_is_written_by_the_next_run() {
+    let sandbox = Sandbox::with(REDUCED_PIPELINE);
+    sandbox.run(&["run", "--quiet"]).succeeded();
+    let page = fs_err::read(sandbox.path("report.html")).unwrap();
+    for step in ["create", "write", "fsync", "rename"] {
+        fs_err::remove_file(sandbox.path("report.html")).unwrap();
+        let struck = faulted(&sandbox, &["run", "--quiet"], &format!("file.{step}=kill"));
+        assert_eq!(struck.code, None, "{step}");
+        assert!(!sandbox.path("report.html").exists(), "{step}");
+        sandbox.run(&["run", "--quiet"]).succeeded();
+        assert_eq!(fs_err::read(sandbox.path("report.html")).unwrap(), page);
+        clear(&sandbox, step);
+    }
+}
+
 #[test]
 fn a_corrupt_newest_checkpoint_falls_back_to_the_one_before_with_a_warning() {
     let expected = uninterrupted();
