@@ -5,6 +5,11 @@ use std::path::{Path, PathBuf};
 use proptest::prelude::*;
 use seedpipe_artifact::*;
 
+#[path = "readers.rs"]
+mod readers;
+
+use readers::{read_all, read_as_source};
+
 fn metadata() -> Metadata {
     Metadata::from([
         ("architecture".into(), "{}".into()),
@@ -121,51 +126,6 @@ fn sound(folder: &Path) -> Vec<(&'static str, PathBuf)> {
         .unwrap();
     rejected.finish().unwrap();
     KINDS.iter().map(|kind| (*kind, path(kind))).collect()
-}
-
-/// Reads everything that a kind's reader offers.
-fn read_all(kind: &str, path: &Path) -> Result<()> {
-    let parts = [path.to_path_buf()];
-    match kind {
-        IMAGES => {
-            let reader = ImagesReader::open(&parts)?;
-            for row in 0..reader.rows() {
-                reader.bytes(row)?;
-                reader.source(row)?;
-                reader.image(row);
-            }
-        }
-        VIEWS => {
-            let reader = ViewsReader::open(&parts)?;
-            reader.image_ids()?;
-            for view in 0..reader.views() {
-                reader.read(view, 0..reader.viewed())?;
-            }
-        }
-        EMBEDDINGS => {
-            let reader = EmbeddingsReader::open(&parts)?;
-            reader.read(0..reader.rows())?;
-        }
-        WEIGHTS => drop(WeightsReader::open(&parts)?.read_all()?),
-        PREDICTIONS => drop(PredictionsReader::open(&parts)?.read_all()?),
-        METRICS => drop(MetricsReader::open(&parts)?.read_all()?),
-        FILES => drop(FilesReader::open(&parts)?.read_all()?),
-        REJECTED => drop(RejectedReader::open(&parts)?.read_all()?),
-        other => panic!("no reader for {other}"),
-    }
-    digest(kind, &parts)?;
-    headline(kind, &parts)?;
-    compare(kind, &parts, &parts, &Tolerance::NONE)?;
-    preview(&parts, 5)?.text()?;
-    Ok(())
-}
-
-fn read_as_source(path: &Path) -> Result<()> {
-    let table = SourceTable::open(path, &SourceColumns::default())?;
-    for batch in table.batches(0..table.rows())? {
-        batch?;
-    }
-    Ok(())
 }
 
 #[test]

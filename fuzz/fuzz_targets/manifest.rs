@@ -1,0 +1,10 @@
+//! manifest.json, with a checksum that fits and without.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+#[path = "../../src/engine/tests/engine/targets.rs"]
+#[allow(dead_code, reason = "other targets use the rest")]
+mod targets;
+
+fuzz_target!(|text: &str| targets::manifest(text));
