@@ -347,7 +347,8 @@ fn push_index(remote: &dyn Remote, name: &str, artifact: &Artifact) -> Result<Ve
             here: artifact.content,
             there: there.content,
             made: there.created,
-            device: there.telemetry.device,
+            numerics_here: artifact.manifest.telemetry.numerics.clone(),
+            numerics_there: there.telemetry.numerics,
         })
     });
     Ok(conflicts.collect())

@@ -41,22 +41,44 @@ pub struct RemoteConflict {
     pub fingerprint: Digest,
     pub here: Digest,
     pub there: Digest,
-    /// When and on what device the remote's was made.
+    /// When the remote's was made.
     pub made: String,
-    pub device: String,
+    /// The numerics classes; empty: unknown.
+    pub numerics_here: String,
+    pub numerics_there: String,
 }
 
 impl fmt::Display for RemoteConflict {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             formatter,
-            "one recipe, two contents: fingerprint {} is {} here and {} in the remote (made {} on `{}`); both are kept there, and a pull gets the one that was pushed last\nhint: find what makes it vary: another device or version, or a param that is not declared",
+            "one recipe, two contents: fingerprint {} is {} here and {} in the remote (made {}); both are kept there, and a pull gets the one that was pushed last\nhint: ",
             self.fingerprint.short(),
             self.here.short(),
             self.there.short(),
             self.made,
-            self.device
-        )
+        )?;
+        if self.is_of_another_class() {
+            write!(
+                formatter,
+                "they are of two numerics classes, `{}` and `{}`: `seedpipe verify --rerun` compares within tolerance",
+                self.numerics_here, self.numerics_there
+            )
+        } else {
+            write!(
+                formatter,
+                "`seedpipe verify --rerun` says which of them this machine gives; fix what makes it vary, or declare it in the params"
+            )
+        }
+    }
+}
+
+impl RemoteConflict {
+    /// Whether two known numerics classes explain the difference.
+    fn is_of_another_class(&self) -> bool {
+        !self.numerics_here.is_empty()
+            && !self.numerics_there.is_empty()
+            && self.numerics_here != self.numerics_there
     }
 }
 
