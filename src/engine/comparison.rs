@@ -2,10 +2,12 @@
 //!
 //! Within one numerics class nothing may differ. What may across classes is declared in pipeline.yaml:
 //!
-//!     verify:
-//!       tolerance:
-//!         embeddings: {cosine: 0.999}
-//!         metrics: {points: 1}
+//! ```yaml
+//! verify:
+//!   tolerance:
+//!     embeddings: {cosine: 0.999}
+//!     metrics: {points: 1}
+//! ```
 
 use std::collections::BTreeMap;
 

@@ -79,6 +79,11 @@ impl History {
         Ok(())
     }
 
+    /// Whether it is kept which files a source had when it had that digest.
+    pub fn has_listing(&self, source: &str, digest: Digest) -> bool {
+        source_listing::is_kept(&self.folder, source, digest)
+    }
+
     /// Keeps which files a folder source had.
     pub fn keep_listing(&self, source: &str, digest: Digest, records: &[Record]) -> Result<()> {
         source_listing::keep(&self.folder, source, digest, records)

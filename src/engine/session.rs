@@ -137,6 +137,9 @@ impl Engine {
             inputs: inputs.collect(),
         })?;
         for (source, digest) in &artifact.manifest.recipe.sources {
+            if self.history.has_listing(source, *digest) {
+                continue;
+            }
             if let Some(records) = self.folder_records(source, *digest) {
                 self.history.keep_listing(source, *digest, &records)?;
             }

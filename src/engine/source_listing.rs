@@ -3,7 +3,7 @@
 //!
 //! The file begins with the folder's digest; a listing that doesn't read, or is of another digest, is none.
 
-use std::io::{self, Read};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -52,30 +52,23 @@ fn path_in(folder: &Path, source: &str) -> PathBuf {
     folder.join(format!("{}.tree", Digest::of(source.as_bytes()).prefix(16)))
 }
 
-/// Keeps a listing, unless the one of that digest is kept already.
-pub(crate) fn keep(folder: &Path, source: &str, digest: Digest, records: &[Record]) -> Result<()> {
-    let path = path_in(folder, source);
+/// Whether the listing of that digest is kept already; reads its first bytes only.
+pub(crate) fn is_kept(folder: &Path, source: &str, digest: Digest) -> bool {
     let mut kept = [0; 32];
-    let is_kept = fs::File::open(&path).and_then(|mut file| file.read_exact(&mut kept));
-    match is_kept {
-        Ok(()) if kept == digest.0 => return Ok(()),
-        Err(error)
-            if !matches!(
-                error.kind(),
-                io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof
-            ) =>
-        {
-            return Err(error.into());
-        }
-        _ => {}
-    }
+    let read =
+        fs::File::open(path_in(folder, source)).and_then(|mut file| file.read_exact(&mut kept));
+    read.is_ok() && kept == digest.0
+}
+
+/// Keeps a listing in the place of an earlier one.
+pub(crate) fn keep(folder: &Path, source: &str, digest: Digest, records: &[Record]) -> Result<()> {
     let mut bytes = digest.0.to_vec();
     for record in records {
         bytes.extend((record.path.len() as u32).to_le_bytes());
         bytes.extend(&record.path);
         bytes.extend(record.digest.0);
     }
-    Ok(durable::write(&path, &bytes)?)
+    Ok(durable::write(&path_in(folder, source), &bytes)?)
 }
 
 /// The listing of a source when it had that digest.
@@ -160,7 +153,9 @@ mod tests {
             record("d", "3"),
             record("z", "4"),
         ];
+        assert!(!is_kept(folder.path(), "photos", digest_of(&old)));
         keep(folder.path(), "photos", digest_of(&old), &old).unwrap();
+        assert!(is_kept(folder.path(), "photos", digest_of(&old)));
         let listing = read(folder.path(), "photos", digest_of(&old)).unwrap();
         let new = [record("a", "1"), record("b/c", "5"), record("c", "6")];
         let told: Vec<String> = changes("photos", &listing, &new)
