@@ -13,7 +13,11 @@ mod readers;
 
 /// The readers take paths: one file, written anew for each input.
 static FILE: LazyLock<PathBuf> = LazyLock::new(|| {
-    let folder = if PathBuf::from("/dev/shm").is_dir() { PathBuf::from("/dev/shm") } else { std::env::temp_dir() };
+    let folder = if PathBuf::from("/dev/shm").is_dir() {
+        PathBuf::from("/dev/shm")
+    } else {
+        std::env::temp_dir()
+    };
     folder.join(format!("seedpipe-fuzz-{}.parquet", std::process::id()))
 });
 
