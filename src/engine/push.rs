@@ -37,6 +37,14 @@ pub struct PushOptions {
     pub all: bool,
 }
 
+/// What is to be pushed.
+struct Chosen {
+    /// Names and artifacts, every stage after what it needs.
+    artifacts: Vec<(String, Artifact)>,
+    /// What is damaged in the cache.
+    faults: Vec<String>,
+}
+
 /// What several threads count.
 #[derive(Default)]
 struct Counts {
@@ -65,7 +73,7 @@ impl Engine {
         let mut report = PushReport::default();
         self.store.prepare()?;
         let mut lease = Lease::begin(&self.store).map_err(|error| self.store.unwritable(&error))?;
-        let (artifacts, faults) = self.to_push(options, &mut lease, &mut report)?;
+        let Chosen { artifacts, faults } = self.to_push(options, &mut lease, &mut report)?;
         self.push_artifacts(shared, &artifacts, observer, &mut report)?;
         refuse(faults)?;
         report.seconds = start.elapsed().as_secs_f64();
@@ -91,13 +99,12 @@ impl Engine {
         }
     }
 
-    /// Names and artifacts, every stage after what it needs; and what is damaged.
     fn to_push(
         &self,
         options: &PushOptions,
         lease: &mut Lease,
         report: &mut PushReport,
-    ) -> Result<(Vec<(String, Artifact)>, Vec<String>)> {
+    ) -> Result<Chosen> {
         let run = RunOptions {
             targets: options.targets.clone(),
             ..RunOptions::default()
@@ -149,7 +156,7 @@ impl Engine {
         }
         faults.sort();
         faults.dedup();
-        Ok((artifacts, faults))
+        Ok(Chosen { artifacts, faults })
     }
 
     fn push_artifacts(
