@@ -131,6 +131,7 @@ impl Work for Pretrain {
             None => Head {
                 hidden: vec![self.network.feature_dimension()?],
                 out: 128,
+                batch_norm: false,
             },
         };
         let architecture = Architecture {

@@ -4,14 +4,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::cifar_resnet;
 pub use crate::families::names;
-use crate::families::{FAMILIES, Family, nearest};
-use crate::graph::{Graph, Initial};
+use crate::families::{self, Choices, FAMILIES, Family, nearest};
+use crate::graph::Graph;
 use crate::graph_builder::GraphBuilder;
 use crate::head;
 pub use crate::preprocessing::{Filter, Preprocessing};
-use crate::resnet;
 
 /// The first layers of a ResNet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -42,6 +40,9 @@ pub struct Head {
     pub hidden: Vec<i64>,
     /// Length of the embedding.
     pub out: i64,
+    /// A batch norm between each hidden layer and its ReLU, as in SwAV and SimCLR; none by default.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub batch_norm: bool,
 }
 
 /// A network by name, with what can be chosen about it.
@@ -50,7 +51,7 @@ pub struct Head {
 pub struct Architecture {
     /// `cifar_resnet20`, `resnet18` … (all of [`names`]).
     pub name: String,
-    /// Factor on every channel count, rounded.
+    /// Factor on every channel count, rounded as the family does; on the number of heads in a vision transformer.
     #[serde(default = "one")]
     pub width: f64,
     /// First layers of a `resnetNN`; default `imagenet`.
@@ -59,6 +60,10 @@ pub struct Architecture {
     /// Of a `cifar_resnetNN`; default `a`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shortcut: Option<Shortcut>,
+    /// Side in pixels of the square images that a vision transformer's position embedding is for; the images may be of
+    /// another size. Default 224, for DINOv2 518.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position_size: Option<i64>,
     /// Outputs of a linear classifier on the features; none by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub classes: Option<i64>,
@@ -116,6 +121,7 @@ impl Architecture {
             width: 1.0,
             stem: None,
             shortcut: None,
+            position_size: None,
             classes: None,
             head: None,
         }
@@ -164,25 +170,7 @@ impl Architecture {
                 "",
             ));
         }
-        match family {
-            Family::CifarResNet { .. } if self.stem.is_some() => {
-                let hint = format!("`{}` has one stem; leave `stem` out", self.name);
-                return Err(ArchitectureError::new("stem", "none", "a stem", hint));
-            }
-            Family::ResNet(_) if self.shortcut.is_some() => {
-                let hint = format!(
-                    "`{}` has one kind of shortcut; leave `shortcut` out",
-                    self.name
-                );
-                return Err(ArchitectureError::new(
-                    "shortcut",
-                    "none",
-                    "a shortcut",
-                    hint,
-                ));
-            }
-            _ => {}
-        }
+        self.check_choices(family)?;
         let length = |key, length: i64| {
             if (1..=LARGEST_LENGTH).contains(&length) {
                 return Ok(());
@@ -206,39 +194,54 @@ impl Architecture {
         Ok(*family)
     }
 
+    /// Refuses what a family does not leave to choose.
+    fn check_choices(&self, family: &Family) -> Result<(), ArchitectureError> {
+        let refused = |key, got: &str, what: &str| {
+            let hint = format!("`{}` has {what}; leave `{key}` out", self.name);
+            Err(ArchitectureError::new(key, "none", got, hint))
+        };
+        if self.stem.is_some() && !matches!(family, Family::ResNet(_)) {
+            return refused("stem", "a stem", "one stem");
+        }
+        if self.shortcut.is_some() && !matches!(family, Family::CifarResNet { .. }) {
+            return refused("shortcut", "a shortcut", "one kind of shortcut");
+        }
+        let Some(size) = self.position_size else {
+            return Ok(());
+        };
+        let Family::VisionTransformer(network) = family else {
+            return refused("position_size", "a size", "no position embedding");
+        };
+        if !(network.patch..=4096).contains(&size) || size % network.patch != 0 {
+            return Err(ArchitectureError::new(
+                "position_size",
+                format!("a multiple of the patch, {}, up to 4096", network.patch),
+                size.to_string(),
+                "",
+            ));
+        }
+        Ok(())
+    }
+
     /// The network as data. Fails where [`Architecture::validate`] does.
     pub fn graph(&self) -> Result<Graph, ArchitectureError> {
         let family = self.checked_family()?;
         let mut graph = GraphBuilder::new(if self.head.is_some() { "backbone." } else { "" });
-        let (last, channels) = match family {
-            Family::CifarResNet { blocks_per_stage } => {
-                let shortcut = self.shortcut.unwrap_or(Shortcut::A);
-                cifar_resnet::backbone(&mut graph, blocks_per_stage, shortcut, self.width)
-            }
-            Family::ResNet(network) => resnet::backbone(
-                &mut graph,
-                network,
-                self.stem.unwrap_or(Stem::Imagenet),
-                self.width,
-            ),
+        let choices = Choices {
+            width: self.width,
+            stem: self.stem,
+            shortcut: self.shortcut,
+            position_size: self.position_size,
         };
-        let features = graph.pooled(last);
-        let logits = self.classes.map(|classes| match family {
-            // The CIFAR reproduction draws its classifier like its convolutions.
-            Family::CifarResNet { .. } => graph.linear(
-                "linear",
-                features,
-                channels,
-                classes,
-                Initial::KaimingNormalFanIn,
-            ),
-            Family::ResNet(_) => graph.linear("fc", features, channels, classes, Initial::Uniform),
-        });
+        let (features, length) = family.backbone(&mut graph, &choices);
+        let logits = self
+            .classes
+            .map(|classes| family.classifier(&mut graph, features, length, self.width, classes));
         graph.set_prefix("");
         let embedding = self
             .head
             .as_ref()
-            .map(|head| head::append(&mut graph, head, features, channels));
+            .map(|head| head::append(&mut graph, head, features, length));
         Ok(graph.finish(features, logits, embedding))
     }
 
@@ -254,16 +257,14 @@ impl Architecture {
         Ok(graph.length(graph.embedding().unwrap_or(graph.features())))
     }
 
-    /// ImageNet's; at 32 pixels and uncropped for networks made for small images.
+    /// As the family's published weights want it; at 32 pixels and uncropped for networks made for small images.
     pub fn default_preprocessing(&self) -> Preprocessing {
-        if self.name.starts_with("cifar_") || self.stem == Some(Stem::Cifar) {
-            Preprocessing {
-                size: 32,
-                crop_ratio: 1.0,
-                ..Preprocessing::default()
-            }
-        } else {
-            Preprocessing::default()
+        if self.stem == Some(Stem::Cifar) {
+            return families::small_images();
+        }
+        match FAMILIES.iter().find(|(name, _)| *name == self.name) {
+            Some((_, family)) => family.preprocessing(),
+            None => Preprocessing::default(),
         }
     }
 }
@@ -325,6 +326,7 @@ mod tests {
         let head = Head {
             hidden: vec![256],
             out: 64,
+            batch_norm: false,
         };
         let architecture = Architecture {
             head: Some(head),
@@ -353,6 +355,7 @@ mod tests {
             head: Some(Head {
                 hidden: vec![],
                 out: 16,
+                batch_norm: false,
             }),
             ..Architecture::named("resnet18")
         };

@@ -5,7 +5,8 @@
 
 use tch::Tensor;
 
-use crate::graph::{Convolution, Graph, NodeId, Operation};
+use crate::graph::{Activation, Graph, NodeId, Operation};
+use crate::operations::{self, Operands};
 
 /// Whether batch norms use the batch's statistics (and update the running ones) or the running ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,8 +56,10 @@ impl Plan {
         let mut steps = Vec::with_capacity(nodes.len());
         for (index, node) in nodes.iter().enumerate() {
             let inputs: Vec<usize> = node.inputs.iter().map(|input| input.0).collect();
-            let in_place = matches!(node.operation, Operation::Relu | Operation::Add)
-                && readers[inputs[0]] == 1
+            let in_place = matches!(
+                node.operation,
+                Operation::Activation(Activation::Relu) | Operation::Add
+            ) && readers[inputs[0]] == 1
                 && !inputs[1..].contains(&inputs[0])
                 && keeps_no_result(&nodes[inputs[0]].operation);
             let mut finished: Vec<usize> = inputs
@@ -67,7 +70,7 @@ impl Plan {
             finished.dedup();
             let operation = node.operation.clone();
             let first_tensor = tensor_count;
-            tensor_count += tensors_of(&operation);
+            tensor_count += node.state().len();
             steps.push(Step {
                 operation,
                 inputs,
@@ -90,7 +93,7 @@ impl Plan {
                     .take()
                     .expect("BUG: a value was freed before its reader");
                 match &step.operation {
-                    Operation::Relu => first.relu_(),
+                    Operation::Activation(Activation::Relu) => first.relu_(),
                     Operation::Add => first.g_add_(input(&values, step, 1)),
                     other => panic!("BUG: {other:?} is never done in place"),
                 }
@@ -120,17 +123,10 @@ fn keeps_no_result(operation: &Operation) -> bool {
             | Operation::BatchNorm { .. }
             | Operation::Add
             | Operation::Linear { .. }
+            | Operation::LayerNorm { .. }
+            | Operation::LayerScale { .. }
+            | Operation::Multiply
     )
-}
-
-fn tensors_of(operation: &Operation) -> usize {
-    match operation {
-        Operation::Convolution(Convolution { bias, .. }) | Operation::Linear { bias, .. } => {
-            1 + usize::from(*bias)
-        }
-        Operation::BatchNorm { .. } => 5,
-        _ => 0,
-    }
 }
 
 fn input<'values>(
@@ -150,70 +146,11 @@ fn compute(
     images: &Tensor,
     mode: Mode,
 ) -> Tensor {
-    let own = &tensors[step.first_tensor..];
-    match &step.operation {
-        Operation::Image { .. } => images.shallow_clone(),
-        Operation::Convolution(Convolution {
-            stride,
-            padding,
-            groups,
-            bias,
-            ..
-        }) => {
-            let bias = bias.then(|| &own[1]);
-            input(values, step, 0).conv2d(
-                &own[0],
-                bias,
-                [*stride; 2],
-                [*padding; 2],
-                [1; 2],
-                *groups,
-            )
-        }
-        Operation::BatchNorm {
-            epsilon, momentum, ..
-        } => {
-            let training = mode == Mode::Train;
-            if training {
-                let _ = own[4].shallow_clone().g_add_scalar_(1);
-            }
-            input(values, step, 0).batch_norm(
-                Some(&own[0]),
-                Some(&own[1]),
-                Some(&own[2]),
-                Some(&own[3]),
-                training,
-                *momentum,
-                *epsilon,
-                true,
-            )
-        }
-        Operation::Relu => input(values, step, 0).relu(),
-        Operation::Add => input(values, step, 0) + input(values, step, 1),
-        Operation::MaxPool {
-            kernel,
-            stride,
-            padding,
-        } => input(values, step, 0).max_pool2d(
-            [*kernel; 2],
-            [*stride; 2],
-            [*padding; 2],
-            [1; 2],
-            false,
-        ),
-        Operation::GlobalAveragePool => input(values, step, 0).adaptive_avg_pool2d([1, 1]),
-        Operation::Flatten => input(values, step, 0).flatten(1, -1),
-        Operation::SubsampleAndPad {
-            stride,
-            before,
-            after,
-        } => input(values, step, 0)
-            .slice(2, None, None, *stride)
-            .slice(3, None, None, *stride)
-            .constant_pad_nd([0, 0, 0, 0, *before, *after]),
-        Operation::Linear { bias, .. } => {
-            let bias = bias.then(|| &own[1]);
-            input(values, step, 0).linear(&own[0], bias)
-        }
-    }
+    let operands = Operands {
+        inputs: &step.inputs,
+        values,
+        tensors: &tensors[step.first_tensor..],
+        images,
+    };
+    operations::compute(&step.operation, &operands, mode)
 }

@@ -224,6 +224,7 @@ fn mocos_head_becomes_the_networks_head() {
         head: Some(Head {
             hidden: vec![8],
             out: 4,
+            batch_norm: false,
         }),
         ..small()
     };
@@ -294,6 +295,7 @@ fn the_hint_names_what_to_change() {
         head: Some(Head {
             hidden: vec![],
             out: 4,
+            batch_norm: false,
         }),
         ..small()
     };
