@@ -34,24 +34,10 @@ pub(crate) struct Plan {
 
 impl Plan {
     pub(crate) fn new(graph: &Graph) -> Self {
-        let outputs: Vec<usize> = [Some(graph.features()), graph.logits(), graph.embedding()]
-            .into_iter()
-            .flatten()
-            .map(|NodeId(index)| index)
-            .collect();
+        let outputs: Vec<usize> = graph.outputs().iter().map(|output| output.0).collect();
         let nodes = graph.nodes();
-        let mut readers = vec![0_usize; nodes.len()];
-        let mut last_reader = vec![usize::MAX; nodes.len()];
-        for (index, node) in nodes.iter().enumerate() {
-            for input in &node.inputs {
-                readers[input.0] += 1;
-                last_reader[input.0] = index;
-            }
-        }
-        for &output in &outputs {
-            readers[output] += 1;
-            last_reader[output] = usize::MAX;
-        }
+        let readers = graph.readers();
+        let last_reader = last_readers(graph);
         let mut tensor_count = 0;
         let mut steps = Vec::with_capacity(nodes.len());
         for (index, node) in nodes.iter().enumerate() {
@@ -113,6 +99,20 @@ impl Plan {
         };
         self.outputs.iter().map(taken).collect()
     }
+}
+
+/// The node that reads each node's result last; `usize::MAX` for outputs and for what nobody reads.
+pub(crate) fn last_readers(graph: &Graph) -> Vec<usize> {
+    let mut last = vec![usize::MAX; graph.nodes().len()];
+    for (index, node) in graph.nodes().iter().enumerate() {
+        for input in &node.inputs {
+            last[input.0] = index;
+        }
+    }
+    for NodeId(output) in graph.outputs() {
+        last[output] = usize::MAX;
+    }
+    last
 }
 
 /// Whether an operation's backward pass can do without its own result.

@@ -70,6 +70,24 @@ impl Graph {
         self.embedding
     }
 
+    /// How often each node's result is read, by another node or as an output.
+    pub(crate) fn readers(&self) -> Vec<usize> {
+        let mut readers = vec![0; self.nodes.len()];
+        let inputs = self.nodes.iter().flat_map(|node| &node.inputs);
+        for NodeId(index) in inputs.chain(&self.outputs()) {
+            readers[*index] += 1;
+        }
+        readers
+    }
+
+    /// Features, logits and embedding, as far as the graph has them, in this order.
+    pub fn outputs(&self) -> Vec<NodeId> {
+        [Some(self.features), self.logits, self.embedding]
+            .into_iter()
+            .flatten()
+            .collect()
+    }
+
     /// Every tensor in PyTorch's state-dict order.
     pub fn state(&self) -> Vec<TensorSpec> {
         self.nodes.iter().flat_map(Node::state).collect()

@@ -152,8 +152,10 @@ pub(crate) fn positions(
     if [rows, columns] == [grid, grid] {
         return embedding.shallow_clone();
     }
+    // Interpolation is done in f32, as by DINOv2.
     let patches = embedding
         .slice(1, prefix, None, 1)
+        .to_kind(Kind::Float)
         .reshape([1, grid, grid, -1])
         .permute([0, 3, 1, 2]);
     let size = [rows, columns];
@@ -169,7 +171,8 @@ pub(crate) fn positions(
     };
     let resized = resized
         .permute([0, 2, 3, 1])
-        .reshape([1, rows * columns, -1]);
+        .reshape([1, rows * columns, -1])
+        .to_kind(embedding.kind());
     Tensor::cat(&[embedding.slice(1, 0, prefix, 1), resized], 1)
 }
 
