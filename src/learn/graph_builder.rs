@@ -140,6 +140,11 @@ impl GraphBuilder {
         self.push(name, Operation::Parameter { shape, initial }, &[])
     }
 
+    pub fn unread(&mut self, name: &str, shape: &[i64]) {
+        let shape = shape.to_vec();
+        self.push(name, Operation::Unread { shape }, &[]);
+    }
+
     pub fn layer_scale(&mut self, name: &str, input: NodeId, length: i64, initial: f64) -> NodeId {
         self.push(name, Operation::LayerScale { length, initial }, &[input])
     }

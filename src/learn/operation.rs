@@ -116,6 +116,10 @@ pub enum Operation {
         shape: Vec<i64>,
         initial: Initial,
     },
+    /// A tensor that belongs to the state but that nothing reads; begins as zeros.
+    Unread {
+        shape: Vec<i64>,
+    },
     /// `[B, inputs, H, W]` → `[B, outputs, H', W']`; tensors `weight` and maybe `bias`.
     Convolution(Convolution),
     /// Same shape; tensors `weight`, `bias`, `running_mean`, `running_var`, `num_batches_tracked`. Of `[B, C, H, W]` or `[B, C]`.
@@ -204,6 +208,8 @@ pub enum Role {
     RunningMean,
     RunningVariance,
     BatchesTracked,
+    /// Counted as a parameter, and read by nothing.
+    Unread,
 }
 
 impl Role {
@@ -212,6 +218,11 @@ impl Role {
             self,
             Role::RunningMean | Role::RunningVariance | Role::BatchesTracked
         )
+    }
+
+    /// Whether a network computes the same without it.
+    pub fn may_be_absent(self) -> bool {
+        matches!(self, Role::BatchesTracked | Role::Unread)
     }
 }
 
@@ -253,6 +264,7 @@ impl Operation {
             Operation::Parameter { shape, initial } => {
                 vec![spec("", shape, Role::Weight { initial: *initial })]
             }
+            Operation::Unread { shape } => vec![spec("", shape, Role::Unread)],
             Operation::Convolution(convolution) => {
                 let Convolution {
                     outputs, kernel, ..
@@ -321,7 +333,7 @@ impl Operation {
         };
         match self {
             Operation::Image { channels } => vec![*channels, input[1], input[2]],
-            Operation::Parameter { shape, .. } => shape[1..].to_vec(),
+            Operation::Parameter { shape, .. } | Operation::Unread { shape } => shape[1..].to_vec(),
             Operation::Convolution(Convolution {
                 outputs,
                 kernel,

@@ -29,7 +29,7 @@ pub(crate) fn compute(operation: &Operation, operands: &Operands, mode: Mode) ->
     let own = operands.tensors;
     match operation {
         Operation::Image { .. } => operands.images.shallow_clone(),
-        Operation::Parameter { .. } => own[0].shallow_clone(),
+        Operation::Parameter { .. } | Operation::Unread { .. } => own[0].shallow_clone(),
         Operation::Convolution(Convolution {
             stride,
             padding,

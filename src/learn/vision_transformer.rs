@@ -142,7 +142,7 @@ fn embed(graph: &mut GraphBuilder, network: VisionTransformer, length: i64, grid
             registers = Some(graph.parameter("register_tokens", &[1, count, length], begin));
         }
         // Part of the training by masking; nothing here reads it.
-        graph.parameter("mask_token", &[1, length], Initial::Constant(0.0));
+        graph.unread("mask_token", &[1, length]);
     }
     let patches = graph.convolution("patch_embed.proj", image, patch);
     let tokens = graph.tokens(patches);

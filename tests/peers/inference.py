@@ -4,6 +4,7 @@
 Needs torch 2.11 and torchvision 0.26, and `cargo build -p seedpipe-learn --example inference_speed` done. Prints a table of images per
 second (the best of the rounds' medians) and the ratios that matter: the folded bf16 path to PyTorch's fp32 and to PyTorch's
 own best, the folded fp32 path to PyTorch's channels-last. The machine's load is printed with it: other work spoils both sides.
+With one thread, images are per second of processor time, which other work spoils less.
 
     tests/peers/inference.py target/debug/examples/inference_speed [--seconds 3] [--rounds 3] [--threads 2]
 """
@@ -40,10 +41,13 @@ def pytorch(name: str, path: str, batch: int, size: int, seconds: float) -> floa
         for _ in range(2):
             network(images)
         begin = time.perf_counter()
+        processor = time.thread_time()
         while len(times) < 3 or time.perf_counter() - begin < seconds:
             start = time.perf_counter()
             network(images)
             times.append(time.perf_counter() - start)
+    if torch.get_num_threads() == 1:
+        return batch * len(times) / (time.thread_time() - processor)
     times.sort()
     return batch / times[len(times) // 2]
 
@@ -66,7 +70,7 @@ def main() -> None:
     def ours(name: str, path: str, batch: int) -> float:
         child.stdin.write(f"{name} {path} {batch} {arguments.size} {arguments.seconds}\n")
         child.stdin.flush()
-        return float(child.stdout.readline().split()[0])
+        return float(child.stdout.readline().split()[1 if arguments.threads == 1 else 0])
 
     print(f"torch {torch.__version__}, {arguments.threads} threads, load {os.getloadavg()[0]:.2f} at the start")
     for name, batch in NETWORKS:

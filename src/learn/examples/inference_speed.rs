@@ -1,5 +1,5 @@
 //! Measures the forward pass for `tests/peers/inference.py`: reads lines `NETWORK PATH BATCH SIZE SECONDS` and answers each
-//! with the median and the best images per second. PATH is `plain_f32`, `plain_bf16`, `folded_f32` or `folded_bf16`.
+//! with images per second, of the median batch and (on one thread, Linux) per second of processor time. PATH is `plain_f32`, `plain_bf16`, `folded_f32` or `folded_bf16`.
 
 use std::io::{BufRead, Write};
 use std::time::{Duration, Instant};
@@ -20,20 +20,20 @@ fn main() -> Result<()> {
         let [name, path, batch, size, seconds] = words[..] else {
             bail!("expected `NETWORK PATH BATCH SIZE SECONDS`, got `{line}`");
         };
-        let (median, best) = measure(
+        let (median, processor) = measure(
             name,
             path,
             batch.parse().context("BATCH")?,
             size.parse().context("SIZE")?,
             Duration::from_secs_f64(seconds.parse().context("SECONDS")?),
         )?;
-        println!("{median:.2} {best:.2}");
+        println!("{median:.3} {processor:.3}");
         std::io::stdout().flush()?;
     }
     Ok(())
 }
 
-/// Images per second: median and best of the batches.
+/// Images per second: of the median batch, and per second of processor time.
 fn measure(
     name: &str,
     path: &str,
@@ -65,6 +65,7 @@ fn measure(
     for _ in 0..2 {
         let _ = forward();
     }
+    let processor_begin = processor_seconds();
     let begin = Instant::now();
     let mut seconds = vec![];
     while seconds.len() < 3 || begin.elapsed() < duration {
@@ -72,7 +73,19 @@ fn measure(
         let _ = forward();
         seconds.push(start.elapsed().as_secs_f64());
     }
+    let processor = processor_seconds() - processor_begin;
+    let images = batch as f64 * seconds.len() as f64;
     seconds.sort_by(f64::total_cmp);
-    let rate = |index: usize| batch as f64 / seconds[index];
-    Ok((rate(seconds.len() / 2), rate(0)))
+    Ok((
+        batch as f64 / seconds[seconds.len() / 2],
+        images / processor,
+    ))
+}
+
+/// Seconds that this thread has run on a processor (Linux; elsewhere no number).
+fn processor_seconds() -> f64 {
+    fs_err::read_to_string("/proc/thread-self/schedstat")
+        .ok()
+        .and_then(|text| text.split_whitespace().next()?.parse::<f64>().ok())
+        .map_or(f64::NAN, |nanoseconds| nanoseconds / 1e9)
 }
