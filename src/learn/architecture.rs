@@ -4,9 +4,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::custom_graph::{self, GraphDescription};
 pub use crate::families::names;
 use crate::families::{self, Choices, FAMILIES, Family, nearest};
-use crate::graph::Graph;
+use crate::graph::{Graph, Initial, NodeId};
 use crate::graph_builder::GraphBuilder;
 use crate::head;
 pub use crate::preprocessing::{Filter, Preprocessing};
@@ -49,8 +50,12 @@ pub struct Head {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Architecture {
-    /// `cifar_resnet20`, `resnet18` … (all of [`names`]).
+    /// `cifar_resnet20`, `resnet18` … (all of [`names`]); none beside `graph`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub name: String,
+    /// A network of the user's own, in place of a name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub graph: Option<GraphDescription>,
     /// Factor on every channel count, rounded as the family does; on the number of heads in a vision transformer.
     #[serde(default = "one")]
     pub width: f64,
@@ -110,6 +115,9 @@ impl ArchitectureError {
     }
 }
 
+/// Features, their length, logits.
+type Ends = (NodeId, i64, Option<NodeId>);
+
 /// Largest length of any layer that a description may ask for.
 const LARGEST_LENGTH: i64 = 1 << 20;
 
@@ -118,6 +126,7 @@ impl Architecture {
     pub fn named(name: &str) -> Self {
         Self {
             name: name.to_owned(),
+            graph: None,
             width: 1.0,
             stem: None,
             shortcut: None,
@@ -145,7 +154,10 @@ impl Architecture {
     }
 
     pub fn validate(&self) -> Result<(), ArchitectureError> {
-        self.checked_family().map(|_| ())
+        match self.graph {
+            Some(_) => self.graph().map(|_| ()),
+            None => self.checked_family().map(|_| ()),
+        }
     }
 
     fn checked_family(&self) -> Result<Family, ArchitectureError> {
@@ -171,6 +183,12 @@ impl Architecture {
             ));
         }
         self.check_choices(family)?;
+        self.check_ends()?;
+        Ok(*family)
+    }
+
+    /// Refuses impossible lengths of classifier and head.
+    fn check_ends(&self) -> Result<(), ArchitectureError> {
         let length = |key, length: i64| {
             if (1..=LARGEST_LENGTH).contains(&length) {
                 return Ok(());
@@ -191,7 +209,7 @@ impl Architecture {
                 length("head.hidden", hidden)?;
             }
         }
-        Ok(*family)
+        Ok(())
     }
 
     /// Refuses what a family does not leave to choose.
@@ -225,24 +243,61 @@ impl Architecture {
 
     /// The network as data. Fails where [`Architecture::validate`] does.
     pub fn graph(&self) -> Result<Graph, ArchitectureError> {
-        let family = self.checked_family()?;
         let mut graph = GraphBuilder::new(if self.head.is_some() { "backbone." } else { "" });
-        let choices = Choices {
-            width: self.width,
-            stem: self.stem,
-            shortcut: self.shortcut,
-            position_size: self.position_size,
+        let (features, length, logits) = match &self.graph {
+            Some(description) => self.own_graph(&mut graph, description)?,
+            None => self.family_graph(&mut graph)?,
         };
-        let (features, length) = family.backbone(&mut graph, &choices);
-        let logits = self
-            .classes
-            .map(|classes| family.classifier(&mut graph, features, length, self.width, classes));
         graph.set_prefix("");
         let embedding = self
             .head
             .as_ref()
             .map(|head| head::append(&mut graph, head, features, length));
         Ok(graph.finish(features, logits, embedding))
+    }
+
+    fn family_graph(&self, graph: &mut GraphBuilder) -> Result<Ends, ArchitectureError> {
+        let family = self.checked_family()?;
+        let choices = Choices {
+            width: self.width,
+            stem: self.stem,
+            shortcut: self.shortcut,
+            position_size: self.position_size,
+        };
+        let (features, length) = family.backbone(graph, &choices);
+        let logits = self
+            .classes
+            .map(|classes| family.classifier(graph, features, length, self.width, classes));
+        Ok((features, length, logits))
+    }
+
+    fn own_graph(
+        &self,
+        graph: &mut GraphBuilder,
+        description: &GraphDescription,
+    ) -> Result<Ends, ArchitectureError> {
+        let chosen = [
+            ("name", !self.name.is_empty()),
+            ("width", self.width != 1.0),
+            ("stem", self.stem.is_some()),
+            ("shortcut", self.shortcut.is_some()),
+            ("position_size", self.position_size.is_some()),
+        ];
+        if let Some((key, _)) = chosen.into_iter().find(|(_, chosen)| *chosen) {
+            let hint = format!("a `graph` says everything itself; leave `{key}` out");
+            return Err(ArchitectureError::new(
+                key,
+                "none beside `graph`",
+                "one",
+                hint,
+            ));
+        }
+        self.check_ends()?;
+        let (features, length) = custom_graph::backbone(graph, description)?;
+        let logits = self
+            .classes
+            .map(|classes| graph.linear("classifier", features, length, classes, Initial::Uniform));
+        Ok((features, length, logits))
     }
 
     /// Length of the features.
@@ -261,6 +316,14 @@ impl Architecture {
     pub fn default_preprocessing(&self) -> Preprocessing {
         if self.stem == Some(Stem::Cifar) {
             return families::small_images();
+        }
+        if let Some(graph) = &self.graph {
+            let size = u32::try_from(graph.size).unwrap_or(224);
+            return Preprocessing {
+                size,
+                crop_ratio: if size < 96 { 1.0 } else { 0.875 },
+                ..Preprocessing::default()
+            };
         }
         match FAMILIES.iter().find(|(name, _)| *name == self.name) {
             Some((_, family)) => family.preprocessing(),

@@ -147,7 +147,8 @@ impl Planner<'_> {
                     operation,
                     Operation::Activation(_) | Operation::Add | Operation::Multiply
                 ) && !inputs[1..].contains(&inputs[0])
-                    && self.sole_reader(inputs[0]).is_some()
+                    && self.readers[inputs[0]].iter().all(|&reader| reader <= index)
+                    && !self.is_output[inputs[0]]
                     && self.has_memory_of_its_own(inputs[0]);
                 Action::Other {
                     operation,
@@ -273,7 +274,7 @@ mod tests {
             })
             .collect();
         // The channels are read by the pool, too, but before: the multiplication is their last reader.
-        assert_eq!(multiplications.len(), 16);
+        assert_eq!(multiplications, [true; 16]);
         assert!(
             steps.iter().all(|step| !matches!(
                 &step.action,

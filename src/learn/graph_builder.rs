@@ -41,7 +41,7 @@ impl GraphBuilder {
         self.prefix = prefix;
     }
 
-    fn push(&mut self, name: &str, operation: Operation, inputs: &[NodeId]) -> NodeId {
+    pub(crate) fn push(&mut self, name: &str, operation: Operation, inputs: &[NodeId]) -> NodeId {
         let name = if name.is_empty() {
             String::new()
         } else {

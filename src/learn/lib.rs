@@ -9,6 +9,7 @@ pub mod architecture;
 pub mod autocast;
 pub mod checkpoint_file;
 mod cifar_resnet;
+pub mod custom_graph;
 pub mod device;
 mod efficientnet;
 mod efficientnet_lite;
