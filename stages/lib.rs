@@ -6,6 +6,7 @@
 mod augment;
 mod distill;
 mod encode;
+mod encoder;
 mod evaluation;
 mod feed;
 mod finetune;

@@ -147,7 +147,9 @@ impl Planner<'_> {
                     operation,
                     Operation::Activation(_) | Operation::Add | Operation::Multiply
                 ) && !inputs[1..].contains(&inputs[0])
-                    && self.readers[inputs[0]].iter().all(|&reader| reader <= index)
+                    && self.readers[inputs[0]]
+                        .iter()
+                        .all(|&reader| reader <= index)
                     && !self.is_output[inputs[0]]
                     && self.has_memory_of_its_own(inputs[0]);
                 Action::Other {
@@ -175,8 +177,10 @@ impl Planner<'_> {
             return None;
         }
         let inputs = &self.graph.nodes()[add].inputs;
-        let other = inputs.iter().map(|input| input.0);
-        let value = other.filter(|&input| input != convolution).last()?;
+        let value = inputs
+            .iter()
+            .map(|input| input.0)
+            .find(|&input| input != convolution)?;
         self.step_of[value]?;
         let read_before = |&reader: &usize| reader == add || reader < convolution;
         let in_place = self.readers[value].iter().all(read_before)

@@ -47,5 +47,6 @@ mod seed_trajectory;
 pub mod sgd;
 mod shim;
 pub mod tensors;
+pub mod torchscript;
 pub mod training_state;
 mod vision_transformer;
