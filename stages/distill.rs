@@ -147,6 +147,7 @@ impl Work for Distill {
             head: Some(Head {
                 hidden,
                 out: dimension,
+                batch_norm: false,
             }),
             ..backbone
         };

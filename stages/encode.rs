@@ -20,11 +20,12 @@ use seedpipe_imaging::RENDERING_VERSION;
 use seedpipe_learn::architecture::{Architecture, Preprocessing};
 use seedpipe_learn::checkpoint_file;
 use seedpipe_learn::device::device;
-use seedpipe_learn::network::{Mode, Network, Precision};
+use seedpipe_learn::network::Precision;
 use seedpipe_learn::tensors::to_vec_f32;
 use serde::{Deserialize, Serialize};
 
 use crate::batches::{Batches, sampled_work};
+use crate::encoder::Encoder;
 use crate::feed::{Feed, Frame, workers};
 use crate::invalid::{at_least, invalid};
 use crate::looks::Looks;
@@ -69,6 +70,10 @@ pub struct Encode {
     /// `.safetensors`, or a torch.save file of either layout; needs `network`.
     #[serde(default)]
     pub checkpoint: Option<PathBuf>,
+    /// A TorchScript file in their place: a program that takes `[B, 3, H, W]` and yields `[B, D]`. Say `preprocessing`, unless
+    /// ImageNet's at 224 pixels is meant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub torchscript: Option<PathBuf>,
     /// The checkpoint's architecture; without a checkpoint: a network with random weights, for comparison.
     #[serde(default)]
     pub network: Option<Architecture>,
@@ -129,7 +134,8 @@ impl Stage for Encode {
     const TENSORS: bool = true;
 
     fn sources(&self) -> Vec<PathBuf> {
-        self.checkpoint.iter().cloned().collect()
+        let files = [&self.checkpoint, &self.torchscript];
+        files.into_iter().flatten().cloned().collect()
     }
 
     fn validate(&self, inputs: &InputKinds) -> Result<(), Invalid> {
@@ -142,7 +148,11 @@ impl Stage for Encode {
                 "leave the key out",
             ));
         }
+        if self.torchscript.is_some() {
+            self.check_script(inputs)?;
+        }
         match (&self.checkpoint, &self.network, inputs.connected("weights")) {
+            _ if self.torchscript.is_some() => {}
             (None, None, false) => {
                 return Err(invalid(
                     "checkpoint",
@@ -186,26 +196,11 @@ impl Stage for Encode {
 impl Work for Encode {
     fn run(&self, context: &StageContext) -> Result<()> {
         let device = device(context.device())?;
-        let Prepared {
-            network,
-            preprocessing,
-        } = self.network(context, device)?;
-        context.telemetry(
-            "parameters",
-            network.without_head().graph().parameter_count() as f64,
-        );
+        let (encoder, preprocessing) = self.encoder(context, device)?;
+        context.telemetry("parameters", encoder.parameter_count() as f64);
         let pictures = Arc::new(Pictures::open(&context.input("images").parts)?);
         let looks = Arc::new(Looks::of(&self.splits, context, &pictures, &preprocessing)?);
-        let dimension = match self.embedding {
-            Embedding::Features => network.feature_dimension(),
-            _ => network.embedding_dimension(),
-        };
-        if self.embedding == Embedding::Head && network.architecture().head.is_none() {
-            bail!(
-                "stage `{}`: key `embedding`: expected `features` or `auto` for a network without a head, got `head`",
-                context.stage()
-            );
-        }
+        let dimension = encoder.dimension(self.embedding, context.stage())?;
         let header = EmbeddingsHeader {
             of: looks.of_kind(),
             precision: match self.store {
@@ -214,7 +209,7 @@ impl Work for Encode {
             },
             dimension: dimension as usize,
             normalised: false,
-            network: hex(&network.digest()),
+            network: hex(&encoder.digest()),
             extra: match context.optional_input("views") {
                 Some(views) => Metadata::from([("views".to_owned(), views.content.to_string())]),
                 None => Metadata::new(),
@@ -244,7 +239,7 @@ impl Work for Encode {
             let work = ShardWork {
                 encode: self,
                 context,
-                network: &network,
+                encoder: &encoder,
                 pictures: &pictures,
                 looks: &looks,
                 header: &header,
@@ -262,6 +257,44 @@ impl Work for Encode {
 }
 
 impl Encode {
+    /// Refuses a second network and what a program can't be asked for.
+    fn check_script(&self, inputs: &InputKinds) -> Result<(), Invalid> {
+        if self.checkpoint.is_some() || self.network.is_some() || inputs.connected("weights") {
+            return Err(invalid(
+                "torchscript",
+                "one network",
+                "a second one",
+                "remove `torchscript`, or `checkpoint`, `network` and the input `weights`",
+            ));
+        }
+        if self.precision != Precision::F32 {
+            return Err(invalid(
+                "precision",
+                "`f32`, since a TorchScript file says itself what it computes in",
+                "`bf16`",
+                "leave the key out",
+            ));
+        }
+        Ok(())
+    }
+
+    fn encoder(
+        &self,
+        context: &StageContext,
+        device: tch::Device,
+    ) -> Result<(Encoder, Preprocessing)> {
+        if let Some(path) = &self.torchscript {
+            let preprocessing = self.preprocessing.clone().unwrap_or_default();
+            let encoder = Encoder::script(&context.resolve(path), preprocessing.size, device)?;
+            return Ok((encoder, preprocessing));
+        }
+        let Prepared {
+            network,
+            preprocessing,
+        } = self.network(context, device)?;
+        Ok((Encoder::Network(Box::new(network)), preprocessing))
+    }
+
     fn network(&self, context: &StageContext, device: tch::Device) -> Result<Prepared> {
         let mut prepared = match (context.optional_input("weights"), &self.network) {
             (Some(input), _) => load_network(input, device)?,
@@ -304,7 +337,7 @@ impl Encode {
 struct ShardWork<'a> {
     encode: &'a Encode,
     context: &'a StageContext<'a>,
-    network: &'a Network,
+    encoder: &'a Encoder,
     pictures: &'a Arc<Pictures>,
     looks: &'a Arc<Looks>,
     header: &'a EmbeddingsHeader,
@@ -354,15 +387,13 @@ impl ShardWork<'_> {
                 bail!("BUG: fewer batches were rendered than planned");
             };
             self.context.check_cancelled()?;
-            let output = tch::no_grad(|| {
-                self.network
-                    .forward(&pixels, Mode::Eval, self.encode.precision)
-            });
-            let embedding = match self.encode.embedding {
-                Embedding::Features => &output.features,
-                Embedding::Auto | Embedding::Head => output.embedding_or_features(),
-            };
-            let values = to_vec_f32(embedding); // [batch, D]
+            let Encode {
+                embedding,
+                precision,
+                ..
+            } = *self.encode;
+            let embedding = self.encoder.embed(&pixels, embedding, precision)?;
+            let values = to_vec_f32(&embedding); // [batch, D]
             for (position, rows) in batch.clone().zip(values.chunks_exact(dimension * views)) {
                 for ((view, row), column) in
                     rows.chunks_exact(dimension).enumerate().zip(&mut columns)

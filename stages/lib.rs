@@ -8,6 +8,7 @@ mod batches;
 mod checkpoints;
 mod distill;
 mod encode;
+mod encoder;
 mod evaluation;
 mod feed;
 mod finetune;

@@ -132,6 +132,7 @@ impl Work for Pretrain {
             None => Head {
                 hidden: vec![self.network.feature_dimension()?],
                 out: 128,
+                batch_norm: false,
             },
         };
         let architecture = Architecture {

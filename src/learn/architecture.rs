@@ -4,14 +4,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::cifar_resnet;
+use crate::custom_graph::{self, GraphDescription};
 pub use crate::families::names;
-use crate::families::{FAMILIES, Family, nearest};
-use crate::graph::{Graph, Initial};
+use crate::families::{self, Choices, FAMILIES, Family, nearest};
+use crate::graph::{Graph, Initial, NodeId};
 use crate::graph_builder::GraphBuilder;
 use crate::head;
 pub use crate::preprocessing::{Filter, Preprocessing};
-use crate::resnet;
 
 /// The first layers of a ResNet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -42,15 +41,22 @@ pub struct Head {
     pub hidden: Vec<i64>,
     /// Length of the embedding.
     pub out: i64,
+    /// A batch norm between each hidden layer and its ReLU, as in SwAV and SimCLR; none by default.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub batch_norm: bool,
 }
 
 /// A network by name, with what can be chosen about it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Architecture {
-    /// `cifar_resnet20`, `resnet18` … (all of [`names`]).
+    /// `cifar_resnet20`, `resnet18` … (all of [`names`]); none beside `graph`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub name: String,
-    /// Factor on every channel count, rounded.
+    /// A network of the user's own, in place of a name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub graph: Option<GraphDescription>,
+    /// Factor on every channel count, rounded as the family does; on the number of heads in a vision transformer.
     #[serde(default = "one")]
     pub width: f64,
     /// First layers of a `resnetNN`; default `imagenet`.
@@ -59,6 +65,10 @@ pub struct Architecture {
     /// Of a `cifar_resnetNN`; default `a`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shortcut: Option<Shortcut>,
+    /// Side in pixels of the square images that a vision transformer's position embedding is for; the images may be of
+    /// another size. Default 224, for DINOv2 518.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position_size: Option<i64>,
     /// Outputs of a linear classifier on the features; none by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub classes: Option<i64>,
@@ -105,6 +115,9 @@ impl ArchitectureError {
     }
 }
 
+/// Features, their length, logits.
+type Ends = (NodeId, i64, Option<NodeId>);
+
 /// Largest length of any layer that a description may ask for.
 const LARGEST_LENGTH: i64 = 1 << 20;
 
@@ -113,9 +126,11 @@ impl Architecture {
     pub fn named(name: &str) -> Self {
         Self {
             name: name.to_owned(),
+            graph: None,
             width: 1.0,
             stem: None,
             shortcut: None,
+            position_size: None,
             classes: None,
             head: None,
         }
@@ -139,7 +154,10 @@ impl Architecture {
     }
 
     pub fn validate(&self) -> Result<(), ArchitectureError> {
-        self.checked_family().map(|_| ())
+        match self.graph {
+            Some(_) => self.graph().map(|_| ()),
+            None => self.checked_family().map(|_| ()),
+        }
     }
 
     fn checked_family(&self) -> Result<Family, ArchitectureError> {
@@ -164,25 +182,13 @@ impl Architecture {
                 "",
             ));
         }
-        match family {
-            Family::CifarResNet { .. } if self.stem.is_some() => {
-                let hint = format!("`{}` has one stem; leave `stem` out", self.name);
-                return Err(ArchitectureError::new("stem", "none", "a stem", hint));
-            }
-            Family::ResNet(_) if self.shortcut.is_some() => {
-                let hint = format!(
-                    "`{}` has one kind of shortcut; leave `shortcut` out",
-                    self.name
-                );
-                return Err(ArchitectureError::new(
-                    "shortcut",
-                    "none",
-                    "a shortcut",
-                    hint,
-                ));
-            }
-            _ => {}
-        }
+        self.check_choices(family)?;
+        self.check_ends()?;
+        Ok(*family)
+    }
+
+    /// Refuses impossible lengths of classifier and head.
+    fn check_ends(&self) -> Result<(), ArchitectureError> {
         let length = |key, length: i64| {
             if (1..=LARGEST_LENGTH).contains(&length) {
                 return Ok(());
@@ -203,43 +209,95 @@ impl Architecture {
                 length("head.hidden", hidden)?;
             }
         }
-        Ok(*family)
+        Ok(())
+    }
+
+    /// Refuses what a family does not leave to choose.
+    fn check_choices(&self, family: &Family) -> Result<(), ArchitectureError> {
+        let refused = |key, got: &str, what: &str| {
+            let hint = format!("`{}` has {what}; leave `{key}` out", self.name);
+            Err(ArchitectureError::new(key, "none", got, hint))
+        };
+        if self.stem.is_some() && !matches!(family, Family::ResNet(_)) {
+            return refused("stem", "a stem", "one stem");
+        }
+        if self.shortcut.is_some() && !matches!(family, Family::CifarResNet { .. }) {
+            return refused("shortcut", "a shortcut", "one kind of shortcut");
+        }
+        let Some(size) = self.position_size else {
+            return Ok(());
+        };
+        let Family::VisionTransformer(network) = family else {
+            return refused("position_size", "a size", "no position embedding");
+        };
+        if !(network.patch..=4096).contains(&size) || size % network.patch != 0 {
+            return Err(ArchitectureError::new(
+                "position_size",
+                format!("a multiple of the patch, {}, up to 4096", network.patch),
+                size.to_string(),
+                "",
+            ));
+        }
+        Ok(())
     }
 
     /// The network as data. Fails where [`Architecture::validate`] does.
     pub fn graph(&self) -> Result<Graph, ArchitectureError> {
-        let family = self.checked_family()?;
         let mut graph = GraphBuilder::new(if self.head.is_some() { "backbone." } else { "" });
-        let (last, channels) = match family {
-            Family::CifarResNet { blocks_per_stage } => {
-                let shortcut = self.shortcut.unwrap_or(Shortcut::A);
-                cifar_resnet::backbone(&mut graph, blocks_per_stage, shortcut, self.width)
-            }
-            Family::ResNet(network) => resnet::backbone(
-                &mut graph,
-                network,
-                self.stem.unwrap_or(Stem::Imagenet),
-                self.width,
-            ),
+        let (features, length, logits) = match &self.graph {
+            Some(description) => self.own_graph(&mut graph, description)?,
+            None => self.family_graph(&mut graph)?,
         };
-        let features = graph.pooled(last);
-        let logits = self.classes.map(|classes| match family {
-            // The CIFAR reproduction draws its classifier like its convolutions.
-            Family::CifarResNet { .. } => graph.linear(
-                "linear",
-                features,
-                channels,
-                classes,
-                Initial::KaimingNormalFanIn,
-            ),
-            Family::ResNet(_) => graph.linear("fc", features, channels, classes, Initial::Uniform),
-        });
         graph.set_prefix("");
         let embedding = self
             .head
             .as_ref()
-            .map(|head| head::append(&mut graph, head, features, channels));
+            .map(|head| head::append(&mut graph, head, features, length));
         Ok(graph.finish(features, logits, embedding))
+    }
+
+    fn family_graph(&self, graph: &mut GraphBuilder) -> Result<Ends, ArchitectureError> {
+        let family = self.checked_family()?;
+        let choices = Choices {
+            width: self.width,
+            stem: self.stem,
+            shortcut: self.shortcut,
+            position_size: self.position_size,
+        };
+        let (features, length) = family.backbone(graph, &choices);
+        let logits = self
+            .classes
+            .map(|classes| family.classifier(graph, features, length, self.width, classes));
+        Ok((features, length, logits))
+    }
+
+    fn own_graph(
+        &self,
+        graph: &mut GraphBuilder,
+        description: &GraphDescription,
+    ) -> Result<Ends, ArchitectureError> {
+        let chosen = [
+            ("name", !self.name.is_empty()),
+            ("width", self.width != 1.0),
+            ("stem", self.stem.is_some()),
+            ("shortcut", self.shortcut.is_some()),
+            ("position_size", self.position_size.is_some()),
+        ];
+        if let Some((key, _)) = chosen.into_iter().find(|(_, chosen)| *chosen) {
+            let hint = format!("a `graph` says everything itself; leave `{key}` out");
+            return Err(ArchitectureError::new(
+                key,
+                "none beside `graph`",
+                "one",
+                hint,
+            ));
+        }
+        self.check_ends()?;
+        let (features, length) = custom_graph::backbone(graph, description)?;
+        let logits = self
+            .classes
+            .map(|classes| graph.linear("classifier", features, length, classes, Initial::Uniform));
+        Ok((features, length, logits))
     }
 
     /// Length of the features.
@@ -254,16 +312,22 @@ impl Architecture {
         Ok(graph.length(graph.embedding().unwrap_or(graph.features())))
     }
 
-    /// ImageNet's; at 32 pixels and uncropped for networks made for small images.
+    /// As the family's published weights want it; at 32 pixels and uncropped for networks made for small images.
     pub fn default_preprocessing(&self) -> Preprocessing {
-        if self.name.starts_with("cifar_") || self.stem == Some(Stem::Cifar) {
-            Preprocessing {
-                size: 32,
-                crop_ratio: 1.0,
+        if self.stem == Some(Stem::Cifar) {
+            return families::small_images();
+        }
+        if let Some(graph) = &self.graph {
+            let size = u32::try_from(graph.size).unwrap_or(224);
+            return Preprocessing {
+                size,
+                crop_ratio: if size < 96 { 1.0 } else { 0.875 },
                 ..Preprocessing::default()
-            }
-        } else {
-            Preprocessing::default()
+            };
+        }
+        match FAMILIES.iter().find(|(name, _)| *name == self.name) {
+            Some((_, family)) => family.preprocessing(),
+            None => Preprocessing::default(),
         }
     }
 }
@@ -325,6 +389,7 @@ mod tests {
         let head = Head {
             hidden: vec![256],
             out: 64,
+            batch_norm: false,
         };
         let architecture = Architecture {
             head: Some(head),
@@ -353,6 +418,7 @@ mod tests {
             head: Some(Head {
                 hidden: vec![],
                 out: 16,
+                batch_norm: false,
             }),
             ..Architecture::named("resnet18")
         };

@@ -5,7 +5,8 @@
 
 use tch::Tensor;
 
-use crate::graph::{Convolution, Graph, NodeId, Operation};
+use crate::graph::{Activation, Graph, NodeId, Operation};
+use crate::operations::{self, Operands};
 
 /// Whether batch norms use the batch's statistics (and update the running ones) or the running ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,30 +34,18 @@ pub(crate) struct Plan {
 
 impl Plan {
     pub(crate) fn new(graph: &Graph) -> Self {
-        let outputs: Vec<usize> = [Some(graph.features()), graph.logits(), graph.embedding()]
-            .into_iter()
-            .flatten()
-            .map(|NodeId(index)| index)
-            .collect();
+        let outputs: Vec<usize> = graph.outputs().iter().map(|output| output.0).collect();
         let nodes = graph.nodes();
-        let mut readers = vec![0_usize; nodes.len()];
-        let mut last_reader = vec![usize::MAX; nodes.len()];
-        for (index, node) in nodes.iter().enumerate() {
-            for input in &node.inputs {
-                readers[input.0] += 1;
-                last_reader[input.0] = index;
-            }
-        }
-        for &output in &outputs {
-            readers[output] += 1;
-            last_reader[output] = usize::MAX;
-        }
+        let readers = graph.readers();
+        let last_reader = last_readers(graph);
         let mut tensor_count = 0;
         let mut steps = Vec::with_capacity(nodes.len());
         for (index, node) in nodes.iter().enumerate() {
             let inputs: Vec<usize> = node.inputs.iter().map(|input| input.0).collect();
-            let in_place = matches!(node.operation, Operation::Relu | Operation::Add)
-                && readers[inputs[0]] == 1
+            let in_place = matches!(
+                node.operation,
+                Operation::Activation(Activation::Relu) | Operation::Add
+            ) && readers[inputs[0]] == 1
                 && !inputs[1..].contains(&inputs[0])
                 && keeps_no_result(&nodes[inputs[0]].operation);
             let mut finished: Vec<usize> = inputs
@@ -67,7 +56,7 @@ impl Plan {
             finished.dedup();
             let operation = node.operation.clone();
             let first_tensor = tensor_count;
-            tensor_count += tensors_of(&operation);
+            tensor_count += node.state().len();
             steps.push(Step {
                 operation,
                 inputs,
@@ -90,7 +79,7 @@ impl Plan {
                     .take()
                     .expect("BUG: a value was freed before its reader");
                 match &step.operation {
-                    Operation::Relu => first.relu_(),
+                    Operation::Activation(Activation::Relu) => first.relu_(),
                     Operation::Add => first.g_add_(input(&values, step, 1)),
                     other => panic!("BUG: {other:?} is never done in place"),
                 }
@@ -112,6 +101,20 @@ impl Plan {
     }
 }
 
+/// The node that reads each node's result last; `usize::MAX` for outputs and for what nobody reads.
+pub(crate) fn last_readers(graph: &Graph) -> Vec<usize> {
+    let mut last = vec![usize::MAX; graph.nodes().len()];
+    for (index, node) in graph.nodes().iter().enumerate() {
+        for input in &node.inputs {
+            last[input.0] = index;
+        }
+    }
+    for NodeId(output) in graph.outputs() {
+        last[output] = usize::MAX;
+    }
+    last
+}
+
 /// Whether an operation's backward pass can do without its own result.
 fn keeps_no_result(operation: &Operation) -> bool {
     matches!(
@@ -120,17 +123,10 @@ fn keeps_no_result(operation: &Operation) -> bool {
             | Operation::BatchNorm { .. }
             | Operation::Add
             | Operation::Linear { .. }
+            | Operation::LayerNorm { .. }
+            | Operation::LayerScale { .. }
+            | Operation::Multiply
     )
-}
-
-fn tensors_of(operation: &Operation) -> usize {
-    match operation {
-        Operation::Convolution(Convolution { bias, .. }) | Operation::Linear { bias, .. } => {
-            1 + usize::from(*bias)
-        }
-        Operation::BatchNorm { .. } => 5,
-        _ => 0,
-    }
 }
 
 fn input<'values>(
@@ -150,70 +146,11 @@ fn compute(
     images: &Tensor,
     mode: Mode,
 ) -> Tensor {
-    let own = &tensors[step.first_tensor..];
-    match &step.operation {
-        Operation::Image { .. } => images.shallow_clone(),
-        Operation::Convolution(Convolution {
-            stride,
-            padding,
-            groups,
-            bias,
-            ..
-        }) => {
-            let bias = bias.then(|| &own[1]);
-            input(values, step, 0).conv2d(
-                &own[0],
-                bias,
-                [*stride; 2],
-                [*padding; 2],
-                [1; 2],
-                *groups,
-            )
-        }
-        Operation::BatchNorm {
-            epsilon, momentum, ..
-        } => {
-            let training = mode == Mode::Train;
-            if training {
-                let _ = own[4].shallow_clone().g_add_scalar_(1);
-            }
-            input(values, step, 0).batch_norm(
-                Some(&own[0]),
-                Some(&own[1]),
-                Some(&own[2]),
-                Some(&own[3]),
-                training,
-                *momentum,
-                *epsilon,
-                true,
-            )
-        }
-        Operation::Relu => input(values, step, 0).relu(),
-        Operation::Add => input(values, step, 0) + input(values, step, 1),
-        Operation::MaxPool {
-            kernel,
-            stride,
-            padding,
-        } => input(values, step, 0).max_pool2d(
-            [*kernel; 2],
-            [*stride; 2],
-            [*padding; 2],
-            [1; 2],
-            false,
-        ),
-        Operation::GlobalAveragePool => input(values, step, 0).adaptive_avg_pool2d([1, 1]),
-        Operation::Flatten => input(values, step, 0).flatten(1, -1),
-        Operation::SubsampleAndPad {
-            stride,
-            before,
-            after,
-        } => input(values, step, 0)
-            .slice(2, None, None, *stride)
-            .slice(3, None, None, *stride)
-            .constant_pad_nd([0, 0, 0, 0, *before, *after]),
-        Operation::Linear { bias, .. } => {
-            let bias = bias.then(|| &own[1]);
-            input(values, step, 0).linear(&own[0], bias)
-        }
-    }
+    let operands = Operands {
+        inputs: &step.inputs,
+        values,
+        tensors: &tensors[step.first_tensor..],
+        images,
+    };
+    operations::compute(&step.operation, &operands, mode)
 }

@@ -14,7 +14,7 @@ pub(crate) fn first_values(spec: &TensorSpec, mut generator: ChaCha8Rng) -> Tens
     let constant = |value: f64| Tensor::full(&spec.shape[..], value, (Kind::Float, Device::Cpu));
     match spec.role {
         Role::Scale | Role::RunningVariance => constant(1.0),
-        Role::Shift | Role::RunningMean => constant(0.0),
+        Role::Shift | Role::RunningMean | Role::Unread => constant(0.0),
         Role::BatchesTracked => Tensor::zeros(&spec.shape[..], (Kind::Int64, Device::Cpu)),
         Role::Bias { fan_in } => {
             let bound = 1.0 / (fan_in as f64).sqrt();
@@ -22,13 +22,19 @@ pub(crate) fn first_values(spec: &TensorSpec, mut generator: ChaCha8Rng) -> Tens
         }
         Role::Weight { initial } => {
             let fan_in = spec.shape[1..].iter().product::<i64>() as f64;
-            let fan_out = spec.shape[0] as f64 * spec.shape[2..].iter().product::<i64>() as f64;
+            let area = spec.shape.iter().skip(2).product::<i64>() as f64;
+            let fan_out = spec.shape[0] as f64 * area;
             let mut normal =
                 |fan: f64| random::normal(&spec.shape, &mut generator) * (2.0 / fan).sqrt();
             match initial {
                 Initial::KaimingNormalFanOut => normal(fan_out),
                 Initial::KaimingNormalFanIn => normal(fan_in),
+                Initial::Normal { deviation } => {
+                    random::normal(&spec.shape, &mut generator) * deviation
+                }
                 Initial::Uniform => uniform(spec, &mut generator, 1.0 / fan_in.sqrt()),
+                Initial::UniformFanOut => uniform(spec, &mut generator, 1.0 / fan_out.sqrt()),
+                Initial::Constant(value) => constant(value),
             }
         }
     }

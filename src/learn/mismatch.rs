@@ -5,7 +5,7 @@ use std::fmt;
 
 use tch::Tensor;
 
-use crate::graph::{Role, TensorSpec};
+use crate::graph::TensorSpec;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Misshapen {
@@ -24,12 +24,12 @@ pub struct Mismatch {
 }
 
 impl Mismatch {
-    /// Compares names and shapes. `num_batches_tracked` may be absent: PyTorch wrote none before 0.4.1.
+    /// Compares names and shapes. What nothing reads may be absent: PyTorch wrote no `num_batches_tracked` before 0.4.1.
     pub fn between(specs: &[TensorSpec], weights: &BTreeMap<String, Tensor>) -> Self {
         let mut mismatch = Self::default();
         for spec in specs {
             match weights.get(&spec.name) {
-                None if spec.role == Role::BatchesTracked => {}
+                None if spec.role.may_be_absent() => {}
                 None => mismatch.missing.push(spec.name.clone()),
                 Some(tensor) if tensor.size() != spec.shape => mismatch.misshapen.push(Misshapen {
                     name: spec.name.clone(),

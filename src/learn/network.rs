@@ -97,7 +97,7 @@ impl Network {
             .iter()
             .map(|spec| match weights.remove(&spec.name) {
                 Some(tensor) => tensor,
-                // Only `num_batches_tracked` may be absent.
+                // Only what nothing reads may be absent.
                 None => Tensor::zeros(&spec.shape[..], (spec.kind, Device::Cpu)),
             })
             .collect();

@@ -1,4 +1,5 @@
-//! torchvision's ResNets (18, 34, 50, 101, 152, wide 50-2), their CIFAR stem for small images, and a width factor.
+//! torchvision's ResNets (18, 34, 50, 101, 152, wide 50-2), SwAV's wide ones, their CIFAR stem for small images, and a width
+//! factor.
 //!
 //! He et al., arXiv 1512.03385; the stride of a bottleneck lies in its 3×3 convolution, as in torchvision. A width factor
 //! multiplies every channel count, which is SwAV's way of widening.
@@ -15,6 +16,8 @@ pub(crate) struct ResNet {
     pub bottleneck: bool,
     /// Channels of a bottleneck's 3×3 convolution, relative to its plain count.
     pub inner_width: i64,
+    /// Factor on every channel count: SwAV's way of widening.
+    pub widen: f64,
 }
 
 const INITIAL: Initial = Initial::KaimingNormalFanOut;
@@ -26,6 +29,7 @@ pub(crate) fn backbone(
     stem: Stem,
     width: f64,
 ) -> (NodeId, i64) {
+    let width = width * network.widen;
     let channels = |base: i64| ((base as f64 * width).round() as i64).max(1);
     let expansion = if network.bottleneck { 4 } else { 1 };
     let mut value = graph.image();

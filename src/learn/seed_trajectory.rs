@@ -18,6 +18,7 @@ fn student(salt: u64, dimension: i64) -> Network {
     architecture.head = Some(Head {
         hidden: vec![hidden],
         out: dimension,
+        batch_norm: false,
     });
     let weights: BTreeMap<String, Tensor> = architecture
         .graph()

@@ -57,7 +57,7 @@ fn missing_extra_and_misshapen_tensors_are_all_listed() {
     ];
     sandbox.write("teacher.safetensors", safetensors(tensors));
     assert_snapshot!(refused(&sandbox), @r"
-    error: pipeline.yaml: stage `teacher`: key `params.checkpoint`: `./teacher.safetensors` (safetensors, plain names): tensors don't match the network: 33 missing, 2 unexpected, 1 of another shape
+    error: pipeline.yaml: stage `teacher`: key `params.checkpoint`: `./teacher.safetensors` (nearest layout: safetensors, plain names): tensors don't match the network: 33 missing, 2 unexpected, 1 of another shape
       missing     bn1.bias
       missing     bn1.running_mean
       missing     bn1.running_var
@@ -122,6 +122,46 @@ fn code_in_a_pickle_is_not_executed() {
             ");
         }
     }
+}
+
+fn script_pipeline(size: u32) -> String {
+    format!(
+        "\
+stages:
+  images: {{kind: ingest, params: {{source: digits.parquet, take: {{train: 4}}}}}}
+  teacher: {{kind: encode, inputs: {{images: images}}, params: {{torchscript: teacher.pt, preprocessing: {{size: {size}}}}}}}
+"
+    )
+}
+
+#[test]
+fn a_torchscript_file_is_a_teacher_and_a_text_is_none() {
+    let sandbox = Sandbox::with(&script_pipeline(32));
+    sandbox.write("teacher.pt", "a text that is no program\n");
+    let message = refused(&sandbox);
+    assert!(
+        message.starts_with(
+            "error: pipeline.yaml: stage `teacher`: key `params.torchscript`: `./teacher.pt`: libtorch does not load it as TorchScript: "
+        ),
+        "{message}"
+    );
+    assert!(message.contains("\nhint: write it in Python"), "{message}");
+    fs_err::copy(
+        format!("{REPOSITORY}/src/learn/testdata/layouts/backbone.torchscript.pt"),
+        sandbox.path("teacher.pt"),
+    )
+    .unwrap();
+    sandbox.run(&["run", "--quiet"]).succeeded();
+    let both = script_pipeline(32).replace(
+        "torchscript: teacher.pt",
+        "torchscript: teacher.pt, network: {name: resnet18}",
+    );
+    sandbox.write("pipeline.yaml", both);
+    let message = sandbox.run(&["run", "--quiet"]).exited_with(2).refusal();
+    assert!(
+        message.contains("key `params.torchscript`: expected one network"),
+        "{message}"
+    );
 }
 
 #[test]

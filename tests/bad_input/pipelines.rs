@@ -153,7 +153,7 @@ fn a_network_that_does_not_exist() {
         "{name: cifar_resnet9}",
     );
     assert_snapshot!(refused_at_once(&sandbox, &["run"]), @r"
-    error: pipeline.yaml: stage `student`: key `params.network.name`: expected one of cifar_resnet8, cifar_resnet14, cifar_resnet20, cifar_resnet32, cifar_resnet44, cifar_resnet56, cifar_resnet110, resnet18, resnet34, resnet50, resnet101, resnet152, wide_resnet50_2, got `cifar_resnet9`
+    error: pipeline.yaml: stage `student`: key `params.network.name`: expected one of cifar_resnet8, cifar_resnet14, cifar_resnet20, cifar_resnet32, cifar_resnet44, cifar_resnet56, cifar_resnet110, resnet18, resnet34, resnet50, resnet101, resnet152, wide_resnet50_2, swav_resnet50w2, swav_resnet50w4, swav_resnet50w5, mobilenet_v2, mobilenet_v3_small, mobilenet_v3_large, efficientnet_b0, efficientnet_b1, efficientnet_b2, efficientnet_b3, efficientnet_lite0, efficientnet_lite1, efficientnet_lite2, vit_t_16, vit_s_16, vit_b_16, vit_b_32, dino_vitt16, dino_vits16, dino_vits8, dino_vitb16, dino_vitb8, dinov2_vitt14, dinov2_vits14, dinov2_vitb14, dinov2_vitt14_reg, dinov2_vits14_reg, dinov2_vitb14_reg, got `cifar_resnet9`
     hint: did you mean `cifar_resnet8`?
     exit code 2
     ");

@@ -87,6 +87,13 @@ pub(super) fn read_zip(
         });
     };
     let folder = pickle_name.trim_end_matches("data.pkl").to_owned();
+    let code = format!("{folder}code/");
+    if archive.file_names().any(|name| name.starts_with(&code)) {
+        return Err(Fault::Malformed {
+            reason: "a TorchScript file, which is a program and no state dict".to_owned(),
+            hint: "write its `state_dict()` with `torch.save`, or give it as `torchscript:`",
+        });
+    }
     // All entries together can't be longer than the file, unless they overlap.
     let mut budget = file_length;
     let byte_order = format!("{folder}byteorder");

@@ -8,32 +8,41 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tch::Tensor;
 
+use super::origins::origin;
+use super::spellings::{Spelling, spellings};
 use super::{Checkpoint, CheckpointError};
-use crate::architecture::Architecture;
-use crate::graph::{Role, TensorSpec};
+use crate::architecture::{self, Architecture};
+use crate::graph::{Graph, Operation, Role, TensorSpec};
 use crate::network::{Mismatch, Misshapen};
 
 /// The network's tensors under its own names, and what else the file holds.
 #[derive(Debug)]
 pub struct Matched {
     pub weights: BTreeMap<String, Tensor>,
-    /// Such as "legacy torch.save, prefix `state_dict.module.`".
+    /// Such as "legacy torch.save, MoCo v2, prefix `state_dict.module.encoder_q.`".
     pub layout: String,
     /// Full names in the file.
     pub leftovers: Vec<String>,
 }
 
 /// Containers that a file nests its state dict in; what lies beside them is not the network's.
-const CONTAINERS: [&str; 3] = ["state_dict", "model", "model_state_dict"];
+const CONTAINERS: [&str; 5] = [
+    "state_dict",
+    "model",
+    "model_state_dict",
+    "teacher",
+    "student",
+];
 /// Modules that wrap a network.
 const WRAPPERS: [&str; 3] = ["module", "encoder_q", "backbone"];
 const CLASSIFIERS: [&str; 2] = ["fc", "linear"];
+/// What SwAV keeps beside its network.
+const SWAV: [&str; 2] = ["projection_head", "prototypes"];
 
 /// Where the network's tensors may lie, and how they are spelled there.
-struct Candidate {
+struct Candidate<'spelling> {
     prefix: String,
-    /// Name in the file below the prefix → name in the network.
-    spelling: BTreeMap<String, String>,
+    spelling: &'spelling Spelling,
     /// Tensors of the network that are there by name, and those of the right shape among them.
     present: usize,
     fitting: usize,
@@ -41,28 +50,17 @@ struct Candidate {
 
 /// Finds the network in a file.
 ///
-/// Recognises prefixes made of `state_dict`, `model`, `model_state_dict`, `module`, `encoder_q` and `backbone`; for a
-/// network with a head also MoCo's spelling (no `backbone.`, head called `fc`).
+/// Recognises prefixes made of `state_dict`, `model`, `model_state_dict`, `teacher`, `student`, `module`, `encoder_q` and
+/// `backbone`; the network's own names, and those of the other origins that `spellings` knows.
 pub fn match_network(
     checkpoint: Checkpoint,
     architecture: &Architecture,
 ) -> Result<Matched, CheckpointError> {
-    let specs = architecture.graph()?.state();
-    let own: BTreeMap<String, String> = specs
-        .iter()
-        .map(|spec| (spec.name.clone(), spec.name.clone()))
-        .collect();
-    let mut spellings = vec![own];
-    if architecture.head.is_some() && architecture.classes.is_none() {
-        spellings.push(
-            specs
-                .iter()
-                .map(|spec| (moco_name(&spec.name), spec.name.clone()))
-                .collect(),
-        );
-    }
+    let graph = architecture.graph()?;
+    let specs = graph.state();
+    let spellings = spellings(architecture)?;
     let mut candidates: Vec<Candidate> = spellings
-        .into_iter()
+        .iter()
         .flat_map(|spelling| candidates(&checkpoint, &specs, spelling))
         .collect();
     candidates.sort_by_key(|candidate| {
@@ -72,7 +70,9 @@ pub fn match_network(
             fitting,
             ..
         } = candidate;
-        (Reverse((*fitting, *present)), prefix.len())
+        // Of teacher and student, the teacher is the average that people use.
+        let student = segments(prefix).any(|segment| segment == "student");
+        (Reverse((*fitting, *present)), student, prefix.len())
     });
     let known = candidates
         .iter()
@@ -83,27 +83,71 @@ pub fn match_network(
         return Err(nothing_found(&checkpoint, &specs, unknown));
     };
     let best = candidates.swap_remove(known);
-    account(checkpoint, architecture, &specs, best)
+    account(checkpoint, architecture, &graph, best)
 }
 
-/// MoCo's name of a tensor of a network with a head.
-fn moco_name(name: &str) -> String {
-    match name.strip_prefix("backbone.") {
-        Some(plain) => plain.to_owned(),
-        None => name.replacen("head", "fc", 1),
+/// The architecture, by name and count of classes, whose backbone's tensors are all in the file; the largest, if several.
+pub fn guess(checkpoint: &Checkpoint) -> Option<Architecture> {
+    let mut found: Option<(usize, Architecture)> = None;
+    for name in architecture::names() {
+        let architecture = Architecture::named(name);
+        let (Ok(graph), Ok(spellings)) = (architecture.graph(), spellings(&architecture)) else {
+            continue;
+        };
+        let specs = graph.state();
+        let needed = specs
+            .iter()
+            .filter(|spec| !spec.role.may_be_absent())
+            .count();
+        let best = spellings
+            .iter()
+            .flat_map(|spelling| candidates(checkpoint, &specs, spelling))
+            .filter(|candidate| candidate.fitting >= needed)
+            .max_by_key(|candidate| (candidate.fitting, Reverse(candidate.prefix.len())));
+        let Some(candidate) = best else { continue };
+        if found.as_ref().is_none_or(|(count, _)| needed > *count) {
+            let classes = classes(checkpoint, &candidate, &specs);
+            found = Some((
+                needed,
+                Architecture {
+                    classes,
+                    ..architecture
+                },
+            ));
+        }
     }
+    found.map(|(_, architecture)| architecture)
+}
+
+/// Outputs of the classifier that lies beside a network's backbone.
+fn classes(checkpoint: &Checkpoint, candidate: &Candidate, specs: &[TensorSpec]) -> Option<i64> {
+    let known: BTreeSet<&str> = specs.iter().map(|spec| spec.name.as_str()).collect();
+    candidate
+        .spelling
+        .names
+        .iter()
+        .filter(|(_, own)| !known.contains(own.as_str()) && own.ends_with(".bias"))
+        .filter_map(|(name, own)| {
+            let tensor = checkpoint
+                .tensors
+                .get(&format!("{}{name}", candidate.prefix))?;
+            Some((own.clone(), tensor.size().first().copied()?))
+        })
+        .max()
+        .map(|(_, classes)| classes)
 }
 
 /// Every prefix under which some of the network's tensors are found.
-fn candidates(
+fn candidates<'spelling>(
     checkpoint: &Checkpoint,
     specs: &[TensorSpec],
-    spelling: BTreeMap<String, String>,
-) -> Vec<Candidate> {
-    let shapes: BTreeMap<&str, &[i64]> = specs
+    spelling: &'spelling Spelling,
+) -> Vec<Candidate<'spelling>> {
+    let by_name: BTreeMap<&str, &TensorSpec> = specs
         .iter()
-        .map(|spec| (spec.name.as_str(), &spec.shape[..]))
+        .map(|spec| (spec.name.as_str(), spec))
         .collect();
+    let names = &spelling.names;
     let starts = |name: &str| -> Vec<usize> {
         let after_dots = name.match_indices('.').map(|(dot, _)| dot + 1);
         std::iter::once(0).chain(after_dots).collect()
@@ -112,7 +156,7 @@ fn candidates(
     for name in checkpoint.tensors.keys() {
         let found = starts(name)
             .into_iter()
-            .find(|&start| spelling.contains_key(&name[start..]));
+            .find(|&start| names.contains_key(&name[start..]));
         if let Some(start) = found {
             prefixes.insert(name[..start].to_owned());
         }
@@ -121,20 +165,43 @@ fn candidates(
         .into_iter()
         .map(|prefix| {
             let (mut present, mut fitting) = (0, 0);
-            for (name, own) in &spelling {
-                if let Some(tensor) = checkpoint.tensors.get(&format!("{prefix}{name}")) {
+            for (name, own) in names {
+                let spec = by_name.get(own.as_str());
+                let tensor = checkpoint.tensors.get(&format!("{prefix}{name}"));
+                if let (Some(spec), Some(tensor)) = (spec, tensor) {
                     present += 1;
-                    fitting += usize::from(tensor.size() == shapes[own.as_str()]);
+                    let fits = tensor.size() == spec.shape || reshaped(tensor, spec).is_some();
+                    fitting += usize::from(fits);
                 }
             }
             Candidate {
                 prefix,
-                spelling: spelling.clone(),
+                spelling,
                 present,
                 fitting,
             }
         })
         .collect()
+}
+
+/// A tensor that another origin keeps in another shape: a linear layer as a 1×1 convolution, positions without the class
+/// token's.
+fn reshaped(tensor: &Tensor, spec: &TensorSpec) -> Option<Tensor> {
+    let size = tensor.size();
+    if let (&[outputs, inputs, 1, 1], &[rows, columns]) = (&size[..], &spec.shape[..])
+        && [outputs, inputs] == [rows, columns]
+    {
+        return Some(tensor.reshape([rows, columns]));
+    }
+    if let (&[1, patches, width], &[1, positions, length]) = (&size[..], &spec.shape[..])
+        && spec.name.ends_with("pos_embed")
+        && patches + 1 == positions
+        && width == length
+    {
+        let class = tensor.slice(1, 0, 1, 1).zeros_like();
+        return Some(Tensor::cat(&[&class, tensor], 1));
+    }
+    None
 }
 
 fn segments(prefix: &str) -> impl Iterator<Item = &str> {
@@ -158,13 +225,19 @@ fn container(prefix: &str) -> &str {
 }
 
 /// Whether a tensor that the network has no place for is known to belong elsewhere.
-fn is_leftover(name: &str, prefix: &str, architecture: &Architecture) -> bool {
+fn is_leftover(name: &str, candidate: &Candidate, architecture: &Architecture) -> bool {
+    let Candidate {
+        prefix, spelling, ..
+    } = candidate;
     let first = |name: &str| name.split('.').next().unwrap_or_default().to_owned();
-    if let Some(inside) = name.strip_prefix(prefix)
-        && architecture.classes.is_none()
-        && CLASSIFIERS.contains(&first(inside).as_str())
-    {
-        return true;
+    if let Some(inside) = name.strip_prefix(prefix) {
+        // A classifier that the network was not asked to have.
+        let classifier = architecture.classes.is_none()
+            && (spelling.names.contains_key(inside)
+                || CLASSIFIERS.contains(&first(inside).as_str()));
+        if classifier || SWAV.contains(&first(inside).as_str()) {
+            return true;
+        }
     }
     let Some(mut beside) = name.strip_prefix(container(prefix)) else {
         return true;
@@ -175,45 +248,68 @@ fn is_leftover(name: &str, prefix: &str, architecture: &Architecture) -> bool {
     let beside = first(beside);
     let wrapped_in = |wrapper| segments(prefix).any(|segment| segment == wrapper);
     (wrapped_in("encoder_q") && ["encoder_k", "queue", "queue_ptr"].contains(&beside.as_str()))
-        || (wrapped_in("backbone") && ["head", "fc", "linear"].contains(&beside.as_str()))
+        || (wrapped_in("backbone")
+            && ["head", "fc", "linear", "dino_head", "ibot_head"].contains(&beside.as_str()))
 }
 
 /// Takes the network's tensors out of the file and accounts for the rest.
 fn account(
     checkpoint: Checkpoint,
     architecture: &Architecture,
-    specs: &[TensorSpec],
+    graph: &Graph,
     best: Candidate,
 ) -> Result<Matched, CheckpointError> {
+    let specs = graph.state();
     let Candidate {
         prefix, spelling, ..
-    } = best;
-    let layout = if prefix.is_empty() {
-        format!("{}, plain names", checkpoint.format)
-    } else {
-        format!("{}, prefix `{prefix}`", checkpoint.format)
+    } = &best;
+    let names = checkpoint.tensors.keys().map(String::as_str);
+    let place = match prefix.as_str() {
+        "" => "plain names".to_owned(),
+        prefix => format!("prefix `{prefix}`"),
     };
+    let layout = match origin(names, prefix, spelling.origin) {
+        Some(origin) => format!("{}, {origin}, {place}", checkpoint.format),
+        None => format!("{}, {place}", checkpoint.format),
+    };
+    let path = checkpoint.path.clone();
+    let guessed = guess_for_hint(&checkpoint, architecture, &best, specs.len());
+    let by_name: BTreeMap<&str, &TensorSpec> = specs
+        .iter()
+        .map(|spec| (spec.name.as_str(), spec))
+        .collect();
     let mut weights = BTreeMap::new();
     let (mut leftovers, mut unexpected) = (vec![], vec![]);
     for (name, tensor) in checkpoint.tensors {
-        match name
+        let own = name
             .strip_prefix(prefix.as_str())
-            .and_then(|inside| spelling.get(inside))
-        {
-            Some(own) => drop(weights.insert(own.clone(), tensor)),
-            None if is_leftover(&name, &prefix, architecture) => leftovers.push(name),
+            .and_then(|inside| spelling.names.get(inside))
+            .and_then(|own| by_name.get(own.as_str()));
+        match own {
+            Some(spec) => {
+                let fits = tensor.size() == spec.shape;
+                let tensor = match fits {
+                    true => tensor,
+                    false => reshaped(&tensor, spec).unwrap_or(tensor),
+                };
+                weights.insert(spec.name.clone(), tensor);
+            }
+            None if is_leftover(&name, &best, architecture) => leftovers.push(name),
             None => unexpected.push(name),
         }
     }
-    let mut mismatch = Mismatch::between(specs, &weights);
+    let mut mismatch = Mismatch::between(&specs, &weights);
     mismatch.extra = unexpected;
     if !mismatch.is_empty() {
-        mismatch.hint = hint(&mismatch, architecture, &leftovers);
+        mismatch.hint = hint(&mismatch, architecture, &leftovers, guessed);
         return Err(CheckpointError::Mismatch {
-            path: checkpoint.path,
-            layout,
+            path,
+            layout: format!("nearest layout: {layout}"),
             mismatch: Box::new(mismatch),
         });
+    }
+    if let Some(epsilon) = spelling.epsilon {
+        adjust_variances(graph, &mut weights, epsilon);
     }
     Ok(Matched {
         weights,
@@ -222,12 +318,49 @@ fn account(
     })
 }
 
-fn hint(mismatch: &Mismatch, architecture: &Architecture, leftovers: &[String]) -> String {
+/// Another architecture that the file is of, when it is not of the one asked for.
+fn guess_for_hint(
+    checkpoint: &Checkpoint,
+    architecture: &Architecture,
+    best: &Candidate,
+    count: usize,
+) -> Option<String> {
+    if best.fitting == count {
+        return None;
+    }
+    guess(checkpoint)
+        .map(|guessed| guessed.name)
+        .filter(|name| *name != architecture.name)
+}
+
+/// Batch norms of another epsilon compute the same with their running variances moved by the difference.
+fn adjust_variances(graph: &Graph, weights: &mut BTreeMap<String, Tensor>, theirs: f64) {
+    for node in graph.nodes() {
+        if let Operation::BatchNorm { epsilon, .. } = node.operation
+            && let Some(variance) = weights.get_mut(&format!("{}.running_var", node.name))
+        {
+            *variance = tch::no_grad(|| &*variance + (theirs - epsilon));
+        }
+    }
+}
+
+fn hint(
+    mismatch: &Mismatch,
+    architecture: &Architecture,
+    leftovers: &[String],
+    guessed: Option<String>,
+) -> String {
+    if let Some(name) = guessed {
+        return format!(
+            "the file is of a `{name}`, and `{}` was asked for",
+            architecture.name
+        );
+    }
     let all = |names: &[String], prefix: &str| {
         !names.is_empty() && names.iter().all(|name| name.starts_with(prefix))
     };
     let is_classifier = |name: &str| {
-        CLASSIFIERS
+        ["fc", "linear", "classifier", "heads", "head"]
             .iter()
             .any(|classifier| name.contains(&format!("{classifier}.")))
     };

@@ -5,10 +5,14 @@
 
 mod archive;
 mod layouts;
+mod origins;
 mod pickle;
 mod pickle_calls;
 mod pickle_machine;
 mod safetensors;
+mod sharded;
+mod spellings;
+mod timm;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,12 +24,14 @@ use thiserror::Error;
 
 use crate::architecture::{Architecture, ArchitectureError};
 use crate::network::{Mismatch, Network, NetworkError};
-pub use layouts::{Matched, match_network};
+pub use layouts::{Matched, guess, match_network};
 
 /// How a file stores its tensors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     Safetensors,
+    /// Several safetensors files and an index of them.
+    Sharded,
     Zip,
     Legacy,
 }
@@ -34,6 +40,7 @@ impl fmt::Display for Format {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Format::Safetensors => "safetensors",
+            Format::Sharded => "sharded safetensors",
             Format::Zip => "zip torch.save",
             Format::Legacy => "legacy torch.save",
         })
@@ -116,9 +123,17 @@ impl From<io::Error> for Fault {
     }
 }
 
-/// Reads every tensor of a file.
+/// Reads every tensor of a file; of an index (`….safetensors.index.json`) those of its shards, which lie beside it.
 pub fn read(path: &Path) -> Result<Checkpoint, CheckpointError> {
-    let file = fs_err::File::open(path)?;
+    let mut file = fs_err::File::open(path)?;
+    if sharded::is_index(&mut file)? {
+        let tensors = sharded::read(path, file)?;
+        return Ok(Checkpoint {
+            path: path.to_owned(),
+            format: Format::Sharded,
+            tensors,
+        });
+    }
     let (format, tensors) = parse(io::BufReader::new(file)).map_err(|fault| fault.at(path))?;
     Ok(Checkpoint {
         path: path.to_owned(),

@@ -10,25 +10,12 @@
 #include <torch/version.h>
 
 #include <cstdlib>
-#include <cstring>
-#include <exception>
 #include <stdexcept>
 #include <string>
 
+#include "guard.h"
+
 namespace {
-
-char *message(const std::string &text) { return strdup(text.c_str()); }
-
-template <typename Work> char *guarded(Work work) {
-  try {
-    work();
-    return nullptr;
-  } catch (const std::exception &error) {
-    return message(error.what());
-  } catch (...) {
-    return message("an unknown C++ exception");
-  }
-}
 
 at::DeviceType device_type(int cuda) { return cuda ? at::kCUDA : at::kCPU; }
 

@@ -187,6 +187,8 @@ fn known_prefixes_are_stripped_and_said() {
         let matched = match_network(checkpoint(&small(), prefix, others), &small()).unwrap();
         let expected = if prefix.is_empty() {
             "plain names".to_owned()
+        } else if prefix.contains("encoder_q") {
+            format!("MoCo, prefix `{prefix}`")
         } else {
             format!("prefix `{prefix}`")
         };
@@ -208,7 +210,10 @@ fn the_query_encoder_is_taken_and_not_the_key_encoder() {
             .map(|(name, tensor)| (name, tensor.zeros_like())),
     );
     let matched = match_network(both, &small()).unwrap();
-    assert_eq!(matched.layout, "zip torch.save, prefix `module.encoder_q.`");
+    assert_eq!(
+        matched.layout,
+        "zip torch.save, MoCo, prefix `module.encoder_q.`"
+    );
     assert!(
         matched.weights["conv1.weight"]
             .abs()
@@ -224,6 +229,7 @@ fn mocos_head_becomes_the_networks_head() {
         head: Some(Head {
             hidden: vec![8],
             out: 4,
+            batch_norm: false,
         }),
         ..small()
     };
@@ -271,7 +277,7 @@ fn a_partial_match_is_an_error_that_lists_every_name() {
     );
     assert_eq!(
         refused(partial, &small()),
-        "`teacher.pth` (zip torch.save, prefix `module.`): tensors don't match the network: 3 missing, 2 unexpected, 1 of another shape\n  \
+        "`teacher.pth` (nearest layout: zip torch.save, prefix `module.`): tensors don't match the network: 3 missing, 2 unexpected, 1 of another shape\n  \
          missing     conv1.weight\n  missing     layer3.0.bn2.weight\n  missing     layer3.0.bn2.bias\n  \
          unexpected  module.layer4.0.conv1.weight\n  unexpected  module.projector.weight\n  \
          shape       layer1.0.bn1.bias: expected [4], got [5]\n\
@@ -294,6 +300,7 @@ fn the_hint_names_what_to_change() {
         head: Some(Head {
             hidden: vec![],
             out: 4,
+            batch_norm: false,
         }),
         ..small()
     };

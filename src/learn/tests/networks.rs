@@ -26,6 +26,7 @@ fn with_head() -> Architecture {
         head: Some(Head {
             hidden: vec![24],
             out: 16,
+            batch_norm: false,
         }),
         ..small()
     }

@@ -50,8 +50,8 @@ fn norm(values: &[f64]) -> f64 {
 fn golden_models_have_torchvisions_names_shapes_and_counts() {
     let (_, models) = models();
     assert!(
-        models.len() >= 6,
-        "the fixture holds six ResNets, found {}",
+        models.len() >= 12,
+        "the fixture holds twelve networks, found {}",
         models.len()
     );
     for (architecture, model) in models {

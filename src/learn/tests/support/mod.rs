@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use rayon::prelude::*;
 use seedpipe_learn::architecture::Architecture;
 use seedpipe_learn::network::Network;
 use seedpipe_learn::tensors::from_slice_f32;
@@ -45,7 +46,7 @@ pub fn shared_data(name: &str) -> Option<PathBuf> {
     Some(path)
 }
 
-fn crc32(text: &str) -> u32 {
+pub fn crc32(text: &str) -> u32 {
     !text.bytes().fold(!0_u32, |crc, byte| {
         (0..8).fold(crc ^ u32::from(byte), |crc, _| {
             if crc & 1 == 1 {
@@ -65,11 +66,12 @@ fn splitmix64(number: u64) -> u64 {
 }
 
 /// A tensor of `value(u(i))`, with `u(i)` of the fixtures' README, within [-1, 1).
-fn filled(name: &str, shape: &[i64], salt: u64, value: impl Fn(f64) -> f64) -> Tensor {
+fn filled(name: &str, shape: &[i64], salt: u64, value: impl Fn(f64) -> f64 + Sync) -> Tensor {
     let first = (u64::from(crc32(name)) << 32).wrapping_add(salt << 24);
     let count = shape.iter().product::<i64>() as u64;
     let unit = |index| (splitmix64(first.wrapping_add(index)) >> 11) as f64 / (1_u64 << 53) as f64;
     let values: Vec<f32> = (0..count)
+        .into_par_iter()
         .map(|index| value(2.0 * unit(index) - 1.0) as f32)
         .collect();
     from_slice_f32(shape, &values)

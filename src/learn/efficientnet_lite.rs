@@ -1,0 +1,130 @@
+//! EfficientNet-Lite: EfficientNets without squeeze-excite and with ReLU6, as `efficientnet-lite-pytorch` has them.
+//!
+//! Converted from TensorFlow, so images are padded as there (`SAME`), and an input is (x − 127) / 128. Stem and head, and
+//! the depth of the first and last stage, are not scaled.
+
+use crate::efficientnet::STAGES;
+use crate::graph::{Activation, Convolution, Initial, NodeId};
+use crate::graph_builder::{GraphBuilder, TENSORFLOW_NORM};
+use crate::mobilenet_v2::divisible;
+
+const INITIAL: Initial = Initial::KaimingNormalFanOut;
+const RELU6: Option<Activation> = Some(Activation::Relu6);
+const HEAD_CHANNELS: i64 = 1280;
+
+/// What tells one from another.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct EfficientNetLite {
+    pub width: f64,
+    pub depth: f64,
+    /// Pixels of the image.
+    pub size: u32,
+}
+
+/// From images to the last `[B, C, h, w]`; returns it with its channel count `C`.
+pub(crate) fn backbone(
+    graph: &mut GraphBuilder,
+    network: EfficientNetLite,
+    width: f64,
+) -> (NodeId, i64) {
+    let mut inputs = divisible(32.0 * width);
+    let image = graph.image();
+    let padded = graph.pad_same(image, 3, 2);
+    let mut value = graph.unit(
+        ("_conv_stem", "_bn0"),
+        padded,
+        unpadded(Convolution::new(3, inputs, 3, 2, INITIAL)),
+        TENSORFLOW_NORM,
+        RELU6,
+    );
+    let mut index = 0;
+    for (stage, (expansion, kernel, first_stride, _, channels, blocks)) in
+        STAGES.into_iter().enumerate()
+    {
+        let outputs = divisible(channels as f64 * network.width * width);
+        let scaled = (1..STAGES.len() - 1).contains(&stage);
+        let blocks = if scaled {
+            (blocks as f64 * network.depth).ceil() as usize
+        } else {
+            blocks
+        };
+        for block in 0..blocks {
+            let stride = if block == 0 { first_stride } else { 1 };
+            let name = format!("_blocks.{index}");
+            value = inverted_residual(
+                graph,
+                &name,
+                value,
+                [inputs, outputs],
+                expansion,
+                kernel,
+                stride,
+            );
+            inputs = outputs;
+            index += 1;
+        }
+    }
+    let last = divisible(HEAD_CHANNELS as f64 * width.max(1.0));
+    value = graph.unit(
+        ("_conv_head", "_bn1"),
+        value,
+        Convolution::new(inputs, last, 1, 1, INITIAL),
+        TENSORFLOW_NORM,
+        RELU6,
+    );
+    (value, last)
+}
+
+/// For after [`GraphBuilder::pad_same`].
+fn unpadded(convolution: Convolution) -> Convolution {
+    Convolution {
+        padding: 0,
+        ..convolution
+    }
+}
+
+fn inverted_residual(
+    graph: &mut GraphBuilder,
+    name: &str,
+    input: NodeId,
+    [inputs, outputs]: [i64; 2],
+    expansion: i64,
+    kernel: i64,
+    stride: i64,
+) -> NodeId {
+    let expanded = inputs * expansion;
+    let mut value = input;
+    if expansion != 1 {
+        value = graph.unit(
+            (&format!("{name}._expand_conv"), &format!("{name}._bn0")),
+            value,
+            Convolution::new(inputs, expanded, 1, 1, INITIAL),
+            TENSORFLOW_NORM,
+            RELU6,
+        );
+    }
+    let mut depthwise = Convolution::depthwise(expanded, kernel, stride, INITIAL);
+    // At stride 1 an odd kernel is padded alike on both sides, which the convolution does by itself.
+    if stride != 1 {
+        value = graph.pad_same(value, kernel, stride);
+        depthwise = unpadded(depthwise);
+    }
+    value = graph.unit(
+        (&format!("{name}._depthwise_conv"), &format!("{name}._bn1")),
+        value,
+        depthwise,
+        TENSORFLOW_NORM,
+        RELU6,
+    );
+    value = graph.unit(
+        (&format!("{name}._project_conv"), &format!("{name}._bn2")),
+        value,
+        Convolution::new(expanded, outputs, 1, 1, INITIAL),
+        TENSORFLOW_NORM,
+        None,
+    );
+    if stride == 1 && inputs == outputs {
+        value = graph.add(value, input);
+    }
+    value
+}

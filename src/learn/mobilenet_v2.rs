@@ -1,0 +1,123 @@
+//! torchvision's MobileNetV2 (arXiv 1801.04381): inverted residuals with linear bottlenecks.
+
+use crate::graph::{Activation, Convolution, Initial, NodeId};
+use crate::graph_builder::{GraphBuilder, NORM};
+
+const INITIAL: Initial = Initial::KaimingNormalFanOut;
+const RELU6: Option<Activation> = Some(Activation::Relu6);
+
+/// Expansion, channels, blocks, stride of the first block (table 2 of the paper).
+const STAGES: [(i64, i64, usize, i64); 7] = [
+    (1, 16, 1, 1),
+    (6, 24, 2, 2),
+    (6, 32, 3, 2),
+    (6, 64, 4, 2),
+    (6, 96, 3, 1),
+    (6, 160, 3, 2),
+    (6, 320, 1, 1),
+];
+
+/// The multiple of 8 nearest to `channels`, but not less than nine tenths of it: the MobileNets' and EfficientNets' rounding.
+pub(crate) fn divisible(channels: f64) -> i64 {
+    let rounded = (((channels + 4.0) as i64) / 8 * 8).max(8);
+    if (rounded as f64) < 0.9 * channels {
+        rounded + 8
+    } else {
+        rounded
+    }
+}
+
+/// From images to the last `[B, C, h, w]`; returns it with its channel count `C`.
+pub(crate) fn backbone(graph: &mut GraphBuilder, width: f64) -> (NodeId, i64) {
+    let mut inputs = divisible(32.0 * width);
+    let image = graph.image();
+    let mut value = graph.unit(
+        ("features.0.0", "features.0.1"),
+        image,
+        Convolution::new(3, inputs, 3, 2, INITIAL),
+        NORM,
+        RELU6,
+    );
+    let mut index = 1;
+    for (expansion, channels, blocks, first_stride) in STAGES {
+        let outputs = divisible(channels as f64 * width);
+        for block in 0..blocks {
+            let stride = if block == 0 { first_stride } else { 1 };
+            let name = format!("features.{index}.conv");
+            value = inverted_residual(graph, &name, value, [inputs, outputs], expansion, stride);
+            inputs = outputs;
+            index += 1;
+        }
+    }
+    let last = divisible(1280.0 * width.max(1.0));
+    value = graph.unit(
+        (
+            &format!("features.{index}.0"),
+            &format!("features.{index}.1"),
+        ),
+        value,
+        Convolution::new(inputs, last, 1, 1, INITIAL),
+        NORM,
+        RELU6,
+    );
+    (value, last)
+}
+
+fn inverted_residual(
+    graph: &mut GraphBuilder,
+    name: &str,
+    input: NodeId,
+    [inputs, outputs]: [i64; 2],
+    expansion: i64,
+    stride: i64,
+) -> NodeId {
+    let expanded = inputs * expansion;
+    let mut value = input;
+    let mut index = 0;
+    if expansion != 1 {
+        value = graph.unit(
+            (&format!("{name}.0.0"), &format!("{name}.0.1")),
+            value,
+            Convolution::new(inputs, expanded, 1, 1, INITIAL),
+            NORM,
+            RELU6,
+        );
+        index = 1;
+    }
+    value = graph.unit(
+        (&format!("{name}.{index}.0"), &format!("{name}.{index}.1")),
+        value,
+        Convolution::depthwise(expanded, 3, stride, INITIAL),
+        NORM,
+        RELU6,
+    );
+    value = graph.unit(
+        (
+            &format!("{name}.{}", index + 1),
+            &format!("{name}.{}", index + 2),
+        ),
+        value,
+        Convolution::new(expanded, outputs, 1, 1, INITIAL),
+        NORM,
+        None,
+    );
+    if stride == 1 && inputs == outputs {
+        value = graph.add(value, input);
+    }
+    value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn channels_round_to_multiples_of_eight_and_never_lose_a_tenth() {
+        assert_eq!(divisible(32.0), 32);
+        assert_eq!(divisible(16.0 * 1.1), 16);
+        assert_eq!(divisible(24.0 * 1.4), 32);
+        assert_eq!(divisible(3.0), 8);
+        // 16 would be less than nine tenths of 19.
+        assert_eq!(divisible(19.0), 24);
+    }
+}

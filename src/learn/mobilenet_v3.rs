@@ -1,0 +1,162 @@
+//! torchvision's MobileNetV3, large and small (arXiv 1905.02244): inverted residuals with squeeze-excite and hardswish.
+//!
+//! Features are the averages before the classifier, which has a hidden layer of its own.
+
+use crate::graph::{Activation, Convolution, Initial, NodeId};
+use crate::graph_builder::{GraphBuilder, TENSORFLOW_NORM};
+use crate::mobilenet_v2::divisible;
+
+const INITIAL: Initial = Initial::KaimingNormalFanOut;
+const LINEAR: Initial = Initial::Normal { deviation: 0.01 };
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Size {
+    Large,
+    Small,
+}
+
+/// Kernel, expanded channels, channels, squeeze-excite, activation, stride (tables 1 and 2 of the paper).
+type Row = (i64, i64, i64, bool, Activation, i64);
+
+const RE: Activation = Activation::Relu;
+const HS: Activation = Activation::Hardswish;
+
+const LARGE: [Row; 15] = [
+    (3, 16, 16, false, RE, 1),
+    (3, 64, 24, false, RE, 2),
+    (3, 72, 24, false, RE, 1),
+    (5, 72, 40, true, RE, 2),
+    (5, 120, 40, true, RE, 1),
+    (5, 120, 40, true, RE, 1),
+    (3, 240, 80, false, HS, 2),
+    (3, 200, 80, false, HS, 1),
+    (3, 184, 80, false, HS, 1),
+    (3, 184, 80, false, HS, 1),
+    (3, 480, 112, true, HS, 1),
+    (3, 672, 112, true, HS, 1),
+    (5, 672, 160, true, HS, 2),
+    (5, 960, 160, true, HS, 1),
+    (5, 960, 160, true, HS, 1),
+];
+
+const SMALL: [Row; 11] = [
+    (3, 16, 16, true, RE, 2),
+    (3, 72, 24, false, RE, 2),
+    (3, 88, 24, false, RE, 1),
+    (5, 96, 40, true, HS, 2),
+    (5, 240, 40, true, HS, 1),
+    (5, 240, 40, true, HS, 1),
+    (5, 120, 48, true, HS, 1),
+    (5, 144, 48, true, HS, 1),
+    (5, 288, 96, true, HS, 2),
+    (5, 576, 96, true, HS, 1),
+    (5, 576, 96, true, HS, 1),
+];
+
+/// From images to the last `[B, C, h, w]`; returns it with its channel count `C`.
+pub(crate) fn backbone(graph: &mut GraphBuilder, size: Size, width: f64) -> (NodeId, i64) {
+    let rows: &[Row] = match size {
+        Size::Large => &LARGE,
+        Size::Small => &SMALL,
+    };
+    let mut inputs = divisible(16.0 * width);
+    let image = graph.image();
+    let mut value = graph.unit(
+        ("features.0.0", "features.0.1"),
+        image,
+        Convolution::new(3, inputs, 3, 2, INITIAL),
+        TENSORFLOW_NORM,
+        Some(HS),
+    );
+    for (index, row) in rows.iter().enumerate() {
+        let name = format!("features.{}.block", index + 1);
+        let outputs = divisible(row.2 as f64 * width);
+        value = inverted_residual(graph, &name, value, [inputs, outputs], row, width);
+        inputs = outputs;
+    }
+    let last = rows.len() + 1;
+    value = graph.unit(
+        (&format!("features.{last}.0"), &format!("features.{last}.1")),
+        value,
+        Convolution::new(inputs, 6 * inputs, 1, 1, INITIAL),
+        TENSORFLOW_NORM,
+        Some(HS),
+    );
+    (value, 6 * inputs)
+}
+
+fn inverted_residual(
+    graph: &mut GraphBuilder,
+    name: &str,
+    input: NodeId,
+    [inputs, outputs]: [i64; 2],
+    &(kernel, expanded, _, squeezes, activation, stride): &Row,
+    width: f64,
+) -> NodeId {
+    let expanded = divisible(expanded as f64 * width);
+    let mut value = input;
+    let mut index = 0;
+    if expanded != inputs {
+        value = graph.unit(
+            (&format!("{name}.0.0"), &format!("{name}.0.1")),
+            value,
+            Convolution::new(inputs, expanded, 1, 1, INITIAL),
+            TENSORFLOW_NORM,
+            Some(activation),
+        );
+        index += 1;
+    }
+    value = graph.unit(
+        (&format!("{name}.{index}.0"), &format!("{name}.{index}.1")),
+        value,
+        Convolution::depthwise(expanded, kernel, stride, INITIAL),
+        TENSORFLOW_NORM,
+        Some(activation),
+    );
+    index += 1;
+    if squeezes {
+        value = graph.squeeze_excite(
+            (
+                &format!("{name}.{index}.fc1"),
+                &format!("{name}.{index}.fc2"),
+            ),
+            value,
+            [expanded, divisible((expanded / 4) as f64)],
+            Activation::Relu,
+            Activation::Hardsigmoid,
+        );
+        index += 1;
+    }
+    value = graph.unit(
+        (&format!("{name}.{index}.0"), &format!("{name}.{index}.1")),
+        value,
+        Convolution::new(expanded, outputs, 1, 1, INITIAL),
+        TENSORFLOW_NORM,
+        None,
+    );
+    if stride == 1 && inputs == outputs {
+        value = graph.add(value, input);
+    }
+    value
+}
+
+/// `classifier.0`, hardswish, `classifier.3`; its dropout is left out.
+pub(crate) fn classifier(
+    graph: &mut GraphBuilder,
+    size: Size,
+    width: f64,
+    features: NodeId,
+    inputs: i64,
+    classes: i64,
+) -> NodeId {
+    let hidden = divisible(
+        width
+            * match size {
+                Size::Large => 1280.0,
+                Size::Small => 1024.0,
+            },
+    );
+    let mut value = graph.linear("classifier.0", features, inputs, hidden, LINEAR);
+    value = graph.activation(value, HS);
+    graph.linear("classifier.3", value, hidden, classes, LINEAR)
+}

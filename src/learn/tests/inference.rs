@@ -1,0 +1,99 @@
+//! The folded, fused forward pass against the plain one, in every family.
+
+mod support;
+
+use seedpipe_learn::architecture::{Architecture, Head};
+use seedpipe_learn::inference::Inference;
+use seedpipe_learn::network::{Mode, Output, Precision};
+use seedpipe_learn::tch::{Kind, Tensor, no_grad};
+
+const CASES: [(&str, i64); 11] = [
+    ("cifar_resnet20", 32),
+    ("resnet18", 64),
+    ("resnet50", 64),
+    ("mobilenet_v2", 64),
+    ("mobilenet_v3_small", 64),
+    ("mobilenet_v3_large", 64),
+    ("efficientnet_b0", 64),
+    ("efficientnet_lite0", 65),
+    ("vit_t_16", 64),
+    ("dino_vitt16", 64),
+    ("dinov2_vitt14_reg", 56),
+];
+
+fn cosine(got: &Tensor, expected: &Tensor) -> f64 {
+    Tensor::cosine_similarity(got, expected, 1, 1e-12)
+        .min()
+        .double_value(&[])
+}
+
+/// Features, logits and embedding.
+fn all(output: Output) -> [Tensor; 3] {
+    [
+        output.features,
+        output.logits.unwrap(),
+        output.embedding.unwrap(),
+    ]
+}
+
+#[test]
+fn folded_networks_compute_what_the_plain_ones_do() {
+    for (name, size) in CASES {
+        let architecture = Architecture {
+            classes: Some(10),
+            head: Some(Head {
+                hidden: vec![24],
+                out: 16,
+                batch_norm: true,
+            }),
+            ..Architecture::named(name)
+        };
+        let network = support::formula_network(&architecture, 3);
+        let images = support::formula_image(&[3, 3, size, size], 3);
+        let run = |precision| {
+            let output = no_grad(|| network.forward(&images, Mode::Eval, precision));
+            all(output)
+        };
+        let (plain, autocast) = (run(Precision::F32), run(Precision::Bf16));
+        for precision in [Precision::F32, Precision::Bf16] {
+            let inference = Inference::new(&network, precision);
+            // Twice: the second one finds the weights laid out already.
+            for _ in 0..2 {
+                let folded = all(inference.forward(&images));
+                for ((got, expected), autocast) in folded.iter().zip(&plain).zip(&autocast) {
+                    assert_eq!(got.kind(), Kind::Float);
+                    if precision == Precision::F32 {
+                        let error = support::relative_difference(got, expected);
+                        assert!(error < 2e-5, "{name}: off by {error}");
+                        continue;
+                    }
+                    // Formula weights amplify rounding more than trained ones: PyTorch's way of bf16 is the measure.
+                    let (got, autocast) = (cosine(got, expected), cosine(autocast, expected));
+                    println!("{name}: cosine {got:.6}, autocast {autocast:.6}");
+                    assert!(
+                        got > 0.999 || 1.0 - got < 1.5 * (1.0 - autocast),
+                        "{name}: cosine {got}, autocast {autocast}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn images_of_another_size_or_count_are_laid_out_anew() {
+    let network = support::formula_network(&Architecture::named("efficientnet_lite0"), 3);
+    let inference = Inference::new(&network, Precision::F32);
+    for shape in [
+        [2, 3, 64, 64],
+        [5, 3, 64, 64],
+        [2, 3, 75, 60],
+        [1, 3, 64, 64],
+    ] {
+        let images = support::formula_image(&shape, 3);
+        let plain = no_grad(|| network.forward(&images, Mode::Eval, Precision::F32));
+        let error =
+            support::relative_difference(&inference.forward(&images).features, &plain.features);
+        assert!(error < 2e-5, "{shape:?}: off by {error}");
+    }
+}
