@@ -51,6 +51,18 @@ impl Graph {
         }
     }
 
+    /// The same with a classifier on the features.
+    pub(crate) fn with_logits(&self, name: &str, classifier: Operation) -> Self {
+        let mut graph = self.clone();
+        graph.nodes.push(Node {
+            operation: classifier,
+            name: name.to_owned(),
+            inputs: vec![self.features],
+        });
+        graph.logits = Some(NodeId(self.nodes.len()));
+        graph
+    }
+
     pub fn nodes(&self) -> &[Node] {
         &self.nodes
     }
@@ -68,6 +80,24 @@ impl Graph {
     /// Node of `[B, head.out]`.
     pub fn embedding(&self) -> Option<NodeId> {
         self.embedding
+    }
+
+    /// How often each node's result is read, by another node or as an output.
+    pub(crate) fn readers(&self) -> Vec<usize> {
+        let mut readers = vec![0; self.nodes.len()];
+        let inputs = self.nodes.iter().flat_map(|node| &node.inputs);
+        for NodeId(index) in inputs.chain(&self.outputs()) {
+            readers[*index] += 1;
+        }
+        readers
+    }
+
+    /// Features, logits and embedding, as far as the graph has them, in this order.
+    pub fn outputs(&self) -> Vec<NodeId> {
+        [Some(self.features), self.logits, self.embedding]
+            .into_iter()
+            .flatten()
+            .collect()
     }
 
     /// Every tensor in PyTorch's state-dict order.
