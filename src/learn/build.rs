@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 fn main() {
     println!("cargo:rerun-if-env-changed=LIBTORCH");
-    println!("cargo:rerun-if-changed=shim/libtorch.cpp");
+    println!("cargo:rerun-if-changed=shim");
     let libtorch = PathBuf::from(env::var_os("LIBTORCH").unwrap_or_default());
     let include = libtorch.join("include");
     if !include.join("ATen/autocast_mode.h").exists() {
@@ -29,6 +29,7 @@ fn main() {
         .include(&include)
         .include(include.join("torch/csrc/api/include"))
         .file("shim/libtorch.cpp")
+        .file("shim/torchscript.cpp")
         // Kept out of the rlib: the light binary leaves it out of its link, see the root package's build script.
         .link_lib_modifier("-bundle")
         .compile("seedpipe_libtorch_shim");

@@ -45,5 +45,6 @@ mod seed_trajectory;
 pub mod sgd;
 mod shim;
 pub mod tensors;
+pub mod torchscript;
 pub mod training_state;
 mod vision_transformer;

@@ -22,7 +22,7 @@ unsafe extern "C" {
 }
 
 /// Takes over the message of a shim function; null means success.
-fn outcome(message: *mut c_char) -> Result<(), String> {
+pub(crate) fn outcome(message: *mut c_char) -> Result<(), String> {
     if message.is_null() {
         return Ok(());
     }

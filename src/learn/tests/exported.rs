@@ -1,4 +1,5 @@
-//! ONNX files against onnx's checker and onnxruntime, where a Python that has them is named by `SEEDPIPE_PYTHON`.
+//! ONNX files against onnx's checker and onnxruntime, TorchScript files against `torch.jit.load`, where a Python that has
+//! them is named by `SEEDPIPE_PYTHON`.
 
 mod support;
 
@@ -12,9 +13,55 @@ use seedpipe_learn::onnx::{self, Element, Options};
 use seedpipe_learn::probe::LinearClassifier;
 use seedpipe_learn::tch::Tensor;
 use seedpipe_learn::tensors::to_bytes;
+use seedpipe_learn::torchscript;
 use serde_json::{Value, json};
 
 const SALT: u64 = 5;
+
+/// A format, by the script that checks it.
+#[derive(Clone, Copy, PartialEq)]
+enum Format {
+    Onnx,
+    TorchScript,
+}
+
+impl Format {
+    fn script(self) -> &'static str {
+        match self {
+            Format::Onnx => "check_onnx.py",
+            Format::TorchScript => "check_torchscript.py",
+        }
+    }
+
+    /// What the script imports.
+    fn modules(self) -> &'static str {
+        match self {
+            Format::Onnx => "onnx, onnxruntime, numpy",
+            Format::TorchScript => "torch",
+        }
+    }
+
+    fn bytes(self, deployment: &Deployment, case: &Case) -> Vec<u8> {
+        match self {
+            Format::Onnx => {
+                let options = Options {
+                    element: case.element,
+                    normalise: case.normalise,
+                    metadata: vec![],
+                };
+                onnx::to_bytes(deployment, &options).unwrap()
+            }
+            Format::TorchScript => {
+                let options = torchscript::Options {
+                    half: case.element == Element::F16,
+                    normalise: case.normalise,
+                    extra_files: vec![],
+                };
+                torchscript::to_bytes(deployment, &options).unwrap()
+            }
+        }
+    }
+}
 
 /// A description of a network, the side of its images, and how it is written.
 struct Case {
@@ -111,21 +158,16 @@ fn deployment(case: &Case) -> Deployment {
     Deployment::new(&network, &preprocessing)
 }
 
-/// Writes the ONNX file, images and what our own forward pass makes of them; returns the entry of cases.json.
-fn write_case(folder: &Path, number: usize, case: &Case) -> Value {
+/// Writes the file, images and what our own forward pass makes of them; returns the entry of cases.json.
+fn write_case(folder: &Path, number: usize, case: &Case, format: Format) -> Value {
     let deployment = deployment(case);
-    let options = Options {
-        element: case.element,
-        normalise: case.normalise,
-        metadata: vec![],
-    };
-    let bytes = onnx::to_bytes(&deployment, &options).unwrap();
+    let bytes = format.bytes(&deployment, case);
     let raw = |name: &str, tensor: &Tensor| {
         let file = format!("{number}-{name}.f32");
         fs_err::write(folder.join(&file), to_bytes(tensor).2).unwrap();
         json!({"file": file, "shape": tensor.size()})
     };
-    fs_err::write(folder.join(format!("{number}.onnx")), bytes).unwrap();
+    fs_err::write(folder.join(format!("{number}.file")), bytes).unwrap();
     let side = i64::from(case.side);
     let images = support::formula_image(&[3, 3, side, side], SALT);
     let given = raw("images", &images);
@@ -141,20 +183,20 @@ fn write_case(folder: &Path, number: usize, case: &Case) -> Value {
         outputs.insert("logits", raw("logits", logits));
     }
     json!({
-        "name": case.name, "file": format!("{number}.onnx"), "images": given["file"], "shape": given["shape"],
-        "outputs": outputs, "tolerance": if case.element == Element::F16 { 2e-2 } else { 1e-4 },
+        "name": case.name, "file": format!("{number}.file"), "images": given["file"], "shape": given["shape"],
+        "state": deployment.state().iter().map(|(name, _)| name).collect::<Vec<_>>(), "outputs": outputs, "tolerance": if case.element == Element::F16 { 2e-2 } else { 1e-4 },
     })
 }
 
 /// Whether the named Python has what the script needs; says why not.
-fn python() -> Option<String> {
+fn python(modules: &str) -> Option<String> {
     let Some(python) = std::env::var_os("SEEDPIPE_PYTHON") else {
-        println!("skipped: SEEDPIPE_PYTHON doesn't name a Python with onnx and onnxruntime");
+        println!("skipped: SEEDPIPE_PYTHON doesn't name a Python with {modules}");
         return None;
     };
     let python = python.into_string().unwrap();
     let output = Command::new(&python)
-        .args(["-c", "import onnx, onnxruntime, numpy"])
+        .args(["-c", &format!("import {modules}")])
         .output()
         .unwrap();
     if output.status.success() {
@@ -168,20 +210,24 @@ fn python() -> Option<String> {
     None
 }
 
-fn check(cases: &[Case]) {
-    let Some(python) = python() else { return };
+fn check(cases: &[Case], format: Format) {
+    let Some(python) = python(format.modules()) else {
+        return;
+    };
     let folder = tempfile::tempdir().unwrap();
     let entries: Vec<Value> = cases
         .iter()
         .enumerate()
-        .map(|(number, case)| write_case(folder.path(), number, case))
+        .map(|(number, case)| write_case(folder.path(), number, case, format))
         .collect();
     fs_err::write(
         folder.path().join("cases.json"),
         serde_json::to_string(&entries).unwrap(),
     )
     .unwrap();
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/reference/check_onnx.py");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../tests/reference")
+        .join(format.script());
     let output = Command::new(python)
         .arg(script)
         .arg(folder.path())
@@ -198,7 +244,12 @@ fn check(cases: &[Case]) {
 
 #[test]
 fn onnxruntime_computes_what_every_operation_computes_here() {
-    check(&every_operation());
+    check(&every_operation(), Format::Onnx);
+}
+
+#[test]
+fn torch_jit_computes_what_every_operation_computes_here() {
+    check(&every_operation(), Format::TorchScript);
 }
 
 #[test]
@@ -222,7 +273,7 @@ fn onnxruntime_computes_what_every_network_computes_here() {
             );
             assert!(written.unwrap_err().to_string().contains("at most 2 GB"));
         } else {
-            check(&[case]);
+            check(&[case], Format::Onnx);
         }
     }
 }
@@ -237,6 +288,10 @@ fn equal_networks_give_equal_files_that_say_how_to_look_at_an_image() {
     };
     let bytes = onnx::to_bytes(&deployment(&case), &options).unwrap();
     assert_eq!(bytes, onnx::to_bytes(&deployment(&case), &options).unwrap());
+    assert_eq!(
+        Format::TorchScript.bytes(&deployment(&case), &case),
+        Format::TorchScript.bytes(&deployment(&case), &case)
+    );
     let text = String::from_utf8_lossy(&bytes);
     for said in [
         "crop_ratio",
