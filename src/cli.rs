@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use seedpipe_engine::GraphFormat;
+use seedpipe_stages::deliverable::{Format, Precision};
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 done; 1 a stage failed, or a check found faults; 2 bad usage or a bad pipeline.";
@@ -39,6 +40,8 @@ pub enum Command {
     Show(Show),
     /// The figures of every stage that is cached
     Metrics(Metrics),
+    /// Write a trained network as a file for other programs
+    Export(Export),
     /// Hash every file of the cache again and compare
     Verify(Verify),
     /// Delete what the pipeline no longer needs from the cache
@@ -128,6 +131,33 @@ pub struct Metrics {
 }
 
 #[derive(Args, Debug)]
+pub struct Export {
+    /// A stage with a network, or of kind `export`
+    #[arg(value_name = "STAGE")]
+    pub stage: String,
+    /// `safetensors`, `torchscript` or `onnx`
+    #[arg(long, value_parser = export_format)]
+    pub format: Option<Format>,
+    /// `fp32` or `fp16` [default: fp32]
+    #[arg(long, value_parser = export_precision)]
+    pub precision: Option<Precision>,
+    /// The network takes RGB of 0-1 and normalises it itself
+    #[arg(long)]
+    pub normalise: bool,
+    /// With the linear classifier of this `probe` stage on top
+    #[arg(long, value_name = "STAGE")]
+    pub with_head: Option<String>,
+    /// The file [default: the stage's name with the format's ending, here]
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    #[command(flatten)]
+    pub overrides: Overrides,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
 pub struct Verify {
     /// Only what this pipeline uses now, not the whole cache
     #[arg(long)]
@@ -157,6 +187,18 @@ fn device(text: &str) -> Result<String, String> {
     } else {
         Err("expected `auto`, `cpu` or `cuda:N`".to_owned())
     }
+}
+
+fn export_format(text: &str) -> Result<Format, String> {
+    let known = Format::ALL.into_iter().find(|known| known.name() == text);
+    known.ok_or_else(|| "expected `safetensors`, `torchscript` or `onnx`".to_owned())
+}
+
+fn export_precision(text: &str) -> Result<Precision, String> {
+    let known = Precision::ALL
+        .into_iter()
+        .find(|known| known.name() == text);
+    known.ok_or_else(|| "expected `fp32` or `fp16`".to_owned())
 }
 
 fn graph_format(text: &str) -> Result<GraphFormat, String> {

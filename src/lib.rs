@@ -9,8 +9,10 @@ mod console;
 mod figures;
 mod interrupt;
 mod libtorch;
+mod model_card;
 mod output;
 mod pipeline_file;
+mod python_lines;
 mod report;
 mod sibling;
 mod usage;
@@ -19,6 +21,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use seedpipe_engine::{PipelineError, Registry};
+use seedpipe_stages::tools::Tools;
 
 use crate::cli::Arguments;
 use crate::commands::Invocation;
@@ -26,24 +29,35 @@ use crate::usage::UsageError;
 
 /// Where the code of stages that need libtorch is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tensors {
+enum Tensors {
     /// In this program: it is linked with libtorch.
     Here,
     /// In `seedpipe-torch`, which lies beside this program.
     InSibling,
 }
 
+impl Tensors {
+    fn of(tools: &Option<Tools>) -> Self {
+        match tools {
+            Some(_) => Tensors::Here,
+            None => Tensors::InSibling,
+        }
+    }
+}
+
 /// Parses the command line, runs the command and gives the exit code.
 ///
 /// - `registry`: the kinds, with the work that this program can do itself
-pub fn main_with(registry: Registry, tensors: Tensors) -> ExitCode {
+/// - `tools`: what commands do with networks, in a program that is linked with libtorch
+pub fn main_with(registry: Registry, tools: Option<Tools>) -> ExitCode {
+    let tensors = Tensors::of(&tools);
     if tensors == Tensors::Here {
         sibling::settle_wait_policy();
     }
     let arguments = Arguments::parse();
     let result = sibling::check_caller(tensors).and_then(|()| {
         commands::execute(
-            Invocation::new(registry, tensors, &arguments),
+            Invocation::new(registry, tools, &arguments),
             arguments.command,
         )
     });

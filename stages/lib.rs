@@ -4,9 +4,11 @@
 //! which names no tensor work is not linked against libtorch.
 
 mod augment;
+pub mod deliverable;
 mod distill;
 mod encode;
 mod evaluation;
+mod export;
 mod feed;
 mod finetune;
 mod ingest;
@@ -21,6 +23,7 @@ mod report;
 pub mod results;
 mod selection;
 mod soft_labels;
+pub mod tools;
 mod training;
 mod viewed;
 
@@ -39,6 +42,7 @@ pub fn declared() -> Vec<Kind> {
         kind::<finetune::Finetune>(),
         kind::<probe::Probe>(),
         kind::<knn::Knn>(),
+        kind::<export::Export>(),
         kind::<report::Report>(),
     ]
 }
@@ -61,5 +65,6 @@ pub fn tensor_works() -> Vec<(&'static str, WorkFunction)> {
         work::<finetune::Finetune>(),
         work::<probe::Probe>(),
         work::<knn::Knn>(),
+        work::<export::Export>(),
     ]
 }

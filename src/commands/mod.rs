@@ -1,6 +1,7 @@
 //! One file a subcommand; here what they share: the pipeline as the command line names it.
 
 mod explain;
+mod export;
 mod gc;
 mod graph;
 mod metrics;
@@ -16,6 +17,8 @@ use std::process::ExitCode;
 use anyhow::Result;
 use seedpipe_engine::{Engine, Project, Registry};
 
+use seedpipe_stages::tools::Tools;
+
 use crate::cli::{Arguments, Command};
 use crate::codec::ParquetCodec;
 use crate::console::Verbosity;
@@ -25,12 +28,15 @@ use crate::{Tensors, libtorch, pipeline_file};
 pub struct Invocation {
     registry: Registry,
     tensors: Tensors,
+    /// What needs libtorch outside a run, in the program that has it.
+    tools: Option<Tools>,
     pipeline: Option<PathBuf>,
     verbosity: Verbosity,
 }
 
 impl Invocation {
-    pub fn new(registry: Registry, tensors: Tensors, arguments: &Arguments) -> Self {
+    pub fn new(registry: Registry, tools: Option<Tools>, arguments: &Arguments) -> Self {
+        let tensors = Tensors::of(&tools);
         let verbosity = match (arguments.quiet, arguments.verbose) {
             (true, _) => Verbosity::Quiet,
             (_, true) => Verbosity::Verbose,
@@ -39,6 +45,7 @@ impl Invocation {
         Self {
             registry,
             tensors,
+            tools,
             pipeline: arguments.pipeline.clone(),
             verbosity,
         }
@@ -72,6 +79,7 @@ pub fn execute(invocation: Invocation, command: Command) -> Result<ExitCode> {
         Command::Explain(arguments) => explain::execute(invocation, &arguments),
         Command::Graph(arguments) => graph::execute(invocation, &arguments),
         Command::Show(arguments) => show::execute(invocation, &arguments),
+        Command::Export(arguments) => export::execute(invocation, &arguments),
         Command::Metrics(arguments) => metrics::execute(invocation, &arguments),
         Command::Verify(arguments) => verify::execute(invocation, &arguments),
         Command::Gc(arguments) => gc::execute(invocation, &arguments),

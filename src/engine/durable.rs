@@ -10,7 +10,7 @@ use fs_err as fs;
 pub(crate) const TEMPORARY_PREFIX: &str = ".seedpipe-tmp-";
 
 /// Writes `bytes` beside `path`, fsyncs, renames over `path` and fsyncs the folder.
-pub(crate) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let temporary = temporary_beside(path);
     let written = (|| {
         let mut file = fs::File::create(&temporary)?;

@@ -50,6 +50,7 @@ pub use artifact::Artifact;
 pub use cancel::Cancelled;
 pub use context::{Ancestor, Input, Shard, StageContext};
 pub use digest::{Digest, DigestError};
+pub use durable::write as write_durably;
 pub use engine::{Engine, RunOptions};
 pub use explain::Explanation;
 pub use gc::{GcItem, GcOptions, GcReport, GcWhat};

@@ -48,3 +48,4 @@ pub mod tensors;
 pub mod torchscript;
 pub mod training_state;
 mod vision_transformer;
+pub mod weights_file;
