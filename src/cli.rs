@@ -42,6 +42,13 @@ pub enum Command {
     Metrics(Metrics),
     /// Write a trained network as a file for other programs
     Export(Export),
+    /// The embeddings of image files by a trained network, as JSON lines or Parquet
+    Embed(Embed),
+    /// The classes of image files by a trained network, as JSON lines or Parquet
+    Predict(Predict),
+    /// The networks that are known, and what a checkpoint holds
+    #[command(subcommand)]
+    Network(Network),
     /// Hash every file of the cache again and compare
     Verify(Verify),
     /// Delete what the pipeline no longer needs from the cache
@@ -155,6 +162,65 @@ pub struct Export {
     /// As JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// What `embed` and `predict` share.
+#[derive(Args, Debug)]
+pub struct Looking {
+    /// A stage with a network, or a checkpoint
+    #[arg(value_name = "STAGE|FILE")]
+    pub network: String,
+    /// Image files, and folders with images below them
+    #[arg(value_name = "IMAGE", required = true)]
+    pub images: Vec<PathBuf>,
+    /// The checkpoint's network, a name or JSON, when the file doesn't say it
+    #[arg(long = "network", value_name = "NETWORK")]
+    pub architecture: Option<String>,
+    /// A .parquet or .jsonl file [default: JSON lines on stdout]
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub struct Embed {
+    #[command(flatten)]
+    pub looking: Looking,
+    /// Print the images nearest to this one instead of the embeddings
+    #[arg(long, value_name = "IMAGE")]
+    pub neighbours_of: Option<PathBuf>,
+    /// How many of them
+    #[arg(short = 'k', long, default_value_t = 10, value_name = "COUNT")]
+    pub neighbours: usize,
+}
+
+#[derive(Args, Debug)]
+pub struct Predict {
+    #[command(flatten)]
+    pub looking: Looking,
+    /// With the linear classifier of this `probe` stage on top
+    #[arg(long, value_name = "STAGE")]
+    pub with_head: Option<String>,
+    /// How many of the best classes
+    #[arg(long, default_value_t = 5, value_name = "COUNT")]
+    pub top: usize,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Network {
+    /// The networks that are known by name, with 1000 classes
+    List {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// What a checkpoint holds, and which network it may be
+    Inspect {
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[derive(Args, Debug)]

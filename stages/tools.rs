@@ -1,18 +1,27 @@
 //! What commands do with networks outside a pipeline's run. A program that is not linked with libtorch has none of it.
 
+use std::path::{Path, PathBuf};
+
 use anyhow::Result;
 
 use crate::deliverable::{self, Deliverable, Manner, Sources};
+use crate::inspection::{self, Inspection};
+use crate::looking::{self, Looker, Sink};
 
 /// The functions that need libtorch.
 #[derive(Clone, Copy)]
 pub struct Tools {
     pub export: fn(&Sources, &Manner) -> Result<Deliverable>,
+    pub inspect: fn(&Path) -> Result<Inspection>,
+    /// Gives the names of the network's classes, as far as they are known.
+    pub look: fn(&Looker, &[PathBuf], &mut Sink) -> Result<Vec<String>>,
 }
 
 /// Named by `seedpipe-torch` alone.
 pub fn tensor_tools() -> Tools {
     Tools {
         export: deliverable::deliver,
+        inspect: inspection::inspect,
+        look: looking::look,
     }
 }

@@ -4,7 +4,9 @@ mod explain;
 mod export;
 mod gc;
 mod graph;
+mod look;
 mod metrics;
+mod network;
 mod run;
 mod show;
 mod status;
@@ -80,6 +82,9 @@ pub fn execute(invocation: Invocation, command: Command) -> Result<ExitCode> {
         Command::Graph(arguments) => graph::execute(invocation, &arguments),
         Command::Show(arguments) => show::execute(invocation, &arguments),
         Command::Export(arguments) => export::execute(invocation, &arguments),
+        Command::Embed(arguments) => look::embed(invocation, &arguments),
+        Command::Predict(arguments) => look::predict(invocation, &arguments),
+        Command::Network(arguments) => network::execute(invocation, &arguments),
         Command::Metrics(arguments) => metrics::execute(invocation, &arguments),
         Command::Verify(arguments) => verify::execute(invocation, &arguments),
         Command::Gc(arguments) => gc::execute(invocation, &arguments),
