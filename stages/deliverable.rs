@@ -245,6 +245,7 @@ fn write(deployment: &Deployment, manner: &Manner, class_names: &[String]) -> Re
                     onnx::Element::F32
                 },
                 normalise: manner.normalise,
+                quantisation: None,
                 metadata: named,
             };
             onnx::to_bytes(deployment, &options)?

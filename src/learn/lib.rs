@@ -36,6 +36,7 @@ mod operation;
 mod operations;
 pub mod preprocessing;
 pub mod probe;
+pub mod quantisation;
 pub mod queue;
 pub mod random;
 mod resnet;

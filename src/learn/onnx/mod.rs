@@ -12,6 +12,7 @@ use thiserror::Error;
 use crate::architecture::Filter;
 use crate::deployment::Deployment;
 use crate::folding::fold;
+use crate::quantisation::Quantisation;
 use lower::Lowering;
 
 /// What the written weights and values are.
@@ -27,6 +28,8 @@ pub struct Options {
     pub element: Element,
     /// The graph takes RGB of 0–1 and normalises it itself; else `images` are normalised already.
     pub normalise: bool,
+    /// Weights and values in 8 bits, by the grids of this very network; the other numbers are f32.
+    pub quantisation: Option<Quantisation>,
     /// Further entries of the metadata, such as class names.
     pub metadata: Vec<(String, String)>,
 }
@@ -45,12 +48,7 @@ const LARGEST: usize = (1 << 31) - (1 << 20);
 /// The file's bytes.
 pub fn to_bytes(deployment: &Deployment, options: &Options) -> Result<Vec<u8>, OnnxError> {
     let folded = fold(&deployment.graph, &deployment.tensors);
-    let lowering = Lowering::new(
-        &folded,
-        &deployment.preprocessing,
-        options.element,
-        options.normalise,
-    );
+    let lowering = Lowering::new(&folded, &deployment.preprocessing, options);
     let graph = lowering.run();
     if graph.len() > LARGEST {
         return Err(OnnxError::TooLarge(graph.len()));

@@ -11,6 +11,7 @@ use seedpipe_learn::architecture::{self, Architecture, Shortcut, Stem};
 use seedpipe_learn::deployment::Deployment;
 use seedpipe_learn::onnx::{self, Element, Options};
 use seedpipe_learn::probe::LinearClassifier;
+use seedpipe_learn::quantisation::{Calibration, Quantised};
 use seedpipe_learn::tch::Tensor;
 use seedpipe_learn::tensors::to_bytes;
 use seedpipe_learn::torchscript;
@@ -47,6 +48,9 @@ impl Format {
                 let options = Options {
                     element: case.element,
                     normalise: case.normalise,
+                    quantisation: case
+                        .quantised
+                        .then(|| quantised(deployment, case).quantisation),
                     metadata: vec![],
                 };
                 onnx::to_bytes(deployment, &options).unwrap()
@@ -70,6 +74,7 @@ struct Case {
     side: u32,
     element: Element,
     normalise: bool,
+    quantised: bool,
 }
 
 impl Case {
@@ -80,7 +85,24 @@ impl Case {
             side,
             element: Element::F32,
             normalise: false,
+            quantised: false,
         }
+    }
+
+    /// Relative to the largest value; of a quantised network, of the difference's norm to that of the output.
+    fn tolerance(&self) -> f64 {
+        match (self.quantised, self.element) {
+            // Sums in another order fall on the next step of a grid here and there.
+            (true, _) => 5e-2,
+            (false, Element::F16) => 2e-2,
+            (false, Element::F32) => 1e-4,
+        }
+    }
+
+    /// `[3, 3, side, side]`.
+    fn images(&self) -> Tensor {
+        let side = i64::from(self.side);
+        support::formula_image(&[3, 3, side, side], SALT)
     }
 }
 
@@ -151,6 +173,13 @@ fn every_operation() -> Vec<Case> {
     cases
 }
 
+/// Calibrated on the very images that it is tried on.
+fn quantised(deployment: &Deployment, case: &Case) -> Quantised {
+    let mut calibration = Calibration::new(deployment);
+    calibration.observe(&case.images());
+    calibration.finish()
+}
+
 fn deployment(case: &Case) -> Deployment {
     let network = support::formula_network(&case.architecture, SALT);
     let mut preprocessing = case.architecture.default_preprocessing();
@@ -168,8 +197,7 @@ fn write_case(folder: &Path, number: usize, case: &Case, format: Format) -> Valu
         json!({"file": file, "shape": tensor.size()})
     };
     fs_err::write(folder.join(format!("{number}.file")), bytes).unwrap();
-    let side = i64::from(case.side);
-    let images = support::formula_image(&[3, 3, side, side], SALT);
+    let images = case.images();
     let given = raw("images", &images);
     let seen = if case.normalise {
         let channel = |values: [f32; 3]| Tensor::from_slice(&values).reshape([1, 3, 1, 1]);
@@ -177,14 +205,18 @@ fn write_case(folder: &Path, number: usize, case: &Case, format: Format) -> Valu
     } else {
         images
     };
-    let results = deployment.forward(&seen);
+    let results = if case.quantised {
+        quantised(&deployment, case).forward(&seen)
+    } else {
+        deployment.forward(&seen)
+    };
     let mut outputs = BTreeMap::from([("features", raw("features", &results.features))]);
     if let Some(logits) = &results.logits {
         outputs.insert("logits", raw("logits", logits));
     }
     json!({
         "name": case.name, "file": format!("{number}.file"), "images": given["file"], "shape": given["shape"],
-        "state": deployment.state().iter().map(|(name, _)| name).collect::<Vec<_>>(), "outputs": outputs, "tolerance": if case.element == Element::F16 { 2e-2 } else { 1e-4 },
+        "state": deployment.state().iter().map(|(name, _)| name).collect::<Vec<_>>(), "outputs": outputs, "tolerance": case.tolerance(), "norm": case.quantised,
     })
 }
 
@@ -248,6 +280,40 @@ fn onnxruntime_computes_what_every_operation_computes_here() {
 }
 
 #[test]
+fn onnxruntime_rounds_as_the_quantised_network_here() {
+    let cases: Vec<Case> = [
+        ("cifar_resnet8", 32),
+        ("resnet18", 64),
+        ("mobilenet_v2", 64),
+        ("mobilenet_v3_small", 64),
+        ("efficientnet_lite0", 65),
+        ("vit_s_16", 64),
+    ]
+    .into_iter()
+    .map(|(name, side)| Case {
+        quantised: true,
+        ..Case::of(narrow(name), side)
+    })
+    .collect();
+    for case in &cases {
+        let deployment = deployment(case);
+        let exact = deployment.forward(&case.images()).features;
+        let rounded = quantised(&deployment, case)
+            .forward(&case.images())
+            .features;
+        let cosine = Tensor::cosine_similarity(&exact, &rounded, 1, 1e-12);
+        println!(
+            "{}: cosine to f32 {:.4}",
+            case.name,
+            cosine.min().double_value(&[])
+        );
+        assert!(cosine.min().double_value(&[]) > 0.9, "{}", case.name);
+        assert!(!exact.equal(&rounded), "{}: nothing was rounded", case.name);
+    }
+    check(&cases, Format::Onnx);
+}
+
+#[test]
 fn torch_jit_computes_what_every_operation_computes_here() {
     check(&every_operation(), Format::TorchScript);
 }
@@ -268,6 +334,7 @@ fn onnxruntime_computes_what_every_network_computes_here() {
                 &Options {
                     element: Element::F32,
                     normalise: false,
+                    quantisation: None,
                     metadata: vec![],
                 },
             );
@@ -284,6 +351,7 @@ fn equal_networks_give_equal_files_that_say_how_to_look_at_an_image() {
     let options = Options {
         element: Element::F32,
         normalise: false,
+        quantisation: None,
         metadata: vec![("classes".to_owned(), "[\"a\"]".to_owned())],
     };
     let bytes = onnx::to_bytes(&deployment(&case), &options).unwrap();
