@@ -145,7 +145,7 @@ pub struct Export {
     /// `safetensors`, `torchscript` or `onnx`
     #[arg(long, value_parser = export_format)]
     pub format: Option<Format>,
-    /// `fp32` or `fp16` [default: fp32]
+    /// `fp32`, `fp16` or, in ONNX, `int8` [default: fp32]
     #[arg(long, value_parser = export_precision)]
     pub precision: Option<Precision>,
     /// The network takes RGB of 0-1 and normalises it itself
@@ -264,7 +264,7 @@ fn export_precision(text: &str) -> Result<Precision, String> {
     let known = Precision::ALL
         .into_iter()
         .find(|known| known.name() == text);
-    known.ok_or_else(|| "expected `fp32` or `fp16`".to_owned())
+    known.ok_or_else(|| "expected `fp32`, `fp16` or `int8`".to_owned())
 }
 
 fn graph_format(text: &str) -> Result<GraphFormat, String> {

@@ -86,6 +86,11 @@ impl ModelCard<'_> {
         if !description.class_names.is_empty() {
             rows.push(("names of the classes", description.class_names.join(", ")));
         }
+        for (name, value) in &self.delivered.figures {
+            if !["parameters", "multiply_adds", "bytes"].contains(&name.as_str()) {
+                rows.push((name, figures::value(*value)));
+            }
+        }
         rows.push(("file", figures::bytes(self.delivered.bytes.len() as u64)));
         rows.push((
             "BLAKE3",

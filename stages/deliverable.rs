@@ -8,12 +8,14 @@ use schemars::JsonSchema;
 use seedpipe_artifact::ImagesReader;
 use seedpipe_engine::Input;
 use seedpipe_learn::deployment::Deployment;
+use seedpipe_learn::quantisation::Quantisation;
 use seedpipe_learn::{onnx, torchscript, weights_file};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind};
 
 use crate::evaluation::load_classifier;
 use crate::network_artifact::load_network;
+use crate::rounding::quantise;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -55,28 +57,55 @@ pub enum Precision {
     Fp32,
     /// Half precision inside; input and outputs stay f32.
     Fp16,
+    /// Weights and values in 8 bits, calibrated on images; ONNX alone.
+    Int8,
 }
 
 impl Precision {
-    pub const ALL: [Precision; 2] = [Precision::Fp32, Precision::Fp16];
+    pub const ALL: [Precision; 3] = [Precision::Fp32, Precision::Fp16, Precision::Int8];
 
     pub fn name(self) -> &'static str {
         match self {
             Precision::Fp32 => "fp32",
             Precision::Fp16 => "fp16",
+            Precision::Int8 => "int8",
+        }
+    }
+}
+
+/// The images that a network in 8 bits is calibrated and judged on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Sample {
+    /// To calibrate on; `train` when none is named, or `all` without such a split.
+    pub split: Option<String>,
+    /// How many of it, evenly spread.
+    pub images: usize,
+    /// To compare with f32 on; `test` when none is named, or `all` without such a split.
+    pub test_split: Option<String>,
+    /// How many of it.
+    pub test_images: usize,
+}
+
+impl Default for Sample {
+    fn default() -> Self {
+        Self {
+            split: None,
+            images: 128,
+            test_split: None,
+            test_images: 1000,
         }
     }
 }
 
 /// How a network is written.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Manner {
     pub format: Format,
-    /// `fp32` or `fp16`.
-    #[serde(default)]
     pub precision: Precision,
+    /// Of `int8`.
+    pub sample: Sample,
     /// The network takes RGB of 0–1 and subtracts mean and divides by std itself (TorchScript, ONNX).
-    #[serde(default)]
     pub normalise: bool,
 }
 
@@ -91,6 +120,22 @@ impl Manner {
                 "false, since safetensors holds weights and no computation",
                 "true",
                 "leave it out, or write `torchscript` or `onnx`",
+            ));
+        }
+        if self.precision == Precision::Int8 && self.format != Format::Onnx {
+            return Err((
+                "precision",
+                "fp32 or fp16, since only ONNX says how values are rounded",
+                "int8",
+                "write `onnx`",
+            ));
+        }
+        if self.sample.images == 0 || self.sample.test_images == 0 {
+            return Err((
+                "sample",
+                "at least one image to calibrate on and one to compare on",
+                "none",
+                "leave it out for 128 and 1000",
             ));
         }
         Ok(())
@@ -138,8 +183,17 @@ pub struct Description {
 pub fn deliver(sources: &Sources, manner: &Manner) -> Result<Deliverable> {
     let deployment = deployment(sources)?;
     let class_names = class_names(sources.images, deployment.classes())?;
-    let bytes = write(&deployment, manner, &class_names)?;
-    let figures = BTreeMap::from([
+    let mut figures = BTreeMap::new();
+    let mut quantisation = None;
+    if manner.precision == Precision::Int8 {
+        let images = sources.images.context(
+            "`int8` is calibrated on images, and none are connected\nhint: connect the input `images`",
+        )?;
+        let (grids, cost) = quantise(&deployment, images, &manner.sample)?;
+        (quantisation, figures) = (Some(grids), cost);
+    }
+    let bytes = write(&deployment, manner, quantisation, &class_names)?;
+    figures.extend([
         ("parameters".to_owned(), deployment.parameter_count() as f64),
         (
             "multiply_adds".to_owned(),
@@ -196,7 +250,12 @@ pub fn class_names(images: Option<&Input>, classes: Option<i64>) -> Result<Vec<S
     Ok(names)
 }
 
-fn write(deployment: &Deployment, manner: &Manner, class_names: &[String]) -> Result<Vec<u8>> {
+fn write(
+    deployment: &Deployment,
+    manner: &Manner,
+    quantisation: Option<Quantisation>,
+    class_names: &[String],
+) -> Result<Vec<u8>> {
     let mut named = Vec::new();
     if !class_names.is_empty() {
         named.push(("classes".to_owned(), serde_json::to_string(class_names)?));
@@ -245,7 +304,7 @@ fn write(deployment: &Deployment, manner: &Manner, class_names: &[String]) -> Re
                     onnx::Element::F32
                 },
                 normalise: manner.normalise,
-                quantisation: None,
+                quantisation,
                 metadata: named,
             };
             onnx::to_bytes(deployment, &options)?

@@ -14,7 +14,7 @@ use seedpipe_engine::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::deliverable::{self, Format, Manner, Precision, Sources};
+use crate::deliverable::{self, Format, Manner, Precision, Sample, Sources};
 use crate::evaluation::write_metrics;
 use crate::invalid::invalid;
 
@@ -24,12 +24,15 @@ use crate::invalid::invalid;
 pub struct Export {
     /// `safetensors`, `torchscript` or `onnx`.
     pub format: Format,
-    /// `fp32` or `fp16`.
+    /// `fp32`, `fp16` or `int8`; the last in ONNX alone, calibrated on the input `images`.
     #[serde(default)]
     pub precision: Precision,
     /// The network takes RGB of 0–1 and normalises it itself; not in safetensors.
     #[serde(default)]
     pub normalise: bool,
+    /// Of `int8`: what it is calibrated and judged on.
+    #[serde(default)]
+    pub sample: Sample,
 }
 
 impl Export {
@@ -37,6 +40,7 @@ impl Export {
         Manner {
             format: self.format,
             precision: self.precision,
+            sample: self.sample.clone(),
             normalise: self.normalise,
         }
     }
@@ -74,7 +78,15 @@ impl Stage for Export {
     ];
     const TENSORS: bool = true;
 
-    fn validate(&self, _inputs: &InputKinds) -> Result<(), Invalid> {
+    fn validate(&self, inputs: &InputKinds) -> Result<(), Invalid> {
+        if self.precision == Precision::Int8 && !inputs.connected("images") {
+            return Err(invalid(
+                "precision",
+                "`fp32` or `fp16` without the input `images`",
+                "int8",
+                "connect `images: STAGE`: 8 bits are calibrated on them",
+            ));
+        }
         self.manner()
             .check()
             .map_err(|(key, expected, got, hint)| invalid(key, expected, got, hint))

@@ -24,6 +24,7 @@ mod pretrain;
 mod probe;
 mod report;
 pub mod results;
+mod rounding;
 mod selection;
 mod soft_labels;
 pub mod tools;

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use seedpipe_artifact::{FilesReader, WEIGHTS};
 use seedpipe_engine::{Artifact, Engine, Input, StageNode, write_durably};
-use seedpipe_stages::deliverable::{Deliverable, Manner, Sources};
+use seedpipe_stages::deliverable::{Deliverable, Manner, Sample, Sources};
 use serde_json::json;
 
 use crate::cli::Export;
@@ -40,11 +40,22 @@ pub fn execute(invocation: Invocation, arguments: &Export) -> Result<ExitCode> {
     let manner = Manner {
         format,
         precision: arguments.precision.unwrap_or_default(),
+        sample: Sample::default(),
         normalise: arguments.normalise,
     };
     manner.check().map_err(|(key, expected, got, hint)| {
         UsageError::new(format!("`--{key}`: expected {expected}, got {got}"), hint)
     })?;
+    if stage.kind == "probe" {
+        return Err(UsageError::new(
+            format!("stage `{}` makes a classifier, not a network", stage.name),
+            format!(
+                "name the network's stage, and add `--with-head {}`",
+                stage.name
+            ),
+        )
+        .into());
+    }
     let weights = weights(&engine, stage)?;
     let head = arguments
         .with_head
@@ -233,6 +244,20 @@ fn tell(
         description.features,
         figures::bytes(delivered.bytes.len() as u64),
     ))?;
+    if let Some(cosine) = delivered.figures.get("cosine_mean") {
+        let accuracy = match (
+            delivered.figures.get("top1_fp32"),
+            delivered.figures.get("top1_int8"),
+        ) {
+            (Some(before), Some(after)) => format!(
+                ", top-1 {} instead of {}",
+                figures::value(*after),
+                figures::value(*before)
+            ),
+            _ => String::new(),
+        };
+        output::print(&format!("  8 bits: cosine to f32 {cosine:.4}{accuracy}"))?;
+    }
     match card {
         Some(card) => output::print(&format!("{}: its model card", figures::path(card))),
         None => Ok(()),

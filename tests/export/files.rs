@@ -158,3 +158,49 @@ fn torchvision_torch_jit_and_onnxruntime_predict_alike_on_100_images() {
     }
     assert_eq!(report["other_predictions"], 0);
 }
+
+#[test]
+fn eight_bits_take_a_quarter_and_say_what_they_cost() {
+    let export = |precision: &str| {
+        let file = format!("bits/{precision}.onnx");
+        let arguments = [
+            "export",
+            "student",
+            "--format",
+            "onnx",
+            "--with-head",
+            "probe",
+            "--precision",
+            precision,
+            "--json",
+            "-o",
+            &file,
+        ];
+        RUN.run(&arguments).succeeded().json()
+    };
+    let (exact, rounded) = (export("fp32"), export("int8"));
+    let share = rounded["bytes"].as_f64().unwrap() / exact["bytes"].as_f64().unwrap();
+    assert!((0.25..0.27).contains(&share), "{share}");
+    let figure = |name: &str| rounded["figures"][name].as_f64().unwrap();
+    assert_eq!(figure("calibration_images"), 60.0);
+    assert!(figure("cosine_min") > 0.98, "{}", figure("cosine_min"));
+    assert!(figure("agreement") >= 0.9, "{}", figure("agreement"));
+    assert!((figure("top1_int8") - figure("top1_fp32")).abs() <= 0.1);
+    let card = fs_err::read_to_string(RUN.path("bits/int8.onnx.md")).unwrap();
+    assert!(
+        card.contains("| onnx, int8 |") && card.contains("| top1_int8 |"),
+        "{card}"
+    );
+    let Some(python) = python("onnx, onnxruntime") else {
+        return;
+    };
+    let program = "\
+import numpy, onnx, onnxruntime
+onnx.checker.check_model('bits/int8.onnx', full_check=True)
+images = numpy.random.default_rng(0).normal(size=(20, 3, 16, 16)).astype('float32')
+run = lambda name: onnxruntime.InferenceSession(f'bits/{name}.onnx', providers=['CPUExecutionProvider']).run(['features'], {'images': images})[0]
+exact, rounded = run('fp32'), run('int8')
+cosine = (exact * rounded).sum(1) / numpy.linalg.norm(exact, axis=1) / numpy.linalg.norm(rounded, axis=1)
+assert cosine.min() > 0.95, cosine";
+    run_python(&RUN, &python, &["-c", program]);
+}

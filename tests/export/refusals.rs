@@ -33,7 +33,29 @@ fn exports_that_make_no_sense_are_refused_with_the_remedy() {
     hint: run `seedpipe run student`
     exit code 1
     ");
-    insta::assert_snapshot!(refusal(&["export", "teacher", "--format", "onnx", "--with-head", "probe"]), @"");
-    insta::assert_snapshot!(refusal(&["export", "student", "--format", "onnx", "--with-head", "teacher"]), @"");
-    insta::assert_snapshot!(refusal(&["export", "probe", "--format", "onnx"]), @"");
+    insta::assert_snapshot!(refusal(&["export", "teacher", "--format", "onnx", "--with-head", "probe"]), @r"
+    error: the classifier of stage `probe` on the network of stage `teacher`: the classifier reads 512 features, the network yields 32
+    hint: fit the probe on this network's own features (`embedding: features`)
+    exit code 1
+    ");
+    insta::assert_snapshot!(refusal(&["export", "student", "--format", "onnx", "--with-head", "teacher"]), @r"
+    error: weights of stage `teacher`: expected a linear classifier, got a network
+    hint: connect the output `classifier` of a `probe` stage
+    exit code 1
+    ");
+    insta::assert_snapshot!(refusal(&["export", "probe", "--format", "onnx"]), @r"
+    error: stage `probe` makes a classifier, not a network
+    hint: name the network's stage, and add `--with-head probe`
+    exit code 2
+    ");
+    insta::assert_snapshot!(refusal(&["export", "student", "--format", "torchscript", "--precision", "int8"]), @r"
+    error: `--precision`: expected fp32 or fp16, since only ONNX says how values are rounded, got int8
+    hint: write `onnx`
+    exit code 2
+    ");
+    insta::assert_snapshot!(refusal(&["embed", "student", "nowhere"]), @r"
+    error: `nowhere`: expected an image or a folder, found nothing
+    hint: check the path
+    exit code 2
+    ");
 }
