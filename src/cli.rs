@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use seedpipe_engine::GraphFormat;
+use seedpipe_stages::deliverable::{Format, Precision};
 
 use crate::quantity;
 use crate::tabular::Form;
@@ -46,6 +47,15 @@ pub enum Command {
     Metrics(Metrics),
     /// What decides every stage, defaults filled in
     Params(Params),
+    /// Write a trained network as a file for other programs
+    Export(Export),
+    /// The embeddings of image files by a trained network, as JSON lines or Parquet
+    Embed(Embed),
+    /// The classes of image files by a trained network, as JSON lines or Parquet
+    Predict(Predict),
+    /// The networks that are known, and what a checkpoint holds
+    #[command(subcommand)]
+    Network(Network),
     /// Hash every file of the cache again and compare; with `--rerun`, run stages again and compare
     Verify(Verify),
     /// Copy cached results into the remote
@@ -247,6 +257,92 @@ pub struct Push {
 }
 
 #[derive(Args, Debug)]
+pub struct Export {
+    /// A stage with a network, or of kind `export`
+    #[arg(value_name = "STAGE")]
+    pub stage: String,
+    /// `safetensors`, `torchscript` or `onnx`
+    #[arg(long, value_parser = export_format)]
+    pub format: Option<Format>,
+    /// `fp32`, `fp16` or, in ONNX, `int8` [default: fp32]
+    #[arg(long, value_parser = export_precision)]
+    pub precision: Option<Precision>,
+    /// The network takes RGB of 0-1 and normalises it itself
+    #[arg(long)]
+    pub normalise: bool,
+    /// With the linear classifier of this `probe` stage on top
+    #[arg(long, value_name = "STAGE")]
+    pub with_head: Option<String>,
+    /// The file [default: the stage's name with the format's ending, here]
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    #[command(flatten)]
+    pub overrides: Overrides,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What `embed` and `predict` share.
+#[derive(Args, Debug)]
+pub struct Looking {
+    /// A stage with a network, or a checkpoint
+    #[arg(value_name = "STAGE|FILE")]
+    pub network: String,
+    /// Image files, and folders with images below them
+    #[arg(value_name = "IMAGE", required = true)]
+    pub images: Vec<PathBuf>,
+    /// The checkpoint's network, a name or JSON, when the file doesn't say it
+    #[arg(long = "network", value_name = "NETWORK")]
+    pub architecture: Option<String>,
+    /// A .parquet or .jsonl file [default: JSON lines on stdout]
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub struct Embed {
+    #[command(flatten)]
+    pub looking: Looking,
+    /// Print the images nearest to this one instead of the embeddings
+    #[arg(long, value_name = "IMAGE")]
+    pub neighbours_of: Option<PathBuf>,
+    /// How many of them
+    #[arg(short = 'k', long, default_value_t = 10, value_name = "COUNT")]
+    pub neighbours: usize,
+}
+
+#[derive(Args, Debug)]
+pub struct Predict {
+    #[command(flatten)]
+    pub looking: Looking,
+    /// With the linear classifier of this `probe` stage on top
+    #[arg(long, value_name = "STAGE")]
+    pub with_head: Option<String>,
+    /// How many of the best classes
+    #[arg(long, default_value_t = 5, value_name = "COUNT")]
+    pub top: usize,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Network {
+    /// The networks that are known by name, with 1000 classes
+    List {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// What a checkpoint holds, and which network it may be
+    Inspect {
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Args, Debug)]
 pub struct Pull {
     /// These stages and what they need [default: all]
     #[arg(value_name = "STAGE")]
@@ -299,6 +395,18 @@ fn percent(text: &str) -> Result<f64, String> {
     number
         .filter(|percent| *percent > 0.0 && *percent <= 100.0)
         .ok_or_else(|| "expected more than 0 and at most 100".to_owned())
+}
+
+fn export_format(text: &str) -> Result<Format, String> {
+    let known = Format::ALL.into_iter().find(|known| known.name() == text);
+    known.ok_or_else(|| "expected `safetensors`, `torchscript` or `onnx`".to_owned())
+}
+
+fn export_precision(text: &str) -> Result<Precision, String> {
+    let known = Precision::ALL
+        .into_iter()
+        .find(|known| known.name() == text);
+    known.ok_or_else(|| "expected `fp32`, `fp16` or `int8`".to_owned())
 }
 
 fn graph_format(text: &str) -> Result<GraphFormat, String> {

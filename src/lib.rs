@@ -7,12 +7,16 @@ mod codec;
 mod commands;
 mod console;
 mod figures;
+mod image_files;
 mod interrupt;
 mod junit;
 mod libtorch;
+mod model_card;
+mod neighbours;
 mod numerics;
 mod output;
 mod pipeline_file;
+mod python_lines;
 mod quantity;
 mod remote_connection;
 mod report;
@@ -25,38 +29,43 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use seedpipe_engine::{LockMismatch, PipelineError, Registry};
+use seedpipe_stages::tools::Tools;
 
 use crate::cli::Arguments;
 use crate::commands::Invocation;
 use crate::usage::UsageError;
 
-pub use crate::numerics::TensorNumerics;
-
 /// Where the code of stages that need libtorch is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tensors {
+enum Tensors {
     /// In this program: it is linked with libtorch.
     Here,
     /// In `seedpipe-torch`, which lies beside this program.
     InSibling,
 }
 
+impl Tensors {
+    fn of(tools: &Option<Tools>) -> Self {
+        match tools {
+            Some(_) => Tensors::Here,
+            None => Tensors::InSibling,
+        }
+    }
+}
+
 /// Parses the command line, runs the command and gives the exit code.
 ///
 /// - `registry`: the kinds, with the work that this program can do itself
-/// - `numerics`: tells the numerics class of tensor work, in the program that has it
-pub fn main_with(
-    registry: Registry,
-    tensors: Tensors,
-    numerics: Option<TensorNumerics>,
-) -> ExitCode {
+/// - `tools`: what commands do with networks, in a program that is linked with libtorch
+pub fn main_with(registry: Registry, tools: Option<Tools>) -> ExitCode {
+    let tensors = Tensors::of(&tools);
     if tensors == Tensors::Here {
         sibling::settle_wait_policy();
     }
     let arguments = Arguments::parse();
     let result = sibling::check_caller(tensors).and_then(|()| {
         commands::execute(
-            Invocation::new(registry, tensors, numerics, &arguments),
+            Invocation::new(registry, tools, &arguments),
             arguments.command,
         )
     });

@@ -9,7 +9,6 @@ fn main() -> ExitCode {
     works.extend(seedpipe_stages::tensor_works());
     seedpipe::main_with(
         Registry::new(seedpipe_stages::declared(), works),
-        seedpipe::Tensors::Here,
-        Some(seedpipe_stages::tensor_numerics),
+        Some(seedpipe_stages::tools::tensor_tools()),
     )
 }

@@ -9,7 +9,7 @@ use std::env::consts::ARCH;
 use seedpipe_engine::NumericsOf;
 
 /// Tells the class of tensor work on a device by name.
-pub type TensorNumerics = fn(&str) -> anyhow::Result<String>;
+type TensorNumerics = fn(&str) -> anyhow::Result<String>;
 
 /// What the engine asks.
 ///

@@ -6,25 +6,32 @@
 mod augment;
 mod batches;
 mod checkpoints;
+pub mod deliverable;
 mod distill;
 mod encode;
 mod encoder;
 mod evaluation;
+mod export;
 mod feed;
 mod finetune;
 mod ingest;
+pub mod inspection;
 mod invalid;
 mod knn;
+pub mod looking;
 mod looks;
 mod network_artifact;
 mod orders;
+pub mod network_list;
 mod pictures;
 mod pretrain;
 mod probe;
 mod report;
 pub mod results;
+mod rounding;
 mod selection;
 mod soft_labels;
+pub mod tools;
 mod training;
 mod viewed;
 
@@ -43,6 +50,7 @@ pub fn declared() -> Vec<Kind> {
         kind::<finetune::Finetune>(),
         kind::<probe::Probe>(),
         kind::<knn::Knn>(),
+        kind::<export::Export>(),
         kind::<report::Report>(),
     ]
 }
@@ -65,10 +73,6 @@ pub fn tensor_works() -> Vec<(&'static str, WorkFunction)> {
         work::<finetune::Finetune>(),
         work::<probe::Probe>(),
         work::<knn::Knn>(),
+        work::<export::Export>(),
     ]
-}
-
-/// The numerics class of the tensor works on a device by name; fails when there is no such device.
-pub fn tensor_numerics(device: &str) -> anyhow::Result<String> {
-    Ok(seedpipe_learn::numerics::class_of(device)?)
 }

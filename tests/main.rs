@@ -5,6 +5,7 @@ mod commands;
 mod faults;
 mod remote;
 mod reproducibility;
+mod export;
 mod resume;
 mod sandbox;
 mod startup;

@@ -26,6 +26,7 @@ mod parts;
 mod predictions;
 mod rejected;
 mod schema;
+mod seen;
 mod show;
 mod source;
 mod source_columns;
@@ -51,6 +52,7 @@ pub use rejected::{RejectedReader, RejectedRow, RejectedWriter};
 pub use schema::{
     EMBEDDINGS, FILES, IMAGES, KINDS, METRICS, PREDICTIONS, REJECTED, VIEWS, WEIGHTS,
 };
+pub use seen::{SeenRow, SeenWriter};
 pub use show::{Preview, preview};
 pub use source::{SourceBatches, SourceLabel, SourceRow, SourceTable};
 pub use source_columns::SourceColumns;

@@ -1,9 +1,12 @@
 //! One file a subcommand; here what they share: the pipeline as the command line names it.
 
 mod explain;
+mod export;
 mod gc;
 mod graph;
+mod look;
 mod metrics;
+mod network;
 mod params;
 mod pull;
 mod push;
@@ -20,27 +23,26 @@ use std::process::ExitCode;
 use anyhow::Result;
 use seedpipe_engine::{Engine, Project, Registry};
 
+use seedpipe_stages::tools::Tools;
+
 use crate::cli::{Arguments, Command};
 use crate::codec::ParquetCodec;
 use crate::console::Verbosity;
-use crate::{TensorNumerics, Tensors, libtorch, numerics, pipeline_file, remote_connection};
+use crate::{Tensors, libtorch, numerics, pipeline_file, remote_connection};
 
 /// One call of the program.
 pub struct Invocation {
     registry: Registry,
     tensors: Tensors,
-    numerics: Option<TensorNumerics>,
+    /// What needs libtorch outside a run, in the program that has it.
+    tools: Option<Tools>,
     pipeline: Option<PathBuf>,
     verbosity: Verbosity,
 }
 
 impl Invocation {
-    pub fn new(
-        registry: Registry,
-        tensors: Tensors,
-        numerics: Option<TensorNumerics>,
-        arguments: &Arguments,
-    ) -> Self {
+    pub fn new(registry: Registry, tools: Option<Tools>, arguments: &Arguments) -> Self {
+        let tensors = Tensors::of(&tools);
         let verbosity = match (arguments.quiet, arguments.verbose) {
             (true, _) => Verbosity::Quiet,
             (_, true) => Verbosity::Verbose,
@@ -49,7 +51,7 @@ impl Invocation {
         Self {
             registry,
             tensors,
-            numerics,
+            tools,
             pipeline: arguments.pipeline.clone(),
             verbosity,
         }
@@ -83,7 +85,7 @@ impl Invocation {
         }
         let engine = Engine::new(project, self.registry, Box::new(ParquetCodec))?
             .with_versions(versions)
-            .with_numerics(numerics::classes(self.numerics));
+            .with_numerics(numerics::classes(self.tools.map(|tools| tools.numerics)));
         Ok(match remote {
             Some((remote, write_back)) => engine.with_remote(Box::new(remote), write_back),
             None => engine,
@@ -102,6 +104,10 @@ pub fn execute(invocation: Invocation, command: Command) -> Result<ExitCode> {
         Command::Explain(arguments) => explain::execute(invocation, &arguments),
         Command::Graph(arguments) => graph::execute(invocation, &arguments),
         Command::Show(arguments) => show::execute(invocation, &arguments),
+        Command::Export(arguments) => export::execute(invocation, &arguments),
+        Command::Embed(arguments) => look::embed(invocation, &arguments),
+        Command::Predict(arguments) => look::predict(invocation, &arguments),
+        Command::Network(arguments) => network::execute(invocation, &arguments),
         Command::Metrics(arguments) => metrics::execute(invocation, &arguments),
         Command::Verify(arguments) if arguments.rerun => rerun::execute(invocation, &arguments),
         Command::Params(arguments) => params::execute(invocation, &arguments),

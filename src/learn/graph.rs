@@ -51,6 +51,18 @@ impl Graph {
         }
     }
 
+    /// The same with a classifier on the features.
+    pub(crate) fn with_logits(&self, name: &str, classifier: Operation) -> Self {
+        let mut graph = self.clone();
+        graph.nodes.push(Node {
+            operation: classifier,
+            name: name.to_owned(),
+            inputs: vec![self.features],
+        });
+        graph.logits = Some(NodeId(self.nodes.len()));
+        graph
+    }
+
     pub fn nodes(&self) -> &[Node] {
         &self.nodes
     }

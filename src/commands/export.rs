@@ -1,0 +1,265 @@
+//! `export STAGE`: a trained network as a file for other programs, with its model card beside it.
+//!
+//! A stage of kind `export` is copied out of the cache; any other stage's network is written now.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use seedpipe_artifact::{FilesReader, WEIGHTS};
+use seedpipe_engine::{Artifact, Engine, Input, StageNode, durable};
+use seedpipe_stages::deliverable::{Deliverable, Manner, Sample, Sources};
+use serde_json::json;
+
+use crate::cli::Export;
+use crate::commands::Invocation;
+use crate::model_card::ModelCard;
+use crate::usage::UsageError;
+use crate::{figures, output, sibling};
+
+const KIND: &str = "export";
+const IMAGES: &str = "images";
+
+pub fn execute(invocation: Invocation, arguments: &Export) -> Result<ExitCode> {
+    let tools = invocation.tools;
+    let engine = invocation.engine(&arguments.overrides.set)?;
+    let stage = engine.project().stage(&arguments.stage)?;
+    if stage.kind == KIND {
+        return copy_out(&engine, stage, arguments);
+    }
+    let Some(format) = arguments.format else {
+        return Err(UsageError::new(
+            format!(
+                "stage `{}` holds a network, and no format was given",
+                stage.name
+            ),
+            "add `--format safetensors`, `torchscript` or `onnx`",
+        )
+        .into());
+    };
+    let manner = Manner {
+        format,
+        precision: arguments.precision.unwrap_or_default(),
+        sample: Sample::default(),
+        normalise: arguments.normalise,
+    };
+    manner.check().map_err(|(key, expected, got, hint)| {
+        UsageError::new(format!("`--{key}`: expected {expected}, got {got}"), hint)
+    })?;
+    if stage.kind == "probe" {
+        return Err(UsageError::new(
+            format!("stage `{}` makes a classifier, not a network", stage.name),
+            format!(
+                "name the network's stage, and add `--with-head {}`",
+                stage.name
+            ),
+        )
+        .into());
+    }
+    let weights = weights(&engine, stage)?;
+    let head = arguments
+        .with_head
+        .as_deref()
+        .map(|name| engine.project().stage(name))
+        .transpose()?;
+    let classifier = head
+        .map(|stage| self::weights(&engine, stage))
+        .transpose()?;
+    let Some(tools) = tools else {
+        match sibling::become_tensor_program()? {}
+    };
+    let images = images(&engine, head.unwrap_or(stage))?;
+    let sources = Sources {
+        weights: &weights,
+        classifier: classifier.as_ref(),
+        images: images.as_ref(),
+    };
+    let delivered = (tools.export)(&sources, &manner)?;
+    let path = arguments
+        .output
+        .clone()
+        .unwrap_or_else(|| PathBuf::from(format!("{}.{}", stage.name, format.extension())));
+    write(&path, &delivered.bytes)?;
+    let card = ModelCard {
+        engine: &engine,
+        stage,
+        head,
+        file: &path,
+        manner: &manner,
+        delivered: &delivered,
+    };
+    let card_path = beside(&path);
+    write(&card_path, card.text()?.as_bytes())?;
+    tell(arguments, &path, Some(&card_path), &manner, &delivered)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Writes the file of an `export` stage where it is wanted.
+fn copy_out(engine: &Engine, stage: &StageNode, arguments: &Export) -> Result<ExitCode> {
+    let given = [
+        ("--format", arguments.format.is_some()),
+        ("--precision", arguments.precision.is_some()),
+        ("--normalise", arguments.normalise),
+        ("--with-head", arguments.with_head.is_some()),
+    ];
+    if let Some((option, _)) = given.iter().find(|(_, given)| *given) {
+        return Err(UsageError::new(
+            format!(
+                "stage `{}` says itself how it exports, and `{option}` was given",
+                stage.name
+            ),
+            "change its params or inputs in the pipeline",
+        )
+        .into());
+    }
+    let artifact = cached(engine, stage)?;
+    let mut files = FilesReader::open(&artifact.parts("file"))?.read_all()?;
+    let (Some(file), true) = (files.pop(), files.is_empty()) else {
+        bail!("`{}`: expected one file", artifact.directory.display());
+    };
+    let extension = Path::new(&file.name).extension().unwrap_or_default();
+    let path = arguments
+        .output
+        .clone()
+        .unwrap_or_else(|| PathBuf::from(&stage.name).with_extension(extension));
+    write(&path, &file.bytes)?;
+    if arguments.json {
+        output::print_json(&json!({"file": path, "bytes": file.bytes.len()}))?;
+    } else {
+        output::print(&format!(
+            "{}: {}",
+            figures::path(&path),
+            figures::bytes(file.bytes.len() as u64)
+        ))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The current artifact of a stage.
+pub fn cached(engine: &Engine, stage: &StageNode) -> Result<Artifact> {
+    engine.find(&stage.name)?.with_context(|| {
+        format!(
+            "stage `{0}` is not cached, so there is nothing to export\nhint: run `seedpipe run {0}`",
+            stage.name
+        )
+    })
+}
+
+/// The first output of a stage that holds weights.
+pub fn weights(engine: &Engine, stage: &StageNode) -> Result<Input> {
+    let artifact = cached(engine, stage)?;
+    let outputs = &artifact.manifest.outputs;
+    let Some((output, record)) = outputs.iter().find(|(_, record)| record.kind == WEIGHTS) else {
+        return Err(UsageError::new(
+            format!(
+                "stage `{}` makes no weights (kind `{}`)",
+                stage.name, stage.kind
+            ),
+            "name a stage of kind `pretrain`, `distill` or `finetune`; for `--with-head` a `probe`",
+        )
+        .into());
+    };
+    Ok(Input {
+        stage: stage.name.clone(),
+        output: output.clone(),
+        kind: record.kind.clone(),
+        content: record.content,
+        parts: artifact.parts(output),
+        recipe: artifact.manifest.recipe.clone(),
+    })
+}
+
+/// The images that a stage is connected to.
+pub fn images(engine: &Engine, stage: &StageNode) -> Result<Option<Input>> {
+    let Some([connection]) = stage.inputs.get(IMAGES).map(Vec::as_slice) else {
+        return Ok(None);
+    };
+    let artifact = cached(engine, engine.project().stage(&connection.stage)?)?;
+    let record = artifact
+        .manifest
+        .outputs
+        .get(&connection.output)
+        .with_context(|| format!("BUG: no output `{}`", connection.output))?;
+    Ok(Some(Input {
+        stage: connection.stage.clone(),
+        output: connection.output.clone(),
+        kind: record.kind.clone(),
+        content: record.content,
+        parts: artifact.parts(&connection.output),
+        recipe: artifact.manifest.recipe.clone(),
+    }))
+}
+
+/// Writes a file whole or not at all.
+fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    if let Some(folder) = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+    {
+        fs_err::create_dir_all(folder)?;
+    }
+    durable::write(path, bytes)
+        .with_context(|| format!("`{}` can't be written", figures::path(path)))
+}
+
+/// `student.onnx` → `student.onnx.md`.
+fn beside(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".md");
+    name.into()
+}
+
+fn tell(
+    arguments: &Export,
+    path: &Path,
+    card: Option<&Path>,
+    manner: &Manner,
+    delivered: &Deliverable,
+) -> Result<()> {
+    let description = &delivered.description;
+    if arguments.json {
+        return output::print_json(&json!({
+            "file": path,
+            "card": card,
+            "format": manner.format,
+            "precision": manner.precision,
+            "bytes": delivered.bytes.len(),
+            "architecture": description.architecture,
+            "features": description.features,
+            "classes": description.classes,
+            "figures": delivered.figures,
+        }));
+    }
+    let classes = match description.classes {
+        Some(classes) => format!(", {classes} classes"),
+        None => String::new(),
+    };
+    output::print(&format!(
+        "{}: {} as {} {}, {} parameters, {} features{classes}, {}",
+        figures::path(path),
+        description.architecture,
+        manner.format.name(),
+        manner.precision.name(),
+        figures::count(delivered.figures["parameters"] as u64),
+        description.features,
+        figures::bytes(delivered.bytes.len() as u64),
+    ))?;
+    if let Some(cosine) = delivered.figures.get("cosine_mean") {
+        let accuracy = match (
+            delivered.figures.get("top1_fp32"),
+            delivered.figures.get("top1_int8"),
+        ) {
+            (Some(before), Some(after)) => format!(
+                ", top-1 {} instead of {}",
+                figures::value(*after),
+                figures::value(*before)
+            ),
+            _ => String::new(),
+        };
+        output::print(&format!("  8 bits: cosine to f32 {cosine:.4}{accuracy}"))?;
+    }
+    match card {
+        Some(card) => output::print(&format!("{}: its model card", figures::path(card))),
+        None => Ok(()),
+    }
+}

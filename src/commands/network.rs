@@ -1,0 +1,129 @@
+//! `network list` and `network inspect FILE`.
+
+use std::fmt::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use seedpipe_stages::inspection::Inspection;
+use seedpipe_stages::network_list::network_list;
+
+use crate::cli::Network;
+use crate::commands::Invocation;
+use crate::figures::{self, Side};
+use crate::{output, sibling};
+
+/// Tensors that are listed without `--verbose`, from each end of the file.
+const LISTED: usize = 8;
+
+pub fn execute(invocation: Invocation, arguments: &Network) -> Result<ExitCode> {
+    match arguments {
+        Network::List { json: true } => output::print_json(&network_list())?,
+        Network::List { json: false } => output::print(&list())?,
+        Network::Inspect { file, json } => {
+            let whole = invocation.verbosity == crate::console::Verbosity::Verbose;
+            let Some(tools) = invocation.tools else {
+                match sibling::become_tensor_program()? {}
+            };
+            let inspection = (tools.inspect)(file)?;
+            if *json {
+                output::print_json(&inspection)?;
+            } else {
+                output::print(&inspected(file, &inspection, whole)?)?;
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A line a network.
+fn list() -> String {
+    let mut rows = vec![
+        [
+            "network",
+            "pixels",
+            "features",
+            "parameters",
+            "multiply-adds",
+        ]
+        .map(str::to_owned)
+        .to_vec(),
+    ];
+    for listed in network_list() {
+        rows.push(vec![
+            listed.name.to_owned(),
+            listed.size.to_string(),
+            listed.features.to_string(),
+            figures::count(listed.parameters),
+            figures::count(listed.multiply_adds),
+        ]);
+    }
+    figures::table(
+        &[
+            Side::Left,
+            Side::Right,
+            Side::Right,
+            Side::Right,
+            Side::Right,
+        ],
+        &rows,
+    )
+}
+
+fn inspected(file: &Path, inspection: &Inspection, whole: bool) -> Result<String> {
+    let mut text = String::new();
+    writeln!(
+        text,
+        "{}: {}, {} tensors, {} numbers",
+        figures::path(file),
+        inspection.format,
+        inspection.tensors.len(),
+        figures::count(inspection.numbers)
+    )?;
+    for guess in &inspection.guesses {
+        writeln!(
+            text,
+            "network        {}",
+            serde_json::to_string(&guess.network)?
+        )?;
+        writeln!(text, "  layout       {}", guess.layout)?;
+        writeln!(text, "  parameters   {}", figures::count(guess.parameters))?;
+        writeln!(
+            text,
+            "  images       {}",
+            serde_json::to_string(&guess.preprocessing)?
+        )?;
+        if !guess.leftovers.is_empty() {
+            writeln!(text, "  not used     {}", guess.leftovers.join(", "))?;
+        }
+    }
+    if let Some(nearest) = &inspection.nearest {
+        writeln!(
+            text,
+            "network        none that is known; nearest is `{}`, of whose {} tensors {} are missing or of another shape",
+            nearest.network, nearest.of, nearest.unmatched
+        )?;
+    } else if inspection.guesses.is_empty() {
+        writeln!(text, "network        none that is known")?;
+    }
+    writeln!(text, "tensors")?;
+    let count = inspection.tensors.len();
+    for (index, tensor) in inspection.tensors.iter().enumerate() {
+        if !whole && count > 2 * LISTED && index >= LISTED && index < count - LISTED {
+            if index == LISTED {
+                writeln!(
+                    text,
+                    "  … {} more: `--verbose` lists them",
+                    count - 2 * LISTED
+                )?;
+            }
+            continue;
+        }
+        writeln!(
+            text,
+            "  {} {} {:?}",
+            tensor.name, tensor.dtype, tensor.shape
+        )?;
+    }
+    Ok(text)
+}

@@ -1,0 +1,318 @@
+//! A trained network as one file that other programs load, and the figures of it. No stage and no command line here.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use schemars::JsonSchema;
+use seedpipe_artifact::ImagesReader;
+use seedpipe_engine::Input;
+use seedpipe_learn::deployment::Deployment;
+use seedpipe_learn::quantisation::Quantisation;
+use seedpipe_learn::{onnx, torchscript, weights_file};
+use serde::{Deserialize, Serialize};
+use tch::{Device, Kind};
+
+use crate::evaluation::load_classifier;
+use crate::network_artifact::load_network;
+use crate::rounding::quantise;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// PyTorch's state dict under torchvision's or timm's names.
+    Safetensors,
+    /// For `torch.jit.load`.
+    Torchscript,
+    /// Opset 17, for onnxruntime and others.
+    Onnx,
+}
+
+impl Format {
+    pub const ALL: [Format; 3] = [Format::Safetensors, Format::Torchscript, Format::Onnx];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Format::Safetensors => "safetensors",
+            Format::Torchscript => "torchscript",
+            Format::Onnx => "onnx",
+        }
+    }
+
+    /// Of a file's name, without the dot.
+    pub fn extension(self) -> &'static str {
+        match self {
+            Format::Safetensors => "safetensors",
+            Format::Torchscript => "pt",
+            Format::Onnx => "onnx",
+        }
+    }
+}
+
+/// What the file's numbers are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    #[default]
+    Fp32,
+    /// Half precision inside; input and outputs stay f32.
+    Fp16,
+    /// Weights and values in 8 bits, calibrated on images; ONNX alone.
+    Int8,
+}
+
+impl Precision {
+    pub const ALL: [Precision; 3] = [Precision::Fp32, Precision::Fp16, Precision::Int8];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Precision::Fp32 => "fp32",
+            Precision::Fp16 => "fp16",
+            Precision::Int8 => "int8",
+        }
+    }
+}
+
+/// The images that a network in 8 bits is calibrated and judged on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Sample {
+    /// To calibrate on; `train` when none is named, or `all` without such a split.
+    pub split: Option<String>,
+    /// How many of it, evenly spread.
+    pub images: usize,
+    /// To compare with f32 on; `test` when none is named, or `all` without such a split.
+    pub test_split: Option<String>,
+    /// How many of it.
+    pub test_images: usize,
+}
+
+impl Default for Sample {
+    fn default() -> Self {
+        Self {
+            split: None,
+            images: 128,
+            test_split: None,
+            test_images: 1000,
+        }
+    }
+}
+
+/// How a network is written.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Manner {
+    pub format: Format,
+    pub precision: Precision,
+    /// Of `int8`.
+    pub sample: Sample,
+    /// The network takes RGB of 0–1 and subtracts mean and divides by std itself (TorchScript, ONNX).
+    pub normalise: bool,
+}
+
+/// Why a manner is impossible: key, expected, got, hint.
+pub type Impossible = (&'static str, &'static str, &'static str, &'static str);
+
+impl Manner {
+    pub fn check(&self) -> Result<(), Impossible> {
+        if self.normalise && self.format == Format::Safetensors {
+            return Err((
+                "normalise",
+                "false, since safetensors holds weights and no computation",
+                "true",
+                "leave it out, or write `torchscript` or `onnx`",
+            ));
+        }
+        if self.precision == Precision::Int8 && self.format != Format::Onnx {
+            return Err((
+                "precision",
+                "fp32 or fp16, since only ONNX says how values are rounded",
+                "int8",
+                "write `onnx`",
+            ));
+        }
+        if self.sample.images == 0 || self.sample.test_images == 0 {
+            return Err((
+                "sample",
+                "at least one image to calibrate on and one to compare on",
+                "none",
+                "leave it out for 128 and 1000",
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// The network, what is put on top of it, and the images that name its classes.
+#[derive(Clone, Copy)]
+pub struct Sources<'input> {
+    /// A `weights/v1` of an image network.
+    pub weights: &'input Input,
+    /// A `weights/v1` of a linear classifier.
+    pub classifier: Option<&'input Input>,
+    /// An `images/v1`.
+    pub images: Option<&'input Input>,
+}
+
+/// A file and what can be said of it.
+pub struct Deliverable {
+    pub bytes: Vec<u8>,
+    pub description: Description,
+    /// Names and values for metrics.
+    pub figures: BTreeMap<String, f64>,
+}
+
+/// What a reader of the file must know.
+pub struct Description {
+    /// As in `network: {name: …}`.
+    pub architecture: String,
+    /// JSON of the whole description.
+    pub network: String,
+    /// JSON.
+    pub preprocessing: String,
+    /// Side of the square images, in pixels.
+    pub size: u32,
+    /// Length of the features.
+    pub features: i64,
+    /// Outputs of the classifier on top.
+    pub classes: Option<i64>,
+    /// In the classifier's order; empty when they are not known.
+    pub class_names: Vec<String>,
+}
+
+/// Reads the network and writes it in that manner.
+pub fn deliver(sources: &Sources, manner: &Manner) -> Result<Deliverable> {
+    let deployment = deployment(sources)?;
+    let class_names = class_names(sources.images, deployment.classes())?;
+    let mut figures = BTreeMap::new();
+    let mut quantisation = None;
+    if manner.precision == Precision::Int8 {
+        let images = sources.images.context(
+            "`int8` is calibrated on images, and none are connected\nhint: connect the input `images`",
+        )?;
+        let (grids, cost) = quantise(&deployment, images, &manner.sample)?;
+        (quantisation, figures) = (Some(grids), cost);
+    }
+    let bytes = write(&deployment, manner, quantisation, &class_names)?;
+    figures.extend([
+        ("parameters".to_owned(), deployment.parameter_count() as f64),
+        (
+            "multiply_adds".to_owned(),
+            deployment.multiply_adds() as f64,
+        ),
+        ("bytes".to_owned(), bytes.len() as f64),
+    ]);
+    Ok(Deliverable {
+        bytes,
+        description: Description {
+            architecture: deployment.architecture.name.clone(),
+            network: serde_json::to_string(&deployment.architecture)?,
+            preprocessing: serde_json::to_string(&deployment.preprocessing)?,
+            size: deployment.preprocessing.size,
+            features: deployment.feature_dimension(),
+            classes: deployment.classes(),
+            class_names,
+        },
+        figures,
+    })
+}
+
+/// The network as it leaves, on the CPU.
+pub fn deployment(sources: &Sources) -> Result<Deployment> {
+    let prepared = load_network(sources.weights, Device::Cpu)?;
+    let deployment = Deployment::new(&prepared.network, &prepared.preprocessing);
+    match sources.classifier {
+        None => Ok(deployment),
+        Some(input) => deployment
+            .with_classifier(&load_classifier(input)?)
+            .with_context(|| {
+                format!(
+                    "the classifier of stage `{}` on the network of stage `{}`",
+                    input.stage, sources.weights.stage
+                )
+            }),
+    }
+}
+
+/// The names of the classes, when the images have as many.
+pub fn class_names(images: Option<&Input>, classes: Option<i64>) -> Result<Vec<String>> {
+    let (Some(images), Some(classes)) = (images, classes) else {
+        return Ok(Vec::new());
+    };
+    let reader = ImagesReader::open(&images.parts)?;
+    let names: Vec<String> = reader.classes().values().cloned().collect();
+    if names.len() as i64 != classes {
+        bail!(
+            "the network tells {classes} classes apart, the images of stage `{}` have {}\nhint: connect the images that it was trained on",
+            images.stage,
+            names.len()
+        );
+    }
+    Ok(names)
+}
+
+fn write(
+    deployment: &Deployment,
+    manner: &Manner,
+    quantisation: Option<Quantisation>,
+    class_names: &[String],
+) -> Result<Vec<u8>> {
+    let mut named = Vec::new();
+    if !class_names.is_empty() {
+        named.push(("classes".to_owned(), serde_json::to_string(class_names)?));
+    }
+    let half = manner.precision == Precision::Fp16;
+    Ok(match manner.format {
+        Format::Safetensors => {
+            let mut metadata: BTreeMap<String, String> = named.into_iter().collect();
+            metadata.extend([
+                ("format".to_owned(), "pt".to_owned()),
+                (
+                    "architecture".to_owned(),
+                    serde_json::to_string(&deployment.architecture)?,
+                ),
+                (
+                    "preprocessing".to_owned(),
+                    serde_json::to_string(&deployment.preprocessing)?,
+                ),
+            ]);
+            let mut state = deployment.state();
+            for (_, tensor) in state
+                .iter_mut()
+                .filter(|(_, tensor)| half && tensor.kind() == Kind::Float)
+            {
+                *tensor = tensor.to_kind(Kind::Half);
+            }
+            weights_file::to_bytes(&state, &metadata)
+        }
+        Format::Torchscript => {
+            let extra_files = named
+                .into_iter()
+                .map(|(name, text)| (format!("{name}.json"), text))
+                .collect();
+            let options = torchscript::Options {
+                half,
+                normalise: manner.normalise,
+                extra_files,
+            };
+            torchscript::to_bytes(deployment, &options)?
+        }
+        Format::Onnx => {
+            let options = onnx::Options {
+                element: if half {
+                    onnx::Element::F16
+                } else {
+                    onnx::Element::F32
+                },
+                normalise: manner.normalise,
+                quantisation,
+                metadata: named,
+            };
+            onnx::to_bytes(deployment, &options)?
+        }
+    })
+}
+
+/// Name of the file in an `export` stage's artifact.
+pub fn file_name(format: Format) -> PathBuf {
+    PathBuf::from("network").with_extension(format.extension())
+}

@@ -1,0 +1,125 @@
+//! `export`: a trained network as a file that other programs load, without the head of its distillation.
+//!
+//! The file is the artifact, so that it is cached and hashed; `seedpipe export STAGE` puts it beside the pipeline.
+//!
+//! Version log: 1 first.
+
+use anyhow::Result;
+use schemars::JsonSchema;
+use seedpipe_artifact::{
+    FILES, FileRow, FilesWriter, IMAGES, METRICS, Metadata, MetricRow, WEIGHTS,
+};
+use seedpipe_engine::{
+    Arity, InputKinds, InputSlot, Invalid, OutputSlot, Stage, StageContext, Work,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::deliverable::{self, Format, Manner, Precision, Sample, Sources};
+use crate::evaluation::write_metrics;
+use crate::invalid::invalid;
+
+/// A network as a file.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Export {
+    /// `safetensors`, `torchscript` or `onnx`.
+    pub format: Format,
+    /// `fp32`, `fp16` or `int8`; the last in ONNX alone, calibrated on the input `images`.
+    #[serde(default)]
+    pub precision: Precision,
+    /// The network takes RGB of 0–1 and normalises it itself; not in safetensors.
+    #[serde(default)]
+    pub normalise: bool,
+    /// Of `int8`: what it is calibrated and judged on.
+    #[serde(default)]
+    pub sample: Sample,
+}
+
+impl Export {
+    fn manner(&self) -> Manner {
+        Manner {
+            format: self.format,
+            precision: self.precision,
+            sample: self.sample.clone(),
+            normalise: self.normalise,
+        }
+    }
+}
+
+impl Stage for Export {
+    const KIND: &'static str = "export";
+    const VERSION: u32 = 1;
+    const INPUTS: &'static [InputSlot] = &[
+        InputSlot {
+            name: "weights",
+            accepts: &[WEIGHTS],
+            arity: Arity::One,
+        },
+        InputSlot {
+            name: "classifier",
+            accepts: &[WEIGHTS],
+            arity: Arity::Optional,
+        },
+        InputSlot {
+            name: "images",
+            accepts: &[IMAGES],
+            arity: Arity::Optional,
+        },
+    ];
+    const OUTPUTS: &'static [OutputSlot] = &[
+        OutputSlot {
+            name: "file",
+            kind: FILES,
+        },
+        OutputSlot {
+            name: "metrics",
+            kind: METRICS,
+        },
+    ];
+    const TENSORS: bool = true;
+
+    fn validate(&self, inputs: &InputKinds) -> Result<(), Invalid> {
+        if self.precision == Precision::Int8 && !inputs.connected("images") {
+            return Err(invalid(
+                "precision",
+                "`fp32` or `fp16` without the input `images`",
+                "int8",
+                "connect `images: STAGE`: 8 bits are calibrated on them",
+            ));
+        }
+        self.manner()
+            .check()
+            .map_err(|(key, expected, got, hint)| invalid(key, expected, got, hint))
+    }
+}
+
+impl Work for Export {
+    fn run(&self, context: &StageContext) -> Result<()> {
+        let sources = Sources {
+            weights: context.input("weights"),
+            classifier: context.optional_input("classifier"),
+            images: context.optional_input("images"),
+        };
+        let delivered = deliverable::deliver(&sources, &self.manner())?;
+        context.shards(1, |shard| {
+            let path = shard.output("file", "part-00000");
+            let mut file = FilesWriter::create(&path, &Metadata::new())?;
+            file.write(&[FileRow {
+                name: deliverable::file_name(self.format).display().to_string(),
+                bytes: delivered.bytes.clone(),
+            }])?;
+            file.finish()?;
+            let rows: Vec<MetricRow> = delivered
+                .figures
+                .iter()
+                .map(|(name, value)| MetricRow {
+                    step: 0,
+                    split: "export".to_owned(),
+                    name: name.clone(),
+                    value: *value,
+                })
+                .collect();
+            write_metrics(&shard.output("metrics", "part-00000"), &rows)
+        })
+    }
+}

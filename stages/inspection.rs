@@ -1,0 +1,248 @@
+//! What a checkpoint file holds, and which known network it may be.
+//!
+//! Layouts and prefixes are `checkpoint_file`'s knowledge: every known network is tried on the file by the same
+//! `match_network` that loads it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use seedpipe_learn::architecture::{Architecture, Preprocessing, Shortcut, Stem, names};
+use seedpipe_learn::checkpoint_file::{self, Checkpoint, CheckpointError, Matched, match_network};
+use seedpipe_learn::tensors::dtype;
+use seedpipe_learn::weights_file;
+use serde::Serialize;
+use tch::Tensor;
+
+#[derive(Debug, Serialize)]
+pub struct Inspection {
+    /// Such as "zip torch.save".
+    pub format: String,
+    /// By name.
+    pub tensors: Vec<InspectedTensor>,
+    /// Numbers in all floating-point tensors.
+    pub numbers: u64,
+    /// Of a safetensors file.
+    pub metadata: BTreeMap<String, String>,
+    /// The networks that the file fits wholly, those that leave least over first.
+    pub guesses: Vec<Guess>,
+    /// When it fits none: the network of which most tensors are there, and what its loader says.
+    pub nearest: Option<Nearest>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct InspectedTensor {
+    pub name: String,
+    pub dtype: &'static str,
+    pub shape: Vec<i64>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Guess {
+    pub network: Architecture,
+    pub layout: String,
+    pub parameters: u64,
+    pub preprocessing: Preprocessing,
+    /// Tensors that the network has no place for.
+    pub leftovers: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Nearest {
+    pub network: String,
+    /// Tensors of it that the file lacks or has in another shape.
+    pub unmatched: usize,
+    /// Tensors of it.
+    pub of: usize,
+}
+
+/// Reads the file and tries every known network on it.
+pub fn inspect(path: &Path) -> Result<Inspection> {
+    let checkpoint = checkpoint_file::read(path)?;
+    let metadata = weights_file::metadata(path)?;
+    let tensors: Vec<InspectedTensor> = checkpoint
+        .tensors
+        .iter()
+        .map(|(name, tensor)| InspectedTensor {
+            name: name.clone(),
+            dtype: dtype(tensor.kind()),
+            shape: tensor.size(),
+        })
+        .collect();
+    let floating = checkpoint.tensors.values();
+    let numbers = floating
+        .filter(|tensor| tensor.is_floating_point())
+        .map(|tensor| tensor.numel() as u64)
+        .sum();
+    let mut guesses = Vec::new();
+    let mut nearest: Option<Nearest> = None;
+    for architecture in candidates(&checkpoint, &metadata)? {
+        match guess(&checkpoint, &metadata, architecture)? {
+            Tried::Fits(guess) => guesses.push(guess),
+            Tried::Lacks(found) => {
+                let better = nearest
+                    .as_ref()
+                    .is_none_or(|best| found.unmatched * best.of < best.unmatched * found.of);
+                if better {
+                    nearest = Some(found);
+                }
+            }
+        }
+    }
+    guesses.sort_by_key(|guess| guess.leftovers.len()); // stable: the families' order
+    Ok(Inspection {
+        format: checkpoint.format.to_string(),
+        tensors,
+        numbers,
+        metadata,
+        nearest: nearest.filter(|nearest| guesses.is_empty() && nearest.unmatched < nearest.of),
+        guesses,
+    })
+}
+
+/// The network that the metadata names, else every known one in the variants that a file can be of.
+fn candidates(
+    checkpoint: &Checkpoint,
+    metadata: &BTreeMap<String, String>,
+) -> Result<Vec<Architecture>> {
+    if let Some(said) = metadata.get("architecture") {
+        let said = serde_json::from_str(said)
+            .with_context(|| format!("`{}`: its metadata", checkpoint.path.display()))?;
+        return Ok(vec![said]);
+    }
+    let mut candidates = Vec::new();
+    for name in names() {
+        let plain = Architecture::named(name);
+        for variant in [
+            plain.clone(),
+            Architecture {
+                stem: Some(Stem::Cifar),
+                ..plain.clone()
+            },
+            Architecture {
+                shortcut: Some(Shortcut::B),
+                ..plain.clone()
+            },
+        ] {
+            if variant.validate().is_ok() {
+                candidates.push(variant);
+            }
+        }
+        for size in position_sizes(checkpoint) {
+            let variant = Architecture {
+                position_size: Some(size),
+                ..plain.clone()
+            };
+            if variant.validate().is_ok() {
+                candidates.push(variant);
+            }
+        }
+    }
+    Ok(candidates)
+}
+
+/// Image sizes that the file's position embedding may be for, beside the usual ones.
+fn position_sizes(checkpoint: &Checkpoint) -> Vec<i64> {
+    const PATCHES: [i64; 4] = [8, 14, 16, 32];
+    const USUAL: [i64; 2] = [224, 518];
+    let embedding = checkpoint
+        .tensors
+        .iter()
+        .find(|(name, tensor)| name.contains("pos_embed") && tensor.dim() == 3);
+    let Some((_, embedding)) = embedding else {
+        return Vec::new();
+    };
+    let grid = ((embedding.size()[1] - 1).max(0) as f64).sqrt().round() as i64;
+    PATCHES
+        .iter()
+        .map(|patch| patch * grid)
+        .filter(|size| !USUAL.contains(size))
+        .collect()
+}
+
+enum Tried {
+    Fits(Guess),
+    Lacks(Nearest),
+}
+
+fn guess(
+    checkpoint: &Checkpoint,
+    metadata: &BTreeMap<String, String>,
+    mut architecture: Architecture,
+) -> Result<Tried> {
+    let mut matched = match try_on(checkpoint, &architecture) {
+        Ok(matched) => matched,
+        Err(CheckpointError::Mismatch { mismatch, .. }) => {
+            return Ok(Tried::Lacks(Nearest {
+                unmatched: mismatch.missing.len() + mismatch.misshapen.len(),
+                of: architecture.graph()?.state().len(),
+                network: architecture.name,
+            }));
+        }
+        Err(other) => return Err(other.into()),
+    };
+    // A classifier among the leftovers is the network's own when it fits too.
+    if architecture.classes.is_none()
+        && let Some(classes) = classes(checkpoint, &architecture, &matched)?
+    {
+        let classified = Architecture {
+            classes: Some(classes),
+            ..architecture.clone()
+        };
+        if let Ok(better) = try_on(checkpoint, &classified) {
+            (architecture, matched) = (classified, better);
+        }
+    }
+    let preprocessing = match metadata.get("preprocessing") {
+        Some(said) => serde_json::from_str(said)
+            .with_context(|| format!("`{}`: its metadata", checkpoint.path.display()))?,
+        None => architecture.default_preprocessing(),
+    };
+    Ok(Tried::Fits(Guess {
+        parameters: architecture.graph()?.parameter_count(),
+        network: architecture,
+        layout: matched.layout,
+        preprocessing,
+        leftovers: matched.leftovers,
+    }))
+}
+
+fn try_on(
+    checkpoint: &Checkpoint,
+    architecture: &Architecture,
+) -> Result<Matched, CheckpointError> {
+    let copy = Checkpoint {
+        path: checkpoint.path.clone(),
+        format: checkpoint.format,
+        tensors: checkpoint
+            .tensors
+            .iter()
+            .map(|(name, tensor)| (name.clone(), Tensor::shallow_clone(tensor)))
+            .collect(),
+    };
+    match_network(copy, architecture)
+}
+
+/// Outputs of the leftover that is called as the family calls its classifier.
+fn classes(
+    checkpoint: &Checkpoint,
+    architecture: &Architecture,
+    matched: &Matched,
+) -> Result<Option<i64>> {
+    let classified = Architecture {
+        classes: Some(1),
+        ..architecture.clone()
+    };
+    let graph = classified.graph()?;
+    let Some(last) = graph.nodes().last() else {
+        return Ok(None);
+    };
+    let name = format!("{}.weight", last.name);
+    let found = matched
+        .leftovers
+        .iter()
+        .find(|leftover| **leftover == name || leftover.ends_with(&format!(".{name}")));
+    Ok(found
+        .and_then(|found| checkpoint.tensors.get(found))
+        .and_then(|tensor| tensor.size().first().copied()))
+}

@@ -1,0 +1,155 @@
+//! A trained network on image files outside any pipeline: decoded and seen batch by batch, one result an image, in order.
+//!
+//! On the CPU in f32, with the preprocessing that travels with the weights.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow};
+use rayon::prelude::*;
+use seedpipe_engine::cancel;
+use seedpipe_imaging::{Layout, Limits, Normalise, Recipe, Scratch, decode, render};
+use seedpipe_learn::architecture::Architecture;
+use seedpipe_learn::deployment::Deployment;
+use seedpipe_learn::tensors::{from_slice_f32, to_vec_f32};
+use seedpipe_learn::{checkpoint_file, weights_file};
+use tch::{Device, Kind};
+
+use crate::deliverable::{Sources, class_names, deployment};
+use crate::evaluation::plain_view;
+use crate::network_artifact::{eval_recipe, normalise};
+
+/// Images that the network sees at once; fewer are padded to as many, so that a result doesn't depend on its neighbours.
+const BATCH: usize = 32;
+/// An image with more pixels is refused: it would take gigabytes.
+const LARGEST: Limits = Limits {
+    pixels: 200_000_000,
+};
+
+/// Which network looks.
+pub enum Looker<'input> {
+    /// Of a pipeline.
+    Stage(Sources<'input>),
+    /// A checkpoint.
+    File {
+        path: &'input Path,
+        /// A name, or JSON as under `network:`; not needed when the file's metadata says it.
+        network: Option<&'input str>,
+    },
+}
+
+/// What was seen in one image.
+pub struct Seen {
+    /// Of length `D`, not normalised.
+    pub features: Vec<f32>,
+    /// Sums to 1; of a network with a classifier.
+    pub probabilities: Option<Vec<f32>>,
+}
+
+/// Takes each image's path and what was seen there, or why not; an error of its own ends the looking.
+pub type Sink<'sink> = dyn FnMut(&Path, Result<Seen>) -> Result<()> + 'sink;
+
+/// The names of the network's classes, as far as they are known, and what it makes of each image.
+pub fn look(looker: &Looker, images: &[PathBuf], sink: &mut Sink) -> Result<Vec<String>> {
+    let (deployment, names) = load(looker)?;
+    let recipe = eval_recipe(&deployment.preprocessing)?;
+    let normalise = normalise(&deployment.preprocessing);
+    for paths in images.chunks(BATCH) {
+        cancel::check()?;
+        see(&deployment, &recipe, &normalise, paths, sink)?;
+    }
+    Ok(names)
+}
+
+/// One batch.
+fn see(
+    deployment: &Deployment,
+    recipe: &Recipe,
+    normalise: &Normalise,
+    paths: &[PathBuf],
+    sink: &mut Sink,
+) -> Result<()> {
+    let length = 3 * (recipe.size as usize).pow(2);
+    let mut pixels = vec![0f32; BATCH * length];
+    let rendered: Vec<Result<()>> = paths
+        .par_iter()
+        .zip(pixels.par_chunks_exact_mut(length))
+        .map(|(path, place)| rendered(path, recipe, normalise, place))
+        .collect();
+    let side = i64::from(recipe.size);
+    let batch = from_slice_f32(&[BATCH as i64, side, side, 3], &pixels).permute([0, 3, 1, 2]);
+    let results = deployment.forward(&batch.contiguous());
+    let features = to_vec_f32(&results.features); // [BATCH, D]
+    let probabilities = results
+        .logits
+        .map(|logits| to_vec_f32(&logits.softmax(-1, Kind::Float))); // [BATCH, classes]
+    let row = |values: &[f32], index: usize| {
+        let length = values.len() / BATCH;
+        values[index * length..(index + 1) * length].to_vec()
+    };
+    for (index, (path, rendered)) in paths.iter().zip(rendered).enumerate() {
+        let seen = rendered.map(|()| Seen {
+            features: row(&features, index),
+            probabilities: probabilities.as_ref().map(|values| row(values, index)),
+        });
+        sink(path, seen)?;
+    }
+    Ok(())
+}
+
+/// Decodes an image and renders it as the network wants it: `[size, size, 3]`.
+fn rendered(path: &Path, recipe: &Recipe, normalise: &Normalise, place: &mut [f32]) -> Result<()> {
+    let bytes = fs_err::read(path)?;
+    let image = decode(&bytes, &LARGEST).with_context(|| format!("`{}`", path.display()))?;
+    let view = plain_view(recipe, image.width, image.height);
+    let mut scratch = Scratch::default();
+    render(
+        &image,
+        &view,
+        &mut scratch,
+        place,
+        Layout::Hwc,
+        Some(normalise),
+    )
+    .with_context(|| format!("`{}`", path.display()))
+}
+
+/// The network and the names of its classes.
+fn load(looker: &Looker) -> Result<(Deployment, Vec<String>)> {
+    match looker {
+        Looker::Stage(sources) => {
+            let deployment = deployment(sources)?;
+            let names = class_names(sources.images, deployment.classes())?;
+            Ok((deployment, names))
+        }
+        Looker::File { path, network } => load_file(path, *network),
+    }
+}
+
+fn load_file(path: &Path, network: Option<&str>) -> Result<(Deployment, Vec<String>)> {
+    let metadata = weights_file::metadata(path)?;
+    let of_file = || format!("`{}`: its metadata", path.display());
+    let architecture: Architecture = match (network, metadata.get("architecture")) {
+        (Some(network), _) if network.trim_start().starts_with('{') => {
+            serde_json::from_str(network).with_context(|| format!("`--network {network}`"))?
+        }
+        (Some(name), _) => Architecture::named(name),
+        (None, Some(said)) => serde_json::from_str(said).with_context(of_file)?,
+        (None, None) => {
+            return Err(anyhow!(
+                "`{}` doesn't say which network it is of\nhint: add `--network NAME`; `seedpipe network inspect {}` guesses it",
+                path.display(),
+                path.display()
+            ));
+        }
+    };
+    let (loaded, _) = checkpoint_file::load_network(path, &architecture, Device::Cpu)?;
+    let preprocessing = match metadata.get("preprocessing") {
+        Some(said) => serde_json::from_str(said).with_context(of_file)?,
+        None => architecture.default_preprocessing(),
+    };
+    let names = match metadata.get("classes") {
+        Some(said) => serde_json::from_str(said).with_context(of_file)?,
+        None => Vec::new(),
+    };
+    Ok((Deployment::new(&loaded, &preprocessing), names))
+}

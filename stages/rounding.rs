@@ -1,0 +1,181 @@
+//! A network in 8 bits: calibrated on images of the pipeline, compared with itself in f32 on others.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use seedpipe_artifact::ImagesReader;
+use seedpipe_engine::{Input, cancel};
+use seedpipe_learn::architecture::Preprocessing;
+use seedpipe_learn::deployment::{Deployment, Results};
+use seedpipe_learn::quantisation::{Calibration, Quantisation, Quantised};
+use tch::{Device, Tensor};
+
+use crate::deliverable::Sample;
+use crate::evaluation::plain_view;
+use crate::feed::{Feed, Frame, Job, workers};
+use crate::network_artifact::{eval_recipe, normalise};
+use crate::pictures::Pictures;
+use crate::selection::{Classes, rows_of_split};
+
+/// Images that the network sees at once.
+const BATCH: usize = 32;
+
+/// The grids, and what they cost: cosine of the features to f32, share of equal predictions, accuracy before and after.
+pub fn quantise(
+    deployment: &Deployment,
+    images: &Input,
+    sample: &Sample,
+) -> Result<(Quantisation, BTreeMap<String, f64>)> {
+    let pictures = Arc::new(Pictures::open(&images.parts)?);
+    let rows = |split: &Option<String>, usual: &str, count| {
+        let split = match split {
+            Some(split) => split.as_str(),
+            None if pictures.images().rows_in(usual).is_empty() => "all",
+            None => usual,
+        };
+        let rows = rows_of_split(pictures.images(), split)?;
+        Ok::<_, anyhow::Error>(spread(&rows, count))
+    };
+    let mut calibration = Calibration::new(deployment);
+    let seen = rows(&sample.split, "train", sample.images)?;
+    each_batch(&pictures, &deployment.preprocessing, &seen, |pixels, _| {
+        calibration.observe(pixels);
+    })?;
+    let quantised = calibration.finish();
+    let judged = rows(&sample.test_split, "test", sample.test_images)?;
+    let mut figures = compare(deployment, &quantised, &pictures, &judged)?;
+    figures.insert("calibration_images".to_owned(), seen.len() as f64);
+    Ok((quantised.quantisation, figures))
+}
+
+/// That many rows, evenly spread over all of them.
+fn spread(rows: &[usize], count: usize) -> Vec<usize> {
+    let count = count.min(rows.len());
+    (0..count)
+        .map(|index| rows[index * rows.len() / count])
+        .collect()
+}
+
+/// Calls with the pixels of each batch, `[B, 3, size, size]` f32, normalised, and its rows.
+fn each_batch(
+    pictures: &Arc<Pictures>,
+    preprocessing: &Preprocessing,
+    rows: &[usize],
+    mut work: impl FnMut(&Tensor, &[usize]),
+) -> Result<()> {
+    let recipe = eval_recipe(preprocessing)?;
+    let frame = Frame {
+        batch: BATCH,
+        size: recipe.size,
+        normalise: normalise(preprocessing),
+    };
+    let mut batches: Vec<Vec<usize>> = rows.chunks(BATCH).map(<[usize]>::to_vec).collect();
+    let order = batches.clone();
+    batches.reverse();
+    let shared = pictures.clone();
+    let mut feed = Feed::start(pictures.clone(), frame, workers(Device::Cpu), move || {
+        let jobs = batches.pop().map(|batch| {
+            let jobs = batch.into_iter().map(|row| {
+                let image = shared.images().image(row);
+                Job {
+                    image: row,
+                    views: vec![plain_view(&recipe, image.width, image.height)],
+                }
+            });
+            jobs.collect()
+        });
+        Ok(jobs)
+    })?;
+    for rows in &order {
+        cancel::check()?;
+        let pixels = feed
+            .next(Device::Cpu)?
+            .context("BUG: fewer batches than were asked for")?;
+        // The padding must not widen a range.
+        work(&pixels.slice(0, 0, rows.len() as i64, 1).contiguous(), rows);
+    }
+    Ok(())
+}
+
+fn compare(
+    deployment: &Deployment,
+    quantised: &Quantised,
+    pictures: &Arc<Pictures>,
+    rows: &[usize],
+) -> Result<BTreeMap<String, f64>> {
+    let labels = labels(pictures.images(), deployment.classes());
+    let mut cosines: Vec<f64> = Vec::new();
+    let (mut equal, mut labelled, mut right, mut right_rounded) = (0, 0, 0, 0);
+    each_batch(pictures, &deployment.preprocessing, rows, |pixels, rows| {
+        let (exact, rounded) = (deployment.forward(pixels), quantised.forward(pixels));
+        let cosine = Tensor::cosine_similarity(&exact.features, &rounded.features, 1, 1e-12);
+        cosines.extend((0..rows.len() as i64).map(|row| cosine.double_value(&[row])));
+        let (Some(exact), Some(rounded)) = (predicted(&exact), predicted(&rounded)) else {
+            return;
+        };
+        for ((row, exact), rounded) in rows.iter().zip(exact).zip(rounded) {
+            equal += usize::from(exact == rounded);
+            if let Some(label) = labels.get(row) {
+                labelled += 1;
+                right += usize::from(exact == *label);
+                right_rounded += usize::from(rounded == *label);
+            }
+        }
+    })?;
+    let count = rows.len() as f64;
+    let mut figures = BTreeMap::from([
+        (
+            "cosine_mean".to_owned(),
+            cosines.iter().sum::<f64>() / count,
+        ),
+        (
+            "cosine_min".to_owned(),
+            cosines.iter().copied().fold(1.0, f64::min),
+        ),
+    ]);
+    if deployment.classes().is_some() {
+        figures.insert("agreement".to_owned(), equal as f64 / count);
+    }
+    if labelled > 0 {
+        let share = |right: usize| right as f64 / f64::from(labelled);
+        figures.insert("top1_fp32".to_owned(), share(right));
+        figures.insert("top1_int8".to_owned(), share(right_rounded));
+    }
+    Ok(figures)
+}
+
+/// The best class of each image.
+fn predicted(results: &Results) -> Option<Vec<i64>> {
+    let best = results.logits.as_ref()?.argmax(1, false);
+    Some(
+        (0..best.size()[0])
+            .map(|row| best.int64_value(&[row]))
+            .collect(),
+    )
+}
+
+/// Row → class, where the images have as many classes as the network.
+fn labels(images: &ImagesReader, classes: Option<i64>) -> BTreeMap<usize, i64> {
+    let Ok(known) = Classes::of(images) else {
+        return BTreeMap::new();
+    };
+    if classes != Some(known.len() as i64) {
+        return BTreeMap::new();
+    }
+    (0..images.rows())
+        .filter_map(|row| Some((row, known.class(images.image(row).label?)? as i64)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sample_is_spread_over_all_rows() {
+        assert_eq!(spread(&[3, 5, 7, 9, 11], 2), [3, 7]);
+        assert_eq!(spread(&[3, 5], 9), [3, 5]);
+        assert!(spread(&[], 9).is_empty());
+    }
+}

@@ -1,0 +1,30 @@
+//! What commands do with networks outside a pipeline's run. A program that is not linked with libtorch has none of it.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use crate::deliverable::{self, Deliverable, Manner, Sources};
+use crate::inspection::{self, Inspection};
+use crate::looking::{self, Looker, Sink};
+
+/// The functions that need libtorch.
+#[derive(Clone, Copy)]
+pub struct Tools {
+    pub export: fn(&Sources, &Manner) -> Result<Deliverable>,
+    pub inspect: fn(&Path) -> Result<Inspection>,
+    /// Gives the names of the network's classes, as far as they are known.
+    pub look: fn(&Looker, &[PathBuf], &mut Sink) -> Result<Vec<String>>,
+    /// The numerics class of tensor work on a device by name; fails when there is no such device.
+    pub numerics: fn(&str) -> Result<String>,
+}
+
+/// Named by `seedpipe-torch` alone.
+pub fn tensor_tools() -> Tools {
+    Tools {
+        export: deliverable::deliver,
+        inspect: inspection::inspect,
+        look: looking::look,
+        numerics: |device| Ok(seedpipe_learn::numerics::class_of(device)?),
+    }
+}

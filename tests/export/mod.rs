@@ -1,0 +1,63 @@
+//! `export`, `network`, `embed` and `predict` as a user calls them; files are loaded by Python where `SEEDPIPE_PYTHON` names one.
+
+mod files;
+mod looking;
+mod refusals;
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::LazyLock;
+
+use crate::sandbox::{Finished, Sandbox, WHOLE_PIPELINE};
+
+/// A student that torchvision has too, with a classifier and exports of its own.
+fn pipeline() -> String {
+    let student = "network: {name: resnet18, stem: cifar}\n      queue: 64\n      training: {epochs: 1, batch: 16}";
+    let narrow = "network: {name: cifar_resnet8, width: 0.25}\n      queue: 64\n      training: {epochs: 2, batch: 16}";
+    assert!(WHOLE_PIPELINE.contains(narrow));
+    WHOLE_PIPELINE.replace(narrow, student)
+        + "  shipped: {kind: export, inputs: {weights: student, classifier: probe.classifier, images: images}, params: {format: onnx}}\n"
+}
+
+/// One run for all tests of this module; what they write has names of their own.
+static RUN: LazyLock<Sandbox> = LazyLock::new(|| {
+    let sandbox = Sandbox::with(&pipeline());
+    sandbox.run(&["run"]).succeeded();
+    sandbox
+});
+
+/// `SEEDPIPE_PYTHON`, when it has these modules; says why not.
+fn python(modules: &str) -> Option<String> {
+    let Some(python) = std::env::var_os("SEEDPIPE_PYTHON") else {
+        println!("skipped: SEEDPIPE_PYTHON doesn't name a Python with {modules}");
+        return None;
+    };
+    let python = python.into_string().unwrap();
+    let output = Command::new(&python)
+        .args(["-c", &format!("import {modules}")])
+        .output()
+        .unwrap();
+    if output.status.success() {
+        return Some(python);
+    }
+    let reason = String::from_utf8_lossy(&output.stderr);
+    println!(
+        "skipped: `{python}`: {}",
+        reason.trim().lines().last().unwrap_or("no reason")
+    );
+    None
+}
+
+/// Runs Python in the sandbox to a good end.
+fn run_python(sandbox: &Sandbox, python: &str, arguments: &[&str]) -> Finished {
+    let mut command = Command::new(python);
+    command.args(arguments).current_dir(sandbox.path(""));
+    sandbox.finish(&mut command).succeeded()
+}
+
+/// The first block of Python in a Markdown file.
+fn python_block(path: &Path) -> String {
+    let text = fs_err::read_to_string(path).unwrap();
+    let (_, rest) = text.split_once("```python\n").unwrap();
+    rest.split_once("\n```").unwrap().0.to_owned()
+}
