@@ -2,10 +2,10 @@
 
 mod bad_input;
 mod commands;
+mod export;
 mod faults;
 mod remote;
 mod reproducibility;
-mod export;
 mod resume;
 mod sandbox;
 mod startup;
