@@ -8,7 +8,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use seedpipe_engine::{Artifact, Engine, PipelineLock, StageNode};
-use seedpipe_stages::deliverable::{Deliverable, Manner};
+use seedpipe_stages::deliverable::Deliverable;
 
 use crate::figures;
 use crate::python_lines::python_lines;
@@ -20,7 +20,6 @@ pub struct ModelCard<'card> {
     /// Whose classifier is on top.
     pub head: Option<&'card StageNode>,
     pub file: &'card Path,
-    pub manner: &'card Manner,
     pub delivered: &'card Deliverable,
 }
 
@@ -46,7 +45,7 @@ impl ModelCard<'_> {
 
     fn facts(&self, text: &mut String) -> Result<()> {
         let description = &self.delivered.description;
-        let figure = |name: &str| figures::count(self.delivered.figures[name] as u64);
+        let figure = |name: &str| figures::count(self.delivered.description.figures[name] as u64);
         writeln!(text, "# {}\n", self.file_name())?;
         writeln!(
             text,
@@ -61,8 +60,8 @@ impl ModelCard<'_> {
                 "format",
                 format!(
                     "{}, {}",
-                    self.manner.format.name(),
-                    self.manner.precision.name()
+                    self.delivered.description.manner.format.name(),
+                    self.delivered.description.manner.precision.name()
                 ),
             ),
             ("network", format!("`{}`", description.network)),
@@ -86,7 +85,7 @@ impl ModelCard<'_> {
         if !description.class_names.is_empty() {
             rows.push(("names of the classes", description.class_names.join(", ")));
         }
-        for (name, value) in &self.delivered.figures {
+        for (name, value) in &self.delivered.description.figures {
             if !["parameters", "multiply_adds", "bytes"].contains(&name.as_str()) {
                 rows.push((name, figures::value(*value)));
             }
@@ -104,9 +103,9 @@ impl ModelCard<'_> {
 
     fn use_it(&self, text: &mut String) -> Result<()> {
         let description = &self.delivered.description;
-        let lines = python_lines(&self.file_name(), self.manner.format, description);
+        let lines = python_lines(&self.file_name(), description);
         writeln!(text, "\n## Load it in Python\n\n```python\n{lines}\n```")?;
-        let normalised = if self.manner.normalise {
+        let normalised = if self.delivered.description.manner.normalise {
             " The network subtracts `mean` and divides by `std` itself."
         } else {
             " Then subtract `mean` and divide by `std`, channel by channel."

@@ -23,14 +23,14 @@ const TORCHVISION: [(&str, &str); 15] = [
 ];
 
 /// Loads the file into `network` and computes `features` or `logits` of one blank image.
-pub fn python_lines(file: &str, format: Format, description: &Description) -> String {
+pub fn python_lines(file: &str, description: &Description) -> String {
     let side = description.size;
     let wanted = if description.classes.is_some() {
         "logits"
     } else {
         "features"
     };
-    match format {
+    match description.manner.format {
         Format::Onnx => format!(
             "import numpy, onnxruntime\n\
              network = onnxruntime.InferenceSession({file:?}, providers=[\"CPUExecutionProvider\"])\n\

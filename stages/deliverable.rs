@@ -99,7 +99,7 @@ impl Default for Sample {
 }
 
 /// How a network is written.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Manner {
     pub format: Format,
     pub precision: Precision,
@@ -157,12 +157,12 @@ pub struct Sources<'input> {
 pub struct Deliverable {
     pub bytes: Vec<u8>,
     pub description: Description,
-    /// Names and values for metrics.
-    pub figures: BTreeMap<String, f64>,
 }
 
 /// What a reader of the file must know.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Description {
+    pub manner: Manner,
     /// As in `network: {name: …}`.
     pub architecture: String,
     /// JSON of the whole description.
@@ -177,6 +177,8 @@ pub struct Description {
     pub classes: Option<i64>,
     /// In the classifier's order; empty when they are not known.
     pub class_names: Vec<String>,
+    /// Names and values for metrics.
+    pub figures: BTreeMap<String, f64>,
 }
 
 /// Reads the network and writes it in that manner.
@@ -211,8 +213,9 @@ pub fn deliver(sources: &Sources, manner: &Manner) -> Result<Deliverable> {
             features: deployment.feature_dimension(),
             classes: deployment.classes(),
             class_names,
+            figures,
+            manner: manner.clone(),
         },
-        figures,
     })
 }
 
@@ -311,6 +314,9 @@ fn write(
         }
     })
 }
+
+/// Name of the [`Description`] as JSON in an `export` stage's artifact.
+pub const DESCRIPTION: &str = "description.json";
 
 /// Name of the file in an `export` stage's artifact.
 pub fn file_name(format: Format) -> PathBuf {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use seedpipe_learn::network::{Mode, Network, Precision};
-use seedpipe_learn::torchscript::Script;
+use seedpipe_learn::script::Script;
 use tch::{Device, Tensor};
 
 use crate::encode::Embedding;

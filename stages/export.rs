@@ -14,7 +14,7 @@ use seedpipe_engine::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::deliverable::{self, Format, Manner, Precision, Sample, Sources};
+use crate::deliverable::{self, DESCRIPTION, Format, Manner, Precision, Sample, Sources};
 use crate::evaluation::write_metrics;
 use crate::invalid::invalid;
 
@@ -104,12 +104,19 @@ impl Work for Export {
         context.shards(1, |shard| {
             let path = shard.output("file", "part-00000");
             let mut file = FilesWriter::create(&path, &Metadata::new())?;
-            file.write(&[FileRow {
-                name: deliverable::file_name(self.format).display().to_string(),
-                bytes: delivered.bytes.clone(),
-            }])?;
+            file.write(&[
+                FileRow {
+                    name: deliverable::file_name(self.format).display().to_string(),
+                    bytes: delivered.bytes.clone(),
+                },
+                FileRow {
+                    name: DESCRIPTION.to_owned(),
+                    bytes: serde_json::to_vec(&delivered.description)?,
+                },
+            ])?;
             file.finish()?;
             let rows: Vec<MetricRow> = delivered
+                .description
                 .figures
                 .iter()
                 .map(|(name, value)| MetricRow {

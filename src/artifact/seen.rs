@@ -179,7 +179,7 @@ mod tests {
             .with_batch_size(2 * ROWS)
             .build()
             .unwrap();
-        let batches: Vec<RecordBatch> = reader.map(Result::unwrap).collect();
+        let batches: Vec<RecordBatch> = reader.map(|batch| batch.unwrap()).collect();
         let last = batches.last().unwrap();
         assert_eq!(
             batches.iter().map(RecordBatch::num_rows).sum::<usize>(),

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use seedpipe_artifact::{FilesReader, WEIGHTS};
 use seedpipe_engine::{Artifact, Engine, Input, StageNode, durable};
-use seedpipe_stages::deliverable::{Deliverable, Manner, Sample, Sources};
+use seedpipe_stages::deliverable::{DESCRIPTION, Deliverable, Manner, Sample, Sources};
 use serde_json::json;
 
 use crate::cli::Export;
@@ -75,22 +75,33 @@ pub fn execute(invocation: Invocation, arguments: &Export) -> Result<ExitCode> {
         images: images.as_ref(),
     };
     let delivered = (tools.export)(&sources, &manner)?;
+    finish(&engine, arguments, stage, head, &delivered)
+}
+
+/// Writes file and card, and tells of them.
+fn finish(
+    engine: &Engine,
+    arguments: &Export,
+    stage: &StageNode,
+    head: Option<&StageNode>,
+    delivered: &Deliverable,
+) -> Result<ExitCode> {
+    let extension = delivered.description.manner.format.extension();
     let path = arguments
         .output
         .clone()
-        .unwrap_or_else(|| PathBuf::from(format!("{}.{}", stage.name, format.extension())));
+        .unwrap_or_else(|| PathBuf::from(format!("{}.{extension}", arguments.stage)));
     write(&path, &delivered.bytes)?;
     let card = ModelCard {
-        engine: &engine,
+        engine,
         stage,
         head,
         file: &path,
-        manner: &manner,
-        delivered: &delivered,
+        delivered,
     };
     let card_path = beside(&path);
     write(&card_path, card.text()?.as_bytes())?;
-    tell(arguments, &path, Some(&card_path), &manner, &delivered)?;
+    tell(arguments, &path, &card_path, delivered)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -113,26 +124,38 @@ fn copy_out(engine: &Engine, stage: &StageNode, arguments: &Export) -> Result<Ex
         .into());
     }
     let artifact = cached(engine, stage)?;
-    let mut files = FilesReader::open(&artifact.parts("file"))?.read_all()?;
-    let (Some(file), true) = (files.pop(), files.is_empty()) else {
-        bail!("`{}`: expected one file", artifact.directory.display());
-    };
-    let extension = Path::new(&file.name).extension().unwrap_or_default();
-    let path = arguments
-        .output
-        .clone()
-        .unwrap_or_else(|| PathBuf::from(&stage.name).with_extension(extension));
-    write(&path, &file.bytes)?;
-    if arguments.json {
-        output::print_json(&json!({"file": path, "bytes": file.bytes.len()}))?;
-    } else {
-        output::print(&format!(
-            "{}: {}",
-            figures::path(&path),
-            figures::bytes(file.bytes.len() as u64)
-        ))?;
+    let files = FilesReader::open(&artifact.parts("file"))?.read_all()?;
+    let (mut description, mut bytes) = (None, None);
+    for file in files {
+        match file.name.as_str() {
+            DESCRIPTION => description = Some(serde_json::from_slice(&file.bytes)?),
+            _ => bytes = Some(file.bytes),
+        }
     }
-    Ok(ExitCode::SUCCESS)
+    let (Some(description), Some(bytes)) = (description, bytes) else {
+        bail!(
+            "`{}`: expected a network and its description",
+            artifact.directory.display()
+        );
+    };
+    let connected = |slot: &str| {
+        let connection = stage
+            .inputs
+            .get(slot)
+            .and_then(|connections| connections.first());
+        connection
+            .map(|connection| engine.project().stage(&connection.stage))
+            .transpose()
+    };
+    let network = connected("weights")?.context("BUG: an export without weights")?;
+    let delivered = Deliverable { bytes, description };
+    finish(
+        engine,
+        arguments,
+        network,
+        connected("classifier")?,
+        &delivered,
+    )
 }
 
 /// The current artifact of a stage.
@@ -209,14 +232,9 @@ fn beside(path: &Path) -> PathBuf {
     name.into()
 }
 
-fn tell(
-    arguments: &Export,
-    path: &Path,
-    card: Option<&Path>,
-    manner: &Manner,
-    delivered: &Deliverable,
-) -> Result<()> {
+fn tell(arguments: &Export, path: &Path, card: &Path, delivered: &Deliverable) -> Result<()> {
     let description = &delivered.description;
+    let manner = &description.manner;
     if arguments.json {
         return output::print_json(&json!({
             "file": path,
@@ -227,7 +245,7 @@ fn tell(
             "architecture": description.architecture,
             "features": description.features,
             "classes": description.classes,
-            "figures": delivered.figures,
+            "figures": description.figures,
         }));
     }
     let classes = match description.classes {
@@ -240,14 +258,14 @@ fn tell(
         description.architecture,
         manner.format.name(),
         manner.precision.name(),
-        figures::count(delivered.figures["parameters"] as u64),
+        figures::count(description.figures["parameters"] as u64),
         description.features,
         figures::bytes(delivered.bytes.len() as u64),
     ))?;
-    if let Some(cosine) = delivered.figures.get("cosine_mean") {
+    if let Some(cosine) = description.figures.get("cosine_mean") {
         let accuracy = match (
-            delivered.figures.get("top1_fp32"),
-            delivered.figures.get("top1_int8"),
+            description.figures.get("top1_fp32"),
+            description.figures.get("top1_int8"),
         ) {
             (Some(before), Some(after)) => format!(
                 ", top-1 {} instead of {}",
@@ -258,8 +276,5 @@ fn tell(
         };
         output::print(&format!("  8 bits: cosine to f32 {cosine:.4}{accuracy}"))?;
     }
-    match card {
-        Some(card) => output::print(&format!("{}: its model card", figures::path(card))),
-        None => Ok(()),
-    }
+    output::print(&format!("{}: its model card", figures::path(card)))
 }

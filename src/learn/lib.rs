@@ -46,6 +46,7 @@ pub mod queue;
 pub mod random;
 mod resnet;
 pub mod schedule;
+pub mod script;
 #[cfg(test)]
 mod seed_trajectory;
 pub mod sgd;

@@ -64,6 +64,11 @@ fn an_export_stage_is_cached_and_gives_the_bytes_of_the_command() {
     .succeeded();
     let read = |name: &str| fs_err::read(RUN.path(name)).unwrap();
     assert!(read("stage/network.onnx") == read("stage/command.onnx"));
+    let card = |name: &str| {
+        let text = String::from_utf8(read(&format!("stage/{name}.onnx.md"))).unwrap();
+        text.replace(name, "NAME")
+    };
+    assert_eq!(card("network"), card("command"));
     let metrics: Value = RUN.run(&["metrics", "--json"]).succeeded().json();
     let bytes = metrics
         .as_array()
