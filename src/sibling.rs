@@ -72,11 +72,11 @@ pub fn handover() -> Option<String> {
 
 /// In `seedpipe`: becomes `seedpipe-torch` with the same arguments. Returns only on failure.
 ///
-/// - `handover`: for [`handover`] there
+/// - `handed_over`: for [`handover`] there, by commands that ask for it
 ///
 /// # Errors
 /// When the sibling or its libtorch is missing, or it can't be started.
-pub fn become_tensor_program(handover: &str) -> Result<Infallible> {
+pub fn become_tensor_program(handed_over: Option<&str>) -> Result<Infallible> {
     let program = env::current_exe()
         .and_then(fs_err::canonicalize)
         .context("this program's own path can't be read")?;
@@ -88,11 +88,15 @@ pub fn become_tensor_program(handover: &str) -> Result<Infallible> {
         );
     }
     libtorch::check()?;
-    let error = Command::new(&sibling)
+    let mut command = Command::new(&sibling);
+    command
         .args(env::args_os().skip(1))
         .env(STAMP_VARIABLE, STAMP)
-        .env(HANDOVER_VARIABLE, handover)
-        .env(WAIT_POLICY, wait_policy())
-        .exec();
+        .env_remove(HANDOVER_VARIABLE)
+        .env(WAIT_POLICY, wait_policy());
+    if let Some(handed_over) = handed_over {
+        command.env(HANDOVER_VARIABLE, handed_over);
+    }
+    let error = command.exec();
     Err(anyhow!(error).context(format!("`{}` can't be started", sibling.display())))
 }

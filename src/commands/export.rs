@@ -66,7 +66,7 @@ pub fn execute(invocation: Invocation, arguments: &Export) -> Result<ExitCode> {
         .map(|stage| self::weights(&engine, stage))
         .transpose()?;
     let Some(tools) = tools else {
-        match sibling::become_tensor_program()? {}
+        match sibling::become_tensor_program(None)? {}
     };
     let images = images(&engine, head.unwrap_or(stage))?;
     let sources = Sources {

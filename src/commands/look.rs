@@ -21,7 +21,7 @@ use crate::{figures, output, sibling};
 /// `embed`.
 pub fn embed(invocation: Invocation, arguments: &Embed) -> Result<ExitCode> {
     let Some(tools) = invocation.tools else {
-        match sibling::become_tensor_program()? {}
+        match sibling::become_tensor_program(None)? {}
     };
     let images = image_files(&arguments.looking.images)?;
     let network = Network::find(invocation, &arguments.looking, None)?;
@@ -65,7 +65,7 @@ pub fn embed(invocation: Invocation, arguments: &Embed) -> Result<ExitCode> {
 /// `predict`.
 pub fn predict(invocation: Invocation, arguments: &Predict) -> Result<ExitCode> {
     let Some(tools) = invocation.tools else {
-        match sibling::become_tensor_program()? {}
+        match sibling::become_tensor_program(None)? {}
     };
     let images = image_files(&arguments.looking.images)?;
     let network = Network::find(

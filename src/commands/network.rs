@@ -23,7 +23,7 @@ pub fn execute(invocation: Invocation, arguments: &Network) -> Result<ExitCode> 
         Network::Inspect { file, json } => {
             let whole = invocation.verbosity == crate::console::Verbosity::Verbose;
             let Some(tools) = invocation.tools else {
-                match sibling::become_tensor_program()? {}
+                match sibling::become_tensor_program(None)? {}
             };
             let inspection = (tools.inspect)(file)?;
             if *json {

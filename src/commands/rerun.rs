@@ -20,7 +20,7 @@ pub fn execute(invocation: Invocation, arguments: &Verify) -> Result<ExitCode> {
         device: arguments.device.clone(),
     };
     if tensors == Tensors::InSibling && engine.rerun_needs_tensors(&options)? {
-        match sibling::become_tensor_program(&engine.handover())? {}
+        match sibling::become_tensor_program(None)? {}
     }
     let names = engine
         .project()

@@ -51,7 +51,7 @@ pub fn execute(invocation: Invocation, arguments: Run) -> Result<ExitCode> {
         // What the remote has needs no tensors here.
         engine.fetch_ahead(&options, &console)?;
         if !engine.has_remote() || engine.needs_tensors(&options)? {
-            match sibling::become_tensor_program(&engine.handover())? {}
+            match sibling::become_tensor_program(Some(&engine.handover()))? {}
         }
     }
     if verbosity == Verbosity::Verbose {

@@ -20,11 +20,11 @@ fn help_lists_the_commands() {
       graph    Draw the pipeline
       show     What a stage made: columns, first rows, and where they come from
       metrics  The figures of every stage that is cached
+      params   What decides every stage, defaults filled in
       export   Write a trained network as a file for other programs
       embed    The embeddings of image files by a trained network, as JSON lines or Parquet
       predict  The classes of image files by a trained network, as JSON lines or Parquet
       network  The networks that are known, and what a checkpoint holds
-      params   What decides every stage, defaults filled in
       verify   Hash every file of the cache again and compare; with `--rerun`, run stages again and compare
       push     Copy cached results into the remote
       pull     Bring results from the remote into the cache

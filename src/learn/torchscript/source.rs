@@ -111,7 +111,7 @@ fn expression(operation: &Operation, read: &[String], own: &[String]) -> String 
     let bias = |has: bool| if has { own[1].as_str() } else { "None" };
     match operation {
         Operation::Image { .. } => "images".to_owned(),
-        Operation::Parameter { .. } => own[0].clone(),
+        Operation::Parameter { .. } | Operation::Unread { .. } => own[0].clone(),
         Operation::Convolution(Convolution {
             stride,
             padding,

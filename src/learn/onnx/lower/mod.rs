@@ -166,7 +166,7 @@ impl<'network> Lowering<'network> {
         match &node.operation {
             Operation::Image { channels } => self.image(*channels, output),
             // Written by those who read it; a tensor that nobody reads is left out.
-            Operation::Parameter { .. } => {}
+            Operation::Parameter { .. } | Operation::Unread { .. } => {}
             Operation::Convolution(convolution) => {
                 let layer = self.layer(index, own, false);
                 let mut read = vec![inputs[0].clone(), layer.weight];

@@ -36,7 +36,7 @@ pub(super) fn names(graph: &Graph) -> Vec<String> {
 fn word(operation: &Operation) -> &'static str {
     match operation {
         Operation::Image { .. } => "image",
-        Operation::Parameter { .. } => "parameter",
+        Operation::Parameter { .. } | Operation::Unread { .. } => "parameter",
         Operation::Convolution(_) => "convolution",
         Operation::BatchNorm { .. } | Operation::LayerNorm { .. } => "norm",
         Operation::Activation(Activation::Relu) => "relu",
