@@ -66,7 +66,7 @@ fn an_export_stage_is_cached_and_gives_the_bytes_of_the_command() {
     assert!(read("stage/network.onnx") == read("stage/command.onnx"));
     let card = |name: &str| {
         let text = String::from_utf8(read(&format!("stage/{name}.onnx.md"))).unwrap();
-        text.replace(name, "NAME")
+        text.replace(&format!("{name}.onnx"), "NAME.onnx")
     };
     assert_eq!(card("network"), card("command"));
     let metrics: Value = RUN.run(&["metrics", "--json"]).succeeded().json();
