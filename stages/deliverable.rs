@@ -9,7 +9,7 @@ use seedpipe_artifact::ImagesReader;
 use seedpipe_engine::Input;
 use seedpipe_learn::deployment::Deployment;
 use seedpipe_learn::quantisation::Quantisation;
-use seedpipe_learn::{onnx, torchscript, weights_file};
+use seedpipe_learn::{onnx, torchscript_file, weights_file};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind};
 
@@ -292,12 +292,12 @@ fn write(
                 .into_iter()
                 .map(|(name, text)| (format!("{name}.json"), text))
                 .collect();
-            let options = torchscript::Options {
+            let options = torchscript_file::Options {
                 half,
                 normalise: manner.normalise,
                 extra_files,
             };
-            torchscript::to_bytes(deployment, &options)?
+            torchscript_file::to_bytes(deployment, &options)?
         }
         Format::Onnx => {
             let options = onnx::Options {

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, anyhow};
 use rayon::prelude::*;
 use seedpipe_engine::cancel;
 use seedpipe_imaging::{Layout, Limits, Normalise, Recipe, Scratch, decode, render};
-use seedpipe_learn::architecture::Architecture;
+use seedpipe_learn::architecture::{Architecture, Preprocessing};
 use seedpipe_learn::deployment::Deployment;
 use seedpipe_learn::tensors::{from_slice_f32, to_vec_f32};
 use seedpipe_learn::{checkpoint_file, weights_file};
@@ -48,16 +48,50 @@ pub struct Seen {
 /// Takes each image's path and what was seen there, or why not; an error of its own ends the looking.
 pub type Sink<'sink> = dyn FnMut(&Path, Result<Seen>) -> Result<()> + 'sink;
 
-/// The names of the network's classes, as far as they are known, and what it makes of each image.
-pub fn look(looker: &Looker, images: &[PathBuf], sink: &mut Sink) -> Result<Vec<String>> {
-    let (deployment, names) = load(looker)?;
-    let recipe = eval_recipe(&deployment.preprocessing)?;
-    let normalise = normalise(&deployment.preprocessing);
-    for paths in images.chunks(BATCH) {
-        cancel::check()?;
-        see(&deployment, &recipe, &normalise, paths, sink)?;
+/// A network that is ready to look.
+pub trait Eye {
+    /// The names of its classes in their order, empty when they are not known.
+    fn class_names(&self) -> &[String];
+
+    /// Gives the sink what is seen in each image, in order.
+    fn look(&self, images: &[PathBuf], sink: &mut Sink) -> Result<()>;
+}
+
+struct Loaded {
+    deployment: Deployment,
+    class_names: Vec<String>,
+}
+
+impl Eye for Loaded {
+    fn class_names(&self) -> &[String] {
+        &self.class_names
     }
-    Ok(names)
+
+    fn look(&self, images: &[PathBuf], sink: &mut Sink) -> Result<()> {
+        let preprocessing = &self.deployment.preprocessing;
+        let recipe = eval_recipe(preprocessing)?;
+        let normalise = normalise(preprocessing);
+        for paths in images.chunks(BATCH) {
+            cancel::check()?;
+            see(&self.deployment, &recipe, &normalise, paths, sink)?;
+        }
+        Ok(())
+    }
+}
+
+/// Loads the network.
+pub fn open(looker: &Looker) -> Result<Box<dyn Eye>> {
+    Ok(Box::new(match looker {
+        Looker::Stage(sources) => {
+            let deployment = deployment(sources)?;
+            let class_names = class_names(sources.images, deployment.classes())?;
+            Loaded {
+                deployment,
+                class_names,
+            }
+        }
+        Looker::File { path, network } => load_file(path, *network)?,
+    }))
 }
 
 /// One batch.
@@ -113,19 +147,7 @@ fn rendered(path: &Path, recipe: &Recipe, normalise: &Normalise, place: &mut [f3
     .with_context(|| format!("`{}`", path.display()))
 }
 
-/// The network and the names of its classes.
-fn load(looker: &Looker) -> Result<(Deployment, Vec<String>)> {
-    match looker {
-        Looker::Stage(sources) => {
-            let deployment = deployment(sources)?;
-            let names = class_names(sources.images, deployment.classes())?;
-            Ok((deployment, names))
-        }
-        Looker::File { path, network } => load_file(path, *network),
-    }
-}
-
-fn load_file(path: &Path, network: Option<&str>) -> Result<(Deployment, Vec<String>)> {
+fn load_file(path: &Path, network: Option<&str>) -> Result<Loaded> {
     let metadata = weights_file::metadata(path)?;
     let of_file = || format!("`{}`: its metadata", path.display());
     let architecture: Architecture = match (network, metadata.get("architecture")) {
@@ -143,13 +165,17 @@ fn load_file(path: &Path, network: Option<&str>) -> Result<(Deployment, Vec<Stri
         }
     };
     let (loaded, _) = checkpoint_file::load_network(path, &architecture, Device::Cpu)?;
-    let preprocessing = match metadata.get("preprocessing") {
+    let preprocessing: Preprocessing = match metadata.get("preprocessing") {
         Some(said) => serde_json::from_str(said).with_context(of_file)?,
         None => architecture.default_preprocessing(),
     };
-    let names = match metadata.get("classes") {
+    preprocessing.validate().with_context(of_file)?;
+    let class_names = match metadata.get("classes") {
         Some(said) => serde_json::from_str(said).with_context(of_file)?,
         None => Vec::new(),
     };
-    Ok((Deployment::new(&loaded, &preprocessing), names))
+    Ok(Loaded {
+        deployment: Deployment::new(&loaded, &preprocessing),
+        class_names,
+    })
 }

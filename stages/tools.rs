@@ -1,22 +1,21 @@
 //! What commands do with networks outside a pipeline's run. A program that is not linked with libtorch has none of it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Result;
 
 use crate::deliverable::{self, Deliverable, Manner, Sources};
 use crate::inspection::{self, Inspection};
-use crate::looking::{self, Looker, Sink};
+use crate::looking::{self, Eye, Looker};
 
 /// The functions that need libtorch.
 #[derive(Clone, Copy)]
 pub struct Tools {
     pub export: fn(&Sources, &Manner) -> Result<Deliverable>,
     pub inspect: fn(&Path) -> Result<Inspection>,
-    /// Gives the names of the network's classes, as far as they are known.
-    pub look: fn(&Looker, &[PathBuf], &mut Sink) -> Result<Vec<String>>,
     /// The numerics class of tensor work on a device by name; fails when there is no such device.
     pub numerics: fn(&str) -> Result<String>,
+    pub open: fn(&Looker) -> Result<Box<dyn Eye>>,
 }
 
 /// Named by `seedpipe-torch` alone.
@@ -24,7 +23,7 @@ pub fn tensor_tools() -> Tools {
     Tools {
         export: deliverable::deliver,
         inspect: inspection::inspect,
-        look: looking::look,
         numerics: |device| Ok(seedpipe_learn::numerics::class_of(device)?),
+        open: looking::open,
     }
 }

@@ -1,5 +1,6 @@
 //! `embed` and `predict`: a trained network on new image files, as JSON lines or Parquet, one image after the other.
 
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::{self, ExitCode};
 
@@ -7,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use seedpipe_artifact::{SeenRow, SeenWriter};
 use seedpipe_engine::Input;
 use seedpipe_stages::deliverable::Sources;
-use seedpipe_stages::looking::{Looker, Seen};
+use seedpipe_stages::looking::{Eye, Looker, Seen};
 use seedpipe_stages::tools::Tools;
 use serde_json::{Value, json};
 
@@ -24,11 +25,11 @@ pub fn embed(invocation: Invocation, arguments: &Embed) -> Result<ExitCode> {
         match sibling::become_tensor_program(None)? {}
     };
     let images = image_files(&arguments.looking.images)?;
-    let network = Network::find(invocation, &arguments.looking, None)?;
+    let eye = Network::find(invocation, &arguments.looking, None)?.open(&tools)?;
     let mut nearest = match &arguments.neighbours_of {
         None => None,
         Some(query) => Some(Nearest::to(
-            network.features_of(&tools, query)?,
+            features_of(eye.as_ref(), query)?,
             arguments.neighbours,
         )),
     };
@@ -38,7 +39,7 @@ pub fn embed(invocation: Invocation, arguments: &Embed) -> Result<ExitCode> {
         (None, None) => Some(Sheet::Lines),
     };
     let mut failed = 0;
-    network.look(&tools, &images, &mut |path, seen| {
+    eye.look(&images, &mut |path, seen| {
         let Some(seen) = told(seen, &mut failed) else {
             return Ok(());
         };
@@ -68,19 +69,14 @@ pub fn predict(invocation: Invocation, arguments: &Predict) -> Result<ExitCode> 
         match sibling::become_tensor_program(None)? {}
     };
     let images = image_files(&arguments.looking.images)?;
-    let network = Network::find(
-        invocation,
-        &arguments.looking,
-        arguments.with_head.as_deref(),
-    )?;
-    // The names come with the network, before the first image.
-    let names = network.look(&tools, &[], &mut |_, _| Ok(()))?;
+    let head = arguments.with_head.as_deref();
+    let eye = Network::find(invocation, &arguments.looking, head)?.open(&tools)?;
     let mut sheet = match &arguments.looking.output {
         Some(path) => Sheet::create(path)?,
         None => Sheet::Lines,
     };
     let mut failed = 0;
-    network.look(&tools, &images, &mut |path, seen| {
+    eye.look(&images, &mut |path, seen| {
         let Some(seen) = told(seen, &mut failed) else {
             return Ok(());
         };
@@ -91,7 +87,12 @@ pub fn predict(invocation: Invocation, arguments: &Predict) -> Result<ExitCode> 
             )
             .into());
         };
-        sheet.write(prediction(path, &probabilities, &names, arguments.top))
+        sheet.write(prediction(
+            path,
+            &probabilities,
+            eye.class_names(),
+            arguments.top,
+        ))
     })?;
     sheet.finish()?;
     Ok(end(failed, images.len()))
@@ -181,13 +182,8 @@ impl Network {
         })
     }
 
-    fn look(
-        &self,
-        tools: &Tools,
-        images: &[PathBuf],
-        sink: &mut dyn FnMut(&Path, Result<Seen>) -> Result<()>,
-    ) -> Result<Vec<String>> {
-        let looker = match self {
+    fn open(&self, tools: &Tools) -> Result<Box<dyn Eye>> {
+        (tools.open)(&match self {
             Network::Stage {
                 weights,
                 classifier,
@@ -201,17 +197,44 @@ impl Network {
                 path,
                 network: network.as_deref(),
             },
-        };
-        (tools.look)(&looker, images, sink)
+        })
+    }
+}
+
+fn features_of(eye: &dyn Eye, image: &Path) -> Result<Vec<f32>> {
+    let mut features = Vec::new();
+    eye.look(&[image.to_owned()], &mut |_, seen| {
+        features = seen.context("`--neighbours-of`")?.features;
+        Ok(())
+    })?;
+    Ok(features)
+}
+
+/// A file under another name until it is whole; removed when it never is.
+struct Draft {
+    draft: PathBuf,
+    path: PathBuf,
+}
+
+impl Draft {
+    fn of(path: &Path) -> Self {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        Self {
+            draft: path.with_file_name(format!(".{name}.{}.part", process::id())),
+            path: path.to_owned(),
+        }
     }
 
-    fn features_of(&self, tools: &Tools, image: &Path) -> Result<Vec<f32>> {
-        let mut features = Vec::new();
-        self.look(tools, &[image.to_owned()], &mut |_, seen| {
-            features = seen.context("`--neighbours-of`")?.features;
-            Ok(())
-        })?;
-        Ok(features)
+    fn keep(self) -> Result<()> {
+        Ok(fs_err::rename(&self.draft, &self.path)?)
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        if self.draft.exists() {
+            let _ = fs_err::remove_file(&self.draft); // what went wrong is told already
+        }
     }
 }
 
@@ -220,14 +243,12 @@ enum Sheet {
     /// JSON on stdout.
     Lines,
     JsonFile {
-        rows: Vec<u8>,
-        path: PathBuf,
+        writer: BufWriter<fs_err::File>,
+        draft: Draft,
     },
-    /// Beside the wanted file until it is whole.
     Parquet {
         writer: Box<SeenWriter>,
-        draft: PathBuf,
-        path: PathBuf,
+        draft: Draft,
     },
 }
 
@@ -235,18 +256,19 @@ impl Sheet {
     fn create(path: &Path) -> Result<Self> {
         match path.extension().and_then(|extension| extension.to_str()) {
             Some("parquet") => {
-                let name = path.file_name().unwrap_or_default().to_string_lossy();
-                let draft = path.with_file_name(format!(".{name}.{}.part", process::id()));
+                let draft = Draft::of(path);
                 Ok(Sheet::Parquet {
-                    writer: Box::new(SeenWriter::create(&draft)),
+                    writer: Box::new(SeenWriter::create(&draft.draft)),
                     draft,
-                    path: path.to_owned(),
                 })
             }
-            Some("jsonl" | "json") => Ok(Sheet::JsonFile {
-                rows: Vec::new(),
-                path: path.to_owned(),
-            }),
+            Some("jsonl" | "json") => {
+                let draft = Draft::of(path);
+                Ok(Sheet::JsonFile {
+                    writer: BufWriter::new(fs_err::File::create(&draft.draft)?),
+                    draft,
+                })
+            }
             _ => Err(UsageError::new(
                 format!(
                     "`--output {}`: expected a name that ends in .parquet or .jsonl",
@@ -261,11 +283,7 @@ impl Sheet {
     fn write(&mut self, row: SeenRow) -> Result<()> {
         match self {
             Sheet::Lines => output::print(&line(&row).to_string()),
-            Sheet::JsonFile { rows, .. } => {
-                rows.extend(line(&row).to_string().as_bytes());
-                rows.push(b'\n');
-                Ok(())
-            }
+            Sheet::JsonFile { writer, .. } => Ok(writeln!(writer, "{}", line(&row))?),
             Sheet::Parquet { writer, .. } => Ok(writer.write(row)?),
         }
     }
@@ -273,20 +291,19 @@ impl Sheet {
     fn finish(self) -> Result<()> {
         match self {
             Sheet::Lines => Ok(()),
-            Sheet::JsonFile { rows, path } => seedpipe_engine::durable::write(&path, &rows)
-                .with_context(|| format!("`{}` can't be written", figures::path(&path))),
-            Sheet::Parquet {
-                writer,
-                draft,
-                path,
-            } => {
+            Sheet::JsonFile { mut writer, draft } => {
+                writer.flush()?;
+                writer.get_ref().sync_all()?;
+                draft.keep()
+            }
+            Sheet::Parquet { writer, draft } => {
                 if !writer.finish()? {
                     bail!(
                         "no image could be read, so `{}` was not written",
-                        figures::path(&path)
+                        figures::path(&draft.path)
                     );
                 }
-                Ok(fs_err::rename(&draft, &path)?)
+                draft.keep()
             }
         }
     }

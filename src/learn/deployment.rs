@@ -86,16 +86,16 @@ impl Deployment {
             classes: Some(classes),
             ..self.architecture.clone()
         };
-        let name = match own.graph() {
-            Ok(graph) => match graph.nodes().last() {
-                Some(last) if last.inputs == [graph.features()] => {
-                    self.architecture = own;
-                    last.name.clone()
-                }
-                _ => "classifier".to_owned(),
-            },
-            Err(error) => panic!("BUG: a network that exists has no graph: {error}"),
-        };
+        let mut name = "classifier".to_owned();
+        // A network whose graph its user wrote may have no classifier to be called like.
+        if let Ok(graph) = own.graph()
+            && let Some(last) = graph.nodes().last()
+            && last.inputs == [graph.features()]
+            && graph.features() == self.graph.features()
+        {
+            name.clone_from(&last.name);
+            self.architecture = own;
+        }
         self.graph = self.graph.with_logits(&name, linear);
         for tensor in [&classifier.weight, &classifier.bias] {
             self.tensors

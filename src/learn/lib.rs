@@ -52,7 +52,7 @@ mod seed_trajectory;
 pub mod sgd;
 mod shim;
 pub mod tensors;
-pub mod torchscript;
+pub mod torchscript_file;
 pub mod training_state;
 mod vision_transformer;
 pub mod weights_file;

@@ -49,7 +49,7 @@ fn every_format_is_written_with_a_card_that_says_where_it_comes_from() {
 
 #[test]
 fn an_export_stage_is_cached_and_gives_the_bytes_of_the_command() {
-    RUN.run(&["export", "shipped", "-o", "stage/network.onnx"])
+    RUN.run(&["export", "shipped", "-o", "stage/by_stage.onnx"])
         .succeeded();
     RUN.run(&[
         "export",
@@ -59,16 +59,16 @@ fn an_export_stage_is_cached_and_gives_the_bytes_of_the_command() {
         "--with-head",
         "probe",
         "-o",
-        "stage/command.onnx",
+        "stage/by_command.onnx",
     ])
     .succeeded();
     let read = |name: &str| fs_err::read(RUN.path(name)).unwrap();
-    assert!(read("stage/network.onnx") == read("stage/command.onnx"));
+    assert!(read("stage/by_stage.onnx") == read("stage/by_command.onnx"));
     let card = |name: &str| {
         let text = String::from_utf8(read(&format!("stage/{name}.onnx.md"))).unwrap();
-        text.replace(name, "NAME")
+        text.replace(&format!("{name}.onnx"), "NAME.onnx")
     };
-    assert_eq!(card("network"), card("command"));
+    assert_eq!(card("by_stage"), card("by_command"));
     let metrics: Value = RUN.run(&["metrics", "--json"]).succeeded().json();
     let bytes = metrics
         .as_array()
@@ -78,7 +78,7 @@ fn an_export_stage_is_cached_and_gives_the_bytes_of_the_command() {
         .unwrap();
     assert_eq!(
         bytes["value"].as_f64().unwrap() as usize,
-        read("stage/network.onnx").len()
+        read("stage/by_stage.onnx").len()
     );
 }
 

@@ -14,7 +14,7 @@ use seedpipe_learn::probe::LinearClassifier;
 use seedpipe_learn::quantisation::{Calibration, Quantised};
 use seedpipe_learn::tch::Tensor;
 use seedpipe_learn::tensors::to_bytes;
-use seedpipe_learn::torchscript;
+use seedpipe_learn::torchscript_file;
 use serde_json::{Value, json};
 
 const SALT: u64 = 5;
@@ -56,12 +56,12 @@ impl Format {
                 onnx::to_bytes(deployment, &options).unwrap()
             }
             Format::TorchScript => {
-                let options = torchscript::Options {
+                let options = torchscript_file::Options {
                     half: case.element == Element::F16,
                     normalise: case.normalise,
                     extra_files: vec![],
                 };
-                torchscript::to_bytes(deployment, &options).unwrap()
+                torchscript_file::to_bytes(deployment, &options).unwrap()
             }
         }
     }
