@@ -27,12 +27,8 @@ fn main() {
             library.display()
         );
     }
-    for targets in ["bins", "tests"] {
-        println!(
-            "cargo:rustc-link-arg-{targets}=-Wl,-rpath,{}",
-            library.display()
-        );
-    }
+    // Of all targets: unit tests of the library load libtorch too.
+    println!("cargo:rustc-link-arg=-Wl,-rpath,{}", library.display());
     leave_libtorch_out_of("seedpipe");
     let libtorch = path::absolute(&libtorch).expect("LIBTORCH is a path");
     println!("cargo:rustc-env=SEEDPIPE_LIBTORCH={}", libtorch.display());
