@@ -235,7 +235,7 @@ impl Engine {
         Ok(index.is_some_and(|index| index.newest().is_some()))
     }
 
-    fn fetch_locked(
+    pub(crate) fn fetch_locked(
         &self,
         shared: &SharedRemote,
         stage: &str,

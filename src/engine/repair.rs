@@ -1,5 +1,5 @@
 //! `verify --repair`: removes what `verify` found damaged, under the rules of `gc`: the gate is held, and what a run that
-//! is alive uses stays. The next run makes it again.
+//! is alive uses stays. It is fetched again where the remote has it; else the next run makes it again.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -13,6 +13,8 @@ use crate::engine::Engine;
 use crate::lease;
 use crate::locks::Guard;
 use crate::observer::Observer;
+use crate::offer;
+use crate::remote::{SharedRemote, Trouble};
 use crate::store::remove_folder;
 use crate::verify::{FileFault, NO_SUCH_FILE, VerifiedArtifact, VerifyReport, VerifyScope};
 
@@ -33,6 +35,8 @@ pub struct Repaired {
 pub enum Repair {
     /// The whole artifact was removed.
     Removed,
+    /// It was removed, and fetched again from the remote.
+    Fetched,
     /// Only files were removed that its manifest doesn't name: the artifact itself is good.
     RemovedFiles(Vec<String>),
     /// Nothing: a run that is alive uses it.
@@ -52,6 +56,7 @@ impl fmt::Display for Repaired {
         write!(formatter, "{name} {}/{content}: ", fingerprint.short())?;
         match repair {
             Repair::Removed => write!(formatter, "removed; `seedpipe run` makes it again"),
+            Repair::Fetched => write!(formatter, "removed, and fetched from the remote"),
             Repair::RemovedFiles(files) => write!(
                 formatter,
                 "removed {}, which its manifest doesn't name",
@@ -80,7 +85,7 @@ impl VerifyReport {
 }
 
 impl Engine {
-    /// Verifies, then removes what is damaged and what no manifest names.
+    /// Verifies, then removes what is damaged and what no manifest names, and fetches what the remote has of it.
     ///
     /// # Errors
     /// As `verify`, and when the cache can't be written.
@@ -115,7 +120,58 @@ impl Engine {
         for path in trash {
             remove_folder(&path)?;
         }
+        self.fetch_removed(&mut report.repaired, observer)?;
         Ok(report)
+    }
+
+    /// Fetches what was removed, by the remote's own manifests: the local ones may be what was damaged. A remote that fails or
+    /// lies is told; then the next run makes the artifact again.
+    fn fetch_removed(&self, repaired: &mut [Repaired], observer: &dyn Observer) -> Result<()> {
+        let Some(shared) = &self.shared_remote else {
+            return Ok(());
+        };
+        let removed = repaired
+            .iter_mut()
+            .filter(|repaired| repaired.repair == Repair::Removed);
+        for repaired in removed {
+            match self.fetch_by_name(shared, repaired, observer) {
+                Ok(true) => repaired.repair = Repair::Fetched,
+                Ok(false) => {}
+                Err(Trouble::Here(error)) => return Err(error),
+                Err(Trouble::Refused(message)) => {
+                    let message = format!("{message}; it is refused");
+                    observer.warning(Some(&repaired.name), &message);
+                }
+                Err(Trouble::Unreachable(error)) => {
+                    observer.warning(None, &format!("{error:#}; nothing more is fetched"));
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the remote had the artifact.
+    fn fetch_by_name(
+        &self,
+        shared: &SharedRemote,
+        repaired: &Repaired,
+        observer: &dyn Observer,
+    ) -> Result<bool, Trouble> {
+        let remote = shared.remote.as_ref();
+        let fingerprint = repaired.fingerprint;
+        let Some(index) = offer::index(remote, fingerprint)? else {
+            return Ok(false);
+        };
+        let Some(content) = index.newest() else {
+            return Ok(false);
+        };
+        let recipe = offer::manifest(remote, fingerprint, content)?.recipe;
+        if self.registry.kind(&recipe.kind).is_none() {
+            return Ok(false); // of another pipeline, by a program that knows more kinds
+        }
+        let fetched = self.fetch_locked(shared, &repaired.name, &recipe, observer)?;
+        Ok(fetched.is_some())
     }
 
     /// Moves the damaged artifact, or the files that don't belong to it, to the trash. With the gate held.
@@ -151,7 +207,6 @@ impl Engine {
         {
             fs::remove_dir(parent)?;
         }
-        // The one place where a remote's copy could be fetched instead of waiting for the next run.
         Ok(Repair::Removed)
     }
 }

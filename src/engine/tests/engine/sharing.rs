@@ -386,3 +386,47 @@ fn an_index_that_was_lost_is_made_again_from_the_manifests() {
     push(&other, &shelf);
     assert_eq!(shelf.get(&key), before);
 }
+
+#[test]
+fn repair_fetches_what_it_removed_where_the_remote_has_it() {
+    let (world, shelf) = shared();
+    let (long, sum) = (world.artifact("long"), world.artifact("sum"));
+    let part = &long.parts("text")[0];
+    let length = fs::metadata(part).unwrap().len() as usize;
+    fs::write(part, "x".repeat(length)).unwrap();
+    fs::write(sum.directory.join("manifest.json"), "none").unwrap();
+    let report = with(&world, &shelf)
+        .repair(VerifyScope::Cache, &Silent)
+        .unwrap();
+    let repairs: Vec<&Repair> = report.repaired.iter().map(|done| &done.repair).collect();
+    assert_eq!(repairs, [&Repair::Fetched, &Repair::Fetched]);
+    assert!(report.is_repaired(), "{report}");
+    assert!(
+        report
+            .to_string()
+            .contains("removed, and fetched from the remote"),
+        "{report}"
+    );
+    assert_eq!(world.artifact("long").content, long.content);
+    let run = world.run();
+    assert_eq!(run.count(Outcome::Cached), 4);
+    assert!(
+        with(&world, &shelf)
+            .verify(VerifyScope::Cache, &Silent)
+            .unwrap()
+            .is_good()
+    );
+}
+
+#[test]
+fn repair_without_a_copy_in_the_remote_leaves_it_to_the_next_run() {
+    let world = World::new(CHAIN);
+    world.run();
+    let part = world.artifact("long").parts("text")[0].clone();
+    fs::write(&part, "damaged").unwrap();
+    let report = with(&world, &Shelf::default())
+        .repair(VerifyScope::Cache, &Silent)
+        .unwrap();
+    assert_eq!(report.repaired[0].repair, Repair::Removed);
+    assert_eq!(world.run().count(Outcome::Executed), 1);
+}
