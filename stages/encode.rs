@@ -52,6 +52,20 @@ pub enum Embedding {
     Head,
     /// The pooled features before any head or classifier.
     Features,
+    /// The output of the network's own classifier, for `probe` with `method: logits`; better stored as `f32`.
+    Logits,
+}
+
+/// Key of the embeddings' metadata that says so when they are logits.
+const OUTPUT: &str = "output";
+const LOGITS: &str = "logits";
+
+/// Whether stored embeddings are a classifier's logits.
+pub(crate) fn holds_logits(header: &EmbeddingsHeader) -> bool {
+    header
+        .extra
+        .get(OUTPUT)
+        .is_some_and(|output| output == LOGITS)
 }
 
 /// How an embedding is stored.
@@ -201,6 +215,13 @@ impl Work for Encode {
         let pictures = Arc::new(Pictures::open(&context.input("images").parts)?);
         let looks = Arc::new(Looks::of(&self.splits, context, &pictures, &preprocessing)?);
         let dimension = encoder.dimension(self.embedding, context.stage())?;
+        let mut extra = Metadata::new();
+        if let Some(views) = context.optional_input("views") {
+            extra.insert("views".to_owned(), views.content.to_string());
+        }
+        if self.embedding == Embedding::Logits {
+            extra.insert(OUTPUT.to_owned(), LOGITS.to_owned());
+        }
         let header = EmbeddingsHeader {
             of: looks.of_kind(),
             precision: match self.store {
@@ -210,10 +231,7 @@ impl Work for Encode {
             dimension: dimension as usize,
             normalised: false,
             network: hex(&encoder.digest()),
-            extra: match context.optional_input("views") {
-                Some(views) => Metadata::from([("views".to_owned(), views.content.to_string())]),
-                None => Metadata::new(),
-            },
+            extra,
         };
 
         let (count, views) = (looks.len(), looks.views());

@@ -40,7 +40,7 @@ impl Encoder {
         }
     }
 
-    /// Length of an embedding; an error for a head that isn't there.
+    /// Length of an embedding; an error for a head or a classifier that isn't there.
     pub fn dimension(&self, embedding: Embedding, stage: &str) -> Result<i64> {
         let headless = match self {
             Encoder::Network(network) => network.architecture().head.is_none(),
@@ -50,6 +50,15 @@ impl Encoder {
             bail!(
                 "stage `{stage}`: key `embedding`: expected `features` or `auto` for a network without a head, got `head`"
             );
+        }
+        let classes = match self {
+            Encoder::Network(network) => network.architecture().classes,
+            Encoder::Script(..) => None,
+        };
+        if embedding == Embedding::Logits {
+            return classes.with_context(|| {
+                format!("stage `{stage}`: key `embedding`: expected `features` or `auto` for a network without a classifier, got `logits`\nhint: a checkpoint's classifier is read when `network` has `classes: COUNT`")
+            });
         }
         Ok(match self {
             Encoder::Network(network) if embedding == Embedding::Features => {
@@ -76,6 +85,9 @@ impl Encoder {
         let output = tch::no_grad(|| network.forward(pixels, Mode::Eval, precision));
         Ok(match embedding {
             Embedding::Features => output.features,
+            Embedding::Logits => output
+                .logits
+                .context("BUG: the network has no classifier")?,
             Embedding::Auto | Embedding::Head => output.embedding_or_features().shallow_clone(),
         })
     }

@@ -17,12 +17,13 @@ use seedpipe_learn::probe::LinearClassifier;
 use seedpipe_learn::tensors::from_slice_f32;
 use tch::{Device, Tensor, no_grad};
 
+use crate::encode::holds_logits;
 use crate::feed::{Feed, Frame, Job, workers};
-
 use crate::network_artifact::{
     eval_recipe, load_tensors, normalise as normalisation, save_tensors,
 };
 use crate::pictures::Pictures;
+use crate::selection::Classes;
 
 /// Images that a network sees at once when it is evaluated.
 const EVALUATION_BATCH: usize = 256;
@@ -68,6 +69,25 @@ impl Features {
         })
     }
 
+    /// Refuses features that are not a network's own logits, one for each class.
+    pub fn require_logits(&self, classes: &Classes) -> Result<()> {
+        if !holds_logits(self.reader.header()) {
+            bail!(
+                "input `features`: expected logits, got features from stage `{}`\nhint: give it `embedding: logits`",
+                self.stage
+            );
+        }
+        if self.reader.dimension() != classes.len() {
+            bail!(
+                "input `features`: expected {} logits, one for each class of the images, got {} from stage `{}`\nhint: fit a classifier on its features, `method: lbfgs`",
+                classes.len(),
+                self.reader.dimension(),
+                self.stage
+            );
+        }
+        Ok(())
+    }
+
     /// The features of some images, by their rows in the images artifact: `[rows, D]` f32.
     pub fn of(&self, images: &ImagesReader, labelled: &[(usize, usize)]) -> Result<Tensor> {
         let dimension = self.reader.dimension();
@@ -92,7 +112,7 @@ pub fn metric_rows(
     split: &str,
     prefix: &str,
     evaluation: &Evaluation,
-    classes: &crate::selection::Classes,
+    classes: &Classes,
 ) -> Vec<MetricRow> {
     let row = |name: String, value: f64| MetricRow {
         step,
@@ -132,7 +152,7 @@ pub fn write_predictions(
     path: &Path,
     images: &ImagesReader,
     labelled: &[(usize, usize)],
-    classes: &crate::selection::Classes,
+    classes: &Classes,
     ranked: &[Vec<(u32, f32)>],
 ) -> Result<()> {
     let rows: Vec<PredictionRow> = labelled

@@ -1,10 +1,11 @@
-//! `probe`: a linear classifier on frozen, stored features: by L-BFGS to the optimum, or by the paper's SGD protocol.
+//! `probe`: a linear classifier on frozen, stored features: by L-BFGS to the optimum, or by the paper's SGD protocol. Or none: what
+//! a network's own classifier said is judged as it is.
 //!
 //! Version log: 1 first.
 
 use std::ops::ControlFlow;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use schemars::JsonSchema;
 use seedpipe_artifact::{
     EMBEDDINGS, IMAGES, ImagesReader, METRICS, MetricRow, PREDICTIONS, WEIGHTS,
@@ -13,7 +14,7 @@ use seedpipe_engine::{
     Arity, InputKinds, InputSlot, Invalid, OutputSlot, Stage, StageContext, Work,
 };
 use seedpipe_learn::metrics::evaluate;
-use seedpipe_learn::probe::{LbfgsProbe, SgdProbe, fit_lbfgs, fit_sgd};
+use seedpipe_learn::probe::{LbfgsProbe, LinearClassifier, SgdProbe, fit_lbfgs, fit_sgd};
 use serde::{Deserialize, Serialize};
 
 use crate::evaluation::{
@@ -31,6 +32,9 @@ pub enum Method {
     Lbfgs,
     /// The paper's protocol on cached features.
     Sgd,
+    /// Fits nothing: the features are the network's own logits (`encode` with `embedding: logits`), one for each class of the images
+    /// in their order. The output `classifier` is the identity, so that the logits serve as soft labels like any probe's.
+    Logits,
 }
 
 /// Linear probe.
@@ -92,6 +96,14 @@ impl Stage for Probe {
                 "0.1 trains on a tenth of the labels",
             ));
         }
+        if self.method == Method::Logits && self.label_fraction < 1.0 {
+            return Err(invalid(
+                "label_fraction",
+                "1 with `method: logits`, which fits nothing",
+                self.label_fraction,
+                "leave the key out",
+            ));
+        }
         if self.lbfgs.l2 < 0.0 || !self.lbfgs.l2.is_finite() {
             return Err(invalid(
                 "lbfgs.l2",
@@ -113,20 +125,39 @@ impl Work for Probe {
         let images = ImagesReader::open(&context.input("images").parts)?;
         let features = Features::open(context)?;
         let classes = Classes::of(&images)?;
+        let test = classes.labelled(&images, &self.test_split)?;
+        let test_features = features.of(&images, &test)?;
+        let labels = |rows: &[(usize, usize)]| {
+            rows.iter()
+                .map(|&(_, class)| class as i64)
+                .collect::<Vec<_>>()
+        };
+        if self.method == Method::Logits {
+            features.require_logits(&classes)?;
+            return context.shards(1, |shard| {
+                let evaluation = evaluate(&test_features, &labels(&test), classes.len());
+                let rows = metric_rows(0, &self.test_split, "", &evaluation, &classes);
+                write_metrics(&shard.output("metrics", "part-00000"), &rows)?;
+                save_classifier(
+                    &shard.output("classifier", "part-00000"),
+                    &LinearClassifier::identity(classes.len()),
+                )?;
+                write_predictions(
+                    &shard.output("predictions", "part-00000"),
+                    &images,
+                    &test,
+                    &classes,
+                    &ranked(&test_features),
+                )
+            });
+        }
         let train = label_subset(
             &images,
             classes.labelled(&images, &self.train_split)?,
             self.label_fraction,
             context.seed(),
         );
-        let test = classes.labelled(&images, &self.test_split)?;
-        let labels = |rows: &[(usize, usize)]| {
-            rows.iter()
-                .map(|&(_, class)| class as i64)
-                .collect::<Vec<_>>()
-        };
-        let (train_features, test_features) =
-            (features.of(&images, &train)?, features.of(&images, &test)?);
+        let train_features = features.of(&images, &train)?;
 
         context.shards(1, |shard| {
             let progress = context.progress();
@@ -144,6 +175,7 @@ impl Work for Probe {
                     progress.finish();
                     fit?
                 }
+                Method::Logits => bail!("BUG: logits are not fitted"),
             };
             if !fit.converged && self.method == Method::Lbfgs {
                 context.warn(format!("the probe stopped after {} iterations before it converged; raise `lbfgs.max_iterations`", fit.iterations));

@@ -31,11 +31,12 @@ pub struct ResultRow {
     pub values: Vec<Option<f64>>,
 }
 
-/// Metrics that get a column: name in metrics/v1, title, and the kinds that report it.
-const MEASURES: &[(&str, &str)] = &[
-    ("knn_top1", "kNN top-1"),
-    ("linear_top1", "linear top-1"),
-    ("top1", "fine-tuned top-1"),
+/// Metrics that get a column: the kind that reports it, name in metrics/v1, and title.
+const MEASURES: &[(&str, &str, &str)] = &[
+    ("knn", "knn_top1", "kNN top-1"),
+    ("probe", "linear_top1", "linear top-1"),
+    ("probe", "top1", "own classifier top-1"),
+    ("finetune", "top1", "fine-tuned top-1"),
 ];
 
 pub fn results(sources: &[ResultSource]) -> Results {
@@ -47,8 +48,8 @@ pub fn results(sources: &[ResultSource]) -> Results {
         columns: Vec::new(),
         rows: Vec::new(),
     };
-    for (name, title) in MEASURES {
-        for source in sources {
+    for (kind, name, title) in MEASURES {
+        for source in sources.iter().filter(|source| source.kind == *kind) {
             let Some((_, value)) = source
                 .headline
                 .iter()
@@ -262,6 +263,13 @@ mod tests {
                 None,
             ),
             source(
+                "student_logits",
+                "probe",
+                &[("features", "student_features")],
+                &[("test/top1", 0.625)],
+                None,
+            ),
+            source(
                 "tuned",
                 "finetune",
                 &[],
@@ -270,10 +278,10 @@ mod tests {
             ),
         ];
         let expected = "\
-network  parameters  kNN top-1  linear top-1  fine-tuned top-1
--------  ----------  ---------  ------------  ----------------
-student       1,234    50.00 %       75.00 %
-tuned         1,244                                    87.50 %
+network  parameters  kNN top-1  linear top-1  own classifier top-1  fine-tuned top-1
+-------  ----------  ---------  ------------  --------------------  ----------------
+student       1,234    50.00 %       75.00 %               62.50 %
+tuned         1,244                                                          87.50 %
 ";
         assert_eq!(results(&sources).text(), expected);
     }

@@ -4,6 +4,8 @@ mod bad_input;
 mod commands;
 mod export;
 mod faults;
+mod own_classifier;
+mod real_weights;
 mod remote;
 mod reproducibility;
 mod resume;

@@ -1,0 +1,5 @@
+//! Published weights on the data that they are known by, all the way through the pipeline.
+//!
+//! Neither belongs to the repository: where one is missing, the test says so and is skipped.
+
+mod resnet56;
