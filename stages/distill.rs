@@ -1,5 +1,6 @@
 //! `distill`: SEED (arXiv 2101.04731) on stored targets. The student learns to spread its similarities over a queue of teacher
-//! embeddings as the teacher does; student and teacher saw the very same views.
+//! embeddings as the teacher does; student and teacher saw the very same views. Of several teachers the embeddings are concatenated, each of
+//! equal weight: their similarity is the mean of the teachers' own.
 //!
 //! Version log: 1 first.
 
@@ -9,7 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 use schemars::JsonSchema;
 use seedpipe_artifact::{EMBEDDINGS, EmbeddingsReader, IMAGES, METRICS, Of, VIEWS, WEIGHTS};
 use seedpipe_engine::{
-    Arity, InputKinds, InputSlot, Invalid, OutputSlot, Stage, StageContext, Work,
+    Arity, Input, InputKinds, InputSlot, Invalid, OutputSlot, Stage, StageContext, Work,
 };
 use seedpipe_learn::architecture::{Architecture, Head, Preprocessing};
 use seedpipe_learn::device::device;
@@ -86,7 +87,7 @@ impl Stage for Distill {
         InputSlot {
             name: "targets",
             accepts: &[EMBEDDINGS],
-            arity: Arity::One,
+            arity: Arity::Listed,
         },
     ];
     const OUTPUTS: &'static [OutputSlot] = &[
@@ -137,7 +138,7 @@ impl Work for Distill {
         )?);
         let targets = Targets::open(context, &viewed, device)?;
 
-        let dimension = targets.reader.dimension() as i64;
+        let dimension = targets.dimension();
         let backbone = self.network.backbone();
         let hidden = self
             .head_hidden
@@ -193,7 +194,8 @@ impl Work for Distill {
 
 /// The stored embeddings of one view at a time, in memory and of length 1.
 struct Targets {
-    reader: EmbeddingsReader,
+    /// One for each teacher.
+    readers: Vec<EmbeddingsReader>,
     viewed: usize,
     views: usize,
     device: Device,
@@ -203,36 +205,40 @@ struct Targets {
 
 impl Targets {
     fn open(context: &StageContext, viewed: &Viewed, device: Device) -> Result<Targets> {
-        let (input, views) = (context.input("targets"), context.input("views"));
-        let reader = EmbeddingsReader::open(&input.parts)?;
-        let header = reader.header();
-        let made_of = header.extra.get("views").map(String::as_str);
-        if header.of != Of::Views || made_of != Some(views.content.to_string().as_str()) {
-            bail!(
-                "stage `{}`: input `targets`: expected embeddings of the views of stage `{}`, got `{}`'s, which were made of {}\nhint: teacher and student must see the same views: connect the same `views` to both",
-                context.stage(),
-                views.stage,
-                input.stage,
-                if header.of == Of::Views {
-                    "other views"
-                } else {
-                    "plain images"
-                }
-            );
-        }
-        ensure!(
-            reader.rows() == viewed.len() * viewed.views(),
-            "BUG: {} targets for {} views",
-            reader.rows(),
-            viewed.len() * viewed.views()
-        );
+        let readers = context
+            .inputs("targets")
+            .iter()
+            .map(|input| teacher(context, input, viewed))
+            .collect::<Result<_>>()?;
         Ok(Targets {
-            reader,
+            readers,
             viewed: viewed.len(),
             views: viewed.views(),
             device,
             loaded: None,
         })
+    }
+
+    /// Of all teachers' embeddings together.
+    fn dimension(&self) -> i64 {
+        let dimensions = self.readers.iter().map(EmbeddingsReader::dimension);
+        dimensions.sum::<usize>() as i64
+    }
+
+    /// # Shapes
+    /// - returns `[viewed, D]` f32, rows of length 1
+    fn load(&self, view: usize) -> Result<Tensor> {
+        let rows = view * self.viewed..(view + 1) * self.viewed;
+        let parts = self
+            .readers
+            .iter()
+            .map(|reader| {
+                let embeddings = reader.read(rows.clone())?;
+                let size = [self.viewed as i64, reader.dimension() as i64];
+                Ok(from_slice_f32(&size, &embeddings.values))
+            })
+            .collect::<Result<Vec<_>>>()?;
+        Ok(together(&parts))
     }
 
     /// # Shapes
@@ -244,19 +250,50 @@ impl Targets {
             .as_ref()
             .is_none_or(|(loaded, _)| *loaded != view)
         {
-            let embeddings = self
-                .reader
-                .read(view * self.viewed..(view + 1) * self.viewed)?;
-            let stored = from_slice_f32(
-                &[self.viewed as i64, self.reader.dimension() as i64],
-                &embeddings.values,
-            );
-            self.loaded = Some((view, normalise(&stored).to_device(self.device)));
+            self.loaded = Some((view, self.load(view)?.to_device(self.device)));
         }
         let (_, rows) = self.loaded.as_ref().context("BUG: no view was loaded")?;
         let index: Vec<i64> = positions.iter().map(|&position| position.into()).collect();
         Ok(rows.index_select(0, &Tensor::from_slice(&index).to_device(self.device)))
     }
+}
+
+/// Several teachers' embeddings as one, in which each has the same weight.
+///
+/// # Shapes
+/// - `teachers`: `[N, D]` each, with a D of its own
+/// - returns `[N, sum of D]`, rows of length 1
+fn together(teachers: &[Tensor]) -> Tensor {
+    let parts: Vec<Tensor> = teachers.iter().map(normalise).collect();
+    Tensor::cat(&parts, 1) / (parts.len() as f64).sqrt()
+}
+
+/// One teacher's embeddings of the very views that the student sees.
+fn teacher(context: &StageContext, input: &Input, viewed: &Viewed) -> Result<EmbeddingsReader> {
+    let views = context.input("views");
+    let reader = EmbeddingsReader::open(&input.parts)?;
+    let header = reader.header();
+    let made_of = header.extra.get("views").map(String::as_str);
+    if header.of != Of::Views || made_of != Some(views.content.to_string().as_str()) {
+        bail!(
+            "stage `{}`: input `targets`: expected embeddings of the views of stage `{}`, got `{}`'s, which were made of {}\nhint: teacher and student must see the same views: connect the same `views` to both",
+            context.stage(),
+            views.stage,
+            input.stage,
+            if header.of == Of::Views {
+                "other views"
+            } else {
+                "plain images"
+            }
+        );
+    }
+    ensure!(
+        reader.rows() == viewed.len() * viewed.views(),
+        "BUG: {} targets for {} views",
+        reader.rows(),
+        viewed.len() * viewed.views()
+    );
+    Ok(reader)
 }
 
 struct SeedLearner {
@@ -338,4 +375,32 @@ pub fn restore_queue(state: &TrainingState, like: &Queue, device: Device) -> Res
         number("pointer")?,
         number("filled")?,
     )?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use seedpipe_learn::tensors::to_vec_f32;
+
+    #[test]
+    fn every_teacher_has_the_same_weight_whatever_its_length() {
+        let (first, second) = (
+            from_slice_f32(&[1, 2], &[3.0, 4.0]),
+            from_slice_f32(&[1, 1], &[-50.0]),
+        );
+        let half = 0.5f32.sqrt();
+        let expected = [0.6 * half, 0.8 * half, -half];
+        for (value, expected) in to_vec_f32(&together(&[first, second])).iter().zip(expected) {
+            assert!((value - expected).abs() < 1e-6, "{value} {expected}");
+        }
+    }
+
+    #[test]
+    fn one_teacher_keeps_its_bits() {
+        let embeddings = from_slice_f32(&[1, 3], &[0.1, 0.7, -0.3]);
+        assert_eq!(
+            to_vec_f32(&together(&[embeddings.shallow_clone()])),
+            to_vec_f32(&normalise(&embeddings))
+        );
+    }
 }

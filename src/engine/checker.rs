@@ -99,7 +99,8 @@ impl<'a> Checker<'a> {
                     .error(stage, format!("inputs.{name}"), message)
                     .hint(suggestion::hint_for(name, "inputs", &slots)));
             };
-            if slot.arity != Arity::Many && references.len() > 1 {
+            let takes_one = matches!(slot.arity, Arity::One | Arity::Optional);
+            if takes_one && references.len() > 1 {
                 let message = format!("expected one stage, got {}", references.len());
                 return Err(self
                     .error(stage, format!("inputs.{name}"), message)

@@ -162,33 +162,35 @@ impl<'a> Expansion<'a> {
         let mut rows = vec![Row::default()];
         for (name, references) in &stage.inputs {
             let key = format!("inputs.{name}");
-            let takes_many = slots
-                .iter()
-                .any(|slot| slot.name == name && slot.arity == Arity::Many);
+            let slot = slots.iter().find(|slot| slot.name == name);
+            let arity = slot.map_or(Arity::One, |slot| slot.arity);
             let chosen = references
                 .iter()
                 .map(|reference| self.choose(stage, &key, reference));
             let chosen = chosen.collect::<Result<Vec<_>, _>>()?;
-            match <[_; 1]>::try_from(chosen) {
-                Ok([one]) if !takes_many => {
-                    rows = self.join(stage, &key, rows, &one, |row, reference| {
-                        row.inputs.push(vec![reference.clone()])
+            if arity != Arity::Many && (arity == Arity::Listed || chosen.len() == 1) {
+                rows.iter_mut().for_each(|row| row.inputs.push(Vec::new()));
+                for one in &chosen {
+                    rows = self.join(stage, &key, rows, one, |row, reference| {
+                        row.inputs
+                            .last_mut()
+                            .expect("BUG: the input was begun")
+                            .push(reference.clone())
                     })?;
                 }
-                chosen => {
-                    let chosen: Vec<_> = chosen.map_or_else(|chosen| chosen, Vec::from);
-                    // Several for a slot of one: the checker says so.
-                    let all: Vec<String> = match takes_many {
-                        true => chosen
-                            .into_iter()
-                            .flatten()
-                            .map(|(_, reference)| reference)
-                            .collect(),
-                        false => references.clone(),
-                    };
-                    self.count_connections(stage, &key, rows.len().saturating_mul(all.len()))?;
-                    rows.iter_mut().for_each(|row| row.inputs.push(all.clone()));
-                }
+                self.count_connections(stage, &key, rows.len().saturating_mul(chosen.len()))?;
+            } else {
+                // Several for a slot of one: the checker says so.
+                let all: Vec<String> = match arity {
+                    Arity::Many => chosen
+                        .into_iter()
+                        .flatten()
+                        .map(|(_, reference)| reference)
+                        .collect(),
+                    _ => references.clone(),
+                };
+                self.count_connections(stage, &key, rows.len().saturating_mul(all.len()))?;
+                rows.iter_mut().for_each(|row| row.inputs.push(all.clone()));
             }
         }
         for axis in &stage.matrix {

@@ -23,8 +23,10 @@ pub enum Arity {
     One,
     /// None or one.
     Optional,
-    /// One or more, in the order of pipeline.yaml.
+    /// One or more, in the order of pipeline.yaml; a stage with a `matrix` stands for each of its combinations as well.
     Many,
+    /// Those that pipeline.yaml lists, in its order; of a stage with a `matrix`, each combination makes a stage of its own.
+    Listed,
 }
 
 /// A place where outputs of other stages are connected.

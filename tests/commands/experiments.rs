@@ -245,3 +245,37 @@ fn gc_keeps_what_a_lock_names_and_says_what_it_would_delete() {
         .run(&["gc", "--older-than", "a month"])
         .exited_with(2);
 }
+
+/// `WHOLE_PIPELINE` with a second teacher, perhaps in several widths.
+fn with_second_teacher(matrix: &str) -> String {
+    let targets = "targets: targets}";
+    assert!(WHOLE_PIPELINE.contains(targets));
+    WHOLE_PIPELINE.replace(targets, "targets: [targets, second]}")
+        + &format!(
+            "  second: {{kind: encode, inputs: {{images: images, views: views}}, params: {{network: {{name: cifar_resnet8, width: 0.25}}, batch: 32}}{matrix}}}\n"
+        )
+}
+
+#[test]
+fn a_student_of_two_teachers_learns_from_both() {
+    let sandbox = Sandbox::with(&with_second_teacher(""));
+    let both = sandbox.run_json(&["student"]);
+    sandbox.write("pipeline.yaml", WHOLE_PIPELINE);
+    let one = sandbox.run_json(&["student"]);
+    let [both, one] = [&both, &one].map(|stages| &stages.last().unwrap()["content"]);
+    assert_ne!(both, one);
+}
+
+#[test]
+fn each_combination_of_a_listed_teacher_has_a_student_of_its_own() {
+    let sandbox = Sandbox::with(&with_second_teacher(
+        ", matrix: {network.width: [0.25, 0.5]}",
+    ));
+    let graph = sandbox.run(&["graph"]).succeeded().stdout;
+    for width in ["0.25", "0.5"] {
+        assert!(
+            graph.contains(&format!("student[width={width}]")),
+            "{graph}"
+        );
+    }
+}

@@ -6,13 +6,16 @@
 IMAGES and FEATURES are the artifacts of an `ingest` stage and of an `encode` stage on it (`embedding: features, store: f32`). The
 reference is the network of efficientnet-lite-pytorch 0.1.0, on the stored images as Pillow decodes them:
 
-- `torchvision`: shorter side to 256 by Pillow's bicubic filter, the middle 224 × 224, (x − 127) / 128: what `seedpipe` promises;
+- `torchvision`: shorter side to 256 by Pillow's bicubic filter, the middle 224 × 224, (x − 127) / 128: `seedpipe`'s geometry,
+  with Pillow's rounding to 8 bits;
 - `padded crop`: the middle 224/256 of the shorter side cut out first, then resized to 224 × 224, as the network's authors do;
 - `resize in floats`: like `torchvision`, but without Pillow's rounding to 8 bits between and after the two passes.
 
 Prints how the cosines of an image's two features are spread: to `torchvision` for bank and queries, with the kNN top-1 of both
 (k = 20, temperature 0.07); to the others for the queries, since they only tell what a preprocessing is worth. Fails when a cosine
-to `torchvision` is below `--least-cosine`, or the kNN differs by more than half a point. Needs torch 2.11, torchvision 0.26,
+to `torchvision` is below `--least-cosine`, or the kNN differs by more than half a point. It does fail so far, by the cosine:
+of 2,936 images 334 are below 0.999 (least 0.9942, mean 0.9994); kNN is 74.66 % of both. To `resize in floats` none of 99 is below
+(least 0.9997, mean 0.9999). Needs torch 2.11, torchvision 0.26,
 pyarrow, Pillow and efficientnet-lite-pytorch 0.1.0.
 """
 
