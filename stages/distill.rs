@@ -17,7 +17,6 @@ use seedpipe_learn::device::device;
 use seedpipe_learn::loss::seed::{normalise, seed_loss};
 use seedpipe_learn::network::{Mode, Network, Precision};
 use seedpipe_learn::queue::Queue;
-use seedpipe_learn::sgd::Sgd;
 use seedpipe_learn::tensors::from_slice_f32;
 use seedpipe_learn::training_state::TrainingState;
 use serde::{Deserialize, Serialize};
@@ -31,7 +30,7 @@ use crate::network_artifact::{
     validate_architecture,
 };
 use crate::pictures::Pictures;
-use crate::training::{HOW, Learner, Samples, TrainingOptions, train};
+use crate::training::{Batch, Crops, HOW, Learner, Samples, TrainingOptions, train};
 use crate::viewed::Viewed;
 
 /// Self-supervised distillation of a student from stored teacher embeddings.
@@ -163,7 +162,6 @@ impl Work for Distill {
             device,
         )?;
         let mut learner = SeedLearner {
-            sgd: Sgd::new(student.trainable(), self.training.sgd),
             student,
             queue,
             targets,
@@ -173,9 +171,8 @@ impl Work for Distill {
         let samples = Samples {
             positions: Arc::new((0..viewed.len() as u32).collect()),
             normalise: normalisation(&preprocessing),
-            views: 1,
+            crops: vec![Crops { viewed, views: 1 }],
             pictures,
-            viewed,
             device,
         };
         context.shards(1, |shard| {
@@ -298,7 +295,6 @@ fn teacher(context: &StageContext, input: &Input, viewed: &Viewed) -> Result<Emb
 
 struct SeedLearner {
     student: Network,
-    sgd: Sgd,
     queue: Queue,
     targets: Targets,
     /// Of the student and of the teacher.
@@ -307,27 +303,28 @@ struct SeedLearner {
 }
 
 impl Learner for SeedLearner {
-    fn step(
-        &mut self,
-        images: &Tensor,
-        positions: &[u32],
-        epoch: u32,
-        learning_rate: f64,
-    ) -> Result<f64> {
-        let teacher = self.targets.rows(epoch, positions)?; // [B, D]
-        let output = self.student.forward(images, Mode::Train, self.precision);
-        let loss = seed_loss(
+    fn trainable(&self) -> Vec<(String, Tensor)> {
+        self.student.trainable()
+    }
+
+    fn loss(&mut self, batch: &Batch) -> Result<Tensor> {
+        let teacher = self.targets.rows(batch.epoch, batch.positions)?; // [B, D]
+        let output = self
+            .student
+            .forward(batch.images(), Mode::Train, self.precision);
+        Ok(seed_loss(
             output.embedding_or_features(),
             &teacher,
             self.queue.rows(),
             self.temperatures.0,
             self.temperatures.1,
-        );
-        self.sgd.zero_grad();
-        loss.backward();
-        self.sgd.step(learning_rate);
+        ))
+    }
+
+    fn remember(&mut self, batch: &Batch) -> Result<()> {
+        let teacher = self.targets.rows(batch.epoch, batch.positions)?;
         self.queue.enqueue(&teacher);
-        Ok(loss.double_value(&[]))
+        Ok(())
     }
 
     fn gauges(&self) -> Vec<(&'static str, f64)> {
@@ -339,7 +336,6 @@ impl Learner for SeedLearner {
 
     fn save(&self, state: &mut TrainingState) {
         state.insert_all("student.", self.student.state());
-        state.insert_all("momentum.", self.sgd.momentum_buffers());
         state.insert_all(
             "queue.",
             vec![("rows".into(), self.queue.rows().shallow_clone())],
@@ -350,8 +346,6 @@ impl Learner for SeedLearner {
 
     fn restore(&mut self, state: &TrainingState) -> Result<()> {
         state.copy_into("student.", &self.student.state())?;
-        self.sgd
-            .load_momentum_buffers(state.take_all("momentum."))?;
         self.queue = restore_queue(state, &self.queue, self.targets.device)?;
         Ok(())
     }

@@ -19,7 +19,6 @@ use seedpipe_learn::device::device;
 use seedpipe_learn::loss::distillation::{cross_entropy, distillation_loss};
 use seedpipe_learn::metrics::evaluate;
 use seedpipe_learn::network::{Mode, Network, Precision};
-use seedpipe_learn::sgd::Sgd;
 use seedpipe_learn::training_state::TrainingState;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Tensor};
@@ -33,7 +32,7 @@ use crate::network_artifact::{
 use crate::pictures::Pictures;
 use crate::selection::{Classes, label_subset};
 use crate::soft_labels::Teacher;
-use crate::training::{HOW, Learner, Samples, TrainingOptions, train};
+use crate::training::{Batch, Crops, HOW, Learner, Samples, TrainingOptions, train};
 use crate::viewed::Viewed;
 
 /// Supervised training from the weights of the input `weights`, or from scratch.
@@ -201,7 +200,6 @@ impl Work for Finetune {
             _ => Teacher::open(context, &pictures, &viewed, &classes)?,
         };
         let mut learner = SupervisedLearner {
-            sgd: Sgd::new(network.trainable(), self.training.sgd),
             network,
             teacher,
             class_of,
@@ -213,9 +211,8 @@ impl Work for Finetune {
         let samples = Samples {
             positions: Arc::new(positions),
             normalise: normalisation(&preprocessing),
-            views: 1,
+            crops: vec![Crops { viewed, views: 1 }],
             pictures: pictures.clone(),
-            viewed,
             device,
         };
         context.shards(1, |shard| {
@@ -309,7 +306,6 @@ impl Finetune {
 
 struct SupervisedLearner {
     network: Network,
-    sgd: Sgd,
     teacher: Option<Teacher>,
     class_of: Vec<Option<usize>>,
     alpha: f64,
@@ -319,14 +315,13 @@ struct SupervisedLearner {
 }
 
 impl Learner for SupervisedLearner {
-    fn step(
-        &mut self,
-        images: &Tensor,
-        positions: &[u32],
-        epoch: u32,
-        learning_rate: f64,
-    ) -> Result<f64> {
-        let labels = positions
+    fn trainable(&self) -> Vec<(String, Tensor)> {
+        self.network.trainable()
+    }
+
+    fn loss(&mut self, batch: &Batch) -> Result<Tensor> {
+        let labels = batch
+            .positions
             .iter()
             .map(|&position| self.class_of[position as usize].map(|class| class as i64))
             .collect::<Option<Vec<_>>>()
@@ -334,35 +329,25 @@ impl Learner for SupervisedLearner {
         let labels = Tensor::from_slice(&labels).to_device(self.device);
         let logits = self
             .network
-            .forward(images, Mode::Train, self.precision)
+            .forward(batch.images(), Mode::Train, self.precision)
             .logits
             .context("BUG: the network has no classifier")?;
-        let loss = match &self.teacher {
+        Ok(match &self.teacher {
             Some(teacher) => {
-                let soft = teacher.logits(epoch, positions).to_device(self.device);
+                let soft = teacher
+                    .logits(batch.epoch, batch.positions)
+                    .to_device(self.device);
                 distillation_loss(&logits, &soft, &labels, self.temperature, self.alpha).total
             }
             None => cross_entropy(&logits, &labels),
-        };
-        self.sgd.zero_grad();
-        loss.backward();
-        self.sgd.step(learning_rate);
-        Ok(loss.double_value(&[]))
-    }
-
-    fn gauges(&self) -> Vec<(&'static str, f64)> {
-        Vec::new()
+        })
     }
 
     fn save(&self, state: &mut TrainingState) {
         state.insert_all("network.", self.network.state());
-        state.insert_all("momentum.", self.sgd.momentum_buffers());
     }
 
     fn restore(&mut self, state: &TrainingState) -> Result<()> {
-        state.copy_into("network.", &self.network.state())?;
-        self.sgd
-            .load_momentum_buffers(state.take_all("momentum."))?;
-        Ok(())
+        Ok(state.copy_into("network.", &self.network.state())?)
     }
 }

@@ -5,7 +5,6 @@
 
 mod augment;
 mod batches;
-mod checkpoints;
 pub mod deliverable;
 mod distill;
 mod encode;
@@ -22,7 +21,6 @@ pub mod looking;
 mod looks;
 mod network_artifact;
 pub mod network_list;
-mod orders;
 mod pictures;
 mod pretrain;
 mod probe;

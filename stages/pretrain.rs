@@ -22,7 +22,6 @@ use seedpipe_learn::loss::seed::normalise;
 use seedpipe_learn::network::{Mode, Network, Precision};
 use seedpipe_learn::queue::Queue;
 use seedpipe_learn::random::permutation;
-use seedpipe_learn::sgd::Sgd;
 use seedpipe_learn::training_state::TrainingState;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -36,7 +35,7 @@ use crate::network_artifact::{
     validate_architecture,
 };
 use crate::pictures::Pictures;
-use crate::training::{HOW, Learner, Samples, TrainingOptions, train};
+use crate::training::{Batch, Crops, HOW, Learner, Samples, TrainingOptions, train};
 use crate::viewed::Viewed;
 
 /// Images of a batch that the key encoder normalises together, as many as on one of the paper's devices.
@@ -146,7 +145,6 @@ impl Work for Pretrain {
             trained_preprocessing(self.preprocessing.as_ref(), &architecture, viewed.size());
         let dimension = query.embedding_dimension() as usize;
         let mut learner = MocoLearner {
-            sgd: Sgd::new(query.trainable(), self.training.sgd),
             queue: Queue::new(
                 self.queue,
                 dimension,
@@ -157,7 +155,7 @@ impl Work for Pretrain {
             query,
             key,
             seed: context.seed(),
-            step: 0,
+            keys: None,
             device,
             temperature: self.temperature,
             encoder_momentum: self.encoder_momentum,
@@ -166,9 +164,8 @@ impl Work for Pretrain {
         let samples = Samples {
             positions: Arc::new((0..viewed.len() as u32).collect()),
             normalise: normalisation(&preprocessing),
-            views: 2,
+            crops: vec![Crops { viewed, views: 2 }],
             pictures,
-            viewed,
             device,
         };
         context.shards(1, |shard| {
@@ -190,11 +187,10 @@ impl Work for Pretrain {
 struct MocoLearner {
     query: Network,
     key: Network,
-    sgd: Sgd,
     queue: Queue,
     seed: u64,
-    /// Steps done.
-    step: u64,
+    /// Of the batch at hand, until the queue takes them.
+    keys: Option<Tensor>,
     device: Device,
     temperature: f64,
     encoder_momentum: f64,
@@ -233,30 +229,32 @@ impl MocoLearner {
 }
 
 impl Learner for MocoLearner {
-    fn step(
-        &mut self,
-        images: &Tensor,
-        positions: &[u32],
-        _epoch: u32,
-        learning_rate: f64,
-    ) -> Result<f64> {
-        let pairs = 2 * positions.len() as i64;
+    fn trainable(&self) -> Vec<(String, Tensor)> {
+        self.query.trainable()
+    }
+
+    fn loss(&mut self, batch: &Batch) -> Result<Tensor> {
+        let images = batch.images();
+        let pairs = 2 * batch.positions.len() as i64;
         let (first, second) = (images.slice(0, 0, pairs, 2), images.slice(0, 1, pairs, 2)); // [B, 3, S, S] each
         no_grad(|| self.key.momentum_update(&self.query, self.encoder_momentum));
-        let key = no_grad(|| self.keys(&second, self.step)); // [B, D]
+        let keys = no_grad(|| self.keys(&second, batch.step)); // [B, D]
         let output = self.query.forward(&first, Mode::Train, self.precision);
         let loss = moco_loss(
             output.embedding_or_features(),
-            &key,
+            &keys,
             self.queue.rows(),
             self.temperature,
         );
-        self.sgd.zero_grad();
-        loss.backward();
-        self.sgd.step(learning_rate);
-        self.queue.enqueue(&key);
-        self.step += 1;
-        Ok(loss.double_value(&[]))
+        self.keys = Some(keys);
+        Ok(loss)
+    }
+
+    fn remember(&mut self, _batch: &Batch) -> Result<()> {
+        if let Some(keys) = self.keys.take() {
+            self.queue.enqueue(&keys);
+        }
+        Ok(())
     }
 
     fn gauges(&self) -> Vec<(&'static str, f64)> {
@@ -269,7 +267,6 @@ impl Learner for MocoLearner {
     fn save(&self, state: &mut TrainingState) {
         state.insert_all("query.", self.query.state());
         state.insert_all("key.", self.key.state());
-        state.insert_all("momentum.", self.sgd.momentum_buffers());
         state.insert_all(
             "queue.",
             vec![("rows".into(), self.queue.rows().shallow_clone())],
@@ -281,10 +278,7 @@ impl Learner for MocoLearner {
     fn restore(&mut self, state: &TrainingState) -> Result<()> {
         state.copy_into("query.", &self.query.state())?;
         state.copy_into("key.", &self.key.state())?;
-        self.sgd
-            .load_momentum_buffers(state.take_all("momentum."))?;
         self.queue = restore_queue(state, &self.queue, self.device)?;
-        self.step = state.step;
         Ok(())
     }
 }

@@ -38,6 +38,7 @@ mod one_thread;
 pub mod onnx;
 mod operation;
 mod operations;
+pub mod optimiser;
 mod packed;
 pub mod preprocessing;
 pub mod probe;

@@ -15,6 +15,8 @@ use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor, no_grad};
 use thiserror::Error;
 
+use crate::optimiser::OptionError;
+
 /// Numbers of the descent apart from the learning rate.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -34,6 +36,28 @@ impl Default for SgdOptions {
             weight_decay: 1e-4,
             nesterov: false,
         }
+    }
+}
+
+impl SgdOptions {
+    pub fn validate(&self) -> Result<(), OptionError> {
+        if !(0.0..1.0).contains(&self.momentum) {
+            return Err(OptionError {
+                key: "momentum",
+                expected: "at least 0 and below 1",
+                got: self.momentum,
+                hint: "SEED uses 0.9",
+            });
+        }
+        if !(self.weight_decay >= 0.0 && self.weight_decay.is_finite()) {
+            return Err(OptionError {
+                key: "weight_decay",
+                expected: "at least 0",
+                got: self.weight_decay,
+                hint: "SEED uses 1e-4",
+            });
+        }
+        Ok(())
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use seedpipe_engine::StageContext;
 use seedpipe_learn::random::permutation;
 
-use crate::training::TrainingOptions;
+use super::options::TrainingOptions;
 
 /// The permutation drawn last, and its epoch.
 type Drawn = (u64, Arc<Vec<u32>>);

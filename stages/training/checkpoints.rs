@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use seedpipe_engine::{StageContext, durable};
 use seedpipe_learn::training_state::{TrainingState, latest, save};
 
-use crate::training::TrainingOptions;
+use super::options::TrainingOptions;
 
 /// The checkpoints of one stage.
 pub struct Checkpoints<'a> {

@@ -1,0 +1,66 @@
+//! What a training stage gives to the loop: its samples, the loss of a batch, and what it must carry over an interruption.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use seedpipe_imaging::Normalise;
+use seedpipe_learn::training_state::TrainingState;
+use tch::{Device, Tensor};
+
+use crate::pictures::Pictures;
+use crate::viewed::Viewed;
+
+/// What is trained on.
+pub struct Samples {
+    pub pictures: Arc<Pictures>,
+    /// Views that a batch holds of each sample, one entry for each size of them: the whole views, then perhaps small ones.
+    /// All look at the same images in the same order.
+    pub crops: Vec<Crops>,
+    /// Positions among the viewed images that are trained on.
+    pub positions: Arc<Vec<u32>>,
+    pub normalise: Normalise,
+    pub device: Device,
+}
+
+/// Views of one size.
+pub struct Crops {
+    pub viewed: Arc<Viewed>,
+    /// Views of a sample in a batch, n: 1, or 2 for a contrastive pair. Epoch e takes views e·n … e·n + n − 1, cycled.
+    pub views: usize,
+}
+
+/// What a learner sees of the samples in a step.
+pub struct Batch<'a> {
+    /// For each of the samples' crops `[B × views, 3, S, S]`, the views of a sample beside each other.
+    pub crops: &'a [Tensor],
+    /// `[B]` positions among the viewed images.
+    pub positions: &'a [u32],
+    pub epoch: u32,
+    /// Batches before this one.
+    pub step: u64,
+}
+
+impl Batch<'_> {
+    /// The whole views: `[B × views, 3, S, S]`.
+    pub fn images(&self) -> &Tensor {
+        &self.crops[0]
+    }
+}
+
+/// What a training stage computes of a batch. The loop owns the gradients, the optimiser and the order of the samples.
+pub trait Learner {
+    /// All that is learned by gradients, by name.
+    fn trainable(&self) -> Vec<(String, Tensor)>;
+    /// The mean loss of a batch, with its graph.
+    fn loss(&mut self, batch: &Batch) -> Result<Tensor>;
+    /// Called when the batch's gradients are computed and the graph of its loss is no longer needed: what memories take in.
+    fn remember(&mut self, _batch: &Batch) -> Result<()> {
+        Ok(())
+    }
+    /// Numbers to report at the end of an epoch.
+    fn gauges(&self) -> Vec<(&'static str, f64)> {
+        Vec::new()
+    }
+    fn save(&self, state: &mut TrainingState);
+    fn restore(&mut self, state: &TrainingState) -> Result<()>;
+}
