@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use seedpipe_engine::GraphFormat;
-use seedpipe_stages::deliverable::{Format, Precision};
+use seedpipe_stages::deliverable::{Format, Names, Precision};
 
 use crate::quantity;
 use crate::tabular::Form;
@@ -270,6 +270,12 @@ pub struct Export {
     /// The network takes RGB of 0-1 and normalises it itself
     #[arg(long)]
     pub normalise: bool,
+    /// Of safetensors: `torchvision` or `timm`, whose networks load it [default: torchvision]
+    #[arg(long, value_parser = export_names)]
+    pub names: Option<Names>,
+    /// Of int8: images that it is calibrated on [default: 128]
+    #[arg(long, value_name = "COUNT")]
+    pub calibration_images: Option<usize>,
     /// With the linear classifier of this `probe` stage on top
     #[arg(long, value_name = "STAGE")]
     pub with_head: Option<String>,
@@ -407,6 +413,11 @@ fn export_precision(text: &str) -> Result<Precision, String> {
         .into_iter()
         .find(|known| known.name() == text);
     known.ok_or_else(|| "expected `fp32`, `fp16` or `int8`".to_owned())
+}
+
+fn export_names(text: &str) -> Result<Names, String> {
+    let known = Names::ALL.into_iter().find(|known| known.name() == text);
+    known.ok_or_else(|| "expected `torchvision` or `timm`".to_owned())
 }
 
 fn graph_format(text: &str) -> Result<GraphFormat, String> {

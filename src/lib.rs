@@ -17,6 +17,7 @@ mod numerics;
 mod output;
 mod pipeline_file;
 mod python_lines;
+mod python_timm;
 mod quantity;
 mod remote_connection;
 mod report;

@@ -14,7 +14,7 @@ use seedpipe_engine::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::deliverable::{self, DESCRIPTION, Format, Manner, Precision, Sample, Sources};
+use crate::deliverable::{self, DESCRIPTION, Format, Manner, Names, Precision, Sample, Sources};
 use crate::evaluation::write_metrics;
 use crate::invalid::invalid;
 
@@ -30,6 +30,9 @@ pub struct Export {
     /// The network takes RGB of 0–1 and normalises it itself; not in safetensors.
     #[serde(default)]
     pub normalise: bool,
+    /// Of `safetensors`: `torchvision` or `timm`.
+    #[serde(default, skip_serializing_if = "Names::is_default")]
+    pub names: Names,
     /// Of `int8`: what it is calibrated and judged on.
     #[serde(default)]
     pub sample: Sample,
@@ -42,6 +45,7 @@ impl Export {
             precision: self.precision,
             sample: self.sample.clone(),
             normalise: self.normalise,
+            names: self.names,
         }
     }
 }

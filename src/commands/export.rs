@@ -8,7 +8,9 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use seedpipe_artifact::{FilesReader, WEIGHTS};
 use seedpipe_engine::{Artifact, Engine, Input, StageNode, durable};
-use seedpipe_stages::deliverable::{DESCRIPTION, Deliverable, Manner, Sample, Sources};
+use seedpipe_stages::deliverable::{
+    DESCRIPTION, Deliverable, Format, Manner, Precision, Sample, Sources,
+};
 use serde_json::json;
 
 use crate::cli::Export;
@@ -37,12 +39,7 @@ pub fn execute(invocation: Invocation, arguments: &Export) -> Result<ExitCode> {
         )
         .into());
     };
-    let manner = Manner {
-        format,
-        precision: arguments.precision.unwrap_or_default(),
-        sample: Sample::default(),
-        normalise: arguments.normalise,
-    };
+    let manner = manner(arguments, format)?;
     manner.check().map_err(|(key, expected, got, hint)| {
         UsageError::new(format!("`--{key}`: expected {expected}, got {got}"), hint)
     })?;
@@ -78,6 +75,29 @@ pub fn execute(invocation: Invocation, arguments: &Export) -> Result<ExitCode> {
     finish(&engine, arguments, stage, head, &delivered)
 }
 
+/// What the options ask for.
+fn manner(arguments: &Export, format: Format) -> Result<Manner> {
+    let precision = arguments.precision.unwrap_or_default();
+    let mut sample = Sample::default();
+    if let Some(count) = arguments.calibration_images {
+        if precision != Precision::Int8 {
+            return Err(UsageError::new(
+                "`--calibration-images` is for 8 bits, which no other precision is calibrated for",
+                "leave it out, or add `--precision int8`",
+            )
+            .into());
+        }
+        sample.images = count;
+    }
+    Ok(Manner {
+        format,
+        precision,
+        sample,
+        normalise: arguments.normalise,
+        names: arguments.names.unwrap_or_default(),
+    })
+}
+
 /// Writes file and card, and tells of them.
 fn finish(
     engine: &Engine,
@@ -111,6 +131,11 @@ fn copy_out(engine: &Engine, stage: &StageNode, arguments: &Export) -> Result<Ex
         ("--format", arguments.format.is_some()),
         ("--precision", arguments.precision.is_some()),
         ("--normalise", arguments.normalise),
+        ("--names", arguments.names.is_some()),
+        (
+            "--calibration-images",
+            arguments.calibration_images.is_some(),
+        ),
         ("--with-head", arguments.with_head.is_some()),
     ];
     if let Some((option, _)) = given.iter().find(|(_, given)| *given) {
@@ -241,6 +266,7 @@ fn tell(arguments: &Export, path: &Path, card: &Path, delivered: &Deliverable) -
             "card": card,
             "format": manner.format,
             "precision": manner.precision,
+            "names": manner.names,
             "bytes": delivered.bytes.len(),
             "architecture": description.architecture,
             "features": description.features,

@@ -116,18 +116,36 @@ fn the_cards_lines_of_python_run() {
         (true, "torchscript"),
         (false, "onnx"),
     ] {
-        let file = format!("lines/{head}.{format}");
-        let mut arguments = vec!["export", "student", "--format", format, "-o", &file];
-        if head {
-            arguments.extend(["--with-head", "probe"]);
-        }
-        RUN.run(&arguments).succeeded();
-        let lines = python_block(&RUN.path(&format!("{file}.md")));
-        assert_eq!(lines.lines().count(), 3, "{lines}");
-        let program =
-            format!("import os; os.chdir(\"lines\")\n{lines}\nprint(type(network).__name__)");
-        run_python(&RUN, &python, &["-c", &program]);
+        let head: &[&str] = if head { &["--with-head", "probe"] } else { &[] };
+        run_the_cards_lines(&python, format, head);
     }
+}
+
+#[test]
+fn the_cards_lines_of_python_load_timms_names_into_timms_network() {
+    let Some(python) = python("torch, timm, safetensors.torch") else {
+        return;
+    };
+    for head in [&["--with-head", "probe"][..], &[]] {
+        run_the_cards_lines(
+            &python,
+            "safetensors",
+            &[head, &["--names", "timm"]].concat(),
+        );
+    }
+}
+
+/// Exports the student with these options, and runs the three lines of its card.
+fn run_the_cards_lines(python: &str, format: &str, options: &[&str]) {
+    let folder = format!("lines-{}", options.concat());
+    let file = format!("{folder}/student.{format}");
+    let arguments = ["export", "student", "--format", format, "-o", &file];
+    RUN.run(&[&arguments[..], options].concat()).succeeded();
+    let lines = python_block(&RUN.path(&format!("{file}.md")));
+    assert_eq!(lines.lines().count(), 3, "{lines}");
+    let program =
+        format!("import os; os.chdir({folder:?})\n{lines}\nprint(type(network).__name__)");
+    run_python(&RUN, python, &["-c", &program]);
 }
 
 #[test]

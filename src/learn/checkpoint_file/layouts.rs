@@ -309,7 +309,7 @@ fn account(
         });
     }
     if let Some(epsilon) = spelling.epsilon {
-        adjust_variances(graph, &mut weights, epsilon);
+        move_epsilon(graph, &mut weights, epsilon, 1.0);
     }
     Ok(Matched {
         weights,
@@ -333,13 +333,19 @@ fn guess_for_hint(
         .filter(|name| *name != architecture.name)
 }
 
-/// Batch norms of another epsilon compute the same with their running variances moved by the difference.
-fn adjust_variances(graph: &Graph, weights: &mut BTreeMap<String, Tensor>, theirs: f64) {
+/// Batch norms of another epsilon compute the same with their running variances moved by the difference: from that origin to
+/// us with `sign` 1, back with −1.
+pub(super) fn move_epsilon(
+    graph: &Graph,
+    weights: &mut BTreeMap<String, Tensor>,
+    theirs: f64,
+    sign: f64,
+) {
     for node in graph.nodes() {
         if let Operation::BatchNorm { epsilon, .. } = node.operation
             && let Some(variance) = weights.get_mut(&format!("{}.running_var", node.name))
         {
-            *variance = tch::no_grad(|| &*variance + (theirs - epsilon));
+            *variance = tch::no_grad(|| &*variance + sign * (theirs - epsilon));
         }
     }
 }

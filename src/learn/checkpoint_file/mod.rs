@@ -13,6 +13,7 @@ mod safetensors;
 mod sharded;
 mod spellings;
 mod timm;
+mod timm_state;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -25,6 +26,7 @@ use thiserror::Error;
 use crate::architecture::{Architecture, ArchitectureError};
 use crate::network::{Mismatch, Network, NetworkError};
 pub use layouts::{Matched, guess, match_network};
+pub use timm_state::{NotInTimm, timm_state};
 
 /// How a file stores its tensors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
