@@ -4,6 +4,9 @@
 //! tensors and containers, and anything else is refused by name. Every length is bounded by the file's own.
 
 mod archive;
+mod candidates;
+mod guesses;
+mod hints;
 mod layouts;
 mod origins;
 mod pickle;
@@ -25,7 +28,8 @@ use thiserror::Error;
 
 use crate::architecture::{Architecture, ArchitectureError};
 use crate::network::{Mismatch, Network, NetworkError};
-pub use layouts::{Matched, guess, match_network};
+pub use guesses::{guess, widths};
+pub use layouts::{Matched, match_network};
 pub use timm_state::{NotInTimm, timm_state};
 
 /// How a file stores its tensors.

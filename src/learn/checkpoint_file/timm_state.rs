@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use tch::{Tensor, no_grad};
 use thiserror::Error;
 
-use super::layouts::move_epsilon;
 use super::spellings;
 use crate::deployment::Deployment;
+use crate::graph::{Graph, Operation};
 
 /// timm has no network of this kind.
 #[derive(Debug, Error, PartialEq)]
@@ -73,4 +73,21 @@ fn without_class_position(state: &mut BTreeMap<String, Tensor>, theirs: &BTreeMa
     state.insert("cls_token".to_owned(), class);
     let patches = positions.narrow(1, 1, count - 1).contiguous();
     state.insert("pos_embed".to_owned(), patches);
+}
+
+/// Batch norms of another epsilon compute the same with their running variances moved by the difference: from that origin to
+/// us with `sign` 1, back with −1.
+pub(super) fn move_epsilon(
+    graph: &Graph,
+    weights: &mut BTreeMap<String, Tensor>,
+    theirs: f64,
+    sign: f64,
+) {
+    for node in graph.nodes() {
+        if let Operation::BatchNorm { epsilon, .. } = node.operation
+            && let Some(variance) = weights.get_mut(&format!("{}.running_var", node.name))
+        {
+            *variance = tch::no_grad(|| &*variance + sign * (theirs - epsilon));
+        }
+    }
 }
