@@ -295,9 +295,6 @@ pub struct Looking {
     /// A stage with a network, or a checkpoint
     #[arg(value_name = "STAGE|FILE")]
     pub network: String,
-    /// Image files, and folders with images below them
-    #[arg(value_name = "IMAGE", required = true)]
-    pub images: Vec<PathBuf>,
     /// The checkpoint's network, a name or JSON, when the file doesn't say it
     #[arg(long = "network", value_name = "NETWORK")]
     pub architecture: Option<String>,
@@ -310,9 +307,15 @@ pub struct Looking {
 pub struct Embed {
     #[command(flatten)]
     pub looking: Looking,
+    /// Image files, and folders with images below them
+    #[arg(value_name = "IMAGE", required_unless_present = "among")]
+    pub images: Vec<PathBuf>,
     /// Print the images nearest to this one instead of the embeddings
     #[arg(long, value_name = "IMAGE")]
     pub neighbours_of: Option<PathBuf>,
+    /// Search embeddings that are stored already: a file by `embed -o`, or an `encode` stage
+    #[arg(long, value_name = "FILE.parquet|STAGE", requires = "neighbours_of", conflicts_with_all = ["images", "output"])]
+    pub among: Option<String>,
     /// How many of them
     #[arg(short = 'k', long, default_value_t = 10, value_name = "COUNT")]
     pub neighbours: usize,
@@ -322,6 +325,9 @@ pub struct Embed {
 pub struct Predict {
     #[command(flatten)]
     pub looking: Looking,
+    /// Image files, and folders with images below them
+    #[arg(value_name = "IMAGE", required = true)]
+    pub images: Vec<PathBuf>,
     /// With the linear classifier of this `probe` stage on top
     #[arg(long, value_name = "STAGE")]
     pub with_head: Option<String>,

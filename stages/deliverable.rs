@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use tch::{Device, Kind};
 
 use crate::evaluation::load_classifier;
-use crate::network_artifact::load_network;
+use crate::network_artifact::{Prepared, load_network};
 use crate::rounding::quantise;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -111,7 +111,7 @@ pub struct Sample {
     pub images: usize,
     /// To compare with f32 on; `test` when none is named, or `all` without such a split.
     pub test_split: Option<String>,
-    /// How many of it.
+    /// How many of it, without those that it was calibrated on.
     pub test_images: usize,
 }
 
@@ -260,7 +260,11 @@ pub fn deliver(sources: &Sources, manner: &Manner) -> Result<Deliverable> {
 
 /// The network as it leaves, on the CPU.
 pub fn deployment(sources: &Sources) -> Result<Deployment> {
-    let prepared = load_network(sources.weights, Device::Cpu)?;
+    deployed(&load_network(sources.weights, Device::Cpu)?, sources)
+}
+
+/// A network of these sources as it leaves.
+pub(crate) fn deployed(prepared: &Prepared, sources: &Sources) -> Result<Deployment> {
     let deployment = Deployment::new(&prepared.network, &prepared.preprocessing);
     match sources.classifier {
         None => Ok(deployment),
