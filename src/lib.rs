@@ -14,6 +14,7 @@ mod libtorch;
 mod model_card;
 mod neighbours;
 mod numerics;
+mod onnx_speed;
 mod output;
 mod pipeline_file;
 mod python_lines;
@@ -25,6 +26,7 @@ mod sibling;
 mod tabular;
 mod tolerances;
 mod usage;
+mod yaml_flow;
 
 use std::process::ExitCode;
 

@@ -186,3 +186,19 @@ fn a_truncated_safetensors() {
     exit code 1
     ");
 }
+
+#[test]
+fn an_index_without_one_of_its_files() {
+    let sandbox = Sandbox::with(&pipeline("model.safetensors.index.json"));
+    let index = "model.safetensors.index.json";
+    let first = "model-00001-of-00002.safetensors";
+    for name in [index, first] {
+        let from = format!("{REPOSITORY}/src/learn/testdata/layouts/{name}");
+        fs_err::copy(from, sandbox.path(name)).unwrap();
+    }
+    assert_snapshot!(refused(&sandbox), @r"
+    error: pipeline.yaml: stage `teacher`: key `params.checkpoint`: `./model.safetensors.index.json`: 1 of the index's 2 files are not beside it: model-00002-of-00002.safetensors
+    hint: fetch all of them into the index's folder
+    exit code 1
+    ");
+}

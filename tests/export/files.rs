@@ -206,6 +206,8 @@ fn eight_bits_take_a_quarter_and_say_what_they_cost() {
     assert!((0.25..0.27).contains(&share), "{share}");
     let figure = |name: &str| rounded["figures"][name].as_f64().unwrap();
     assert_eq!(figure("calibration_images"), 60.0);
+    assert_eq!(figure("test_images"), 20.0);
+    assert!(exact["images_per_second"].is_null());
     assert!(figure("cosine_min") > 0.98, "{}", figure("cosine_min"));
     assert!(figure("agreement") >= 0.9, "{}", figure("agreement"));
     assert!((figure("top1_int8") - figure("top1_fp32")).abs() <= 0.1);
@@ -217,6 +219,8 @@ fn eight_bits_take_a_quarter_and_say_what_they_cost() {
     let Some(python) = python("onnx, onnxruntime") else {
         return;
     };
+    let speed = |precision: &str| rounded["images_per_second"][precision].as_f64().unwrap();
+    assert!(speed("fp32") > 0.0 && speed("int8") > 0.0);
     let program = "\
 import numpy, onnx, onnxruntime
 onnx.checker.check_model('bits/int8.onnx', full_check=True)
@@ -226,4 +230,46 @@ exact, rounded = run('fp32'), run('int8')
 cosine = (exact * rounded).sum(1) / numpy.linalg.norm(exact, axis=1) / numpy.linalg.norm(rounded, axis=1)
 assert cosine.min() > 0.95, cosine";
     run_python(&RUN, &python, &["-c", program]);
+}
+
+#[test]
+fn eight_bits_are_calibrated_on_as_many_images_as_asked_and_measured_where_onnxruntime_is() {
+    let arguments = [
+        "export",
+        "student",
+        "--format",
+        "onnx",
+        "--precision",
+        "int8",
+        "--calibration-images",
+        "9",
+        "-o",
+        "few/int8.onnx",
+    ];
+    let mut command = RUN.command(&arguments);
+    command.env("SEEDPIPE_PYTHON", "/nowhere/python");
+    let said = RUN.finish(&mut command).succeeded();
+    assert!(
+        said.stdout.contains("on 20 images, calibrated on 9\n"),
+        "{}",
+        said.stdout
+    );
+    assert!(
+        said.stderr
+            .contains("the speed was not measured: `/nowhere/python` can't be run")
+            && said.stderr.contains("hint: `pip install onnxruntime`"),
+        "{}",
+        said.stderr
+    );
+    let Some(python) = python("onnxruntime") else {
+        return;
+    };
+    let mut command = RUN.command(&arguments);
+    command.env("SEEDPIPE_PYTHON", python);
+    let said = RUN.finish(&mut command).succeeded();
+    assert!(
+        said.stdout.contains("times the images a second of fp32"),
+        "{}",
+        said.stdout
+    );
 }
