@@ -274,7 +274,7 @@ pub struct Export {
     #[arg(long, value_parser = export_names)]
     pub names: Option<Names>,
     /// Of int8: images that it is calibrated on [default: 128]
-    #[arg(long, value_name = "COUNT")]
+    #[arg(long, value_name = "COUNT", value_parser = at_least_one)]
     pub calibration_images: Option<usize>,
     /// With the linear classifier of this `probe` stage on top
     #[arg(long, value_name = "STAGE")]
@@ -419,6 +419,13 @@ fn export_precision(text: &str) -> Result<Precision, String> {
         .into_iter()
         .find(|known| known.name() == text);
     known.ok_or_else(|| "expected `fp32`, `fp16` or `int8`".to_owned())
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    let number: Option<usize> = text.parse().ok();
+    number
+        .filter(|count| *count > 0)
+        .ok_or_else(|| "expected a whole number above 0".to_owned())
 }
 
 fn export_names(text: &str) -> Result<Names, String> {

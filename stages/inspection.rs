@@ -3,6 +3,7 @@
 //! Layouts and prefixes are `checkpoint_file`'s knowledge: every known network is tried on the file by the same
 //! `match_network` that loads it.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -110,9 +111,12 @@ fn try_all(
         match guess(checkpoint, metadata, architecture.clone())? {
             Tried::Fits(guess) => guesses.push(guess),
             Tried::Lacks(found) => {
+                // The most tensors that fit; of as many, the network that lacks fewest.
+                let worth =
+                    |of: &Nearest| (of.of.saturating_sub(of.unmatched), Reverse(of.unmatched));
                 let better = nearest
                     .as_ref()
-                    .is_none_or(|best| found.unmatched * best.of < best.unmatched * found.of);
+                    .is_none_or(|best| worth(&found) > worth(best));
                 if better {
                     *nearest = Some(found);
                 }
@@ -212,9 +216,11 @@ fn guess(
     let mut matched = match try_on(checkpoint, &architecture) {
         Ok(matched) => matched,
         Err(CheckpointError::Mismatch { mismatch, .. }) => {
+            let state = architecture.graph()?.state();
+            let needed = state.iter().filter(|spec| !spec.role.may_be_absent());
             return Ok(Tried::Lacks(Nearest {
                 unmatched: mismatch.missing.len() + mismatch.misshapen.len(),
-                of: architecture.graph()?.state().len(),
+                of: needed.count(),
                 network: architecture.name,
             }));
         }

@@ -101,7 +101,9 @@ fn inspected(file: &Path, inspection: &Inspection, whole: bool) -> Result<String
     )?;
     for guess in &inspection.guesses {
         writeln!(text, "network: {}", network(&guess.network)?)?;
-        let preprocessing = serde_json::to_value(&guess.preprocessing)?;
+        // By way of text, in which an f32 is as short as it was written.
+        let preprocessing = serde_json::to_string(&guess.preprocessing)?;
+        let preprocessing = serde_json::from_str(&preprocessing)?;
         writeln!(text, "preprocessing: {}", yaml_flow(&preprocessing))?;
         writeln!(text, "  layout       {}", guess.layout)?;
         writeln!(text, "  parameters   {}", figures::count(guess.parameters))?;

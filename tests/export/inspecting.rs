@@ -73,3 +73,11 @@ fn files_of_other_projects_say_layout_network_and_leftovers() {
         assert!(text.contains(leftover), "{text}");
     }
 }
+
+#[test]
+fn preprocessing_is_printed_as_it_is_written_and_nothing_known_is_said() {
+    let text = inspected(&format!("{REPOSITORY}/src/learn/testdata/layouts/ddp.pth"));
+    assert!(text.contains("mean: [0.485, 0.456, 0.406]"), "{text}");
+    let text = inspected(&format!("{REPOSITORY}/src/learn/testdata/nested_zip.pt"));
+    assert!(text.contains("no network that is known\n"), "{text}");
+}

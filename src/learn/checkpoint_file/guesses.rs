@@ -133,12 +133,11 @@ mod tests {
     use super::*;
     use crate::checkpoint_file::Format;
     use std::path::PathBuf;
-    use tch::{Device, Kind, Tensor};
+    use tch::Tensor;
 
     fn file_of(architecture: &Architecture) -> Checkpoint {
         let state = architecture.graph().unwrap().state();
-        let tensor =
-            |shape: &[i64]| Tensor::zeros([1], (Kind::Float, Device::Cpu)).expand(shape, false);
+        let tensor = |shape: &[i64]| Tensor::from(0.5_f32).expand(shape, false);
         Checkpoint {
             path: PathBuf::from("wide.pth"),
             format: Format::Zip,

@@ -6,10 +6,11 @@ use crate::architecture::Architecture;
 use crate::graph::{Role, TensorSpec};
 use crate::network::{Mismatch, Misshapen};
 
+/// `held`: how many of the network's tensors the file has by name, of how many.
 pub(super) fn hint(
     mismatch: &Mismatch,
     architecture: &Architecture,
-    leftovers: &[String],
+    held: [usize; 2],
     guessed: Option<String>,
 ) -> String {
     if let Some(name) = guessed {
@@ -42,18 +43,23 @@ pub(super) fn hint(
             other_shape[0].got[0]
         );
     }
+    let alike = |shape: &&Misshapen| {
+        shape.expected.len() == 4 && shape.expected[..2] == shape.got[..2.min(shape.got.len())]
+    };
+    if mismatch.missing.is_empty() && mismatch.extra.is_empty() && other_shape.iter().all(alike) {
+        return "only kernels differ; check `stem`, and the size of patches".to_owned();
+    }
     if mismatch.missing.is_empty() && mismatch.extra.is_empty() {
         return format!(
             "only shapes differ; check `width` ({}) and the head's lengths",
             architecture.width
         );
     }
-    let rest = if leftovers.is_empty() {
-        String::new()
-    } else {
-        format!("; {} tensors lie elsewhere", leftovers.len())
-    };
-    format!("check that the file is of a `{}`{rest}", architecture.name)
+    let [held, all] = held;
+    format!(
+        "check that the file is of a `{}`: it holds {held} of its {all} tensors; `seedpipe network inspect` says what it may be",
+        architecture.name
+    )
 }
 
 /// No known prefix leads to the network.
@@ -70,10 +76,13 @@ pub(super) fn nothing_found(
             prefix, present, ..
         }) => {
             format!(
-                "{present} of the network's tensors lie under `{prefix}`, which is not a known prefix"
+                "{present} of the network's tensors lie under `{prefix}`, which is not a known prefix; write the file again with names that begin after it"
             )
         }
-        None => "is it a checkpoint of another architecture?".to_owned(),
+        None => {
+            let file = checkpoint.path.display();
+            format!("`seedpipe network inspect {file}` says what it may be")
+        }
     };
     let mismatch = Mismatch {
         missing: names.map(|spec| spec.name.clone()).collect(),

@@ -148,7 +148,8 @@ fn account(
     let mut mismatch = Mismatch::between(&specs, &weights);
     mismatch.extra = unexpected;
     if !mismatch.is_empty() {
-        mismatch.hint = hint(&mismatch, architecture, &leftovers, guessed);
+        let held = [weights.len(), specs.len()];
+        mismatch.hint = hint(&mismatch, architecture, held, guessed);
         return Err(CheckpointError::Mismatch {
             path,
             layout: format!("nearest layout: {layout}"),

@@ -175,6 +175,11 @@ fn parse(mut file: impl Read + Seek) -> Result<Parsed, Fault> {
             hint: NOT_A_CHECKPOINT,
         });
     }
+    if safetensors::is_cut_short(&start) {
+        return Err(Fault::damaged(
+            "safetensors whose header ends after the file",
+        ));
+    }
     let reason = if length == 0 {
         "the file is empty"
     } else {
