@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use seedpipe_engine::GraphFormat;
-use seedpipe_stages::deliverable::{Format, Precision};
+use seedpipe_stages::deliverable::{Format, Names, Precision};
 
 use crate::quantity;
 use crate::tabular::Form;
@@ -270,6 +270,12 @@ pub struct Export {
     /// The network takes RGB of 0-1 and normalises it itself
     #[arg(long)]
     pub normalise: bool,
+    /// Of safetensors: `torchvision` or `timm`, whose networks load it [default: torchvision]
+    #[arg(long, value_parser = export_names)]
+    pub names: Option<Names>,
+    /// Of int8: images that it is calibrated on [default: 128]
+    #[arg(long, value_name = "COUNT", value_parser = at_least_one)]
+    pub calibration_images: Option<usize>,
     /// With the linear classifier of this `probe` stage on top
     #[arg(long, value_name = "STAGE")]
     pub with_head: Option<String>,
@@ -289,9 +295,6 @@ pub struct Looking {
     /// A stage with a network, or a checkpoint
     #[arg(value_name = "STAGE|FILE")]
     pub network: String,
-    /// Image files, and folders with images below them
-    #[arg(value_name = "IMAGE", required = true)]
-    pub images: Vec<PathBuf>,
     /// The checkpoint's network, a name or JSON, when the file doesn't say it
     #[arg(long = "network", value_name = "NETWORK")]
     pub architecture: Option<String>,
@@ -304,9 +307,15 @@ pub struct Looking {
 pub struct Embed {
     #[command(flatten)]
     pub looking: Looking,
+    /// Image files, and folders with images below them
+    #[arg(value_name = "IMAGE", required_unless_present = "among")]
+    pub images: Vec<PathBuf>,
     /// Print the images nearest to this one instead of the embeddings
     #[arg(long, value_name = "IMAGE")]
     pub neighbours_of: Option<PathBuf>,
+    /// Search embeddings that are stored already: a file by `embed -o`, or an `encode` stage
+    #[arg(long, value_name = "FILE.parquet|STAGE", requires = "neighbours_of", conflicts_with_all = ["images", "output"])]
+    pub among: Option<String>,
     /// How many of them
     #[arg(short = 'k', long, default_value_t = 10, value_name = "COUNT")]
     pub neighbours: usize,
@@ -316,6 +325,9 @@ pub struct Embed {
 pub struct Predict {
     #[command(flatten)]
     pub looking: Looking,
+    /// Image files, and folders with images below them
+    #[arg(value_name = "IMAGE", required = true)]
+    pub images: Vec<PathBuf>,
     /// With the linear classifier of this `probe` stage on top
     #[arg(long, value_name = "STAGE")]
     pub with_head: Option<String>,
@@ -407,6 +419,18 @@ fn export_precision(text: &str) -> Result<Precision, String> {
         .into_iter()
         .find(|known| known.name() == text);
     known.ok_or_else(|| "expected `fp32`, `fp16` or `int8`".to_owned())
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    let number: Option<usize> = text.parse().ok();
+    number
+        .filter(|count| *count > 0)
+        .ok_or_else(|| "expected a whole number above 0".to_owned())
+}
+
+fn export_names(text: &str) -> Result<Names, String> {
+    let known = Names::ALL.into_iter().find(|known| known.name() == text);
+    known.ok_or_else(|| "expected `torchvision` or `timm`".to_owned())
 }
 
 fn graph_format(text: &str) -> Result<GraphFormat, String> {

@@ -14,9 +14,11 @@ mod libtorch;
 mod model_card;
 mod neighbours;
 mod numerics;
+mod onnx_speed;
 mod output;
 mod pipeline_file;
 mod python_lines;
+mod python_timm;
 mod quantity;
 mod remote_connection;
 mod report;
@@ -24,6 +26,7 @@ mod sibling;
 mod tabular;
 mod tolerances;
 mod usage;
+mod yaml_flow;
 
 use std::process::ExitCode;
 

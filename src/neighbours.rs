@@ -1,16 +1,14 @@
 //! The nearest of a stream of embeddings to one of them, by cosine.
 
-use std::path::{Path, PathBuf};
-
-/// Holds the best so far alone.
-pub struct Nearest {
+/// Holds the best so far alone; `T` says which they are.
+pub struct Nearest<T> {
     query: Vec<f32>,
     count: usize,
     /// Best first; of equal ones the earlier.
-    best: Vec<(PathBuf, f32)>,
+    best: Vec<(T, f32)>,
 }
 
-impl Nearest {
+impl<T> Nearest<T> {
     pub fn to(query: Vec<f32>, count: usize) -> Self {
         Self {
             query,
@@ -19,18 +17,19 @@ impl Nearest {
         }
     }
 
-    pub fn offer(&mut self, path: &Path, embedding: &[f32]) {
+    /// `which` is asked only of what is kept.
+    pub fn offer(&mut self, embedding: &[f32], which: impl FnOnce() -> T) {
         let similarity = cosine(&self.query, embedding);
         let place = self
             .best
             .partition_point(|(_, better)| *better >= similarity);
         if place < self.count {
-            self.best.insert(place, (path.to_owned(), similarity));
+            self.best.insert(place, (which(), similarity));
             self.best.truncate(self.count);
         }
     }
 
-    pub fn best(&self) -> &[(PathBuf, f32)] {
+    pub fn best(&self) -> &[(T, f32)] {
         &self.best
     }
 }
@@ -64,14 +63,8 @@ mod tests {
             ("same too", [7.0, 0.0]),
             ("nothing", [0.0, 0.0]),
         ] {
-            nearest.offer(Path::new(name), &embedding);
+            nearest.offer(&embedding, || name);
         }
-        assert_eq!(
-            nearest.best(),
-            [
-                (PathBuf::from("same"), 1.0),
-                (PathBuf::from("same too"), 1.0)
-            ]
-        );
+        assert_eq!(nearest.best(), [("same", 1.0), ("same too", 1.0)]);
     }
 }

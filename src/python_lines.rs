@@ -1,7 +1,9 @@
 //! The lines of Python that load an exported network. They are run by the tests.
 
-use seedpipe_stages::deliverable::{Description, Format};
+use seedpipe_stages::deliverable::{Description, Format, Names};
 use serde_json::Value;
+
+use crate::python_timm::timm;
 
 /// Names that `torchvision.models` has, with the attribute of their classifier.
 const TORCHVISION: [(&str, &str); 15] = [
@@ -41,9 +43,9 @@ pub fn python_lines(file: &str, description: &Description) -> String {
              network = torch.jit.load({file:?}).eval()\n\
              {wanted} = network(torch.zeros(1, 3, {side}, {side}))[{wanted:?}]"
         ),
-        Format::Safetensors => match torchvision(description) {
-            Some(lines) => format!(
-                "import torch, torchvision, safetensors.torch\n\
+        Format::Safetensors => match built(description) {
+            Some((library, lines)) => format!(
+                "import torch, {library}, safetensors.torch\n\
                  {lines}\n\
                  network.load_state_dict(safetensors.torch.load_file({file:?}), strict=True)"
             ),
@@ -55,6 +57,16 @@ pub fn python_lines(file: &str, description: &Description) -> String {
             ),
         },
     }
+}
+
+/// The library that has the network, and how it builds it.
+fn built(description: &Description) -> Option<(&'static str, String)> {
+    let names = description.manner.names;
+    let line = match names {
+        Names::Torchvision => torchvision(description),
+        Names::Timm => timm(description),
+    };
+    line.map(|line| (names.name(), line))
 }
 
 /// Builds torchvision's network of that description, if it has such a one.

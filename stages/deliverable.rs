@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 use schemars::JsonSchema;
 use seedpipe_artifact::ImagesReader;
 use seedpipe_engine::Input;
+use seedpipe_learn::checkpoint_file::timm_state;
 use seedpipe_learn::deployment::Deployment;
 use seedpipe_learn::quantisation::Quantisation;
 use seedpipe_learn::{onnx, torchscript_file, weights_file};
@@ -14,13 +15,13 @@ use serde::{Deserialize, Serialize};
 use tch::{Device, Kind};
 
 use crate::evaluation::load_classifier;
-use crate::network_artifact::load_network;
+use crate::network_artifact::{Prepared, load_network};
 use crate::rounding::quantise;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
-    /// PyTorch's state dict under torchvision's or timm's names.
+    /// PyTorch's state dict.
     Safetensors,
     /// For `torch.jit.load`.
     Torchscript,
@@ -73,6 +74,33 @@ impl Precision {
     }
 }
 
+/// Whose names the tensors in safetensors have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Names {
+    /// The network's own: torchvision's, and for families that torchvision lacks those of their authors.
+    #[default]
+    Torchvision,
+    /// Those of timm's network of the same kind.
+    Timm,
+}
+
+impl Names {
+    pub const ALL: [Names; 2] = [Names::Torchvision, Names::Timm];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Names::Torchvision => "torchvision",
+            Names::Timm => "timm",
+        }
+    }
+
+    /// Not written then, so that recipes from before there was a choice stay what they were.
+    pub fn is_default(&self) -> bool {
+        *self == Names::default()
+    }
+}
+
 /// The images that a network in 8 bits is calibrated and judged on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -83,7 +111,7 @@ pub struct Sample {
     pub images: usize,
     /// To compare with f32 on; `test` when none is named, or `all` without such a split.
     pub test_split: Option<String>,
-    /// How many of it.
+    /// How many of it, without those that it was calibrated on.
     pub test_images: usize,
 }
 
@@ -107,6 +135,9 @@ pub struct Manner {
     pub sample: Sample,
     /// The network takes RGB of 0–1 and subtracts mean and divides by std itself (TorchScript, ONNX).
     pub normalise: bool,
+    /// Of `safetensors`.
+    #[serde(default, skip_serializing_if = "Names::is_default")]
+    pub names: Names,
 }
 
 /// Why a manner is impossible: key, expected, got, hint.
@@ -120,6 +151,14 @@ impl Manner {
                 "false, since safetensors holds weights and no computation",
                 "true",
                 "leave it out, or write `torchscript` or `onnx`",
+            ));
+        }
+        if self.names != Names::Torchvision && self.format != Format::Safetensors {
+            return Err((
+                "names",
+                "torchvision, since only safetensors is loaded by its tensors' names",
+                "timm",
+                "leave it out, or write `safetensors`",
             ));
         }
         if self.precision == Precision::Int8 && self.format != Format::Onnx {
@@ -221,7 +260,11 @@ pub fn deliver(sources: &Sources, manner: &Manner) -> Result<Deliverable> {
 
 /// The network as it leaves, on the CPU.
 pub fn deployment(sources: &Sources) -> Result<Deployment> {
-    let prepared = load_network(sources.weights, Device::Cpu)?;
+    deployed(&load_network(sources.weights, Device::Cpu)?, sources)
+}
+
+/// A network of these sources as it leaves.
+pub(crate) fn deployed(prepared: &Prepared, sources: &Sources) -> Result<Deployment> {
     let deployment = Deployment::new(&prepared.network, &prepared.preprocessing);
     match sources.classifier {
         None => Ok(deployment),
@@ -278,7 +321,10 @@ fn write(
                     serde_json::to_string(&deployment.preprocessing)?,
                 ),
             ]);
-            let mut state = deployment.state();
+            let mut state = match manner.names {
+                Names::Torchvision => deployment.state(),
+                Names::Timm => timm_state(deployment)?,
+            };
             for (_, tensor) in state
                 .iter_mut()
                 .filter(|(_, tensor)| half && tensor.kind() == Kind::Float)

@@ -2,7 +2,7 @@
 //!
 //! The file is the artifact, so that it is cached and hashed; `seedpipe export STAGE` puts it beside the pipeline.
 //!
-//! Version log: 1 first.
+//! Version log: 1 first; 2 eight bits are judged on images that they were not calibrated on, and their number is told.
 
 use anyhow::Result;
 use schemars::JsonSchema;
@@ -14,7 +14,7 @@ use seedpipe_engine::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::deliverable::{self, DESCRIPTION, Format, Manner, Precision, Sample, Sources};
+use crate::deliverable::{self, DESCRIPTION, Format, Manner, Names, Precision, Sample, Sources};
 use crate::evaluation::write_metrics;
 use crate::invalid::invalid;
 
@@ -30,6 +30,9 @@ pub struct Export {
     /// The network takes RGB of 0–1 and normalises it itself; not in safetensors.
     #[serde(default)]
     pub normalise: bool,
+    /// Of `safetensors`: `torchvision` or `timm`.
+    #[serde(default, skip_serializing_if = "Names::is_default")]
+    pub names: Names,
     /// Of `int8`: what it is calibrated and judged on.
     #[serde(default)]
     pub sample: Sample,
@@ -42,13 +45,14 @@ impl Export {
             precision: self.precision,
             sample: self.sample.clone(),
             normalise: self.normalise,
+            names: self.names,
         }
     }
 }
 
 impl Stage for Export {
     const KIND: &'static str = "export";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const INPUTS: &'static [InputSlot] = &[
         InputSlot {
             name: "weights",

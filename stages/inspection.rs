@@ -3,16 +3,21 @@
 //! Layouts and prefixes are `checkpoint_file`'s knowledge: every known network is tried on the file by the same
 //! `match_network` that loads it.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use seedpipe_learn::architecture::{Architecture, Preprocessing, Shortcut, Stem, names};
+pub use seedpipe_learn::architecture::Architecture;
+use seedpipe_learn::architecture::{Preprocessing, Shortcut, Stem, names};
 use seedpipe_learn::checkpoint_file::{self, Checkpoint, CheckpointError, Matched, match_network};
 use seedpipe_learn::tensors::dtype;
 use seedpipe_learn::weights_file;
 use serde::Serialize;
 use tch::Tensor;
+
+/// Key of a safetensors file that says its network.
+const ARCHITECTURE: &str = "architecture";
 
 #[derive(Debug, Serialize)]
 pub struct Inspection {
@@ -24,7 +29,7 @@ pub struct Inspection {
     pub numbers: u64,
     /// Of a safetensors file.
     pub metadata: BTreeMap<String, String>,
-    /// The networks that the file fits wholly, those that leave least over first.
+    /// The networks that the file fits wholly, those that leave least over first; of another width than 1 when none of that fits.
     pub guesses: Vec<Guess>,
     /// When it fits none: the network of which most tensors are there, and what its loader says.
     pub nearest: Option<Nearest>,
@@ -76,18 +81,12 @@ pub fn inspect(path: &Path) -> Result<Inspection> {
         .sum();
     let mut guesses = Vec::new();
     let mut nearest: Option<Nearest> = None;
-    for architecture in candidates(&checkpoint, &metadata)? {
-        match guess(&checkpoint, &metadata, architecture)? {
-            Tried::Fits(guess) => guesses.push(guess),
-            Tried::Lacks(found) => {
-                let better = nearest
-                    .as_ref()
-                    .is_none_or(|best| found.unmatched * best.of < best.unmatched * found.of);
-                if better {
-                    nearest = Some(found);
-                }
-            }
-        }
+    let plain = candidates(&checkpoint, &metadata)?;
+    try_all(&checkpoint, &metadata, &plain, &mut guesses, &mut nearest)?;
+    if guesses.is_empty() && !metadata.contains_key(ARCHITECTURE) {
+        let wide = widened(&checkpoint, &plain);
+        try_all(&checkpoint, &metadata, &wide, &mut guesses, &mut nearest)?;
+        guesses.truncate(1); // the others are the same network by another name
     }
     guesses.sort_by_key(|guess| guess.leftovers.len()); // stable: the families' order
     Ok(Inspection {
@@ -100,12 +99,56 @@ pub fn inspect(path: &Path) -> Result<Inspection> {
     })
 }
 
+/// Tries networks on the file; what fits goes to the guesses.
+fn try_all(
+    checkpoint: &Checkpoint,
+    metadata: &BTreeMap<String, String>,
+    architectures: &[Architecture],
+    guesses: &mut Vec<Guess>,
+    nearest: &mut Option<Nearest>,
+) -> Result<()> {
+    for architecture in architectures {
+        match guess(checkpoint, metadata, architecture.clone())? {
+            Tried::Fits(guess) => guesses.push(guess),
+            Tried::Lacks(found) => {
+                // The most tensors that fit; of as many, the network that lacks fewest.
+                let worth =
+                    |of: &Nearest| (of.of.saturating_sub(of.unmatched), Reverse(of.unmatched));
+                let better = nearest
+                    .as_ref()
+                    .is_none_or(|best| worth(&found) > worth(best));
+                if better {
+                    *nearest = Some(found);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The networks whose names are all in the file, in the widths that it may be of.
+fn widened(checkpoint: &Checkpoint, plain: &[Architecture]) -> Vec<Architecture> {
+    let mut found = Vec::new();
+    for architecture in plain {
+        for width in checkpoint_file::widths(checkpoint, architecture) {
+            let wide = Architecture {
+                width,
+                ..architecture.clone()
+            };
+            if wide.validate().is_ok() {
+                found.push(wide);
+            }
+        }
+    }
+    found
+}
+
 /// The network that the metadata names, else every known one in the variants that a file can be of.
 fn candidates(
     checkpoint: &Checkpoint,
     metadata: &BTreeMap<String, String>,
 ) -> Result<Vec<Architecture>> {
-    if let Some(said) = metadata.get("architecture") {
+    if let Some(said) = metadata.get(ARCHITECTURE) {
         let said = serde_json::from_str(said)
             .with_context(|| format!("`{}`: its metadata", checkpoint.path.display()))?;
         return Ok(vec![said]);
@@ -173,9 +216,11 @@ fn guess(
     let mut matched = match try_on(checkpoint, &architecture) {
         Ok(matched) => matched,
         Err(CheckpointError::Mismatch { mismatch, .. }) => {
+            let state = architecture.graph()?.state();
+            let needed = state.iter().filter(|spec| !spec.role.may_be_absent());
             return Ok(Tried::Lacks(Nearest {
                 unmatched: mismatch.missing.len() + mismatch.misshapen.len(),
-                of: architecture.graph()?.state().len(),
+                of: needed.count(),
                 network: architecture.name,
             }));
         }

@@ -10,13 +10,15 @@ use seedpipe_engine::cancel;
 use seedpipe_imaging::{Layout, Limits, Normalise, Recipe, Scratch, decode, render};
 use seedpipe_learn::architecture::{Architecture, Preprocessing};
 use seedpipe_learn::deployment::Deployment;
+use seedpipe_learn::network::Network;
 use seedpipe_learn::tensors::{from_slice_f32, to_vec_f32};
 use seedpipe_learn::{checkpoint_file, weights_file};
 use tch::{Device, Kind};
 
-use crate::deliverable::{Sources, class_names, deployment};
+use crate::deliverable::{Sources, class_names, deployed};
+use crate::encode::hex;
 use crate::evaluation::plain_view;
-use crate::network_artifact::{eval_recipe, normalise};
+use crate::network_artifact::{eval_recipe, load_network, normalise};
 
 /// Images that the network sees at once; fewer are padded to as many, so that a result doesn't depend on its neighbours.
 const BATCH: usize = 32;
@@ -48,8 +50,25 @@ pub struct Seen {
 /// Takes each image's path and what was seen there, or why not; an error of its own ends the looking.
 pub type Sink<'sink> = dyn FnMut(&Path, Result<Seen>) -> Result<()> + 'sink;
 
+/// Which network looks, and how: embeddings may be compared where these are equal.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Identity {
+    /// BLAKE3 of the tensors that the features depend on, in hexadecimal.
+    pub features: String,
+    /// BLAKE3 of all tensors of the network as it is stored, with head and classifier: what `encode` says of its embeddings.
+    pub network: String,
+    /// Whether it is stored with a head.
+    pub has_head: bool,
+    pub preprocessing: Preprocessing,
+}
+
 /// A network that is ready to look.
 pub trait Eye {
+    fn identity(&self) -> &Identity;
+
+    /// Length of the features.
+    fn dimension(&self) -> usize;
+
     /// The names of its classes in their order, empty when they are not known.
     fn class_names(&self) -> &[String];
 
@@ -59,10 +78,35 @@ pub trait Eye {
 
 struct Loaded {
     deployment: Deployment,
+    identity: Identity,
     class_names: Vec<String>,
 }
 
+impl Loaded {
+    fn new(network: &Network, deployment: Deployment, class_names: Vec<String>) -> Self {
+        let identity = Identity {
+            features: hex(&deployment.features_digest()),
+            network: hex(&network.digest()),
+            has_head: network.architecture().head.is_some(),
+            preprocessing: deployment.preprocessing.clone(),
+        };
+        Self {
+            deployment,
+            identity,
+            class_names,
+        }
+    }
+}
+
 impl Eye for Loaded {
+    fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    fn dimension(&self) -> usize {
+        self.deployment.feature_dimension() as usize
+    }
+
     fn class_names(&self) -> &[String] {
         &self.class_names
     }
@@ -83,12 +127,10 @@ impl Eye for Loaded {
 pub fn open(looker: &Looker) -> Result<Box<dyn Eye>> {
     Ok(Box::new(match looker {
         Looker::Stage(sources) => {
-            let deployment = deployment(sources)?;
+            let prepared = load_network(sources.weights, Device::Cpu)?;
+            let deployment = deployed(&prepared, sources)?;
             let class_names = class_names(sources.images, deployment.classes())?;
-            Loaded {
-                deployment,
-                class_names,
-            }
+            Loaded::new(&prepared.network, deployment, class_names)
         }
         Looker::File { path, network } => load_file(path, *network)?,
     }))
@@ -174,8 +216,6 @@ fn load_file(path: &Path, network: Option<&str>) -> Result<Loaded> {
         Some(said) => serde_json::from_str(said).with_context(of_file)?,
         None => Vec::new(),
     };
-    Ok(Loaded {
-        deployment: Deployment::new(&loaded, &preprocessing),
-        class_names,
-    })
+    let deployment = Deployment::new(&loaded, &preprocessing);
+    Ok(Loaded::new(&loaded, deployment, class_names))
 }

@@ -1,6 +1,6 @@
 //! A network in 8 bits: calibrated on images of the pipeline, compared with itself in f32 on others.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
@@ -44,8 +44,10 @@ pub fn quantise(
     })?;
     let quantised = calibration.finish();
     let judged = rows(&sample.test_split, "test", sample.test_images)?;
+    let judged = others(&judged, &seen);
     let mut figures = compare(deployment, &quantised, &pictures, &judged)?;
     figures.insert("calibration_images".to_owned(), seen.len() as f64);
+    figures.insert("test_images".to_owned(), judged.len() as f64);
     Ok((quantised.quantisation, figures))
 }
 
@@ -55,6 +57,20 @@ fn spread(rows: &[usize], count: usize) -> Vec<usize> {
     (0..count)
         .map(|index| rows[index * rows.len() / count])
         .collect()
+}
+
+/// Without those that the network was calibrated on, unless there are no others.
+fn others(judged: &[usize], seen: &[usize]) -> Vec<usize> {
+    let seen: BTreeSet<usize> = seen.iter().copied().collect();
+    let others: Vec<usize> = judged
+        .iter()
+        .copied()
+        .filter(|row| !seen.contains(row))
+        .collect();
+    match others.is_empty() {
+        true => judged.to_vec(),
+        false => others,
+    }
 }
 
 /// Calls with the pixels of each batch, `[B, 3, size, size]` f32, normalised, and its rows.
@@ -177,5 +193,11 @@ mod tests {
         assert_eq!(spread(&[3, 5, 7, 9, 11], 2), [3, 7]);
         assert_eq!(spread(&[3, 5], 9), [3, 5]);
         assert!(spread(&[], 9).is_empty());
+    }
+
+    #[test]
+    fn images_of_the_calibration_are_judged_only_when_there_are_no_others() {
+        assert_eq!(others(&[1, 2, 3, 4], &[2, 4, 6]), [1, 3]);
+        assert_eq!(others(&[2, 4], &[2, 4]), [2, 4]);
     }
 }

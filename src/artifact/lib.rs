@@ -27,6 +27,7 @@ mod predictions;
 mod rejected;
 mod schema;
 mod seen;
+mod seen_reader;
 mod show;
 mod source;
 mod source_columns;
@@ -53,6 +54,7 @@ pub use schema::{
     EMBEDDINGS, FILES, IMAGES, KINDS, METRICS, PREDICTIONS, REJECTED, VIEWS, WEIGHTS,
 };
 pub use seen::{SeenRow, SeenWriter};
+pub use seen_reader::SeenReader;
 pub use show::{Preview, preview};
 pub use source::{SourceBatches, SourceLabel, SourceRow, SourceTable};
 pub use source_columns::SourceColumns;

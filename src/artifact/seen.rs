@@ -1,4 +1,4 @@
-//! Parquet for a user's own tools, outside the cache: what a network made of image files. No artifact kind, no metadata.
+//! Parquet for a user's own tools, outside the cache: what a network made of image files. No artifact kind.
 
 use std::fs::File;
 use std::io::BufWriter;
@@ -11,8 +11,11 @@ use arrow::array::{
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field, Schema};
 use parquet::arrow::ArrowWriter;
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::WriterProperties;
 
 use crate::error::{ArtifactError, Result};
+use crate::metadata::Metadata;
 use crate::schema::element;
 
 /// One image and what was made of it.
@@ -29,21 +32,26 @@ pub enum SeenRow {
     },
 }
 
+/// Of our keys in the footer, so that they meet no other program's.
+pub(crate) const METADATA_PREFIX: &str = "seedpipe.";
+
 /// Rows that are collected before they are written.
 const ROWS: usize = 1024;
 
 /// Writes rows of one sort to a file.
 pub struct SeenWriter {
     path: PathBuf,
+    metadata: Metadata,
     pending: Vec<SeenRow>,
     writer: Option<ArrowWriter<BufWriter<File>>>,
 }
 
 impl SeenWriter {
-    /// The file is created with the first rows.
-    pub fn create(path: &Path) -> Self {
+    /// The file is created with the first rows; `metadata` is kept in its footer.
+    pub fn create(path: &Path, metadata: &Metadata) -> Self {
         Self {
             path: path.to_owned(),
+            metadata: metadata.clone(),
             pending: Vec::new(),
             writer: None,
         }
@@ -85,8 +93,17 @@ impl SeenWriter {
                 let file = fs_err::File::create(&self.path)
                     .map_err(|error| ArtifactError::io(&self.path, "cannot create", error))?
                     .into_file();
-                let writer = ArrowWriter::try_new(BufWriter::new(file), batch.schema(), None)
-                    .map_err(|error| ArtifactError::parquet(&self.path, "cannot write", error))?;
+                let entries = self.metadata.iter().map(|(key, value)| {
+                    KeyValue::new(format!("{METADATA_PREFIX}{key}"), value.clone())
+                });
+                let properties = WriterProperties::builder()
+                    .set_key_value_metadata(Some(entries.collect()))
+                    .build();
+                let schema = batch.schema();
+                let writer = ArrowWriter::try_new(BufWriter::new(file), schema, Some(properties))
+                    .map_err(|error| {
+                    ArtifactError::parquet(&self.path, "cannot write", error)
+                })?;
                 self.writer.insert(writer)
             }
         };
@@ -161,7 +178,7 @@ mod tests {
     fn rows_read_back_in_their_order() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("seen.parquet");
-        let mut writer = SeenWriter::create(&path);
+        let mut writer = SeenWriter::create(&path, &Metadata::new());
         for index in 0..ROWS + 1 {
             writer
                 .write(SeenRow::Prediction {
@@ -204,7 +221,11 @@ mod tests {
     fn nothing_seen_leaves_no_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("seen.parquet");
-        assert!(!SeenWriter::create(&path).finish().unwrap());
+        assert!(
+            !SeenWriter::create(&path, &Metadata::new())
+                .finish()
+                .unwrap()
+        );
         assert!(!path.exists());
     }
 }

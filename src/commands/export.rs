@@ -2,18 +2,23 @@
 //!
 //! A stage of kind `export` is copied out of the cache; any other stage's network is written now.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use seedpipe_artifact::{FilesReader, WEIGHTS};
 use seedpipe_engine::{Artifact, Engine, Input, StageNode, durable};
-use seedpipe_stages::deliverable::{DESCRIPTION, Deliverable, Manner, Sample, Sources};
-use serde_json::json;
+use seedpipe_stages::deliverable::{
+    DESCRIPTION, Deliverable, Format, Manner, Precision, Sample, Sources,
+};
+use seedpipe_stages::tools::Tools;
+use serde_json::{Value, json};
 
 use crate::cli::Export;
 use crate::commands::Invocation;
 use crate::model_card::ModelCard;
+use crate::onnx_speed::{self, Measured, Speed};
 use crate::usage::UsageError;
 use crate::{figures, output, sibling};
 
@@ -25,7 +30,7 @@ pub fn execute(invocation: Invocation, arguments: &Export) -> Result<ExitCode> {
     let engine = invocation.engine(&arguments.overrides.set)?;
     let stage = engine.project().stage(&arguments.stage)?;
     if stage.kind == KIND {
-        return copy_out(&engine, stage, arguments);
+        return copy_out(&engine, stage, arguments, tools);
     }
     let Some(format) = arguments.format else {
         return Err(UsageError::new(
@@ -37,12 +42,7 @@ pub fn execute(invocation: Invocation, arguments: &Export) -> Result<ExitCode> {
         )
         .into());
     };
-    let manner = Manner {
-        format,
-        precision: arguments.precision.unwrap_or_default(),
-        sample: Sample::default(),
-        normalise: arguments.normalise,
-    };
+    let manner = manner(arguments, format)?;
     manner.check().map_err(|(key, expected, got, hint)| {
         UsageError::new(format!("`--{key}`: expected {expected}, got {got}"), hint)
     })?;
@@ -75,7 +75,45 @@ pub fn execute(invocation: Invocation, arguments: &Export) -> Result<ExitCode> {
         images: images.as_ref(),
     };
     let delivered = (tools.export)(&sources, &manner)?;
-    finish(&engine, arguments, stage, head, &delivered)
+    let speed = speed(&tools, &sources, &delivered)?;
+    finish(&engine, arguments, stage, head, &delivered, speed)
+}
+
+/// Of a file in 8 bits: what it wins over one in fp32, or why nobody knows.
+fn speed(tools: &Tools, sources: &Sources, delivered: &Deliverable) -> Result<Option<Measured>> {
+    let manner = &delivered.description.manner;
+    if manner.precision != Precision::Int8 {
+        return Ok(None);
+    }
+    let exact = Manner {
+        precision: Precision::Fp32,
+        ..manner.clone()
+    };
+    let exact = (tools.export)(sources, &exact)?;
+    onnx_speed::measure(&exact.bytes, &delivered.bytes).map(Some)
+}
+
+/// What the options ask for.
+fn manner(arguments: &Export, format: Format) -> Result<Manner> {
+    let precision = arguments.precision.unwrap_or_default();
+    let mut sample = Sample::default();
+    if let Some(count) = arguments.calibration_images {
+        if precision != Precision::Int8 {
+            return Err(UsageError::new(
+                "`--calibration-images` is for 8 bits, which no other precision is calibrated for",
+                "leave it out, or add `--precision int8`",
+            )
+            .into());
+        }
+        sample.images = count;
+    }
+    Ok(Manner {
+        format,
+        precision,
+        sample,
+        normalise: arguments.normalise,
+        names: arguments.names.unwrap_or_default(),
+    })
 }
 
 /// Writes file and card, and tells of them.
@@ -85,6 +123,7 @@ fn finish(
     stage: &StageNode,
     head: Option<&StageNode>,
     delivered: &Deliverable,
+    speed: Option<Measured>,
 ) -> Result<ExitCode> {
     let extension = delivered.description.manner.format.extension();
     let path = arguments
@@ -101,16 +140,26 @@ fn finish(
     };
     let card_path = beside(&path);
     write(&card_path, card.text()?.as_bytes())?;
-    tell(arguments, &path, &card_path, delivered)?;
+    tell(arguments, &path, &card_path, delivered, speed)?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// Writes the file of an `export` stage where it is wanted.
-fn copy_out(engine: &Engine, stage: &StageNode, arguments: &Export) -> Result<ExitCode> {
+fn copy_out(
+    engine: &Engine,
+    stage: &StageNode,
+    arguments: &Export,
+    tools: Option<Tools>,
+) -> Result<ExitCode> {
     let given = [
         ("--format", arguments.format.is_some()),
         ("--precision", arguments.precision.is_some()),
         ("--normalise", arguments.normalise),
+        ("--names", arguments.names.is_some()),
+        (
+            "--calibration-images",
+            arguments.calibration_images.is_some(),
+        ),
         ("--with-head", arguments.with_head.is_some()),
     ];
     if let Some((option, _)) = given.iter().find(|(_, given)| *given) {
@@ -149,13 +198,34 @@ fn copy_out(engine: &Engine, stage: &StageNode, arguments: &Export) -> Result<Ex
     };
     let network = connected("weights")?.context("BUG: an export without weights")?;
     let delivered = Deliverable { bytes, description };
-    finish(
-        engine,
-        arguments,
-        network,
-        connected("classifier")?,
-        &delivered,
-    )
+    let head = connected("classifier")?;
+    // The file is there, whatever becomes of its speed.
+    let speed = speed_of_stage(engine, [Some(network), head], &delivered, tools)
+        .unwrap_or_else(|error| Some(Err(format!("the speed was not measured: {error:#}"))));
+    finish(engine, arguments, network, head, &delivered, speed)
+}
+
+/// As [`speed`], of a file that lies in the cache; `stages` are those of the network and of the classifier on top.
+fn speed_of_stage(
+    engine: &Engine,
+    stages: [Option<&StageNode>; 2],
+    delivered: &Deliverable,
+    tools: Option<Tools>,
+) -> Result<Option<Measured>> {
+    if delivered.description.manner.precision != Precision::Int8 {
+        return Ok(None);
+    }
+    let weights = |stage: Option<&StageNode>| stage.map(|stage| weights(engine, stage)).transpose();
+    let [network, classifier] = [weights(stages[0])?, weights(stages[1])?];
+    let Some(tools) = tools else {
+        match sibling::become_tensor_program(None)? {}
+    };
+    let sources = Sources {
+        weights: network.as_ref().context("BUG: an export without weights")?,
+        classifier: classifier.as_ref(),
+        images: None,
+    };
+    speed(&tools, &sources, delivered)
 }
 
 /// The current artifact of a stage.
@@ -232,7 +302,13 @@ fn beside(path: &Path) -> PathBuf {
     name.into()
 }
 
-fn tell(arguments: &Export, path: &Path, card: &Path, delivered: &Deliverable) -> Result<()> {
+fn tell(
+    arguments: &Export,
+    path: &Path,
+    card: &Path,
+    delivered: &Deliverable,
+    speed: Option<Measured>,
+) -> Result<()> {
     let description = &delivered.description;
     let manner = &description.manner;
     if arguments.json {
@@ -241,11 +317,16 @@ fn tell(arguments: &Export, path: &Path, card: &Path, delivered: &Deliverable) -
             "card": card,
             "format": manner.format,
             "precision": manner.precision,
+            "names": manner.names,
             "bytes": delivered.bytes.len(),
             "architecture": description.architecture,
             "features": description.features,
             "classes": description.classes,
             "figures": description.figures,
+            "images_per_second": match &speed {
+                Some(Ok(Speed { fp32, int8, .. })) => json!({"fp32": fp32, "int8": int8}),
+                _ => Value::Null,
+            },
         }));
     }
     let classes = match description.classes {
@@ -262,19 +343,34 @@ fn tell(arguments: &Export, path: &Path, card: &Path, delivered: &Deliverable) -
         description.features,
         figures::bytes(delivered.bytes.len() as u64),
     ))?;
-    if let Some(cosine) = description.figures.get("cosine_mean") {
-        let accuracy = match (
-            description.figures.get("top1_fp32"),
-            description.figures.get("top1_int8"),
-        ) {
-            (Some(before), Some(after)) => format!(
-                ", top-1 {} instead of {}",
-                figures::value(*after),
-                figures::value(*before)
-            ),
-            _ => String::new(),
-        };
-        output::print(&format!("  8 bits: cosine to f32 {cosine:.4}{accuracy}"))?;
+    if manner.precision == Precision::Int8 {
+        output::print(&format!("  8 bits: {}", cost(&description.figures)))?;
+    }
+    match speed {
+        None => {}
+        Some(Ok(speed)) => output::print(&format!("  8 bits: {}", speed.line()))?,
+        Some(Err(why)) => output::error(&format!("warning: {why}")),
     }
     output::print(&format!("{}: its model card", figures::path(card)))
+}
+
+/// What 8 bits cost, as far as it is known.
+fn cost(known: &BTreeMap<String, f64>) -> String {
+    let figure = |name: &str| known.get(name).copied();
+    let mut text = String::new();
+    if let Some(cosine) = figure("cosine_mean") {
+        text.push_str(&format!("cosine to f32 {cosine:.4}"));
+    }
+    if let (Some(before), Some(after)) = (figure("top1_fp32"), figure("top1_int8")) {
+        let (before, after) = (figures::value(before), figures::value(after));
+        text.push_str(&format!(", top-1 {after} instead of {before}"));
+    }
+    if let (Some(test), Some(calibration)) = (figure("test_images"), figure("calibration_images")) {
+        let (test, calibration) = (
+            figures::count(test as u64),
+            figures::count(calibration as u64),
+        );
+        text.push_str(&format!(" on {test} images, calibrated on {calibration}"));
+    }
+    text
 }

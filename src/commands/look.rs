@@ -5,14 +5,16 @@ use std::path::{Path, PathBuf};
 use std::process::{self, ExitCode};
 
 use anyhow::{Context, Result, bail};
-use seedpipe_artifact::{SeenRow, SeenWriter};
-use seedpipe_engine::Input;
+use seedpipe_artifact::{Metadata, SeenRow, SeenWriter};
+use seedpipe_engine::{Engine, Input};
 use seedpipe_stages::deliverable::Sources;
 use seedpipe_stages::looking::{Eye, Looker, Seen};
+use seedpipe_stages::stored;
 use seedpipe_stages::tools::Tools;
 use serde_json::{Value, json};
 
 use crate::cli::{Embed, Looking, Predict};
+use crate::commands::among::Among;
 use crate::commands::{Invocation, export};
 use crate::image_files::image_files;
 use crate::neighbours::Nearest;
@@ -24,27 +26,54 @@ pub fn embed(invocation: Invocation, arguments: &Embed) -> Result<ExitCode> {
     let Some(tools) = invocation.tools else {
         match sibling::become_tensor_program(None)? {}
     };
-    let images = image_files(&arguments.looking.images)?;
-    let eye = Network::find(invocation, &arguments.looking, None)?.open(&tools)?;
-    let mut nearest = match &arguments.neighbours_of {
-        None => None,
-        Some(query) => Some(Nearest::to(
-            features_of(eye.as_ref(), query)?,
-            arguments.neighbours,
-        )),
+    let among = arguments.among.as_deref();
+    let images = match among {
+        None => image_files(&arguments.images)?,
+        Some(_) => vec![],
     };
+    let network = arguments.looking.network.as_str();
+    let engine = engine_for(invocation, [Some(network), among])?;
+    let among = among
+        .map(|name| Among::open(name, engine.as_ref()))
+        .transpose()?;
+    let eye = Network::find(engine.as_ref(), &arguments.looking, None)?.open(&tools)?;
+    if let Some(among) = &among {
+        among.check(eye.as_ref())?;
+    }
+    let query = arguments.neighbours_of.as_deref();
+    let query = query
+        .map(|image| features_of(eye.as_ref(), image))
+        .transpose()?;
+    match (among, query) {
+        (Some(among), Some(query)) => {
+            let best = among.nearest(query, arguments.neighbours)?;
+            print_nearest(best.iter().map(|(image, near)| (image.as_str(), *near)))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        (_, query) => embed_images(arguments, eye.as_ref(), &images, query),
+    }
+}
+
+/// Embeds images; prints the nearest to the query, if there is one.
+fn embed_images(
+    arguments: &Embed,
+    eye: &dyn Eye,
+    images: &[PathBuf],
+    query: Option<Vec<f32>>,
+) -> Result<ExitCode> {
+    let mut nearest = query.map(|query| Nearest::to(query, arguments.neighbours));
     let mut sheet = match (&arguments.looking.output, &nearest) {
-        (Some(path), _) => Some(Sheet::create(path)?),
+        (Some(path), _) => Some(Sheet::create(path, &stored::said(eye.identity())?)?),
         (None, Some(_)) => None,
         (None, None) => Some(Sheet::Lines),
     };
     let mut failed = 0;
-    eye.look(&images, &mut |path, seen| {
+    eye.look(images, &mut |path, seen| {
         let Some(seen) = told(seen, &mut failed) else {
             return Ok(());
         };
         if let Some(nearest) = &mut nearest {
-            nearest.offer(path, &seen.features);
+            nearest.offer(&seen.features, || path.display().to_string());
         }
         match &mut sheet {
             Some(sheet) => sheet.write(SeenRow::Embedding {
@@ -57,10 +86,28 @@ pub fn embed(invocation: Invocation, arguments: &Embed) -> Result<ExitCode> {
     if let Some(sheet) = sheet {
         sheet.finish()?;
     }
-    for (path, similarity) in nearest.iter().flat_map(Nearest::best) {
-        output::print(&json!({"image": path, "similarity": similarity}).to_string())?;
-    }
+    let best = nearest.iter().flat_map(Nearest::best);
+    print_nearest(best.map(|(image, near)| (image.as_str(), *near)))?;
     Ok(end(failed, images.len()))
+}
+
+fn print_nearest<'best>(best: impl Iterator<Item = (&'best str, f32)>) -> Result<()> {
+    for (image, similarity) in best {
+        output::print(&json!({"image": image, "similarity": similarity}).to_string())?;
+    }
+    Ok(())
+}
+
+/// The pipeline, when one of the names is no file's.
+fn engine_for<const N: usize>(
+    invocation: Invocation,
+    names: [Option<&str>; N],
+) -> Result<Option<Engine>> {
+    let mut names = names.into_iter().flatten();
+    match names.all(|name| Path::new(name).is_file()) {
+        true => Ok(None),
+        false => invocation.engine(&[]).map(Some),
+    }
 }
 
 /// `predict`.
@@ -68,11 +115,12 @@ pub fn predict(invocation: Invocation, arguments: &Predict) -> Result<ExitCode> 
     let Some(tools) = invocation.tools else {
         match sibling::become_tensor_program(None)? {}
     };
-    let images = image_files(&arguments.looking.images)?;
+    let images = image_files(&arguments.images)?;
     let head = arguments.with_head.as_deref();
-    let eye = Network::find(invocation, &arguments.looking, head)?.open(&tools)?;
+    let engine = engine_for(invocation, [Some(arguments.looking.network.as_str())])?;
+    let eye = Network::find(engine.as_ref(), &arguments.looking, head)?.open(&tools)?;
     let mut sheet = match &arguments.looking.output {
-        Some(path) => Sheet::create(path)?,
+        Some(path) => Sheet::create(path, &Metadata::new())?,
         None => Sheet::Lines,
     };
     let mut failed = 0;
@@ -153,9 +201,10 @@ enum Network {
 }
 
 impl Network {
-    fn find(invocation: Invocation, looking: &Looking, head: Option<&str>) -> Result<Self> {
+    /// A file, or a stage of the pipeline; `engine` is there when no file has the name.
+    fn find(engine: Option<&Engine>, looking: &Looking, head: Option<&str>) -> Result<Self> {
         let path = Path::new(&looking.network);
-        if path.is_file() {
+        let Some(engine) = engine.filter(|_| !path.is_file()) else {
             if head.is_some() {
                 return Err(UsageError::new(
                     format!("`--with-head` with the file `{}`", looking.network),
@@ -167,18 +216,14 @@ impl Network {
                 path: path.to_owned(),
                 network: looking.architecture.clone(),
             });
-        }
-        let engine = invocation.engine(&[])?;
+        };
         let stage = engine.project().stage(&looking.network)?;
         let head = head.map(|name| engine.project().stage(name)).transpose()?;
         let boxed = |input: Option<Input>| input.map(Box::new);
         Ok(Network::Stage {
-            weights: Box::new(export::weights(&engine, stage)?),
-            classifier: boxed(
-                head.map(|head| export::weights(&engine, head))
-                    .transpose()?,
-            ),
-            images: boxed(export::images(&engine, head.unwrap_or(stage))?),
+            weights: Box::new(export::weights(engine, stage)?),
+            classifier: boxed(head.map(|head| export::weights(engine, head)).transpose()?),
+            images: boxed(export::images(engine, head.unwrap_or(stage))?),
         })
     }
 
@@ -253,12 +298,12 @@ enum Sheet {
 }
 
 impl Sheet {
-    fn create(path: &Path) -> Result<Self> {
+    fn create(path: &Path, metadata: &Metadata) -> Result<Self> {
         match path.extension().and_then(|extension| extension.to_str()) {
             Some("parquet") => {
                 let draft = Draft::of(path);
                 Ok(Sheet::Parquet {
-                    writer: Box::new(SeenWriter::create(&draft.draft)),
+                    writer: Box::new(SeenWriter::create(&draft.draft, metadata)),
                     draft,
                 })
             }

@@ -5,12 +5,13 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use seedpipe_stages::inspection::Inspection;
+use seedpipe_stages::inspection::{Architecture, Inspection};
 use seedpipe_stages::network_list::network_list;
 
 use crate::cli::Network;
 use crate::commands::Invocation;
 use crate::figures::{self, Side};
+use crate::yaml_flow::yaml_flow;
 use crate::{output, sibling};
 
 /// Tensors that are listed without `--verbose`, from each end of the file.
@@ -70,6 +71,24 @@ fn list() -> String {
     )
 }
 
+/// As under `network:` in a pipeline, the name first and without what is so by default.
+fn network(architecture: &Architecture) -> Result<String> {
+    let mut value = serde_json::to_value(architecture)?;
+    let Some(entries) = value.as_object_mut() else {
+        return Ok(yaml_flow(&value));
+    };
+    if architecture.width == 1.0 {
+        entries.remove("width");
+    }
+    let name = entries.remove("name");
+    let rest = yaml_flow(&value);
+    Ok(match name {
+        None => rest,
+        Some(name) if rest == "{}" => format!("{{name: {}}}", yaml_flow(&name)),
+        Some(name) => rest.replacen('{', &format!("{{name: {}, ", yaml_flow(&name)), 1),
+    })
+}
+
 fn inspected(file: &Path, inspection: &Inspection, whole: bool) -> Result<String> {
     let mut text = String::new();
     writeln!(
@@ -81,18 +100,13 @@ fn inspected(file: &Path, inspection: &Inspection, whole: bool) -> Result<String
         figures::count(inspection.numbers)
     )?;
     for guess in &inspection.guesses {
-        writeln!(
-            text,
-            "network        {}",
-            serde_json::to_string(&guess.network)?
-        )?;
+        writeln!(text, "network: {}", network(&guess.network)?)?;
+        // By way of text, in which an f32 is as short as it was written.
+        let preprocessing = serde_json::to_string(&guess.preprocessing)?;
+        let preprocessing = serde_json::from_str(&preprocessing)?;
+        writeln!(text, "preprocessing: {}", yaml_flow(&preprocessing))?;
         writeln!(text, "  layout       {}", guess.layout)?;
         writeln!(text, "  parameters   {}", figures::count(guess.parameters))?;
-        writeln!(
-            text,
-            "  images       {}",
-            serde_json::to_string(&guess.preprocessing)?
-        )?;
         if !guess.leftovers.is_empty() {
             writeln!(text, "  not used     {}", guess.leftovers.join(", "))?;
         }
@@ -100,11 +114,11 @@ fn inspected(file: &Path, inspection: &Inspection, whole: bool) -> Result<String
     if let Some(nearest) = &inspection.nearest {
         writeln!(
             text,
-            "network        none that is known; nearest is `{}`, of whose {} tensors {} are missing or of another shape",
+            "no network that is known; nearest is `{}`, of whose {} tensors {} are missing or of another shape",
             nearest.network, nearest.of, nearest.unmatched
         )?;
     } else if inspection.guesses.is_empty() {
-        writeln!(text, "network        none that is known")?;
+        writeln!(text, "no network that is known")?;
     }
     writeln!(text, "tensors")?;
     let count = inspection.tensors.len();

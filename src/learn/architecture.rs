@@ -2,11 +2,11 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
 
+pub use crate::architecture_checks::ArchitectureError;
 use crate::custom_graph::{self, GraphDescription};
 pub use crate::families::names;
-use crate::families::{self, Choices, FAMILIES, Family, nearest};
+use crate::families::{self, Choices, FAMILIES};
 use crate::graph::{Graph, Initial, NodeId};
 use crate::graph_builder::GraphBuilder;
 use crate::head;
@@ -81,45 +81,8 @@ fn one() -> f64 {
     1.0
 }
 
-/// An impossible description; `key` is the field, so that a stage can name the place.
-#[derive(Clone, Debug, PartialEq, Error)]
-#[error("`{key}`: expected {expected}, got {got}{}", hint_line(.hint))]
-pub struct ArchitectureError {
-    pub key: &'static str,
-    pub expected: String,
-    pub got: String,
-    pub hint: String,
-}
-
-fn hint_line(hint: &str) -> String {
-    if hint.is_empty() {
-        String::new()
-    } else {
-        format!("\nhint: {hint}")
-    }
-}
-
-impl ArchitectureError {
-    pub(crate) fn new(
-        key: &'static str,
-        expected: impl Into<String>,
-        got: impl Into<String>,
-        hint: impl Into<String>,
-    ) -> Self {
-        Self {
-            key,
-            expected: expected.into(),
-            got: got.into(),
-            hint: hint.into(),
-        }
-    }
-}
-
 /// Features, their length, logits.
 type Ends = (NodeId, i64, Option<NodeId>);
-
-/// Largest length of any layer that a description may ask for.
-const LARGEST_LENGTH: i64 = 1 << 20;
 
 impl Architecture {
     /// The network of that name with everything else at its default.
@@ -151,94 +114,6 @@ impl Architecture {
             classes: None,
             ..self.clone()
         }
-    }
-
-    pub fn validate(&self) -> Result<(), ArchitectureError> {
-        match self.graph {
-            Some(_) => self.graph().map(|_| ()),
-            None => self.checked_family().map(|_| ()),
-        }
-    }
-
-    fn checked_family(&self) -> Result<Family, ArchitectureError> {
-        let Some((_, family)) = FAMILIES.iter().find(|(name, _)| *name == self.name) else {
-            let hint = match nearest(&self.name) {
-                Some(name) => format!("did you mean `{name}`?"),
-                None => String::new(),
-            };
-            let expected = format!("one of {}", names().join(", "));
-            return Err(ArchitectureError::new(
-                "name",
-                expected,
-                format!("`{}`", self.name),
-                hint,
-            ));
-        };
-        if !(self.width > 0.0 && self.width <= 16.0) {
-            return Err(ArchitectureError::new(
-                "width",
-                "a factor above 0 and at most 16",
-                self.width.to_string(),
-                "",
-            ));
-        }
-        self.check_choices(family)?;
-        self.check_ends()?;
-        Ok(*family)
-    }
-
-    /// Refuses impossible lengths of classifier and head.
-    fn check_ends(&self) -> Result<(), ArchitectureError> {
-        let length = |key, length: i64| {
-            if (1..=LARGEST_LENGTH).contains(&length) {
-                return Ok(());
-            }
-            Err(ArchitectureError::new(
-                key,
-                format!("1 to {LARGEST_LENGTH}"),
-                length.to_string(),
-                "",
-            ))
-        };
-        if let Some(classes) = self.classes {
-            length("classes", classes)?;
-        }
-        if let Some(head) = &self.head {
-            length("head.out", head.out)?;
-            for &hidden in &head.hidden {
-                length("head.hidden", hidden)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Refuses what a family does not leave to choose.
-    fn check_choices(&self, family: &Family) -> Result<(), ArchitectureError> {
-        let refused = |key, got: &str, what: &str| {
-            let hint = format!("`{}` has {what}; leave `{key}` out", self.name);
-            Err(ArchitectureError::new(key, "none", got, hint))
-        };
-        if self.stem.is_some() && !matches!(family, Family::ResNet(_)) {
-            return refused("stem", "a stem", "one stem");
-        }
-        if self.shortcut.is_some() && !matches!(family, Family::CifarResNet { .. }) {
-            return refused("shortcut", "a shortcut", "one kind of shortcut");
-        }
-        let Some(size) = self.position_size else {
-            return Ok(());
-        };
-        let Family::VisionTransformer(network) = family else {
-            return refused("position_size", "a size", "no position embedding");
-        };
-        if !(network.patch..=4096).contains(&size) || size % network.patch != 0 {
-            return Err(ArchitectureError::new(
-                "position_size",
-                format!("a multiple of the patch, {}, up to 4096", network.patch),
-                size.to_string(),
-                "",
-            ));
-        }
-        Ok(())
     }
 
     /// The network as data. Fails where [`Architecture::validate`] does.
@@ -333,132 +208,5 @@ impl Architecture {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_name_has_a_graph() {
-        for name in names() {
-            let graph = Architecture {
-                classes: Some(10),
-                ..Architecture::named(name)
-            }
-            .graph()
-            .unwrap();
-            assert_eq!(graph.length(graph.logits().unwrap()), 10, "{name}");
-        }
-    }
-
-    #[test]
-    fn counts_agree_with_the_papers() {
-        let cifar = Architecture {
-            classes: Some(10),
-            ..Architecture::named("cifar_resnet20")
-        }
-        .graph()
-        .unwrap();
-        assert_eq!(cifar.parameter_count(), 269_722);
-        assert_eq!(cifar.multiply_adds(32, 32), 40_551_040);
-        let resnet50 = Architecture {
-            classes: Some(1000),
-            ..Architecture::named("resnet50")
-        }
-        .graph()
-        .unwrap();
-        assert_eq!(resnet50.parameter_count(), 25_557_032);
-        assert_eq!(resnet50.multiply_adds(224, 224), 4_089_184_256);
-    }
-
-    #[test]
-    fn a_width_factor_scales_and_rounds_channels() {
-        let narrow = Architecture {
-            width: 0.5,
-            ..Architecture::named("cifar_resnet8")
-        };
-        assert_eq!(narrow.feature_dimension(), Ok(32));
-        let odd = Architecture {
-            width: 0.3,
-            ..Architecture::named("cifar_resnet8")
-        };
-        assert_eq!(odd.feature_dimension(), Ok(19));
-        assert_eq!(odd.graph().unwrap().state()[0].shape, [5, 3, 3, 3]);
-    }
-
-    #[test]
-    fn a_head_moves_the_backbone_under_its_own_prefix() {
-        let head = Head {
-            hidden: vec![256],
-            out: 64,
-            batch_norm: false,
-        };
-        let architecture = Architecture {
-            head: Some(head),
-            ..Architecture::named("cifar_resnet8")
-        };
-        let names: Vec<String> = architecture
-            .graph()
-            .unwrap()
-            .state()
-            .into_iter()
-            .map(|spec| spec.name)
-            .collect();
-        assert_eq!(names[0], "backbone.conv1.weight");
-        assert_eq!(
-            names[names.len() - 4..],
-            [
-                "head.0.weight",
-                "head.0.bias",
-                "head.2.weight",
-                "head.2.bias"
-            ]
-        );
-        assert_eq!(architecture.embedding_dimension(), Ok(64));
-        assert_eq!(architecture.feature_dimension(), Ok(64));
-        let linear = Architecture {
-            head: Some(Head {
-                hidden: vec![],
-                out: 16,
-                batch_norm: false,
-            }),
-            ..Architecture::named("resnet18")
-        };
-        assert_eq!(
-            linear.graph().unwrap().state().last().unwrap().name,
-            "head.bias"
-        );
-    }
-
-    #[test]
-    fn impossible_descriptions_are_refused_with_key_and_remedy() {
-        let refused = |text: &str| {
-            let architecture: Architecture = serde_json::from_str(text).unwrap();
-            architecture.validate().unwrap_err()
-        };
-        let unknown = refused(r#"{"name": "resnet-19"}"#);
-        assert_eq!(
-            (unknown.key, unknown.hint.as_str()),
-            ("name", "did you mean `resnet18`?")
-        );
-        assert!(unknown.to_string().contains("wide_resnet50_2"));
-        assert_eq!(refused(r#"{"name": "resnet18", "width": 0}"#).key, "width");
-        assert_eq!(
-            refused(r#"{"name": "resnet18", "shortcut": "a"}"#).key,
-            "shortcut"
-        );
-        assert_eq!(
-            refused(r#"{"name": "cifar_resnet20", "stem": "cifar"}"#).key,
-            "stem"
-        );
-        assert_eq!(
-            refused(r#"{"name": "resnet18", "classes": 0}"#).key,
-            "classes"
-        );
-        assert_eq!(
-            refused(r#"{"name": "resnet18", "head": {"hidden": [0], "out": 1}}"#).key,
-            "head.hidden"
-        );
-        assert!(
-            serde_json::from_str::<Architecture>(r#"{"name": "resnet18", "depth": 3}"#).is_err()
-        );
-    }
-}
+#[path = "architecture_tests.rs"]
+mod tests;

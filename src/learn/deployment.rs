@@ -3,6 +3,8 @@
 //! Holds graph and tensors (f32, on the CPU, under the names of the state dict) that every format is written from, and
 //! computes what the written file must compute.
 
+use std::collections::BTreeSet;
+
 use tch::{Device, Kind, Tensor, no_grad};
 use thiserror::Error;
 
@@ -11,6 +13,7 @@ use crate::execution::{Mode, Plan};
 use crate::graph::{Graph, Initial, Operation};
 use crate::network::Network;
 use crate::probe::LinearClassifier;
+use crate::state_digest::state_digest;
 
 pub struct Deployment {
     /// Of the backbone, and of the network's own classifier when it has one.
@@ -110,6 +113,20 @@ impl Deployment {
         names
             .zip(self.tensors.iter().map(Tensor::shallow_clone))
             .collect()
+    }
+
+    /// Identifies what the features depend on: BLAKE3 over the tensors without those of a classifier.
+    pub fn features_digest(&self) -> [u8; 32] {
+        let backbone = self.architecture.backbone().graph();
+        let backbone = backbone.expect("BUG: a network whose backbone has no graph");
+        let names: BTreeSet<String> = backbone.state().into_iter().map(|spec| spec.name).collect();
+        let state = self.graph.state();
+        let named = state.iter().map(|spec| spec.name.as_str());
+        state_digest(
+            named
+                .zip(&self.tensors)
+                .filter(|(name, _)| names.contains(*name)),
+        )
     }
 
     pub fn parameter_count(&self) -> u64 {

@@ -4,6 +4,7 @@
 
 use crate::graph::{Activation, Convolution, Initial, NodeId};
 use crate::graph_builder::{GraphBuilder, NORM};
+use crate::inverted_residual::{InvertedResidual, Layout, Squeeze};
 use crate::mobilenet_v2::divisible;
 
 const INITIAL: Initial = Initial::KaimingNormalFanOut;
@@ -53,16 +54,27 @@ pub(crate) fn backbone(
         let blocks = (blocks as f64 * network.depth).ceil() as usize;
         for block in 0..blocks {
             let stride = if block == 0 { first_stride } else { 1 };
-            let name = format!("features.{}.{block}.block", stage + 1);
-            value = inverted_residual(
-                graph,
-                &name,
-                value,
-                [inputs, outputs],
-                expansion,
+            let expanded = match expansion {
+                1 => inputs,
+                _ => divisible((inputs * expansion) as f64),
+            };
+            let block = InvertedResidual {
+                name: &format!("features.{}.{block}.block", stage + 1),
+                layout: Layout::Torchvision,
+                inputs,
+                expanded,
+                outputs,
                 kernel,
                 stride,
-            );
+                squeeze: Some(Squeeze {
+                    channels: (inputs / 4).max(1),
+                    inner: Activation::Silu,
+                    gate: Activation::Sigmoid,
+                }),
+                activation: Activation::Silu,
+                norm: NORM,
+            };
+            value = block.append(graph, value);
             inputs = outputs;
         }
     }
@@ -75,62 +87,4 @@ pub(crate) fn backbone(
         SILU,
     );
     (value, 4 * inputs)
-}
-
-fn inverted_residual(
-    graph: &mut GraphBuilder,
-    name: &str,
-    input: NodeId,
-    [inputs, outputs]: [i64; 2],
-    expansion: i64,
-    kernel: i64,
-    stride: i64,
-) -> NodeId {
-    let expanded = if expansion == 1 {
-        inputs
-    } else {
-        divisible((inputs * expansion) as f64)
-    };
-    let mut value = input;
-    let mut index = 0;
-    if expanded != inputs {
-        value = graph.unit(
-            (&format!("{name}.0.0"), &format!("{name}.0.1")),
-            value,
-            Convolution::new(inputs, expanded, 1, 1, INITIAL),
-            NORM,
-            SILU,
-        );
-        index += 1;
-    }
-    value = graph.unit(
-        (&format!("{name}.{index}.0"), &format!("{name}.{index}.1")),
-        value,
-        Convolution::depthwise(expanded, kernel, stride, INITIAL),
-        NORM,
-        SILU,
-    );
-    index += 1;
-    value = graph.squeeze_excite(
-        (
-            &format!("{name}.{index}.fc1"),
-            &format!("{name}.{index}.fc2"),
-        ),
-        value,
-        [expanded, (inputs / 4).max(1)],
-        Activation::Silu,
-        Activation::Sigmoid,
-    );
-    index += 1;
-    value = graph.unit(
-        (&format!("{name}.{index}.0"), &format!("{name}.{index}.1")),
-        value,
-        Convolution::new(expanded, outputs, 1, 1, INITIAL),
-        NORM,
-        None,
-    );
-    if stride == 1 && inputs == outputs {
-        value = graph.add(value, input);
-    }
-    value
 }

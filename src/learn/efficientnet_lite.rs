@@ -6,6 +6,7 @@
 use crate::efficientnet::STAGES;
 use crate::graph::{Activation, Convolution, Initial, NodeId};
 use crate::graph_builder::{GraphBuilder, TENSORFLOW_NORM};
+use crate::inverted_residual::{InvertedResidual, Layout};
 use crate::mobilenet_v2::divisible;
 
 const INITIAL: Initial = Initial::KaimingNormalFanOut;
@@ -33,7 +34,10 @@ pub(crate) fn backbone(
     let mut value = graph.unit(
         ("_conv_stem", "_bn0"),
         padded,
-        unpadded(Convolution::new(3, inputs, 3, 2, INITIAL)),
+        Convolution {
+            padding: 0,
+            ..Convolution::new(3, inputs, 3, 2, INITIAL)
+        },
         TENSORFLOW_NORM,
         RELU6,
     );
@@ -50,16 +54,19 @@ pub(crate) fn backbone(
         };
         for block in 0..blocks {
             let stride = if block == 0 { first_stride } else { 1 };
-            let name = format!("_blocks.{index}");
-            value = inverted_residual(
-                graph,
-                &name,
-                value,
-                [inputs, outputs],
-                expansion,
+            let block = InvertedResidual {
+                name: &format!("_blocks.{index}"),
+                layout: Layout::Lite,
+                inputs,
+                expanded: inputs * expansion,
+                outputs,
                 kernel,
                 stride,
-            );
+                squeeze: None,
+                activation: Activation::Relu6,
+                norm: TENSORFLOW_NORM,
+            };
+            value = block.append(graph, value);
             inputs = outputs;
             index += 1;
         }
@@ -73,58 +80,4 @@ pub(crate) fn backbone(
         RELU6,
     );
     (value, last)
-}
-
-/// For after [`GraphBuilder::pad_same`].
-fn unpadded(convolution: Convolution) -> Convolution {
-    Convolution {
-        padding: 0,
-        ..convolution
-    }
-}
-
-fn inverted_residual(
-    graph: &mut GraphBuilder,
-    name: &str,
-    input: NodeId,
-    [inputs, outputs]: [i64; 2],
-    expansion: i64,
-    kernel: i64,
-    stride: i64,
-) -> NodeId {
-    let expanded = inputs * expansion;
-    let mut value = input;
-    if expansion != 1 {
-        value = graph.unit(
-            (&format!("{name}._expand_conv"), &format!("{name}._bn0")),
-            value,
-            Convolution::new(inputs, expanded, 1, 1, INITIAL),
-            TENSORFLOW_NORM,
-            RELU6,
-        );
-    }
-    let mut depthwise = Convolution::depthwise(expanded, kernel, stride, INITIAL);
-    // At stride 1 an odd kernel is padded alike on both sides, which the convolution does by itself.
-    if stride != 1 {
-        value = graph.pad_same(value, kernel, stride);
-        depthwise = unpadded(depthwise);
-    }
-    value = graph.unit(
-        (&format!("{name}._depthwise_conv"), &format!("{name}._bn1")),
-        value,
-        depthwise,
-        TENSORFLOW_NORM,
-        RELU6,
-    );
-    value = graph.unit(
-        (&format!("{name}._project_conv"), &format!("{name}._bn2")),
-        value,
-        Convolution::new(expanded, outputs, 1, 1, INITIAL),
-        TENSORFLOW_NORM,
-        None,
-    );
-    if stride == 1 && inputs == outputs {
-        value = graph.add(value, input);
-    }
-    value
 }

@@ -6,6 +6,7 @@
 pub use tch;
 
 pub mod architecture;
+mod architecture_checks;
 pub mod autocast;
 pub mod checkpoint_file;
 mod cifar_resnet;
@@ -25,6 +26,7 @@ pub mod graph_builder;
 mod head;
 pub mod inference;
 mod initialise;
+mod inverted_residual;
 pub mod knn;
 pub mod lbfgs;
 pub mod loss;
@@ -52,6 +54,7 @@ pub mod script;
 mod seed_trajectory;
 pub mod sgd;
 mod shim;
+pub mod state_digest;
 pub mod tensors;
 pub mod torchscript_file;
 pub mod training_state;

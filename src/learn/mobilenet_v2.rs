@@ -2,6 +2,7 @@
 
 use crate::graph::{Activation, Convolution, Initial, NodeId};
 use crate::graph_builder::{GraphBuilder, NORM};
+use crate::inverted_residual::{InvertedResidual, Layout};
 
 const INITIAL: Initial = Initial::KaimingNormalFanOut;
 const RELU6: Option<Activation> = Some(Activation::Relu6);
@@ -44,7 +45,19 @@ pub(crate) fn backbone(graph: &mut GraphBuilder, width: f64) -> (NodeId, i64) {
         for block in 0..blocks {
             let stride = if block == 0 { first_stride } else { 1 };
             let name = format!("features.{index}.conv");
-            value = inverted_residual(graph, &name, value, [inputs, outputs], expansion, stride);
+            let block = InvertedResidual {
+                name: &name,
+                layout: Layout::Flat,
+                inputs,
+                expanded: inputs * expansion,
+                outputs,
+                kernel: 3,
+                stride,
+                squeeze: None,
+                activation: Activation::Relu6,
+                norm: NORM,
+            };
+            value = block.append(graph, value);
             inputs = outputs;
             index += 1;
         }
@@ -61,50 +74,6 @@ pub(crate) fn backbone(graph: &mut GraphBuilder, width: f64) -> (NodeId, i64) {
         RELU6,
     );
     (value, last)
-}
-
-fn inverted_residual(
-    graph: &mut GraphBuilder,
-    name: &str,
-    input: NodeId,
-    [inputs, outputs]: [i64; 2],
-    expansion: i64,
-    stride: i64,
-) -> NodeId {
-    let expanded = inputs * expansion;
-    let mut value = input;
-    let mut index = 0;
-    if expansion != 1 {
-        value = graph.unit(
-            (&format!("{name}.0.0"), &format!("{name}.0.1")),
-            value,
-            Convolution::new(inputs, expanded, 1, 1, INITIAL),
-            NORM,
-            RELU6,
-        );
-        index = 1;
-    }
-    value = graph.unit(
-        (&format!("{name}.{index}.0"), &format!("{name}.{index}.1")),
-        value,
-        Convolution::depthwise(expanded, 3, stride, INITIAL),
-        NORM,
-        RELU6,
-    );
-    value = graph.unit(
-        (
-            &format!("{name}.{}", index + 1),
-            &format!("{name}.{}", index + 2),
-        ),
-        value,
-        Convolution::new(expanded, outputs, 1, 1, INITIAL),
-        NORM,
-        None,
-    );
-    if stride == 1 && inputs == outputs {
-        value = graph.add(value, input);
-    }
-    value
 }
 
 #[cfg(test)]

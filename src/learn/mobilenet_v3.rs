@@ -4,6 +4,7 @@
 
 use crate::graph::{Activation, Convolution, Initial, NodeId};
 use crate::graph_builder::{GraphBuilder, TENSORFLOW_NORM};
+use crate::inverted_residual::{InvertedResidual, Layout, Squeeze};
 use crate::mobilenet_v2::divisible;
 
 const INITIAL: Initial = Initial::KaimingNormalFanOut;
@@ -68,10 +69,28 @@ pub(crate) fn backbone(graph: &mut GraphBuilder, size: Size, width: f64) -> (Nod
         TENSORFLOW_NORM,
         Some(HS),
     );
-    for (index, row) in rows.iter().enumerate() {
-        let name = format!("features.{}.block", index + 1);
-        let outputs = divisible(row.2 as f64 * width);
-        value = inverted_residual(graph, &name, value, [inputs, outputs], row, width);
+    for (index, &row) in rows.iter().enumerate() {
+        let (kernel, expanded, outputs, squeezes, activation, stride) = row;
+        let expanded = divisible(expanded as f64 * width);
+        let outputs = divisible(outputs as f64 * width);
+        let squeeze = Squeeze {
+            channels: divisible((expanded / 4) as f64),
+            inner: Activation::Relu,
+            gate: Activation::Hardsigmoid,
+        };
+        let block = InvertedResidual {
+            name: &format!("features.{}.block", index + 1),
+            layout: Layout::Torchvision,
+            inputs,
+            expanded,
+            outputs,
+            kernel,
+            stride,
+            squeeze: squeezes.then_some(squeeze),
+            activation,
+            norm: TENSORFLOW_NORM,
+        };
+        value = block.append(graph, value);
         inputs = outputs;
     }
     let last = rows.len() + 1;
@@ -83,61 +102,6 @@ pub(crate) fn backbone(graph: &mut GraphBuilder, size: Size, width: f64) -> (Nod
         Some(HS),
     );
     (value, 6 * inputs)
-}
-
-fn inverted_residual(
-    graph: &mut GraphBuilder,
-    name: &str,
-    input: NodeId,
-    [inputs, outputs]: [i64; 2],
-    &(kernel, expanded, _, squeezes, activation, stride): &Row,
-    width: f64,
-) -> NodeId {
-    let expanded = divisible(expanded as f64 * width);
-    let mut value = input;
-    let mut index = 0;
-    if expanded != inputs {
-        value = graph.unit(
-            (&format!("{name}.0.0"), &format!("{name}.0.1")),
-            value,
-            Convolution::new(inputs, expanded, 1, 1, INITIAL),
-            TENSORFLOW_NORM,
-            Some(activation),
-        );
-        index += 1;
-    }
-    value = graph.unit(
-        (&format!("{name}.{index}.0"), &format!("{name}.{index}.1")),
-        value,
-        Convolution::depthwise(expanded, kernel, stride, INITIAL),
-        TENSORFLOW_NORM,
-        Some(activation),
-    );
-    index += 1;
-    if squeezes {
-        value = graph.squeeze_excite(
-            (
-                &format!("{name}.{index}.fc1"),
-                &format!("{name}.{index}.fc2"),
-            ),
-            value,
-            [expanded, divisible((expanded / 4) as f64)],
-            Activation::Relu,
-            Activation::Hardsigmoid,
-        );
-        index += 1;
-    }
-    value = graph.unit(
-        (&format!("{name}.{index}.0"), &format!("{name}.{index}.1")),
-        value,
-        Convolution::new(expanded, outputs, 1, 1, INITIAL),
-        TENSORFLOW_NORM,
-        None,
-    );
-    if stride == 1 && inputs == outputs {
-        value = graph.add(value, input);
-    }
-    value
 }
 
 /// `classifier.0`, hardswish, `classifier.3`; its dropout is left out.

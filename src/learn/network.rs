@@ -17,6 +17,7 @@ use crate::execution::Plan;
 use crate::graph::{Graph, TensorSpec};
 use crate::initialise;
 pub use crate::mismatch::{Mismatch, Misshapen};
+use crate::state_digest::state_digest;
 use crate::tensors;
 
 /// What a network computes in. Weights and outputs are f32 either way.
@@ -292,20 +293,8 @@ impl Network {
 
     /// BLAKE3 over names, kinds, shapes and data: the network's identity, whatever its memory layout and device.
     pub fn digest(&self) -> [u8; 32] {
-        let mut hasher = blake3::Hasher::new();
-        for (spec, tensor) in self.specs.iter().zip(&self.tensors) {
-            let (dtype, shape, bytes) = tensors::to_bytes(tensor);
-            for part in [spec.name.as_bytes(), dtype.as_bytes()] {
-                hasher.update(&(part.len() as u64).to_le_bytes());
-                hasher.update(part);
-            }
-            hasher.update(&(shape.len() as u64).to_le_bytes());
-            for length in shape {
-                hasher.update(&length.to_le_bytes());
-            }
-            hasher.update(&bytes);
-        }
-        *hasher.finalize().as_bytes()
+        let names = self.specs.iter().map(|spec| spec.name.as_str());
+        state_digest(names.zip(&self.tensors))
     }
 
     /// Overwrites weights and statistics with those of a network of equal names and shapes.

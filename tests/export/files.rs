@@ -116,18 +116,36 @@ fn the_cards_lines_of_python_run() {
         (true, "torchscript"),
         (false, "onnx"),
     ] {
-        let file = format!("lines/{head}.{format}");
-        let mut arguments = vec!["export", "student", "--format", format, "-o", &file];
-        if head {
-            arguments.extend(["--with-head", "probe"]);
-        }
-        RUN.run(&arguments).succeeded();
-        let lines = python_block(&RUN.path(&format!("{file}.md")));
-        assert_eq!(lines.lines().count(), 3, "{lines}");
-        let program =
-            format!("import os; os.chdir(\"lines\")\n{lines}\nprint(type(network).__name__)");
-        run_python(&RUN, &python, &["-c", &program]);
+        let head: &[&str] = if head { &["--with-head", "probe"] } else { &[] };
+        run_the_cards_lines(&python, format, head);
     }
+}
+
+#[test]
+fn the_cards_lines_of_python_load_timms_names_into_timms_network() {
+    let Some(python) = python("torch, timm, safetensors.torch") else {
+        return;
+    };
+    for head in [&["--with-head", "probe"][..], &[]] {
+        run_the_cards_lines(
+            &python,
+            "safetensors",
+            &[head, &["--names", "timm"]].concat(),
+        );
+    }
+}
+
+/// Exports the student with these options, and runs the three lines of its card.
+fn run_the_cards_lines(python: &str, format: &str, options: &[&str]) {
+    let folder = format!("lines-{}", options.concat());
+    let file = format!("{folder}/student.{format}");
+    let arguments = ["export", "student", "--format", format, "-o", &file];
+    RUN.run(&[&arguments[..], options].concat()).succeeded();
+    let lines = python_block(&RUN.path(&format!("{file}.md")));
+    assert_eq!(lines.lines().count(), 3, "{lines}");
+    let program =
+        format!("import os; os.chdir({folder:?})\n{lines}\nprint(type(network).__name__)");
+    run_python(&RUN, python, &["-c", &program]);
 }
 
 #[test]
@@ -188,6 +206,8 @@ fn eight_bits_take_a_quarter_and_say_what_they_cost() {
     assert!((0.25..0.27).contains(&share), "{share}");
     let figure = |name: &str| rounded["figures"][name].as_f64().unwrap();
     assert_eq!(figure("calibration_images"), 60.0);
+    assert_eq!(figure("test_images"), 20.0);
+    assert!(exact["images_per_second"].is_null());
     assert!(figure("cosine_min") > 0.98, "{}", figure("cosine_min"));
     assert!(figure("agreement") >= 0.9, "{}", figure("agreement"));
     assert!((figure("top1_int8") - figure("top1_fp32")).abs() <= 0.1);
@@ -199,6 +219,8 @@ fn eight_bits_take_a_quarter_and_say_what_they_cost() {
     let Some(python) = python("onnx, onnxruntime") else {
         return;
     };
+    let speed = |precision: &str| rounded["images_per_second"][precision].as_f64().unwrap();
+    assert!(speed("fp32") > 0.0 && speed("int8") > 0.0);
     let program = "\
 import numpy, onnx, onnxruntime
 onnx.checker.check_model('bits/int8.onnx', full_check=True)
@@ -208,4 +230,46 @@ exact, rounded = run('fp32'), run('int8')
 cosine = (exact * rounded).sum(1) / numpy.linalg.norm(exact, axis=1) / numpy.linalg.norm(rounded, axis=1)
 assert cosine.min() > 0.95, cosine";
     run_python(&RUN, &python, &["-c", program]);
+}
+
+#[test]
+fn eight_bits_are_calibrated_on_as_many_images_as_asked_and_measured_where_onnxruntime_is() {
+    let arguments = [
+        "export",
+        "student",
+        "--format",
+        "onnx",
+        "--precision",
+        "int8",
+        "--calibration-images",
+        "9",
+        "-o",
+        "few/int8.onnx",
+    ];
+    let mut command = RUN.command(&arguments);
+    command.env("SEEDPIPE_PYTHON", "/nowhere/python");
+    let said = RUN.finish(&mut command).succeeded();
+    assert!(
+        said.stdout.contains("on 20 images, calibrated on 9\n"),
+        "{}",
+        said.stdout
+    );
+    assert!(
+        said.stderr
+            .contains("the speed was not measured: `/nowhere/python` can't be run")
+            && said.stderr.contains("hint: `pip install onnxruntime`"),
+        "{}",
+        said.stderr
+    );
+    let Some(python) = python("onnxruntime") else {
+        return;
+    };
+    let mut command = RUN.command(&arguments);
+    command.env("SEEDPIPE_PYTHON", python);
+    let said = RUN.finish(&mut command).succeeded();
+    assert!(
+        said.stdout.contains("times the images a second of fp32"),
+        "{}",
+        said.stdout
+    );
 }

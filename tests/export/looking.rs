@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{RUN, python, run_python};
+use super::{RUN, python, run_python, without_metadata};
 use crate::sandbox::Sandbox;
 
 /// A grey PNG of that side whose pixels rise to the right by `slope`.
@@ -17,7 +17,7 @@ fn png(side: u32, slope: u8) -> Vec<u8> {
     bytes
 }
 
-fn write_images(sandbox: &Sandbox, folder: &str) {
+pub fn write_images(sandbox: &Sandbox, folder: &str) {
     for slope in 1..=5 {
         sandbox.write(&format!("{folder}/{slope}.png"), png(20, slope));
     }
@@ -163,16 +163,9 @@ fn an_exported_file_tells_its_network_and_another_is_guessed() {
     assert_eq!(guess["preprocessing"]["size"], 16);
     assert_eq!(guess["leftovers"].as_array().unwrap().len(), 0);
 
-    // The same tensors without metadata, as another program would write them.
+    // As another program would write them.
     let bytes = fs_err::read(RUN.path("told.safetensors")).unwrap();
-    let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
-    let mut header: Value = serde_json::from_slice(&bytes[8..8 + length]).unwrap();
-    header.as_object_mut().unwrap().remove("__metadata__");
-    let header = header.to_string();
-    let mut plain = (header.len() as u64).to_le_bytes().to_vec();
-    plain.extend(header.as_bytes());
-    plain.extend(&bytes[8 + length..]);
-    RUN.write("plain.safetensors", plain);
+    RUN.write("plain.safetensors", without_metadata(&bytes));
     let guessed: Value = RUN
         .run(&["network", "inspect", "plain.safetensors", "--json"])
         .succeeded()

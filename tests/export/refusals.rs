@@ -53,6 +53,21 @@ fn exports_that_make_no_sense_are_refused_with_the_remedy() {
     hint: write `onnx`
     exit code 2
     ");
+    insta::assert_snapshot!(refusal(&["export", "student", "--format", "onnx", "--names", "timm"]), @r"
+    error: `--names`: expected torchvision, since only safetensors is loaded by its tensors' names, got timm
+    hint: leave it out, or write `safetensors`
+    exit code 2
+    ");
+    insta::assert_snapshot!(refusal(&["export", "teacher", "--format", "safetensors", "--names", "timm"]), @r"
+    error: timm has no network like `cifar_resnet8`, so it has no names for its tensors
+    hint: leave `names` out for the network's own
+    exit code 1
+    ");
+    insta::assert_snapshot!(refusal(&["export", "student", "--format", "onnx", "--calibration-images", "9"]), @r"
+    error: `--calibration-images` is for 8 bits, which no other precision is calibrated for
+    hint: leave it out, or add `--precision int8`
+    exit code 2
+    ");
     insta::assert_snapshot!(refusal(&["embed", "student", "nowhere"]), @r"
     error: `nowhere`: expected an image or a folder, found nothing
     hint: check the path

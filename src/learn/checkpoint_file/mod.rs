@@ -4,6 +4,9 @@
 //! tensors and containers, and anything else is refused by name. Every length is bounded by the file's own.
 
 mod archive;
+mod candidates;
+mod guesses;
+mod hints;
 mod layouts;
 mod origins;
 mod pickle;
@@ -13,6 +16,7 @@ mod safetensors;
 mod sharded;
 mod spellings;
 mod timm;
+mod timm_state;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -24,7 +28,9 @@ use thiserror::Error;
 
 use crate::architecture::{Architecture, ArchitectureError};
 use crate::network::{Mismatch, Network, NetworkError};
-pub use layouts::{Matched, guess, match_network};
+pub use guesses::{guess, widths};
+pub use layouts::{Matched, match_network};
+pub use timm_state::{NotInTimm, timm_state};
 
 /// How a file stores its tensors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -168,6 +174,11 @@ fn parse(mut file: impl Read + Seek) -> Result<Parsed, Fault> {
             reason: "a pickle, but not one written by `torch.save`".to_owned(),
             hint: NOT_A_CHECKPOINT,
         });
+    }
+    if safetensors::is_cut_short(&start) {
+        return Err(Fault::damaged(
+            "safetensors whose header ends after the file",
+        ));
     }
     let reason = if length == 0 {
         "the file is empty"

@@ -19,6 +19,17 @@ pub(super) fn is_safetensors(start: &[u8], length: u64) -> bool {
         && rest.first() == Some(&b'{')
 }
 
+/// Longest header that a reader takes, in bytes.
+const LONGEST_HEADER: u64 = 100_000_000;
+
+/// As [`is_safetensors`], but for a header that ends after the file.
+pub(super) fn is_cut_short(start: &[u8]) -> bool {
+    let Some((header, rest)) = start.split_first_chunk::<8>() else {
+        return false;
+    };
+    u64::from_le_bytes(*header) <= LONGEST_HEADER && rest.starts_with(b"{\"")
+}
+
 pub(super) fn read(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>, Fault> {
     let file = SafeTensors::deserialize(bytes).map_err(|error| Fault::Malformed {
         reason: format!("not valid safetensors: {error}"),

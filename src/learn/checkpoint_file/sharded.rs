@@ -45,8 +45,8 @@ pub(super) fn read(
         )
     })?;
     let folder = path.parent().unwrap_or(Path::new(""));
-    let mut found = BTreeMap::new();
-    for shard in index.weight_map.values().collect::<BTreeSet<_>>() {
+    let shards: BTreeSet<&String> = index.weight_map.values().collect();
+    for shard in &shards {
         if Path::new(shard)
             .file_name()
             .is_none_or(|name| name != shard.as_str())
@@ -56,6 +56,21 @@ pub(super) fn read(
                 "expected the plain name of a file beside the index",
             ));
         }
+    }
+    let absent: Vec<&str> = shards
+        .iter()
+        .filter(|shard| !folder.join(shard).is_file())
+        .map(|shard| shard.as_str())
+        .collect();
+    if !absent.is_empty() {
+        let count = format!("{} of the index's {} files", absent.len(), shards.len());
+        return Err(malformed(
+            format!("{count} are not beside it: {}", absent.join(", ")),
+            "fetch all of them into the index's folder",
+        ));
+    }
+    let mut found = BTreeMap::new();
+    for shard in shards {
         let at = folder.join(shard);
         let tensors = safetensors::read(&fs_err::read(&at)?).map_err(|fault| fault.at(&at))?;
         for (name, tensor) in tensors {

@@ -16,6 +16,22 @@ pub(super) struct Spelling {
     pub names: Names,
     /// Epsilon of that origin's batch norms, where it differs from the network's.
     pub epsilon: Option<f64>,
+    /// timm loads a state dict with these names.
+    pub timm: bool,
+}
+
+/// How timm spells the network's tensors; none for networks that it does not have.
+pub(super) fn timm(architecture: &Architecture) -> Result<Option<Spelling>, ArchitectureError> {
+    let spellings = spellings(architecture)?;
+    Ok(spellings.into_iter().find(|spelling| spelling.timm))
+}
+
+/// Whether timm has a network of this name and calls its tensors as we do.
+fn is_timms_own(name: &str) -> bool {
+    let registers = name.ends_with("_reg");
+    ["resnet", "wide_resnet", "dino_", "dinov2_"]
+        .iter()
+        .any(|family| name.starts_with(family) && !registers)
 }
 
 /// The network's own spelling first.
@@ -34,8 +50,17 @@ pub(super) fn spellings(architecture: &Architecture) -> Result<Vec<Spelling>, Ar
         origin,
         names: own.iter().map(|name| (spell(name), name.clone())).collect(),
         epsilon,
+        timm: false,
     };
-    let mut found = vec![spelled(None, None, &str::to_owned)];
+    let timms = |spelling| Spelling {
+        timm: true,
+        ..spelling
+    };
+    let plain = spelled(None, None, &str::to_owned);
+    let mut found = vec![Spelling {
+        timm: is_timms_own(&architecture.name),
+        ..plain
+    }];
     if architecture.head.is_some() && architecture.classes.is_none() {
         let headless = |origin, head: &'static str| Spelling {
             origin,
@@ -45,6 +70,7 @@ pub(super) fn spellings(architecture: &Architecture) -> Result<Vec<Spelling>, Ar
                 .map(|name| (with_head(name, head), name.clone()))
                 .collect(),
             epsilon: None,
+            timm: false,
         };
         found.push(headless(None, "fc"));
         found.push(headless(None, "projection_head"));
@@ -58,7 +84,8 @@ pub(super) fn spellings(architecture: &Architecture) -> Result<Vec<Spelling>, Ar
     const TIMM: Option<&str> = Some("timm's names");
     if name.starts_with("vit_") {
         let spell = |name: &str| inside(&dino_from_torchvision, name);
-        found.push(spelled(Some("DINO's and timm's names"), None, &spell));
+        let origin = Some("DINO's and timm's names");
+        found.push(timms(spelled(origin, None, &spell)));
     } else if name.starts_with("dino_") {
         let spell = |name: &str| inside(&torchvision_from_dino, name);
         found.push(spelled(Some("torchvision's names"), None, &spell));
@@ -68,7 +95,11 @@ pub(super) fn spellings(architecture: &Architecture) -> Result<Vec<Spelling>, Ar
             found.push(spelled(Some("DINOv2 in chunks"), None, &spell));
         }
         let spell = |name: &str| name.replace("register_tokens", "reg_token");
-        found.push(spelled(TIMM, None, &spell));
+        let with_registers = spelled(TIMM, None, &spell);
+        found.push(Spelling {
+            timm: name.ends_with("_reg"),
+            ..with_registers
+        });
     } else if let Some(timm) = super::timm::names(&complete)? {
         let spell = |name: &str| {
             inside(
@@ -85,7 +116,7 @@ pub(super) fn spellings(architecture: &Architecture) -> Result<Vec<Spelling>, Ar
                 Some("timm's names, taken as of a network without `tf_`, padded as in PyTorch")
             }
         };
-        found.push(spelled(origin, epsilon, &spell));
+        found.push(timms(spelled(origin, epsilon, &spell)));
     }
     Ok(found)
 }

@@ -1,0 +1,125 @@
+use super::*;
+
+#[test]
+fn every_name_has_a_graph() {
+    for name in names() {
+        let graph = Architecture {
+            classes: Some(10),
+            ..Architecture::named(name)
+        }
+        .graph()
+        .unwrap();
+        assert_eq!(graph.length(graph.logits().unwrap()), 10, "{name}");
+    }
+}
+
+#[test]
+fn counts_agree_with_the_papers() {
+    let cifar = Architecture {
+        classes: Some(10),
+        ..Architecture::named("cifar_resnet20")
+    }
+    .graph()
+    .unwrap();
+    assert_eq!(cifar.parameter_count(), 269_722);
+    assert_eq!(cifar.multiply_adds(32, 32), 40_551_040);
+    let resnet50 = Architecture {
+        classes: Some(1000),
+        ..Architecture::named("resnet50")
+    }
+    .graph()
+    .unwrap();
+    assert_eq!(resnet50.parameter_count(), 25_557_032);
+    assert_eq!(resnet50.multiply_adds(224, 224), 4_089_184_256);
+}
+
+#[test]
+fn a_width_factor_scales_and_rounds_channels() {
+    let narrow = Architecture {
+        width: 0.5,
+        ..Architecture::named("cifar_resnet8")
+    };
+    assert_eq!(narrow.feature_dimension(), Ok(32));
+    let odd = Architecture {
+        width: 0.3,
+        ..Architecture::named("cifar_resnet8")
+    };
+    assert_eq!(odd.feature_dimension(), Ok(19));
+    assert_eq!(odd.graph().unwrap().state()[0].shape, [5, 3, 3, 3]);
+}
+
+#[test]
+fn a_head_moves_the_backbone_under_its_own_prefix() {
+    let head = Head {
+        hidden: vec![256],
+        out: 64,
+        batch_norm: false,
+    };
+    let architecture = Architecture {
+        head: Some(head),
+        ..Architecture::named("cifar_resnet8")
+    };
+    let names: Vec<String> = architecture
+        .graph()
+        .unwrap()
+        .state()
+        .into_iter()
+        .map(|spec| spec.name)
+        .collect();
+    assert_eq!(names[0], "backbone.conv1.weight");
+    assert_eq!(
+        names[names.len() - 4..],
+        [
+            "head.0.weight",
+            "head.0.bias",
+            "head.2.weight",
+            "head.2.bias"
+        ]
+    );
+    assert_eq!(architecture.embedding_dimension(), Ok(64));
+    assert_eq!(architecture.feature_dimension(), Ok(64));
+    let linear = Architecture {
+        head: Some(Head {
+            hidden: vec![],
+            out: 16,
+            batch_norm: false,
+        }),
+        ..Architecture::named("resnet18")
+    };
+    assert_eq!(
+        linear.graph().unwrap().state().last().unwrap().name,
+        "head.bias"
+    );
+}
+
+#[test]
+fn impossible_descriptions_are_refused_with_key_and_remedy() {
+    let refused = |text: &str| {
+        let architecture: Architecture = serde_json::from_str(text).unwrap();
+        architecture.validate().unwrap_err()
+    };
+    let unknown = refused(r#"{"name": "resnet-19"}"#);
+    assert_eq!(
+        (unknown.key, unknown.hint.as_str()),
+        ("name", "did you mean `resnet18`?")
+    );
+    assert!(unknown.to_string().contains("wide_resnet50_2"));
+    assert_eq!(refused(r#"{"name": "resnet18", "width": 0}"#).key, "width");
+    assert_eq!(
+        refused(r#"{"name": "resnet18", "shortcut": "a"}"#).key,
+        "shortcut"
+    );
+    assert_eq!(
+        refused(r#"{"name": "cifar_resnet20", "stem": "cifar"}"#).key,
+        "stem"
+    );
+    assert_eq!(
+        refused(r#"{"name": "resnet18", "classes": 0}"#).key,
+        "classes"
+    );
+    assert_eq!(
+        refused(r#"{"name": "resnet18", "head": {"hidden": [0], "out": 1}}"#).key,
+        "head.hidden"
+    );
+    assert!(serde_json::from_str::<Architecture>(r#"{"name": "resnet18", "depth": 3}"#).is_err());
+}
