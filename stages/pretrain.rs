@@ -237,7 +237,9 @@ impl Learner for MocoLearner {
         let images = batch.images();
         let pairs = 2 * batch.positions.len() as i64;
         let (first, second) = (images.slice(0, 0, pairs, 2), images.slice(0, 1, pairs, 2)); // [B, 3, S, S] each
-        no_grad(|| self.key.momentum_update(&self.query, self.encoder_momentum));
+        if batch.begins_update {
+            no_grad(|| self.key.momentum_update(&self.query, self.encoder_momentum));
+        }
         let keys = no_grad(|| self.keys(&second, batch.step)); // [B, D]
         let output = self.query.forward(&first, Mode::Train, self.precision);
         let loss = moco_loss(

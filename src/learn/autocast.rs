@@ -1,4 +1,5 @@
-//! Autocast to bf16, as PyTorch's `torch.autocast`: convolutions and linear layers compute in bf16, weights stay f32.
+//! Autocast to bf16 or f16, as PyTorch's `torch.autocast`: convolutions and linear layers compute in it, weights stay f32. The same on a
+//! CPU and on CUDA.
 //!
 //! The state belongs to the thread: a guard can't be sent to another one.
 
@@ -6,26 +7,33 @@ use std::marker::PhantomData;
 
 use tch::Device;
 
+use crate::network::Precision;
 use crate::shim::{self, AutocastBefore};
 
 /// Autocast is on for this thread as long as this lives; the outermost one forgets the cast weights at its end.
-pub struct Bf16Autocast {
+pub struct Autocast {
     before: AutocastBefore,
     this_thread: PhantomData<*const ()>,
 }
 
-impl Bf16Autocast {
-    pub fn enter(device: Device) -> Self {
-        let before = shim::autocast_enter(device)
+impl Autocast {
+    /// None for f32, which needs no autocast.
+    pub fn enter(device: Device, precision: Precision) -> Option<Self> {
+        let half = match precision {
+            Precision::F32 => return None,
+            Precision::Bf16 => false,
+            Precision::F16 => true,
+        };
+        let before = shim::autocast_enter(device, half)
             .unwrap_or_else(|error| panic!("BUG: autocast could not be entered: {error}"));
-        Self {
+        Some(Self {
             before,
             this_thread: PhantomData,
-        }
+        })
     }
 }
 
-impl Drop for Bf16Autocast {
+impl Drop for Autocast {
     fn drop(&mut self) {
         if let Err(error) = shim::autocast_leave(&self.before) {
             // A panic while another one unwinds would abort without a message.
@@ -40,17 +48,18 @@ mod tests {
     use tch::{Kind, Tensor};
 
     #[test]
-    fn products_are_bf16_inside_the_guard_only() {
+    fn products_are_rounded_inside_the_guard_only() {
         let a = Tensor::ones([2, 3], (Kind::Float, Device::Cpu));
         let b = Tensor::ones([3, 2], (Kind::Float, Device::Cpu));
         {
-            let _outer = Bf16Autocast::enter(Device::Cpu);
+            let _outer = Autocast::enter(Device::Cpu, Precision::Bf16);
             {
-                let _inner = Bf16Autocast::enter(Device::Cpu);
-                assert_eq!(a.matmul(&b).kind(), Kind::BFloat16);
+                let _inner = Autocast::enter(Device::Cpu, Precision::F16);
+                assert_eq!(a.matmul(&b).kind(), Kind::Half);
             }
             assert_eq!(a.matmul(&b).kind(), Kind::BFloat16);
         }
         assert_eq!(a.matmul(&b).kind(), Kind::Float);
+        assert!(Autocast::enter(Device::Cpu, Precision::F32).is_none());
     }
 }

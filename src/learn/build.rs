@@ -28,6 +28,7 @@ fn main() {
         .define("_GLIBCXX_USE_CXX11_ABI", "1")
         .include(&include)
         .include(include.join("torch/csrc/api/include"))
+        .file("shim/gradients.cpp")
         .file("shim/libtorch.cpp")
         .file("shim/packed.cpp")
         .file("shim/torchscript.cpp")

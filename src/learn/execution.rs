@@ -3,6 +3,8 @@
 //! A value is dropped after its last reader; ReLU and addition overwrite their input when nothing else reads it and
 //! autograd does not need it.
 
+use std::ops::Range;
+
 use tch::Tensor;
 
 use crate::graph::{Activation, Graph, NodeId, Operation};
@@ -72,9 +74,49 @@ impl Plan {
     ///
     /// `tensors` are the network's, in state-dict order; `images` `[B, 3, H, W]`.
     pub(crate) fn run(&self, tensors: &[Tensor], images: &Tensor, mode: Mode) -> Vec<Tensor> {
-        let mut values: Vec<Option<Tensor>> = Vec::with_capacity(self.steps.len());
-        for step in &self.steps {
-            let value = if step.in_place {
+        let given = Given {
+            tensors,
+            images,
+            mode,
+            keeps_statistics: true,
+        };
+        let values = self.run_steps(0..self.steps.len(), None, &given);
+        self.results(&values)
+    }
+
+    /// The outputs among the values of a run up to the end.
+    pub(crate) fn results(&self, values: &[Option<Tensor>]) -> Vec<Tensor> {
+        let taken = |&output: &usize| {
+            values[output]
+                .as_ref()
+                .expect("BUG: an output was freed")
+                .shallow_clone()
+        };
+        self.outputs.iter().map(taken).collect()
+    }
+
+    /// Runs some steps. The values of those that nothing among them frees are in the result, at their index.
+    ///
+    /// - `entry`: the result of the step before, where the steps begin at a cut; it is never overwritten
+    pub(crate) fn run_steps(
+        &self,
+        steps: Range<usize>,
+        entry: Option<&Tensor>,
+        given: &Given,
+    ) -> Vec<Option<Tensor>> {
+        let mut values: Vec<Option<Tensor>> = Vec::with_capacity(steps.end);
+        // What has no inputs is there everywhere: it costs nothing.
+        values.extend(
+            self.steps[..steps.start]
+                .iter()
+                .map(|step| step.inputs.is_empty().then(|| compute(step, &[], given))),
+        );
+        if let Some(entry) = entry {
+            values[steps.start - 1] = Some(entry.shallow_clone());
+        }
+        for step in &self.steps[steps.clone()] {
+            let kept = entry.is_some() && step.inputs.first() == Some(&(steps.start - 1));
+            let value = if step.in_place && !kept {
                 let mut first = values[step.inputs[0]]
                     .take()
                     .expect("BUG: a value was freed before its reader");
@@ -84,21 +126,63 @@ impl Plan {
                     other => panic!("BUG: {other:?} is never done in place"),
                 }
             } else {
-                compute(step, &values, tensors, images, mode)
+                compute(step, &values, given)
             };
             for &finished in &step.finished {
                 values[finished] = None;
             }
             values.push(Some(value));
         }
-        let taken = |&output: &usize| {
-            values[output]
-                .as_ref()
-                .expect("BUG: an output was freed")
-                .shallow_clone()
-        };
-        self.outputs.iter().map(taken).collect()
+        values
     }
+
+    /// Steps after which all that is read later is the step's own result, apart from what has no inputs, in ascending order.
+    /// None lies at an output or after one.
+    pub(crate) fn cuts(&self) -> Vec<usize> {
+        let first_output = self.outputs.iter().copied().min().unwrap_or(0);
+        let mut last_reader = vec![usize::MAX; self.steps.len()];
+        for (index, step) in self.steps.iter().enumerate() {
+            for &input in &step.inputs {
+                last_reader[input] = index;
+            }
+        }
+        let mut read_until = 0;
+        let mut cuts = Vec::new();
+        for (index, step) in self.steps[..first_output].iter().enumerate() {
+            if step.inputs.is_empty() {
+                continue;
+            }
+            if read_until <= index {
+                cuts.push(index);
+            }
+            read_until = read_until.max(last_reader[index]);
+        }
+        cuts
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.steps.len()
+    }
+
+    /// Indices of the tensors of some steps, in state-dict order.
+    pub(crate) fn tensors_of(&self, steps: Range<usize>, tensors: usize) -> Range<usize> {
+        let first = |step: usize| {
+            self.steps
+                .get(step)
+                .map_or(tensors, |step| step.first_tensor)
+        };
+        first(steps.start)..first(steps.end)
+    }
+}
+
+/// What a run is given.
+pub(crate) struct Given<'run> {
+    /// The network's, in state-dict order.
+    pub tensors: &'run [Tensor],
+    pub images: &'run Tensor,
+    pub mode: Mode,
+    /// Whether training mode updates the batch norms' running statistics.
+    pub keeps_statistics: bool,
 }
 
 /// The node that reads each node's result last; `usize::MAX` for outputs and for what nobody reads.
@@ -139,18 +223,13 @@ fn input<'values>(
         .expect("BUG: a value was freed before its reader")
 }
 
-fn compute(
-    step: &Step,
-    values: &[Option<Tensor>],
-    tensors: &[Tensor],
-    images: &Tensor,
-    mode: Mode,
-) -> Tensor {
+fn compute(step: &Step, values: &[Option<Tensor>], given: &Given) -> Tensor {
     let operands = Operands {
         inputs: &step.inputs,
         values,
-        tensors: &tensors[step.first_tensor..],
-        images,
+        tensors: &given.tensors[step.first_tensor..],
+        images: given.images,
+        keeps_statistics: given.keeps_statistics,
     };
-    operations::compute(&step.operation, &operands, mode)
+    operations::compute(&step.operation, &operands, given.mode)
 }

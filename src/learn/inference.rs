@@ -50,6 +50,7 @@ impl Inference {
         let kind = match precision {
             Precision::F32 => Kind::Float,
             Precision::Bf16 => Kind::BFloat16,
+            Precision::F16 => Kind::Half,
         };
         let tensors = graph
             .state()
@@ -189,6 +190,7 @@ impl Inference {
                     values,
                     tensors: own,
                     images,
+                    keeps_statistics: true,
                 };
                 Ok(operations::compute(operation, &operands, Mode::Eval))
             }

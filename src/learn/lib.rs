@@ -5,9 +5,11 @@
 
 pub use tch;
 
+pub mod adamw;
 pub mod architecture;
 mod architecture_checks;
 pub mod autocast;
+pub mod average;
 pub mod checkpoint_file;
 mod cifar_resnet;
 pub mod custom_graph;
@@ -28,8 +30,10 @@ pub mod inference;
 mod initialise;
 mod inverted_residual;
 pub mod knn;
+pub mod lars;
 pub mod lbfgs;
 pub mod loss;
+pub mod loss_scale;
 pub mod metrics;
 pub mod mismatch;
 mod mobilenet_v2;
@@ -41,12 +45,16 @@ pub mod onnx;
 mod operation;
 mod operations;
 pub mod optimiser;
+#[cfg(test)]
+mod optimiser_fixture;
 mod packed;
+mod parameters;
 pub mod preprocessing;
 pub mod probe;
 pub mod quantisation;
 pub mod queue;
 pub mod random;
+pub mod recompute;
 mod resnet;
 pub mod schedule;
 pub mod script;

@@ -3,6 +3,7 @@
 //! Tensors are held in state-dict order and keep PyTorch's names. Trainable ones are leaves with `requires_grad`.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use rand_chacha::ChaCha8Rng;
 use schemars::JsonSchema;
@@ -11,13 +12,14 @@ use tch::{Device, Kind, Tensor};
 use thiserror::Error;
 
 use crate::architecture::{Architecture, ArchitectureError};
-use crate::autocast::Bf16Autocast;
+use crate::autocast::Autocast;
 pub use crate::execution::Mode;
 use crate::execution::Plan;
 use crate::graph::{Graph, TensorSpec};
 use crate::initialise;
 pub use crate::mismatch::{Mismatch, Misshapen};
 use crate::state_digest::state_digest;
+use crate::recompute;
 use crate::tensors;
 
 /// What a network computes in. Weights and outputs are f32 either way.
@@ -28,6 +30,8 @@ pub enum Precision {
     F32,
     /// Autocast as PyTorch's: convolutions and linear layers in bf16.
     Bf16,
+    /// Autocast to f16, in training with a scaled loss. For CUDA: a CPU does it as well, but slowly.
+    F16,
 }
 
 /// # Shapes
@@ -58,7 +62,7 @@ pub enum NetworkError {
 pub struct Network {
     architecture: Architecture,
     graph: Graph,
-    plan: Plan,
+    plan: Arc<Plan>,
     specs: Vec<TensorSpec>,
     tensors: Vec<Tensor>,
     device: Device,
@@ -159,7 +163,7 @@ impl Network {
                 )
             })
             .collect();
-        let plan = Plan::new(&graph);
+        let plan = Arc::new(Plan::new(&graph));
         Self {
             architecture: architecture.clone(),
             graph,
@@ -183,7 +187,7 @@ impl Network {
             .iter()
             .map(Tensor::shallow_clone)
             .collect();
-        let plan = Plan::new(&graph);
+        let plan = Arc::new(Plan::new(&graph));
         Self {
             architecture,
             graph,
@@ -204,7 +208,7 @@ impl Network {
         Self {
             architecture: self.architecture.clone(),
             graph: self.graph.clone(),
-            plan: Plan::new(&self.graph),
+            plan: self.plan.clone(),
             specs: self.specs.clone(),
             tensors,
             device: self.device,
@@ -234,7 +238,8 @@ impl Network {
             .length(self.graph.embedding().unwrap_or(self.graph.features()))
     }
 
-    /// Runs the network; for inference inside `tch::no_grad`.
+    /// Runs the network; for inference inside `tch::no_grad`. In training under [`recompute::Recomputing`] it keeps less for the
+    /// backward pass.
     ///
     /// # Shapes
     /// - `images`: `[B, 3, H, W]` f32, normalised, on any device
@@ -243,9 +248,10 @@ impl Network {
         if self.channels_last {
             images = tensors::channels_last(&images);
         }
-        let results = {
-            let _autocast =
-                (precision == Precision::Bf16).then(|| Bf16Autocast::enter(self.device));
+        let results = if mode == Mode::Train && recompute::is_on() {
+            recompute::run(&self.plan, &self.graph, &self.tensors, &images, precision)
+        } else {
+            let _autocast = Autocast::enter(self.device, precision);
             self.plan.run(&self.tensors, &images, mode)
         };
         let mut results = results

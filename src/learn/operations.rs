@@ -14,6 +14,8 @@ pub(crate) struct Operands<'run> {
     /// The node's own tensors come first.
     pub tensors: &'run [Tensor],
     pub images: &'run Tensor,
+    /// Whether training mode updates the batch norms' running statistics.
+    pub keeps_statistics: bool,
 }
 
 impl Operands<'_> {
@@ -44,14 +46,15 @@ pub(crate) fn compute(operation: &Operation, operands: &Operands, mode: Mode) ->
             epsilon, momentum, ..
         } => {
             let training = mode == Mode::Train;
-            if training {
+            if training && operands.keeps_statistics {
                 let _ = own[4].shallow_clone().g_add_scalar_(1);
             }
+            let statistics = !training || operands.keeps_statistics;
             input(0).batch_norm(
                 Some(&own[0]),
                 Some(&own[1]),
-                Some(&own[2]),
-                Some(&own[3]),
+                statistics.then_some(&own[2]),
+                statistics.then_some(&own[3]),
                 training,
                 *momentum,
                 *epsilon,

@@ -265,6 +265,7 @@ fn run(
                 values: &values,
                 tensors: &tensors[first..],
                 images,
+                keeps_statistics: true,
             };
             let value = operations::compute(&node.operation, &operands, Mode::Eval);
             first += node.state().len();

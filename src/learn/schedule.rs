@@ -10,19 +10,29 @@ use thiserror::Error;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", tag = "kind", deny_unknown_fields)]
 pub enum Schedule {
-    /// The same throughout
-    Constant,
+    /// The same throughout, after the warm-up
+    Constant {
+        /// Epochs of linear warm-up, fractions allowed
+        #[serde(default, skip_serializing_if = "is_zero")]
+        warmup_epochs: f64,
+        /// Whether the warm-up rises with each step or with each epoch
+        #[serde(default, skip_serializing_if = "Per::is_step")]
+        per: Per,
+    },
     /// SEED's official code, a value per epoch: linear warm-up from the base rate to rate · batch / 256, then a cosine
     Official {
         /// Epochs of warm-up
         #[serde(default = "official_warmup")]
         warmup_epochs: u32,
     },
-    /// A value per step: linear warm-up from 0, then a cosine over the whole training down to 0
+    /// Linear warm-up from 0, then a cosine over the whole training down to 0
     Cosine {
         /// Epochs of warm-up, fractions allowed
         #[serde(default)]
         warmup_epochs: f64,
+        /// Whether the rate has a value for each step or for each epoch
+        #[serde(default, skip_serializing_if = "Per::is_step")]
+        per: Per,
     },
     /// Multiplied by `factor` at the start of each of the epochs
     Steps {
@@ -32,7 +42,34 @@ pub enum Schedule {
         /// What the rate is multiplied by
         #[serde(default = "step_factor")]
         factor: f64,
+        /// Epochs of linear warm-up, fractions allowed
+        #[serde(default, skip_serializing_if = "is_zero")]
+        warmup_epochs: f64,
+        /// Whether the warm-up rises with each step or with each epoch
+        #[serde(default, skip_serializing_if = "Per::is_step")]
+        per: Per,
     },
+}
+
+/// How often the rate moves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Per {
+    /// With each update of the weights
+    #[default]
+    Step,
+    /// At the start of each epoch
+    Epoch,
+}
+
+impl Per {
+    fn is_step(&self) -> bool {
+        *self == Self::Step
+    }
+}
+
+fn is_zero(value: &f64) -> bool {
+    *value == 0.0
 }
 
 fn official_warmup() -> u32 {
@@ -49,7 +86,10 @@ fn step_factor() -> f64 {
 
 impl Default for Schedule {
     fn default() -> Self {
-        Self::Cosine { warmup_epochs: 0.0 }
+        Self::Cosine {
+            warmup_epochs: 0.0,
+            per: Per::Step,
+        }
     }
 }
 
@@ -85,9 +125,10 @@ impl Schedule {
             }
         };
         match self {
-            Self::Constant => Ok(()),
             Self::Official { warmup_epochs } => warm_up(f64::from(*warmup_epochs)),
-            Self::Cosine { warmup_epochs } => warm_up(*warmup_epochs),
+            Self::Constant { warmup_epochs, .. } | Self::Cosine { warmup_epochs, .. } => {
+                warm_up(*warmup_epochs)
+            }
             Self::Steps { epochs, .. } if !epochs.is_sorted_by(|a, b| a < b) => {
                 Err(ScheduleError::Order {
                     epochs: epochs.clone(),
@@ -96,33 +137,43 @@ impl Schedule {
             Self::Steps { factor, .. } if !(*factor > 0.0 && *factor <= 1.0) => {
                 Err(ScheduleError::Factor { factor: *factor })
             }
-            Self::Steps { .. } => Ok(()),
+            Self::Steps { warmup_epochs, .. } => warm_up(*warmup_epochs),
         }
     }
 
-    /// The learning rate of `step`, counted from 0 over the whole training.
+    /// The learning rate of `step`, an update of the weights, counted from 0 over the whole training.
     ///
     /// `base` is the rate as configured; `multiplier` scales it to the batch (batch / 256, or 1).
     pub fn learning_rate(&self, base: f64, multiplier: f64, step: u64, length: Length) -> f64 {
         let peak = base * multiplier;
         let per_epoch = length.steps_per_epoch.max(1);
         let epoch = u32::try_from(step / per_epoch).unwrap_or(u32::MAX);
-        match self {
-            Self::Constant => peak,
+        let (warmup_epochs, per) = match self {
             Self::Official { warmup_epochs } => {
-                official(base, multiplier, length.epochs, *warmup_epochs, epoch)
+                return official(base, multiplier, length.epochs, *warmup_epochs, epoch);
             }
-            Self::Cosine { warmup_epochs } => {
-                let warm_up = warmup_epochs * per_epoch as f64;
-                if ((step + 1) as f64) < warm_up {
-                    return peak * (step + 1) as f64 / warm_up;
-                }
-                cosine(peak, u64::from(length.epochs) * per_epoch, step)
-            }
-            Self::Steps { epochs, factor } => {
+            Self::Constant { warmup_epochs, per }
+            | Self::Cosine { warmup_epochs, per }
+            | Self::Steps {
+                warmup_epochs, per, ..
+            } => (*warmup_epochs, *per),
+        };
+        // Where the training is, in the unit in which the rate moves.
+        let (place, in_an_epoch) = match per {
+            Per::Step => (step, per_epoch),
+            Per::Epoch => (u64::from(epoch), 1),
+        };
+        let warm_up = warmup_epochs * in_an_epoch as f64;
+        if ((place + 1) as f64) < warm_up {
+            return peak * (place + 1) as f64 / warm_up;
+        }
+        match self {
+            Self::Cosine { .. } => cosine(peak, u64::from(length.epochs) * in_an_epoch, place),
+            Self::Steps { epochs, factor, .. } => {
                 let falls = epochs.iter().filter(|&&at| at <= epoch).count();
                 (0..falls).fold(peak, |rate, _| rate * factor)
             }
+            Self::Constant { .. } | Self::Official { .. } => peak,
         }
     }
 }
@@ -183,6 +234,40 @@ mod tests {
         }
     }
 
+    fn cosine_after(warmup_epochs: f64) -> Schedule {
+        Schedule::Cosine {
+            warmup_epochs,
+            per: Per::Step,
+        }
+    }
+
+    #[test]
+    fn golden_schedules_of_pytorch() {
+        let golden = &crate::optimiser_fixture::json()["schedules"];
+        let whole = |key: &str| golden[key].as_u64().unwrap();
+        let (epochs, steps_per_epoch) = (whole("epochs"), whole("steps_per_epoch"));
+        let length = Length {
+            epochs: epochs as u32,
+            steps_per_epoch,
+        };
+        let base = golden["base"].as_f64().unwrap();
+        let cases = golden["cases"].as_array().unwrap();
+        assert!(cases.len() >= 9);
+        for case in cases {
+            let schedule: Schedule = serde_json::from_value(case["schedule"].clone()).unwrap();
+            schedule.validate(length.epochs).unwrap();
+            let expected = case["rates"].as_array().unwrap();
+            // A value for each step, or for each epoch.
+            let steps = epochs * steps_per_epoch / expected.len() as u64;
+            assert!(steps == 1 || steps == steps_per_epoch);
+            for step in 0..epochs * steps_per_epoch {
+                let rate = schedule.learning_rate(base, 1.0, step, length);
+                let expected = expected[(step / steps) as usize].as_f64().unwrap();
+                assert_close(&format!("{schedule:?}, step {step}"), rate, expected, 1e-12);
+            }
+        }
+    }
+
     #[test]
     fn the_cosine_halves_at_half_time_and_ends_near_zero() {
         assert_eq!(cosine(0.4, 100, 0), 0.4);
@@ -196,7 +281,7 @@ mod tests {
             epochs: 10,
             steps_per_epoch: 8,
         };
-        let schedule = Schedule::Cosine { warmup_epochs: 0.5 };
+        let schedule = cosine_after(0.5);
         let rate = |step| schedule.learning_rate(1.0, 2.0, step, length);
         assert_eq!([rate(0), rate(1), rate(2)], [0.5, 1.0, 1.5]);
         assert_eq!(rate(3), cosine(2.0, 80, 3));
@@ -231,36 +316,17 @@ mod tests {
         assert!(parse(r#"{"kind": "linear"}"#).is_err());
         assert!(Schedule::Official { warmup_epochs: 5 }.validate(5).is_err());
         assert!(Schedule::Official { warmup_epochs: 5 }.validate(6).is_ok());
-        assert!(
-            Schedule::Cosine {
-                warmup_epochs: -1.0
-            }
-            .validate(6)
-            .is_err()
-        );
-        assert!(
-            Schedule::Cosine {
-                warmup_epochs: f64::NAN
-            }
-            .validate(6)
-            .is_err()
-        );
-        assert!(
-            Schedule::Steps {
-                epochs: vec![8, 6],
-                factor: 0.1
-            }
-            .validate(10)
-            .is_err()
-        );
-        assert!(
-            Schedule::Steps {
-                epochs: vec![6, 8],
-                factor: 0.0
-            }
-            .validate(10)
-            .is_err()
-        );
+        assert!(parse(r#"{"kind": "constant", "per": "batch"}"#).is_err());
+        for (text, epochs) in [
+            (r#"{"kind": "cosine", "warmup_epochs": -1}"#, 6),
+            (r#"{"kind": "constant", "warmup_epochs": 6}"#, 6),
+            (r#"{"kind": "steps", "warmup_epochs": 6}"#, 6),
+            (r#"{"kind": "steps", "epochs": [8, 6]}"#, 10),
+            (r#"{"kind": "steps", "epochs": [6, 8], "factor": 0}"#, 10),
+        ] {
+            assert!(parse(text).unwrap().validate(epochs).is_err(), "{text}");
+        }
+        assert!(cosine_after(f64::NAN).validate(6).is_err());
         assert!(Schedule::default().validate(1).is_ok());
     }
 
@@ -271,10 +337,11 @@ mod tests {
         ) {
             let length = Length { epochs: 10, steps_per_epoch: 50 };
             for schedule in [
-                Schedule::Cosine { warmup_epochs: warmup },
+                cosine_after(warmup),
+                Schedule::Cosine { warmup_epochs: warmup, per: Per::Epoch },
                 Schedule::Official { warmup_epochs: warmup as u32 },
-                Schedule::Steps { epochs: vec![3, 6], factor: 0.1 },
-                Schedule::Constant,
+                Schedule::Steps { epochs: vec![3, 6], factor: 0.1, warmup_epochs: warmup, per: Per::Step },
+                Schedule::Constant { warmup_epochs: warmup, per: Per::Epoch },
             ] {
                 let rate = schedule.learning_rate(base, multiplier, step, length);
                 prop_assert!(rate >= 0.0 && rate <= base * multiplier * (1.0 + 1e-12), "{} {:?}", rate, schedule);

@@ -8,8 +8,9 @@ use crate::architecture::{Architecture, Head};
 use crate::golden::{Fixture, assert_close, formula_weight};
 use crate::loss::seed::seed_loss;
 use crate::network::{Mode, Network, Precision};
+use crate::optimiser::{Optimiser, OptimiserOptions};
 use crate::queue::Queue;
-use crate::sgd::{Sgd, SgdOptions};
+use crate::sgd::SgdOptions;
 
 /// `cifar resnet20 backbone (…) + head Linear(64,64)-ReLU-Linear(64,128) (…)` of the fixture.
 fn student(salt: u64, dimension: i64) -> Network {
@@ -44,8 +45,9 @@ fn golden_seed_trajectory() {
         momentum: fixture.number("momentum"),
         weight_decay: fixture.number("weight_decay"),
         nesterov: fixture.json["nesterov"].as_bool().unwrap(),
+        ..SgdOptions::default()
     };
-    let mut sgd = Sgd::new(network.trainable(), options);
+    let mut sgd = Optimiser::new(network.trainable(), &OptimiserOptions::Sgd(options));
     let mut queue = Queue::restore(fixture.tensor("queue_initial"), whole("batch"), 0, 0).unwrap();
     assert_eq!(queue.len(), whole("queue"));
     let (images, teacher) = (fixture.tensor("images"), fixture.tensor("teacher"));

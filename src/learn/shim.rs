@@ -10,13 +10,30 @@ unsafe extern "C" {
     fn seedpipe_free(text: *mut c_char);
     fn seedpipe_libtorch_version() -> *const c_char;
     fn seedpipe_cpu_capability() -> *const c_char;
-    fn seedpipe_autocast_enter(cuda: c_int, enabled: *mut c_int, dtype: *mut c_int) -> *mut c_char;
+    fn seedpipe_autocast_enter(
+        cuda: c_int,
+        half: c_int,
+        enabled: *mut c_int,
+        dtype: *mut c_int,
+    ) -> *mut c_char;
     fn seedpipe_autocast_leave(cuda: c_int, enabled: c_int, dtype: c_int) -> *mut c_char;
     fn seedpipe_memory_format(
         tensor: *mut c_void,
         channels_last: c_int,
         result: *mut *mut c_void,
     ) -> *mut c_char;
+    fn seedpipe_gradient_norm(
+        tensors: *mut *mut c_void,
+        count: c_int,
+        norm: *mut f64,
+    ) -> *mut c_char;
+    fn seedpipe_scale_gradients(
+        tensors: *mut *mut c_void,
+        count: c_int,
+        factor: f64,
+    ) -> *mut c_char;
+    fn seedpipe_backward(tensor: *mut c_void, gradient: *mut c_void) -> *mut c_char;
+    fn seedpipe_grad_enabled() -> c_int;
     fn seedpipe_set_deterministic(on: c_int) -> *mut c_char;
     fn seedpipe_load_cuda(found: *mut c_int) -> *mut c_char;
     fn seedpipe_cuda_capability(device: c_int, major: *mut c_int, minor: *mut c_int)
@@ -61,7 +78,8 @@ pub(crate) struct AutocastBefore {
     dtype: c_int,
 }
 
-pub(crate) fn autocast_enter(device: Device) -> Result<AutocastBefore, String> {
+/// Autocast to f16 when `half`, else to bf16.
+pub(crate) fn autocast_enter(device: Device, half: bool) -> Result<AutocastBefore, String> {
     let mut before = AutocastBefore {
         cuda: device.is_cuda().into(),
         enabled: 0,
@@ -69,7 +87,12 @@ pub(crate) fn autocast_enter(device: Device) -> Result<AutocastBefore, String> {
     };
     // SAFETY: both pointers are to live integers of this frame.
     outcome(unsafe {
-        seedpipe_autocast_enter(before.cuda, &mut before.enabled, &mut before.dtype)
+        seedpipe_autocast_enter(
+            before.cuda,
+            half.into(),
+            &mut before.enabled,
+            &mut before.dtype,
+        )
     })?;
     Ok(before)
 }
@@ -91,6 +114,50 @@ pub(crate) fn memory_format(tensor: &Tensor, channels_last: bool) -> Result<Tens
         ))?;
         Ok(Tensor::from_ptr(result as *mut C_tensor))
     }
+}
+
+/// The 2-norm of all the gradients that the tensors have, together.
+pub(crate) fn gradient_norm(tensors: &[&Tensor]) -> Result<f64, String> {
+    let mut pointers = pointers(tensors);
+    let mut norm = 0.0;
+    // SAFETY: each pointer is to the live `at::Tensor` behind one of `tensors`, `norm` to a live number of this frame.
+    outcome(unsafe {
+        seedpipe_gradient_norm(pointers.as_mut_ptr(), pointers.len() as c_int, &mut norm)
+    })?;
+    Ok(norm)
+}
+
+/// Multiplies the gradients that the tensors have, in place.
+pub(crate) fn scale_gradients(tensors: &[&Tensor], factor: f64) -> Result<(), String> {
+    let mut pointers = pointers(tensors);
+    // SAFETY: each pointer is to the live `at::Tensor` behind one of `tensors`.
+    outcome(unsafe {
+        seedpipe_scale_gradients(pointers.as_mut_ptr(), pointers.len() as c_int, factor)
+    })
+}
+
+fn pointers(tensors: &[&Tensor]) -> Vec<*mut c_void> {
+    tensors
+        .iter()
+        .map(|tensor| tensor.as_ptr() as *mut c_void)
+        .collect()
+}
+
+/// The backward pass from a tensor whose own gradient is given.
+pub(crate) fn backward(tensor: &Tensor, gradient: &Tensor) -> Result<(), String> {
+    // SAFETY: both pointers are to live `at::Tensor`s.
+    outcome(unsafe {
+        seedpipe_backward(
+            tensor.as_ptr() as *mut c_void,
+            gradient.as_ptr() as *mut c_void,
+        )
+    })
+}
+
+/// Whether operations of this thread are recorded for a backward pass.
+pub(crate) fn grad_enabled() -> bool {
+    // SAFETY: reads a flag of this thread.
+    unsafe { seedpipe_grad_enabled() != 0 }
 }
 
 pub(crate) fn set_deterministic(on: bool) -> Result<(), String> {

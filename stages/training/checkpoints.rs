@@ -19,6 +19,8 @@ pub struct Checkpoints<'a> {
     pause: Option<Duration>,
     /// When the last one was written, or the training began.
     last: Instant,
+    /// Steps that were done at the last one, if there is one.
+    last_step: Option<u64>,
 }
 
 impl<'a> Checkpoints<'a> {
@@ -39,13 +41,21 @@ impl<'a> Checkpoints<'a> {
                 .ok()
                 .filter(|pause| !pause.is_zero()),
             last: Instant::now(),
+            last_step: None,
         }
     }
 
     /// The newest sound one. Corrupt ones are warned of and passed over.
-    pub fn newest(&self) -> Result<Option<TrainingState>> {
+    pub fn newest(&mut self) -> Result<Option<TrainingState>> {
         let mut warn = |message| self.context.warn(message);
-        Ok(latest(self.context.checkpoints(), &mut warn)?)
+        let state = latest(self.context.checkpoints(), &mut warn)?;
+        self.last_step = state.as_ref().map(|state| state.step);
+        Ok(state)
+    }
+
+    /// Steps that were done at the newest one.
+    pub fn last_step(&self) -> Option<u64> {
+        self.last_step
     }
 
     /// Whether one is to be written after `done` steps.
@@ -57,6 +67,7 @@ impl<'a> Checkpoints<'a> {
     pub fn save(&mut self, state: &TrainingState) -> Result<()> {
         save(self.context.checkpoints(), state, durable::write).context("writing a checkpoint")?;
         self.last = Instant::now();
+        self.last_step = Some(state.step);
         Ok(())
     }
 }

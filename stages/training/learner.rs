@@ -1,10 +1,12 @@
 //! What a training stage gives to the loop: its samples, the loss of a batch, and what it must carry over an interruption.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use anyhow::Result;
 use seedpipe_imaging::Normalise;
 use seedpipe_learn::training_state::TrainingState;
+use serde_json::json;
 use tch::{Device, Tensor};
 
 use crate::pictures::Pictures;
@@ -38,6 +40,8 @@ pub struct Batch<'a> {
     pub epoch: u32,
     /// Batches before this one.
     pub step: u64,
+    /// Whether it is the first one since the weights moved: all batches of an update see the same.
+    pub begins_update: bool,
 }
 
 impl Batch<'_> {
@@ -51,9 +55,31 @@ impl Batch<'_> {
 pub trait Learner {
     /// All that is learned by gradients, by name.
     fn trainable(&self) -> Vec<(String, Tensor)>;
+    /// What the learning rate is multiplied by for one of [`Learner::trainable`]; 0: frozen.
+    fn learning_rate_factor(&self, _name: &str) -> f64 {
+        1.0
+    }
+    /// Live tensors that `training.average` averages, and overwrites by their average at the end. By default all numbers of those parts
+    /// of [`Learner::save`] (by their names up to the first dot) that hold something trainable: a network with its statistics.
+    fn averaged(&self) -> Vec<(String, Tensor)> {
+        let mut state = TrainingState::new(0, json!({}));
+        self.save(&mut state);
+        let part = |name: &str| name.split('.').next().unwrap_or_default().to_owned();
+        let learning: BTreeSet<String> = state
+            .tensors
+            .iter()
+            .filter(|(_, tensor)| tensor.requires_grad())
+            .map(|(name, _)| part(name))
+            .collect();
+        let tensors = state.tensors.into_iter();
+        tensors
+            .filter(|(name, _)| learning.contains(&part(name)))
+            .collect()
+    }
     /// The mean loss of a batch, with its graph.
     fn loss(&mut self, batch: &Batch) -> Result<Tensor>;
-    /// Called when the batch's gradients are computed and the graph of its loss is no longer needed: what memories take in.
+    /// Called when the batch's gradients are computed and the graph of its loss is no longer needed, before the weights move: what
+    /// memories take in.
     fn remember(&mut self, _batch: &Batch) -> Result<()> {
         Ok(())
     }
@@ -61,6 +87,7 @@ pub trait Learner {
     fn gauges(&self) -> Vec<(&'static str, f64)> {
         Vec::new()
     }
+    /// Adds the live tensors, each part under a prefix of its own that ends in a dot.
     fn save(&self, state: &mut TrainingState);
     fn restore(&mut self, state: &TrainingState) -> Result<()>;
 }

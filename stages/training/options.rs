@@ -15,22 +15,60 @@ use crate::invalid::{at_least, invalid, positive};
 pub struct TrainingOptions {
     /// Passes over the viewed images.
     pub epochs: u32,
-    /// Images in a step; the last, partial batch of an epoch is dropped.
+    /// Images in a batch; the last, partial batch of an epoch is dropped.
     pub batch: usize,
+    /// Batches whose mean gradient one update of the weights follows. A step is an update: schedule, metrics and checkpoints count these,
+    /// and an epoch is a whole number of them. Batch norms, queues and losses see single batches.
+    #[serde(skip_serializing_if = "is_one")]
+    pub accumulate: u64,
     /// Learning rate of the optimiser, before the schedule.
     pub learning_rate: f64,
-    /// Multiply the learning rate by batch / 256.
+    /// Multiply the learning rate by batch · accumulate / 256.
     pub scale_learning_rate: bool,
     pub schedule: Schedule,
     pub optimiser: OptimiserOptions,
-    /// `f32`, or `bf16` for autocast with weights kept in f32.
+    /// Greatest length of the gradient; a longer one is shortened to it. Absent: any length. The metric `gradient_norm` is the mean
+    /// length before that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip_gradient_norm: Option<f64>,
+    /// Keep a moving average of the weights and of the batch norms' statistics, which is what is saved and evaluated in the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub average: Option<AverageOptions>,
+    /// `f32`, or `bf16` or `f16` for autocast with weights kept in f32; `f16`, meant for CUDA, scales the loss.
     pub precision: Precision,
+    /// Keep only some activations for the backward pass and compute the others again: a third more work, far less memory, the same result.
+    #[serde(skip_serializing_if = "is_false")]
+    pub recompute: bool,
     /// Threads of the network's computation on a CPU: part of the recipe, since sums depend on it.
     pub threads: usize,
     /// Steps between checkpoints; 0: one after each epoch. No part of the recipe.
     pub checkpoint_steps: u64,
     /// A checkpoint is also written when the last one is that many minutes old; 0: never. No part of the recipe.
     pub checkpoint_minutes: f64,
+}
+
+/// A moving average of the weights.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct AverageOptions {
+    /// What an update keeps of the average, 0 to below 1.
+    pub decay: f64,
+}
+
+impl Default for AverageOptions {
+    fn default() -> Self {
+        AverageOptions { decay: 0.999 }
+    }
+}
+
+// A key that is not used is not written, so that a recipe from before it existed keeps its fingerprint.
+
+fn is_one(value: &u64) -> bool {
+    *value == 1
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// What of the `training:` block decides how a training is done and not what it learns.
@@ -41,11 +79,15 @@ impl Default for TrainingOptions {
         TrainingOptions {
             epochs: 200,
             batch: 256,
+            accumulate: 1,
             learning_rate: 0.03,
             scale_learning_rate: false,
             schedule: Schedule::default(),
             optimiser: OptimiserOptions::default(),
+            clip_gradient_norm: None,
+            average: None,
             precision: Precision::F32,
+            recompute: false,
             threads: 2,
             checkpoint_steps: 0,
             checkpoint_minutes: 10.0,
@@ -57,8 +99,22 @@ impl TrainingOptions {
     pub fn validate(&self) -> Result<(), Invalid> {
         at_least("training.epochs", u64::from(self.epochs), 1)?;
         at_least("training.batch", self.batch as u64, 1)?;
+        at_least("training.accumulate", self.accumulate, 1)?;
         at_least("training.threads", self.threads as u64, 1)?;
         positive("training.learning_rate", self.learning_rate)?;
+        if let Some(bound) = self.clip_gradient_norm {
+            positive("training.clip_gradient_norm", bound)?;
+        }
+        if let Some(AverageOptions { decay }) = self.average
+            && !(0.0..1.0).contains(&decay)
+        {
+            return Err(invalid(
+                "training.average.decay",
+                "at least 0 and below 1",
+                decay,
+                "0.999 averages over about a thousand updates",
+            ));
+        }
         self.optimiser.validate().map_err(|error| {
             invalid(
                 &format!("training.optimiser.{}", error.key),
@@ -83,5 +139,64 @@ impl TrainingOptions {
                 "see `training.epochs`",
             )
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn options(block: Value) -> TrainingOptions {
+        serde_json::from_value(block).unwrap()
+    }
+
+    #[test]
+    fn keys_that_are_not_used_are_not_part_of_a_recipe() {
+        let written = serde_json::to_value(TrainingOptions::default()).unwrap();
+        let keys: Vec<&String> = written.as_object().unwrap().keys().collect();
+        assert_eq!(
+            keys,
+            [
+                "batch",
+                "checkpoint_minutes",
+                "checkpoint_steps",
+                "epochs",
+                "learning_rate",
+                "optimiser",
+                "precision",
+                "scale_learning_rate",
+                "schedule",
+                "threads"
+            ]
+        );
+        assert_eq!(
+            written["schedule"],
+            json!({"kind": "cosine", "warmup_epochs": 0.0})
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_by_its_key() {
+        for (block, key) in [
+            (json!({"accumulate": 0}), "training.accumulate"),
+            (
+                json!({"clip_gradient_norm": 0}),
+                "training.clip_gradient_norm",
+            ),
+            (json!({"average": {"decay": 1}}), "training.average.decay"),
+            (
+                json!({"optimiser": {"kind": "adamw", "epsilon": 0}}),
+                "training.optimiser.epsilon",
+            ),
+            (
+                json!({"schedule": {"kind": "constant", "warmup_epochs": 200}}),
+                "training.schedule",
+            ),
+        ] {
+            assert_eq!(options(block).validate().unwrap_err().key, key);
+        }
+        let used = json!({"average": {}, "accumulate": 4, "recompute": true, "precision": "f16"});
+        assert!(options(used).validate().is_ok());
     }
 }

@@ -12,7 +12,7 @@ use rand_chacha::rand_core::SeedableRng;
 use seedpipe_learn::architecture::Architecture;
 use seedpipe_learn::device::{set_threads, threads};
 use seedpipe_learn::network::{Mode, Network, Precision};
-use seedpipe_learn::sgd::{Sgd, SgdOptions};
+use seedpipe_learn::optimiser::{Optimiser, OptimiserOptions};
 use seedpipe_learn::tch::{Device, Kind, Tensor, no_grad};
 
 const BATCH: i64 = 64;
@@ -80,19 +80,14 @@ fn main() -> anyhow::Result<()> {
     ];
     for (name, channels_last, precision) in variants {
         let network = network(channels_last)?;
-        let mut optimiser = Sgd::new(
-            network.trainable(),
-            SgdOptions {
-                momentum: 0.9,
-                weight_decay: 1e-4,
-                nesterov: false,
-            },
-        );
+        let mut optimiser = Optimiser::new(network.trainable(), &OptimiserOptions::default());
         measure(&format!("train {name}"), duration, || {
             optimiser.zero_grad();
             let output = network.forward(&images, Mode::Train, precision);
             let logits = output.logits.expect("BUG: the network has a classifier");
             logits.cross_entropy_for_logits(&labels).backward();
+            // As the training loop does before each step.
+            assert!(optimiser.gradient_norm().is_finite());
             optimiser.step(0.03);
         });
         measure(&format!("infer {name}"), duration, || {

@@ -9,9 +9,10 @@ use tch::{Device, Kind, Tensor, no_grad};
 
 use super::{Fit, LinearClassifier, ProbeError, check};
 use crate::one_thread::with_one_thread;
+use crate::optimiser::{Optimiser, OptimiserOptions};
 use crate::random::{normal, permutation};
-use crate::schedule::{Length, Schedule};
-use crate::sgd::{Sgd, SgdOptions};
+use crate::schedule::{Length, Per, Schedule};
+use crate::sgd::SgdOptions;
 
 /// The standard deviation of the SGD protocol's first weights.
 const INITIAL_DEVIATION: f64 = 0.01;
@@ -74,6 +75,8 @@ pub fn fit_sgd(
     let schedule = Schedule::Steps {
         epochs: options.decay_epochs.clone(),
         factor: options.decay_factor,
+        warmup_epochs: 0.0,
+        per: Per::Step,
     };
     let length = Length {
         epochs: options.epochs,
@@ -86,12 +89,13 @@ pub fn fit_sgd(
         momentum: options.momentum,
         weight_decay: options.weight_decay,
         nesterov: false,
+        ..SgdOptions::default()
     };
-    let parameters = vec![
-        ("weight".into(), weight.shallow_clone()),
-        ("bias".into(), bias.shallow_clone()),
+    let parameters = [
+        ("weight".to_owned(), weight.shallow_clone()),
+        ("bias".to_owned(), bias.shallow_clone()),
     ];
-    let mut sgd = Sgd::new(parameters, descent);
+    let mut sgd = Optimiser::new(parameters, &OptimiserOptions::Sgd(descent));
     let mut train_loss = 0.0;
     with_one_thread(|| {
         no_grad(|| {

@@ -27,13 +27,13 @@ void seedpipe_free(char *text) { free(text); }
 
 const char *seedpipe_libtorch_version() { return TORCH_VERSION; }
 
-// Turns autocast to bf16 on for this thread; `enabled` and `dtype` receive what was set before.
-char *seedpipe_autocast_enter(int cuda, int *enabled, int *dtype) {
+// Turns autocast to bf16, or to f16 when `half`, on for this thread; `enabled` and `dtype` receive what was set before.
+char *seedpipe_autocast_enter(int cuda, int half, int *enabled, int *dtype) {
   return guarded([&] {
     const auto device = device_type(cuda);
     *enabled = at::autocast::is_autocast_enabled(device);
     *dtype = static_cast<int>(at::autocast::get_autocast_dtype(device));
-    at::autocast::set_autocast_dtype(device, at::kBFloat16);
+    at::autocast::set_autocast_dtype(device, half ? at::kHalf : at::kBFloat16);
     at::autocast::set_autocast_enabled(device, true);
     at::autocast::increment_nesting();
   });

@@ -85,6 +85,15 @@ impl TrainingState {
             .collect()
     }
 
+    /// The first tensor, by name, that holds an infinite number or none at all.
+    pub fn first_not_finite(&self) -> Option<&str> {
+        let sick = |tensor: &Tensor| {
+            tensor.is_floating_point() && !bool::try_from(tensor.isfinite().all()).unwrap_or(false)
+        };
+        let found = self.tensors.iter().find(|(_, tensor)| sick(tensor));
+        found.map(|(name, _)| name.as_str())
+    }
+
     /// Copies the tensors under `prefix` into live ones of the same names, in place and on their device.
     ///
     /// Fails, and changes nothing, unless names and shapes match both ways.
@@ -273,6 +282,19 @@ mod tests {
                 "step-00000000000001000000.safetensors"
             ]
         );
+    }
+
+    #[test]
+    fn what_is_not_finite_is_found() {
+        let mut state = state(1);
+        assert_eq!(state.first_not_finite(), Some("student.odd"));
+        state.tensors.remove("student.odd");
+        assert_eq!(state.first_not_finite(), None);
+        for value in [f32::NAN, f32::INFINITY] {
+            let tensor = Tensor::from_slice(&[1.0, value]);
+            state.tensors.insert("odd".to_owned(), tensor);
+            assert_eq!(state.first_not_finite(), Some("odd"));
+        }
     }
 
     #[test]

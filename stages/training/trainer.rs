@@ -1,0 +1,385 @@
+//! The loop itself: updates of the weights, each by the mean gradient of one or several batches.
+
+use std::time::Instant;
+
+use anyhow::{Context, Result, anyhow, bail};
+use seedpipe_artifact::MetricRow;
+use seedpipe_engine::{StageContext, fault};
+use seedpipe_learn::average::Average;
+use seedpipe_learn::loss_scale::LossScale;
+use seedpipe_learn::network::Precision;
+use seedpipe_learn::optimiser::{Optimiser, Parameter, clipping};
+use seedpipe_learn::recompute::Recomputing;
+use seedpipe_learn::schedule::Length;
+use seedpipe_learn::training_state::TrainingState;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::checkpoints::Checkpoints;
+use super::feeding::{Feeding, Span};
+use super::learner::{Batch, Learner, Samples};
+use super::options::TrainingOptions;
+use super::orders::Orders;
+
+/// Prefixes in a checkpoint of the optimiser's memory and of the weights' average.
+const OPTIMISER: &str = "momentum.";
+const AVERAGE: &str = "training.average.";
+/// Images that an error names.
+const NAMED: usize = 16;
+
+pub struct Trainer<'a, L> {
+    context: &'a StageContext<'a>,
+    options: &'a TrainingOptions,
+    samples: &'a Samples,
+    learner: &'a mut L,
+    optimiser: Optimiser,
+    average: Option<Average>,
+    checkpoints: Checkpoints<'a>,
+    state: LoopState,
+    /// In updates.
+    length: Length,
+    /// Updates that were done when it began.
+    first: u64,
+    /// The update at hand.
+    now: Update,
+}
+
+/// An update, for the error that it may end in.
+#[derive(Default)]
+struct Update {
+    step: u64,
+    learning_rate: f64,
+    /// Of all samples that it has seen.
+    positions: Vec<u32>,
+}
+
+/// The loop's own state in a checkpoint.
+#[derive(Default, Serialize, Deserialize)]
+struct LoopState {
+    /// Sum of the batches' losses since the epoch began.
+    loss_sum: f64,
+    /// Sum of the updates' gradient norms since then, when they are bounded.
+    #[serde(default)]
+    norm_sum: f64,
+    /// In f16.
+    #[serde(default)]
+    loss_scale: Option<LossScale>,
+    rows: Vec<(u64, String, f64)>,
+}
+
+impl LoopState {
+    fn record(&mut self, step: u64, name: &str, value: f64) {
+        self.rows.push((step, name.to_owned(), value));
+    }
+}
+
+impl<'a, L: Learner> Trainer<'a, L> {
+    /// As the newest checkpoint left it, or at the start.
+    pub fn new(
+        context: &'a StageContext<'a>,
+        options: &'a TrainingOptions,
+        samples: &'a Samples,
+        learner: &'a mut L,
+    ) -> Result<Self> {
+        let steps_per_epoch = steps_per_epoch(context, options, samples)?;
+        let parameters = learner.trainable().into_iter().map(|(name, tensor)| {
+            let learning_rate_factor = learner.learning_rate_factor(&name);
+            Parameter {
+                name,
+                tensor,
+                learning_rate_factor,
+            }
+        });
+        let mut trainer = Trainer {
+            context,
+            options,
+            samples,
+            optimiser: Optimiser::new(parameters, &options.optimiser),
+            average: options
+                .average
+                .map(|average| Average::new(learner.averaged(), average.decay)),
+            learner,
+            checkpoints: Checkpoints::new(context, options, steps_per_epoch),
+            state: LoopState {
+                loss_scale: (options.precision == Precision::F16).then(LossScale::default),
+                ..LoopState::default()
+            },
+            length: Length {
+                epochs: options.epochs,
+                steps_per_epoch,
+            },
+            first: 0,
+            now: Update::default(),
+        };
+        if let Some(state) = trainer.checkpoints.newest()? {
+            trainer
+                .restore(&state)
+                .context("restoring the newest checkpoint")?;
+        }
+        Ok(trainer)
+    }
+
+    fn restore(&mut self, state: &TrainingState) -> Result<()> {
+        self.learner.restore(state)?;
+        self.optimiser.load_buffers(state.take_all(OPTIMISER))?;
+        if let Some(average) = &mut self.average {
+            average.load(state.take_all(AVERAGE))?;
+        }
+        self.state = serde_json::from_value(state.scalars["loop"].clone())
+            .context("reading the loop's own state")?;
+        self.first = state.step;
+        Ok(())
+    }
+
+    /// Trains to the end. The learner is left with the weights that are to be kept.
+    pub fn run(mut self) -> Result<Vec<MetricRow>> {
+        let (steps, first) = (self.steps(), self.first);
+        let batches = self.options.accumulate;
+        let per_epoch = self.length.steps_per_epoch * batches;
+        let positions = self.samples.positions.clone();
+        let orders = Orders::of(self.context, self.options, positions, per_epoch);
+        let span = Span {
+            first: first * batches,
+            end: steps * batches,
+            steps_per_epoch: per_epoch,
+            batch: self.options.batch,
+        };
+        let mut feeding = Feeding::start(self.samples, &orders, span)?;
+        let images = self.options.batch as u64 * batches;
+        self.context.progress().begin(
+            self.context.stage(),
+            "images",
+            steps * images,
+            first * images,
+        );
+        let begun = Instant::now();
+        for step in first..steps {
+            self.update(step, &orders, &mut feeding)?;
+            let done = step + 1;
+            if done.is_multiple_of(self.length.steps_per_epoch) {
+                self.end_epoch(done);
+            }
+            fault::point("training.step")?;
+            if done < steps && self.checkpoints.are_due(done) {
+                let state = self.whole_state(done)?;
+                self.checkpoints.save(&state)?;
+            }
+        }
+        self.context.progress().finish();
+        self.whole_state(steps)?;
+        if let Some(average) = &self.average {
+            average.write_back();
+        }
+
+        let seconds = begun.elapsed().as_secs_f64().max(1e-9);
+        let rate = ((steps - first) * images) as f64 / seconds;
+        let waited = feeding.waited().as_secs_f64();
+        self.context
+            .telemetry("train_seconds", begun.elapsed().as_secs_f64());
+        self.context.telemetry("images_per_second", rate);
+        self.context.telemetry("waiting_share", waited / seconds);
+        let rows = self.state.rows.into_iter();
+        Ok(rows
+            .map(|(step, name, value)| MetricRow {
+                step,
+                split: "train".into(),
+                name,
+                value,
+            })
+            .collect())
+    }
+
+    /// Updates of the whole training.
+    fn steps(&self) -> u64 {
+        self.length.steps_per_epoch * u64::from(self.length.epochs)
+    }
+
+    /// One update of the weights by the mean gradient of its batches.
+    fn update(&mut self, step: u64, orders: &Orders, feeding: &mut Feeding) -> Result<()> {
+        self.now = Update {
+            step,
+            learning_rate: self.learning_rate(step),
+            positions: Vec::new(),
+        };
+        self.optimiser.zero_grad();
+        let batches = self.options.accumulate;
+        for batch in step * batches..(step + 1) * batches {
+            self.context.check_cancelled().inspect_err(|_| {
+                if step > self.first {
+                    let steps = self.steps();
+                    self.context
+                        .warn(format!("stopped after step {step} of {steps}"));
+                }
+            })?;
+            let positions = orders.batch(batch);
+            self.now.positions.extend(&positions);
+            let batch = Batch {
+                crops: &feeding.next()?,
+                positions: &positions,
+                epoch: (step / self.length.steps_per_epoch) as u32,
+                step: batch,
+                begins_update: batch % batches == 0,
+            };
+            self.state.loss_sum += self.add_gradients(&batch)?;
+            self.learner.remember(&batch)?;
+            self.context.progress().advance(positions.len() as u64);
+        }
+        self.descend()
+    }
+
+    fn learning_rate(&self, step: u64) -> f64 {
+        let multiplier = if self.options.scale_learning_rate {
+            (self.options.batch as u64 * self.options.accumulate) as f64 / 256.0
+        } else {
+            1.0
+        };
+        let base = self.options.learning_rate;
+        self.options
+            .schedule
+            .learning_rate(base, multiplier, step, self.length)
+    }
+
+    /// Adds a batch's share of the update's gradients, times the loss scale in f16; gives its loss.
+    fn add_gradients(&mut self, batch: &Batch) -> Result<f64> {
+        let recomputing = self.options.recompute.then(Recomputing::begin);
+        let loss = self.learner.loss(batch)?;
+        let value = loss.double_value(&[]);
+        if !value.is_finite() {
+            return Err(self.diverged(&format!("the loss became {value}")));
+        }
+        let factor = self.loss_scale() / self.options.accumulate as f64;
+        let loss = if factor == 1.0 { loss } else { loss * factor };
+        match recomputing {
+            Some(recomputing) => recomputing.backward(&loss),
+            None => loss.backward(),
+        }
+        Ok(value)
+    }
+
+    fn loss_scale(&self) -> f64 {
+        let scale = self.state.loss_scale.as_ref();
+        scale.map_or(1.0, LossScale::factor)
+    }
+
+    /// One step against the gradients; none when they overflowed in f16.
+    fn descend(&mut self) -> Result<()> {
+        let scale = self.loss_scale();
+        let norm = self.optimiser.gradient_norm() / scale;
+        if !norm.is_finite() {
+            if let Some(loss_scale) = &mut self.state.loss_scale
+                && loss_scale.overflowed()
+            {
+                return Ok(());
+            }
+            return Err(self.diverged(&format!("the gradient's norm became {norm}")));
+        }
+        let mut factor = 1.0 / scale;
+        if let Some(bound) = self.options.clip_gradient_norm {
+            self.state.norm_sum += norm;
+            factor *= clipping(norm, bound);
+        }
+        if factor != 1.0 {
+            self.optimiser.scale_gradients(factor);
+        }
+        self.optimiser.step(self.now.learning_rate);
+        if let Some(loss_scale) = &mut self.state.loss_scale {
+            loss_scale.went_well();
+        }
+        if let Some(average) = &mut self.average {
+            average.update();
+        }
+        Ok(())
+    }
+
+    fn end_epoch(&mut self, done: u64) {
+        let steps = self.length.steps_per_epoch;
+        let mean = self.state.loss_sum / (steps * self.options.accumulate) as f64;
+        let norm = self.state.norm_sum / steps as f64;
+        (self.state.loss_sum, self.state.norm_sum) = (0.0, 0.0);
+        self.state.record(done, "loss", mean);
+        self.state
+            .record(done, "learning_rate", self.now.learning_rate);
+        if self.options.clip_gradient_norm.is_some() {
+            self.state.record(done, "gradient_norm", norm);
+        }
+        if let Some(scale) = &self.state.loss_scale {
+            let factor = scale.factor();
+            self.state.record(done, "loss_scale", factor);
+        }
+        for (name, value) in self.learner.gauges() {
+            self.state.record(done, name, value);
+        }
+        self.context.progress().note(&format!(
+            "epoch {}/{}, loss {mean:.4}",
+            done / steps,
+            self.length.epochs
+        ));
+    }
+
+    /// All that a resumed training needs. Fails when a number of it is not finite any more: no checkpoint and no result holds such.
+    fn whole_state(&self, done: u64) -> Result<TrainingState> {
+        let mut state = TrainingState::new(done, json!({ "loop": self.state }));
+        self.learner.save(&mut state);
+        state.insert_all(OPTIMISER, self.optimiser.buffers());
+        if let Some(average) = &self.average {
+            state.insert_all(AVERAGE, average.tensors());
+        }
+        match state.first_not_finite() {
+            None => Ok(state),
+            Some(name) => Err(self.diverged(&format!("`{name}` became infinite or NaN"))),
+        }
+    }
+
+    /// The error of a number that is not one any more.
+    fn diverged(&self, what: &str) -> anyhow::Error {
+        let now = &self.now;
+        let viewed = &self.samples.crops[0].viewed;
+        let mut images: Vec<String> = now
+            .positions
+            .iter()
+            .take(NAMED)
+            .map(|&position| {
+                let row = viewed.image(position as usize);
+                self.samples.pictures.describe(row)
+            })
+            .collect();
+        if let Some(more) = now.positions.len().checked_sub(NAMED + 1) {
+            images.push(format!("{} more", more + 1));
+        }
+        let kept = match self.checkpoints.last_step() {
+            Some(step) => format!("the checkpoint after step {step} is kept"),
+            None => "there is no checkpoint yet".to_owned(),
+        };
+        anyhow!(
+            "{what} at step {} (epoch {}) with learning rate {:e}; its batch was {}\nhint: lower `training.learning_rate`, lengthen the warm-up, set `training.clip_gradient_norm`, or try `precision: f32`; {kept}",
+            now.step,
+            now.step / self.length.steps_per_epoch,
+            now.learning_rate,
+            images.join(", ")
+        )
+    }
+}
+
+/// Updates in an epoch: whole batches, and whole updates.
+fn steps_per_epoch(
+    context: &StageContext,
+    options: &TrainingOptions,
+    samples: &Samples,
+) -> Result<u64> {
+    let images = samples.positions.len();
+    let steps = (images / options.batch) as u64 / options.accumulate;
+    if steps > 0 {
+        return Ok(steps);
+    }
+    let (stage, batch) = (context.stage(), options.batch);
+    if options.accumulate == 1 {
+        bail!(
+            "stage `{stage}`: key `training.batch`: expected at most the {images} images that there are to train on, got {batch}\nhint: make the batch smaller"
+        );
+    }
+    bail!(
+        "stage `{stage}`: key `training.accumulate`: expected at most the {} batches that an epoch has, got {}\nhint: make `accumulate` or the batch smaller",
+        images / batch,
+        options.accumulate
+    )
+}
