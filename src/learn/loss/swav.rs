@@ -170,10 +170,7 @@ mod tests {
                 normalise_prototypes(&prototypes);
                 let prototypes = prototypes.set_requires_grad(true);
                 let embeddings = tensor(&case["embeddings"], kind).set_requires_grad(true);
-                let scores: Vec<Tensor> = prototype_scores(&embeddings, &prototypes)
-                    .split(batch, 0)
-                    .into_iter()
-                    .collect();
+                let scores = prototype_scores(&embeddings, &prototypes).split(batch, 0);
                 assert_eq!(scores.len() as i64, crops);
                 let assignments: Vec<Tensor> = (0..count("assigned") as usize)
                     .map(|view| {
