@@ -304,7 +304,8 @@ impl Finetune {
     }
 }
 
-struct SupervisedLearner {
+/// Learns by labels, and by a teacher's soft labels where there is one.
+pub struct SupervisedLearner {
     network: Network,
     teacher: Option<Teacher>,
     class_of: Vec<Option<usize>>,
@@ -312,6 +313,32 @@ struct SupervisedLearner {
     temperature: f64,
     precision: Precision,
     device: Device,
+}
+
+impl SupervisedLearner {
+    /// By labels alone.
+    ///
+    /// - `class_of`: of each viewed image; only those with one may be trained on
+    pub fn of_labels(
+        network: Network,
+        class_of: Vec<Option<usize>>,
+        precision: Precision,
+        device: Device,
+    ) -> Self {
+        SupervisedLearner {
+            network,
+            teacher: None,
+            class_of,
+            alpha: 0.0,
+            temperature: default_temperature(),
+            precision,
+            device,
+        }
+    }
+
+    pub fn trained(&self) -> &Network {
+        &self.network
+    }
 }
 
 impl Learner for SupervisedLearner {

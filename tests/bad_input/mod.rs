@@ -4,6 +4,7 @@ pub mod cache;
 mod checkpoints;
 mod images;
 mod pipelines;
+mod pretraining;
 
 use crate::sandbox::Sandbox;
 

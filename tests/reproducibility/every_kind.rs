@@ -12,12 +12,15 @@ const PHOTOS: [&str; 6] = [
     "animated.gif",
 ];
 
-/// `WHOLE_PIPELINE`, a folder that is read, views with every operation, a network that is fine-tuned, and one as a file.
+/// `WHOLE_PIPELINE`, a folder that is read, views with every operation, a network that is fine-tuned, others by SimCLR and
+/// SwAV, and one as a file.
 pub fn with_every_kind() -> Sandbox {
     let sandbox = Sandbox::with(&format!(
         "{WHOLE_PIPELINE}  photos: {{kind: ingest, params: {{source: photos}}}}
   photo_views: {{kind: augment, inputs: {{images: photos}}, params: {{recipe: mocov2, size: 32, views_per_image: 8, split: all}}}}
   tuned: {{kind: finetune, inputs: {{images: images, views: views, weights: student}}, params: {{training: {{epochs: 1, batch: 16}}}}}}
+  by_pairs: {{kind: pretrain, inputs: {{images: images, views: views}}, params: {{network: {{name: cifar_resnet8, width: 0.25}}, objective: simclr, training: {{epochs: 1, batch: 16}}}}}}
+  by_prototypes: {{kind: pretrain, inputs: {{images: images, views: views}}, params: {{network: {{name: cifar_resnet8, width: 0.25}}, objective: swav, freeze_prototypes_epochs: 0, training: {{epochs: 1, batch: 16}}}}}}
   shipped: {{kind: export, inputs: {{weights: student}}, params: {{format: safetensors}}}}
 "
     ));

@@ -1,5 +1,7 @@
 //! `kill -9` in the middle of a stage, then `run` again: what comes out is equal to an uninterrupted run's.
 
+mod pretraining;
+
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;

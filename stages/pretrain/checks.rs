@@ -1,0 +1,250 @@
+//! What `pretrain` refuses before anything runs: params of other objectives, and those that don't go together.
+
+use seedpipe_engine::{InputKinds, Invalid};
+use serde::Serialize;
+
+use super::Pretrain;
+use super::objective::{Objective, Param};
+use crate::invalid::{at_least, check_queue, invalid};
+
+/// MoCo's heads.
+const VERSIONS: [u8; 2] = [1, 2];
+
+impl Pretrain {
+    pub(super) fn refuse_others_params(&self) -> Result<(), Invalid> {
+        let head = self.network.head.as_ref();
+        let given = [
+            (Param::Version, told(&self.version)),
+            (Param::Queue, told(&self.queue)),
+            (Param::QueueFromEpoch, told(&self.queue_from_epoch)),
+            (Param::Temperature, told(&self.temperature)),
+            (Param::EncoderMomentum, told(&self.encoder_momentum)),
+            (Param::Prototypes, told(&self.prototypes)),
+            (
+                Param::FreezePrototypesEpochs,
+                told(&self.freeze_prototypes_epochs),
+            ),
+            (Param::SinkhornEpsilon, told(&self.sinkhorn_epsilon)),
+            (Param::SinkhornIterations, told(&self.sinkhorn_iterations)),
+            (Param::SmallCrops, told(&self.small_crops)),
+            (Param::Head, head.map(|_| "a head".to_owned())),
+        ];
+        for (param, got) in given {
+            if let Some(got) = got {
+                self.objective.refuse(param, got)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn check_version(&self, version: u8) -> Result<(), Invalid> {
+        if !VERSIONS.contains(&version) {
+            let hint = "2 is the default";
+            return Err(invalid("version", "1 or 2", version, hint));
+        }
+        if self.network.head.is_some() {
+            return Err(invalid(
+                "version",
+                "nothing beside `network.head`",
+                version,
+                "a version is a head: leave one of them out",
+            ));
+        }
+        Ok(())
+    }
+
+    pub(super) fn check_small_crops(&self, inputs: &InputKinds) -> Result<(), Invalid> {
+        match (self.small_crops, inputs.connected("small_views")) {
+            (None, false) => Ok(()),
+            (None, true) => self
+                .objective
+                .refuse(Param::SmallCrops, "the input `small_views`"),
+            (Some(crops), true) => at_least("small_crops", crops as u64, 1),
+            (Some(crops), false) => Err(invalid(
+                "small_crops",
+                "the input `small_views` beside it",
+                crops,
+                "connect an `augment` stage with `recipe: swav_small`, or leave the key out",
+            )),
+        }
+    }
+
+    pub(super) fn check_queue(&self) -> Result<(), Invalid> {
+        match (self.objective, self.queue, self.queue_from_epoch) {
+            (Objective::Swav, Some(0), Some(epoch)) => Err(invalid(
+                "queue_from_epoch",
+                "nothing without a `queue`",
+                epoch,
+                "the paper's queue holds 3840",
+            )),
+            (Objective::Swav, Some(0), None) | (_, None, _) => Ok(()),
+            (_, Some(queue), _) => check_queue(queue, self.training.batch),
+        }
+    }
+}
+
+/// A param as it would be written, if it is set.
+fn told(value: &Option<impl Serialize>) -> Option<String> {
+    let value = value.as_ref()?;
+    Some(serde_json::to_string(value).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use seedpipe_engine::Stage;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn inputs(small_views: bool) -> InputKinds {
+        let views = |slot: &str| (slot.to_owned(), vec!["views/v1".to_owned()]);
+        let mut all = vec![views("views")];
+        if small_views {
+            all.push(views("small_views"));
+        }
+        InputKinds::new(all)
+    }
+
+    fn filled(params: Value, small_views: bool) -> Pretrain {
+        let mut all = json!({ "network": { "name": "cifar_resnet8" } });
+        let more = params.as_object().unwrap().clone();
+        all.as_object_mut().unwrap().extend(more);
+        let stage: Pretrain = serde_json::from_value(all).unwrap();
+        stage.with_defaults(&inputs(small_views))
+    }
+
+    fn refused(params: Value, small_views: bool) -> Invalid {
+        let stage = filled(params, small_views);
+        stage.validate(&inputs(small_views)).unwrap_err()
+    }
+
+    /// The params apart from those that every objective has.
+    fn own(params: Value, small_views: bool) -> Value {
+        let stage = filled(params, small_views);
+        stage.validate(&inputs(small_views)).unwrap();
+        let mut all = serde_json::to_value(&stage).unwrap();
+        let map = all.as_object_mut().unwrap();
+        for shared in ["network", "training", "preprocessing"] {
+            map.remove(shared).unwrap();
+        }
+        all
+    }
+
+    #[test]
+    fn each_objective_has_its_own_defaults_and_no_other_params() {
+        let moco = json!({ "queue": 65536, "temperature": 0.2, "encoder_momentum": 0.999 });
+        assert_eq!(own(json!({}), false), moco);
+        assert_eq!(
+            own(json!({ "version": 1 }), false),
+            json!({ "version": 1, "queue": 65536, "temperature": 0.07, "encoder_momentum": 0.999 })
+        );
+        assert_eq!(
+            own(json!({ "objective": "simclr" }), false),
+            json!({ "objective": "simclr", "temperature": 0.5 })
+        );
+        assert_eq!(
+            own(json!({ "objective": "swav", "queue": 3840 }), true),
+            json!({
+                "objective": "swav", "temperature": 0.1, "queue": 3840, "queue_from_epoch": 15, "prototypes": 300,
+                "freeze_prototypes_epochs": 1, "sinkhorn_epsilon": 0.05, "sinkhorn_iterations": 3, "small_crops": 6
+            })
+        );
+        assert_eq!(
+            own(json!({ "objective": "supervised" }), false),
+            json!({ "objective": "supervised" })
+        );
+    }
+
+    #[test]
+    fn checked_params_are_read_again_as_they_were() {
+        let stage = filled(json!({ "objective": "swav" }), true);
+        let written = serde_json::to_value(&stage).unwrap();
+        let again: Pretrain = serde_json::from_value(written.clone()).unwrap();
+        let again = again.with_defaults(&inputs(true));
+        assert_eq!(serde_json::to_value(&again).unwrap(), written);
+    }
+
+    #[test]
+    fn params_of_another_objective_are_refused() {
+        for (params, small_views, key) in [
+            (json!({ "prototypes": 10 }), false, "prototypes"),
+            (json!({ "queue_from_epoch": 1 }), false, "queue_from_epoch"),
+            (
+                json!({ "objective": "simclr", "queue": 256 }),
+                false,
+                "queue",
+            ),
+            (
+                json!({ "objective": "simclr", "version": 1 }),
+                false,
+                "version",
+            ),
+            (
+                json!({ "objective": "swav", "encoder_momentum": 0.9 }),
+                false,
+                "encoder_momentum",
+            ),
+            (
+                json!({ "objective": "supervised", "temperature": 0.1 }),
+                false,
+                "temperature",
+            ),
+            (
+                json!({ "objective": "supervised", "network": { "name": "cifar_resnet8", "head": { "out": 8 } } }),
+                false,
+                "network.head",
+            ),
+            (json!({}), true, "small_crops"),
+        ] {
+            let error = refused(params.clone(), small_views);
+            assert_eq!(error.key, key, "{params}");
+            assert!(
+                error.expected.starts_with("nothing, since objective"),
+                "{}",
+                error.expected
+            );
+        }
+    }
+
+    #[test]
+    fn params_that_do_not_go_together_are_refused() {
+        let head = json!({ "name": "cifar_resnet8", "head": { "out": 8 } });
+        for (params, key) in [
+            (json!({ "version": 3 }), "version"),
+            (json!({ "version": 2, "network": head }), "version"),
+            (json!({ "queue": 100 }), "queue"),
+            (json!({ "queue": 0 }), "queue"),
+            (json!({ "objective": "swav", "queue": 100 }), "queue"),
+            (
+                json!({ "objective": "swav", "queue_from_epoch": 2 }),
+                "queue_from_epoch",
+            ),
+            (
+                json!({ "objective": "swav", "small_crops": 2 }),
+                "small_crops",
+            ),
+            (
+                json!({ "objective": "swav", "prototypes": 1 }),
+                "prototypes",
+            ),
+            (
+                json!({ "objective": "swav", "sinkhorn_epsilon": 0.0 }),
+                "sinkhorn_epsilon",
+            ),
+            (
+                json!({ "objective": "swav", "sinkhorn_iterations": 0 }),
+                "sinkhorn_iterations",
+            ),
+            (
+                json!({ "objective": "swav", "temperature": -1.0 }),
+                "temperature",
+            ),
+            (
+                json!({ "objective": "simclr", "training": { "batch": 1 } }),
+                "training.batch",
+            ),
+        ] {
+            assert_eq!(refused(params.clone(), false).key, key, "{params}");
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! `moco`: MoCo (arXiv 1911.05722, 2003.04297): a query encoder, a momentum encoder for the keys, InfoNCE against a queue of keys.
+//!
+//! Batch norm would tell which key belongs to which query if both were normalised by the same images' statistics. The paper
+//! shuffles the keys' batch over several devices; on one device the same is done by groups: the key encoder sees a keyed
+//! permutation of the batch in groups of at most 32, each normalised by itself.
+
+use anyhow::Result;
+use seedpipe_engine::{Stage, StageContext, keyed_rng};
+use seedpipe_learn::loss::contrastive::moco_loss;
+use seedpipe_learn::loss::seed::normalise;
+use seedpipe_learn::network::{Mode, Network, Precision};
+use seedpipe_learn::queue::Queue;
+use seedpipe_learn::random::permutation;
+use seedpipe_learn::training_state::TrainingState;
+use serde_json::json;
+use tch::{Device, Tensor, no_grad};
+
+use super::objective::Param;
+use super::{NetworkLearner, Pretrain, Setup, everything, set};
+use crate::distill::restore_queue;
+use crate::training::{Batch, Learner};
+
+/// Images of a batch that the key encoder normalises together, as many as on one of the paper's devices.
+const GROUP: i64 = 32;
+
+pub fn learner(
+    params: &Pretrain,
+    context: &StageContext,
+    setup: &Setup,
+) -> Result<(MocoLearner, Vec<u32>)> {
+    let query = params.network_with_head(context, setup.device)?;
+    let key = query.duplicate();
+    key.freeze();
+    let learner = MocoLearner {
+        queue: Queue::new(
+            set(params.queue, Param::Queue)?,
+            query.embedding_dimension() as usize,
+            params.training.batch,
+            &mut context.rng("queue", &[]),
+            setup.device,
+        )?,
+        query,
+        key,
+        seed: context.seed(),
+        keys: None,
+        device: setup.device,
+        temperature: set(params.temperature, Param::Temperature)?,
+        encoder_momentum: set(params.encoder_momentum, Param::EncoderMomentum)?,
+        precision: params.training.precision,
+    };
+    Ok((learner, everything(setup)))
+}
+
+pub struct MocoLearner {
+    query: Network,
+    key: Network,
+    queue: Queue,
+    seed: u64,
+    /// Of the batch at hand, until the queue takes them.
+    keys: Option<Tensor>,
+    device: Device,
+    temperature: f64,
+    encoder_momentum: f64,
+    precision: Precision,
+}
+
+impl MocoLearner {
+    /// The keys of a batch, each normalised among a random group of it: `[B, D]`, rows of length 1.
+    fn keys(&self, images: &Tensor, step: u64) -> Tensor {
+        let count = images.size()[0];
+        let order = permutation(
+            count as usize,
+            &mut keyed_rng(self.seed, Pretrain::KIND, "shuffle", &step.to_le_bytes()),
+        );
+        let mut back = vec![0i64; order.len()];
+        for (place, &index) in order.iter().enumerate() {
+            back[index as usize] = place as i64;
+        }
+        let order: Vec<i64> = order.into_iter().map(i64::from).collect();
+        let shuffled = images.index_select(0, &Tensor::from_slice(&order).to_device(self.device));
+        let keys: Vec<Tensor> = shuffled
+            .split(GROUP, 0)
+            .iter()
+            .map(|group| {
+                self.key
+                    .forward(group, Mode::Train, self.precision)
+                    .embedding_or_features()
+                    .shallow_clone()
+            })
+            .collect();
+        normalise(
+            &Tensor::cat(&keys, 0)
+                .index_select(0, &Tensor::from_slice(&back).to_device(self.device)),
+        )
+    }
+}
+
+impl Learner for MocoLearner {
+    fn trainable(&self) -> Vec<(String, Tensor)> {
+        self.query.trainable()
+    }
+
+    fn loss(&mut self, batch: &Batch) -> Result<Tensor> {
+        let images = batch.images();
+        let pairs = 2 * batch.positions.len() as i64;
+        let (first, second) = (images.slice(0, 0, pairs, 2), images.slice(0, 1, pairs, 2)); // [B, 3, S, S] each
+        if batch.begins_update {
+            no_grad(|| self.key.momentum_update(&self.query, self.encoder_momentum));
+        }
+        let keys = no_grad(|| self.keys(&second, batch.step)); // [B, D]
+        let output = self.query.forward(&first, Mode::Train, self.precision);
+        let loss = moco_loss(
+            output.embedding_or_features(),
+            &keys,
+            self.queue.rows(),
+            self.temperature,
+        );
+        self.keys = Some(keys);
+        Ok(loss)
+    }
+
+    fn remember(&mut self, _batch: &Batch) -> Result<()> {
+        if let Some(keys) = self.keys.take() {
+            self.queue.enqueue(&keys);
+        }
+        Ok(())
+    }
+
+    fn gauges(&self) -> Vec<(&'static str, f64)> {
+        vec![(
+            "queue_fill",
+            self.queue.filled() as f64 / self.queue.len() as f64,
+        )]
+    }
+
+    fn save(&self, state: &mut TrainingState) {
+        state.insert_all("query.", self.query.state());
+        state.insert_all("key.", self.key.state());
+        state.insert_all(
+            "queue.",
+            vec![("rows".into(), self.queue.rows().shallow_clone())],
+        );
+        state.scalars["queue"] =
+            json!({ "pointer": self.queue.pointer(), "filled": self.queue.filled() });
+    }
+
+    fn restore(&mut self, state: &TrainingState) -> Result<()> {
+        state.copy_into("query.", &self.query.state())?;
+        state.copy_into("key.", &self.key.state())?;
+        self.queue = restore_queue(state, &self.queue, self.device)?;
+        Ok(())
+    }
+}
+
+impl NetworkLearner for MocoLearner {
+    fn network(&self) -> &Network {
+        &self.query
+    }
+}

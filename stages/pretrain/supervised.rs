@@ -1,0 +1,45 @@
+//! `supervised`: plain classification of the viewed images that have labels, as `finetune` does it from scratch. The classifier is kept.
+
+use anyhow::{Result, ensure};
+use seedpipe_engine::StageContext;
+use seedpipe_learn::architecture::Architecture;
+use seedpipe_learn::network::Network;
+
+use super::{NetworkLearner, Pretrain, Setup};
+use crate::finetune::SupervisedLearner;
+use crate::network_artifact::initialise;
+use crate::selection::Classes;
+
+pub fn learner(
+    params: &Pretrain,
+    context: &StageContext,
+    setup: &Setup,
+) -> Result<(SupervisedLearner, Vec<u32>)> {
+    let images = setup.pictures.images();
+    let classes = Classes::of(images)?;
+    let class_of: Vec<Option<usize>> = (0..setup.viewed.len())
+        .map(|position| classes.class(images.image(setup.viewed.image(position)).label?))
+        .collect();
+    let positions: Vec<u32> = (0..setup.viewed.len() as u32)
+        .filter(|&position| class_of[position as usize].is_some())
+        .collect();
+    ensure!(
+        !positions.is_empty(),
+        "stage `{}`: input `views`: expected views of labelled images for objective `supervised`, got none\nhint: give `ingest` a `label_column`, or a folder for each class; without labels take `moco`, `simclr` or `swav`",
+        context.stage()
+    );
+    let architecture = Architecture {
+        classes: Some(classes.len() as i64),
+        ..params.network.backbone()
+    };
+    let network = initialise(context, &architecture, setup.device)?;
+    let precision = params.training.precision;
+    let learner = SupervisedLearner::of_labels(network, class_of, precision, setup.device);
+    Ok((learner, positions))
+}
+
+impl NetworkLearner for SupervisedLearner {
+    fn network(&self) -> &Network {
+        self.trained()
+    }
+}
