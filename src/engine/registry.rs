@@ -48,7 +48,7 @@ pub fn kind<S: Stage>() -> Kind {
 }
 
 fn check<S: Stage>(params: Value, inputs: &InputKinds) -> Result<CheckedParams, ParameterError> {
-    let stage: S = parameters::read(params)?;
+    let stage = parameters::read::<S>(params)?.with_defaults(inputs);
     stage.validate(inputs).map_err(ParameterError::Invalid)?;
     Ok(CheckedParams {
         params: parameters::write(&stage)?,

@@ -69,7 +69,12 @@ pub trait Stage: Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'stat
         Vec::new()
     }
 
-    /// Refuses impossible values before anything runs.
+    /// Fills in defaults that depend on other params or on what is connected, so that the recipe names them.
+    fn with_defaults(self, _inputs: &InputKinds) -> Self {
+        self
+    }
+
+    /// Refuses impossible values before anything runs. Sees the params with all defaults.
     fn validate(&self, _inputs: &InputKinds) -> Result<(), Invalid> {
         Ok(())
     }

@@ -52,6 +52,7 @@ pub mod script;
 mod seed_trajectory;
 pub mod sgd;
 mod shim;
+pub mod spherical_kmeans;
 pub mod tensors;
 pub mod torchscript_file;
 pub mod training_state;

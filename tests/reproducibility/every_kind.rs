@@ -18,6 +18,9 @@ pub fn with_every_kind() -> Sandbox {
         "{WHOLE_PIPELINE}  photos: {{kind: ingest, params: {{source: photos}}}}
   photo_views: {{kind: augment, inputs: {{images: photos}}, params: {{recipe: mocov2, size: 32, views_per_image: 8, split: all}}}}
   tuned: {{kind: finetune, inputs: {{images: images, views: views, weights: student}}, params: {{training: {{epochs: 1, batch: 16}}}}}}
+  clustered: {{kind: distill, inputs: {{images: images, views: views, targets: targets}}, params: {{objective: kmeans, clusters: 5, network: {{name: cifar_resnet8, width: 0.25}}, training: {{epochs: 1, batch: 16}}}}}}
+  prototyped: {{kind: distill, inputs: {{images: images, views: views, targets: targets}}, params: {{objective: swav, prototypes: 8, queue: 32, network: {{name: cifar_resnet8, width: 0.25}}, training: {{epochs: 1, batch: 16}}}}}}
+  compressed: {{kind: distill, inputs: {{images: images, views: views, targets: targets}}, params: {{objective: compress, queue: 64, network: {{name: cifar_resnet8, width: 0.25}}, training: {{epochs: 1, batch: 16}}}}}}
   shipped: {{kind: export, inputs: {{weights: student}}, params: {{format: safetensors}}}}
 "
     ));
