@@ -23,6 +23,7 @@ mod quantity;
 mod remote_connection;
 mod report;
 mod sibling;
+mod storage;
 mod tabular;
 mod tolerances;
 mod usage;

@@ -29,6 +29,7 @@ pub mod results;
 mod rounding;
 mod selection;
 mod soft_labels;
+pub mod storage;
 pub mod stored;
 pub mod tools;
 mod training;

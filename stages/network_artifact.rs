@@ -14,7 +14,7 @@ use tch::{Device, Tensor};
 
 use crate::invalid::invalid;
 
-const ARCHITECTURE: &str = "architecture";
+pub(crate) const ARCHITECTURE: &str = "architecture";
 const PREPROCESSING: &str = "preprocessing";
 
 /// A network and what it wants done to an image first.

@@ -4,12 +4,11 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use seedpipe_engine::{Engine, LockMismatch, Outcome, Project, RunOptions, RunReport, StageReport};
-use serde_json::Value;
 
 use crate::cli::Run;
 use crate::commands::{Invocation, status};
 use crate::console::{Console, Verbosity, is_cancelled};
-use crate::{Tensors, figures, interrupt, output, report, sibling};
+use crate::{Tensors, figures, interrupt, output, report, sibling, storage};
 
 pub fn execute(invocation: Invocation, arguments: Run) -> Result<ExitCode> {
     let (tensors, verbosity) = (invocation.tensors, invocation.verbosity);
@@ -75,15 +74,16 @@ fn check_locked(engine: &Engine, options: &RunOptions, json: bool) -> Result<()>
 
 fn dry_run(engine: &Engine, options: &RunOptions, json: bool) -> Result<ExitCode> {
     let stages = engine.dry_run(options)?;
+    let planned = storage::planned(engine, &stages)?;
     if json {
         let lines: Vec<String> = stages
             .iter()
-            .map(status::as_json)
-            .map(|line: Value| line.to_string())
+            .zip(&planned)
+            .map(|(stage, storage)| status::as_json(stage, storage.as_ref()).to_string())
             .collect();
         output::print(&lines.join("\n"))?;
     } else {
-        output::print(&status::as_text(&stages))?;
+        output::print(&(status::as_text(&stages) + &storage::lines(&stages, &planned)))?;
     }
     Ok(ExitCode::SUCCESS)
 }

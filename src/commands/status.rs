@@ -4,12 +4,13 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use seedpipe_engine::{Engine, StageState, StageStatus};
+use seedpipe_stages::storage::Storage;
 use serde_json::{Value, json};
 
 use crate::cli::Status;
 use crate::commands::Invocation;
 use crate::figures::{self, Side};
-use crate::output;
+use crate::{output, storage};
 
 pub fn execute(invocation: Invocation, arguments: &Status) -> Result<ExitCode> {
     let engine = invocation.engine(&arguments.overrides.set)?;
@@ -17,10 +18,13 @@ pub fn execute(invocation: Invocation, arguments: &Status) -> Result<ExitCode> {
     if arguments.remote {
         look_into_remote(&engine, &mut stages)?;
     }
+    let planned = storage::planned(&engine, &stages)?;
     if arguments.json {
-        output::print_json(&stages.iter().map(as_json).collect::<Vec<_>>())?;
+        let told = stages.iter().zip(&planned);
+        let told = told.map(|(stage, storage)| as_json(stage, storage.as_ref()));
+        output::print_json(&told.collect::<Vec<_>>())?;
     } else {
-        output::print(&as_text(&stages))?;
+        output::print(&(as_text(&stages) + &storage::lines(&stages, &planned)))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -80,8 +84,8 @@ fn state_name(state: &StageState) -> &'static str {
     }
 }
 
-/// One stage for machines.
-pub fn as_json(stage: &StageStatus) -> Value {
+/// One stage for machines, with what it will store of views.
+pub fn as_json(stage: &StageStatus, planned: Option<&Storage>) -> Value {
     let depends_on = match &stage.state {
         StageState::MayRun { depends_on } => depends_on.as_slice(),
         StageState::Cached | StageState::WillRun => &[],
@@ -94,5 +98,6 @@ pub fn as_json(stage: &StageStatus) -> Value {
         "reasons": stage.reasons,
         "fingerprint": stage.fingerprint,
         "content": stage.artifact.as_ref().map(|artifact| artifact.content),
+        "stores": storage::as_json(planned),
     })
 }

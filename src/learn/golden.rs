@@ -15,7 +15,18 @@ pub(crate) struct Fixture {
 impl Fixture {
     /// `<name>.json` and `<name>.safetensors`.
     pub(crate) fn load(name: &str) -> Self {
-        let folder = folder();
+        Self::load_from(folder(), name)
+    }
+
+    /// The same of this crate's own testdata.
+    pub(crate) fn of_testdata(name: &str) -> Self {
+        Self::load_from(
+            concat!(env!("CARGO_MANIFEST_DIR"), "/testdata").into(),
+            name,
+        )
+    }
+
+    fn load_from(folder: PathBuf, name: &str) -> Self {
         let text = fs_err::read_to_string(folder.join(format!("{name}.json"))).unwrap();
         let path = folder.join(format!("{name}.safetensors"));
         let tensors = if path.exists() {
@@ -68,6 +79,68 @@ impl Fixture {
             difference <= tolerance,
             "{place}: the gradient is off by {difference:e} of its length"
         );
+    }
+}
+
+/// A named case of a fixture in one precision.
+pub(crate) struct Case<'a> {
+    fixture: &'a Fixture,
+    name: &'a str,
+    kind: Kind,
+    learned: BTreeMap<&'a str, Tensor>,
+}
+
+impl Case<'_> {
+    /// The case's tensor; those whose gradients are compared are leaves.
+    pub(crate) fn tensor(&self, part: &str) -> Tensor {
+        match self.learned.get(part) {
+            Some(leaf) => leaf.shallow_clone(),
+            None => self
+                .fixture
+                .tensor(&format!("{}.{part}", self.name))
+                .to_kind(self.kind),
+        }
+    }
+
+    pub(crate) fn number(&self, key: &str) -> f64 {
+        let case = self
+            .fixture
+            .cases()
+            .iter()
+            .find(|case| case["name"] == self.name);
+        case.and_then(|case| case[key].as_f64())
+            .unwrap_or_else(|| panic!("`{}.{key}` is no number", self.name))
+    }
+}
+
+impl Fixture {
+    /// A loss and its gradients by `learned` (`NAME.grad_<tensor>`) are the case's: within 1e-10 in f64 and 1e-5 in f32.
+    pub(crate) fn assert_loss(&self, name: &str, learned: &[&str], loss: impl Fn(&Case) -> Tensor) {
+        for (kind, tolerance) in [(Kind::Double, 1e-10), (Kind::Float, 1e-5)] {
+            let leaf = |part: &&str| {
+                let tensor = self.tensor(&format!("{name}.{part}")).to_kind(kind);
+                tensor.set_requires_grad(true)
+            };
+            let case = Case {
+                fixture: self,
+                name,
+                kind,
+                learned: learned.iter().map(|&part| (part, leaf(&part))).collect(),
+            };
+            let value = loss(&case);
+            value.backward();
+            let place = format!("{name} in {kind:?}");
+            assert_close(
+                &place,
+                value.double_value(&[]),
+                case.number("loss"),
+                tolerance,
+            );
+            for (part, leaf) in &case.learned {
+                let expected = format!("{name}.grad_{part}");
+                self.assert_gradient(&place, &leaf.grad(), &expected, tolerance);
+            }
+        }
     }
 }
 

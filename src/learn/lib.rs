@@ -62,6 +62,7 @@ pub mod script;
 mod seed_trajectory;
 pub mod sgd;
 mod shim;
+pub mod spherical_kmeans;
 pub mod state_digest;
 pub mod tensors;
 pub mod torchscript_file;

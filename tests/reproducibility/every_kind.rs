@@ -21,6 +21,9 @@ pub fn with_every_kind() -> Sandbox {
   tuned: {{kind: finetune, inputs: {{images: images, views: views, weights: student}}, params: {{training: {{epochs: 1, batch: 16}}}}}}
   by_pairs: {{kind: pretrain, inputs: {{images: images, views: views}}, params: {{network: {{name: cifar_resnet8, width: 0.25}}, objective: simclr, training: {{epochs: 1, batch: 16}}}}}}
   by_prototypes: {{kind: pretrain, inputs: {{images: images, views: views}}, params: {{network: {{name: cifar_resnet8, width: 0.25}}, objective: swav, freeze_prototypes_epochs: 0, training: {{epochs: 1, batch: 16}}}}}}
+  clustered: {{kind: distill, inputs: {{images: images, views: views, targets: targets}}, params: {{objective: kmeans, clusters: 5, network: {{name: cifar_resnet8, width: 0.25}}, training: {{epochs: 1, batch: 16}}}}}}
+  prototyped: {{kind: distill, inputs: {{images: images, views: views, targets: targets}}, params: {{objective: swav, prototypes: 8, queue: 32, network: {{name: cifar_resnet8, width: 0.25}}, training: {{epochs: 1, batch: 16}}}}}}
+  compressed: {{kind: distill, inputs: {{images: images, views: views, targets: targets}}, params: {{objective: compress, queue: 64, network: {{name: cifar_resnet8, width: 0.25}}, training: {{epochs: 1, batch: 16}}}}}}
   shipped: {{kind: export, inputs: {{weights: student}}, params: {{format: safetensors}}}}
 "
     ));

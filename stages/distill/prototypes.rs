@@ -1,0 +1,109 @@
+//! `swav`: prototypes are learned on the teacher's embeddings, and the student predicts the teacher's assignments to them.
+//!
+//! A queue of earlier teacher embeddings takes part in the assignments, since in a batch alone few prototypes could be used equally often.
+
+use anyhow::{Context, Result};
+use seedpipe_learn::loss::prototypes::{assignments, prototype_loss};
+use seedpipe_learn::loss::swav::normalise_prototypes;
+use seedpipe_learn::queue::Queue;
+use seedpipe_learn::training_state::TrainingState;
+use tch::{Tensor, no_grad};
+
+use super::matching::{Matching, Seen};
+use super::queue_state::{QUEUE, restore_named, save_queue};
+
+const PROTOTYPES: &str = "prototypes";
+
+pub struct Prototypes {
+    /// `[K, D]`, a leaf; rows get length 1 before each step.
+    prototypes: Tensor,
+    /// Earlier teacher embeddings, of which only the filled rows count; none: the batch alone.
+    queue: Option<Queue>,
+    epsilon: f64,
+    iterations: usize,
+}
+
+impl Prototypes {
+    /// - `start`: `[K, D]`, rows of length 1
+    pub fn new(start: &Tensor, queue: Option<Queue>, epsilon: f64, iterations: usize) -> Self {
+        Prototypes {
+            prototypes: start.detach().copy().set_requires_grad(true),
+            queue,
+            epsilon,
+            iterations,
+        }
+    }
+
+    /// What the queue holds of the teacher, once it holds anything.
+    fn earlier(&self) -> Option<Tensor> {
+        let queue = self.queue.as_ref().filter(|queue| queue.filled() > 0)?;
+        Some(queue.rows().narrow(0, 0, queue.filled() as i64))
+    }
+
+    fn state(&self) -> Vec<(String, Tensor)> {
+        vec![(PROTOTYPES.to_owned(), self.prototypes.shallow_clone())]
+    }
+}
+
+impl Matching for Prototypes {
+    fn trainable(&self) -> Vec<(String, Tensor)> {
+        self.state()
+    }
+
+    fn loss(&mut self, seen: &Seen) -> Tensor {
+        normalise_prototypes(&self.prototypes);
+        let assignments = assignments(
+            seen.teacher,
+            self.earlier().as_ref(),
+            &self.prototypes,
+            self.epsilon,
+            self.iterations,
+        );
+        let loss = prototype_loss(
+            seen.embedding,
+            seen.teacher,
+            &self.prototypes,
+            &assignments,
+            seen.temperatures.student,
+        );
+        loss.prediction + loss.clustering
+    }
+
+    fn remember(&mut self, teacher: &Tensor) {
+        if let Some(queue) = &mut self.queue {
+            queue.enqueue(teacher);
+        }
+    }
+
+    fn gauges(&self) -> Vec<(&'static str, f64)> {
+        let share = |queue: &Queue| queue.filled() as f64 / queue.len() as f64;
+        self.queue
+            .iter()
+            .map(|queue| ("queue_fill", share(queue)))
+            .collect()
+    }
+
+    fn save(&self, prefix: &str, state: &mut TrainingState) {
+        state.insert_all(prefix, self.state());
+        if let Some(queue) = &self.queue {
+            save_queue(state, &format!("{prefix}{QUEUE}"), queue);
+        }
+    }
+
+    fn restore(&mut self, prefix: &str, state: &TrainingState) -> Result<()> {
+        let stored = state
+            .tensors
+            .get(&format!("{prefix}{PROTOTYPES}"))
+            .context("the checkpoint lacks the prototypes")?;
+        anyhow::ensure!(
+            stored.size() == self.prototypes.size(),
+            "the checkpoint's prototypes have another shape"
+        );
+        no_grad(|| self.prototypes.copy_(stored));
+        if let Some(queue) = &mut self.queue {
+            let device = queue.rows().device();
+            *queue = restore_named(state, &format!("{prefix}{QUEUE}"), queue, device)?;
+        }
+        Ok(())
+    }
+}

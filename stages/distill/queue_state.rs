@@ -1,0 +1,48 @@
+//! Queues in checkpoints: rows, pointer and filled rows, under a name.
+
+use anyhow::{Context, Result};
+use seedpipe_learn::queue::Queue;
+use seedpipe_learn::training_state::TrainingState;
+use serde_json::json;
+use tch::Device;
+
+/// What a training with one queue calls it.
+pub const QUEUE: &str = "queue";
+
+pub fn save_queue(state: &mut TrainingState, name: &str, queue: &Queue) {
+    state.insert_all(
+        &format!("{name}."),
+        vec![("rows".into(), queue.rows().shallow_clone())],
+    );
+    state.scalars[name] = json!({ "pointer": queue.pointer(), "filled": queue.filled() });
+}
+
+/// The queue of that name, for batches as `like`'s.
+pub fn restore_named(
+    state: &TrainingState,
+    name: &str,
+    like: &Queue,
+    device: Device,
+) -> Result<Queue> {
+    let number = |field: &str| {
+        state.scalars[name][field]
+            .as_u64()
+            .map(|number| number as usize)
+            .with_context(|| format!("the checkpoint lacks the {field} of `{name}`"))
+    };
+    let rows = state
+        .take_all(&format!("{name}."))
+        .remove("rows")
+        .with_context(|| format!("the checkpoint lacks `{name}`"))?;
+    Ok(Queue::restore(
+        rows.to_device(device),
+        like.batch(),
+        number("pointer")?,
+        number("filled")?,
+    )?)
+}
+
+/// The queue of a checkpoint that holds one.
+pub fn restore_queue(state: &TrainingState, like: &Queue, device: Device) -> Result<Queue> {
+    restore_named(state, QUEUE, like, device)
+}

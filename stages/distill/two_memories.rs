@@ -1,0 +1,112 @@
+//! `compress`: teacher and student each compare a batch with a memory of their own, of the same images. The student's memory takes in
+//! embeddings of a slowly following copy of it, or its own.
+
+use anyhow::Result;
+use seedpipe_learn::loss::compress::{Memories, compress_loss};
+use seedpipe_learn::loss::seed::normalise;
+use seedpipe_learn::network::{Mode, Network};
+use seedpipe_learn::queue::Queue;
+use seedpipe_learn::training_state::TrainingState;
+use tch::{Tensor, no_grad};
+
+use super::matching::{Matching, Seen};
+use super::queue_state::{restore_named, save_queue};
+
+const TEACHER: &str = "teacher_memory";
+const STUDENT: &str = "student_memory";
+const KEY: &str = "key.";
+
+pub struct TwoMemories {
+    teacher: Queue,
+    student: Queue,
+    key: Option<Key>,
+    /// Of the batch at hand, until the student's memory takes them: `[B, S]`, rows of length 1.
+    embeddings: Option<Tensor>,
+}
+
+/// The copy of the student that fills its memory.
+struct Key {
+    network: Network,
+    momentum: f64,
+}
+
+impl TwoMemories {
+    /// - `momentum`: how slowly the copy follows; 0: no copy
+    pub fn new(teacher: Queue, student: Queue, network: &Network, momentum: f64) -> Self {
+        let key = (momentum > 0.0).then(|| {
+            let network = network.duplicate();
+            network.freeze();
+            Key { network, momentum }
+        });
+        TwoMemories {
+            teacher,
+            student,
+            key,
+            embeddings: None,
+        }
+    }
+}
+
+impl Matching for TwoMemories {
+    fn loss(&mut self, seen: &Seen) -> Tensor {
+        let remembered = no_grad(|| match &self.key {
+            None => normalise(&seen.embedding.detach()),
+            Some(key) => {
+                key.network.momentum_update(seen.student, key.momentum);
+                let output = key
+                    .network
+                    .forward(seen.images, Mode::Train, seen.precision);
+                normalise(output.embedding_or_features())
+            }
+        });
+        self.embeddings = Some(remembered);
+        let memories = Memories {
+            teacher: self.teacher.rows(),
+            student: self.student.rows(),
+        };
+        compress_loss(
+            seen.embedding,
+            seen.teacher,
+            &memories,
+            seen.temperatures.student,
+            seen.temperatures.teacher,
+        )
+    }
+
+    fn remember(&mut self, teacher: &Tensor) {
+        if let Some(embeddings) = self.embeddings.take() {
+            self.teacher.enqueue(teacher);
+            self.student.enqueue(&embeddings);
+        }
+    }
+
+    fn gauges(&self) -> Vec<(&'static str, f64)> {
+        let share = self.teacher.filled() as f64 / self.teacher.len() as f64;
+        vec![("queue_fill", share)]
+    }
+
+    fn save(&self, prefix: &str, state: &mut TrainingState) {
+        save_queue(state, &format!("{prefix}{TEACHER}"), &self.teacher);
+        save_queue(state, &format!("{prefix}{STUDENT}"), &self.student);
+        if let Some(key) = &self.key {
+            state.insert_all(&format!("{prefix}{KEY}"), key.network.state());
+        }
+    }
+
+    fn restore(&mut self, prefix: &str, state: &TrainingState) -> Result<()> {
+        let restored = |name: &str, queue: &Queue| {
+            restore_named(
+                state,
+                &format!("{prefix}{name}"),
+                queue,
+                queue.rows().device(),
+            )
+        };
+        self.teacher = restored(TEACHER, &self.teacher)?;
+        self.student = restored(STUDENT, &self.student)?;
+        if let Some(key) = &self.key {
+            state.copy_into(&format!("{prefix}{KEY}"), &key.network.state())?;
+        }
+        Ok(())
+    }
+}
