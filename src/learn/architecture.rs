@@ -10,7 +10,7 @@ use crate::families::{self, Choices, FAMILIES, Family, nearest};
 use crate::graph::{Graph, Initial, NodeId};
 use crate::graph_builder::GraphBuilder;
 use crate::head;
-pub use crate::preprocessing::{Filter, Preprocessing};
+pub use crate::preprocessing::{Crop, Filter, Preprocessing};
 
 /// The first layers of a ResNet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -367,6 +367,20 @@ mod tests {
         .unwrap();
         assert_eq!(resnet50.parameter_count(), 25_557_032);
         assert_eq!(resnet50.multiply_adds(224, 224), 4_089_184_256);
+    }
+
+    #[test]
+    fn published_weights_look_through_pillow_and_cifars_do_not() {
+        let of = |name: &str| Architecture::named(name).default_preprocessing();
+        assert_eq!(of("resnet50"), Preprocessing::imagenet());
+        assert_eq!(of("dino_vits16").filter, Filter::PillowBicubic);
+        assert_eq!(of("efficientnet_b0").crop, Crop::AfterResize);
+        let lite = of("efficientnet_lite0");
+        assert_eq!(
+            (lite.crop, lite.filter),
+            (Crop::BeforeResize, Filter::PillowBicubic)
+        );
+        assert_eq!(of("cifar_resnet20").filter, Filter::Bilinear);
     }
 
     #[test]
