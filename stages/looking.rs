@@ -10,6 +10,8 @@ use seedpipe_engine::cancel;
 use seedpipe_imaging::{Layout, Limits, Normalise, Recipe, Scratch, decode, render};
 use seedpipe_learn::architecture::{Architecture, Preprocessing};
 use seedpipe_learn::deployment::Deployment;
+use seedpipe_learn::inference::Inference;
+use seedpipe_learn::network::Precision;
 use seedpipe_learn::tensors::{from_slice_f32, to_vec_f32};
 use seedpipe_learn::{checkpoint_file, weights_file};
 use tch::{Device, Kind};
@@ -58,8 +60,19 @@ pub trait Eye {
 }
 
 struct Loaded {
-    deployment: Deployment,
+    inference: Inference,
+    preprocessing: Preprocessing,
     class_names: Vec<String>,
+}
+
+impl Loaded {
+    fn new(deployment: &Deployment, class_names: Vec<String>) -> Self {
+        Self {
+            inference: Inference::of_deployment(deployment, Precision::F32),
+            preprocessing: deployment.preprocessing.clone(),
+            class_names,
+        }
+    }
 }
 
 impl Eye for Loaded {
@@ -68,12 +81,11 @@ impl Eye for Loaded {
     }
 
     fn look(&self, images: &[PathBuf], sink: &mut Sink) -> Result<()> {
-        let preprocessing = &self.deployment.preprocessing;
-        let recipe = eval_recipe(preprocessing)?;
-        let normalise = normalise(preprocessing);
+        let recipe = eval_recipe(&self.preprocessing)?;
+        let normalise = normalise(&self.preprocessing);
         for paths in images.chunks(BATCH) {
             cancel::check()?;
-            see(&self.deployment, &recipe, &normalise, paths, sink)?;
+            see(&self.inference, &recipe, &normalise, paths, sink)?;
         }
         Ok(())
     }
@@ -85,10 +97,7 @@ pub fn open(looker: &Looker) -> Result<Box<dyn Eye>> {
         Looker::Stage(sources) => {
             let deployment = deployment(sources)?;
             let class_names = class_names(sources.images, deployment.classes())?;
-            Loaded {
-                deployment,
-                class_names,
-            }
+            Loaded::new(&deployment, class_names)
         }
         Looker::File { path, network } => load_file(path, *network)?,
     }))
@@ -96,7 +105,7 @@ pub fn open(looker: &Looker) -> Result<Box<dyn Eye>> {
 
 /// One batch.
 fn see(
-    deployment: &Deployment,
+    inference: &Inference,
     recipe: &Recipe,
     normalise: &Normalise,
     paths: &[PathBuf],
@@ -111,7 +120,7 @@ fn see(
         .collect();
     let side = i64::from(recipe.size);
     let batch = from_slice_f32(&[BATCH as i64, side, side, 3], &pixels).permute([0, 3, 1, 2]);
-    let results = deployment.forward(&batch.contiguous());
+    let results = inference.forward(&batch);
     let features = to_vec_f32(&results.features); // [BATCH, D]
     let probabilities = results
         .logits
@@ -174,8 +183,6 @@ fn load_file(path: &Path, network: Option<&str>) -> Result<Loaded> {
         Some(said) => serde_json::from_str(said).with_context(of_file)?,
         None => Vec::new(),
     };
-    Ok(Loaded {
-        deployment: Deployment::new(&loaded, &preprocessing),
-        class_names,
-    })
+    let deployment = Deployment::new(&loaded, &preprocessing);
+    Ok(Loaded::new(&deployment, class_names))
 }
