@@ -9,6 +9,7 @@ use std::path::Path;
 use anyhow::Result;
 use seedpipe_engine::{Artifact, Engine, PipelineLock, StageNode};
 use seedpipe_stages::deliverable::Deliverable;
+use serde_json::Value;
 
 use crate::figures;
 use crate::python_lines::python_lines;
@@ -110,10 +111,10 @@ impl ModelCard<'_> {
         } else {
             " Then subtract `mean` and divide by `std`, channel by channel."
         };
+        let geometry = geometry(&serde_json::from_str(&description.preprocessing)?);
         writeln!(
             text,
-            "\n## What it wants\n\nResize the shorter side to `size / crop_ratio`, antialiased by `filter`; crop the central square of \
-             `size`; RGB, scaled to 0–1.{normalised}\n\n```json\n{}\n```",
+            "\n## What it wants\n\n{geometry}; RGB, scaled to 0–1.{normalised}\n\n```json\n{}\n```",
             description.preprocessing
         )?;
         Ok(())
@@ -230,6 +231,26 @@ impl ModelCard<'_> {
             format!("`{name}` holds other digests of {}.", differ.join(", "))
         })
     }
+}
+
+/// How an image becomes a square, given the preprocessing as JSON.
+fn geometry(preprocessing: &Value) -> String {
+    let filter = preprocessing["filter"].as_str().unwrap_or("bilinear");
+    let how = match filter.strip_prefix("pillow_") {
+        Some(name) => format!(
+            "as a PIL image by `Image.resize` with `Image.Resampling.{}`",
+            name.to_uppercase()
+        ),
+        None => "antialiased by `filter`".to_owned(),
+    };
+    if preprocessing["crop"] == "before_resize" {
+        return format!(
+            "Crop the central square of `crop_ratio` of the shorter side, then resize it to `size`, {how}"
+        );
+    }
+    format!(
+        "Resize the shorter side to `size / crop_ratio`, {how}; crop the central square of `size`"
+    )
 }
 
 struct Related<'project> {

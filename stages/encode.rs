@@ -2,7 +2,7 @@
 //!
 //! Images are decoded once for all of their views; rendering and the network run at the same time. A shard is a range of images.
 //!
-//! Version log: 1 first.
+//! Version log: 1 first; 2 the network is folded and fused, and published ones see images as Pillow resizes them.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -96,7 +96,7 @@ pub struct Encode {
     /// What the network wants done to an image, when it isn't what its weights say.
     #[serde(default)]
     pub preprocessing: Option<Preprocessing>,
-    /// `f32`, or `bf16` for autocast.
+    /// What the network computes in: `f32` or `bf16`.
     #[serde(default)]
     pub precision: Precision,
     /// `f16` or `f32`.
@@ -123,7 +123,7 @@ fn rendering() -> u32 {
 
 impl Stage for Encode {
     const KIND: &'static str = "encode";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const INPUTS: &'static [InputSlot] = &[
         InputSlot {
             name: "images",
@@ -302,7 +302,10 @@ impl Encode {
         device: tch::Device,
     ) -> Result<(Encoder, Preprocessing)> {
         if let Some(path) = &self.torchscript {
-            let preprocessing = self.preprocessing.clone().unwrap_or_default();
+            let preprocessing = self
+                .preprocessing
+                .clone()
+                .unwrap_or_else(Preprocessing::imagenet);
             let encoder = Encoder::script(&context.resolve(path), preprocessing.size, device)?;
             return Ok((encoder, preprocessing));
         }
@@ -310,7 +313,7 @@ impl Encode {
             network,
             preprocessing,
         } = self.network(context, device)?;
-        Ok((Encoder::Network(Box::new(network)), preprocessing))
+        Ok((Encoder::network(network, self.precision), preprocessing))
     }
 
     fn network(&self, context: &StageContext, device: tch::Device) -> Result<Prepared> {
@@ -405,12 +408,7 @@ impl ShardWork<'_> {
                 bail!("BUG: fewer batches were rendered than planned");
             };
             self.context.check_cancelled()?;
-            let Encode {
-                embedding,
-                precision,
-                ..
-            } = *self.encode;
-            let embedding = self.encoder.embed(&pixels, embedding, precision)?;
+            let embedding = self.encoder.embed(&pixels, self.encode.embedding)?;
             let values = to_vec_f32(&embedding); // [batch, D]
             for (position, rows) in batch.clone().zip(values.chunks_exact(dimension * views)) {
                 for ((view, row), column) in

@@ -3,19 +3,31 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use seedpipe_learn::network::{Mode, Network, Precision};
+use seedpipe_learn::inference::Inference;
+use seedpipe_learn::network::{Network, Precision};
 use seedpipe_learn::script::Script;
 use tch::{Device, Tensor};
 
 use crate::encode::Embedding;
 
 pub enum Encoder {
-    Network(Box<Network>),
+    Network(Box<Seeing>),
     /// With the length of its features.
     Script(Script, i64),
 }
 
+/// A network, and itself made ready to look.
+pub struct Seeing {
+    network: Network,
+    inference: Inference,
+}
+
 impl Encoder {
+    pub fn network(network: Network, precision: Precision) -> Self {
+        let inference = Inference::new(&network, precision);
+        Encoder::Network(Box::new(Seeing { network, inference }))
+    }
+
     /// Loads a program and tries it on an image of `size` pixels.
     pub fn script(path: &Path, size: u32, device: Device) -> Result<Self> {
         let script = Script::load(path, device).context("key `params.torchscript`")?;
@@ -27,7 +39,7 @@ impl Encoder {
 
     pub fn digest(&self) -> [u8; 32] {
         match self {
-            Encoder::Network(network) => network.digest(),
+            Encoder::Network(seeing) => seeing.network.digest(),
             Encoder::Script(script, _) => script.digest(),
         }
     }
@@ -35,7 +47,7 @@ impl Encoder {
     /// Without the head.
     pub fn parameter_count(&self) -> u64 {
         match self {
-            Encoder::Network(network) => network.without_head().graph().parameter_count(),
+            Encoder::Network(seeing) => seeing.network.without_head().graph().parameter_count(),
             Encoder::Script(script, _) => script.parameter_count(),
         }
     }
@@ -43,7 +55,7 @@ impl Encoder {
     /// Length of an embedding; an error for a head or a classifier that isn't there.
     pub fn dimension(&self, embedding: Embedding, stage: &str) -> Result<i64> {
         let headless = match self {
-            Encoder::Network(network) => network.architecture().head.is_none(),
+            Encoder::Network(seeing) => seeing.network.architecture().head.is_none(),
             Encoder::Script(..) => true,
         };
         if embedding == Embedding::Head && headless {
@@ -52,7 +64,7 @@ impl Encoder {
             );
         }
         let classes = match self {
-            Encoder::Network(network) => network.architecture().classes,
+            Encoder::Network(seeing) => seeing.network.architecture().classes,
             Encoder::Script(..) => None,
         };
         if embedding == Embedding::Logits {
@@ -61,10 +73,10 @@ impl Encoder {
             });
         }
         Ok(match self {
-            Encoder::Network(network) if embedding == Embedding::Features => {
-                network.feature_dimension()
+            Encoder::Network(seeing) if embedding == Embedding::Features => {
+                seeing.network.feature_dimension()
             }
-            Encoder::Network(network) => network.embedding_dimension(),
+            Encoder::Network(seeing) => seeing.network.embedding_dimension(),
             Encoder::Script(_, dimension) => *dimension,
         })
     }
@@ -72,17 +84,12 @@ impl Encoder {
     /// # Shapes
     /// - `pixels`: `[B, 3, H, W]`
     /// - returns `[B, D]` f32
-    pub fn embed(
-        &self,
-        pixels: &Tensor,
-        embedding: Embedding,
-        precision: Precision,
-    ) -> Result<Tensor> {
-        let network = match self {
-            Encoder::Network(network) => network,
+    pub fn embed(&self, pixels: &Tensor, embedding: Embedding) -> Result<Tensor> {
+        let inference = match self {
+            Encoder::Network(seeing) => &seeing.inference,
             Encoder::Script(script, _) => return Ok(script.features(pixels)?),
         };
-        let output = tch::no_grad(|| network.forward(pixels, Mode::Eval, precision));
+        let output = inference.forward(pixels);
         Ok(match embedding {
             Embedding::Features => output.features,
             Embedding::Logits => output

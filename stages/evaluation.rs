@@ -11,11 +11,12 @@ use seedpipe_artifact::{
 use seedpipe_engine::{Input, StageContext};
 use seedpipe_imaging::{Recipe, View};
 use seedpipe_learn::architecture::Preprocessing;
+use seedpipe_learn::inference::Inference;
 use seedpipe_learn::metrics::{Evaluation, ranked_classes};
-use seedpipe_learn::network::{Mode, Network, Precision};
+use seedpipe_learn::network::{Network, Precision};
 use seedpipe_learn::probe::LinearClassifier;
 use seedpipe_learn::tensors::from_slice_f32;
-use tch::{Device, Tensor, no_grad};
+use tch::{Device, Tensor};
 
 use crate::encode::holds_logits;
 use crate::feed::{Feed, Frame, Job, workers};
@@ -211,6 +212,7 @@ pub fn logits_of(
         size: recipe.size,
         normalise: normalisation(preprocessing),
     };
+    let inference = Inference::new(network, precision);
     let count = rows.len();
     let (shared, mut next) = (pictures.clone(), 0);
     let mut feed = Feed::start(pictures.clone(), frame, workers(device), move || {
@@ -230,7 +232,7 @@ pub fn logits_of(
     })?;
     let mut logits = Vec::new();
     while let Some(pixels) = feed.next(device)? {
-        let output = no_grad(|| network.forward(&pixels, Mode::Eval, precision));
+        let output = inference.forward(&pixels);
         logits.push(
             output
                 .logits

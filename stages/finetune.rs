@@ -3,7 +3,7 @@
 //!
 //! The teacher is a classifier on its frozen features, so its logits come from stored embeddings.
 //!
-//! Version log: 1 first.
+//! Version log: 1 first; 2 judged through the folded, fused network.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -70,7 +70,7 @@ fn default_temperature() -> f64 {
 
 impl Stage for Finetune {
     const KIND: &'static str = "finetune";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const INPUTS: &'static [InputSlot] = &[
         InputSlot {
             name: "images",

@@ -10,7 +10,8 @@ use seedpipe_engine::cancel;
 use seedpipe_imaging::{Layout, Limits, Normalise, Recipe, Scratch, decode, render};
 use seedpipe_learn::architecture::{Architecture, Preprocessing};
 use seedpipe_learn::deployment::Deployment;
-use seedpipe_learn::network::Network;
+use seedpipe_learn::inference::Inference;
+use seedpipe_learn::network::{Network, Precision};
 use seedpipe_learn::tensors::{from_slice_f32, to_vec_f32};
 use seedpipe_learn::{checkpoint_file, weights_file};
 use tch::{Device, Kind};
@@ -77,13 +78,13 @@ pub trait Eye {
 }
 
 struct Loaded {
-    deployment: Deployment,
+    inference: Inference,
     identity: Identity,
     class_names: Vec<String>,
 }
 
 impl Loaded {
-    fn new(network: &Network, deployment: Deployment, class_names: Vec<String>) -> Self {
+    fn new(network: &Network, deployment: &Deployment, class_names: Vec<String>) -> Self {
         let identity = Identity {
             features: hex(&deployment.features_digest()),
             network: hex(&network.digest()),
@@ -91,7 +92,7 @@ impl Loaded {
             preprocessing: deployment.preprocessing.clone(),
         };
         Self {
-            deployment,
+            inference: Inference::of_deployment(deployment, Precision::F32),
             identity,
             class_names,
         }
@@ -112,12 +113,11 @@ impl Eye for Loaded {
     }
 
     fn look(&self, images: &[PathBuf], sink: &mut Sink) -> Result<()> {
-        let preprocessing = &self.deployment.preprocessing;
-        let recipe = eval_recipe(preprocessing)?;
-        let normalise = normalise(preprocessing);
+        let recipe = eval_recipe(&self.preprocessing)?;
+        let normalise = normalise(&self.preprocessing);
         for paths in images.chunks(BATCH) {
             cancel::check()?;
-            see(&self.deployment, &recipe, &normalise, paths, sink)?;
+            see(&self.inference, &recipe, &normalise, paths, sink)?;
         }
         Ok(())
     }
@@ -130,7 +130,7 @@ pub fn open(looker: &Looker) -> Result<Box<dyn Eye>> {
             let prepared = load_network(sources.weights, Device::Cpu)?;
             let deployment = deployed(&prepared, sources)?;
             let class_names = class_names(sources.images, deployment.classes())?;
-            Loaded::new(&prepared.network, deployment, class_names)
+            Loaded::new(&prepared.network, &deployment, class_names)
         }
         Looker::File { path, network } => load_file(path, *network)?,
     }))
@@ -138,7 +138,7 @@ pub fn open(looker: &Looker) -> Result<Box<dyn Eye>> {
 
 /// One batch.
 fn see(
-    deployment: &Deployment,
+    inference: &Inference,
     recipe: &Recipe,
     normalise: &Normalise,
     paths: &[PathBuf],
@@ -153,7 +153,7 @@ fn see(
         .collect();
     let side = i64::from(recipe.size);
     let batch = from_slice_f32(&[BATCH as i64, side, side, 3], &pixels).permute([0, 3, 1, 2]);
-    let results = deployment.forward(&batch.contiguous());
+    let results = inference.forward(&batch);
     let features = to_vec_f32(&results.features); // [BATCH, D]
     let probabilities = results
         .logits
@@ -217,5 +217,5 @@ fn load_file(path: &Path, network: Option<&str>) -> Result<Loaded> {
         None => Vec::new(),
     };
     let deployment = Deployment::new(&loaded, &preprocessing);
-    Ok(Loaded::new(&loaded, deployment, class_names))
+    Ok(Loaded::new(&loaded, &deployment, class_names))
 }

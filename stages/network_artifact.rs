@@ -6,8 +6,8 @@ use std::path::Path;
 use anyhow::{Context, Result, anyhow};
 use seedpipe_artifact::{Dtype, Metadata, WeightRow, WeightsReader, WeightsWriter};
 use seedpipe_engine::{Input, Invalid, StageContext};
-use seedpipe_imaging::{Adjust, Filter, Normalise, Recipe, RecipeName};
-use seedpipe_learn::architecture::{Architecture, Preprocessing};
+use seedpipe_imaging::{Adjust, Crop, Filter, Normalise, Recipe, RecipeName};
+use seedpipe_learn::architecture::{self, Architecture, Preprocessing};
 use seedpipe_learn::network::Network;
 use seedpipe_learn::tensors;
 use tch::{Device, Tensor};
@@ -129,31 +129,46 @@ pub fn eval_recipe(preprocessing: &Preprocessing) -> Result<Recipe> {
     let adjust = Adjust {
         crop_ratio: Some(preprocessing.crop_ratio),
         filter: Some(match preprocessing.filter {
-            seedpipe_learn::architecture::Filter::Bilinear => Filter::Bilinear,
-            seedpipe_learn::architecture::Filter::Bicubic => Filter::Bicubic,
+            architecture::Filter::Bilinear => Filter::Bilinear,
+            architecture::Filter::Bicubic => Filter::Bicubic,
+            architecture::Filter::PillowBilinear => Filter::PillowBilinear,
+            architecture::Filter::PillowBicubic => Filter::PillowBicubic,
         }),
         ..Adjust::default()
     };
-    Recipe::new(RecipeName::Eval, Some(preprocessing.size), &adjust).map_err(|error| {
+    let recipe = Recipe::new(RecipeName::Eval, Some(preprocessing.size), &adjust);
+    let mut recipe = recipe.map_err(|error| {
         anyhow!(
             "preprocessing: key `{}`: expected {}, got {}",
             error.key,
             error.expected,
             error.got
         )
-    })
+    })?;
+    if preprocessing.crop == architecture::Crop::BeforeResize {
+        recipe.crop = Crop::CentreFirst {
+            ratio: preprocessing.crop_ratio,
+        };
+    }
+    Ok(recipe)
 }
 
-/// A trained network's preprocessing: the user's own, or the architecture's at the size that it was trained at.
+/// A trained network's preprocessing: the user's own, or the architecture's at the size that it was trained at, resized in floats
+/// as the views of its training were.
 pub fn trained_preprocessing(
     own: Option<&Preprocessing>,
-    architecture: &Architecture,
+    network: &Architecture,
     size: u32,
 ) -> Preprocessing {
-    own.cloned().unwrap_or_else(|| Preprocessing {
-        size,
-        crop_ratio: if size < 96 { 1.0 } else { 0.875 },
-        ..architecture.default_preprocessing()
+    own.cloned().unwrap_or_else(|| {
+        let published = network.default_preprocessing();
+        Preprocessing {
+            size,
+            crop_ratio: if size < 96 { 1.0 } else { 0.875 },
+            crop: architecture::Crop::AfterResize,
+            filter: published.filter.in_floats(),
+            ..published
+        }
     })
 }
 

@@ -89,6 +89,8 @@ fn view_of(row: &ViewRow) -> View {
         filter: match row.filter {
             ViewFilter::Bilinear => Filter::Bilinear,
             ViewFilter::Bicubic => Filter::Bicubic,
+            ViewFilter::PillowBilinear => Filter::PillowBilinear,
+            ViewFilter::PillowBicubic => Filter::PillowBicubic,
         },
         operations: row
             .operations
@@ -131,6 +133,8 @@ pub fn row_of(
         filter: match view.filter {
             Filter::Bilinear => ViewFilter::Bilinear,
             Filter::Bicubic => ViewFilter::Bicubic,
+            Filter::PillowBilinear => ViewFilter::PillowBilinear,
+            Filter::PillowBicubic => ViewFilter::PillowBicubic,
         },
         operations: view
             .operations

@@ -57,8 +57,13 @@ named! {
 }
 
 named! {
-    /// The filter of the crop's resizing.
-    ViewFilter { Bilinear = "bilinear", Bicubic = "bicubic" }
+    /// The filter of the crop's resizing; those of Pillow round to 8 bits.
+    ViewFilter {
+        Bilinear = "bilinear",
+        Bicubic = "bicubic",
+        PillowBilinear = "pillow_bilinear",
+        PillowBicubic = "pillow_bicubic",
+    }
 }
 
 named! {

@@ -13,6 +13,7 @@ mod format;
 mod gif_frame;
 mod jitter;
 mod jpeg;
+mod pillow;
 mod pixels;
 mod png;
 mod recipe;

@@ -22,6 +22,12 @@ pub enum Crop {
         /// The view's size / the resized shorter side, more than 0, at most 1.
         ratio: f64,
     },
+    /// The central square of that part of the shorter side, cut out first and then resized to the view's size: EfficientNet's
+    /// padded centre crop.
+    CentreFirst {
+        /// The square's side / the image's shorter side, more than 0, at most 1.
+        ratio: f64,
+    },
 }
 
 /// Every number of a recipe.
@@ -154,7 +160,9 @@ impl Recipe {
                 check_range("crop_area", *area, 1.0)?;
                 check_range("crop_aspect", *aspect, 1e6)?;
             }
-            Crop::Centre { ratio } => check_number("crop_ratio", *ratio, 0.01, 1.0)?,
+            Crop::Centre { ratio } | Crop::CentreFirst { ratio } => {
+                check_number("crop_ratio", *ratio, 0.01, 1.0)?;
+            }
         }
         check_number("brightness", self.brightness, 0.0, 1e6)?;
         check_number("contrast", self.contrast, 0.0, 1e6)?;

@@ -1,13 +1,14 @@
 //! Views to values: resample, operate, write.
 //!
 //! Everything is computed in f32 on planes of 0–1 and clamped after each operation, with no rounding to 8 bits
-//! between: torchvision's float path. On x86-64 the same code is compiled twice and the wider one chosen where the
+//! between: torchvision's float path. Only the resizing of a filter that is Pillow's rounds, within itself. On x86-64 the same code is compiled twice and the wider one chosen where the
 //! processor has AVX2; no operation is fused or reordered, so both give the same bits.
 
 use serde::{Deserialize, Serialize};
 
 use crate::blur::{BlurScratch, blur};
 use crate::jitter::{is_jitter, jitter};
+use crate::pillow::{self, PillowScratch};
 use crate::resample::{ResampleScratch, resample};
 use crate::{Operation, RgbImage, View, ViewError};
 
@@ -48,6 +49,7 @@ impl Normalise {
 #[derive(Debug, Default)]
 pub struct Scratch {
     resample: ResampleScratch,
+    pillow: PillowScratch,
     blur: BlurScratch,
     /// `[3, size, size]`
     planes: Vec<f32>,
@@ -121,7 +123,11 @@ fn render_portable(
     let size = view.size as usize;
     let planes = &mut scratch.planes;
     planes.resize(3 * size * size, 0.0);
-    resample(image, view, &mut scratch.resample, planes);
+    if view.filter.is_pillow() {
+        pillow::resample(image, view, &mut scratch.pillow, planes);
+    } else {
+        resample(image, view, &mut scratch.resample, planes);
+    }
 
     // A mirrored view stays mirrored whatever else is done to it, so mirroring waits for the writing.
     let mut flipped = false;

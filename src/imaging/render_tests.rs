@@ -7,6 +7,13 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 use super::*;
 use crate::{Adjust, CropBox, Filter, Recipe, RecipeName};
 
+const FILTERS: [Filter; 4] = [
+    Filter::Bilinear,
+    Filter::Bicubic,
+    Filter::PillowBilinear,
+    Filter::PillowBicubic,
+];
+
 fn noise(width: u32, height: u32, seed: u64) -> RgbImage {
     let mut pixels = vec![0; (width * height * 3) as usize];
     ChaCha8Rng::seed_from_u64(seed).fill_bytes(&mut pixels);
@@ -35,7 +42,7 @@ fn rendered(
 #[test]
 fn the_identity_view_is_the_image_over_255() {
     let image = noise(17, 17, 1);
-    for filter in [Filter::Bilinear, Filter::Bicubic] {
+    for filter in FILTERS {
         let view = View {
             filter,
             ..View::identity(17)
@@ -83,7 +90,7 @@ fn both_layouts_hold_the_same_values_and_flips_mirror_them() {
 #[test]
 fn a_window_is_that_part_of_the_resized_whole() {
     let image = noise(61, 47, 3);
-    for filter in [Filter::Bilinear, Filter::Bicubic] {
+    for filter in FILTERS {
         let whole = View {
             crop: CropBox {
                 x: 5,
@@ -196,7 +203,7 @@ proptest! {
         (resized_width, resized_height) in (1u32..60, 1u32..60),
         window in (0u32..30, 0u32..30),
         size in 0u32..40,
-        cubic in any::<bool>(),
+        filter in prop::sample::select(FILTERS.to_vec()),
         operations in prop::collection::vec(any_operation(), 0..6),
         seed in any::<u64>(),
     ) {
@@ -206,7 +213,7 @@ proptest! {
             resize: [resized_width, resized_height],
             window: window.into(),
             size,
-            filter: if cubic { Filter::Bicubic } else { Filter::Bilinear },
+            filter,
             operations,
         };
         let mut out = vec![f32::NAN; 3 * (size * size) as usize];

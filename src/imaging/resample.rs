@@ -3,7 +3,8 @@
 //! Weights are those of Pillow and of torchvision's `antialias=True`: the filter widens with the shrinking factor,
 //! samples lie at pixel centres, the support ends at the crop's edge, and each output's weights sum to 1. The
 //! vertical pass comes first: it reads 8-bit rows once in order and leaves one float row, which the horizontal
-//! pass turns into one row of each plane. Nothing is rounded between.
+//! pass turns into one row of each plane. Nothing is rounded between. Filters that round as Pillow does are in
+//! `pillow.rs`.
 
 use crate::{Filter, RgbImage, View};
 
@@ -82,21 +83,23 @@ impl Weights {
 }
 
 /// Half the filter's width in pixels.
-fn radius(filter: Filter) -> f64 {
+pub(crate) fn radius(filter: Filter) -> f64 {
     match filter {
-        Filter::Bilinear => 1.0,
-        Filter::Bicubic => 2.0,
+        Filter::Bilinear | Filter::PillowBilinear => 1.0,
+        Filter::Bicubic | Filter::PillowBicubic => 2.0,
     }
 }
 
-/// The filter's weight at a distance in pixels.
-fn kernel(filter: Filter, distance: f64) -> f64 {
+/// The filter's weight at a distance in pixels, to the last bit as Pillow computes it.
+pub(crate) fn kernel(filter: Filter, distance: f64) -> f64 {
     let x = distance.abs();
     match filter {
-        Filter::Bilinear => (1.0 - x).max(0.0),
-        Filter::Bicubic if x < 1.0 => (1.5 * x - 2.5) * x * x + 1.0,
-        Filter::Bicubic if x < 2.0 => ((-0.5 * x + 2.5) * x - 4.0) * x + 2.0,
-        Filter::Bicubic => 0.0,
+        Filter::Bilinear | Filter::PillowBilinear => (1.0 - x).max(0.0),
+        Filter::Bicubic | Filter::PillowBicubic if x < 1.0 => (1.5 * x - 2.5) * x * x + 1.0,
+        Filter::Bicubic | Filter::PillowBicubic if x < 2.0 => {
+            ((-0.5 * x + 2.5) * x - 4.0) * x + 2.0
+        }
+        Filter::Bicubic | Filter::PillowBicubic => 0.0,
     }
 }
 

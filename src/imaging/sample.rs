@@ -25,6 +25,10 @@ impl Recipe {
                 ..View::identity(self.size)
             },
             Crop::Centre { ratio } => centre_view(width, height, self.size, ratio),
+            Crop::CentreFirst { ratio } => View {
+                crop: centre_box(width, height, ratio),
+                ..View::identity(self.size)
+            },
         };
         view.filter = self.filter;
 
@@ -150,6 +154,19 @@ fn centre_view(width: u32, height: u32, size: u32, ratio: f64) -> View {
         resize,
         window: resize.map(margin),
         ..View::identity(size)
+    }
+}
+
+/// TensorFlow's `decode_and_center_crop` of EfficientNet: a square of the shorter side times `ratio`, rounded down, whose
+/// margins are rounded up to the left and at the top.
+fn centre_box(width: u32, height: u32, ratio: f64) -> CropBox {
+    let side = ((ratio * f64::from(width.min(height))) as u32).max(1);
+    let margin = |length: u32| (length - side).div_ceil(2);
+    CropBox {
+        x: margin(width),
+        y: margin(height),
+        width: side,
+        height: side,
     }
 }
 

@@ -167,6 +167,34 @@ fn operations_happen_as_often_and_as_strongly_as_they_should() {
     }
 }
 
+#[test]
+fn a_square_cut_out_first_lies_where_efficientnets_authors_cut_it() {
+    let mut recipe = Recipe::new(RecipeName::Eval, Some(224), &Adjust::default()).unwrap();
+    recipe.crop = Crop::CentreFirst {
+        ratio: 224.0 / 256.0,
+    };
+    // (width, height), then `int(224 / 256 * min)` and `(length - side + 1) // 2` by Python.
+    let cases = [
+        ((348, 464), [22, 80, 304]),
+        ((349, 348), [23, 22, 304]),
+        ((256, 256), [16, 16, 224]),
+        ((1, 5), [0, 2, 1]),
+    ];
+    for ((width, height), [x, y, side]) in cases {
+        let view = recipe.sample(&mut ChaCha8Rng::seed_from_u64(0), width, height);
+        let expected = CropBox {
+            x,
+            y,
+            width: side,
+            height: side,
+        };
+        assert_eq!(view.crop, expected, "{width} × {height}");
+        assert_eq!((view.resize, view.window), ([224, 224], [0, 0]));
+        assert_eq!(view.check(width, height), Ok(()));
+    }
+    assert!(!recipe.is_random());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 

@@ -28,7 +28,7 @@ pub struct CropBox {
     pub height: u32,
 }
 
-/// How pixels are weighed when an image is resized; both widen their support when shrinking (antialiased).
+/// How pixels are weighed when an image is resized; all widen their support when shrinking (antialiased).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Filter {
@@ -37,15 +37,26 @@ pub enum Filter {
     Bilinear,
     /// Keys' cubic with a = −0.5, of 2 pixels to either side.
     Bicubic,
+    /// As `bilinear`, rounded to 8 bits after each direction, bit for bit as Pillow's `Image.resize`.
+    PillowBilinear,
+    /// As `bicubic`, rounded to 8 bits after each direction, bit for bit as Pillow's `Image.resize`.
+    PillowBicubic,
 }
 
 impl Filter {
-    /// `bilinear` or `bicubic`.
+    /// `bilinear`, `bicubic`, `pillow_bilinear` or `pillow_bicubic`.
     pub fn name(self) -> &'static str {
         match self {
             Filter::Bilinear => "bilinear",
             Filter::Bicubic => "bicubic",
+            Filter::PillowBilinear => "pillow_bilinear",
+            Filter::PillowBicubic => "pillow_bicubic",
         }
+    }
+
+    /// Whether resizing rounds to 8 bits after each direction.
+    pub(crate) fn is_pillow(self) -> bool {
+        matches!(self, Filter::PillowBilinear | Filter::PillowBicubic)
     }
 }
 
@@ -62,6 +73,8 @@ impl FromStr for Filter {
         match name {
             "bilinear" => Ok(Filter::Bilinear),
             "bicubic" => Ok(Filter::Bicubic),
+            "pillow_bilinear" => Ok(Filter::PillowBilinear),
+            "pillow_bicubic" => Ok(Filter::PillowBicubic),
             _ => Err(ViewError::Filter {
                 got: name.to_owned(),
             }),
@@ -312,7 +325,7 @@ pub enum ViewError {
         got: f32,
     },
     /// No filter has that name.
-    #[error("filter `{got}`, expected bilinear or bicubic")]
+    #[error("filter `{got}`, expected bilinear, bicubic, pillow_bilinear or pillow_bicubic")]
     Filter {
         /// The name.
         got: String,
@@ -338,6 +351,24 @@ mod tests {
             let rebuilt = Operation::from_name_amount(operation.name(), operation.amount());
             assert_eq!(rebuilt, Ok(operation));
         }
+    }
+
+    #[test]
+    fn every_filter_is_known_by_its_name() {
+        let filters = [
+            Filter::Bilinear,
+            Filter::Bicubic,
+            Filter::PillowBilinear,
+            Filter::PillowBicubic,
+        ];
+        for filter in filters {
+            assert_eq!(filter.name().parse(), Ok(filter));
+            assert_eq!(
+                serde_json::to_value(filter).unwrap(),
+                serde_json::json!(filter.name())
+            );
+        }
+        assert!("lanczos".parse::<Filter>().is_err());
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::families::{self, Choices, FAMILIES};
 use crate::graph::{Graph, Initial, NodeId};
 use crate::graph_builder::GraphBuilder;
 use crate::head;
-pub use crate::preprocessing::{Filter, Preprocessing};
+pub use crate::preprocessing::{Crop, Filter, Preprocessing};
 
 /// The first layers of a ResNet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

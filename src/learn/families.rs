@@ -5,7 +5,7 @@ use crate::efficientnet::{self, EfficientNet};
 use crate::efficientnet_lite::{self, EfficientNetLite};
 use crate::graph::{Initial, NodeId};
 use crate::graph_builder::GraphBuilder;
-use crate::preprocessing::{Filter, Preprocessing};
+use crate::preprocessing::{Crop, Filter, Preprocessing};
 use crate::resnet::{self, ResNet};
 use crate::vision_transformer::{self, Layout, VisionTransformer};
 use crate::{cifar_resnet, mobilenet_v2, mobilenet_v3};
@@ -234,23 +234,25 @@ impl Family {
         graph.linear(name, features, inputs, classes, initial)
     }
 
-    /// How the family's published weights look at an image.
+    /// How the family's published weights look at an image: through Pillow, whose rounding their accuracies were measured with.
+    /// CIFAR's are not resized.
     pub(crate) fn preprocessing(self) -> Preprocessing {
-        let imagenet = Preprocessing::default();
+        let imagenet = Preprocessing::imagenet();
         match self {
             Family::CifarResNet { .. } => small_images(),
             Family::ResNet(_) | Family::MobileNetV2 | Family::MobileNetV3(_) => imagenet,
             Family::EfficientNet(EfficientNet { size, resize, .. }) => Preprocessing {
                 size,
                 crop_ratio: f64::from(size) / f64::from(resize),
-                filter: Filter::Bicubic,
+                filter: Filter::PillowBicubic,
                 ..imagenet
             },
-            // A margin of 32 pixels around the crop, and (x − 127) / 128.
+            // The middle size / (size + 32) of the image, cut out before it is resized, and (x − 127) / 128.
             Family::EfficientNetLite(EfficientNetLite { size, .. }) => Preprocessing {
                 size,
                 crop_ratio: f64::from(size) / f64::from(size + 32),
-                filter: Filter::Bicubic,
+                crop: Crop::BeforeResize,
+                filter: Filter::PillowBicubic,
                 mean: [127.0 / 255.0; 3],
                 std: [128.0 / 255.0; 3],
             },
@@ -259,7 +261,7 @@ impl Family {
                 ..
             }) => imagenet,
             Family::VisionTransformer(_) => Preprocessing {
-                filter: Filter::Bicubic,
+                filter: Filter::PillowBicubic,
                 ..imagenet
             },
         }

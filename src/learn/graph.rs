@@ -135,6 +135,13 @@ impl Graph {
         self.shapes(256, 256)[node.0].iter().product()
     }
 
+    /// Numbers in the largest result of a node, for one image.
+    pub fn largest_result(&self, height: i64, width: i64) -> i64 {
+        let shapes = self.shapes(height, width);
+        let lengths = shapes.iter().map(|shape| shape.iter().product());
+        lengths.max().unwrap_or(0)
+    }
+
     /// Multiplications with additions of convolutions, linear layers and attention, for one image.
     pub fn multiply_adds(&self, height: i64, width: i64) -> u64 {
         let shapes = self.shapes(height, width);

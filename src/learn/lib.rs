@@ -14,6 +14,7 @@ pub mod checkpoint_file;
 mod cifar_resnet;
 pub mod custom_graph;
 pub mod deployment;
+mod depthwise;
 pub mod device;
 mod efficientnet;
 mod efficientnet_lite;

@@ -5,22 +5,73 @@ use serde::{Deserialize, Serialize};
 
 use crate::architecture::ArchitectureError;
 
+/// Filter of a resize, antialiased.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Filter {
+    /// In floats, as torchvision on tensors with `antialias=True`.
     Bilinear,
+    /// In floats, as torchvision on tensors with `antialias=True`.
     Bicubic,
+    /// Rounded to 8 bits after each direction, as Pillow does, and so torchvision and timm on PIL images.
+    PillowBilinear,
+    /// Rounded to 8 bits after each direction, as Pillow does, and so torchvision and timm on PIL images.
+    PillowBicubic,
 }
 
-/// Resize the shorter side to `size / crop_ratio`, crop the central square of `size`, scale to 0–1, subtract `mean`, divide by `std`.
+impl Filter {
+    /// `bilinear` or `bicubic`: what Pillow, torchvision and timm call the interpolation.
+    pub fn interpolation(self) -> &'static str {
+        match self {
+            Filter::Bilinear | Filter::PillowBilinear => "bilinear",
+            Filter::Bicubic | Filter::PillowBicubic => "bicubic",
+        }
+    }
+
+    /// Whether it rounds to 8 bits as Pillow does.
+    pub fn is_pillow(self) -> bool {
+        matches!(self, Filter::PillowBilinear | Filter::PillowBicubic)
+    }
+
+    /// The same interpolation without rounding.
+    pub fn in_floats(self) -> Filter {
+        match self {
+            Filter::Bilinear | Filter::PillowBilinear => Filter::Bilinear,
+            Filter::Bicubic | Filter::PillowBicubic => Filter::Bicubic,
+        }
+    }
+}
+
+/// Which comes first, the crop or the resize.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Crop {
+    /// Resize the shorter side to `size / crop_ratio`, rounded down, then crop the central square of `size`.
+    #[default]
+    AfterResize,
+    /// Crop the central square of `crop_ratio` of the shorter side, rounded down, margins to the left and at the top rounded up,
+    /// then resize it to `size`: the padded centre crop of EfficientNet's authors.
+    BeforeResize,
+}
+
+impl Crop {
+    fn is_after(&self) -> bool {
+        *self == Crop::AfterResize
+    }
+}
+
+/// Resize and crop to a square of `size` pixels, scale to 0–1, subtract `mean`, divide by `std`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Preprocessing {
     /// Side of the square that the network sees, in pixels.
     pub size: u32,
-    /// Side of the central crop relative to the resized shorter side, 0–1.
+    /// Side of the central crop relative to the shorter side (the resized one when the crop comes after), 0–1.
     pub crop_ratio: f64,
-    /// Filter of the resize, antialiased.
+    /// `after_resize` or `before_resize`.
+    #[serde(skip_serializing_if = "Crop::is_after")]
+    pub crop: Crop,
+    /// `bilinear` or `bicubic` in floats, `pillow_bilinear` or `pillow_bicubic` rounded to 8 bits as Pillow does; antialiased.
     pub filter: Filter,
     /// Per channel (red, green, blue), of values 0–1.
     pub mean: [f32; 3],
@@ -29,11 +80,12 @@ pub struct Preprocessing {
 }
 
 impl Default for Preprocessing {
-    /// ImageNet's.
+    /// ImageNet's, in floats: what a `preprocessing` block leaves out.
     fn default() -> Self {
         Self {
             size: 224,
             crop_ratio: 0.875,
+            crop: Crop::AfterResize,
             filter: Filter::Bilinear,
             mean: [0.485, 0.456, 0.406],
             std: [0.229, 0.224, 0.225],
@@ -42,6 +94,14 @@ impl Default for Preprocessing {
 }
 
 impl Preprocessing {
+    /// ImageNet's as published: torchvision's transforms on PIL images.
+    pub fn imagenet() -> Self {
+        Self {
+            filter: Filter::PillowBilinear,
+            ..Self::default()
+        }
+    }
+
     pub fn validate(&self) -> Result<(), ArchitectureError> {
         let refuse =
             |key, expected: &str, got: String| Err(ArchitectureError::new(key, expected, got, ""));
@@ -68,6 +128,25 @@ impl Preprocessing {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_usual_is_not_written_so_that_older_weights_read_alike() {
+        let usual = serde_json::to_value(Preprocessing::default()).unwrap();
+        assert_eq!(usual.get("crop"), None);
+        assert_eq!(usual["filter"], "bilinear");
+        let own = Preprocessing {
+            crop: Crop::BeforeResize,
+            filter: Filter::PillowBicubic,
+            ..Default::default()
+        };
+        let written = serde_json::to_value(&own).unwrap();
+        assert_eq!(written["crop"], "before_resize");
+        assert_eq!(written["filter"], "pillow_bicubic");
+        assert_eq!(
+            serde_json::from_value::<Preprocessing>(written).unwrap(),
+            own
+        );
+    }
 
     #[test]
     fn impossible_values_are_refused_by_key() {

@@ -6,7 +6,8 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use seedpipe_imaging::{
-    Adjust, Layout, Limits, Normalise, Recipe, RecipeName, RgbImage, Scratch, View, decode, render,
+    Adjust, Filter, Layout, Limits, Normalise, Recipe, RecipeName, RgbImage, Scratch, View, decode,
+    render,
 };
 
 /// Smooth colours with a little structure, as photographs have.
@@ -24,6 +25,10 @@ fn picture(width: u32, height: u32) -> RgbImage {
 fn render_views(criterion: &mut Criterion) {
     let without_blur = Adjust {
         blur_probability: Some(0.0),
+        ..Adjust::default()
+    };
+    let of_filter = |filter| Adjust {
+        filter: Some(filter),
         ..Adjust::default()
     };
     let cases = [
@@ -58,6 +63,30 @@ fn render_views(criterion: &mut Criterion) {
             224,
             RecipeName::Eval,
             Adjust::default(),
+        ),
+        (
+            "224_px_eval_pillow",
+            474,
+            392,
+            224,
+            RecipeName::Eval,
+            of_filter(Filter::PillowBilinear),
+        ),
+        (
+            "224_px_eval_bicubic",
+            474,
+            392,
+            224,
+            RecipeName::Eval,
+            of_filter(Filter::Bicubic),
+        ),
+        (
+            "224_px_eval_pillow_bicubic",
+            474,
+            392,
+            224,
+            RecipeName::Eval,
+            of_filter(Filter::PillowBicubic),
         ),
     ];
     let mut group = criterion.benchmark_group("render");

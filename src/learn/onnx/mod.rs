@@ -9,7 +9,7 @@ mod wire;
 
 use thiserror::Error;
 
-use crate::architecture::Filter;
+use crate::architecture::Crop;
 use crate::deployment::Deployment;
 use crate::folding::fold;
 use crate::quantisation::Quantisation;
@@ -64,10 +64,7 @@ fn metadata(deployment: &Deployment, normalised_inside: bool) -> Vec<(String, St
     let numbers = |values: &[f32; 3]| {
         serde_json::to_string(values).expect("BUG: three numbers that JSON can't hold")
     };
-    let interpolation = match preprocessing.filter {
-        Filter::Bilinear => "bilinear",
-        Filter::Bicubic => "bicubic",
-    };
+    let interpolation = preprocessing.filter.interpolation();
     let architecture = serde_json::to_string(&deployment.architecture)
         .expect("BUG: an architecture that JSON can't hold");
     let input = if normalised_inside {
@@ -75,7 +72,7 @@ fn metadata(deployment: &Deployment, normalised_inside: bool) -> Vec<(String, St
     } else {
         "RGB, (x - mean) / std of 0 to 1"
     };
-    [
+    let mut metadata = vec![
         ("architecture", architecture),
         ("size", preprocessing.size.to_string()),
         ("crop_ratio", preprocessing.crop_ratio.to_string()),
@@ -83,7 +80,16 @@ fn metadata(deployment: &Deployment, normalised_inside: bool) -> Vec<(String, St
         ("mean", numbers(&preprocessing.mean)),
         ("std", numbers(&preprocessing.std)),
         ("input", input.to_owned()),
-    ]
-    .map(|(key, value)| (key.to_owned(), value))
-    .into()
+    ];
+    // Said only where it is unusual.
+    if preprocessing.filter.is_pillow() {
+        metadata.push(("resize", "of a PIL image, rounded to 8 bits".to_owned()));
+    }
+    if preprocessing.crop == Crop::BeforeResize {
+        metadata.push(("crop", "before_resize".to_owned()));
+    }
+    metadata
+        .into_iter()
+        .map(|(key, value)| (key.to_owned(), value))
+        .collect()
 }

@@ -1,0 +1,322 @@
+//! Pillow's resizing, bit for bit: what networks that were published with PIL images have seen.
+//!
+//! `ImagingResample` of Pillow's Resample.c for 8-bit RGB: weights in f64, normalised, then rounded to 22 bits behind
+//! the point; the horizontal pass first, rounded to 8 bits, then the vertical pass, rounded to 8 bits. As in
+//! `resample.rs` only the window that is wanted is computed, which changes none of its pixels.
+
+use crate::resample::{kernel, radius};
+use crate::{Filter, RgbImage, View};
+
+/// Bits of a weight behind the point: 8 of 32 are the pixel's, 2 are for sums that reach beyond it.
+const PRECISION_BITS: u32 = 32 - 8 - 2;
+
+/// The weights of one direction: output `i` is the sum over `taps` inputs from `first[i]` on.
+#[derive(Debug, Default)]
+struct Weights {
+    /// First input of each output, within the crop.
+    first: Vec<u32>,
+    /// `taps` weights for each output.
+    values: Vec<i32>,
+    taps: usize,
+    /// Of one output, before they are normalised.
+    raw: Vec<f64>,
+}
+
+impl Weights {
+    /// Weights of the outputs `start..start + count`, when `input` pixels become `output` pixels.
+    fn fill(&mut self, filter: Filter, input: u32, output: u32, start: u32, count: u32) {
+        self.first.clear();
+        self.values.clear();
+        if input == output {
+            self.taps = 1;
+            self.first.extend(start..start + count);
+            self.values.resize(count as usize, 1 << PRECISION_BITS);
+            return;
+        }
+        let ratio = f64::from(input) / f64::from(output);
+        let widened = ratio.max(1.0);
+        let support = radius(filter) * widened;
+        let bounds = |index: u32| {
+            let centre = (f64::from(index) + 0.5) * ratio;
+            // Casts cut off towards 0, as C's do.
+            let first = ((centre - support + 0.5).max(0.0) as u32).min(input - 1);
+            let end = ((centre + support + 0.5) as u32).clamp(first + 1, input);
+            (centre, first, end)
+        };
+        let lengths = (start..start + count).map(|index| {
+            let (_, first, end) = bounds(index);
+            (end - first) as usize
+        });
+        self.taps = lengths.max().unwrap_or(1);
+        let narrowed = 1.0 / widened;
+        for index in start..start + count {
+            let (centre, first, end) = bounds(index);
+            let weights = (first..end)
+                .map(|pixel| kernel(filter, (f64::from(pixel) - centre + 0.5) * narrowed));
+            self.raw.clear();
+            self.raw.extend(weights);
+            let sum: f64 = self.raw.iter().sum();
+            // All outputs have equally many taps; where fewer count, the others lie before and weigh 0.
+            let shifted = first.min(input - self.taps as u32);
+            self.first.push(shifted);
+            let from = self.values.len();
+            self.values.resize(from + self.taps, 0);
+            let places = &mut self.values[from + (first - shifted) as usize..];
+            for (place, weight) in places.iter_mut().zip(&self.raw) {
+                let weight = if sum == 0.0 { *weight } else { weight / sum };
+                *place = to_fixed_point(weight);
+            }
+        }
+    }
+
+    /// The inputs that any output reads: from, to.
+    fn span(&self) -> (usize, usize) {
+        let least = self.first.first().copied().unwrap_or(0) as usize;
+        let greatest = self.first.last().copied().unwrap_or(0) as usize;
+        (least, greatest + self.taps)
+    }
+}
+
+/// Rounded half away from 0.
+fn to_fixed_point(weight: f64) -> i32 {
+    let half = if weight < 0.0 { -0.5 } else { 0.5 };
+    (half + weight * f64::from(1 << PRECISION_BITS)) as i32
+}
+
+/// A sum of weighed pixels begins here, so that cutting off rounds.
+const HALF: i32 = 1 << (PRECISION_BITS - 1);
+
+#[inline(always)]
+fn to_8_bits(sum: i32) -> u8 {
+    (sum >> PRECISION_BITS).clamp(0, 255) as u8
+}
+
+/// Buffers of resizing, reused from view to view.
+#[derive(Debug, Default)]
+pub(crate) struct PillowScratch {
+    columns: Weights,
+    rows: Weights,
+    /// Two source rows of interleaved RGB, each with one value more.
+    pair: [Vec<u8>; 2],
+    /// After the horizontal pass, every row that the vertical pass reads: `[rows, 3, size]`.
+    middle: Vec<u8>,
+    /// Sums of one output row: `[3, size]`.
+    sums: Vec<i32>,
+}
+
+/// Writes the view's window, before its operations, as three planes of `size` × `size` values of 0–1.
+///
+/// # Shapes
+/// - `planes`: `[3, size, size]`
+#[inline(always)]
+pub(crate) fn resample(
+    image: &RgbImage,
+    view: &View,
+    scratch: &mut PillowScratch,
+    planes: &mut [f32],
+) {
+    let PillowScratch {
+        columns,
+        rows,
+        pair,
+        middle,
+        sums,
+    } = scratch;
+    let crop = view.crop;
+    let [width, height] = view.resize;
+    let [x, y] = view.window;
+    columns.fill(view.filter, crop.width, width, x, view.size);
+    rows.fill(view.filter, crop.height, height, y, view.size);
+
+    let size = view.size as usize;
+    let (top, bottom) = rows.span();
+    let length = 3 * size;
+    middle.resize((bottom - top) * length, 0);
+    shrink_rows(image, view, columns, top, pair, middle);
+
+    sums.resize(length, 0);
+    let weighed = rows.first.iter().zip(rows.values.chunks_exact(rows.taps));
+    for (y, (&first, weights)) in weighed.enumerate() {
+        let source = |tap: usize| &middle[(first as usize - top + tap) * length..][..length];
+        vertical(sums, weights, source);
+        for (plane, sums) in planes
+            .chunks_exact_mut(size * size)
+            .zip(sums.chunks_exact(size))
+        {
+            for (value, &sum) in plane[y * size..][..size].iter_mut().zip(sums) {
+                *value = f32::from(to_8_bits(sum)) * (1.0 / 255.0);
+            }
+        }
+    }
+}
+
+/// The horizontal pass over the rows from `top` of the crop on, two at a time.
+#[inline(always)]
+fn shrink_rows(
+    image: &RgbImage,
+    view: &View,
+    columns: &Weights,
+    top: usize,
+    pair: &mut [Vec<u8>; 2],
+    middle: &mut [u8],
+) {
+    let size = view.size as usize;
+    let (left, right) = columns.span();
+    let samples = 3 * (right - left);
+    let stride = image.width as usize * 3;
+    let corner = (view.crop.y as usize + top) * stride + (view.crop.x as usize + left) * 3;
+    for row in pair.iter_mut() {
+        row.resize(samples + 1, 0);
+    }
+    let [first, second] = pair;
+    for (index, outputs) in middle.chunks_mut(2 * 3 * size).enumerate() {
+        let start = corner + 2 * index * stride;
+        first[..samples].copy_from_slice(&image.pixels[start..start + samples]);
+        let both = outputs.len() > 3 * size;
+        if both {
+            let start = start + stride;
+            second[..samples].copy_from_slice(&image.pixels[start..start + samples]);
+        }
+        // Without a second row, what is left of the one before is computed once more and not looked at.
+        let sources = [&first[..=samples], &second[..=samples]];
+        match columns.taps {
+            1 => horizontal::<1>(sources, columns, left, size, outputs),
+            2 => horizontal::<2>(sources, columns, left, size, outputs),
+            3 => horizontal::<3>(sources, columns, left, size, outputs),
+            4 => horizontal::<4>(sources, columns, left, size, outputs),
+            5 => horizontal::<5>(sources, columns, left, size, outputs),
+            6 => horizontal::<6>(sources, columns, left, size, outputs),
+            7 => horizontal::<7>(sources, columns, left, size, outputs),
+            8 => horizontal::<8>(sources, columns, left, size, outputs),
+            _ => horizontal_many(sources, columns, left, size, outputs),
+        }
+    }
+}
+
+/// Two rows of interleaved RGB, which begin at pixel `left` of the crop and end with one value that is not looked at, to
+/// one or two rows of three planes each.
+///
+/// # Shapes
+/// - `outputs`: `[1 or 2, 3, size]`
+#[inline(always)]
+fn horizontal<const TAPS: usize>(
+    [first, second]: [&[u8]; 2],
+    columns: &Weights,
+    left: usize,
+    size: usize,
+    outputs: &mut [u8],
+) {
+    let weighed = columns.first.iter().zip(columns.values.chunks_exact(TAPS));
+    for (x, (&from, weights)) in weighed.enumerate() {
+        let from = 3 * (from as usize - left);
+        let first = &first[from..][..3 * TAPS + 1];
+        let second = &second[from..][..3 * TAPS + 1];
+        let mut sums = [HALF; 8];
+        for tap in 0..TAPS {
+            add_pixels(
+                &mut sums,
+                weights[tap],
+                &first[3 * tap..],
+                &second[3 * tap..],
+            );
+        }
+        write_pixels(sums, x, size, outputs);
+    }
+}
+
+/// As [`horizontal`], for any number of taps.
+#[inline(always)]
+fn horizontal_many(
+    [first, second]: [&[u8]; 2],
+    columns: &Weights,
+    left: usize,
+    size: usize,
+    outputs: &mut [u8],
+) {
+    let weighed = columns
+        .first
+        .iter()
+        .zip(columns.values.chunks_exact(columns.taps));
+    for (x, (&from, weights)) in weighed.enumerate() {
+        let from = 3 * (from as usize - left);
+        let first = &first[from..][..3 * weights.len() + 1];
+        let second = &second[from..][..3 * weights.len() + 1];
+        let mut sums = [HALF; 8];
+        for (tap, &weight) in weights.iter().enumerate() {
+            add_pixels(&mut sums, weight, &first[3 * tap..], &second[3 * tap..]);
+        }
+        write_pixels(sums, x, size, outputs);
+    }
+}
+
+/// Four values of each row at once, of which three count.
+#[inline(always)]
+fn add_pixels(sums: &mut [i32; 8], weight: i32, first: &[u8], second: &[u8]) {
+    let mut pixels = [0; 8];
+    pixels[..4].copy_from_slice(&first[..4]);
+    pixels[4..].copy_from_slice(&second[..4]);
+    for (sum, pixel) in sums.iter_mut().zip(pixels) {
+        *sum += weight * i32::from(pixel);
+    }
+}
+
+#[inline(always)]
+fn write_pixels(sums: [i32; 8], x: usize, size: usize, outputs: &mut [u8]) {
+    let values = sums.map(to_8_bits);
+    for (row, values) in outputs
+        .chunks_exact_mut(3 * size)
+        .zip(values.chunks_exact(4))
+    {
+        for channel in 0..3 {
+            row[channel * size + x] = values[channel];
+        }
+    }
+}
+
+/// The weighed sum of 8-bit rows.
+#[inline(always)]
+fn vertical<'rows>(sums: &mut [i32], weights: &[i32], source: impl Fn(usize) -> &'rows [u8]) {
+    let mut tap = 0;
+    while tap < weights.len() {
+        tap += match weights.len() - tap {
+            1 => add_rows::<1>(sums, weights, tap, &source),
+            2 => add_rows::<2>(sums, weights, tap, &source),
+            3 => add_rows::<3>(sums, weights, tap, &source),
+            _ => add_rows::<4>(sums, weights, tap, &source),
+        };
+    }
+}
+
+/// Adds `ROWS` weighed rows from `tap` on to the sums, which begin with the first. Returns `ROWS`.
+#[inline(always)]
+fn add_rows<'rows, const ROWS: usize>(
+    sums: &mut [i32],
+    weights: &[i32],
+    tap: usize,
+    source: &impl Fn(usize) -> &'rows [u8],
+) -> usize {
+    let length = sums.len();
+    let weights: [i32; ROWS] = std::array::from_fn(|row| weights[tap + row]);
+    let rows: [&[u8]; ROWS] = std::array::from_fn(|row| &source(tap + row)[..length]);
+    let weighed = |index: usize| {
+        let mut sum = 0;
+        for row in 0..ROWS {
+            sum += weights[row] * i32::from(rows[row][index]);
+        }
+        sum
+    };
+    if tap == 0 {
+        for (index, sum) in sums.iter_mut().enumerate() {
+            *sum = HALF + weighed(index);
+        }
+    } else {
+        for (index, sum) in sums.iter_mut().enumerate() {
+            *sum += weighed(index);
+        }
+    }
+    ROWS
+}
+
+#[cfg(test)]
+#[path = "pillow_tests.rs"]
+mod tests;

@@ -1,0 +1,107 @@
+//! Resizing against Pillow's own bits (tests/reference/pillow_resize.py).
+
+use serde_json::Value;
+
+use crate::{CropBox, Filter, Layout, RgbImage, Scratch, View, render};
+
+/// As in the script: black and white beside each other, so that the cubic filter overshoots, and all bits in use.
+fn picture(width: u32, height: u32) -> RgbImage {
+    let mut pixels = Vec::new();
+    for y in 0..u64::from(height) {
+        for x in 0..u64::from(width) {
+            for channel in 0..3 {
+                let mixed = (x * 2654435761 + y * 40503 + channel * 97 + x * y * 69069) % (1 << 32);
+                let striped = (x / 5 + y / 3) % 3 == 0;
+                pixels.push(match striped {
+                    true => ((x / 2 + y + channel) % 2 * 255) as u8,
+                    false => (mixed >> 13) as u8,
+                });
+            }
+        }
+    }
+    RgbImage::new(width, height, pixels)
+}
+
+/// The view's 8-bit pixels in hexadecimal.
+fn rendered(image: &RgbImage, view: &View, scratch: &mut Scratch) -> String {
+    let mut values = vec![f32::NAN; 3 * (view.size * view.size) as usize];
+    render(image, view, scratch, &mut values, Layout::Hwc, None).unwrap();
+    values
+        .iter()
+        .map(|value| {
+            let level = value * 255.0;
+            assert!((level - level.round()).abs() < 1e-4, "{level} is no level");
+            format!("{:02x}", level.round() as u8)
+        })
+        .collect()
+}
+
+#[test]
+fn every_pixel_is_pillows() {
+    let path = std::env::var_os("SEEDPIPE_FIXTURES").map_or_else(
+        || concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures").into(),
+        std::path::PathBuf::from,
+    );
+    let golden = fs_err::read(path.join("pillow_resize.json")).unwrap();
+    let golden: Value = serde_json::from_slice(&golden).unwrap();
+    let cases = golden["cases"].as_array().unwrap();
+    assert_eq!(cases.len(), 24);
+    // One scratch for all: what an earlier view left must not show.
+    let mut scratch = Scratch::default();
+    for case in cases {
+        let whole = |value: &Value| u32::try_from(value.as_u64().unwrap()).unwrap();
+        let two = |key: &str| [whole(&case[key][0]), whole(&case[key][1])];
+        let [width, height] = two("image");
+        let view = View {
+            crop: CropBox {
+                x: 0,
+                y: 0,
+                width,
+                height,
+            },
+            resize: two("resize"),
+            window: two("window"),
+            size: whole(&case["size"]),
+            filter: case["filter"].as_str().unwrap().parse().unwrap(),
+            operations: vec![],
+        };
+        let got = rendered(&picture(width, height), &view, &mut scratch);
+        assert_eq!(got, case["pixels"].as_str().unwrap(), "{view:?}");
+    }
+}
+
+#[test]
+fn a_crop_is_resized_as_if_it_were_the_whole_image() {
+    let image = picture(40, 30);
+    let crop = CropBox {
+        x: 7,
+        y: 5,
+        width: 19,
+        height: 21,
+    };
+    let cut = (crop.y..crop.y + crop.height)
+        .flat_map(|y| {
+            let start = ((y * image.width + crop.x) * 3) as usize;
+            image.pixels[start..start + 3 * crop.width as usize].to_vec()
+        })
+        .collect();
+    let cut = RgbImage::new(crop.width, crop.height, cut);
+    let mut scratch = Scratch::default();
+    for filter in [Filter::PillowBilinear, Filter::PillowBicubic] {
+        let view = View {
+            crop,
+            resize: [13, 11],
+            size: 11,
+            filter,
+            ..View::identity(11)
+        };
+        let whole = View {
+            crop: CropBox { x: 0, y: 0, ..crop },
+            ..view.clone()
+        };
+        assert_eq!(
+            rendered(&image, &view, &mut scratch),
+            rendered(&cut, &whole, &mut scratch)
+        );
+    }
+}
