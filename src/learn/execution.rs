@@ -22,6 +22,8 @@ struct Step {
     first_tensor: usize,
     /// The first input may be overwritten.
     in_place: bool,
+    /// Its tensors stay as they are: a batch norm uses the running statistics in every mode.
+    frozen: bool,
     /// Nodes that nobody reads after this step.
     finished: Vec<usize>,
 }
@@ -62,10 +64,22 @@ impl Plan {
                 inputs,
                 first_tensor,
                 in_place,
+                frozen: false,
                 finished,
             });
         }
         Self { steps, outputs }
+    }
+
+    /// Runs the steps all of whose tensors are frozen as in evaluation, whatever the mode.
+    ///
+    /// - `frozen`: one for each tensor, in state-dict order
+    pub(crate) fn freeze(&mut self, frozen: &[bool]) {
+        for step in &mut self.steps {
+            let count = step.operation.state("").len();
+            let own = &frozen[step.first_tensor..step.first_tensor + count];
+            step.frozen = count > 0 && own.iter().all(|&frozen| frozen);
+        }
     }
 
     /// Results of features, logits and embedding, as far as the graph has them, in this order.
@@ -84,6 +98,7 @@ impl Plan {
                     other => panic!("BUG: {other:?} is never done in place"),
                 }
             } else {
+                let mode = if step.frozen { Mode::Eval } else { mode };
                 compute(step, &values, tensors, images, mode)
             };
             for &finished in &step.finished {

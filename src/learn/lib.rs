@@ -7,10 +7,13 @@ pub use tch;
 
 pub mod architecture;
 pub mod autocast;
+pub mod beta;
+pub mod bootstrap;
 pub mod checkpoint_file;
 mod cifar_resnet;
 pub mod custom_graph;
 pub mod deployment;
+pub mod depth;
 pub mod device;
 mod efficientnet;
 mod efficientnet_lite;
@@ -46,6 +49,7 @@ pub mod quantisation;
 pub mod queue;
 pub mod random;
 mod resnet;
+pub mod retrieval;
 pub mod schedule;
 pub mod script;
 #[cfg(test)]
