@@ -1,5 +1,6 @@
 //! One file a subcommand; here what they share: the pipeline as the command line names it.
 
+mod confusion;
 mod explain;
 mod export;
 mod gc;
