@@ -185,6 +185,9 @@ pub struct Metrics {
     /// Old, new and change against a pipeline.lock, or against the one at a git revision
     #[arg(long, value_name = "LOCK|REV")]
     pub diff: Option<String>,
+    /// What a stage's predictions took each class for: counts, true classes down, predicted ones across
+    #[arg(long, value_name = "STAGE", conflicts_with = "diff")]
+    pub confusion: Option<String>,
     #[command(flatten)]
     pub form: TableForm,
 }

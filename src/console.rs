@@ -128,6 +128,7 @@ impl Console {
                 report
                     .headline
                     .iter()
+                    .filter(|(name, _)| verbose || !figures::is_interval_end(name))
                     .map(|(name, value)| format!("{name} {}", figures::value(*value))),
             );
         }

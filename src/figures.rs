@@ -17,6 +17,11 @@ pub fn duration(seconds: f64) -> String {
     }
 }
 
+/// Whether a metric is one end of another's 95 % interval.
+pub fn is_interval_end(name: &str) -> bool {
+    name.ends_with("_low") || name.ends_with("_high")
+}
+
 /// `1,234,567`.
 pub fn count(number: u64) -> String {
     let digits = number.to_string();

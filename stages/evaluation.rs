@@ -11,6 +11,7 @@ use seedpipe_artifact::{
 use seedpipe_engine::{Input, StageContext};
 use seedpipe_imaging::{Recipe, View};
 use seedpipe_learn::architecture::Preprocessing;
+use seedpipe_learn::bootstrap::intervals;
 use seedpipe_learn::inference::Inference;
 use seedpipe_learn::metrics::{Evaluation, ranked_classes};
 use seedpipe_learn::network::{Network, Precision};
@@ -134,6 +135,41 @@ pub fn metric_rows(
         }
     }
     rows
+}
+
+/// Rows `{name}_low` and `{name}_high`: 95 % intervals of shares of right answers, by bootstrap over the judged images.
+///
+/// - `right`: for each name, whether each image's answer is right; all over the same images
+pub fn interval_rows(
+    context: &StageContext,
+    step: u64,
+    split: &str,
+    right: Vec<(String, Vec<bool>)>,
+) -> Vec<MetricRow> {
+    let (names, right): (Vec<String>, Vec<Vec<bool>>) = right.into_iter().unzip();
+    let found = intervals(&right, &context.rng("bootstrap", &[]));
+    let ends = names.into_iter().zip(found).flat_map(|(name, interval)| {
+        [
+            (format!("{name}_low"), interval.low),
+            (format!("{name}_high"), interval.high),
+        ]
+    });
+    ends.map(|(name, value)| MetricRow {
+        step,
+        split: split.to_owned(),
+        name,
+        value,
+    })
+    .collect()
+}
+
+/// Whether the best class of each row is its label's.
+pub fn best_is_right(ranked: &[Vec<(u32, f32)>], labelled: &[(usize, usize)]) -> Vec<bool> {
+    ranked
+        .iter()
+        .zip(labelled)
+        .map(|(best, &(_, class))| best[0].0 as usize == class)
+        .collect()
 }
 
 /// Writes a whole metrics/v1 part.

@@ -1,8 +1,9 @@
 //! `knn`: exact cosine nearest neighbours among frozen, stored features; votes weighted by exp(similarity / temperature), and plain majority.
+//! With `retrieval`, the test images also are queries that rank the whole bank.
 //!
-//! Version log: 1 first.
+//! Version log: 1 first. 2: intervals of top-1 in the metrics.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use schemars::JsonSchema;
 use seedpipe_artifact::{EMBEDDINGS, IMAGES, ImagesReader, METRICS, MetricRow, PREDICTIONS};
 use seedpipe_engine::{
@@ -10,9 +11,11 @@ use seedpipe_engine::{
 };
 use seedpipe_learn::knn::{Bank, Ranking, accuracy};
 use seedpipe_learn::metrics::evaluate_predictions;
+use seedpipe_learn::retrieval::retrieval;
 use serde::{Deserialize, Serialize};
+use tch::Tensor;
 
-use crate::evaluation::{Features, metric_rows, write_metrics, write_predictions};
+use crate::evaluation::{Features, interval_rows, metric_rows, write_metrics, write_predictions};
 use crate::invalid::{invalid, temperature};
 use crate::selection::Classes;
 
@@ -30,7 +33,15 @@ pub struct Knn {
     pub bank_split: String,
     #[serde(default = "crate::selection::test_split")]
     pub test_split: String,
+    /// Also ranks the whole bank for each test image, by cosine: the mean average precision (`retrieval_map`) and the shares of
+    /// test images with one of their class among the 1, 5 and 10 first (`retrieval_recall_at_1` …), over the test images whose
+    /// class is in the bank. Default: no.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub retrieval: bool,
 }
+
+/// Numbers of first images that recall is told at.
+const RECALL_AT: [usize; 3] = [1, 5, 10];
 
 fn default_k() -> Vec<usize> {
     vec![20, 10, 200]
@@ -42,7 +53,7 @@ fn default_temperature() -> f64 {
 
 impl Stage for Knn {
     const KIND: &'static str = "knn";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const INPUTS: &'static [InputSlot] = &[
         InputSlot {
             name: "images",
@@ -76,6 +87,14 @@ impl Stage for Knn {
                 "the paper uses 10, 20 and 200",
             ));
         }
+        if self.retrieval && self.bank_split == self.test_split {
+            return Err(invalid(
+                "retrieval",
+                "false when the test images are the bank",
+                "true",
+                "each would find itself first: name another `bank_split` or `test_split`",
+            ));
+        }
         temperature("temperature", self.temperature, "0.07 is the usual value")
     }
 }
@@ -100,9 +119,10 @@ impl Work for Knn {
         let test_labels = labels(&test);
 
         context.shards(1, |shard| {
-            let neighbours =
-                bank.classify(&features.of(&images, &test)?, &self.k, self.temperature);
+            let queries = features.of(&images, &test)?;
+            let neighbours = bank.classify(&queries, &self.k, self.temperature);
             let mut rows = Vec::new();
+            let mut right = Vec::new();
             for (index, of_k) in neighbours.iter().enumerate() {
                 let suffix = if index == 0 {
                     String::new()
@@ -121,6 +141,11 @@ impl Work for Knn {
                 record("knn_top1", &of_k.weighted, 1);
                 record("knn_top5", &of_k.weighted, 5);
                 record("knn_majority_top1", &of_k.majority, 1);
+                let best = of_k.weighted.iter().map(|ranking| ranking.classes[0]);
+                let is_right = best
+                    .zip(&test_labels)
+                    .map(|(best, &label)| i64::from(best) == label);
+                right.push((format!("knn_top1{suffix}"), is_right.collect()));
                 if index == 0 {
                     let ranked: Vec<Vec<u32>> = of_k
                         .weighted
@@ -134,6 +159,10 @@ impl Work for Knn {
                             .filter(|row| row.name.contains('/')),
                     );
                 }
+            }
+            rows.extend(interval_rows(context, 0, &self.test_split, right));
+            if self.retrieval {
+                rows.extend(self.retrieval_rows(context, &bank, &queries, &test_labels)?);
             }
             write_metrics(&shard.output("metrics", "part-00000"), &rows)?;
             let ranked: Vec<Vec<(u32, f32)>> = neighbours[0]
@@ -156,5 +185,33 @@ impl Work for Knn {
                 &ranked,
             )
         })
+    }
+}
+
+impl Knn {
+    fn retrieval_rows(
+        &self,
+        context: &StageContext,
+        bank: &Bank,
+        queries: &Tensor,
+        labels: &[i64],
+    ) -> Result<Vec<MetricRow>> {
+        let found = retrieval(bank, queries, labels, &RECALL_AT).with_context(|| {
+            format!(
+                "stage `{}`: key `retrieval`: expected test images of a class that split `{}` holds, got none\nhint: name another `bank_split`",
+                context.stage(),
+                self.bank_split
+            )
+        })?;
+        let row = |name: String, value: f64| MetricRow {
+            step: 0,
+            split: self.test_split.clone(),
+            name,
+            value,
+        };
+        let precision = row("retrieval_map".to_owned(), found.mean_average_precision);
+        let recall = RECALL_AT.iter().zip(&found.recall);
+        let recall = recall.map(|(k, &value)| row(format!("retrieval_recall_at_{k}"), value));
+        Ok([precision].into_iter().chain(recall).collect())
     }
 }

@@ -5,6 +5,7 @@
 
 mod augment;
 mod batches;
+pub mod confusion;
 pub mod deliverable;
 mod distill;
 mod encode;

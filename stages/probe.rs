@@ -1,7 +1,7 @@
 //! `probe`: a linear classifier on frozen, stored features: by L-BFGS to the optimum, or by the paper's SGD protocol. Or none: what
 //! a network's own classifier said is judged as it is.
 //!
-//! Version log: 1 first.
+//! Version log: 1 first. 2: the interval of top-1 in the metrics.
 
 use std::ops::ControlFlow;
 
@@ -18,7 +18,8 @@ use seedpipe_learn::probe::{LbfgsProbe, LinearClassifier, SgdProbe, fit_lbfgs, f
 use serde::{Deserialize, Serialize};
 
 use crate::evaluation::{
-    Features, metric_rows, ranked, save_classifier, write_metrics, write_predictions,
+    Features, best_is_right, interval_rows, metric_rows, ranked, save_classifier, write_metrics,
+    write_predictions,
 };
 use crate::invalid::{at_least, invalid, positive};
 use crate::selection::{Classes, label_subset};
@@ -58,7 +59,7 @@ pub struct Probe {
 
 impl Stage for Probe {
     const KIND: &'static str = "probe";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const INPUTS: &'static [InputSlot] = &[
         InputSlot {
             name: "images",
@@ -136,7 +137,10 @@ impl Work for Probe {
             features.require_logits(&classes)?;
             return context.shards(1, |shard| {
                 let evaluation = evaluate(&test_features, &labels(&test), classes.len());
-                let rows = metric_rows(0, &self.test_split, "", &evaluation, &classes);
+                let best = ranked(&test_features);
+                let right = vec![("top1".to_owned(), best_is_right(&best, &test))];
+                let mut rows = metric_rows(0, &self.test_split, "", &evaluation, &classes);
+                rows.extend(interval_rows(context, 0, &self.test_split, right));
                 write_metrics(&shard.output("metrics", "part-00000"), &rows)?;
                 save_classifier(
                     &shard.output("classifier", "part-00000"),
@@ -147,7 +151,7 @@ impl Work for Probe {
                     &images,
                     &test,
                     &classes,
-                    &ranked(&test_features),
+                    &best,
                 )
             });
         }
@@ -183,10 +187,13 @@ impl Work for Probe {
             let logits = fit.classifier.logits(&test_features);
             let evaluation = evaluate(&logits, &labels(&test), classes.len());
             let mut rows = metric_rows(0, &self.test_split, "linear_", &evaluation, &classes);
+            let best = ranked(&logits);
+            let right = vec![("linear_top1".to_owned(), best_is_right(&best, &test))];
+            rows.extend(interval_rows(context, 0, &self.test_split, right));
             rows.push(MetricRow { step: 0, split: "train".into(), name: "linear_loss".into(), value: fit.train_loss });
             write_metrics(&shard.output("metrics", "part-00000"), &rows)?;
             save_classifier(&shard.output("classifier", "part-00000"), &fit.classifier)?;
-            write_predictions(&shard.output("predictions", "part-00000"), &images, &test, &classes, &ranked(&logits))
+            write_predictions(&shard.output("predictions", "part-00000"), &images, &test, &classes, &best)
         })
     }
 }

@@ -27,8 +27,25 @@ pub struct ResultRow {
     /// The stage that made the network.
     pub network: String,
     pub parameters: Option<u64>,
-    /// Fractions, by column.
-    pub values: Vec<Option<f64>>,
+    /// By column.
+    pub values: Vec<Option<Measure>>,
+}
+
+/// A fraction, and half the length of its 95 % interval where that is known.
+#[derive(Clone, Copy)]
+pub struct Measure {
+    pub value: f64,
+    pub margin: Option<f64>,
+}
+
+impl Measure {
+    /// `75.00 % ± 0.8`: the margin is in points.
+    fn text(self) -> String {
+        match self.margin {
+            Some(margin) => format!("{:.2} % ± {:.1}", self.value * 100.0, margin * 100.0),
+            None => format!("{:.2} %", self.value * 100.0),
+        }
+    }
 }
 
 /// Metrics that get a column: the kind that reports it, name in metrics/v1, and title.
@@ -50,7 +67,7 @@ pub fn results(sources: &[ResultSource]) -> Results {
     };
     for (kind, name, title) in MEASURES {
         for source in sources.iter().filter(|source| source.kind == *kind) {
-            let Some((_, value)) = source
+            let Some((key, value)) = source
                 .headline
                 .iter()
                 .find(|(key, _)| key.rsplit('/').next() == Some(name))
@@ -64,7 +81,13 @@ pub fn results(sources: &[ResultSource]) -> Results {
                 _ => (*title).to_owned(),
             };
             let (network, parameters) = network_of(source, &by_stage);
-            results.set(network, parameters, column, *value);
+            let end = |end: &str| source.headline.get(&format!("{key}_{end}"));
+            let margin = end("low").zip(end("high"));
+            let measure = Measure {
+                value: *value,
+                margin: margin.map(|(low, high)| (high - low) / 2.0),
+            };
+            results.set(network, parameters, column, measure);
         }
     }
     results.rows.sort_by_key(|row| {
@@ -108,7 +131,7 @@ fn trimmed(number: f64) -> String {
 }
 
 impl Results {
-    fn set(&mut self, network: &str, parameters: Option<u64>, column: String, value: f64) {
+    fn set(&mut self, network: &str, parameters: Option<u64>, column: String, measure: Measure) {
         let column = self
             .columns
             .iter()
@@ -130,7 +153,7 @@ impl Results {
                 self.rows.len() - 1
             }
         };
-        self.rows[row].values[column] = Some(value);
+        self.rows[row].values[column] = Some(measure);
     }
 
     /// The table's cells as text, the heading first.
@@ -143,9 +166,11 @@ impl Results {
                 row.network.clone(),
                 row.parameters.map_or_else(String::new, grouped),
             ];
-            line.extend(row.values.iter().map(|value| {
-                value.map_or_else(String::new, |value| format!("{:.2} %", value * 100.0))
-            }));
+            line.extend(
+                row.values
+                    .iter()
+                    .map(|measure| measure.map_or_else(String::new, Measure::text)),
+            );
             cells.push(line);
         }
         cells
@@ -252,7 +277,11 @@ mod tests {
                 "student_knn",
                 "knn",
                 &[("features", "student_features")],
-                &[("test/knn_top1", 0.5)],
+                &[
+                    ("test/knn_top1", 0.5),
+                    ("test/knn_top1_high", 0.51),
+                    ("test/knn_top1_low", 0.492),
+                ],
                 None,
             ),
             source(
@@ -278,10 +307,10 @@ mod tests {
             ),
         ];
         let expected = "\
-network  parameters  kNN top-1  linear top-1  own classifier top-1  fine-tuned top-1
--------  ----------  ---------  ------------  --------------------  ----------------
-student       1,234    50.00 %       75.00 %               62.50 %
-tuned         1,244                                                          87.50 %
+network  parameters      kNN top-1  linear top-1  own classifier top-1  fine-tuned top-1
+-------  ----------  -------------  ------------  --------------------  ----------------
+student       1,234  50.00 % ± 0.9       75.00 %               62.50 %
+tuned         1,244                                                              87.50 %
 ";
         assert_eq!(results(&sources).text(), expected);
     }

@@ -40,11 +40,18 @@ pub(crate) fn open(kind: &str, parts: &[PathBuf]) -> Result<Parts> {
 /// Metrics that stand for a result, as against those that only show how training went.
 pub const HEADLINE_METRICS: &[&str] = &[
     "knn_top1",
+    "knn_top1_low",
+    "knn_top1_high",
     "knn_top5",
     "knn_majority_top1",
+    "retrieval_map",
     "linear_top1",
+    "linear_top1_low",
+    "linear_top1_high",
     "linear_top5",
     "top1",
+    "top1_low",
+    "top1_high",
     "top5",
     "loss",
 ];

@@ -1,5 +1,5 @@
 //! `metrics`: the last value of every figure of every cached stage, read from the `metrics/v1` artifacts; with `--diff` the
-//! headline figures against those of a lock.
+//! headline figures against those of a lock; with `--confusion` the matrix of one stage's predictions.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
@@ -10,7 +10,7 @@ use seedpipe_engine::{Artifact, Engine, LockedStage, PipelineLock, lock_at};
 use serde::Serialize;
 
 use crate::cli::Metrics;
-use crate::commands::Invocation;
+use crate::commands::{Invocation, confusion};
 use crate::console::Verbosity;
 use crate::figures::{self, Side};
 use crate::output;
@@ -45,6 +45,10 @@ pub fn execute(invocation: Invocation, arguments: &Metrics) -> Result<ExitCode> 
     if let Some(old) = &arguments.diff {
         let (old, _) = lock_at(engine.project(), old)?;
         diff(&engine, &old, arguments)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if let Some(stage) = &arguments.confusion {
+        confusion::print(&engine, stage, arguments.form.form(), all)?;
         return Ok(ExitCode::SUCCESS);
     }
     let figures = collect(&engine)?;
@@ -202,7 +206,8 @@ fn compare(
 
 /// Accuracies, whose changes are told in points.
 fn is_fraction(name: &str) -> bool {
-    name.ends_with("top1") || name.ends_with("top5")
+    let name = name.trim_end_matches("_low").trim_end_matches("_high");
+    name.ends_with("top1") || name.ends_with("top5") || name == "retrieval_map"
 }
 
 fn diff_table(changes: &[FigureChange], form: Form) -> Table {

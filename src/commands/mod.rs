@@ -1,6 +1,7 @@
 //! One file a subcommand; here what they share: the pipeline as the command line names it.
 
 mod among;
+mod confusion;
 mod explain;
 mod export;
 mod gc;

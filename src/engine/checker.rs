@@ -117,7 +117,7 @@ impl<'a> Checker<'a> {
         let missing = kind
             .inputs()
             .iter()
-            .find(|slot| slot.arity != Arity::Optional && !connected.contains_key(slot.name));
+            .find(|slot| !slot.arity.may_be_none() && !connected.contains_key(slot.name));
         match missing {
             None => Ok(connected),
             Some(slot) => {

@@ -168,7 +168,7 @@ impl<'a> Expansion<'a> {
                 .iter()
                 .map(|reference| self.choose(stage, &key, reference));
             let chosen = chosen.collect::<Result<Vec<_>, _>>()?;
-            if arity != Arity::Many && (arity == Arity::Listed || chosen.len() == 1) {
+            if arity != Arity::Many && (arity.is_list_in_order() || chosen.len() == 1) {
                 rows.iter_mut().for_each(|row| row.inputs.push(Vec::new()));
                 for one in &chosen {
                     rows = self.join(stage, &key, rows, one, |row, reference| {

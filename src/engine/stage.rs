@@ -27,6 +27,18 @@ pub enum Arity {
     Many,
     /// Those that pipeline.yaml lists, in its order; of a stage with a `matrix`, each combination makes a stage of its own.
     Listed,
+    /// None, or those that pipeline.yaml lists, as [`Arity::Listed`].
+    ListedOrNone,
+}
+
+impl Arity {
+    pub(crate) fn is_list_in_order(self) -> bool {
+        matches!(self, Arity::Listed | Arity::ListedOrNone)
+    }
+
+    pub(crate) fn may_be_none(self) -> bool {
+        matches!(self, Arity::Optional | Arity::ListedOrNone)
+    }
 }
 
 /// A place where outputs of other stages are connected.

@@ -17,6 +17,7 @@ pub enum Mode {
     Eval,
 }
 
+#[derive(Clone)]
 struct Step {
     operation: Operation,
     inputs: Vec<usize>,
@@ -24,11 +25,14 @@ struct Step {
     first_tensor: usize,
     /// The first input may be overwritten.
     in_place: bool,
+    /// Its tensors stay as they are: a batch norm uses the running statistics in every mode.
+    frozen: bool,
     /// Nodes that nobody reads after this step.
     finished: Vec<usize>,
 }
 
 /// A graph made ready to run.
+#[derive(Clone)]
 pub(crate) struct Plan {
     steps: Vec<Step>,
     outputs: Vec<usize>,
@@ -64,10 +68,22 @@ impl Plan {
                 inputs,
                 first_tensor,
                 in_place,
+                frozen: false,
                 finished,
             });
         }
         Self { steps, outputs }
+    }
+
+    /// Runs the steps all of whose tensors are frozen as in evaluation, whatever the mode.
+    ///
+    /// - `frozen`: one for each tensor, in state-dict order
+    pub(crate) fn freeze(&mut self, frozen: &[bool]) {
+        for step in &mut self.steps {
+            let count = step.operation.state("").len();
+            let own = &frozen[step.first_tensor..step.first_tensor + count];
+            step.frozen = count > 0 && own.iter().all(|&frozen| frozen);
+        }
     }
 
     /// Results of features, logits and embedding, as far as the graph has them, in this order.
@@ -231,5 +247,6 @@ fn compute(step: &Step, values: &[Option<Tensor>], given: &Given) -> Tensor {
         images: given.images,
         keeps_statistics: given.keeps_statistics,
     };
-    operations::compute(&step.operation, &operands, given.mode)
+    let mode = if step.frozen { Mode::Eval } else { given.mode };
+    operations::compute(&step.operation, &operands, mode)
 }

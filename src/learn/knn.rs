@@ -12,8 +12,8 @@ use tch::{Device, Kind, Tensor, no_grad};
 use crate::loss::seed::normalise;
 use crate::one_thread::with_one_thread;
 
-const QUERY_BLOCK: i64 = 256;
-const BANK_BLOCK: i64 = 4096;
+pub(crate) const QUERY_BLOCK: i64 = 256;
+pub(crate) const BANK_BLOCK: i64 = 4096;
 /// Classes kept in a [`Ranking`].
 const RANKED: usize = 5;
 
@@ -85,6 +85,16 @@ impl Bank {
             kind: features.kind(),
             device: features.device(),
         }
+    }
+
+    /// Class of each row.
+    pub(crate) fn labels(&self) -> &[u32] {
+        &self.labels
+    }
+
+    /// The features, of length 1, as said there.
+    pub(crate) fn blocks(&self) -> &[Tensor] {
+        &self.blocks
     }
 
     /// Classifies each query by its `k` nearest rows, for every k of `ks`; a k above N takes all N.
@@ -228,7 +238,7 @@ pub fn accuracy(rankings: &[Ranking], labels: &[i64], top: usize) -> f64 {
 }
 
 /// Rows `start..start + block` of length 1, padded with rows of zeros to `block`.
-fn padded(rows: &Tensor, start: i64, block: i64) -> Tensor {
+pub(crate) fn padded(rows: &Tensor, start: i64, block: i64) -> Tensor {
     let valid = block.min(rows.size()[0] - start);
     // The sum of squares of a row is taken on its own, the same in every block.
     normalise(&rows.narrow(0, start, valid)).constant_pad_nd([0, 0, 0, block - valid])

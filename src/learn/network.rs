@@ -2,7 +2,7 @@
 //!
 //! Tensors are held in state-dict order and keep PyTorch's names. Trainable ones are leaves with `requires_grad`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use rand_chacha::ChaCha8Rng;
@@ -18,8 +18,8 @@ use crate::execution::Plan;
 use crate::graph::{Graph, TensorSpec};
 use crate::initialise;
 pub use crate::mismatch::{Mismatch, Misshapen};
-use crate::state_digest::state_digest;
 use crate::recompute;
+use crate::state_digest::state_digest;
 use crate::tensors;
 
 /// What a network computes in. Weights and outputs are f32 either way.
@@ -208,7 +208,7 @@ impl Network {
         Self {
             architecture: self.architecture.clone(),
             graph: self.graph.clone(),
-            plan: self.plan.clone(),
+            plan: Arc::new(Plan::new(&self.graph)),
             specs: self.specs.clone(),
             tensors,
             device: self.device,
@@ -295,6 +295,20 @@ impl Network {
         for tensor in &self.tensors {
             let _ = tensor.set_requires_grad(false);
         }
+    }
+
+    /// Keeps some tensors as they are: they ask for no gradients, and their batch norms use the running statistics in training
+    /// too. A copy of the network is not frozen.
+    pub fn freeze_tensors(&mut self, names: &BTreeSet<String>) {
+        let frozen: Vec<bool> = self
+            .specs
+            .iter()
+            .map(|spec| names.contains(&spec.name))
+            .collect();
+        for (tensor, _) in self.tensors.iter().zip(&frozen).filter(|(_, is)| **is) {
+            let _ = tensor.set_requires_grad(false);
+        }
+        Arc::make_mut(&mut self.plan).freeze(&frozen);
     }
 
     /// BLAKE3 over names, kinds, shapes and data: the network's identity, whatever its memory layout and device.

@@ -37,7 +37,7 @@ pub(crate) fn unit(rng: &mut ChaCha8Rng) -> f64 {
 }
 
 /// A uniform integer below `bound`, by Lemire's multiplication with rejection.
-fn below(bound: u32, rng: &mut ChaCha8Rng) -> u32 {
+pub(crate) fn below(bound: u32, rng: &mut ChaCha8Rng) -> u32 {
     let threshold = bound.wrapping_neg() % bound;
     loop {
         let product = u64::from(rng.next_u32()) * u64::from(bound);

@@ -90,6 +90,7 @@ fn loss(
             teacher,
             temperatures,
             precision,
+            begins_update: batch.begins_update,
         });
         sum = Some(match sum {
             None => loss,

@@ -17,6 +17,8 @@ pub struct Seen<'a> {
     pub teacher: &'a Tensor,
     pub temperatures: Temperatures,
     pub precision: Precision,
+    /// Whether it is the first batch since the weights moved.
+    pub begins_update: bool,
 }
 
 /// At the step at hand; 1 where the objective has none.

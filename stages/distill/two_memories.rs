@@ -52,7 +52,9 @@ impl Matching for TwoMemories {
         let remembered = no_grad(|| match &self.key {
             None => normalise(&seen.embedding.detach()),
             Some(key) => {
-                key.network.momentum_update(seen.student, key.momentum);
+                if seen.begins_update {
+                    key.network.momentum_update(seen.student, key.momentum);
+                }
                 let output = key
                     .network
                     .forward(seen.images, Mode::Train, seen.precision);

@@ -33,13 +33,18 @@ pub fn learner(
         ..params.network.backbone()
     };
     let network = initialise(context, &architecture, setup.device)?;
-    let precision = params.training.precision;
-    let learner = SupervisedLearner::of_labels(network, class_of, precision, setup.device);
+    let learner = SupervisedLearner::of_labels(
+        network,
+        class_of,
+        classes.len(),
+        &params.training,
+        setup.device,
+    );
     Ok((learner, positions))
 }
 
 impl NetworkLearner for SupervisedLearner {
     fn network(&self) -> &Network {
-        self.trained()
+        &self.network
     }
 }

@@ -1,60 +1,159 @@
-//! Supervised knowledge distillation (Hinton, arXiv 1503.02531): soft targets of a teacher beside the hard labels.
+//! Supervised training and knowledge distillation (Hinton, arXiv 1503.02531): soft targets of teachers beside the hard labels.
 //!
 //! ```text
-//! loss = alpha · T² · KL(softmax(teacher / T) ‖ softmax(student / T)) + (1 − alpha) · CE(student, label)
+//! loss = alpha · T² · KL(p ‖ softmax(student / T)) + (1 − alpha) · CE(label, softmax(student))
+//! p    = the mean over the teachers of softmax(teacher / T)
 //! ```
 //!
-//! T² keeps the soft gradient's size when the temperature T changes. All terms are means over the batch.
+//! T² keeps the soft gradient's size when the temperature T changes. A batch may hold images without a label: these have the
+//! soft term alone. The soft term is the mean over the batch; the hard term is the sum over the labelled images divided by
+//! the number of them that a batch holds on average, so that its expectation is the mean over the labelled images and
+//! alpha weighs the two terms the same whatever the share of labels. With a label on every image both are plain means.
+//!
+//! Label smoothing (arXiv 1512.00567) and mixup (arXiv 1710.09412) change the targets, and the loss is linear in the hard ones.
 
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
+
+/// What a batch is to be told.
+#[derive(Debug)]
+pub struct Targets {
+    /// `[B, C]`: rows of a label sum to 1, rows of an image without one are zeros
+    pub hard: Tensor,
+    /// `[B, C]`: the teachers' probabilities, rows sum to 1; none without a teacher
+    pub soft: Option<Tensor>,
+}
+
+/// How the two terms are weighed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Balance {
+    /// share of the soft term, 0 to 1; of no matter without soft targets
+    pub alpha: f64,
+    /// T of the soft targets, above 0
+    pub temperature: f64,
+    /// labelled images that a batch holds on average, above 0
+    pub labelled: f64,
+}
 
 /// The loss and its two terms, scalars; only `total` is meant for `backward`.
 #[derive(Debug)]
-pub struct DistillationLoss {
-    /// T² · KL(teacher ‖ student)
-    pub soft: Tensor,
+pub struct SupervisedLoss {
+    /// T² · KL(teachers ‖ student); none without a teacher
+    pub soft: Option<Tensor>,
     /// cross-entropy with the labels
     pub hard: Tensor,
-    /// alpha · soft + (1 − alpha) · hard
+    /// alpha · soft + (1 − alpha) · hard; `hard` alone without a teacher
     pub total: Tensor,
 }
 
-/// Hinton's loss. The gradient reaches `student_logits` alone.
+/// Cross-entropy with hard targets and Hinton's loss with soft ones. The gradient reaches `student_logits` alone.
 ///
 /// # Shapes
-/// - `student_logits`, `teacher_logits`: `[B, C]`
-/// - `labels`: `[B]` i64 of 0..C
-/// - `temperature` above 0; `alpha` of 0..=1
-pub fn distillation_loss(
+/// - `student_logits`: `[B, C]`; the targets as said there, on its device
+pub fn supervised_loss(
     student_logits: &Tensor,
-    teacher_logits: &Tensor,
-    labels: &Tensor,
-    temperature: f64,
-    alpha: f64,
-) -> DistillationLoss {
+    targets: &Targets,
+    balance: Balance,
+) -> SupervisedLoss {
+    let Balance {
+        alpha,
+        temperature,
+        labelled,
+    } = balance;
     assert_eq!(
         student_logits.size(),
-        teacher_logits.size(),
-        "BUG: student and teacher logits are to have one shape [B, C]"
+        targets.hard.size(),
+        "BUG: student logits and targets are to have one shape [B, C]"
     );
     assert!(
-        temperature > 0.0,
-        "BUG: temperature {temperature}, expected above 0"
+        temperature > 0.0 && (0.0..=1.0).contains(&alpha) && labelled > 0.0,
+        "BUG: {balance:?} is out of range"
     );
-    assert!(
-        (0.0..=1.0).contains(&alpha),
-        "BUG: alpha {alpha}, expected 0 to 1"
-    );
-    let log_teacher = (teacher_logits.detach() / temperature).log_softmax(1, None::<Kind>); // [B, C]
-    let log_student = (student_logits / temperature).log_softmax(1, None::<Kind>); // [B, C]
-    let divergence = log_teacher.exp() * (log_teacher - log_student); // [B, C]
-    let soft = divergence
-        .sum_dim_intlist(1, false, None)
-        .mean(None::<Kind>)
-        * (temperature * temperature);
-    let hard = cross_entropy(student_logits, labels);
-    let total = &soft * alpha + &hard * (1.0 - alpha);
-    DistillationLoss { soft, hard, total }
+    let log_student = student_logits.log_softmax(1, None::<Kind>); // [B, C]
+    let hard = -(&targets.hard * log_student).sum(None::<Kind>) / labelled;
+    let soft = targets.soft.as_ref().map(|soft| {
+        assert_eq!(
+            student_logits.size(),
+            soft.size(),
+            "BUG: student logits and soft targets are to have one shape [B, C]"
+        );
+        let log_student = (student_logits / temperature).log_softmax(1, None::<Kind>); // [B, C]
+        // 0 · log 0 is 0.
+        let divergence = soft.xlogy(soft) - soft * log_student; // [B, C]
+        divergence
+            .sum_dim_intlist(1, false, None)
+            .mean(None::<Kind>)
+            * (temperature * temperature)
+    });
+    let total = match &soft {
+        Some(soft) => soft * alpha + &hard * (1.0 - alpha),
+        None => hard.shallow_clone(),
+    };
+    SupervisedLoss { soft, hard, total }
+}
+
+/// Hard targets: the label's class, smoothed as by `torch.nn.CrossEntropyLoss(label_smoothing)`: (1 − s) of it and s / C of
+/// every class.
+///
+/// # Shapes
+/// - `labels`: B values of 0..classes, none where an image has no label
+/// - returns `[B, classes]` f32 on the CPU; zeros where there is no label
+pub fn hard_targets(labels: &[Option<i64>], classes: usize, smoothing: f64) -> Tensor {
+    let (everywhere, own) = (smoothing / classes as f64, 1.0 - smoothing);
+    let mut values = vec![0f32; labels.len() * classes];
+    for (row, label) in values.chunks_exact_mut(classes).zip(labels) {
+        if let Some(label) = label {
+            row.fill(everywhere as f32);
+            row[*label as usize] = (own + everywhere) as f32;
+        }
+    }
+    Tensor::from_slice(&values).reshape([labels.len() as i64, classes as i64])
+}
+
+/// The teachers' probabilities at a temperature, each teacher with the same weight.
+///
+/// # Shapes
+/// - `teachers`: `[B, C]` logits each, at least one
+/// - returns `[B, C]`, rows sum to 1
+pub fn mean_probabilities(teachers: &[Tensor], temperature: f64) -> Tensor {
+    let softened = teachers
+        .iter()
+        .map(|logits| (logits.detach() / temperature).softmax(1, None::<Kind>));
+    let sum = softened.reduce(|sum, one| sum + one);
+    sum.expect("BUG: no teacher") / teachers.len() as f64
+}
+
+/// A batch's images or targets mixed with those of other rows: lambda · own + (1 − lambda) · the other's.
+///
+/// Targets are mixed like the images, hard and soft ones alike; so an image without a label keeps its partner's share of one.
+pub struct Mixing {
+    pub lambda: f64,
+    /// `[B]` i64: which row is mixed into each
+    pub partners: Tensor,
+}
+
+impl Mixing {
+    /// # Shapes
+    /// - `rows`: `[B, …]`, returned with the same shape
+    pub fn apply(&self, rows: &Tensor) -> Tensor {
+        let others = rows.index_select(0, &self.partners.to_device(rows.device()));
+        rows * self.lambda + others * (1.0 - self.lambda)
+    }
+}
+
+impl Targets {
+    pub fn mixed(&self, mixing: &Mixing) -> Targets {
+        Targets {
+            hard: mixing.apply(&self.hard),
+            soft: self.soft.as_ref().map(|soft| mixing.apply(soft)),
+        }
+    }
+
+    pub fn to_device(&self, device: Device) -> Targets {
+        Targets {
+            hard: self.hard.to_device(device),
+            soft: self.soft.as_ref().map(|soft| soft.to_device(device)),
+        }
+    }
 }
 
 /// Mean cross-entropy with the labels, a scalar.
@@ -66,72 +165,4 @@ pub fn cross_entropy(logits: &Tensor, labels: &Tensor) -> Tensor {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::golden::{Fixture, assert_close};
-
-    #[test]
-    fn golden_kd_loss() {
-        let fixture = Fixture::load("kd_loss");
-        for case in fixture.cases() {
-            let number = &case["case"];
-            let value = |name: &str| case[name].as_f64().unwrap();
-            for (kind, tolerance) in [(Kind::Double, 1e-10), (Kind::Float, 1e-5)] {
-                let tensor = |name: &str| fixture.tensor(&format!("{number}.{name}")).to_kind(kind);
-                let student = tensor("student_logits").set_requires_grad(true);
-                let loss = distillation_loss(
-                    &student,
-                    &tensor("teacher_logits"),
-                    &fixture.tensor(&format!("{number}.labels")),
-                    value("temperature"),
-                    value("alpha"),
-                );
-                loss.total.backward();
-                let place = format!("case {number} in {kind:?}");
-                assert_close(
-                    &place,
-                    loss.soft.double_value(&[]),
-                    value("soft"),
-                    tolerance,
-                );
-                assert_close(
-                    &place,
-                    loss.hard.double_value(&[]),
-                    value("hard"),
-                    tolerance,
-                );
-                assert_close(
-                    &place,
-                    loss.total.double_value(&[]),
-                    value("loss"),
-                    tolerance,
-                );
-                fixture.assert_gradient(
-                    &place,
-                    &student.grad(),
-                    &format!("{number}.grad_student_logits"),
-                    tolerance,
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn a_student_that_agrees_with_its_teacher_has_no_soft_loss() {
-        let logits = Tensor::from_slice(&[0.0f64, 1.0, 4.0, -1.0, 0.5, 0.0]).reshape([2, 3]);
-        let labels = Tensor::from_slice(&[2i64, 0]);
-        // A constant added to a row's logits changes nothing.
-        let loss = distillation_loss(&(&logits + 7.0), &logits, &labels, 3.0, 1.0);
-        assert!(loss.soft.double_value(&[]).abs() < 1e-14);
-        assert!(loss.total.double_value(&[]).abs() < 1e-14);
-    }
-
-    #[test]
-    fn uniform_logits_cost_the_logarithm_of_the_classes() {
-        let loss = cross_entropy(
-            &Tensor::zeros([2, 4], (Kind::Double, tch::Device::Cpu)),
-            &Tensor::from_slice(&[0i64, 3]),
-        );
-        assert!((loss.double_value(&[]) - 4f64.ln()).abs() < 1e-15);
-    }
-}
+mod tests;
