@@ -79,6 +79,8 @@ pub trait Eye {
 
 struct Loaded {
     inference: Inference,
+    /// Of the features.
+    dimension: usize,
     identity: Identity,
     class_names: Vec<String>,
 }
@@ -93,6 +95,7 @@ impl Loaded {
         };
         Self {
             inference: Inference::of_deployment(deployment, Precision::F32),
+            dimension: deployment.feature_dimension() as usize,
             identity,
             class_names,
         }
@@ -105,7 +108,7 @@ impl Eye for Loaded {
     }
 
     fn dimension(&self) -> usize {
-        self.deployment.feature_dimension() as usize
+        self.dimension
     }
 
     fn class_names(&self) -> &[String] {
@@ -113,8 +116,8 @@ impl Eye for Loaded {
     }
 
     fn look(&self, images: &[PathBuf], sink: &mut Sink) -> Result<()> {
-        let recipe = eval_recipe(&self.preprocessing)?;
-        let normalise = normalise(&self.preprocessing);
+        let recipe = eval_recipe(&self.identity.preprocessing)?;
+        let normalise = normalise(&self.identity.preprocessing);
         for paths in images.chunks(BATCH) {
             cancel::check()?;
             see(&self.inference, &recipe, &normalise, paths, sink)?;
