@@ -117,6 +117,17 @@ mod tests {
     }
 
     #[test]
+    fn golden_cross_entropy_with_the_teachers_cluster() {
+        let fixture = Fixture::of_testdata("distillation_losses");
+        fixture.assert_loss("kmeans", &["logits"], |case| {
+            let similarities = case
+                .tensor("teacher")
+                .matmul(&case.tensor("centroids").tr());
+            cross_entropy(&case.tensor("logits"), &similarities.argmax(1, false))
+        });
+    }
+
+    #[test]
     fn a_student_that_agrees_with_its_teacher_has_no_soft_loss() {
         let logits = Tensor::from_slice(&[0.0f64, 1.0, 4.0, -1.0, 0.5, 0.0]).reshape([2, 3]);
         let labels = Tensor::from_slice(&[2i64, 0]);
