@@ -31,7 +31,7 @@ pub fn lines(stages: &[StageStatus], planned: &[Option<Storage>]) -> String {
     let told = stages.iter().zip(planned);
     told.filter_map(|(stage, storage)| {
         let storage = storage.as_ref()?;
-        Some(format!("{} will store {}\n", stage.stage, line(storage)))
+        Some(format!("{}: {}\n", stage.stage, line(storage)))
     })
     .collect()
 }
@@ -50,7 +50,7 @@ fn line(storage: &Storage) -> String {
                 None => String::new(),
             };
             return format!(
-                "targets of {views} views an image ({view} a view{each}): teacher passes and bytes are unknown until `{stage}` has run"
+                "will store {views} views an image ({view} a view{each}); teacher passes and bytes are unknown until `{stage}` has run"
             );
         }
     };
@@ -59,7 +59,7 @@ fn line(storage: &Storage) -> String {
         None => "of a length that its network's file says".to_owned(),
     };
     format!(
-        "targets of {} images × {views} views: {} teacher passes, {bytes} ({view} a view)",
+        "will store {} images × {views} views: {} teacher passes, {bytes} ({view} a view)",
         figures::count(*images),
         figures::count(images * storage.views),
     )
@@ -110,7 +110,7 @@ mod tests {
         };
         assert_eq!(
             line(&official),
-            "targets of 1,281,167 images × 200 views: 256,233,400 teacher passes, 66 GB (128 × f16 a view)"
+            "will store 1,281,167 images × 200 views: 256,233,400 teacher passes, 66 GB (128 × f16 a view)"
         );
         let unknown = Storage {
             images: Images::UnknownUntil("images".into()),
@@ -118,7 +118,7 @@ mod tests {
         };
         assert_eq!(
             line(&unknown),
-            "targets of 200 views an image (128 × f16 a view, 51 kB an image): teacher passes and bytes are unknown until `images` has run"
+            "will store 200 views an image (128 × f16 a view, 51 kB an image); teacher passes and bytes are unknown until `images` has run"
         );
         let of_a_file = Storage {
             dimension: None,

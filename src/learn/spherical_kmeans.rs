@@ -17,7 +17,7 @@ use crate::tensors::{from_slice_f32, to_vec_f32};
 const PIECE: i64 = 4096;
 
 #[derive(Debug, Error, PartialEq, Eq)]
-#[error("expected 1 to {rows} clusters of {rows} rows, got {clusters}")]
+#[error("expected 1 to {rows} clusters of {rows} rows, got {clusters}\nhint: lower their number")]
 pub struct TooManyClusters {
     pub clusters: usize,
     pub rows: usize,

@@ -18,6 +18,8 @@ pub struct DistillLearner {
     pub whole: Scale,
     pub small: Option<Scale>,
     pub schedule: Schedule,
+    /// At the last step.
+    pub temperatures: Option<Temperatures>,
     pub precision: Precision,
 }
 
@@ -49,6 +51,20 @@ impl Schedule {
             student: value(self.student),
             teacher: value(self.teacher),
         }
+    }
+}
+
+impl Schedule {
+    /// The temperatures that move, for the metrics.
+    fn moving(&self, now: &Temperatures) -> Vec<(&'static str, f64)> {
+        let all = [
+            ("temperature_student", self.student, now.student),
+            ("temperature_teacher", self.teacher, now.teacher),
+        ];
+        let moving = all
+            .into_iter()
+            .filter(|(_, temperature, _)| temperature.is_some_and(Temperature::moves));
+        moving.map(|(name, _, value)| (name, value)).collect()
     }
 }
 
@@ -110,6 +126,7 @@ impl Learner for DistillLearner {
 
     fn loss(&mut self, batch: &Batch) -> Result<Tensor> {
         let temperatures = self.schedule.at(batch.step);
+        self.temperatures = Some(temperatures);
         let (student, precision) = (&self.student, self.precision);
         let of = |scale: &mut Scale, images: &Tensor| {
             loss(scale, student, images, batch, temperatures, precision)
@@ -140,7 +157,13 @@ impl Learner for DistillLearner {
     }
 
     fn gauges(&self) -> Vec<(&'static str, f64)> {
-        self.whole.matching.gauges()
+        let mut gauges = self.whole.matching.gauges();
+        gauges.extend(
+            self.temperatures
+                .iter()
+                .flat_map(|now| self.schedule.moving(now)),
+        );
+        gauges
     }
 
     fn save(&self, state: &mut TrainingState) {

@@ -107,10 +107,7 @@ impl Objective {
             .collect();
         Err(invalid(
             number.key(),
-            &format!(
-                "nothing, since objective `{}` has no such number",
-                self.name()
-            ),
+            &format!("nothing, since objective `{}` doesn't have it", self.name()),
             got,
             &format!(
                 "leave the key out, or take an objective that has it: {}",

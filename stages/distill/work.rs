@@ -75,6 +75,7 @@ impl Work for Distill {
                 teacher: self.temperature_teacher,
                 steps_per_epoch: (viewed.len() / self.training.batch) as u64,
             },
+            temperatures: None,
             precision: self.training.precision,
         };
         let samples = Samples {

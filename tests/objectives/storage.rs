@@ -20,14 +20,15 @@ fn the_plan_says_passes_and_bytes_as_soon_as_the_images_are_known() {
         let line = finished
             .stdout
             .lines()
-            .find(|line| line.starts_with("targets will store"));
+            .find(|line| line.starts_with("targets: will store"));
         line.map(str::to_owned)
     };
-    let unknown = "targets will store targets of 4 views an image (256 × f16 a view, 2.0 kB an image): teacher passes and bytes are unknown until `images` has run";
+    let unknown = "targets: will store 4 views an image (256 × f16 a view, 2.0 kB an image); teacher passes and bytes are unknown until `images` has run";
     assert_eq!(told(&["run", "--dry-run"]).as_deref(), Some(unknown));
 
     sandbox.run(&["run", "images", "--quiet"]).succeeded();
-    let known = "targets will store targets of 500 images × 4 views: 2,000 teacher passes, 1.0 MB (256 × f16 a view)";
+    let known =
+        "targets: will store 500 images × 4 views: 2,000 teacher passes, 1.0 MB (256 × f16 a view)";
     assert_eq!(told(&["run", "--dry-run"]).as_deref(), Some(known));
     assert_eq!(told(&["status"]).as_deref(), Some(known));
     let plan = sandbox

@@ -147,3 +147,14 @@ fn uniform_logits_cost_the_logarithm_of_the_classes() {
     );
     assert!((loss.double_value(&[]) - 4f64.ln()).abs() < 1e-15);
 }
+
+#[test]
+fn golden_cross_entropy_with_the_teachers_cluster() {
+    let fixture = Fixture::of_testdata("distillation_losses");
+    fixture.assert_loss("kmeans", &["logits"], |case| {
+        let similarities = case
+            .tensor("teacher")
+            .matmul(&case.tensor("centroids").tr());
+        cross_entropy(&case.tensor("logits"), &similarities.argmax(1, false))
+    });
+}
