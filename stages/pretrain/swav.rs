@@ -122,16 +122,16 @@ impl SwavLearner {
         assignments_among(scores, earlier.as_ref(), self.epsilon, self.iterations)
     }
 
-    fn state(&self) -> (Vec<(String, Tensor)>, Vec<(String, Tensor)>) {
-        let prototypes = vec![(PROTOTYPES.to_owned(), self.prototypes.shallow_clone())];
-        (self.network.state(), prototypes)
+    /// The live prototypes by their name.
+    fn named_prototypes(&self) -> Vec<(String, Tensor)> {
+        vec![(PROTOTYPES.to_owned(), self.prototypes.shallow_clone())]
     }
 }
 
 impl Learner for SwavLearner {
     fn trainable(&self) -> Vec<(String, Tensor)> {
         let mut all = self.network.trainable();
-        all.push((PROTOTYPES.to_owned(), self.prototypes.shallow_clone()));
+        all.extend(self.named_prototypes());
         all
     }
 
@@ -180,9 +180,8 @@ impl Learner for SwavLearner {
     }
 
     fn save(&self, state: &mut TrainingState) {
-        let (network, prototypes) = self.state();
-        state.insert_all("network.", network);
-        state.insert_all("swav.", prototypes);
+        state.insert_all("network.", self.network.state());
+        state.insert_all("swav.", self.named_prototypes());
         let mut numbers = Vec::new();
         for (view, queue) in self.queues.iter().enumerate() {
             let rows = vec![(view.to_string(), queue.rows().shallow_clone())];
@@ -193,9 +192,8 @@ impl Learner for SwavLearner {
     }
 
     fn restore(&mut self, state: &TrainingState) -> Result<()> {
-        let (network, prototypes) = self.state();
-        state.copy_into("network.", &network)?;
-        state.copy_into("swav.", &prototypes)?;
+        state.copy_into("network.", &self.network.state())?;
+        state.copy_into("swav.", &self.named_prototypes())?;
         let mut stored = state.take_all("queue.");
         for (view, queue) in self.queues.iter_mut().enumerate() {
             let number = |place: usize| {

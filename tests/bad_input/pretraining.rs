@@ -31,7 +31,7 @@ fn refusal(sandbox: &Sandbox) -> String {
 fn a_pair_of_views_where_there_is_one() {
     let sandbox = pretraining("", "views: views", "objective: simclr");
     assert_snapshot!(refusal(&sandbox), @r"
-    error: stage `network`: input `views`: expected at least 2 views of each image, since two are compared, got 1
+    error: pipeline.yaml: stage `network`: input `views`: expected at least 2 views of each image, since two are compared, got 1
     hint: set `views_per_image` of stage `views` to 2 or more
     exit code 1
     ");
@@ -41,7 +41,7 @@ fn a_pair_of_views_where_there_is_one() {
 fn more_small_crops_than_small_views() {
     let sandbox = pretraining("", "views: pairs, small_views: small", "objective: swav");
     assert_snapshot!(refusal(&sandbox), @r"
-    error: stage `network`: input `small_views`: expected at least 6 views of each image, since `small_crops` asks for as many in a step, got 4
+    error: pipeline.yaml: stage `network`: input `small_views`: expected at least 6 views of each image, since `small_crops` asks for as many in a step, got 4
     hint: set `views_per_image` of stage `small` to 6 or more
     exit code 1
     ");
@@ -55,7 +55,7 @@ fn small_views_of_other_images() {
         "objective: swav, small_crops: 4",
     );
     assert_snapshot!(refusal(&sandbox), @r"
-    error: stage `network`: input `small_views`: expected views of the 32 images that stage `pairs` views, got stage `small`'s of 48 images, not all the same
+    error: pipeline.yaml: stage `network`: input `small_views`: expected views of the 32 images that stage `pairs` views, got stage `small`'s of 48 images, not all the same
     hint: give both `augment` stages the same `split`
     exit code 1
     ");
@@ -65,7 +65,7 @@ fn small_views_of_other_images() {
 fn supervision_without_labels() {
     let sandbox = pretraining("", "views: views", "objective: supervised");
     assert_snapshot!(refusal(&sandbox), @r"
-    error: stage `network`: the images have 0 labelled classes, expected at least 2
+    error: pipeline.yaml: stage `network`: the images have 0 labelled classes, expected at least 2
     hint: give `ingest` a `label_column`, or a folder for each class
     exit code 1
     ");

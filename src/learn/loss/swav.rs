@@ -209,18 +209,19 @@ mod tests {
     }
 
     #[test]
-    fn even_scores_are_assigned_evenly_and_opposite_ones_apart() {
+    fn even_scores_are_assigned_evenly_and_equal_preferences_by_their_strength() {
         let even = sinkhorn(
             &Tensor::zeros([3, 4], (Kind::Double, tch::Device::Cpu)),
             0.05,
             3,
         );
         assert!((even - 0.25).abs().max().double_value(&[]) < 1e-15);
-        // Both samples prefer prototype 0, the first one more: balance sends the second to prototype 1.
+        // Both samples prefer prototype 0, the first one by e² more: balance leaves a/(1 − a) = e to each sample's own.
         let scores = Tensor::from_slice(&[1.0f64, 0.0, 0.5, 0.0]).reshape([2, 2]);
-        let found = sinkhorn(&scores, 0.01, 50);
-        let expected = Tensor::from_slice(&[1.0f64, 0.0, 0.0, 1.0]).reshape([2, 2]);
-        assert!((found - expected).abs().max().double_value(&[]) < 1e-6);
+        let found = sinkhorn(&scores, 0.25, 60);
+        let own = 1f64.exp() / (1.0 + 1f64.exp());
+        let expected = Tensor::from_slice(&[own, 1.0 - own, 1.0 - own, own]).reshape([2, 2]);
+        assert!((found - expected).abs().max().double_value(&[]) < 1e-12);
     }
 
     #[test]
