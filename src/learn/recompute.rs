@@ -1,6 +1,7 @@
 //! Gradient checkpointing (arXiv 1604.06174): a forward pass that keeps the inputs of some segments of the network instead of every
 //! activation, and a backward pass that computes the activations again, segment by segment. A third more work, and a fraction of the
-//! memory; gradients and batch-norm statistics are those of the plain passes, bit for bit on a CPU.
+//! memory; gradients and batch-norm statistics are those of the plain passes, bit for bit on a CPU. (Only where gradients of several passes are
+//! added to gradients that are there already, the order of the sums differs.)
 //!
 //! While a [`Recomputing`] lives, every training-mode forward pass of its thread whose graph is recorded is cut. The network's last
 //! segment is in the loss's graph as ever; its backward pass ends at the segment's input, and [`Recomputing::backward`] goes on from

@@ -1,8 +1,10 @@
 //! What is believed after a crash, a full disk, a damaged file, a neighbour: drives the binaries to their deaths.
 
 mod corruption;
+mod divergence;
 mod leftovers;
 mod machine;
+mod optimisers;
 mod points;
 mod processes;
 mod random_kills;

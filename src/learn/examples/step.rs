@@ -1,4 +1,5 @@
-//! Measures training steps: CIFAR ResNet-20, batch 64, 32 pixels, SGD with momentum, in each memory layout and precision.
+//! Measures training steps: CIFAR ResNet-20, batch 64, 32 pixels, SGD with momentum, in each memory layout and precision; then each
+//! optimiser's step alone, and the gradients' norm.
 //!
 //!     cargo run -p seedpipe-learn --example step [-- SECONDS [THREADS]]
 //!
@@ -94,5 +95,41 @@ fn main() -> anyhow::Result<()> {
             no_grad(|| network.forward(&images, Mode::Eval, precision));
         });
     }
+    for name in ["cifar_resnet20", "resnet50"] {
+        measure_optimisers(name, duration.as_secs_f64() / 4.0)?;
+    }
+    Ok(())
+}
+
+fn measure_optimisers(name: &str, seconds: f64) -> anyhow::Result<()> {
+    let key = |name: &str| ChaCha8Rng::from_seed(*blake3::hash(name.as_bytes()).as_bytes());
+    let network = Network::initialise(&Architecture::named(name), key, Device::Cpu)?;
+    for (_, tensor) in network.trainable() {
+        (&tensor * &tensor).sum(Kind::Float).backward();
+    }
+    let time = |name: &str, mut work: Box<dyn FnMut()>| {
+        work();
+        let (begun, mut count, mut best) = (Instant::now(), 0, f64::INFINITY);
+        while count < 3 || begun.elapsed().as_secs_f64() < seconds {
+            let start = Instant::now();
+            work();
+            best = best.min(start.elapsed().as_secs_f64());
+            count += 1;
+        }
+        println!("  {name}: best {:.3} ms", best * 1e3);
+    };
+    println!("{name}:");
+    let rules = [
+        ("SGD", OptimiserOptions::default()),
+        ("AdamW", OptimiserOptions::AdamW(Default::default())),
+        ("LARS", OptimiserOptions::Lars(Default::default())),
+    ];
+    for (rule, options) in rules {
+        let mut optimiser = Optimiser::new(network.trainable(), &options);
+        time(rule, Box::new(move || optimiser.step(1e-6)));
+    }
+    let optimiser = Optimiser::new(network.trainable(), &OptimiserOptions::default());
+    let norm = Box::new(move || assert!(optimiser.gradient_norm().is_finite()));
+    time("norm of the gradients", norm);
     Ok(())
 }
