@@ -31,7 +31,7 @@ static RUN: LazyLock<Sandbox> = LazyLock::new(|| {
 });
 
 /// `SEEDPIPE_PYTHON`, when it has these modules; says why not.
-fn python(modules: &str) -> Option<String> {
+pub fn python(modules: &str) -> Option<String> {
     let Some(python) = std::env::var_os("SEEDPIPE_PYTHON") else {
         println!("skipped: SEEDPIPE_PYTHON doesn't name a Python with {modules}");
         return None;
@@ -53,7 +53,7 @@ fn python(modules: &str) -> Option<String> {
 }
 
 /// Runs Python in the sandbox to a good end.
-fn run_python(sandbox: &Sandbox, python: &str, arguments: &[&str]) -> Finished {
+pub fn run_python(sandbox: &Sandbox, python: &str, arguments: &[&str]) -> Finished {
     let mut command = Command::new(python);
     command.args(arguments).current_dir(sandbox.path(""));
     sandbox.finish(&mut command).succeeded()

@@ -2,4 +2,5 @@
 //!
 //! Neither belongs to the repository: where one is missing, the test says so and is skipped.
 
+mod lite0;
 mod resnet56;

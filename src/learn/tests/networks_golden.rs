@@ -98,6 +98,7 @@ fn golden_models_compute_torchvisions_features_and_logits() {
                 .map(floats)
                 .collect();
             let mut first: Vec<Vec<f64>> = vec![];
+            let mut largest = 0f64;
             for (row, expected) in expected.iter().enumerate() {
                 let values: Vec<f64> = to_vec_f32(&result.get(row as i64))
                     .iter()
@@ -110,6 +111,7 @@ fn golden_models_compute_torchvisions_features_and_logits() {
                 );
                 for (got, expected) in values.iter().zip(expected) {
                     let error = (got - expected).abs() / norms[row];
+                    largest = largest.max(error).max(relative);
                     assert!(
                         error < 1e-4,
                         "{name} {key} row {row}: {got} instead of {expected}"
@@ -117,6 +119,7 @@ fn golden_models_compute_torchvisions_features_and_logits() {
                 }
                 first.push(values[..expected.len()].to_vec());
             }
+            println!("{name} {key}: off by {largest:.1e} of the norm");
             // The two rows can be nearly equal, so their difference is checked on its own.
             let difference = |rows: &[Vec<f64>]| -> Vec<f64> {
                 rows[0].iter().zip(&rows[1]).map(|(a, b)| a - b).collect()

@@ -81,6 +81,7 @@ fn reference_models_compute_the_references_features_and_logits() {
             (&logits, &model.logits_first8, &model.logits_norm),
         ] {
             assert_eq!(first8.len(), 2, "{name}");
+            let mut largest = 0f64;
             for (row, expected) in first8.iter().enumerate() {
                 let values: Vec<f64> = to_vec_f32(&result.get(row as i64))
                     .iter()
@@ -91,12 +92,17 @@ fn reference_models_compute_the_references_features_and_logits() {
                 assert!(relative < 1e-4, "{name} row {row}: norm off by {relative}");
                 for (got, expected) in values.iter().zip(expected) {
                     let error = (got - expected).abs() / norms[row];
+                    largest = largest.max(error).max(relative);
                     assert!(
                         error < 1e-4,
                         "{name} row {row}: {got} instead of {expected}"
                     );
                 }
             }
+            println!(
+                "{}: off by {largest:.1e} of the norm",
+                model.architecture.name
+            );
         }
     }
 }
