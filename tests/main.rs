@@ -11,3 +11,4 @@ mod reproducibility;
 mod resume;
 mod sandbox;
 mod startup;
+mod supervised;
