@@ -120,7 +120,7 @@ fn descending(similarity: f32) -> u32 {
     // Both zeros are one; what is no number comes last.
     let bits = match similarity {
         nan if nan.is_nan() => return u32::MAX,
-        zero if zero == 0.0 => 0,
+        0.0 => 0,
         other => other.to_bits(),
     };
     let ascending = match bits >> 31 {
