@@ -12,3 +12,4 @@ mod reproducibility;
 mod resume;
 mod sandbox;
 mod startup;
+mod supervised;

@@ -143,7 +143,7 @@ mod tests {
     fn of_many_mistakes_the_first_are_told() {
         let text = mistakes(&confusion(8));
         assert!(
-            text.contains("class 0  class 1         1         10.0 %"),
+            text.contains("class 0  class 1         1        10.0 %"),
             "{text}"
         );
         assert!(text.contains("and 8 more"), "{text}");

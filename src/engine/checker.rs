@@ -279,6 +279,8 @@ impl<'a> Checker<'a> {
         let place = culprit.map_or_else(|| self.place.to_owned(), Override::place);
         let key = if key.is_empty() {
             "params".to_owned()
+        } else if key.starts_with("inputs.") {
+            key
         } else {
             format!("params.{key}")
         };

@@ -120,7 +120,7 @@ fn descending(similarity: f32) -> u32 {
     // Both zeros are one; what is no number comes last.
     let bits = match similarity {
         nan if nan.is_nan() => return u32::MAX,
-        zero if zero == 0.0 => 0,
+        0.0 => 0,
         other => other.to_bits(),
     };
     let ascending = match bits >> 31 {
@@ -207,7 +207,7 @@ mod tests {
         let mut rng = ChaCha8Rng::seed_from_u64(4);
         let rows = BANK_BLOCK + 700;
         let (features, queries) = (normal(&[rows, 5], &mut rng), normal(&[300, 5], &mut rng));
-        let labels: Vec<i64> = (0..rows).map(|row| row * row % 7 % 4).collect();
+        let labels: Vec<i64> = (0..rows).map(|row| row * 7 % 13 % 4).collect();
         let sought: Vec<i64> = (0..300).map(|query| query % 4).collect();
         let bank = Bank::new(&features, &labels, 4);
         let found = retrieval(&bank, &queries, &sought, &[1, 10]).unwrap();

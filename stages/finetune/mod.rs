@@ -17,7 +17,7 @@ use seedpipe_engine::{Arity, InputKinds, InputSlot, Invalid, OutputSlot, Stage};
 use seedpipe_learn::architecture::{Architecture, Preprocessing};
 use serde::{Deserialize, Serialize};
 
-use crate::invalid::{fraction, invalid, positive, temperature};
+use crate::invalid::{fraction, invalid, temperature};
 use crate::network_artifact::validate_architecture;
 use crate::soft_labels::{CLASSIFIER, FEATURES, LOGITS};
 use crate::training::{HOW, TrainingOptions};
@@ -195,7 +195,15 @@ impl Finetune {
                 "0.1 is usual",
             ));
         }
-        self.mixup.map_or(Ok(()), |mixup| positive("mixup", mixup))
+        match self.mixup {
+            Some(mixup) if !(mixup > 0.0 && mixup.is_finite()) => Err(invalid(
+                "mixup",
+                "a number above 0",
+                mixup,
+                "leave the key out for no mixup; 0.2 is usual",
+            )),
+            _ => Ok(()),
+        }
     }
 
     fn check_teachers(&self, inputs: &InputKinds) -> Result<(), Invalid> {
