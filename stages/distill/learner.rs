@@ -37,14 +37,14 @@ pub struct Scale {
 pub struct Schedule {
     pub student: Option<Temperature>,
     pub teacher: Option<Temperature>,
-    pub steps_per_epoch: u64,
+    pub batches_per_epoch: u64,
 }
 
 impl Schedule {
     fn at(&self, step: u64) -> Temperatures {
         let value = |temperature: Option<Temperature>| {
             temperature.map_or(1.0, |temperature| {
-                temperature.at(step, self.steps_per_epoch)
+                temperature.at(step, self.batches_per_epoch)
             })
         };
         Temperatures {

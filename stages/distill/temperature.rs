@@ -31,11 +31,11 @@ pub struct Ramp {
 
 impl Temperature {
     /// - `step`: batches before this one
-    pub fn at(self, step: u64, steps_per_epoch: u64) -> f64 {
+    pub fn at(self, step: u64, batches_per_epoch: u64) -> f64 {
         match self {
             Temperature::Fixed(value) => value,
             Temperature::Ramp(Ramp { from, to, epochs }) => {
-                let share = step as f64 / (epochs * steps_per_epoch as f64);
+                let share = step as f64 / (epochs * batches_per_epoch as f64);
                 if share >= 1.0 {
                     to
                 } else {

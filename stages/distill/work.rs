@@ -73,7 +73,8 @@ impl Work for Distill {
             schedule: Schedule {
                 student: self.temperature_student,
                 teacher: self.temperature_teacher,
-                steps_per_epoch: (viewed.len() / self.training.batch) as u64,
+                batches_per_epoch: self.training.steps_per_epoch(viewed.len())
+                    * self.training.accumulate,
             },
             temperatures: None,
             precision: self.training.precision,

@@ -96,6 +96,11 @@ impl Default for TrainingOptions {
 }
 
 impl TrainingOptions {
+    /// Whole updates in an epoch over `images`.
+    pub fn steps_per_epoch(&self, images: usize) -> u64 {
+        (images / self.batch) as u64 / self.accumulate
+    }
+
     pub fn validate(&self) -> Result<(), Invalid> {
         at_least("training.epochs", u64::from(self.epochs), 1)?;
         at_least("training.batch", self.batch as u64, 1)?;

@@ -367,7 +367,7 @@ fn steps_per_epoch(
     samples: &Samples,
 ) -> Result<u64> {
     let images = samples.positions.len();
-    let steps = (images / options.batch) as u64 / options.accumulate;
+    let steps = options.steps_per_epoch(images);
     if steps > 0 {
         return Ok(steps);
     }

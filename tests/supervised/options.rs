@@ -9,7 +9,7 @@ use seedpipe_artifact::WeightsReader;
 use super::{TEACHERS, figure, tuned};
 use crate::sandbox::{Sandbox, contents, outcomes};
 
-const EVERYTHING: &str = ", alpha: 0.5, label_fraction: 0.3, unlabelled: true, label_smoothing: 0.1, mixup: 0.3, freeze: {blocks: 1}";
+const EVERYTHING: &str = ", alpha: 0.5, label_fraction: 0.3, unlabelled: true, label_smoothing: 0.1, mixup: 0.3, freeze: {blocks: 1}, layer_decay: 0.8";
 
 /// The parts of a stage's weights.
 fn parts(folder: &Path, found: &mut Vec<PathBuf>) {
@@ -49,6 +49,37 @@ fn frozen_blocks_keep_weights_and_statistics_and_the_others_learn() {
             .any(|start| name.starts_with(start));
         assert_eq!(after[name] == *bytes, is_frozen, "{name}");
     }
+}
+
+#[test]
+fn layers_far_from_the_classifier_learn_slower() {
+    let first = tuned("first", "", "");
+    let later = |name: &str, params: &str| {
+        format!("  {name}: {{kind: finetune, inputs: {{images: images, views: views, weights: first}}, params: {{{params}training: {{epochs: 1, batch: 16, threads: 1}}}}}}\n")
+    };
+    let sandbox = Sandbox::with(&format!(
+        "{TEACHERS}{first}{}{}",
+        later("alike", ""),
+        later("decayed", "layer_decay: 0.1, ")
+    ));
+    sandbox
+        .run(&["run", "alike", "decayed", "--quiet"])
+        .succeeded();
+    let before = weights(&sandbox, "first");
+    let moved = |stage: &str, name: &str| -> f32 {
+        let values = |bytes: &[u8]| -> Vec<f32> {
+            let values = bytes.as_chunks::<4>().0;
+            values.iter().copied().map(f32::from_le_bytes).collect()
+        };
+        let after = values(&weights(&sandbox, stage)[name]);
+        let pairs = after.iter().zip(values(&before[name]));
+        pairs.map(|(after, before)| (after - before).abs()).sum()
+    };
+    // Stem, 3 blocks, classifier: the stem is four levels below, so its rate is a ten-thousandth.
+    let stem = moved("decayed", "conv1.weight") / moved("alike", "conv1.weight");
+    assert!((1e-6..1e-2).contains(&stem), "{stem}");
+    let classifier = moved("decayed", "fc.weight") / moved("alike", "fc.weight");
+    assert!((0.5..2.0).contains(&classifier), "{classifier}");
 }
 
 #[test]
@@ -93,6 +124,7 @@ fn each_option_changes_what_is_learned() {
         "",
         ", label_smoothing: 0.2",
         ", mixup: 0.4",
+        ", layer_decay: 0.5",
         ", freeze: {blocks: 0}",
     ];
     let stages: String = options
@@ -101,7 +133,7 @@ fn each_option_changes_what_is_learned() {
         .map(|(number, option)| tuned(&format!("tuned{number}"), "", option))
         .collect();
     let sandbox = Sandbox::with(&format!("{TEACHERS}{stages}"));
-    let names = ["tuned0", "tuned1", "tuned2", "tuned3"];
+    let names = ["tuned0", "tuned1", "tuned2", "tuned3", "tuned4"];
     let lines = sandbox.run_json(&names);
     let contents: BTreeMap<String, String> = contents(&lines).into_iter().collect();
     let different: std::collections::BTreeSet<&String> =
@@ -160,6 +192,15 @@ fn mixup_by_no_distribution_is_refused() {
     assert_snapshot!(refused(", mixup: 0"), @r"
     error: pipeline.yaml: stage `tuned`: key `params.mixup`: expected a number above 0, got 0
     hint: leave the key out for no mixup; 0.2 is usual
+    exit code 2
+    ");
+}
+
+#[test]
+fn a_layer_decay_that_is_a_growth_is_refused() {
+    assert_snapshot!(refused(", layer_decay: 1.5"), @r"
+    error: pipeline.yaml: stage `tuned`: key `params.layer_decay`: expected above 0 and at most 1, got 1.5
+    hint: 0.65 to 0.9 are usual for transformers
     exit code 2
     ");
 }
