@@ -14,6 +14,7 @@ mod gif_frame;
 mod jitter;
 mod jpeg;
 mod pillow;
+mod pillow_row;
 mod pixels;
 mod png;
 mod recipe;

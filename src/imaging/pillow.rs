@@ -4,11 +4,12 @@
 //! the point; the horizontal pass first, rounded to 8 bits, then the vertical pass, rounded to 8 bits. As in
 //! `resample.rs` only the window that is wanted is computed, which changes none of its pixels.
 
+use crate::pillow_row::{PADDING, RowWeights, shrink};
 use crate::resample::{kernel, radius};
 use crate::{Filter, RgbImage, View};
 
 /// Bits of a weight behind the point: 8 of 32 are the pixel's, 2 are for sums that reach beyond it.
-const PRECISION_BITS: u32 = 32 - 8 - 2;
+pub(crate) const PRECISION_BITS: u32 = 32 - 8 - 2;
 
 /// The weights of one direction: output `i` is the sum over `taps` inputs from `first[i]` on.
 #[derive(Debug, Default)]
@@ -17,6 +18,7 @@ struct Weights {
     first: Vec<u32>,
     /// `taps` weights for each output.
     values: Vec<i32>,
+    /// An even number, where need be by a weight of 0 at the end.
     taps: usize,
     /// Of one output, before they are normalised.
     raw: Vec<f64>,
@@ -28,9 +30,10 @@ impl Weights {
         self.first.clear();
         self.values.clear();
         if input == output {
-            self.taps = 1;
+            self.taps = 2;
             self.first.extend(start..start + count);
-            self.values.resize(count as usize, 1 << PRECISION_BITS);
+            let whole = [1 << PRECISION_BITS, 0];
+            self.values.extend((0..count).flat_map(|_| whole));
             return;
         }
         let ratio = f64::from(input) / f64::from(output);
@@ -47,7 +50,8 @@ impl Weights {
             let (_, first, end) = bounds(index);
             (end - first) as usize
         });
-        self.taps = lengths.max().unwrap_or(1);
+        let longest = lengths.max().unwrap_or(1);
+        self.taps = longest.next_multiple_of(2);
         let narrowed = 1.0 / widened;
         for index in start..start + count {
             let (centre, first, end) = bounds(index);
@@ -57,7 +61,7 @@ impl Weights {
             self.raw.extend(weights);
             let sum: f64 = self.raw.iter().sum();
             // All outputs have equally many taps; where fewer count, the others lie before and weigh 0.
-            let shifted = first.min(input - self.taps as u32);
+            let shifted = first.min(input - longest as u32);
             self.first.push(shifted);
             let from = self.values.len();
             self.values.resize(from + self.taps, 0);
@@ -69,11 +73,11 @@ impl Weights {
         }
     }
 
-    /// The inputs that any output reads: from, to.
-    fn span(&self) -> (usize, usize) {
+    /// The inputs that any output weighs: from, to, of as many as there are.
+    fn span(&self, input: u32) -> (usize, usize) {
         let least = self.first.first().copied().unwrap_or(0) as usize;
         let greatest = self.first.last().copied().unwrap_or(0) as usize;
-        (least, greatest + self.taps)
+        (least, (greatest + self.taps).min(input as usize))
     }
 }
 
@@ -84,10 +88,10 @@ fn to_fixed_point(weight: f64) -> i32 {
 }
 
 /// A sum of weighed pixels begins here, so that cutting off rounds.
-const HALF: i32 = 1 << (PRECISION_BITS - 1);
+pub(crate) const HALF: i32 = 1 << (PRECISION_BITS - 1);
 
 #[inline(always)]
-fn to_8_bits(sum: i32) -> u8 {
+pub(crate) fn to_8_bits(sum: i32) -> u8 {
     (sum >> PRECISION_BITS).clamp(0, 255) as u8
 }
 
@@ -96,8 +100,8 @@ fn to_8_bits(sum: i32) -> u8 {
 pub(crate) struct PillowScratch {
     columns: Weights,
     rows: Weights,
-    /// Two source rows of interleaved RGB, each with one value more.
-    pair: [Vec<u8>; 2],
+    /// A source row of interleaved RGB, and [`PADDING`] values more.
+    source: Vec<u8>,
     /// After the horizontal pass, every row that the vertical pass reads: `[rows, 3, size]`.
     middle: Vec<u8>,
     /// Sums of one output row: `[3, size]`.
@@ -118,7 +122,7 @@ pub(crate) fn resample(
     let PillowScratch {
         columns,
         rows,
-        pair,
+        source,
         middle,
         sums,
     } = scratch;
@@ -129,16 +133,20 @@ pub(crate) fn resample(
     rows.fill(view.filter, crop.height, height, y, view.size);
 
     let size = view.size as usize;
-    let (top, bottom) = rows.span();
+    let (top, bottom) = rows.span(crop.height);
     let length = 3 * size;
     middle.resize((bottom - top) * length, 0);
-    shrink_rows(image, view, columns, top, pair, middle);
+    shrink_rows(image, view, columns, top, source, middle);
 
     sums.resize(length, 0);
     let weighed = rows.first.iter().zip(rows.values.chunks_exact(rows.taps));
     for (y, (&first, weights)) in weighed.enumerate() {
-        let source = |tap: usize| &middle[(first as usize - top + tap) * length..][..length];
-        vertical(sums, weights, source);
+        let first = first as usize - top;
+        // A weight of 0 at the end may lie behind the last row.
+        let weights = &weights[..weights.len().min(bottom - top - first)];
+        vertical(sums, weights, |tap| {
+            &middle[(first + tap) * length..][..length]
+        });
         for (plane, sums) in planes
             .chunks_exact_mut(size * size)
             .zip(sums.chunks_exact(size))
@@ -150,126 +158,30 @@ pub(crate) fn resample(
     }
 }
 
-/// The horizontal pass over the rows from `top` of the crop on, two at a time.
-#[inline(always)]
+/// The horizontal pass over the rows from `top` of the crop on.
 fn shrink_rows(
     image: &RgbImage,
     view: &View,
     columns: &Weights,
     top: usize,
-    pair: &mut [Vec<u8>; 2],
+    source: &mut Vec<u8>,
     middle: &mut [u8],
 ) {
-    let size = view.size as usize;
-    let (left, right) = columns.span();
+    let (left, right) = columns.span(view.crop.width);
     let samples = 3 * (right - left);
     let stride = image.width as usize * 3;
     let corner = (view.crop.y as usize + top) * stride + (view.crop.x as usize + left) * 3;
-    for row in pair.iter_mut() {
-        row.resize(samples + 1, 0);
-    }
-    let [first, second] = pair;
-    for (index, outputs) in middle.chunks_mut(2 * 3 * size).enumerate() {
-        let start = corner + 2 * index * stride;
-        first[..samples].copy_from_slice(&image.pixels[start..start + samples]);
-        let both = outputs.len() > 3 * size;
-        if both {
-            let start = start + stride;
-            second[..samples].copy_from_slice(&image.pixels[start..start + samples]);
-        }
-        // Without a second row, what is left of the one before is computed once more and not looked at.
-        let sources = [&first[..=samples], &second[..=samples]];
-        match columns.taps {
-            1 => horizontal::<1>(sources, columns, left, size, outputs),
-            2 => horizontal::<2>(sources, columns, left, size, outputs),
-            3 => horizontal::<3>(sources, columns, left, size, outputs),
-            4 => horizontal::<4>(sources, columns, left, size, outputs),
-            5 => horizontal::<5>(sources, columns, left, size, outputs),
-            6 => horizontal::<6>(sources, columns, left, size, outputs),
-            7 => horizontal::<7>(sources, columns, left, size, outputs),
-            8 => horizontal::<8>(sources, columns, left, size, outputs),
-            _ => horizontal_many(sources, columns, left, size, outputs),
-        }
-    }
-}
-
-/// Two rows of interleaved RGB, which begin at pixel `left` of the crop and end with one value that is not looked at, to
-/// one or two rows of three planes each.
-///
-/// # Shapes
-/// - `outputs`: `[1 or 2, 3, size]`
-#[inline(always)]
-fn horizontal<const TAPS: usize>(
-    [first, second]: [&[u8]; 2],
-    columns: &Weights,
-    left: usize,
-    size: usize,
-    outputs: &mut [u8],
-) {
-    let weighed = columns.first.iter().zip(columns.values.chunks_exact(TAPS));
-    for (x, (&from, weights)) in weighed.enumerate() {
-        let from = 3 * (from as usize - left);
-        let first = &first[from..][..3 * TAPS + 1];
-        let second = &second[from..][..3 * TAPS + 1];
-        let mut sums = [HALF; 8];
-        for tap in 0..TAPS {
-            add_pixels(
-                &mut sums,
-                weights[tap],
-                &first[3 * tap..],
-                &second[3 * tap..],
-            );
-        }
-        write_pixels(sums, x, size, outputs);
-    }
-}
-
-/// As [`horizontal`], for any number of taps.
-#[inline(always)]
-fn horizontal_many(
-    [first, second]: [&[u8]; 2],
-    columns: &Weights,
-    left: usize,
-    size: usize,
-    outputs: &mut [u8],
-) {
-    let weighed = columns
-        .first
-        .iter()
-        .zip(columns.values.chunks_exact(columns.taps));
-    for (x, (&from, weights)) in weighed.enumerate() {
-        let from = 3 * (from as usize - left);
-        let first = &first[from..][..3 * weights.len() + 1];
-        let second = &second[from..][..3 * weights.len() + 1];
-        let mut sums = [HALF; 8];
-        for (tap, &weight) in weights.iter().enumerate() {
-            add_pixels(&mut sums, weight, &first[3 * tap..], &second[3 * tap..]);
-        }
-        write_pixels(sums, x, size, outputs);
-    }
-}
-
-/// Four values of each row at once, of which three count.
-#[inline(always)]
-fn add_pixels(sums: &mut [i32; 8], weight: i32, first: &[u8], second: &[u8]) {
-    let mut pixels = [0; 8];
-    pixels[..4].copy_from_slice(&first[..4]);
-    pixels[4..].copy_from_slice(&second[..4]);
-    for (sum, pixel) in sums.iter_mut().zip(pixels) {
-        *sum += weight * i32::from(pixel);
-    }
-}
-
-#[inline(always)]
-fn write_pixels(sums: [i32; 8], x: usize, size: usize, outputs: &mut [u8]) {
-    let values = sums.map(to_8_bits);
-    for (row, values) in outputs
-        .chunks_exact_mut(3 * size)
-        .zip(values.chunks_exact(4))
-    {
-        for channel in 0..3 {
-            row[channel * size + x] = values[channel];
-        }
+    source.resize(samples + PADDING, 0);
+    let weights = RowWeights {
+        first: &columns.first,
+        values: &columns.values,
+        taps: columns.taps,
+        left,
+    };
+    for (index, output) in middle.chunks_exact_mut(3 * view.size as usize).enumerate() {
+        let start = corner + index * stride;
+        source[..samples].copy_from_slice(&image.pixels[start..start + samples]);
+        shrink(source, &weights, output);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::pillow_row::{PADDING, RowWeights, shrink, shrink_portable};
 use crate::{CropBox, Filter, Layout, RgbImage, Scratch, View, render};
 
 /// As in the script: black and white beside each other, so that the cubic filter overshoots, and all bits in use.
@@ -67,6 +68,34 @@ fn every_pixel_is_pillows() {
         };
         let got = rendered(&picture(width, height), &view, &mut scratch);
         assert_eq!(got, case["pixels"].as_str().unwrap(), "{view:?}");
+    }
+}
+
+#[test]
+fn both_ways_through_a_row_give_the_same_bits() {
+    let source = picture(50, 1).pixels;
+    let pixels = (source.len() - PADDING) / 3;
+    for taps in [2, 4, 10] {
+        let last = (pixels - taps) as u32;
+        let first: Vec<u32> = (0..=last).collect();
+        let values: Vec<i32> = (0..first.len() * taps)
+            .map(|index| ((index as i32 * 7919) % 2001 - 900) * (6000 / taps as i32))
+            .collect();
+        let weights = RowWeights {
+            first: &first,
+            values: &values,
+            taps,
+            left: 0,
+        };
+        let mut chosen = vec![0; 3 * first.len()];
+        let mut portable = chosen.clone();
+        shrink(&source, &weights, &mut chosen);
+        shrink_portable(&source, &weights, &mut portable);
+        assert_eq!(chosen, portable);
+        if taps == 2 {
+            let overshoots = [0, 255].map(|extreme| portable.contains(&extreme));
+            assert_eq!(overshoots, [true; 2], "beyond both ends of 8 bits");
+        }
     }
 }
 
