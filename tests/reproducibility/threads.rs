@@ -15,6 +15,6 @@ fn one_thread_and_two_give_equal_content_for_every_kind() {
         contents(&sandbox.finish(&mut command).succeeded().json_lines())
     };
     let (one, two) = (run("1"), run("2"));
-    assert_eq!(one.len(), 16);
+    assert_eq!(one.len(), 18);
     assert_eq!(one, two);
 }

@@ -55,7 +55,9 @@ fn frozen_blocks_keep_weights_and_statistics_and_the_others_learn() {
 fn layers_far_from_the_classifier_learn_slower() {
     let first = tuned("first", "", "");
     let later = |name: &str, params: &str| {
-        format!("  {name}: {{kind: finetune, inputs: {{images: images, views: views, weights: first}}, params: {{{params}training: {{epochs: 1, batch: 16, threads: 1}}}}}}\n")
+        format!(
+            "  {name}: {{kind: finetune, inputs: {{images: images, views: views, weights: first}}, params: {{{params}training: {{epochs: 1, batch: 16, threads: 1}}}}}}\n"
+        )
     };
     let sandbox = Sandbox::with(&format!(
         "{TEACHERS}{first}{}{}",
@@ -78,7 +80,7 @@ fn layers_far_from_the_classifier_learn_slower() {
     // Stem, 3 blocks, classifier: the stem is four levels below, so its rate is a ten-thousandth.
     let stem = moved("decayed", "conv1.weight") / moved("alike", "conv1.weight");
     assert!((1e-6..1e-2).contains(&stem), "{stem}");
-    let classifier = moved("decayed", "fc.weight") / moved("alike", "fc.weight");
+    let classifier = moved("decayed", "linear.weight") / moved("alike", "linear.weight");
     assert!((0.5..2.0).contains(&classifier), "{classifier}");
 }
 
