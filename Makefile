@@ -4,8 +4,9 @@
 #   make test          everything that is needed, then all tests
 #   make setup         libtorch 2.11.0 into .libtorch/ (CUDA=1: with its CUDA libraries); skipped when LIBTORCH is set
 #   make cifar10       fetches CIFAR-10, then runs pipelines/cifar10.yaml
+#   make cifar10-images, make lite0    fetch what the other pipelines in pipelines/ need into data/raw/
 
-.PHONY: setup build demo test cifar10 lint
+.PHONY: setup build demo test cifar10 cifar10-images lite0 lint
 
 ifeq ($(origin LIBTORCH),environment)
 setup:
@@ -28,6 +29,11 @@ lint: setup
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 
-cifar10: build
+cifar10-images:
 	python3 data/fetch_cifar10.py data/raw/cifar10
+
+lite0:
+	python3 data/fetch_lite0.py data/raw
+
+cifar10: build cifar10-images
 	cargo run --quiet -- --pipeline pipelines/cifar10.yaml run

@@ -1,6 +1,7 @@
 //! What each command prints and how it exits.
 
 mod cached;
+mod examples;
 mod experiments;
 mod help;
 mod inspect;

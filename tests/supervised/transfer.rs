@@ -48,29 +48,3 @@ fn a_student_of_coloured_photographs_is_judged_and_tuned_on_gray_digits() {
     // Better than a guess among ten: gray digits come through resizing and as three equal channels.
     assert!(figure(&sandbox, "probe", "test", "linear_top1") >= 0.3);
 }
-
-#[test]
-fn the_example_of_transfer_has_a_sound_plan() {
-    let sandbox = Sandbox::empty();
-    let pipeline = fs_err::read_to_string(format!("{REPOSITORY}/pipelines/transfer.yaml")).unwrap();
-    // The teacher lies beside the repository.
-    sandbox.write("repository/pipelines/transfer.yaml", pipeline);
-    sandbox.write(
-        "repository/data/raw/cifar10/train/cat/1.png",
-        "not read by a plan",
-    );
-    sandbox.write(
-        "repository/data/digits.parquet",
-        fs_err::read(format!("{REPOSITORY}/data/digits.parquet")).unwrap(),
-    );
-    sandbox.write("shared/data/teachers/resnet56-cifar10.safetensors", "");
-    let planned = sandbox.run(&[
-        "--pipeline",
-        "repository/pipelines/transfer.yaml",
-        "run",
-        "--dry-run",
-    ]);
-    let planned = planned.succeeded();
-    let planned = format!("{}{}", planned.stdout, planned.stderr);
-    assert!(planned.contains("digits_probe"), "{planned}");
-}
