@@ -67,15 +67,8 @@ impl Augment {
 impl Stage for Augment {
     const KIND: &'static str = "augment";
     const VERSION: u32 = 1;
-    const INPUTS: &'static [InputSlot] = &[InputSlot {
-        name: "images",
-        accepts: &[IMAGES],
-        arity: Arity::One,
-    }];
-    const OUTPUTS: &'static [OutputSlot] = &[OutputSlot {
-        name: "views",
-        kind: VIEWS,
-    }];
+    const INPUTS: &'static [InputSlot] = &[InputSlot::new("images", &[IMAGES], Arity::One)];
+    const OUTPUTS: &'static [OutputSlot] = &[OutputSlot::new("views", VIEWS)];
 
     fn validate(&self, _inputs: &InputKinds) -> Result<(), Invalid> {
         if !(1..=u32::from(u16::MAX)).contains(&self.views_per_image) {

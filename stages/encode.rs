@@ -125,26 +125,11 @@ impl Stage for Encode {
     const KIND: &'static str = "encode";
     const VERSION: u32 = 2;
     const INPUTS: &'static [InputSlot] = &[
-        InputSlot {
-            name: "images",
-            accepts: &[IMAGES],
-            arity: Arity::One,
-        },
-        InputSlot {
-            name: "views",
-            accepts: &[VIEWS],
-            arity: Arity::Optional,
-        },
-        InputSlot {
-            name: "weights",
-            accepts: &[WEIGHTS],
-            arity: Arity::Optional,
-        },
+        InputSlot::new("images", &[IMAGES], Arity::One),
+        InputSlot::new("views", &[VIEWS], Arity::Optional),
+        InputSlot::new("weights", &[WEIGHTS], Arity::Optional),
     ];
-    const OUTPUTS: &'static [OutputSlot] = &[OutputSlot {
-        name: "embeddings",
-        kind: EMBEDDINGS,
-    }];
+    const OUTPUTS: &'static [OutputSlot] = &[OutputSlot::new("embeddings", EMBEDDINGS)];
     const TENSORS: bool = true;
 
     fn sources(&self) -> Vec<PathBuf> {

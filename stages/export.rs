@@ -54,31 +54,13 @@ impl Stage for Export {
     const KIND: &'static str = "export";
     const VERSION: u32 = 2;
     const INPUTS: &'static [InputSlot] = &[
-        InputSlot {
-            name: "weights",
-            accepts: &[WEIGHTS],
-            arity: Arity::One,
-        },
-        InputSlot {
-            name: "classifier",
-            accepts: &[WEIGHTS],
-            arity: Arity::Optional,
-        },
-        InputSlot {
-            name: "images",
-            accepts: &[IMAGES],
-            arity: Arity::Optional,
-        },
+        InputSlot::new("weights", &[WEIGHTS], Arity::One),
+        InputSlot::new("classifier", &[WEIGHTS], Arity::Optional),
+        InputSlot::new("images", &[IMAGES], Arity::Optional),
     ];
     const OUTPUTS: &'static [OutputSlot] = &[
-        OutputSlot {
-            name: "file",
-            kind: FILES,
-        },
-        OutputSlot {
-            name: "metrics",
-            kind: METRICS,
-        },
+        OutputSlot::new("file", FILES),
+        OutputSlot::new("metrics", METRICS),
     ];
     const TENSORS: bool = true;
 

@@ -55,26 +55,12 @@ impl Stage for Knn {
     const KIND: &'static str = "knn";
     const VERSION: u32 = 2;
     const INPUTS: &'static [InputSlot] = &[
-        InputSlot {
-            name: "images",
-            accepts: &[IMAGES],
-            arity: Arity::One,
-        },
-        InputSlot {
-            name: "features",
-            accepts: &[EMBEDDINGS],
-            arity: Arity::One,
-        },
+        InputSlot::new("images", &[IMAGES], Arity::One),
+        InputSlot::new("features", &[EMBEDDINGS], Arity::One),
     ];
     const OUTPUTS: &'static [OutputSlot] = &[
-        OutputSlot {
-            name: "metrics",
-            kind: METRICS,
-        },
-        OutputSlot {
-            name: "predictions",
-            kind: PREDICTIONS,
-        },
+        OutputSlot::new("metrics", METRICS),
+        OutputSlot::new("predictions", PREDICTIONS),
     ];
     const TENSORS: bool = true;
 

@@ -22,6 +22,7 @@ pub mod looking;
 mod looks;
 mod network_artifact;
 pub mod network_list;
+mod objectives;
 mod pictures;
 mod pretrain;
 mod probe;

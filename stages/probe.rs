@@ -61,30 +61,13 @@ impl Stage for Probe {
     const KIND: &'static str = "probe";
     const VERSION: u32 = 2;
     const INPUTS: &'static [InputSlot] = &[
-        InputSlot {
-            name: "images",
-            accepts: &[IMAGES],
-            arity: Arity::One,
-        },
-        InputSlot {
-            name: "features",
-            accepts: &[EMBEDDINGS],
-            arity: Arity::One,
-        },
+        InputSlot::new("images", &[IMAGES], Arity::One),
+        InputSlot::new("features", &[EMBEDDINGS], Arity::One),
     ];
     const OUTPUTS: &'static [OutputSlot] = &[
-        OutputSlot {
-            name: "metrics",
-            kind: METRICS,
-        },
-        OutputSlot {
-            name: "predictions",
-            kind: PREDICTIONS,
-        },
-        OutputSlot {
-            name: "classifier",
-            kind: WEIGHTS,
-        },
+        OutputSlot::new("metrics", METRICS),
+        OutputSlot::new("predictions", PREDICTIONS),
+        OutputSlot::new("classifier", WEIGHTS),
     ];
     const TENSORS: bool = true;
 

@@ -44,15 +44,8 @@ fn default_path() -> PathBuf {
 impl Stage for Report {
     const KIND: &'static str = "report";
     const VERSION: u32 = 1;
-    const INPUTS: &'static [InputSlot] = &[InputSlot {
-        name: "metrics",
-        accepts: &[METRICS],
-        arity: Arity::Many,
-    }];
-    const OUTPUTS: &'static [OutputSlot] = &[OutputSlot {
-        name: "report",
-        kind: FILES,
-    }];
+    const INPUTS: &'static [InputSlot] = &[InputSlot::new("metrics", &[METRICS], Arity::Many)];
+    const OUTPUTS: &'static [OutputSlot] = &[OutputSlot::new("report", FILES)];
     const LINEAGE: bool = true;
 
     fn validate(&self, _inputs: &InputKinds) -> Result<(), Invalid> {

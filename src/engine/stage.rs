@@ -50,12 +50,32 @@ pub struct InputSlot {
     pub arity: Arity,
 }
 
+impl InputSlot {
+    pub const fn new(
+        name: &'static str,
+        accepts: &'static [&'static str],
+        arity: Arity,
+    ) -> InputSlot {
+        InputSlot {
+            name,
+            accepts,
+            arity,
+        }
+    }
+}
+
 /// One of a stage's results, with a content digest of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OutputSlot {
     pub name: &'static str,
     /// The artifact kind, such as `views/v1`.
     pub kind: &'static str,
+}
+
+impl OutputSlot {
+    pub const fn new(name: &'static str, kind: &'static str) -> OutputSlot {
+        OutputSlot { name, kind }
+    }
 }
 
 /// Declaration of a kind. The implementing struct is the `params:` block: give it `deny_unknown_fields` and defaults.

@@ -13,7 +13,6 @@ mod learner;
 mod matching;
 mod objective;
 mod prototypes;
-mod queue_state;
 mod queued;
 mod targets;
 mod temperature;
@@ -28,9 +27,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::invalid::{at_least, check_queue, fraction, invalid, positive};
 use crate::network_artifact::validate_architecture;
+use crate::objectives::{is_default, told};
 use crate::training::{HOW, TrainingOptions};
 use objective::{Augmentation, Number, Objective, QueueStart};
-pub use queue_state::restore_queue;
 use temperature::Temperature;
 
 /// Self-supervised distillation of a student from stored teacher embeddings.
@@ -95,30 +94,19 @@ pub struct Distill {
     pub preprocessing: Option<Preprocessing>,
 }
 
-/// Keeps a param that has its default out of the recipe, so that recipes from before it was there stay the same.
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
-}
-
 impl Stage for Distill {
     const KIND: &'static str = "distill";
     const VERSION: u32 = 1;
     const INPUTS: &'static [InputSlot] = &[
-        slot("images", &[IMAGES], Arity::One),
-        slot("views", &[VIEWS], Arity::One),
-        slot("targets", &[EMBEDDINGS], Arity::Listed),
-        slot("small_views", &[VIEWS], Arity::Optional),
-        slot("small_targets", &[EMBEDDINGS], Arity::Optional),
+        InputSlot::new("images", &[IMAGES], Arity::One),
+        InputSlot::new("views", &[VIEWS], Arity::One),
+        InputSlot::new("targets", &[EMBEDDINGS], Arity::Listed),
+        InputSlot::new("small_views", &[VIEWS], Arity::Optional),
+        InputSlot::new("small_targets", &[EMBEDDINGS], Arity::Optional),
     ];
     const OUTPUTS: &'static [OutputSlot] = &[
-        OutputSlot {
-            name: "weights",
-            kind: WEIGHTS,
-        },
-        OutputSlot {
-            name: "metrics",
-            kind: METRICS,
-        },
+        OutputSlot::new("weights", WEIGHTS),
+        OutputSlot::new("metrics", METRICS),
     ];
     const TENSORS: bool = true;
     const HOW: &'static [&'static str] = HOW;
@@ -228,15 +216,6 @@ impl Stage for Distill {
     }
 }
 
-/// A place for outputs of one kind.
-const fn slot(name: &'static str, accepts: &'static [&'static str], arity: Arity) -> InputSlot {
-    InputSlot {
-        name,
-        accepts,
-        arity,
-    }
-}
-
 impl Distill {
     /// A number that the objective hasn't would be without effect.
     fn refuse_others_numbers(&self) -> Result<(), Invalid> {
@@ -327,10 +306,4 @@ impl Distill {
             )),
         }
     }
-}
-
-/// A param as it would be written, if it is set.
-fn told(value: &Option<impl Serialize>) -> Option<String> {
-    let value = value.as_ref()?;
-    Some(serde_json::to_string(value).unwrap_or_default())
 }

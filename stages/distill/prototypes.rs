@@ -10,7 +10,7 @@ use seedpipe_learn::training_state::TrainingState;
 use tch::{Tensor, no_grad};
 
 use super::matching::{Matching, Seen};
-use super::queue_state::{QUEUE, restore_named, save_queue};
+use crate::training::{QUEUE, restore_queue, save_queue};
 
 const PROTOTYPES: &str = "prototypes";
 
@@ -101,8 +101,7 @@ impl Matching for Prototypes {
         );
         no_grad(|| self.prototypes.copy_(stored));
         if let Some(queue) = &mut self.queue {
-            let device = queue.rows().device();
-            *queue = restore_named(state, &format!("{prefix}{QUEUE}"), queue, device)?;
+            restore_queue(state, &format!("{prefix}{QUEUE}"), queue)?;
         }
         Ok(())
     }

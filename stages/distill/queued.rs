@@ -9,7 +9,7 @@ use seedpipe_learn::training_state::TrainingState;
 use tch::Tensor;
 
 use super::matching::{Matching, Seen};
-use super::queue_state::{QUEUE, restore_named, save_queue};
+use crate::training::{QUEUE, restore_queue, save_queue};
 
 /// What the student is to make of the candidates.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -55,8 +55,6 @@ impl Matching for Queued {
     }
 
     fn restore(&mut self, prefix: &str, state: &TrainingState) -> Result<()> {
-        let device = self.queue.rows().device();
-        self.queue = restore_named(state, &format!("{prefix}{QUEUE}"), &self.queue, device)?;
-        Ok(())
+        restore_queue(state, &format!("{prefix}{QUEUE}"), &mut self.queue)
     }
 }

@@ -10,7 +10,7 @@ use seedpipe_learn::training_state::TrainingState;
 use tch::{Tensor, no_grad};
 
 use super::matching::{Matching, Seen};
-use super::queue_state::{restore_named, save_queue};
+use crate::training::{restore_queue, save_queue};
 
 const TEACHER: &str = "teacher_memory";
 const STUDENT: &str = "student_memory";
@@ -96,16 +96,8 @@ impl Matching for TwoMemories {
     }
 
     fn restore(&mut self, prefix: &str, state: &TrainingState) -> Result<()> {
-        let restored = |name: &str, queue: &Queue| {
-            restore_named(
-                state,
-                &format!("{prefix}{name}"),
-                queue,
-                queue.rows().device(),
-            )
-        };
-        self.teacher = restored(TEACHER, &self.teacher)?;
-        self.student = restored(STUDENT, &self.student)?;
+        restore_queue(state, &format!("{prefix}{TEACHER}"), &mut self.teacher)?;
+        restore_queue(state, &format!("{prefix}{STUDENT}"), &mut self.student)?;
         if let Some(key) = &self.key {
             state.copy_into(&format!("{prefix}{KEY}"), &key.network.state())?;
         }

@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::invalid::{fraction, invalid, temperature};
 use crate::network_artifact::validate_architecture;
+use crate::objectives::is_default;
 use crate::soft_labels::{CLASSIFIER, FEATURES, LOGITS};
 use crate::training::{HOW, TrainingOptions};
 
@@ -45,7 +46,7 @@ pub struct Finetune {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unlabelled: bool,
     /// Share of a label that is spread evenly over all classes, 0 to below 1; default 0. Soft labels stay as they are.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub label_smoothing: f64,
     /// Mixes each image of a batch, with its hard and soft labels, with another's: by a weight from Beta(mixup, mixup), drawn
     /// anew in each step for the whole batch; usual are 0.1 to 0.4. None by default.
@@ -84,50 +85,21 @@ fn default_temperature() -> f64 {
     4.0
 }
 
-fn is_zero(number: &f64) -> bool {
-    *number == 0.0
-}
-
-const fn slot(name: &'static str, accepts: &'static [&'static str], arity: Arity) -> InputSlot {
-    InputSlot {
-        name,
-        accepts,
-        arity,
-    }
-}
-
 impl Stage for Finetune {
     const KIND: &'static str = "finetune";
     const VERSION: u32 = 2;
     const INPUTS: &'static [InputSlot] = &[
-        InputSlot {
-            name: "images",
-            accepts: &[IMAGES],
-            arity: Arity::One,
-        },
-        InputSlot {
-            name: "views",
-            accepts: &[VIEWS],
-            arity: Arity::One,
-        },
-        slot("weights", &[WEIGHTS], Arity::Optional),
-        slot(FEATURES, &[EMBEDDINGS], Arity::ListedOrNone),
-        slot(CLASSIFIER, &[WEIGHTS], Arity::ListedOrNone),
-        slot(LOGITS, &[EMBEDDINGS], Arity::ListedOrNone),
+        InputSlot::new("images", &[IMAGES], Arity::One),
+        InputSlot::new("views", &[VIEWS], Arity::One),
+        InputSlot::new("weights", &[WEIGHTS], Arity::Optional),
+        InputSlot::new(FEATURES, &[EMBEDDINGS], Arity::ListedOrNone),
+        InputSlot::new(CLASSIFIER, &[WEIGHTS], Arity::ListedOrNone),
+        InputSlot::new(LOGITS, &[EMBEDDINGS], Arity::ListedOrNone),
     ];
     const OUTPUTS: &'static [OutputSlot] = &[
-        OutputSlot {
-            name: "weights",
-            kind: WEIGHTS,
-        },
-        OutputSlot {
-            name: "metrics",
-            kind: METRICS,
-        },
-        OutputSlot {
-            name: "predictions",
-            kind: PREDICTIONS,
-        },
+        OutputSlot::new("weights", WEIGHTS),
+        OutputSlot::new("metrics", METRICS),
+        OutputSlot::new("predictions", PREDICTIONS),
     ];
     const TENSORS: bool = true;
     const HOW: &'static [&'static str] = HOW;

@@ -72,14 +72,8 @@ impl Stage for Ingest {
     const VERSION: u32 = 1;
     const INPUTS: &'static [InputSlot] = &[];
     const OUTPUTS: &'static [OutputSlot] = &[
-        OutputSlot {
-            name: "images",
-            kind: IMAGES,
-        },
-        OutputSlot {
-            name: "rejected",
-            kind: REJECTED,
-        },
+        OutputSlot::new("images", IMAGES),
+        OutputSlot::new("rejected", REJECTED),
     ];
 
     fn sources(&self) -> Vec<PathBuf> {

@@ -1,11 +1,11 @@
 //! What `pretrain` refuses before anything runs: params of other objectives, and those that don't go together.
 
 use seedpipe_engine::{InputKinds, Invalid};
-use serde::Serialize;
 
 use super::Pretrain;
 use super::objective::{Objective, Param};
 use crate::invalid::{at_least, check_queue, invalid};
+use crate::objectives::told;
 
 /// MoCo's heads.
 const VERSIONS: [u8; 2] = [1, 2];
@@ -81,12 +81,6 @@ impl Pretrain {
             (_, Some(queue), _) => check_queue(queue, self.training.batch),
         }
     }
-}
-
-/// A param as it would be written, if it is set.
-fn told(value: &Option<impl Serialize>) -> Option<String> {
-    let value = value.as_ref()?;
-    Some(serde_json::to_string(value).unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -12,13 +12,11 @@ use seedpipe_learn::network::{Mode, Network, Precision};
 use seedpipe_learn::queue::Queue;
 use seedpipe_learn::random::permutation;
 use seedpipe_learn::training_state::TrainingState;
-use serde_json::json;
 use tch::{Device, Tensor, no_grad};
 
 use super::objective::Param;
 use super::{NetworkLearner, Pretrain, Setup, everything, set};
-use crate::distill::restore_queue;
-use crate::training::{Batch, Learner};
+use crate::training::{Batch, Learner, QUEUE, restore_queue, save_queue};
 
 /// Images of a batch that the key encoder normalises together, as many as on one of the paper's devices.
 const GROUP: i64 = 32;
@@ -136,19 +134,13 @@ impl Learner for MocoLearner {
     fn save(&self, state: &mut TrainingState) {
         state.insert_all("query.", self.query.state());
         state.insert_all("key.", self.key.state());
-        state.insert_all(
-            "queue.",
-            vec![("rows".into(), self.queue.rows().shallow_clone())],
-        );
-        state.scalars["queue"] =
-            json!({ "pointer": self.queue.pointer(), "filled": self.queue.filled() });
+        save_queue(state, QUEUE, &self.queue);
     }
 
     fn restore(&mut self, state: &TrainingState) -> Result<()> {
         state.copy_into("query.", &self.query.state())?;
         state.copy_into("key.", &self.key.state())?;
-        self.queue = restore_queue(state, &self.queue, self.device)?;
-        Ok(())
+        restore_queue(state, QUEUE, &mut self.queue)
     }
 }
 

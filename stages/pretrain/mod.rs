@@ -32,6 +32,7 @@ use crate::network_artifact::{
     initialise, normalise as normalisation, save_network, trained_preprocessing,
     validate_architecture,
 };
+use crate::objectives::is_default;
 use crate::pictures::Pictures;
 use crate::training::{Crops, HOW, Learner, Samples, TrainingOptions, train};
 use crate::viewed::Viewed;
@@ -85,40 +86,17 @@ pub struct Pretrain {
     pub preprocessing: Option<Preprocessing>,
 }
 
-/// Keeps a param that has its default out of the recipe, so that recipes from before it was there stay the same.
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
-}
-
 impl Stage for Pretrain {
     const KIND: &'static str = "pretrain";
     const VERSION: u32 = 1;
     const INPUTS: &'static [InputSlot] = &[
-        InputSlot {
-            name: "images",
-            accepts: &[IMAGES],
-            arity: Arity::One,
-        },
-        InputSlot {
-            name: "views",
-            accepts: &[VIEWS],
-            arity: Arity::One,
-        },
-        InputSlot {
-            name: "small_views",
-            accepts: &[VIEWS],
-            arity: Arity::Optional,
-        },
+        InputSlot::new("images", &[IMAGES], Arity::One),
+        InputSlot::new("views", &[VIEWS], Arity::One),
+        InputSlot::new("small_views", &[VIEWS], Arity::Optional),
     ];
     const OUTPUTS: &'static [OutputSlot] = &[
-        OutputSlot {
-            name: "weights",
-            kind: WEIGHTS,
-        },
-        OutputSlot {
-            name: "metrics",
-            kind: METRICS,
-        },
+        OutputSlot::new("weights", WEIGHTS),
+        OutputSlot::new("metrics", METRICS),
     ];
     const TENSORS: bool = true;
     const HOW: &'static [&'static str] = HOW;

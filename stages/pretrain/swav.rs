@@ -1,7 +1,7 @@
 //! `swav`: SwAV (arXiv 2006.09882): each whole view is assigned to prototypes evenly, and every other view of the image, whole or small,
 //! predicts the assignment. Prototypes are learned beside the network and thrown away.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use seedpipe_engine::StageContext;
 use seedpipe_learn::loss::seed::normalise;
 use seedpipe_learn::loss::swav::{
@@ -11,12 +11,11 @@ use seedpipe_learn::network::{Mode, Network, Precision};
 use seedpipe_learn::queue::Queue;
 use seedpipe_learn::random::normal;
 use seedpipe_learn::training_state::TrainingState;
-use serde_json::json;
 use tch::{Tensor, no_grad};
 
 use super::objective::Param;
 use super::{NetworkLearner, Pretrain, Setup, everything, set};
-use crate::training::{Batch, Learner};
+use crate::training::{Batch, Learner, QUEUE, restore_queue, save_queue};
 
 /// Whole views of an image, all of which are assigned.
 const WHOLE_VIEWS: usize = 2;
@@ -182,33 +181,16 @@ impl Learner for SwavLearner {
     fn save(&self, state: &mut TrainingState) {
         state.insert_all("network.", self.network.state());
         state.insert_all("swav.", self.named_prototypes());
-        let mut numbers = Vec::new();
         for (view, queue) in self.queues.iter().enumerate() {
-            let rows = vec![(view.to_string(), queue.rows().shallow_clone())];
-            state.insert_all("queue.", rows);
-            numbers.push(json!([queue.pointer(), queue.filled()]));
+            save_queue(state, &format!("{QUEUE}{view}"), queue);
         }
-        state.scalars["queues"] = numbers.into();
     }
 
     fn restore(&mut self, state: &TrainingState) -> Result<()> {
         state.copy_into("network.", &self.network.state())?;
         state.copy_into("swav.", &self.named_prototypes())?;
-        let mut stored = state.take_all("queue.");
         for (view, queue) in self.queues.iter_mut().enumerate() {
-            let number = |place: usize| {
-                let number = state.scalars["queues"][view][place].as_u64();
-                number.context("the checkpoint lacks a queue's place")
-            };
-            let rows = stored
-                .remove(&view.to_string())
-                .context("the checkpoint lacks a queue")?;
-            *queue = Queue::restore(
-                rows.to_device(queue.rows().device()),
-                queue.batch(),
-                number(0)? as usize,
-                number(1)? as usize,
-            )?;
+            restore_queue(state, &format!("{QUEUE}{view}"), queue)?;
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ mod feeding;
 mod learner;
 mod options;
 mod orders;
+mod queue_state;
 mod trainer;
 
 use anyhow::Result;
@@ -17,6 +18,7 @@ use seedpipe_learn::device::set_threads;
 
 pub use learner::{Batch, Crops, Learner, Samples};
 pub use options::{HOW, TrainingOptions};
+pub use queue_state::{QUEUE, restore_queue, save_queue};
 use trainer::Trainer;
 
 /// Trains from the newest checkpoint, or from the start, to the end.

@@ -4,7 +4,6 @@ use anyhow::{Context, Result};
 use seedpipe_learn::queue::Queue;
 use seedpipe_learn::training_state::TrainingState;
 use serde_json::json;
-use tch::Device;
 
 /// What a training with one queue calls it.
 pub const QUEUE: &str = "queue";
@@ -17,13 +16,8 @@ pub fn save_queue(state: &mut TrainingState, name: &str, queue: &Queue) {
     state.scalars[name] = json!({ "pointer": queue.pointer(), "filled": queue.filled() });
 }
 
-/// The queue of that name, for batches as `like`'s.
-pub fn restore_named(
-    state: &TrainingState,
-    name: &str,
-    like: &Queue,
-    device: Device,
-) -> Result<Queue> {
+/// Takes over the queue of that name: on the same device, for batches of the same size.
+pub fn restore_queue(state: &TrainingState, name: &str, queue: &mut Queue) -> Result<()> {
     let number = |field: &str| {
         state.scalars[name][field]
             .as_u64()
@@ -34,15 +28,11 @@ pub fn restore_named(
         .take_all(&format!("{name}."))
         .remove("rows")
         .with_context(|| format!("the checkpoint lacks `{name}`"))?;
-    Ok(Queue::restore(
-        rows.to_device(device),
-        like.batch(),
+    *queue = Queue::restore(
+        rows.to_device(queue.rows().device()),
+        queue.batch(),
         number("pointer")?,
         number("filled")?,
-    )?)
-}
-
-/// The queue of a checkpoint that holds one.
-pub fn restore_queue(state: &TrainingState, like: &Queue, device: Device) -> Result<Queue> {
-    restore_named(state, QUEUE, like, device)
+    )?;
+    Ok(())
 }
