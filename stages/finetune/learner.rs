@@ -51,7 +51,6 @@ impl SupervisedLearner {
             balance: Balance {
                 alpha: 0.0,
                 temperature: 1.0,
-                labelled: training.batch as f64,
             },
             label_smoothing: 0.0,
             mixup: None,

@@ -5,6 +5,7 @@
 //! network with its own, such as another `finetune` stage's. Several teachers' probabilities are averaged.
 //!
 //! Version log: 1 first. 2: the interval of top-1 in the metrics; the cross-entropy by targets of every class; judged through the folded, fused network.
+//! 3: with `unlabelled`, the cross-entropy is divided by the batch's size, no longer by the labels that a batch holds on average.
 
 mod learner;
 mod work;
@@ -41,8 +42,8 @@ pub struct Finetune {
     #[serde(default = "crate::selection::all_labels")]
     pub label_fraction: f64,
     /// Trains on the viewed images without a label in that share too, by the soft labels alone (default: no); images of
-    /// `test_split` stay out. The soft term is the mean over a batch; the hard term is summed over the labelled images and divided
-    /// by how many of them a batch holds on average. Needs `alpha` above 0.
+    /// `test_split` stay out. Both terms are divided by the batch's size, so that a label counts the same however few there are;
+    /// with few, most of what is learned comes from the soft labels. Needs `alpha` above 0.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unlabelled: bool,
     /// Share of a label that is spread evenly over all classes, 0 to below 1; default 0. Soft labels stay as they are.
@@ -87,7 +88,7 @@ fn default_temperature() -> f64 {
 
 impl Stage for Finetune {
     const KIND: &'static str = "finetune";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
     const INPUTS: &'static [InputSlot] = &[
         InputSlot::new("images", &[IMAGES], Arity::One),
         InputSlot::new("views", &[VIEWS], Arity::One),

@@ -65,7 +65,6 @@ impl Work for Finetune {
             0.0 => None,
             _ => Teachers::open(context, &wanted, self.temperature)?,
         };
-        let share_labelled = chosen.labelled as f64 / chosen.positions.len().max(1) as f64;
         let rate_factors = match self.layer_decay {
             None => BTreeMap::new(),
             Some(decay) => Depths::of(network.graph()).rate_factors(decay),
@@ -78,7 +77,6 @@ impl Work for Finetune {
             balance: Balance {
                 alpha: self.alpha,
                 temperature: self.temperature,
-                labelled: self.training.batch as f64 * share_labelled,
             },
             label_smoothing: self.label_smoothing,
             mixup: self.mixup,

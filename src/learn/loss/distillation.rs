@@ -6,9 +6,8 @@
 //! ```
 //!
 //! T² keeps the soft gradient's size when the temperature T changes. A batch may hold images without a label: these have the
-//! soft term alone. The soft term is the mean over the batch; the hard term is the sum over the labelled images divided by
-//! the number of them that a batch holds on average, so that its expectation is the mean over the labelled images and
-//! alpha weighs the two terms the same whatever the share of labels. With a label on every image both are plain means.
+//! soft term alone. Both terms are sums over their images divided by the batch's size, as in SimCLRv2 (arXiv 2006.10029, eq. 3):
+//! an image's label counts the same whatever the share of labels. With a label on every image both are plain means.
 //!
 //! Label smoothing (arXiv 1512.00567) and mixup (arXiv 1710.09412) change the targets, and the loss is linear in the hard ones.
 
@@ -30,8 +29,6 @@ pub struct Balance {
     pub alpha: f64,
     /// T of the soft targets, above 0
     pub temperature: f64,
-    /// labelled images that a batch holds on average, above 0
-    pub labelled: f64,
 }
 
 /// The loss and its two terms, scalars; only `total` is meant for `backward`.
@@ -39,7 +36,7 @@ pub struct Balance {
 pub struct SupervisedLoss {
     /// T² · KL(teachers ‖ student); none without a teacher
     pub soft: Option<Tensor>,
-    /// cross-entropy with the labels
+    /// cross-entropy with the labels, summed over the images that have one and divided by the batch's size
     pub hard: Tensor,
     /// alpha · soft + (1 − alpha) · hard; `hard` alone without a teacher
     pub total: Tensor,
@@ -54,22 +51,20 @@ pub fn supervised_loss(
     targets: &Targets,
     balance: Balance,
 ) -> SupervisedLoss {
-    let Balance {
-        alpha,
-        temperature,
-        labelled,
-    } = balance;
+    let Balance { alpha, temperature } = balance;
     assert_eq!(
         student_logits.size(),
         targets.hard.size(),
         "BUG: student logits and targets are to have one shape [B, C]"
     );
     assert!(
-        temperature > 0.0 && (0.0..=1.0).contains(&alpha) && labelled > 0.0,
+        temperature > 0.0 && (0.0..=1.0).contains(&alpha),
         "BUG: {balance:?} is out of range"
     );
     let log_student = student_logits.log_softmax(1, None::<Kind>); // [B, C]
-    let hard = -(&targets.hard * log_student).sum(None::<Kind>) / labelled;
+    let hard = -(&targets.hard * log_student)
+        .sum_dim_intlist(1, false, None)
+        .mean(None::<Kind>);
     let soft = targets.soft.as_ref().map(|soft| {
         assert_eq!(
             student_logits.size(),

@@ -35,7 +35,6 @@ fn golden_kd_loss() {
             let balance = Balance {
                 alpha: value("alpha"),
                 temperature: value("temperature"),
-                labelled: rows as f64,
             };
             let loss = supervised_loss(&student, &targets, balance);
             loss.total.backward();
@@ -91,7 +90,6 @@ fn smoothing_mixup_ensembles_and_missing_labels_agree_with_pytorch() {
         let balance = Balance {
             alpha: number("alpha"),
             temperature: number("temperature"),
-            labelled: number("labelled"),
         };
         let loss = supervised_loss(&student, &targets.mixed(&mixing), balance);
         loss.total.backward();
@@ -112,7 +110,6 @@ fn a_student_that_agrees_with_its_teacher_has_no_soft_loss() {
     let balance = Balance {
         alpha: 1.0,
         temperature: 3.0,
-        labelled: 1.0,
     };
     // A constant added to a row's logits changes nothing.
     let loss = supervised_loss(&(&logits + 7.0), &targets, balance);
@@ -133,7 +130,6 @@ fn a_teacher_that_is_sure_costs_no_more_than_a_finite_number() {
     let balance = Balance {
         alpha: 1.0,
         temperature: 1.0,
-        labelled: 1.0,
     };
     let loss = supervised_loss(&student, &targets, balance);
     assert!((loss.total.double_value(&[]) - 2f64.ln()).abs() < 1e-6);
