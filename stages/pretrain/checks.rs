@@ -78,6 +78,15 @@ impl Pretrain {
                 "the paper's queue holds 3840",
             )),
             (Objective::Swav, Some(0), None) | (_, None, _) => Ok(()),
+            (_, _, Some(epoch)) if epoch >= self.training.epochs => Err(invalid(
+                "queue_from_epoch",
+                &format!(
+                    "an epoch of the training, at most {}",
+                    self.training.epochs.saturating_sub(1)
+                ),
+                epoch,
+                "let the queue begin to fill earlier, or leave `queue` out",
+            )),
             (_, Some(queue), _) => check_queue(queue, self.training.batch),
         }
     }
@@ -209,6 +218,10 @@ mod tests {
             (json!({ "queue": 100 }), "queue"),
             (json!({ "queue": 0 }), "queue"),
             (json!({ "objective": "swav", "queue": 100 }), "queue"),
+            (
+                json!({ "objective": "swav", "queue": 512, "training": { "epochs": 15 } }),
+                "queue_from_epoch",
+            ),
             (
                 json!({ "objective": "swav", "queue_from_epoch": 2 }),
                 "queue_from_epoch",

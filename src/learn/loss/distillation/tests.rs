@@ -23,7 +23,7 @@ fn golden_kd_loss() {
         for (kind, tolerance) in [(Kind::Double, 1e-10), (Kind::Float, 1e-5)] {
             let tensor = |name: &str| fixture.tensor(&format!("{number}.{name}")).to_kind(kind);
             let student = tensor("student_logits").set_requires_grad(true);
-            let (rows, classes) = student.size2().unwrap();
+            let (_, classes) = student.size2().unwrap();
             let labels = labels_of(&fixture.tensor(&format!("{number}.labels")));
             let targets = Targets {
                 hard: hard_targets(&labels, classes as usize, 0.0).to_kind(kind),
