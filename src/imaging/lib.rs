@@ -13,6 +13,8 @@ mod format;
 mod gif_frame;
 mod jitter;
 mod jpeg;
+mod jpeg_region;
+mod part;
 mod pillow;
 mod pillow_row;
 mod pixels;
@@ -27,6 +29,7 @@ mod webp;
 
 pub use decode::{DecodeError, Header, Limits, decode, inspect};
 pub use format::Format;
+pub use part::{Decode, Decoded, Pixels, decode_for};
 pub use pixels::RgbImage;
 pub use recipe::{Adjust, Crop, Recipe, RecipeError};
 pub use recipe_name::RecipeName;

@@ -8,14 +8,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::blur::{BlurScratch, blur};
 use crate::jitter::{is_jitter, jitter};
+use crate::part::Pixels;
 use crate::pillow::{self, PillowScratch};
 use crate::resample::{ResampleScratch, resample};
-use crate::{Operation, RgbImage, View, ViewError};
+use crate::{Operation, View, ViewError};
 
 /// Grows by 1 whenever equal views of equal images would give other values.
 ///
 /// - 1: the first
-pub const RENDERING_VERSION: u32 = 1;
+/// - 2: JPEG pixels are libjpeg-turbo's, as Pillow sees them
+pub const RENDERING_VERSION: u32 = 2;
 
 /// The order of a rendered view's values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,19 +63,23 @@ pub struct Scratch {
 /// - `out`: `[3, size, size]` or `[size, size, 3]`, all of it overwritten
 ///
 /// # Errors
-/// When the view does not fit the image; `out` is untouched then.
+/// When the view does not fit the image or was not decoded for; `out` is untouched then.
 ///
 /// # Panics
 /// When `out` does not hold `3 * size * size` values.
-pub fn render(
-    image: &RgbImage,
+pub fn render<'pixels>(
+    image: impl Into<Pixels<'pixels>>,
     view: &View,
     scratch: &mut Scratch,
     out: &mut [f32],
     layout: Layout,
     normalise: Option<&Normalise>,
 ) -> Result<(), ViewError> {
-    view.check(image.width, image.height)?;
+    let image = &image.into();
+    view.check(image.whole[0], image.whole[1])?;
+    if !image.hold(view) {
+        return Err(ViewError::Undecoded { crop: view.crop });
+    }
     let values = 3 * view.size as usize * view.size as usize;
     assert_eq!(
         out.len(),
@@ -101,7 +107,7 @@ pub fn render(
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
 fn render_avx2(
-    image: &RgbImage,
+    image: &Pixels,
     view: &View,
     scratch: &mut Scratch,
     out: &mut [f32],
@@ -113,7 +119,7 @@ fn render_avx2(
 
 #[inline(always)]
 fn render_portable(
-    image: &RgbImage,
+    image: &Pixels,
     view: &View,
     scratch: &mut Scratch,
     out: &mut [f32],
