@@ -219,7 +219,8 @@ impl Work for Pretrain {
 
 impl Pretrain {
     fn setup(&self, context: &StageContext) -> Result<Setup> {
-        let pictures = Arc::new(Pictures::open(&context.input("images").parts)?);
+        let parts = &context.input("images").parts;
+        let pictures = Arc::new(Pictures::open(parts, self.training.decode)?);
         let open = |slot: &str| -> Result<Arc<Viewed>> {
             let parts = &context.input(slot).parts;
             Ok(Arc::new(Viewed::open(parts, pictures.images())?))
