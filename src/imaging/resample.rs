@@ -7,6 +7,7 @@
 //! `pillow.rs`.
 
 use crate::part::Pixels;
+use crate::resample_row::{self, RowWeights, shrink};
 use crate::{Filter, View};
 
 /// One direction of a view's crop, in the pixels that were decoded.
@@ -157,6 +158,8 @@ pub(crate) fn kernel(filter: Filter, distance: f64) -> f64 {
 pub(crate) struct ResampleScratch {
     columns: Weights,
     rows: Weights,
+    /// The columns' weights as vectors.
+    spread: Vec<f32>,
     /// One vertically weighed row of interleaved RGB, and one value more.
     line: Vec<f32>,
 }
@@ -175,12 +178,14 @@ pub(crate) fn resample(
     let ResampleScratch {
         columns,
         rows,
+        spread,
         line,
     } = scratch;
     let [across, down] = Span::of(image, view);
     let [resized_width, resized_height] = view.resize;
     let [x, y] = view.window;
     columns.fill(view.filter, &across, resized_width, x, view.size, 1.0);
+    resample_row::spread(&columns.values, columns.taps, spread);
     let to_unit = 1.0 / 255.0;
     rows.fill(view.filter, &down, resized_height, y, view.size, to_unit);
 
@@ -189,6 +194,13 @@ pub(crate) fn resample(
     let samples = (right - left) * 3;
     let stride = image.part.width as usize * 3;
     let column = across.place(left) * 3;
+    let row_weights = RowWeights {
+        first: &columns.first,
+        values: &columns.values,
+        spread,
+        taps: columns.taps,
+        left,
+    };
     line.clear();
     line.resize(samples + 1, 0.0);
 
@@ -205,18 +217,7 @@ pub(crate) fn resample(
             &image.part.pixels[start..start + samples]
         };
         vertical(&mut line[..samples], weights, source);
-        let output = [red, green, blue];
-        match columns.taps {
-            1 => horizontal::<1>(line, columns, left, output),
-            2 => horizontal::<2>(line, columns, left, output),
-            3 => horizontal::<3>(line, columns, left, output),
-            4 => horizontal::<4>(line, columns, left, output),
-            5 => horizontal::<5>(line, columns, left, output),
-            6 => horizontal::<6>(line, columns, left, output),
-            7 => horizontal::<7>(line, columns, left, output),
-            8 => horizontal::<8>(line, columns, left, output),
-            _ => horizontal_many(line, columns, left, output),
-        }
+        shrink(line, &row_weights, [red, green, blue]);
     }
 }
 
@@ -264,59 +265,11 @@ fn add_rows<'image, const ROWS: usize>(
     ROWS
 }
 
-/// One row of each plane from a line of interleaved RGB that begins at pixel `left` of the crop and ends with one
-/// value that is not looked at: four values are read at once, of which three count.
-#[inline(always)]
-fn horizontal<const TAPS: usize>(
-    line: &[f32],
-    columns: &Weights,
-    left: usize,
-    [red, green, blue]: [&mut [f32]; 3],
-) {
-    let weighed = columns.first.iter().zip(columns.values.chunks_exact(TAPS));
-    let outputs = red.iter_mut().zip(green).zip(blue);
-    for (((red, green), blue), (&first, weights)) in outputs.zip(weighed) {
-        let pixels = &line[(first as usize - left) * 3..][..3 * TAPS + 1];
-        let mut sums = [0.0; 4];
-        for tap in 0..TAPS {
-            for channel in 0..4 {
-                sums[channel] += weights[tap] * pixels[3 * tap + channel];
-            }
-        }
-        [*red, *green, *blue, _] = sums.map(to_unit_range);
-    }
-}
-
-/// As [`horizontal`], for any number of taps.
-#[inline(always)]
-fn horizontal_many(
-    line: &[f32],
-    columns: &Weights,
-    left: usize,
-    [red, green, blue]: [&mut [f32]; 3],
-) {
-    let weighed = columns
-        .first
-        .iter()
-        .zip(columns.values.chunks_exact(columns.taps));
-    let outputs = red.iter_mut().zip(green).zip(blue);
-    for (((red, green), blue), (&first, weights)) in outputs.zip(weighed) {
-        let pixels = &line[(first as usize - left) * 3..][..3 * weights.len() + 1];
-        let mut sums = [0.0; 4];
-        for (tap, weight) in weights.iter().enumerate() {
-            let pixel = &pixels[3 * tap..][..4];
-            for channel in 0..4 {
-                sums[channel] += weight * pixel[channel];
-            }
-        }
-        [*red, *green, *blue, _] = sums.map(to_unit_range);
-    }
-}
-
-/// Clamps to 0–1.
+/// Clamps to 0–1 a value that is not NaN: two instructions, where `f32::clamp` asks for NaN first.
 #[inline(always)]
 pub(crate) fn to_unit_range(value: f32) -> f32 {
-    value.clamp(0.0, 1.0)
+    let value = if value > 0.0 { value } else { 0.0 };
+    if value < 1.0 { value } else { 1.0 }
 }
 
 #[cfg(test)]

@@ -140,11 +140,15 @@ static void decode(j_decompress_ptr info, const struct request *request) {
 
   const size_t begin = (size_t)(request->x - left) * channels;
   const size_t length = (size_t)request->region_width * 3;
+  const int whole_rows = channels == 3 && info->output_width == request->region_width;
   JSAMPARRAY row = (*info->mem->alloc_sarray)((j_common_ptr)info, JPOOL_IMAGE, info->output_width * channels, 1);
   for (uint32_t y = 0; y < request->region_height; y++) {
     uint8_t *out = request->out + y * length;
-    if (jpeg_read_scanlines(info, row, 1) != 1)
+    JSAMPROW place = whole_rows ? out : row[0];
+    if (jpeg_read_scanlines(info, &place, 1) != 1)
       fail(info, TRUNCATED, "a row is missing");
+    if (whole_rows)
+      continue;
     if (channels == 4)
       cmyk_to_rgb(row[0] + begin, out, request->region_width);
     else
