@@ -1,12 +1,13 @@
-# Set-up, demo and tests. Needs a Rust toolchain, a C++ compiler, python3 with pip; nothing else.
+# Set-up, demo and tests. Needs a Rust toolchain, a C++ compiler, python3 with pip; nasm too, or JPEG decoding is slow.
 #
 #   make demo          everything that is needed, then the main job on data/digits.parquet
 #   make test          everything that is needed, then all tests
 #   make setup         libtorch 2.11.0 into .libtorch/ (CUDA=1: with its CUDA libraries); skipped when LIBTORCH is set
 #   make cifar10       fetches CIFAR-10, then runs pipelines/cifar10.yaml
+#   make peers         what tests/peers/ measures against, into .peers/
 #   make cifar10-images, make lite0    fetch what the other pipelines in pipelines/ need into data/raw/
 
-.PHONY: setup build demo test cifar10 cifar10-images lite0 lint
+.PHONY: setup build demo test cifar10 cifar10-images lite0 lint peers
 
 ifeq ($(origin LIBTORCH),environment)
 setup:
@@ -31,6 +32,13 @@ lint: setup
 
 cifar10-images:
 	python3 data/fetch_cifar10.py data/raw/cifar10
+
+peers: .peers/installed
+
+.peers/installed: tests/peers/requirements.txt
+	python3 -m venv .peers
+	.peers/bin/pip install --quiet --requirement tests/peers/requirements.txt
+	touch $@
 
 lite0:
 	python3 data/fetch_lite0.py data/raw

@@ -16,7 +16,7 @@ use seedpipe_artifact::{
 use seedpipe_engine::{
     Arity, InputKinds, InputSlot, Invalid, OutputSlot, Shard, Stage, StageContext, Work,
 };
-use seedpipe_imaging::RENDERING_VERSION;
+use seedpipe_imaging::{Decode, RENDERING_VERSION};
 use seedpipe_learn::architecture::{Architecture, Preprocessing};
 use seedpipe_learn::checkpoint_file;
 use seedpipe_learn::device::device;
@@ -102,6 +102,9 @@ pub struct Encode {
     /// `f16` or `f32`.
     #[serde(default)]
     pub store: Storage,
+    /// How JPEG files are decoded: `exact`, or `fast`: scaled down where all views of an image want at most half of it.
+    #[serde(default, skip_serializing_if = "Decode::is_exact")]
+    pub decode: Decode,
     /// Views that the network sees at once.
     #[serde(default = "default_batch")]
     pub batch: usize,
@@ -197,7 +200,8 @@ impl Work for Encode {
         let device = device(context.device())?;
         let (encoder, preprocessing) = self.encoder(context, device)?;
         context.telemetry("parameters", encoder.parameter_count() as f64);
-        let pictures = Arc::new(Pictures::open(&context.input("images").parts)?);
+        let parts = &context.input("images").parts;
+        let pictures = Arc::new(Pictures::open_once(parts, self.decode)?);
         let looks = Arc::new(Looks::of(&self.splits, context, &pictures, &preprocessing)?);
         let dimension = encoder.dimension(self.embedding, context.stage())?;
         let mut extra = Metadata::new();

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 use rayon::prelude::*;
-use seedpipe_imaging::{Layout, Normalise, Scratch, View, render};
+use seedpipe_imaging::{Decoded, Layout, Normalise, Scratch, View, render};
 use tch::{Device, Tensor};
 
 use crate::pictures::Pictures;
@@ -120,7 +120,7 @@ impl Drop for Feed {
 }
 
 fn render_batch(pictures: &Pictures, frame: &Frame, jobs: &[Job]) -> Result<Vec<f32>> {
-    thread_local!(static SCRATCH: RefCell<Scratch> = RefCell::default());
+    thread_local!(static SCRATCH: RefCell<(Scratch, Decoded)> = RefCell::default());
     let length = 3 * (frame.size as usize).pow(2);
     let mut batch = vec![0f32; frame.batch * length];
     let mut places = Vec::with_capacity(jobs.len());
@@ -133,11 +133,11 @@ fn render_batch(pictures: &Pictures, frame: &Frame, jobs: &[Job]) -> Result<Vec<
     places
         .into_par_iter()
         .try_for_each(|(job, place)| -> Result<()> {
-            let image = pictures.image(job.image)?;
-            SCRATCH.with_borrow_mut(|scratch| {
+            SCRATCH.with_borrow_mut(|(scratch, decoded)| {
+                let picture = pictures.picture(job.image, &job.views, decoded)?;
                 for (view, out) in job.views.iter().zip(place.chunks_exact_mut(length)) {
                     render(
-                        &image,
+                        picture.pixels(),
                         view,
                         scratch,
                         out,

@@ -1,11 +1,13 @@
-//! Decoded images of an images artifact, by row: kept in memory when they are small, decoded again each time when they are not.
+//! Pixels of an images artifact, by row: whole images, kept in memory when all of them are small, or what some views look at.
 
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context, Result};
 use seedpipe_artifact::ImagesReader;
-use seedpipe_imaging::{Limits, RgbImage, decode};
+use seedpipe_imaging::{
+    Decode, Decoded, Format, Limits, Pixels, RgbImage, View, decode, decode_for,
+};
 
 /// Decoded images are kept when all of an artifact's take no more bytes than this.
 const KEPT_BYTES: u64 = 1 << 30;
@@ -16,10 +18,27 @@ const LIMITS: Limits = Limits { pixels: u64::MAX };
 pub struct Pictures {
     images: ImagesReader,
     kept: Option<Vec<OnceLock<Arc<RgbImage>>>>,
+    quality: Decode,
+}
+
+/// An image's pixels as far as its views need them.
+pub enum Picture<'decoded> {
+    Whole(Arc<RgbImage>),
+    Part(&'decoded Decoded),
+}
+
+impl Picture<'_> {
+    pub fn pixels(&self) -> Pixels<'_> {
+        match self {
+            Picture::Whole(image) => Pixels::from(image.as_ref()),
+            Picture::Part(decoded) => Pixels::from(*decoded),
+        }
+    }
 }
 
 impl Pictures {
-    pub fn open(parts: &[PathBuf]) -> Result<Pictures> {
+    /// Images that are looked at again and again.
+    pub fn open(parts: &[PathBuf], quality: Decode) -> Result<Pictures> {
         let images = ImagesReader::open(parts)?;
         let bytes: u64 = (0..images.rows())
             .map(|row| {
@@ -29,26 +48,53 @@ impl Pictures {
             .sum();
         let kept =
             (bytes <= KEPT_BYTES).then(|| (0..images.rows()).map(|_| OnceLock::new()).collect());
-        Ok(Pictures { images, kept })
+        Ok(Pictures {
+            images,
+            kept,
+            quality,
+        })
+    }
+
+    /// Images of which each is looked at once, for all of its views.
+    pub fn open_once(parts: &[PathBuf], quality: Decode) -> Result<Pictures> {
+        Ok(Pictures {
+            images: ImagesReader::open(parts)?,
+            kept: None,
+            quality,
+        })
     }
 
     pub fn images(&self) -> &ImagesReader {
         &self.images
     }
 
-    /// The image of a row, EXIF-oriented RGB.
-    pub fn image(&self, row: usize) -> Result<Arc<RgbImage>> {
-        if let Some(image) = self.kept.as_ref().and_then(|kept| kept[row].get()) {
-            return Ok(image.clone());
+    /// What `views` look at of a row's image, EXIF-oriented RGB. What they show does not depend on what is kept.
+    pub fn picture<'decoded>(
+        &self,
+        row: usize,
+        views: &[View],
+        decoded: &'decoded mut Decoded,
+    ) -> Result<Picture<'decoded>> {
+        let scaled = self.quality.step(views) > 1;
+        let kept = self.kept.as_ref().map(|kept| &kept[row]);
+        if let Some(image) = kept.and_then(OnceLock::get)
+            && !scaled
+        {
+            return Ok(Picture::Whole(image.clone()));
         }
         let bytes = self.images.bytes(row)?;
-        let image = Arc::new(
-            decode(&bytes, &LIMITS).with_context(|| format!("decoding {}", self.describe(row)))?,
-        );
-        if let Some(kept) = &self.kept {
-            let _ = kept[row].set(image.clone()); // another thread may have been first, with the same pixels
+        let describe = || format!("decoding {}", self.describe(row));
+        match kept {
+            Some(kept) if !(scaled && Format::of(&bytes) == Some(Format::Jpeg)) => {
+                let image = Arc::new(decode(&bytes, &LIMITS).with_context(describe)?);
+                let _ = kept.set(image.clone()); // another thread may have been first, with the same pixels
+                Ok(Picture::Whole(image))
+            }
+            _ => {
+                decode_for(&bytes, &LIMITS, views, self.quality, decoded).with_context(describe)?;
+                Ok(Picture::Part(decoded))
+            }
         }
-        Ok(image)
     }
 
     /// For messages: where the image came from.

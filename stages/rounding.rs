@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use seedpipe_artifact::ImagesReader;
 use seedpipe_engine::{Input, cancel};
+use seedpipe_imaging::Decode;
 use seedpipe_learn::architecture::Preprocessing;
 use seedpipe_learn::deployment::{Deployment, Results};
 use seedpipe_learn::quantisation::{Calibration, Quantisation, Quantised};
@@ -27,7 +28,7 @@ pub fn quantise(
     images: &Input,
     sample: &Sample,
 ) -> Result<(Quantisation, BTreeMap<String, f64>)> {
-    let pictures = Arc::new(Pictures::open(&images.parts)?);
+    let pictures = Arc::new(Pictures::open(&images.parts, Decode::Exact)?);
     let rows = |split: &Option<String>, usual: &str, count| {
         let split = match split {
             Some(split) => split.as_str(),

@@ -2,8 +2,8 @@
 //!
 //! Whatever the bytes are, the answer is an image or an error that says what is wrong with them: a file that ends
 //! early or whose pixels cannot be told is refused, and a size beyond the limit is refused before any pixel is
-//! allocated. `inspect` and `decode` agree on width and height. JPEG pixels may differ from libjpeg's by a few
-//! levels (rounding of the inverse cosine transform and of chroma upsampling); lossless formats are exact.
+//! allocated. `inspect` and `decode` agree on width and height. JPEG pixels are
+//! libjpeg-turbo's, so Pillow's; lossless formats are exact.
 
 use image::{ImageDecoder, ImageError};
 
@@ -116,7 +116,7 @@ pub fn inspect(bytes: &[u8], limits: &Limits) -> Result<Header, DecodeError> {
 pub fn decode(bytes: &[u8], limits: &Limits) -> Result<RgbImage, DecodeError> {
     let stored = stored(bytes, limits)?;
     let image = match stored.format {
-        Format::Jpeg => jpeg::decode(bytes),
+        Format::Jpeg => jpeg::decode(bytes, [stored.width, stored.height]),
         Format::Png => png::decode(bytes, limits),
         Format::WebP => webp::decode(bytes, limits),
         Format::Bmp => bmp::decode(bytes),
@@ -142,7 +142,7 @@ pub(crate) struct Stored {
     pub orientation: u8,
 }
 
-fn stored(bytes: &[u8], limits: &Limits) -> Result<Stored, DecodeError> {
+pub(crate) fn stored(bytes: &[u8], limits: &Limits) -> Result<Stored, DecodeError> {
     let format = Format::of(bytes).ok_or_else(|| DecodeError::Unrecognised {
         start: describe_start(bytes),
     })?;

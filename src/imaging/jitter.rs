@@ -71,19 +71,22 @@ fn sweep(
             match *operation {
                 Operation::Brightness(factor) => {
                     each(red, green, blue, |r, g, b| {
-                        [r, g, b].map(|value| to_unit_range(factor * value))
+                        let changed = |value: f32| to_unit_range(factor * value);
+                        [changed(r), changed(g), changed(b)]
                     });
                 }
                 Operation::Contrast(factor) => {
                     let rest = (1.0 - factor) * mean;
                     each(red, green, blue, |r, g, b| {
-                        [r, g, b].map(|value| to_unit_range(factor * value + rest))
+                        let changed = |value: f32| to_unit_range(factor * value + rest);
+                        [changed(r), changed(g), changed(b)]
                     });
                 }
                 Operation::Saturation(factor) => {
                     each(red, green, blue, |r, g, b| {
                         let rest = (1.0 - factor) * gray(r, g, b);
-                        [r, g, b].map(|value| to_unit_range(factor * value + rest))
+                        let changed = |value: f32| to_unit_range(factor * value + rest);
+                        [changed(r), changed(g), changed(b)]
                     });
                 }
                 Operation::Hue(turn) => {
@@ -164,13 +167,14 @@ fn turn_hue(red: f32, green: f32, blue: f32, sixths: f32) -> [f32; 3] {
 
     // −1..5 for the pixel and −3..3 for the turn; each channel adds its own place, and 6 keeps all of it above 0.
     let turned = hue + sixths;
-    [5.0, 3.0, 1.0].map(|place| {
+    let channel = |place: f32| {
         let place: f32 = turned + place + 6.0;
         let place = if place >= 12.0 { place - 12.0 } else { place };
         let place = if place >= 6.0 { place - 6.0 } else { place };
         let weight = to_unit_range(lesser(place, 4.0 - place));
         to_unit_range(value - chroma * weight)
-    })
+    };
+    [channel(5.0), channel(3.0), channel(1.0)]
 }
 
 /// The greater of two numbers, neither of them NaN: one instruction, where `f32::max` asks for NaN first.

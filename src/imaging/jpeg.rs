@@ -1,16 +1,12 @@
-//! JPEG: marker segments read here, pixels decoded by `zune-jpeg`.
+//! JPEG: marker segments read here, pixels decoded by libjpeg-turbo (`jpeg_region.rs`).
 //!
 //! A file without its end-of-image marker is truncated, as Pillow sees it. Sequential and progressive Huffman
 //! coding with 8 bits a sample are read; CMYK and YCCK are taken as inverted (Adobe's convention) always, which is
 //! what Pillow does. Stray bytes between segments are forgiven; damage inside the coded data is not.
 
-use zune_core::bytestream::ZCursor;
-use zune_core::colorspace::ColorSpace;
-use zune_core::options::DecoderOptions;
-use zune_jpeg::JpegDecoder;
-
 use crate::decode::{DecodeError, Stored};
-use crate::{Format, RgbImage, exif};
+use crate::jpeg_region::decode_region;
+use crate::{CropBox, Format, RgbImage, exif};
 
 const START_OF_IMAGE: u8 = 0xd8;
 const END_OF_IMAGE: u8 = 0xd9;
@@ -50,38 +46,22 @@ pub(crate) fn header(bytes: &[u8]) -> Result<Stored, DecodeError> {
     })
 }
 
-/// The pixels as stored.
-pub(crate) fn decode(bytes: &[u8]) -> Result<RgbImage, DecodeError> {
+/// The pixels as stored, of an image of that size.
+pub(crate) fn decode(bytes: &[u8], [width, height]: [u32; 2]) -> Result<RgbImage, DecodeError> {
     require_end(bytes)?;
-    let options = DecoderOptions::default()
-        .set_max_width(usize::from(u16::MAX))
-        .set_max_height(usize::from(u16::MAX))
-        .jpeg_set_out_colorspace(ColorSpace::RGB);
-    let mut decoder =
-        JpegDecoder::new_with_options(ZCursor::new(bytes), options.set_strict_mode(false));
-    decoder
-        .decode_headers()
-        .map_err(|error| damaged(&error.to_string()))?;
-    if let Some(ColorSpace::MultiBand(channels)) = decoder.input_colorspace() {
-        return Err(unsupported(&format!("{channels} channels")));
-    }
-    let size = decoder
-        .info()
-        .map(|info| (u32::from(info.width), u32::from(info.height)));
-    let (width, height) = size.ok_or_else(|| damaged("no frame header"))?;
-    // Headers as forgiving as other decoders, the coded data strict: a damaged part would come out as plain gray.
-    decoder.set_options(options.set_strict_mode(true));
-    let pixels = decoder
-        .decode()
-        .map_err(|error| damaged(&error.to_string()))?;
-    if pixels.len() as u64 != u64::from(width) * u64::from(height) * 3 {
-        return Err(unsupported("a colour space without a conversion to RGB"));
-    }
+    let mut pixels = Vec::new();
+    let whole = CropBox {
+        x: 0,
+        y: 0,
+        width,
+        height,
+    };
+    decode_region(bytes, [width, height], 1, whole, &mut pixels)?;
     Ok(RgbImage::new(width, height, pixels))
 }
 
 /// Refuses a file that has no end-of-image marker after its scans.
-fn require_end(bytes: &[u8]) -> Result<(), DecodeError> {
+pub(crate) fn require_end(bytes: &[u8]) -> Result<(), DecodeError> {
     for segment in Segments::of(bytes) {
         if segment?.marker == END_OF_IMAGE {
             return Ok(());

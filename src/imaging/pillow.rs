@@ -4,9 +4,10 @@
 //! the point; the horizontal pass first, rounded to 8 bits, then the vertical pass, rounded to 8 bits. As in
 //! `resample.rs` only the window that is wanted is computed, which changes none of its pixels.
 
+use crate::part::Pixels;
 use crate::pillow_row::{PADDING, RowWeights, shrink};
-use crate::resample::{kernel, radius};
-use crate::{Filter, RgbImage, View};
+use crate::resample::{Span, kernel, radius};
+use crate::{Filter, View};
 
 /// Bits of a weight behind the point: 8 of 32 are the pixel's, 2 are for sums that reach beyond it.
 pub(crate) const PRECISION_BITS: u32 = 32 - 8 - 2;
@@ -25,22 +26,23 @@ struct Weights {
 }
 
 impl Weights {
-    /// Weights of the outputs `start..start + count`, when `input` pixels become `output` pixels.
-    fn fill(&mut self, filter: Filter, input: u32, output: u32, start: u32, count: u32) {
+    /// Weights of the outputs `start..start + count`, when `span` becomes `output` pixels.
+    fn fill(&mut self, filter: Filter, span: &Span, output: u32, start: u32, count: u32) {
         self.first.clear();
         self.values.clear();
-        if input == output {
+        let input = span.pixels;
+        if span.is_as_long_as(output) {
             self.taps = 2;
             self.first.extend(start..start + count);
             let whole = [1 << PRECISION_BITS, 0];
             self.values.extend((0..count).flat_map(|_| whole));
             return;
         }
-        let ratio = f64::from(input) / f64::from(output);
+        let ratio = span.length / f64::from(output);
         let widened = ratio.max(1.0);
         let support = radius(filter) * widened;
         let bounds = |index: u32| {
-            let centre = (f64::from(index) + 0.5) * ratio;
+            let centre = span.begin + (f64::from(index) + 0.5) * ratio;
             // Casts cut off towards 0, as C's do.
             let first = ((centre - support + 0.5).max(0.0) as u32).min(input - 1);
             let end = ((centre + support + 0.5) as u32).clamp(first + 1, input);
@@ -114,7 +116,7 @@ pub(crate) struct PillowScratch {
 /// - `planes`: `[3, size, size]`
 #[inline(always)]
 pub(crate) fn resample(
-    image: &RgbImage,
+    image: &Pixels,
     view: &View,
     scratch: &mut PillowScratch,
     planes: &mut [f32],
@@ -126,17 +128,32 @@ pub(crate) fn resample(
         middle,
         sums,
     } = scratch;
-    let crop = view.crop;
+    let [across, down] = Span::of(image, view);
     let [width, height] = view.resize;
     let [x, y] = view.window;
-    columns.fill(view.filter, crop.width, width, x, view.size);
-    rows.fill(view.filter, crop.height, height, y, view.size);
+    columns.fill(view.filter, &across, width, x, view.size);
+    rows.fill(view.filter, &down, height, y, view.size);
 
     let size = view.size as usize;
-    let (top, bottom) = rows.span(crop.height);
+    let (top, bottom) = rows.span(down.pixels);
     let length = 3 * size;
     middle.resize((bottom - top) * length, 0);
-    shrink_rows(image, view, columns, top, source, middle);
+    let (left, right) = columns.span(across.pixels);
+    let stride = image.part.width as usize * 3;
+    let corner = down.place(top) * stride + across.place(left) * 3;
+    let weights = RowWeights {
+        first: &columns.first,
+        values: &columns.values,
+        taps: columns.taps,
+        left,
+    };
+    let samples = 3 * (right - left);
+    source.resize(samples + PADDING, 0);
+    for (index, output) in middle.chunks_exact_mut(length).enumerate() {
+        let start = corner + index * stride;
+        source[..samples].copy_from_slice(&image.part.pixels[start..start + samples]);
+        shrink(source, &weights, output);
+    }
 
     sums.resize(length, 0);
     let weighed = rows.first.iter().zip(rows.values.chunks_exact(rows.taps));
@@ -155,33 +172,6 @@ pub(crate) fn resample(
                 *value = f32::from(to_8_bits(sum)) * (1.0 / 255.0);
             }
         }
-    }
-}
-
-/// The horizontal pass over the rows from `top` of the crop on.
-fn shrink_rows(
-    image: &RgbImage,
-    view: &View,
-    columns: &Weights,
-    top: usize,
-    source: &mut Vec<u8>,
-    middle: &mut [u8],
-) {
-    let (left, right) = columns.span(view.crop.width);
-    let samples = 3 * (right - left);
-    let stride = image.width as usize * 3;
-    let corner = (view.crop.y as usize + top) * stride + (view.crop.x as usize + left) * 3;
-    source.resize(samples + PADDING, 0);
-    let weights = RowWeights {
-        first: &columns.first,
-        values: &columns.values,
-        taps: columns.taps,
-        left,
-    };
-    for (index, output) in middle.chunks_exact_mut(3 * view.size as usize).enumerate() {
-        let start = corner + index * stride;
-        source[..samples].copy_from_slice(&image.pixels[start..start + samples]);
-        shrink(source, &weights, output);
     }
 }
 

@@ -1,21 +1,25 @@
 //! Views to values: resample, operate, write.
 //!
 //! Everything is computed in f32 on planes of 0–1 and clamped after each operation, with no rounding to 8 bits
-//! between: torchvision's float path. Only the resizing of a filter that is Pillow's rounds, within itself. On x86-64 the same code is compiled twice and the wider one chosen where the
-//! processor has AVX2; no operation is fused or reordered, so both give the same bits.
+//! between: torchvision's float path. Only the resizing of a filter that is Pillow's rounds, within itself. On x86-64
+//! the same code is compiled three times, and the widest chosen that the processor has: AVX-512, AVX2 or SSE2. No
+//! operation is fused or reordered, so all give the same bits.
 
 use serde::{Deserialize, Serialize};
 
 use crate::blur::{BlurScratch, blur};
+use crate::interleave::interleave;
 use crate::jitter::{is_jitter, jitter};
+use crate::part::Pixels;
 use crate::pillow::{self, PillowScratch};
 use crate::resample::{ResampleScratch, resample};
-use crate::{Operation, RgbImage, View, ViewError};
+use crate::{Operation, View, ViewError};
 
 /// Grows by 1 whenever equal views of equal images would give other values.
 ///
 /// - 1: the first
-pub const RENDERING_VERSION: u32 = 1;
+/// - 2: JPEG pixels are libjpeg-turbo's, as Pillow sees them
+pub const RENDERING_VERSION: u32 = 2;
 
 /// The order of a rendered view's values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,19 +65,23 @@ pub struct Scratch {
 /// - `out`: `[3, size, size]` or `[size, size, 3]`, all of it overwritten
 ///
 /// # Errors
-/// When the view does not fit the image; `out` is untouched then.
+/// When the view does not fit the image or was not decoded for; `out` is untouched then.
 ///
 /// # Panics
 /// When `out` does not hold `3 * size * size` values.
-pub fn render(
-    image: &RgbImage,
+pub fn render<'pixels>(
+    image: impl Into<Pixels<'pixels>>,
     view: &View,
     scratch: &mut Scratch,
     out: &mut [f32],
     layout: Layout,
     normalise: Option<&Normalise>,
 ) -> Result<(), ViewError> {
-    view.check(image.width, image.height)?;
+    let image = &image.into();
+    view.check(image.whole[0], image.whole[1])?;
+    if !image.hold(view) {
+        return Err(ViewError::Undecoded { crop: view.crop });
+    }
     let values = 3 * view.size as usize * view.size as usize;
     assert_eq!(
         out.len(),
@@ -86,6 +94,14 @@ pub fn render(
         std: [1.0; 3],
     });
     #[cfg(target_arch = "x86_64")]
+    if has_avx512() {
+        // SAFETY: the processor has all that the function asks for.
+        unsafe {
+            render_avx512(image, view, scratch, out, layout, normalise);
+        }
+        return Ok(());
+    }
+    #[cfg(target_arch = "x86_64")]
     if std::arch::is_x86_feature_detected!("avx2") {
         // SAFETY: the processor has AVX2, which is all that the function asks for.
         unsafe {
@@ -97,11 +113,33 @@ pub fn render(
     Ok(())
 }
 
+#[cfg(target_arch = "x86_64")]
+fn has_avx512() -> bool {
+    std::arch::is_x86_feature_detected!("avx512f")
+        && std::arch::is_x86_feature_detected!("avx512vl")
+        && std::arch::is_x86_feature_detected!("avx512bw")
+        && std::arch::is_x86_feature_detected!("avx512dq")
+}
+
+/// [`render_portable`] compiled for AVX-512, as of Skylake and Zen 4.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq")]
+fn render_avx512(
+    image: &Pixels,
+    view: &View,
+    scratch: &mut Scratch,
+    out: &mut [f32],
+    layout: Layout,
+    normalise: &Normalise,
+) {
+    render_portable(image, view, scratch, out, layout, normalise);
+}
+
 /// [`render_portable`] compiled for AVX2.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
 fn render_avx2(
-    image: &RgbImage,
+    image: &Pixels,
     view: &View,
     scratch: &mut Scratch,
     out: &mut [f32],
@@ -113,7 +151,7 @@ fn render_avx2(
 
 #[inline(always)]
 fn render_portable(
-    image: &RgbImage,
+    image: &Pixels,
     view: &View,
     scratch: &mut Scratch,
     out: &mut [f32],
@@ -191,17 +229,12 @@ fn write_pixels(
 ) {
     let (red, rest) = planes.split_at(size * size);
     let (green, blue) = rest.split_at(size * size);
-    let mean = normalise.mean;
-    let reciprocal = normalise.std.map(|deviation| 1.0 / deviation);
+    let [red_std, green_std, blue_std] = normalise.std;
+    let reciprocal = [1.0 / red_std, 1.0 / green_std, 1.0 / blue_std];
     for (y, out) in out.chunks_exact_mut(3 * size).enumerate() {
         let row = y * size..(y + 1) * size;
         let rows = [&red[row.clone()], &green[row.clone()], &blue[row]];
-        for (x, pixel) in out.chunks_exact_mut(3).enumerate() {
-            let x = if flipped { size - 1 - x } else { x };
-            for channel in 0..3 {
-                pixel[channel] = (rows[channel][x] - mean[channel]) * reciprocal[channel];
-            }
-        }
+        interleave(rows, flipped, normalise.mean, reciprocal, out);
     }
 }
 

@@ -5,7 +5,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use super::*;
-use crate::{Adjust, CropBox, Filter, Recipe, RecipeName};
+use crate::{Adjust, CropBox, Filter, Recipe, RecipeName, RgbImage};
 
 const FILTERS: [Filter; 4] = [
     Filter::Bilinear,
@@ -153,7 +153,7 @@ fn the_portable_code_gives_the_same_bits() {
         let chosen = rendered(&image, &view, Layout::Chw, Some(&Normalise::IMAGENET));
         let mut portable = vec![f32::NAN; chosen.len()];
         render_portable(
-            &image,
+            &Pixels::from(&image),
             &view,
             &mut Scratch::default(),
             &mut portable,

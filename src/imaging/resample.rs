@@ -6,7 +6,57 @@
 //! pass turns into one row of each plane. Nothing is rounded between. Filters that round as Pillow does are in
 //! `pillow.rs`.
 
-use crate::{Filter, RgbImage, View};
+use crate::part::Pixels;
+use crate::resample_row::{self, RowWeights, shrink};
+use crate::{Filter, View};
+
+/// One direction of a view's crop, in the pixels that were decoded.
+#[derive(Debug)]
+pub(crate) struct Span {
+    /// The first pixel that the crop touches, counted from the first that was decoded: negative when nothing of the
+    /// window lies there.
+    origin: i64,
+    /// Where in that pixel the crop begins, 0 to below 1; other than 0 only in a scaled image.
+    pub begin: f64,
+    /// The crop's length in pixels.
+    pub length: f64,
+    /// Pixels that the crop touches.
+    pub pixels: u32,
+}
+
+impl Span {
+    /// Across and down.
+    pub fn of(image: &Pixels, view: &View) -> [Span; 2] {
+        let crop = view.crop;
+        let step = i64::from(image.step);
+        let span = |start: u32, length: u32, corner: i64| {
+            let from = i64::from(start) - corner;
+            let origin = from.div_euclid(step);
+            let inside = from.rem_euclid(step);
+            Span {
+                origin,
+                begin: inside as f64 / step as f64,
+                length: f64::from(length) / step as f64,
+                pixels: ((inside + i64::from(length) + step - 1) / step) as u32,
+            }
+        };
+        [
+            span(crop.x, crop.width, image.corner[0]),
+            span(crop.y, crop.height, image.corner[1]),
+        ]
+    }
+
+    /// Whether the crop's pixels are the resized crop's, one for one.
+    pub fn is_as_long_as(&self, output: u32) -> bool {
+        self.begin == 0.0 && self.length == f64::from(output)
+    }
+
+    /// The decoded pixel that is the crop's pixel `index`.
+    #[inline(always)]
+    pub fn place(&self, index: usize) -> usize {
+        (self.origin + index as i64) as usize
+    }
+}
 
 /// The weights of one direction: output `i` is the sum over `taps` inputs from `first[i]` on.
 #[derive(Debug, Default)]
@@ -19,22 +69,22 @@ pub(crate) struct Weights {
 }
 
 impl Weights {
-    /// Weights of the outputs `start..start + count`, when `input` pixels become `output` pixels; each weight times
-    /// `scale`.
+    /// Weights of the outputs `start..start + count`, when `span` becomes `output` pixels; each weight times `scale`.
     fn fill(
         &mut self,
         filter: Filter,
-        input: u32,
+        span: &Span,
         output: u32,
         start: u32,
         count: u32,
         scale: f64,
     ) {
-        let ratio = f64::from(input) / f64::from(output);
+        let input = span.pixels;
+        let ratio = span.length / f64::from(output);
         let widened = ratio.max(1.0);
         let support = radius(filter) * widened;
         let bounds = |index: u32| {
-            let centre = (f64::from(index) + 0.5) * ratio;
+            let centre = span.begin + (f64::from(index) + 0.5) * ratio;
             let first = ((centre - support + 0.5).floor().max(0.0) as u32).min(input - 1);
             let end = ((centre + support + 0.5).floor() as u32).clamp(first + 1, input);
             (centre, first, end)
@@ -42,7 +92,7 @@ impl Weights {
 
         // Pixels at the edge of the support have weight 0 when nothing is shrunk: a resize to the same size has one
         // tap.
-        let same = input == output;
+        let same = span.is_as_long_as(output);
         let longest = (start..start + count)
             .map(|index| {
                 let (_, first, end) = bounds(index);
@@ -108,6 +158,8 @@ pub(crate) fn kernel(filter: Filter, distance: f64) -> f64 {
 pub(crate) struct ResampleScratch {
     columns: Weights,
     rows: Weights,
+    /// The columns' weights as vectors.
+    spread: Vec<f32>,
     /// One vertically weighed row of interleaved RGB, and one value more.
     line: Vec<f32>,
 }
@@ -118,7 +170,7 @@ pub(crate) struct ResampleScratch {
 /// - `planes`: `[3, size, size]`
 #[inline(always)]
 pub(crate) fn resample(
-    image: &RgbImage,
+    image: &Pixels,
     view: &View,
     scratch: &mut ResampleScratch,
     planes: &mut [f32],
@@ -126,27 +178,29 @@ pub(crate) fn resample(
     let ResampleScratch {
         columns,
         rows,
+        spread,
         line,
     } = scratch;
-    let crop = view.crop;
+    let [across, down] = Span::of(image, view);
     let [resized_width, resized_height] = view.resize;
     let [x, y] = view.window;
-    columns.fill(view.filter, crop.width, resized_width, x, view.size, 1.0);
+    columns.fill(view.filter, &across, resized_width, x, view.size, 1.0);
+    resample_row::spread(&columns.values, columns.taps, spread);
     let to_unit = 1.0 / 255.0;
-    rows.fill(
-        view.filter,
-        crop.height,
-        resized_height,
-        y,
-        view.size,
-        to_unit,
-    );
+    rows.fill(view.filter, &down, resized_height, y, view.size, to_unit);
 
     let size = view.size as usize;
     let (left, right) = columns.span();
     let samples = (right - left) * 3;
-    let stride = image.width as usize * 3;
-    let corner = crop.y as usize * stride + (crop.x as usize + left) * 3;
+    let stride = image.part.width as usize * 3;
+    let column = across.place(left) * 3;
+    let row_weights = RowWeights {
+        first: &columns.first,
+        values: &columns.values,
+        spread,
+        taps: columns.taps,
+        left,
+    };
     line.clear();
     line.resize(samples + 1, 0.0);
 
@@ -159,22 +213,11 @@ pub(crate) fn resample(
     let weighed = rows.first.iter().zip(rows.values.chunks_exact(rows.taps));
     for (((red, green), blue), (&first, weights)) in outputs.zip(weighed) {
         let source = |tap: usize| {
-            let start = corner + (first as usize + tap) * stride;
-            &image.pixels[start..start + samples]
+            let start = column + down.place(first as usize + tap) * stride;
+            &image.part.pixels[start..start + samples]
         };
         vertical(&mut line[..samples], weights, source);
-        let output = [red, green, blue];
-        match columns.taps {
-            1 => horizontal::<1>(line, columns, left, output),
-            2 => horizontal::<2>(line, columns, left, output),
-            3 => horizontal::<3>(line, columns, left, output),
-            4 => horizontal::<4>(line, columns, left, output),
-            5 => horizontal::<5>(line, columns, left, output),
-            6 => horizontal::<6>(line, columns, left, output),
-            7 => horizontal::<7>(line, columns, left, output),
-            8 => horizontal::<8>(line, columns, left, output),
-            _ => horizontal_many(line, columns, left, output),
-        }
+        shrink(line, &row_weights, [red, green, blue]);
     }
 }
 
@@ -222,68 +265,29 @@ fn add_rows<'image, const ROWS: usize>(
     ROWS
 }
 
-/// One row of each plane from a line of interleaved RGB that begins at pixel `left` of the crop and ends with one
-/// value that is not looked at: four values are read at once, of which three count.
-#[inline(always)]
-fn horizontal<const TAPS: usize>(
-    line: &[f32],
-    columns: &Weights,
-    left: usize,
-    [red, green, blue]: [&mut [f32]; 3],
-) {
-    let weighed = columns.first.iter().zip(columns.values.chunks_exact(TAPS));
-    let outputs = red.iter_mut().zip(green).zip(blue);
-    for (((red, green), blue), (&first, weights)) in outputs.zip(weighed) {
-        let pixels = &line[(first as usize - left) * 3..][..3 * TAPS + 1];
-        let mut sums = [0.0; 4];
-        for tap in 0..TAPS {
-            for channel in 0..4 {
-                sums[channel] += weights[tap] * pixels[3 * tap + channel];
-            }
-        }
-        [*red, *green, *blue, _] = sums.map(to_unit_range);
-    }
-}
-
-/// As [`horizontal`], for any number of taps.
-#[inline(always)]
-fn horizontal_many(
-    line: &[f32],
-    columns: &Weights,
-    left: usize,
-    [red, green, blue]: [&mut [f32]; 3],
-) {
-    let weighed = columns
-        .first
-        .iter()
-        .zip(columns.values.chunks_exact(columns.taps));
-    let outputs = red.iter_mut().zip(green).zip(blue);
-    for (((red, green), blue), (&first, weights)) in outputs.zip(weighed) {
-        let pixels = &line[(first as usize - left) * 3..][..3 * weights.len() + 1];
-        let mut sums = [0.0; 4];
-        for (tap, weight) in weights.iter().enumerate() {
-            let pixel = &pixels[3 * tap..][..4];
-            for channel in 0..4 {
-                sums[channel] += weight * pixel[channel];
-            }
-        }
-        [*red, *green, *blue, _] = sums.map(to_unit_range);
-    }
-}
-
-/// Clamps to 0–1.
+/// Clamps to 0–1 a value that is not NaN: two instructions, where `f32::clamp` asks for NaN first.
 #[inline(always)]
 pub(crate) fn to_unit_range(value: f32) -> f32 {
-    value.clamp(0.0, 1.0)
+    let value = if value > 0.0 { value } else { 0.0 };
+    if value < 1.0 { value } else { 1.0 }
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    pub(crate) fn whole(pixels: u32) -> Span {
+        Span {
+            origin: 0,
+            begin: 0.0,
+            length: f64::from(pixels),
+            pixels,
+        }
+    }
 
     fn weights(filter: Filter, input: u32, output: u32) -> Weights {
         let mut weights = Weights::default();
-        weights.fill(filter, input, output, 0, output, 1.0);
+        weights.fill(filter, &whole(input), output, 0, output, 1.0);
         weights
     }
 
@@ -317,9 +321,9 @@ mod tests {
 
     #[test]
     fn a_window_weighs_as_that_part_of_the_whole() {
-        let whole = weights(Filter::Bicubic, 50, 20);
+        let all = weights(Filter::Bicubic, 50, 20);
         let mut window = Weights::default();
-        window.fill(Filter::Bicubic, 50, 20, 6, 8, 1.0);
+        window.fill(Filter::Bicubic, &whole(50), 20, 6, 8, 1.0);
         let dense = |weights: &Weights, output: usize| {
             let mut row = [0.0; 50];
             for tap in 0..weights.taps {
@@ -329,7 +333,7 @@ mod tests {
             row
         };
         for output in 0..8 {
-            assert_eq!(dense(&window, output), dense(&whole, output + 6));
+            assert_eq!(dense(&window, output), dense(&all, output + 6));
         }
     }
 }

@@ -290,6 +290,15 @@ pub enum ViewError {
         /// Rows of the image.
         height: u32,
     },
+    /// The image was decoded for other views.
+    #[error(
+        "crop of {} × {} at ({}, {}), expected one of the views that the image was decoded for",
+        crop.width, crop.height, crop.x, crop.y
+    )]
+    Undecoded {
+        /// The view's crop.
+        crop: CropBox,
+    },
     /// The window reaches beyond the resized crop.
     #[error(
         "window of {size} × {size} at ({x}, {y}), expected it within the resized crop's {width} × {height}"

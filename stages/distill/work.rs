@@ -32,7 +32,8 @@ use crate::viewed::Viewed;
 impl Work for Distill {
     fn run(&self, context: &StageContext) -> Result<()> {
         let device = device(context.device())?;
-        let pictures = Arc::new(Pictures::open(&context.input("images").parts)?);
+        let parts = &context.input("images").parts;
+        let pictures = Arc::new(Pictures::open(parts, self.training.decode)?);
         let viewed = self.open_views(context, "views", &pictures)?;
         let targets = Targets::open(context, "targets", "views", &viewed, device)?;
         let dimension = targets.dimension();

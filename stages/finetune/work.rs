@@ -41,7 +41,8 @@ struct Chosen {
 impl Work for Finetune {
     fn run(&self, context: &StageContext) -> Result<()> {
         let device = device(context.device())?;
-        let pictures = Arc::new(Pictures::open(&context.input("images").parts)?);
+        let parts = &context.input("images").parts;
+        let pictures = Arc::new(Pictures::open(parts, self.training.decode)?);
         let viewed = Arc::new(Viewed::open(
             &context.input("views").parts,
             pictures.images(),

@@ -2,6 +2,7 @@
 
 use schemars::JsonSchema;
 use seedpipe_engine::Invalid;
+use seedpipe_imaging::Decode;
 use seedpipe_learn::network::Precision;
 use seedpipe_learn::optimiser::OptimiserOptions;
 use seedpipe_learn::schedule::Schedule;
@@ -39,6 +40,9 @@ pub struct TrainingOptions {
     /// Keep only some activations for the backward pass and compute the others again: a third more work, far less memory, the same result.
     #[serde(skip_serializing_if = "is_false")]
     pub recompute: bool,
+    /// How JPEG files are decoded: `exact`, or `fast`: scaled down where all views of an image want at most half of it.
+    #[serde(skip_serializing_if = "Decode::is_exact")]
+    pub decode: Decode,
     /// Threads of the network's computation on a CPU: part of the recipe, since sums depend on it.
     pub threads: usize,
     /// Steps between checkpoints; 0: one after each epoch. No part of the recipe.
@@ -88,6 +92,7 @@ impl Default for TrainingOptions {
             average: None,
             precision: Precision::F32,
             recompute: false,
+            decode: Decode::Exact,
             threads: 2,
             checkpoint_steps: 0,
             checkpoint_minutes: 10.0,
