@@ -123,6 +123,7 @@ impl Console {
         if report.outcome != Outcome::Cached {
             details.push(figures::duration(report.seconds));
         }
+        details.extend(of_the_work(&report.telemetry));
         if report.outcome == Outcome::Executed || verbose {
             details.extend(
                 report
@@ -221,6 +222,22 @@ impl Running {
             bar.set_message(self.text());
         }
     }
+}
+
+/// How a stage spent its time, and what it took from earlier results: `7,800 rows reused`, `waiting 3 %, computing 95 %`.
+fn of_the_work(telemetry: &BTreeMap<String, f64>) -> Vec<String> {
+    let mut details = Vec::new();
+    if let Some(&reused) = telemetry.get("reused_rows").filter(|reused| **reused > 0.0) {
+        details.push(format!("{} rows reused", figures::count(reused as u64)));
+    }
+    for (key, word) in [
+        ("waiting_share", "waiting"),
+        ("computing_share", "computing"),
+    ] {
+        let share = telemetry.get(key);
+        details.extend(share.map(|share| format!("{word} {:.0} %", share * 100.0)));
+    }
+    details
 }
 
 /// Whether the stage stopped because the user wanted it to.

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use seedpipe_engine::Registry;
 
 fn main() -> ExitCode {
+    seedpipe_stages::tools::keep_memory();
     let mut works = seedpipe_stages::light_works();
     works.extend(seedpipe_stages::tensor_works());
     seedpipe::main_with(

@@ -6,40 +6,39 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use schemars::JsonSchema;
 use seedpipe_artifact::{
-    EMBEDDINGS, EmbeddingsHeader, EmbeddingsWriter, IMAGES, Metadata, Precision as Stored, VIEWS,
-    WEIGHTS,
+    EMBEDDINGS, EmbeddingsHeader, IMAGES, Metadata, Precision as Stored, VIEWS, WEIGHTS,
 };
 use seedpipe_engine::{
-    Arity, InputKinds, InputSlot, Invalid, OutputSlot, Shard, Stage, StageContext, Work,
+    Arity, InputKinds, InputSlot, Invalid, OutputSlot, Stage, StageContext, Work,
 };
 use seedpipe_imaging::{Decode, RENDERING_VERSION};
 use seedpipe_learn::architecture::{Architecture, Preprocessing};
 use seedpipe_learn::checkpoint_file;
 use seedpipe_learn::device::device;
 use seedpipe_learn::network::Precision;
-use seedpipe_learn::tensors::to_vec_f32;
 use serde::{Deserialize, Serialize};
 
-use crate::batches::{Batches, sampled_work};
+use crate::batches::{Batches, work};
 use crate::encoder::Encoder;
-use crate::feed::{Feed, Frame, workers};
+use crate::encoding::{Encoding, Run};
+use crate::feed::Frame;
 use crate::invalid::{at_least, invalid};
 use crate::looks::Looks;
 use crate::network_artifact::{
     Prepared, initialise, load_network, normalise, validate_architecture,
 };
 use crate::pictures::Pictures;
+use crate::reuse::{Reuse, VIEWS as VIEWS_DIGEST};
 
 /// Embeddings that a shard should hold at least, so that files stay large.
 const SHARD_ROWS: usize = 16_384;
 /// Files of one artifact, at most about this many.
 const PARTS: usize = 4_000;
-/// Embeddings of one view that are collected before they are written.
-const PENDING_ROWS: usize = 1_024;
 
 /// Which of the network's outputs is kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -206,7 +205,7 @@ impl Work for Encode {
         let dimension = encoder.dimension(self.embedding, context.stage())?;
         let mut extra = Metadata::new();
         if let Some(views) = context.optional_input("views") {
-            extra.insert("views".to_owned(), views.content.to_string());
+            extra.insert(VIEWS_DIGEST.to_owned(), views.content.to_string());
         }
         if self.embedding == Embedding::Logits {
             extra.insert(OUTPUT.to_owned(), LOGITS.to_owned());
@@ -228,12 +227,43 @@ impl Work for Encode {
             .div_ceil(views)
             .max((count * views).div_ceil(PARTS));
         let images_a_batch = (self.batch / views).max(1);
-        let shards = sampled_work(context, count, views, images_a_shard, images_a_batch);
+        let encoding = Encoding {
+            context,
+            encoder: &encoder,
+            embedding: self.embedding,
+            pictures: &pictures,
+            looks: &looks,
+            header: &header,
+            frame: Frame {
+                batch: images_a_batch * views,
+                size: looks.size(),
+                normalise: normalise(&preprocessing),
+            },
+            device,
+        };
+        let mut reuse = Reuse::find(context, &looks, &pictures, &header)?;
+        if reuse.len() > 0 && !encoding.agrees_with(&reuse, images_a_batch)? {
+            context.warn(
+                "rows of an earlier result are not taken over: computed beside other images, some have other bits"
+                    .to_owned(),
+            );
+            reuse = Reuse::nothing();
+        }
+        let shards = work(
+            context,
+            count,
+            views,
+            images_a_shard,
+            images_a_batch,
+            &reuse,
+        );
+        let shards = Arc::new(shards);
         let rows_in_all: usize = shards.iter().map(|work| work.images() * views).sum();
         let progress = context.progress();
         let mut begun = false;
-        let started = std::time::Instant::now();
-        let (mut waited, mut encoded) = (0.0, 0usize);
+        let started = Instant::now();
+        let mut run = Run::default();
+        let (mut computed, mut taken_over) = (0, 0);
         context.shards(shards.len(), |shard| {
             let batches = &shards[shard.index()];
             if !begun {
@@ -242,23 +272,18 @@ impl Work for Encode {
                 progress.begin(context.stage(), "views", total, done);
                 begun = true;
             }
-            let rows = batches.images() * views;
-            let work = ShardWork {
-                encode: self,
-                context,
-                encoder: &encoder,
-                pictures: &pictures,
-                looks: &looks,
-                header: &header,
-            };
-            waited += work.run(shard, batches, normalise(&preprocessing), device)?;
-            encoded += rows;
+            encoding.shard(&mut run, shard, &shards, &reuse)?;
+            computed += batches.computed() * views;
+            taken_over += batches.reused.len() * views;
             Ok(())
         })?;
         progress.finish();
-        let seconds = started.elapsed().as_secs_f64();
-        context.telemetry("views_per_second", encoded as f64 / seconds.max(1e-9));
-        context.telemetry("waiting_share", waited / seconds.max(1e-9));
+        let seconds = started.elapsed().as_secs_f64().max(1e-9);
+        context.telemetry("views_per_second", computed as f64 / seconds);
+        context.telemetry("computed_rows", computed as f64);
+        context.telemetry("reused_rows", taken_over as f64);
+        context.telemetry("waiting_share", run.waited().as_secs_f64() / seconds);
+        context.telemetry("computing_share", run.computed.as_secs_f64() / seconds);
         Ok(())
     }
 }
@@ -341,109 +366,6 @@ impl Encode {
         }
         prepared.network.freeze();
         Ok(prepared)
-    }
-}
-
-struct ShardWork<'a> {
-    encode: &'a Encode,
-    context: &'a StageContext<'a>,
-    encoder: &'a Encoder,
-    pictures: &'a Arc<Pictures>,
-    looks: &'a Arc<Looks>,
-    header: &'a EmbeddingsHeader,
-}
-
-impl ShardWork<'_> {
-    /// Encodes some batches of images and returns the seconds that the network waited for pixels.
-    fn run(
-        &self,
-        shard: &Shard,
-        batches: &Batches,
-        normalise: seedpipe_imaging::Normalise,
-        device: tch::Device,
-    ) -> Result<f64> {
-        let views = self.looks.views();
-        let frame = Frame {
-            batch: batches.size * views,
-            size: self.looks.size(),
-            normalise,
-        };
-        let (looks, pictures) = (self.looks.clone(), self.pictures.clone());
-        let mut planned = batches.positions.clone().into_iter();
-        let mut feed =
-            Feed::start(
-                self.pictures.clone(),
-                frame,
-                workers(device),
-                move || match planned.next() {
-                    Some(batch) => looks.jobs(&pictures, batch).map(Some),
-                    None => Ok(None),
-                },
-            )?;
-
-        let mut columns = (0..views)
-            .map(|view| {
-                let path = shard.output("embeddings", &format!("v{view:05}-s{:05}", batches.shard));
-                Ok(Column {
-                    writer: EmbeddingsWriter::create(&path, self.header)?,
-                    ids: Vec::new(),
-                    values: Vec::new(),
-                })
-            })
-            .collect::<Result<Vec<_>>>()?;
-        let dimension = self.header.dimension;
-        for batch in &batches.positions {
-            let Some(pixels) = feed.next(device)? else {
-                bail!("BUG: fewer batches were rendered than planned");
-            };
-            self.context.check_cancelled()?;
-            let embedding = self.encoder.embed(&pixels, self.encode.embedding)?;
-            let values = to_vec_f32(&embedding); // [batch, D]
-            for (position, rows) in batch.clone().zip(values.chunks_exact(dimension * views)) {
-                for ((view, row), column) in
-                    rows.chunks_exact(dimension).enumerate().zip(&mut columns)
-                {
-                    if row.iter().any(|value| !value.is_finite()) {
-                        bail!(
-                            "the network's embedding of id {} is not finite\nhint: check its weights and preprocessing, or use `precision: f32`",
-                            self.looks.id(self.pictures, position, view)
-                        );
-                    }
-                    column
-                        .ids
-                        .push(self.looks.id(self.pictures, position, view));
-                    column.values.extend_from_slice(row);
-                }
-            }
-            columns
-                .iter_mut()
-                .filter(|column| column.ids.len() >= PENDING_ROWS)
-                .try_for_each(Column::flush)?;
-            self.context
-                .progress()
-                .advance((batch.len() * views) as u64);
-        }
-        for mut column in columns {
-            column.flush()?;
-            column.writer.finish()?;
-        }
-        Ok(feed.waited().as_secs_f64())
-    }
-}
-
-/// The embeddings of one view of a shard's images.
-struct Column {
-    writer: EmbeddingsWriter,
-    ids: Vec<u64>,
-    values: Vec<f32>,
-}
-
-impl Column {
-    fn flush(&mut self) -> Result<()> {
-        self.writer.write(&self.ids, &self.values)?;
-        self.ids.clear();
-        self.values.clear();
-        Ok(())
     }
 }
 

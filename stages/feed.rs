@@ -1,32 +1,39 @@
 //! Rendered batches, made in the background while the network computes: decoding and rendering on worker threads, a bounded
-//! queue of ready batches, one consumer.
+//! queue of ready batches, one consumer. A batch's memory comes back when the consumer is done with it, and is used again.
 //!
 //! It knows images and views, not what the batches are for. A batch's pixels depend on its jobs alone, never on the number of workers.
 
 use std::cell::RefCell;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
+use rayon::ThreadPool;
 use rayon::prelude::*;
 use seedpipe_imaging::{Decoded, Layout, Normalise, Scratch, View, render};
-use tch::{Device, Tensor};
+use seedpipe_learn::tensors::{as_mut_slice_f32, is_shared};
+use tch::{Device, Kind, Tensor};
 
 use crate::pictures::Pictures;
 
 /// Ready batches that may wait for the network.
 const READY_BATCHES: usize = 3;
 
+/// How far rendering steps back on a CPU for the network's threads, which wait for each other at every layer: an index of `nice`.
+const STEPPING_BACK: i32 = 5;
+
 /// One image, decoded once, and the views of it that a batch needs, in the batch's order.
 pub struct Job {
     /// Row in the images artifact.
     pub image: usize,
+    /// Of the first frame, then of the next.
     pub views: Vec<View>,
 }
 
-/// What every batch of a feed has in common.
+/// What the batches of a feed have in common, of views of one size.
+#[derive(Clone, Copy)]
 pub struct Frame {
     /// Views in a batch; a batch with fewer is padded with zeros to this many.
     pub batch: usize,
@@ -35,10 +42,31 @@ pub struct Frame {
     pub normalise: Normalise,
 }
 
+impl Frame {
+    /// Numbers of a view.
+    fn length(&self) -> usize {
+        3 * (self.size as usize).pow(2)
+    }
+
+    fn empty(&self) -> Tensor {
+        let side = i64::from(self.size);
+        Tensor::empty(
+            [self.batch as i64, side, side, 3],
+            (Kind::Float, Device::Cpu),
+        )
+    }
+}
+
+/// The memory of a batch: for each frame `[batch, S, S, 3]` f32.
+type Buffers = Vec<Tensor>;
+
 pub struct Feed {
-    batches: Option<Receiver<Result<Vec<f32>>>>,
+    batches: Option<Receiver<Result<Buffers>>>,
+    /// The way back of buffers.
+    used: Sender<Buffers>,
+    /// What the consumer has at hand.
+    lent: Option<Buffers>,
     producer: Option<JoinHandle<()>>,
-    frame: Arc<Frame>,
     waited: Duration,
 }
 
@@ -48,23 +76,36 @@ impl Feed {
         pictures: Arc<Pictures>,
         frame: Frame,
         workers: usize,
+        plan: impl FnMut() -> Result<Option<Vec<Job>>> + Send + 'static,
+    ) -> Result<Feed> {
+        Feed::start_sizes(pictures, vec![(frame, usize::MAX)], workers, plan)
+    }
+
+    /// As [`Feed::start`], for views of several sizes: an image is decoded once for all of them.
+    ///
+    /// - `frames`: each with the number of views that a job has of it
+    pub fn start_sizes(
+        pictures: Arc<Pictures>,
+        frames: Vec<(Frame, usize)>,
+        workers: usize,
         mut plan: impl FnMut() -> Result<Option<Vec<Job>>> + Send + 'static,
     ) -> Result<Feed> {
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(workers.max(1))
-            .thread_name(|index| format!("render-{index}"))
-            .build()
-            .context("starting the rendering threads")?;
-        let frame = Arc::new(frame);
-        let (sender, receiver): (SyncSender<Result<Vec<f32>>>, _) = sync_channel(READY_BATCHES);
-        let shared = frame.clone();
+        let pool = rendering_threads(workers)?;
+        let (sender, receiver) = sync_channel(READY_BATCHES);
+        let (used, back) = channel::<Buffers>();
         let producer = std::thread::Builder::new()
             .name("feed".into())
             .spawn(move || {
                 loop {
                     let batch = match plan() {
                         Ok(None) => return,
-                        Ok(Some(jobs)) => pool.install(|| render_batch(&pictures, &shared, &jobs)),
+                        Ok(Some(jobs)) => {
+                            let mut buffers = back.try_recv().unwrap_or_else(|_| {
+                                frames.iter().map(|(frame, _)| frame.empty()).collect()
+                            });
+                            pool.install(|| render_batch(&pictures, &frames, &jobs, &mut buffers))
+                                .map(|()| buffers)
+                        }
                         Err(error) => Err(error),
                     };
                     let failed = batch.is_err();
@@ -76,32 +117,41 @@ impl Feed {
             .context("starting the feeding thread")?;
         Ok(Feed {
             batches: Some(receiver),
+            used,
+            lent: None,
             producer: Some(producer),
-            frame,
             waited: Duration::ZERO,
         })
     }
 
-    /// The next batch as `[batch, 3, size, size]` f32 in channels-last memory, or `None` after the last.
+    /// The next batch of a feed of one frame, as of [`Feed::next_sizes`].
     pub fn next(&mut self, device: Device) -> Result<Option<Tensor>> {
+        Ok(self.next_sizes(device)?.and_then(|mut sizes| sizes.pop()))
+    }
+
+    /// The next batch, for each frame `[batch, 3, size, size]` f32 in channels-last memory, or `None` after the last. The memory of the
+    /// batch before is used again unless some tensor still uses it.
+    pub fn next_sizes(&mut self, device: Device) -> Result<Option<Vec<Tensor>>> {
+        if let Some(lent) = self.lent.take().filter(|lent| !lent.iter().any(is_shared)) {
+            let _ = self.used.send(lent); // fails after the last batch
+        }
         let begun = Instant::now();
         let received = self
             .batches
             .as_ref()
             .and_then(|batches| batches.recv().ok());
         self.waited += begun.elapsed();
-        match received {
-            None => match self.producer.take().map(JoinHandle::join) {
+        let Some(batch) = received else {
+            return match self.producer.take().map(JoinHandle::join) {
                 Some(Err(_)) => Err(anyhow!("BUG: the rendering thread panicked")),
                 _ => Ok(None),
-            },
-            Some(batch) => {
-                let side = i64::from(self.frame.size);
-                let pixels =
-                    Tensor::from_slice(&batch?).view([self.frame.batch as i64, side, side, 3]);
-                Ok(Some(pixels.permute([0, 3, 1, 2]).to_device(device))) // [B, 3, S, S]
-            }
-        }
+            };
+        };
+        let buffers = self.lent.insert(batch?);
+        let sizes = buffers
+            .iter()
+            .map(|pixels| pixels.permute([0, 3, 1, 2]).to_device(device)); // [B, 3, S, S]
+        Ok(Some(sizes.collect()))
     }
 
     /// How long the consumer has waited for batches.
@@ -119,47 +169,73 @@ impl Drop for Feed {
     }
 }
 
-fn render_batch(pictures: &Pictures, frame: &Frame, jobs: &[Job]) -> Result<Vec<f32>> {
-    thread_local!(static SCRATCH: RefCell<(Scratch, Decoded)> = RefCell::default());
-    let length = 3 * (frame.size as usize).pow(2);
-    let mut batch = vec![0f32; frame.batch * length];
-    let mut places = Vec::with_capacity(jobs.len());
-    let mut rest = batch.as_mut_slice();
-    for job in jobs {
-        let (place, after) = rest.split_at_mut(job.views.len() * length);
-        places.push((job, place));
-        rest = after;
+fn rendering_threads(workers: usize) -> Result<ThreadPool> {
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(workers.max(1))
+        .thread_name(|index| format!("render-{index}"))
+        .start_handler(|_| step_back())
+        .build()
+        .context("starting the rendering threads")
+}
+
+/// Lets this thread run where the network's threads wait. On Linux niceness is a thread's own.
+fn step_back() {
+    #[cfg(target_os = "linux")]
+    {
+        let nice = rustix::process::getpriority_process(None).unwrap_or(0);
+        // Where it is refused, rendering is only less modest.
+        let _ = rustix::process::setpriority_process(None, (nice + STEPPING_BACK).min(19));
     }
+}
+
+/// Renders the views of all jobs side by side, in their order, and zeros behind them.
+fn render_batch(
+    pictures: &Pictures,
+    frames: &[(Frame, usize)],
+    jobs: &[Job],
+    buffers: &mut [Tensor],
+) -> Result<()> {
+    thread_local!(static SCRATCH: RefCell<(Scratch, Decoded)> = RefCell::default());
+    let mut rest: Vec<&mut [f32]> = buffers.iter_mut().map(as_mut_slice_f32).collect();
+    let mut places = Vec::with_capacity(jobs.len());
+    for job in jobs {
+        let mut views = job.views.as_slice();
+        let mut pieces = Vec::with_capacity(frames.len());
+        for ((frame, count), rest) in frames.iter().zip(&mut rest) {
+            let (of_frame, others) = views.split_at((*count).min(views.len()));
+            let (place, after) = std::mem::take(rest).split_at_mut(of_frame.len() * frame.length());
+            (views, *rest) = (others, after);
+            pieces.push((frame, of_frame, place));
+        }
+        places.push((job, pieces));
+    }
+    rest.into_iter().for_each(|padding| padding.fill(0.0));
     places
         .into_par_iter()
-        .try_for_each(|(job, place)| -> Result<()> {
+        .try_for_each(|(job, pieces)| -> Result<()> {
             SCRATCH.with_borrow_mut(|(scratch, decoded)| {
                 let picture = pictures.picture(job.image, &job.views, decoded)?;
-                for (view, out) in job.views.iter().zip(place.chunks_exact_mut(length)) {
-                    render(
-                        picture.pixels(),
-                        view,
-                        scratch,
-                        out,
-                        Layout::Hwc,
-                        Some(&frame.normalise),
-                    )
-                    .with_context(|| {
-                        format!("rendering a view of {}", pictures.describe(job.image))
-                    })?;
+                for (frame, views, place) in pieces {
+                    for (view, out) in views.iter().zip(place.chunks_exact_mut(frame.length())) {
+                        render(
+                            picture.pixels(),
+                            view,
+                            scratch,
+                            out,
+                            Layout::Hwc,
+                            Some(&frame.normalise),
+                        )
+                        .with_context(|| {
+                            format!("rendering a view of {}", pictures.describe(job.image))
+                        })?;
+                    }
                 }
                 Ok(())
             })
-        })?;
-    Ok(batch)
+        })
 }
 
-/// Rendering threads beside a network on `device`: on a CPU half of the cores, since the network uses them too.
-pub fn workers(device: Device) -> usize {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    if device.is_cuda() {
-        cores
-    } else {
-        cores.div_ceil(2)
-    }
+/// Rendering threads beside a network: one for each core. Beside a network on the CPU they run where its threads wait.
+pub fn workers(_device: Device) -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }

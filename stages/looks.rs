@@ -1,6 +1,5 @@
 //! What `encode` looks at: stored views, or plain images under one recipe; as jobs for the feed, with the ids of the rows.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -80,6 +79,14 @@ impl Looks {
         }
     }
 
+    /// The row in the images artifact of a position.
+    pub fn image(&self, position: usize) -> usize {
+        match self {
+            Looks::Views(viewed) => viewed.image(position),
+            Looks::Plain { rows, .. } => rows[position],
+        }
+    }
+
     /// The id of a row: a view's, or an image's.
     pub fn id(&self, pictures: &Pictures, position: usize, view: usize) -> u64 {
         match self {
@@ -88,26 +95,31 @@ impl Looks {
         }
     }
 
-    /// The jobs of some positions: each image with all of its views.
-    pub fn jobs(&self, pictures: &Pictures, positions: Range<usize>) -> Result<Vec<Job>> {
+    /// The jobs of some positions, ascending: each image with all of its views.
+    pub fn jobs(&self, pictures: &Pictures, positions: &[usize]) -> Result<Vec<Job>> {
         match self {
             Looks::Views(viewed) => {
+                let (Some(&first), Some(&last)) = (positions.first(), positions.last()) else {
+                    return Ok(Vec::new());
+                };
                 let mut jobs: Vec<Job> = positions
-                    .clone()
-                    .map(|position| Job {
+                    .iter()
+                    .map(|&position| Job {
                         image: viewed.image(position),
                         views: Vec::new(),
                     })
                     .collect();
                 for view in 0..viewed.views() {
-                    for (job, drawn) in jobs.iter_mut().zip(viewed.read(view, positions.clone())?) {
-                        job.views.push(drawn);
+                    let drawn = viewed.read(view, first..last + 1)?;
+                    for (job, position) in jobs.iter_mut().zip(positions) {
+                        job.views.push(drawn[position - first].clone());
                     }
                 }
                 Ok(jobs)
             }
             Looks::Plain { rows, recipe } => Ok(positions
-                .map(|position| {
+                .iter()
+                .map(|&position| {
                     let image = pictures.images().image(rows[position]);
                     Job {
                         image: rows[position],

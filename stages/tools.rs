@@ -27,3 +27,8 @@ pub fn tensor_tools() -> Tools {
         open: looking::open,
     }
 }
+
+/// Called by `seedpipe-torch` before anything else: freed memory is kept for the next tensor.
+pub fn keep_memory() {
+    seedpipe_learn::memory::keep();
+}

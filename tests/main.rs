@@ -10,6 +10,7 @@ mod real_weights;
 mod remote;
 mod reproducibility;
 mod resume;
+mod reuse;
 mod sandbox;
 mod startup;
 mod supervised;

@@ -12,6 +12,7 @@ use rand_chacha::ChaCha8Rng;
 use crate::cancel;
 use crate::digest::Digest;
 use crate::draft::Draft;
+use crate::earlier::Search;
 use crate::fault;
 use crate::manifest::{OutputRecord, Telemetry, is_plain_name};
 use crate::observer::{Observer, Progress, StageProgress};
@@ -62,6 +63,8 @@ pub struct StageContext<'a> {
     pub(crate) observer: &'a dyn Observer,
     pub(crate) progress: StageProgress<'a>,
     pub(crate) sample: Option<Sample>,
+    /// None: everything is to be computed.
+    pub(crate) search: Option<Search<'a>>,
     pub(crate) state: Mutex<State>,
 }
 

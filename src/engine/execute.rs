@@ -15,6 +15,7 @@ use crate::artifact::Artifact;
 use crate::clock;
 use crate::context::{SampledRows, StageContext, State};
 use crate::draft::Draft;
+use crate::earlier::Search;
 use crate::engine::{Engine, RunOptions};
 use crate::lease::Lease;
 use crate::locks::{Holder, Lock};
@@ -43,6 +44,8 @@ pub(crate) struct Made {
     pub artifact: Artifact,
     /// Of a sampled rerun.
     pub sampled: SampledRows,
+    /// What the stage told of its work.
+    pub telemetry: BTreeMap<String, f64>,
 }
 
 /// A finished stage.
@@ -50,6 +53,7 @@ struct Finished {
     artifact: Artifact,
     outcome: Outcome,
     differs: Option<ContentDifference>,
+    telemetry: BTreeMap<String, f64>,
 }
 
 impl Engine {
@@ -93,6 +97,7 @@ impl Engine {
             locked: options.locked,
             told_of_class: false,
             sample: None,
+            may_reuse: true,
         };
         if options.only {
             self.take_cached(&mut session, &needed, wanted)?;
@@ -131,6 +136,7 @@ impl Engine {
             seconds: 0.0,
             rows: BTreeMap::new(),
             headline: BTreeMap::new(),
+            telemetry: BTreeMap::new(),
             error: None,
             differs: None,
         };
@@ -146,6 +152,7 @@ impl Engine {
                 artifact,
                 outcome,
                 differs,
+                telemetry,
             }) => {
                 report.outcome = outcome;
                 report.content = Some(artifact.content);
@@ -154,6 +161,7 @@ impl Engine {
                     .map(|(output, record)| (output.clone(), record.rows))
                     .collect();
                 report.headline = headline(&artifact);
+                report.telemetry = telemetry;
                 report.differs = differs;
                 session.artifacts.insert(index, artifact);
             }
@@ -186,6 +194,7 @@ impl Engine {
                     false => Outcome::Cached,
                 },
                 differs: None,
+                telemetry: BTreeMap::new(),
             });
         }
         for fault in &found.faults {
@@ -202,6 +211,7 @@ impl Engine {
                 artifact: artifact.clone(),
                 outcome: Outcome::Cached,
                 differs: None,
+                telemetry: BTreeMap::new(),
             });
         }
         if !is_forced && let Some(artifact) = self.read_through(session, &node.name, recipe)? {
@@ -209,9 +219,14 @@ impl Engine {
                 artifact,
                 outcome: Outcome::Fetched,
                 differs: None,
+                telemetry: BTreeMap::new(),
             });
         }
-        let artifact = self.execute(&self.store, session, index, recipe)?.artifact;
+        let Made {
+            artifact,
+            telemetry,
+            ..
+        } = self.execute(&self.store, session, index, recipe)?;
         self.write_back(&node.name, &artifact, session.observer);
         let differs = found.artifact.and_then(|old| difference(&old, &artifact));
         if let Some(differs) = &differs {
@@ -221,6 +236,7 @@ impl Engine {
             artifact,
             outcome: Outcome::Executed,
             differs,
+            telemetry,
         })
     }
 
@@ -266,6 +282,12 @@ impl Engine {
             sample: session
                 .sample
                 .map(|percent| Sample::new(percent, recipe.fingerprint())),
+            search: (!is_forced && session.may_reuse).then_some(Search {
+                store: store.clone(),
+                lease: &session.lease,
+                recipe,
+                numerics: (self.numerics)(kind, &session.device)?,
+            }),
             state: Mutex::new(State {
                 draft,
                 sharded: false,
@@ -298,8 +320,13 @@ impl Engine {
             versions: self.versions.clone(),
             values: draft.telemetry.clone(),
         };
+        let values = telemetry.values.clone();
         let artifact = self.publish(store, recipe, draft, telemetry)?;
-        Ok(Made { artifact, sampled })
+        Ok(Made {
+            artifact,
+            sampled,
+            telemetry: values,
+        })
     }
 
     /// Shards that were computed while a source changed are not what the recipe says.

@@ -87,6 +87,7 @@ fn stage_report(stage: &PulledStage, artifact: &Artifact, seconds: f64) -> Stage
             .map(|(output, record)| (output.clone(), record.rows))
             .collect(),
         headline: headline(artifact),
+        telemetry: BTreeMap::new(),
         error: None,
         differs: None,
     }
@@ -284,6 +285,7 @@ impl Engine {
             locked: false,
             told_of_class: false,
             sample: None,
+            may_reuse: false,
         };
         Ok((session, needed))
     }

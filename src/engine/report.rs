@@ -54,6 +54,8 @@ pub struct StageReport {
     pub rows: BTreeMap<String, u64>,
     /// Headline metrics: plain names for the output `metrics`, `output.name` for others.
     pub headline: BTreeMap<String, f64>,
+    /// What the stage told of its work, when it was done in this run: rates, shares, counts.
+    pub telemetry: BTreeMap<String, f64>,
     /// Why it failed.
     pub error: Option<anyhow::Error>,
     /// Set when it was made again and its content is not what it was.

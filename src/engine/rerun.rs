@@ -106,6 +106,7 @@ impl Engine {
             locked: false,
             told_of_class: false,
             sample: options.sample,
+            may_reuse: false,
         };
         let mut recipes = BTreeMap::new();
         let mut faults = BTreeMap::new();
@@ -339,6 +340,7 @@ impl Engine {
                 .map(|(output, record)| (output.clone(), record.rows))
                 .collect(),
             headline: artifact.map(headline).unwrap_or_default(),
+            telemetry: BTreeMap::new(),
             error: match made {
                 Err(error) if error.is::<Cancelled>() => Some(Cancelled.into()),
                 Err(error) => Some(anyhow::anyhow!("{error:#}")),

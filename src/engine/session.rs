@@ -37,6 +37,8 @@ pub(crate) struct Session<'a> {
     pub told_of_class: bool,
     /// Per cent of the work that stages which can sample are to do; only in reruns.
     pub sample: Option<f64>,
+    /// Whether stages may take rows from earlier results of the store.
+    pub may_reuse: bool,
 }
 
 impl Engine {

@@ -30,6 +30,7 @@ fn main() {
         .include(include.join("torch/csrc/api/include"))
         .file("shim/gradients.cpp")
         .file("shim/libtorch.cpp")
+        .file("shim/memory.cpp")
         .file("shim/packed.cpp")
         .file("shim/torchscript.cpp")
         // Kept out of the rlib: the light binary leaves it out of its link, see the root package's build script.

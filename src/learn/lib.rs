@@ -38,6 +38,7 @@ pub mod lars;
 pub mod lbfgs;
 pub mod loss;
 pub mod loss_scale;
+pub mod memory;
 pub mod metrics;
 pub mod mismatch;
 mod mobilenet_v2;

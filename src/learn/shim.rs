@@ -1,6 +1,6 @@
 //! The Rust side of `shim/libtorch.cpp`: safe functions over what tch does not offer. Errors are libtorch's own words.
 
-use std::ffi::{CStr, c_char, c_int, c_void};
+use std::ffi::{CStr, c_char, c_int, c_ulong, c_void};
 use std::ptr;
 
 use tch::{Device, Tensor};
@@ -34,6 +34,8 @@ unsafe extern "C" {
     ) -> *mut c_char;
     fn seedpipe_backward(tensor: *mut c_void, gradient: *mut c_void) -> *mut c_char;
     fn seedpipe_grad_enabled() -> c_int;
+    fn seedpipe_keep_memory();
+    fn seedpipe_storage_users(tensor: *mut c_void) -> c_ulong;
     fn seedpipe_set_deterministic(on: c_int) -> *mut c_char;
     fn seedpipe_load_cuda(found: *mut c_int) -> *mut c_char;
     fn seedpipe_cuda_capability(device: c_int, major: *mut c_int, minor: *mut c_int)
@@ -152,6 +154,18 @@ pub(crate) fn backward(tensor: &Tensor, gradient: &Tensor) -> Result<(), String>
             gradient.as_ptr() as *mut c_void,
         )
     })
+}
+
+/// Keeps freed memory from now on, where the C library is glibc.
+pub(crate) fn keep_memory() {
+    // SAFETY: sets two numbers of the allocator.
+    unsafe { seedpipe_keep_memory() }
+}
+
+/// How many tensors use the memory of this one, itself included.
+pub(crate) fn storage_users(tensor: &Tensor) -> u64 {
+    // SAFETY: `as_ptr` is the live `at::Tensor` behind `tensor`, which is only looked at.
+    unsafe { seedpipe_storage_users(tensor.as_ptr() as *mut c_void) as u64 }
 }
 
 /// Whether operations of this thread are recorded for a backward pass.

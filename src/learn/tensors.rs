@@ -60,6 +60,24 @@ pub fn dtype(kind: Kind) -> &'static str {
         .unwrap_or_else(|| panic!("BUG: tensors of {kind:?} are never stored"))
 }
 
+/// Whether another tensor uses this one's memory, such as a view of it or what a backward pass keeps.
+pub fn is_shared(tensor: &Tensor) -> bool {
+    shim::storage_users(tensor) > 1
+}
+
+/// The numbers of a row-major f32 tensor on the CPU, to be written in place.
+///
+/// # Panics
+/// When it is another kind of tensor, or another tensor uses its memory.
+pub fn as_mut_slice_f32(tensor: &mut Tensor) -> &mut [f32] {
+    let is_plain =
+        tensor.kind() == Kind::Float && tensor.device() == Device::Cpu && tensor.is_contiguous();
+    assert!(is_plain, "BUG: written in place: {tensor:?}");
+    assert!(!is_shared(tensor), "BUG: a tensor in use is written");
+    // SAFETY: the memory holds `numel` numbers in a row, no other tensor uses it, and `tensor` is borrowed for as long as the slice.
+    unsafe { std::slice::from_raw_parts_mut(tensor.data_ptr().cast(), tensor.numel()) }
+}
+
 /// Dtype name, shape and little-endian row-major bytes, whatever device and memory layout the tensor has.
 pub fn to_bytes(tensor: &Tensor) -> (&'static str, Vec<i64>, Vec<u8>) {
     let kind = tensor.kind();

@@ -1,16 +1,17 @@
-//! The batches of a training, step by step, from feeds that render ahead: one for each size of the samples' views.
+//! The batches of a training, step by step, from a feed that renders ahead; an image is decoded once for its views of all sizes.
 
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use seedpipe_imaging::View;
 use tch::Tensor;
 
-use super::learner::{Crops, Samples};
+use super::learner::Samples;
 use super::orders::Orders;
 use crate::feed::{Feed, Frame, Job, workers};
 
 pub struct Feeding {
-    feeds: Vec<Feed>,
+    feed: Feed,
     device: tch::Device,
 }
 
@@ -27,75 +28,64 @@ pub struct Span {
 
 impl Feeding {
     pub fn start(samples: &Samples, orders: &Orders, span: Span) -> Result<Feeding> {
-        let threads = workers(samples.device).div_ceil(samples.crops.len().max(1));
-        let feeds = samples
+        let frames = samples.crops.iter().map(|crops| {
+            let frame = Frame {
+                batch: span.batch * crops.views,
+                size: crops.viewed.size(),
+                normalise: samples.normalise,
+            };
+            (frame, crops.views)
+        });
+        // Each kind of views with the number of them that a sample has in a batch.
+        let viewed: Vec<_> = samples
             .crops
             .iter()
-            .map(|crops| feed(samples, crops, orders.apart(), span, threads))
-            .collect::<Result<_>>()?;
+            .map(|crops| (crops.viewed.clone(), crops.views as u64))
+            .collect();
+        let orders = orders.apart();
+        let mut step = span.first;
+        let mut loaded: (u64, Vec<Vec<View>>) = (u64::MAX, Vec::new());
+        let plan = move || {
+            if step == span.end {
+                return Ok(None);
+            }
+            let epoch = step / span.steps_per_epoch;
+            if loaded.0 != epoch {
+                let mut of_epoch = Vec::new();
+                for (viewed, views) in &viewed {
+                    for number in epoch * views..(epoch + 1) * views {
+                        of_epoch.push(viewed.view_of_epoch(number)?);
+                    }
+                }
+                loaded = (epoch, of_epoch);
+            }
+            let jobs = orders.batch(step).into_iter().map(|position| {
+                let position = position as usize;
+                Job {
+                    image: viewed[0].0.image(position),
+                    views: loaded.1.iter().map(|view| view[position].clone()).collect(),
+                }
+            });
+            step += 1;
+            Ok(Some(jobs.collect()))
+        };
+        let threads = workers(samples.device);
+        let pictures = samples.pictures.clone();
         Ok(Feeding {
-            feeds,
+            feed: Feed::start_sizes(pictures, frames.collect(), threads, plan)?,
             device: samples.device,
         })
     }
 
     /// The next batch, one tensor for each of the samples' crops.
     pub fn next(&mut self) -> Result<Vec<Tensor>> {
-        self.feeds
-            .iter_mut()
-            .map(|feed| {
-                feed.next(self.device)?
-                    .context("BUG: the feed ended before the last step")
-            })
-            .collect()
+        self.feed
+            .next_sizes(self.device)?
+            .context("BUG: the feed ended before the last step")
     }
 
     /// How long the training has waited for batches.
     pub fn waited(&self) -> Duration {
-        self.feeds.iter().map(Feed::waited).sum()
+        self.feed.waited()
     }
-}
-
-fn feed(
-    samples: &Samples,
-    crops: &Crops,
-    orders: Orders,
-    span: Span,
-    threads: usize,
-) -> Result<Feed> {
-    let frame = Frame {
-        batch: span.batch * crops.views,
-        size: crops.viewed.size(),
-        normalise: samples.normalise,
-    };
-    let viewed = crops.viewed.clone();
-    let views = crops.views as u64;
-    let mut step = span.first;
-    let mut loaded = (u64::MAX, Vec::new());
-    Feed::start(samples.pictures.clone(), frame, threads, move || {
-        if step == span.end {
-            return Ok(None);
-        }
-        let epoch = step / span.steps_per_epoch;
-        if loaded.0 != epoch {
-            let of_epoch = (0..views)
-                .map(|n| viewed.view_of_epoch(epoch * views + n))
-                .collect::<Result<Vec<_>>>()?;
-            loaded = (epoch, of_epoch);
-        }
-        let jobs = orders
-            .batch(step)
-            .into_iter()
-            .map(|position| Job {
-                image: viewed.image(position as usize),
-                views: loaded
-                    .1
-                    .iter()
-                    .map(|view| view[position as usize].clone())
-                    .collect(),
-            })
-            .collect();
-        step += 1;
-        Ok(Some(jobs))
-    })
 }

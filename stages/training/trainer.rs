@@ -1,6 +1,6 @@
 //! The loop itself: updates of the weights, each by the mean gradient of one or several batches.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
 use seedpipe_artifact::MetricRow;
@@ -42,6 +42,8 @@ pub struct Trainer<'a, L> {
     first: u64,
     /// The update at hand.
     now: Update,
+    /// Time in losses, gradients and updates.
+    computed: Duration,
 }
 
 /// An update, for the error that it may end in.
@@ -110,6 +112,7 @@ impl<'a, L: Learner> Trainer<'a, L> {
             },
             first: 0,
             now: Update::default(),
+            computed: Duration::ZERO,
         };
         if let Some(state) = trainer.checkpoints.newest()? {
             trainer
@@ -178,6 +181,8 @@ impl<'a, L: Learner> Trainer<'a, L> {
             .telemetry("train_seconds", begun.elapsed().as_secs_f64());
         self.context.telemetry("images_per_second", rate);
         self.context.telemetry("waiting_share", waited / seconds);
+        self.context
+            .telemetry("computing_share", self.computed.as_secs_f64() / seconds);
         let rows = self.state.rows.into_iter();
         Ok(rows
             .map(|(step, name, value)| MetricRow {
@@ -213,8 +218,10 @@ impl<'a, L: Learner> Trainer<'a, L> {
             })?;
             let positions = orders.batch(batch);
             self.now.positions.extend(&positions);
+            let crops = feeding.next()?;
+            let begun = Instant::now();
             let batch = Batch {
-                crops: &feeding.next()?,
+                crops: &crops,
                 positions: &positions,
                 epoch: (step / self.length.steps_per_epoch) as u32,
                 step: batch,
@@ -222,9 +229,13 @@ impl<'a, L: Learner> Trainer<'a, L> {
             };
             self.state.loss_sum += self.add_gradients(&batch)?;
             self.learner.remember(&batch)?;
+            self.computed += begun.elapsed();
             self.context.progress().advance(positions.len() as u64);
         }
-        self.descend()
+        let begun = Instant::now();
+        self.descend()?;
+        self.computed += begun.elapsed();
+        Ok(())
     }
 
     fn learning_rate(&self, step: u64) -> f64 {

@@ -1,0 +1,23 @@
+// What libtorch's tensors do with memory: how long the C library keeps it, and who else uses a tensor's.
+
+#include <ATen/ATen.h>
+
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
+extern "C" {
+
+// Blocks of any size come from the heap, and the heap is never trimmed. `mallopt` takes an int and may refuse: then it stays as it was.
+void seedpipe_keep_memory() {
+#ifdef __GLIBC__
+  mallopt(M_MMAP_THRESHOLD, 2147483647);
+  mallopt(M_TRIM_THRESHOLD, 2147483647);
+#endif
+}
+
+// How many tensors use the memory of `tensor`, itself included.
+unsigned long seedpipe_storage_users(void *tensor) {
+  return static_cast<at::Tensor *>(tensor)->storage().use_count();
+}
+}

@@ -1,0 +1,269 @@
+//! The loop of `encode`: one feed over the batches of all shards, the network, and the rows in their order, computed or taken over.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use seedpipe_artifact::{EmbeddingsHeader, EmbeddingsWriter, Precision as Stored};
+use seedpipe_engine::{Shard, StageContext};
+use seedpipe_learn::tensors::to_vec_f32;
+use tch::{Device, Kind};
+
+use crate::batches::Batches;
+use crate::encode::Embedding;
+use crate::encoder::Encoder;
+use crate::feed::{Feed, Frame, workers};
+use crate::looks::Looks;
+use crate::pictures::Pictures;
+use crate::reuse::Reuse;
+
+/// Embeddings of one view that are collected before they are written.
+const PENDING_ROWS: usize = 1_024;
+
+pub struct Encoding<'a> {
+    pub context: &'a StageContext<'a>,
+    pub encoder: &'a Encoder,
+    pub embedding: Embedding,
+    pub pictures: &'a Arc<Pictures>,
+    pub looks: &'a Arc<Looks>,
+    pub header: &'a EmbeddingsHeader,
+    pub frame: Frame,
+    pub device: Device,
+}
+
+/// The feed of the shards that are left, and the shard that its next batches are of.
+#[derive(Default)]
+pub struct Run {
+    feed: Option<(Feed, usize)>,
+    /// What the network waited for pixels, of feeds that have ended.
+    waited: Duration,
+    /// Looking and fetching what was seen.
+    pub computed: Duration,
+}
+
+impl Run {
+    /// How long the network has waited for pixels.
+    pub fn waited(&self) -> Duration {
+        let now = self.feed.as_ref().map(|(feed, _)| feed.waited());
+        self.waited + now.unwrap_or_default()
+    }
+}
+
+impl Encoding<'_> {
+    /// Whether a batch of images that would be taken over, computed in another company, has the bits that are stored. A row must
+    /// depend neither on its place in a batch nor on its neighbours.
+    pub fn agrees_with(&self, reuse: &Reuse, images_a_batch: usize) -> Result<bool> {
+        let positions = reuse.spread(images_a_batch);
+        let mut jobs = Some(self.looks.jobs(self.pictures, &positions)?);
+        let plan = move || Ok(jobs.take());
+        let mut feed = Feed::start(
+            self.pictures.clone(),
+            self.frame,
+            workers(self.device),
+            plan,
+        )?;
+        let Some(pixels) = feed.next(self.device)? else {
+            bail!("BUG: no batch for the trial");
+        };
+        let embedding = self.encoder.embed(&pixels, self.embedding)?;
+        let values = to_vec_f32(&match self.header.precision {
+            Stored::F16 => embedding.to_kind(Kind::Half).to_kind(Kind::Float),
+            Stored::F32 => embedding,
+        });
+        let (dimension, views) = (self.header.dimension, self.looks.views());
+        let bits = |values: &[f32]| -> Vec<u32> { values.iter().map(|v| v.to_bits()).collect() };
+        for view in 0..views {
+            let stored = reuse.read(view, &positions)?;
+            let rows = values
+                .chunks_exact(dimension)
+                .skip(view)
+                .step_by(views)
+                .zip(stored.chunks_exact(dimension));
+            if rows.into_iter().any(|(now, then)| bits(now) != bits(then)) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Encodes the images of a shard and takes over what is there.
+    pub fn shard(
+        &self,
+        run: &mut Run,
+        shard: &Shard,
+        all: &Arc<Vec<Batches>>,
+        reuse: &Reuse,
+    ) -> Result<()> {
+        let work = &all[shard.index()];
+        let mut rows = Rows::create(self, shard, work, reuse)?;
+        self.ready(run, shard.index(), all)?;
+        for batch in &work.positions {
+            let Some((feed, _)) = &mut run.feed else {
+                bail!("BUG: no feed for a shard");
+            };
+            let Some(pixels) = feed.next(self.device)? else {
+                bail!("BUG: fewer batches were rendered than planned");
+            };
+            self.context.check_cancelled()?;
+            let begun = Instant::now();
+            let embedding = self.encoder.embed(&pixels, self.embedding)?;
+            let values = to_vec_f32(&embedding); // [batch, D]
+            run.computed += begun.elapsed();
+            let per_image = self.header.dimension * self.looks.views();
+            for (position, values) in batch.iter().zip(values.chunks_exact(per_image)) {
+                rows.take_over_until(*position)?;
+                rows.push(*position, values)?;
+            }
+            rows.flush_if_many()?;
+            let looked = batch.len() * self.looks.views();
+            self.context.progress().advance(looked as u64);
+        }
+        rows.finish()
+    }
+
+    /// A feed whose next batches are of this shard: the one at hand, unless shards were skipped that an earlier run had finished.
+    fn ready(&self, run: &mut Run, shard: usize, all: &Arc<Vec<Batches>>) -> Result<()> {
+        if let Some((_, next)) = &mut run.feed
+            && *next == shard
+        {
+            *next += 1;
+            return Ok(());
+        }
+        if let Some((feed, _)) = run.feed.take() {
+            run.waited += feed.waited();
+        }
+        let (looks, pictures, all) = (self.looks.clone(), self.pictures.clone(), all.clone());
+        let (mut shard_at, mut batch_at) = (shard, 0);
+        let plan = move || {
+            while let Some(work) = all.get(shard_at) {
+                if let Some(batch) = work.positions.get(batch_at) {
+                    batch_at += 1;
+                    return looks.jobs(&pictures, batch).map(Some);
+                }
+                (shard_at, batch_at) = (shard_at + 1, 0);
+            }
+            Ok(None)
+        };
+        let feed = Feed::start(
+            self.pictures.clone(),
+            self.frame,
+            workers(self.device),
+            plan,
+        )?;
+        run.feed = Some((feed, shard + 1));
+        Ok(())
+    }
+}
+
+/// The rows of a shard, of every view in the order of the positions.
+struct Rows<'a> {
+    encoding: &'a Encoding<'a>,
+    columns: Vec<Column>,
+    /// Positions that are taken over, and for each view their values `[reused, D]`.
+    reused: &'a [usize],
+    values: Vec<Vec<f32>>,
+    taken_over: usize,
+}
+
+/// The embeddings of one view of a shard's images.
+struct Column {
+    writer: EmbeddingsWriter,
+    ids: Vec<u64>,
+    values: Vec<f32>,
+}
+
+impl<'a> Rows<'a> {
+    fn create(
+        encoding: &'a Encoding,
+        shard: &Shard,
+        work: &'a Batches,
+        reuse: &Reuse,
+    ) -> Result<Rows<'a>> {
+        let views = encoding.looks.views();
+        let columns = (0..views).map(|view| {
+            let path = shard.output("embeddings", &format!("v{view:05}-s{:05}", work.shard));
+            Ok(Column {
+                writer: EmbeddingsWriter::create(&path, encoding.header)?,
+                ids: Vec::new(),
+                values: Vec::new(),
+            })
+        });
+        let values = (0..views).map(|view| match work.reused.is_empty() {
+            true => Ok(Vec::new()),
+            false => reuse.read(view, &work.reused),
+        });
+        Ok(Rows {
+            encoding,
+            columns: columns.collect::<Result<_>>()?,
+            reused: &work.reused,
+            values: values.collect::<Result<_>>()?,
+            taken_over: 0,
+        })
+    }
+
+    /// Adds what is taken over of the positions below this one.
+    fn take_over_until(&mut self, position: usize) -> Result<()> {
+        let dimension = self.encoding.header.dimension;
+        while let Some(&reused) = self.reused.get(self.taken_over)
+            && reused < position
+        {
+            let at = self.taken_over * dimension;
+            let values: Vec<f32> = self
+                .values
+                .iter()
+                .flat_map(|of_view| &of_view[at..at + dimension])
+                .copied()
+                .collect();
+            self.push(reused, &values)?;
+            self.taken_over += 1;
+        }
+        Ok(())
+    }
+
+    /// - `values`: `[views, D]`
+    fn push(&mut self, position: usize, values: &[f32]) -> Result<()> {
+        let Encoding {
+            looks, pictures, ..
+        } = self.encoding;
+        let rows = values.chunks_exact(self.encoding.header.dimension);
+        for ((view, row), column) in rows.enumerate().zip(&mut self.columns) {
+            let id = looks.id(pictures, position, view);
+            if row.iter().any(|value| !value.is_finite()) {
+                bail!(
+                    "the network's embedding of id {id} is not finite\nhint: check its weights and preprocessing, or use `precision: f32`"
+                );
+            }
+            column.ids.push(id);
+            column.values.extend_from_slice(row);
+        }
+        Ok(())
+    }
+
+    fn flush_if_many(&mut self) -> Result<()> {
+        self.columns
+            .iter_mut()
+            .filter(|column| column.ids.len() >= PENDING_ROWS)
+            .try_for_each(Column::flush)
+    }
+
+    fn finish(mut self) -> Result<()> {
+        self.take_over_until(usize::MAX)?;
+        let views = self.encoding.looks.views();
+        let progress = self.encoding.context.progress();
+        progress.advance((self.reused.len() * views) as u64);
+        for mut column in self.columns {
+            column.flush()?;
+            column.writer.finish()?;
+        }
+        Ok(())
+    }
+}
+
+impl Column {
+    fn flush(&mut self) -> Result<()> {
+        self.writer.write(&self.ids, &self.values)?;
+        self.ids.clear();
+        self.values.clear();
+        Ok(())
+    }
+}
