@@ -1,7 +1,7 @@
 //! `knn`: exact cosine nearest neighbours among frozen, stored features; votes weighted by exp(similarity / temperature), and plain majority.
 //! With `retrieval`, the test images also are queries that rank the whole bank.
 //!
-//! Version log: 1 first. 2: intervals of top-1 in the metrics.
+//! Version log: 1 first. 2: intervals of top-1 in the metrics. 3: similarities by oneDNN.
 
 use anyhow::{Context, Result};
 use schemars::JsonSchema;
@@ -53,7 +53,7 @@ fn default_temperature() -> f64 {
 
 impl Stage for Knn {
     const KIND: &'static str = "knn";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
     const INPUTS: &'static [InputSlot] = &[
         InputSlot::new("images", &[IMAGES], Arity::One),
         InputSlot::new("features", &[EMBEDDINGS], Arity::One),

@@ -60,7 +60,20 @@ const MAX_TRIALS: u32 = 30;
 
 /// Minimises `function` (point → value and gradient) from `start`.
 pub fn minimise(
+    function: impl FnMut(&[f64]) -> (f64, Vec<f64>),
+    start: Vec<f64>,
+    options: LbfgsOptions,
+) -> Minimum {
+    minimise_preconditioned(function, None, start, options)
+}
+
+/// A gradient times an estimate of the Hessian's inverse, symmetric and positive.
+pub type Precondition<'a> = &'a dyn Fn(&[f64]) -> Vec<f64>;
+
+/// [`minimise`] where the recursion's first estimate is `precondition` (algorithm 7.4's H0), of any scale but the first step's, instead of the identity.
+pub fn minimise_preconditioned(
     mut function: impl FnMut(&[f64]) -> (f64, Vec<f64>),
+    precondition: Option<Precondition>,
     start: Vec<f64>,
     options: LbfgsOptions,
 ) -> Minimum {
@@ -83,8 +96,8 @@ pub fn minimise(
     while largest(&current.gradient) > options.gradient_tolerance
         && iterations < options.max_iterations
     {
-        let direction = descent(&current.gradient, &history);
-        let first = if history.is_empty() {
+        let direction = descent(&current.gradient, &history, precondition);
+        let first = if history.is_empty() && precondition.is_none() {
             (1.0 / length(&current.gradient)).min(1.0)
         } else {
             1.0
@@ -138,7 +151,11 @@ impl Pair {
 }
 
 /// The two-loop recursion: minus the inverse Hessian's estimate times the gradient.
-fn descent(gradient: &[f64], history: &VecDeque<Pair>) -> Vec<f64> {
+fn descent(
+    gradient: &[f64],
+    history: &VecDeque<Pair>,
+    precondition: Option<Precondition>,
+) -> Vec<f64> {
     let mut direction: Vec<f64> = gradient.iter().map(|component| -component).collect();
     let mut shares = Vec::with_capacity(history.len());
     for pair in history.iter().rev() {
@@ -146,8 +163,15 @@ fn descent(gradient: &[f64], history: &VecDeque<Pair>) -> Vec<f64> {
         add(&mut direction, -share, &pair.change);
         shares.push(share);
     }
+    if let Some(precondition) = precondition {
+        direction = precondition(&direction);
+    }
     if let Some(newest) = history.back() {
-        let scale = 1.0 / (newest.inverse * dot(&newest.change, &newest.change));
+        let squared = match precondition {
+            Some(precondition) => dot(&newest.change, &precondition(&newest.change)),
+            None => dot(&newest.change, &newest.change),
+        };
+        let scale = 1.0 / (newest.inverse * squared);
         direction
             .iter_mut()
             .for_each(|component| *component *= scale);
@@ -342,6 +366,24 @@ mod tests {
             LbfgsOptions::default(),
         );
         assert!(!minimum.converged);
+    }
+
+    #[test]
+    fn a_bowl_whose_curvature_is_known_takes_one_step() {
+        let scales = [1e-3, 1.0, 1e4];
+        let bowl = |point: &[f64]| {
+            let value = point
+                .iter()
+                .zip(scales)
+                .map(|(x, s)| 0.5 * s * (x - 3.0).powi(2));
+            let gradient = point.iter().zip(scales).map(|(x, s)| s * (x - 3.0));
+            (value.sum(), gradient.collect())
+        };
+        let inverse = |gradient: &[f64]| gradient.iter().zip(scales).map(|(g, s)| g / s).collect();
+        let minimum =
+            minimise_preconditioned(bowl, Some(&inverse), vec![0.0; 3], LbfgsOptions::default());
+        assert_eq!((minimum.iterations, minimum.converged), (1, true));
+        assert!(minimise(bowl, vec![0.0; 3], LbfgsOptions::default()).iterations > 1);
     }
 
     proptest! {

@@ -56,6 +56,7 @@ mod packed;
 mod parameters;
 pub mod preprocessing;
 pub mod probe;
+mod products;
 pub mod quantisation;
 pub mod queue;
 pub mod random;

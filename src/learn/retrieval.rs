@@ -8,6 +8,7 @@ use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::knn::{BANK_BLOCK, Bank, QUERY_BLOCK, padded};
 use crate::one_thread::with_one_thread;
+use crate::products::times_transposed;
 
 /// Bytes of one block's ranking: 8 for each pair of query and row of the bank.
 const RANKING_BYTES: usize = 32 << 20;
@@ -90,7 +91,7 @@ fn keys(queries: &Tensor, blocks: &[Tensor], bank: &[u32], labels: &[i64]) -> Ve
     let width = BANK_BLOCK as usize;
     let mut similarities = vec![0f32; queries.size()[0] as usize * width];
     for (index, block) in blocks.iter().enumerate() {
-        let product = with_one_thread(|| no_grad(|| queries.matmul(block))); // [block, BANK_BLOCK]
+        let product = with_one_thread(|| no_grad(|| times_transposed(queries, block))); // [block, BANK_BLOCK]
         product
             .to_kind(Kind::Float)
             .to_device(Device::Cpu)

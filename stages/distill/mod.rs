@@ -5,7 +5,7 @@
 //!
 //! This file declares; `work` puts the parts together, `learner` does a step, one file for each family of objectives gives its loss and memory.
 //!
-//! Version log: 1 first; 2 JPEG files are decoded by libjpeg-turbo.
+//! Version log: 1 first; 2 JPEG files are decoded by libjpeg-turbo, similarities to a queue are computed by oneDNN.
 
 mod clusters;
 mod in_batch;

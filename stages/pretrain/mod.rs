@@ -4,7 +4,7 @@
 //! Without labels the head is kept, since a teacher's embedding goes through it; prototypes are thrown away.
 //!
 //! Version log: 1 first. (The objectives beside `moco` came later, with recipes of their own; `moco`'s content is the same.)
-//! 2: JPEG files are decoded by libjpeg-turbo.
+//! 2: JPEG files are decoded by libjpeg-turbo, similarities to a queue are computed by oneDNN.
 
 mod checks;
 mod moco;

@@ -8,6 +8,7 @@ use rayon::prelude::*;
 use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::one_thread::with_one_thread;
+use crate::products::times_transposed;
 
 /// What a softmax over the candidates leaves.
 pub(super) struct Softmax {
@@ -40,7 +41,7 @@ impl Tiling {
             }
         } else {
             Self {
-                rows: 64,
+                rows: 128,
                 candidates: 1024,
             }
         }
@@ -116,7 +117,7 @@ fn streamed_softmax(
     let mut start = 0;
     while start < length {
         let part = queue.narrow(0, start, block.min(length - start)); // [block, D]
-        let mut weights = rows.matmul(&part.tr()); // [B, block]
+        let mut weights = times_transposed(rows, &part); // [B, block]
         let larger = weights.amax(1, true).maximum(&maximum); // [B, 1]
         let _ = weights
             .subtract_(&larger)
@@ -125,7 +126,7 @@ fn streamed_softmax(
             .exp_();
         let shrink = ((maximum - &larger) * inverse).clamp_min(FAINTEST).exp(); // [B, 1]
         sum = sum * &shrink + weights.sum_dim_intlist(1, true, None);
-        weighted = (weighted * shrink).addmm(&weights, &part); // [B, D]
+        weighted = weighted * shrink + times_transposed(&weights, &part.tr()); // [B, D]
         maximum = larger;
         start += block;
     }

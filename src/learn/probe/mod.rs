@@ -4,7 +4,9 @@
 //! Both run on cached features on the CPU, on one thread, keyed by the caller's generator: equal features give equal
 //! bits on any number of threads.
 
+mod curvature;
 mod descent;
+mod problem;
 mod regression;
 
 use tch::{Device, Kind, Tensor, no_grad};

@@ -1,15 +1,15 @@
-//! The optimum of a linear classifier: multinomial logistic regression, solved in f64 by L-BFGS.
+//! The optimum of a linear classifier: multinomial logistic regression by L-BFGS.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tch::{Device, Kind, Tensor, no_grad};
+use tch::{Kind, Tensor, no_grad};
 
-use super::{Fit, LinearClassifier, ProbeError, check};
-use crate::lbfgs::{LbfgsOptions, minimise};
+use super::curvature::Curvature;
+use super::problem::Problem;
+use super::{Fit, ProbeError, check};
+use crate::lbfgs::{LbfgsOptions, minimise_preconditioned};
 use crate::one_thread::with_one_thread;
 
-/// Rows per matrix product when the full loss is computed.
-const TRAINING_BLOCK: i64 = 8192;
 /// Multinomial logistic regression by L-BFGS on features standardised to mean 0 and variance 1.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -32,9 +32,10 @@ impl Default for LbfgsProbe {
     }
 }
 
-/// The optimum of `mean cross-entropy + l2 · |weight|²` over standardised features, in f64.
+/// The optimum of `mean cross-entropy + l2 · |weight|²` over standardised features.
 ///
-/// The standardisation is folded into the classifier, so that it takes raw features.
+/// Products are computed in f32 until that leads no further, then in f64 to the tolerance: each starts where the other ended, and whether it
+/// converged is said by f64. The standardisation is folded into the classifier, so that it takes raw features.
 ///
 /// # Shapes
 /// - `features`: `[N, D]` f32 on the CPU; `labels`: N values of 0..classes
@@ -47,127 +48,34 @@ pub fn fit_lbfgs(
     check(features, labels, classes)?;
     with_one_thread(|| {
         no_grad(|| {
-            let problem = Regression::new(features, labels, classes, options.l2);
-            let options = LbfgsOptions {
-                gradient_tolerance: options.gradient_tolerance,
-                max_iterations: options.max_iterations,
-                ..LbfgsOptions::default()
+            let problem = Problem::new(features, labels, classes, options.l2);
+            let curvature = Curvature::at_start(&problem);
+            let precondition = |gradient: &[f64]| curvature.solve(&problem, gradient);
+            let mut iterations = 0;
+            let mut descend = |start, kind| {
+                let options = LbfgsOptions {
+                    gradient_tolerance: options.gradient_tolerance,
+                    max_iterations: options.max_iterations - iterations,
+                    ..LbfgsOptions::default()
+                };
+                let loss = |point: &[f64]| problem.loss(point, kind);
+                let minimum = minimise_preconditioned(loss, Some(&precondition), start, options);
+                iterations += minimum.iterations;
+                minimum
             };
             let start = vec![0.0; classes * (problem.dimension as usize + 1)];
-            let minimum = minimise(|point| problem.loss(point), start, options);
+            let near = descend(start, Kind::Float);
+            let minimum = descend(near.point, Kind::Double);
             let (weight, bias) = problem.split(&minimum.point);
             let penalty = (&weight * &weight).sum(Kind::Double).double_value(&[]) * problem.l2;
             Ok(Fit {
                 classifier: problem.fold(&weight, &bias),
                 train_loss: minimum.value - penalty,
-                iterations: minimum.iterations,
+                iterations,
                 converged: minimum.converged,
             })
         })
     })
-}
-
-/// Standardised features in blocks, and the regularised loss on them.
-struct Regression {
-    /// `[block, D]` f64 and `[block, 1]` i64
-    blocks: Vec<(Tensor, Tensor)>,
-    mean: Tensor,
-    deviation: Tensor,
-    samples: f64,
-    dimension: i64,
-    classes: i64,
-    l2: f64,
-}
-
-impl Regression {
-    fn new(features: &Tensor, labels: &[i64], classes: usize, l2: f64) -> Self {
-        let (rows, dimension) = (features.size()[0], features.size()[1]);
-        let block = |start: i64| {
-            features
-                .narrow(0, start, TRAINING_BLOCK.min(rows - start))
-                .to_kind(Kind::Double)
-        };
-        let starts = || (0..rows).step_by(TRAINING_BLOCK as usize);
-        let zeros = || Tensor::zeros([dimension], (Kind::Double, Device::Cpu));
-        let sum = starts().fold(zeros(), |sum, start| {
-            sum + block(start).sum_dim_intlist(0, false, None)
-        });
-        let mean = sum / rows as f64;
-        let squares = starts().fold(zeros(), |sum, start| {
-            let centred = block(start) - &mean;
-            sum + (&centred * &centred).sum_dim_intlist(0, false, None)
-        });
-        let deviation = (squares / rows as f64).sqrt();
-        // A feature that is constant up to rounding tells nothing: leave it at zero instead of blowing it up.
-        let constant = deviation.le_tensor(&(mean.abs() * 1e-6 + 1e-30));
-        let deviation = deviation.masked_fill(&constant, f64::INFINITY);
-        let labels = Tensor::from_slice(labels).reshape([-1, 1]);
-        let blocks = starts()
-            .map(|start| {
-                let standardised = (block(start) - &mean) / &deviation; // [block, D]
-                let length = standardised.size()[0];
-                (standardised, labels.narrow(0, start, length))
-            })
-            .collect();
-        Self {
-            blocks,
-            mean,
-            deviation,
-            samples: rows as f64,
-            dimension,
-            classes: classes as i64,
-            l2,
-        }
-    }
-
-    /// The point's weight `[C, D]` and bias `[C]`.
-    fn split(&self, point: &[f64]) -> (Tensor, Tensor) {
-        let (weight, bias) = point.split_at((self.classes * self.dimension) as usize);
-        (
-            Tensor::from_slice(weight).reshape([self.classes, self.dimension]),
-            Tensor::from_slice(bias),
-        )
-    }
-
-    /// The regularised loss and its gradient.
-    fn loss(&self, point: &[f64]) -> (f64, Vec<f64>) {
-        let (weight, bias) = self.split(point);
-        let transposed = weight.tr();
-        let mut loss = 0.0;
-        let mut weight_gradient = weight.zeros_like();
-        let mut bias_gradient = bias.zeros_like();
-        for (features, labels) in &self.blocks {
-            let logits = bias.addmm(features, &transposed); // [block, C]
-            let log_probability = logits.log_softmax(1, None::<Kind>); // [block, C]
-            let own = log_probability.gather(1, labels, false); // [block, 1]
-            loss -= own.sum(Kind::Double).double_value(&[]);
-            let mut residual = log_probability.exp();
-            let _ = residual.scatter_add_(1, labels, &(own.ones_like() * -1.0));
-            let _ = weight_gradient.g_add_(&residual.tr().matmul(features));
-            let _ = bias_gradient.g_add_(&residual.sum_dim_intlist(0, false, None));
-        }
-        let penalty = (&weight * &weight).sum(Kind::Double).double_value(&[]) * self.l2;
-        let weight_gradient = weight_gradient / self.samples + &weight * (2.0 * self.l2);
-        let gradient = Tensor::cat(
-            &[weight_gradient.reshape([-1]), bias_gradient / self.samples],
-            0,
-        );
-        (loss / self.samples + penalty, vector(&gradient))
-    }
-
-    /// The classifier of raw features: (x − mean) / deviation · w + b = x · (w / deviation) + (b − mean · w / deviation).
-    fn fold(&self, weight: &Tensor, bias: &Tensor) -> LinearClassifier {
-        let weight = weight / &self.deviation; // [C, D]
-        let bias = bias - weight.matmul(&self.mean); // [C]
-        LinearClassifier {
-            weight: weight.to_kind(Kind::Float),
-            bias: bias.to_kind(Kind::Float),
-        }
-    }
-}
-
-fn vector(tensor: &Tensor) -> Vec<f64> {
-    Vec::try_from(tensor).expect("BUG: a flat f64 tensor is a vector")
 }
 
 #[cfg(test)]
@@ -176,6 +84,7 @@ mod tests {
     use crate::probe::tests::clouds;
     use crate::random::normal;
     use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+    use tch::Device;
 
     #[test]
     fn the_optimum_of_one_feature_counted_by_hand() {
@@ -202,15 +111,15 @@ mod tests {
     #[test]
     fn the_gradient_is_the_losses_slope() {
         let (features, labels) = clouds(200, 5, 3, 1);
-        let problem = Regression::new(&features, &labels, 3, 0.01);
+        let problem = Problem::new(&features, &labels, 3, 0.01);
         let mut rng = ChaCha8Rng::seed_from_u64(2);
         let point: Vec<f64> = Vec::try_from(normal(&[18], &mut rng).to_kind(Kind::Double)).unwrap();
-        let (_, gradient) = problem.loss(&point);
+        let (_, gradient) = problem.loss(&point, Kind::Double);
         for (place, component) in gradient.iter().enumerate() {
             let moved = |by: f64| {
                 let mut point = point.clone();
                 point[place] += by;
-                problem.loss(&point).0
+                problem.loss(&point, Kind::Double).0
             };
             let slope = (moved(1e-5) - moved(-1e-5)) / 2e-5;
             assert!((slope - component).abs() < 1e-8, "{slope} {component}");

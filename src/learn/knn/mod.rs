@@ -4,23 +4,28 @@
 //! similarity of a pair depends neither on how many queries or rows there are nor on the number of threads.
 //! Equal similarities go to the earlier row, equal votes to the lower class.
 
-use std::cmp::Ordering;
+mod ballot;
+mod nearest;
 
 use rayon::prelude::*;
 use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::loss::seed::normalise;
 use crate::one_thread::with_one_thread;
+use crate::products::{times_transposed, values};
+use ballot::Ballot;
+use nearest::{Candidate, Nearest, Similarity};
+
+pub use ballot::{Ranking, accuracy};
 
 pub(crate) const QUERY_BLOCK: i64 = 256;
-pub(crate) const BANK_BLOCK: i64 = 4096;
-/// Classes kept in a [`Ranking`].
-const RANKED: usize = 5;
+/// A block's similarities to a block of queries, 1 MiB, stay in a core's cache until they were looked through.
+pub(crate) const BANK_BLOCK: i64 = 1024;
 
 /// Features with known labels, normalised and cut into blocks.
 #[derive(Debug)]
 pub struct Bank {
-    /// `[D, BANK_BLOCK]` each, the last padded with zeros
+    /// `[BANK_BLOCK, D]` each, the last padded with zeros
     blocks: Vec<Tensor>,
     labels: Vec<u32>,
     classes: usize,
@@ -36,22 +41,6 @@ pub struct Neighbours {
     pub weighted: Vec<Ranking>,
     /// one vote each
     pub majority: Vec<Ranking>,
-}
-
-/// The classes with most votes, best first; equal votes go to the lower class.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Ranking {
-    /// at most 5
-    pub classes: Vec<u32>,
-    /// each one's share of all votes, 0–1
-    pub shares: Vec<f64>,
-}
-
-/// A row of the bank and its similarity to a query.
-#[derive(Clone, Copy)]
-struct Candidate {
-    similarity: f64,
-    row: u32,
 }
 
 impl Bank {
@@ -75,7 +64,7 @@ impl Bank {
         let blocks = no_grad(|| {
             (0..rows)
                 .step_by(BANK_BLOCK as usize)
-                .map(|start| padded(features, start, BANK_BLOCK).tr().contiguous())
+                .map(|start| padded(features, start, BANK_BLOCK))
                 .collect()
         });
         Self {
@@ -111,10 +100,7 @@ impl Bank {
             "BUG: temperature {temperature}, k {ks:?}; expected both above 0"
         );
         let most = ks.iter().copied().max().unwrap_or(0).min(self.labels.len());
-        let nearest = match self.kind {
-            Kind::Double => self.nearest::<f64>(queries, most),
-            _ => self.nearest::<f32>(queries, most),
-        };
+        let nearest = self.nearest(queries, most);
         let ballot = Ballot {
             labels: &self.labels,
             classes: self.classes,
@@ -140,101 +126,68 @@ impl Bank {
             .collect()
     }
 
+    /// The `k` nearest rows of each query, nearest first; all where the bank has fewer.
+    ///
+    /// # Shapes
+    /// - `queries`: `[M, D]`, any length
+    pub fn nearest_rows(&self, queries: &Tensor, k: usize) -> Vec<Vec<u32>> {
+        let found = self.nearest(queries, k.min(self.labels.len()));
+        found
+            .into_iter()
+            .map(|found| found.iter().map(|candidate| candidate.row).collect())
+            .collect()
+    }
+
     /// The `most` nearest rows of each query, nearest first.
-    fn nearest<T>(&self, queries: &Tensor, most: usize) -> Vec<Vec<Candidate>>
-    where
-        T: tch::kind::Element + Copy + PartialOrd + Into<f64> + Default + Send + Sync,
-    {
+    fn nearest(&self, queries: &Tensor, most: usize) -> Vec<Vec<Candidate>> {
+        match self.kind {
+            Kind::Double => self.nearest_of::<f64>(queries, most),
+            _ => self.nearest_of::<f32>(queries, most),
+        }
+    }
+
+    fn nearest_of<T: Similarity>(&self, queries: &Tensor, most: usize) -> Vec<Vec<Candidate>> {
         let count = queries.size()[0];
         let queries = queries.to_kind(self.kind).to_device(self.device);
-        let mut similarities = vec![T::default(); (QUERY_BLOCK * BANK_BLOCK) as usize];
-        let mut found = Vec::with_capacity(count as usize);
-        for start in (0..count).step_by(QUERY_BLOCK as usize) {
-            let rows = no_grad(|| padded(&queries, start, QUERY_BLOCK)); // [QUERY_BLOCK, D]
-            let mut nearest: Vec<Nearest> = (start..count.min(start + QUERY_BLOCK))
-                .map(|_| Nearest::new(most))
-                .collect();
-            for (index, block) in self.blocks.iter().enumerate() {
-                let product = with_one_thread(|| no_grad(|| rows.matmul(block))); // [QUERY_BLOCK, BANK_BLOCK]
-                product
-                    .to_device(Device::Cpu)
-                    .copy_data(&mut similarities, product.numel());
-                let first = index * BANK_BLOCK as usize;
-                let valid = (self.labels.len() - first).min(BANK_BLOCK as usize);
-                nearest
-                    .par_iter_mut()
-                    .zip(similarities.par_chunks(BANK_BLOCK as usize))
-                    .for_each(|(nearest, row)| nearest.offer(&row[..valid], first));
-            }
-            found.extend(nearest.into_iter().map(Nearest::finish));
-        }
-        found
-    }
-}
-
-/// Who votes for what.
-struct Ballot<'a> {
-    labels: &'a [u32],
-    classes: usize,
-}
-
-impl Ballot<'_> {
-    /// Votes are relative to the nearest row's, so that no temperature overflows.
-    fn weighted(&self, found: &[Candidate], temperature: f64) -> Ranking {
-        let highest = found.first().map_or(0.0, |candidate| candidate.similarity);
-        self.count(found, |similarity| {
-            ((similarity - highest) / temperature).exp()
-        })
-    }
-
-    fn count(&self, found: &[Candidate], weight: impl Fn(f64) -> f64) -> Ranking {
-        let mut votes = vec![0.0f64; self.classes];
-        for candidate in found {
-            votes[self.labels[candidate.row as usize] as usize] += weight(candidate.similarity);
-        }
-        let total: f64 = votes.iter().sum();
-        let mut classes: Vec<u32> = (0..self.classes as u32).collect();
-        let order = |&a: &u32, &b: &u32| {
-            votes[b as usize]
-                .total_cmp(&votes[a as usize])
-                .then(a.cmp(&b))
+        // Tensors can't be shared among threads, but each may own its handles.
+        let tasks = (0..count).step_by(QUERY_BLOCK as usize).map(|start| {
+            let blocks: Vec<Tensor> = self.blocks.iter().map(Tensor::shallow_clone).collect();
+            (queries.shallow_clone(), start, blocks)
+        });
+        let rows = self.labels.len();
+        let task = |(queries, start, blocks): (Tensor, i64, Vec<Tensor>)| {
+            with_one_thread(|| no_grad(|| search::<T>(&queries, start, &blocks, rows, most)))
         };
-        if classes.len() > RANKED {
-            classes.select_nth_unstable_by(RANKED - 1, order);
-            classes.truncate(RANKED);
+        if self.device.is_cuda() {
+            return tasks.flat_map(task).collect();
         }
-        classes.sort_unstable_by(order);
-        let share = |&class: &u32| {
-            if total > 0.0 {
-                votes[class as usize] / total
-            } else {
-                0.0
-            }
-        };
-        let shares = classes.iter().map(share).collect();
-        Ranking { classes, shares }
+        let tasks: Vec<_> = tasks.collect();
+        tasks.into_par_iter().flat_map_iter(task).collect()
     }
 }
 
-/// The share of queries whose label is among the first `top` classes of its ranking.
-pub fn accuracy(rankings: &[Ranking], labels: &[i64], top: usize) -> f64 {
-    assert_eq!(rankings.len(), labels.len(), "BUG: one label per ranking");
-    assert!(
-        (1..=RANKED).contains(&top),
-        "BUG: top {top}, expected 1 to {RANKED}"
-    );
-    let right = rankings
-        .iter()
-        .zip(labels)
-        .filter(|&(ranking, &label)| {
-            ranking
-                .classes
-                .iter()
-                .take(top)
-                .any(|&class| i64::from(class) == label)
-        })
-        .count();
-    right as f64 / labels.len() as f64
+/// The nearest rows of a block of queries, which begins at `start`.
+fn search<T: Similarity>(
+    queries: &Tensor,
+    start: i64,
+    blocks: &[Tensor],
+    rows: usize,
+    most: usize,
+) -> Vec<Vec<Candidate>> {
+    let count = QUERY_BLOCK.min(queries.size()[0] - start);
+    let queries = padded(queries, start, QUERY_BLOCK); // [QUERY_BLOCK, D]
+    let mut nearest: Vec<Nearest<T>> = (0..count).map(|_| Nearest::new(most)).collect();
+    let width = BANK_BLOCK as usize;
+    for (index, block) in blocks.iter().enumerate() {
+        let product = times_transposed(&queries, block).to_device(Device::Cpu); // [QUERY_BLOCK, BANK_BLOCK]
+        let first = index * width;
+        let valid = (rows - first).min(width);
+        let similarities = values::<T>(&product).chunks_exact(width);
+        for (nearest, row) in nearest.iter_mut().zip(similarities) {
+            nearest.offer(&row[..valid], first);
+        }
+    }
+    nearest.into_iter().map(Nearest::finish).collect()
 }
 
 /// Rows `start..start + block` of length 1, padded with rows of zeros to `block`.
@@ -242,59 +195,6 @@ pub(crate) fn padded(rows: &Tensor, start: i64, block: i64) -> Tensor {
     let valid = block.min(rows.size()[0] - start);
     // The sum of squares of a row is taken on its own, the same in every block.
     normalise(&rows.narrow(0, start, valid)).constant_pad_nd([0, 0, 0, block - valid])
-}
-
-/// The best candidates so far of one query; compacted when twice as many as wanted have come together.
-struct Nearest {
-    most: usize,
-    kept: Vec<Candidate>,
-    threshold: f64,
-}
-
-impl Nearest {
-    fn new(most: usize) -> Self {
-        Self {
-            most,
-            kept: Vec::with_capacity(2 * most),
-            threshold: f64::NEG_INFINITY,
-        }
-    }
-
-    /// Rows come in ascending order, so that one equal to the threshold is never better.
-    fn offer<T: Copy + Into<f64>>(&mut self, similarities: &[T], first: usize) {
-        for (offset, &similarity) in similarities.iter().enumerate() {
-            let similarity: f64 = similarity.into();
-            if similarity > self.threshold {
-                self.kept.push(Candidate {
-                    similarity,
-                    row: (first + offset) as u32,
-                });
-                if self.kept.len() == 2 * self.most {
-                    self.compact();
-                }
-            }
-        }
-    }
-
-    fn compact(&mut self) {
-        if self.kept.len() >= self.most {
-            self.kept.select_nth_unstable_by(self.most - 1, nearer);
-            self.kept.truncate(self.most);
-            self.threshold = self.kept[self.most - 1].similarity;
-        }
-    }
-
-    fn finish(mut self) -> Vec<Candidate> {
-        self.compact();
-        self.kept.sort_unstable_by(nearer);
-        self.kept
-    }
-}
-
-fn nearer(a: &Candidate, b: &Candidate) -> Ordering {
-    b.similarity
-        .total_cmp(&a.similarity)
-        .then(a.row.cmp(&b.row))
 }
 
 #[cfg(test)]
@@ -410,8 +310,8 @@ mod tests {
             let features = (normal(&[rows as i64, 2], &mut rng) * 1.5).round() + 0.25;
             let query = normal(&[1, 2], &mut rng);
             let bank = Bank::new(&features, &vec![0; rows], 1);
-            let got: Vec<u32> = bank.nearest::<f32>(&query, k.min(rows)).remove(0).iter().map(|c| c.row).collect();
-            let product = padded(&query, 0, QUERY_BLOCK).matmul(&bank.blocks[0]).get(0);
+            let got = bank.nearest_rows(&query, k).remove(0);
+            let product = with_one_thread(|| times_transposed(&padded(&query, 0, QUERY_BLOCK), &bank.blocks[0])).get(0);
             let all: Vec<f32> = Vec::try_from(product).unwrap();
             let mut order: Vec<u32> = (0..rows as u32).collect();
             order.sort_by(|&a, &b| all[b as usize].total_cmp(&all[a as usize]).then(a.cmp(&b)));

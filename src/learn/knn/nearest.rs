@@ -1,0 +1,104 @@
+//! The best of many similarities, kept while they come.
+
+use std::cmp::Ordering;
+
+/// A row of the bank and its similarity to a query.
+#[derive(Clone, Copy)]
+pub(super) struct Candidate {
+    pub similarity: f64,
+    pub row: u32,
+}
+
+/// What similarities are computed in.
+pub(super) trait Similarity:
+    tch::kind::Element + Copy + PartialOrd + Into<f64> + Send + Sync
+{
+    const LEAST: Self;
+
+    /// Exact for what was one of these before.
+    fn of(similarity: f64) -> Self;
+}
+
+impl Similarity for f32 {
+    const LEAST: Self = f32::NEG_INFINITY;
+
+    fn of(similarity: f64) -> Self {
+        similarity as f32
+    }
+}
+
+impl Similarity for f64 {
+    const LEAST: Self = f64::NEG_INFINITY;
+
+    fn of(similarity: f64) -> Self {
+        similarity
+    }
+}
+
+/// Similarities that are compared with the threshold at once: hardly any group holds one above it.
+const GROUP: usize = 32;
+
+/// The best candidates so far of one query; compacted when twice as many as wanted have come together.
+pub(super) struct Nearest<T> {
+    most: usize,
+    kept: Vec<Candidate>,
+    threshold: T,
+}
+
+impl<T: Similarity> Nearest<T> {
+    pub fn new(most: usize) -> Self {
+        Self {
+            most,
+            kept: Vec::with_capacity(2 * most),
+            threshold: T::LEAST,
+        }
+    }
+
+    /// Rows come in ascending order, so that one equal to the threshold is never better.
+    ///
+    /// - `first`: the row of the first similarity
+    pub fn offer(&mut self, similarities: &[T], first: usize) {
+        for (index, group) in similarities.chunks(GROUP).enumerate() {
+            let any = group.iter().fold(false, |any, &similarity| {
+                any | (similarity > self.threshold)
+            });
+            if any {
+                self.take(group, first + index * GROUP);
+            }
+        }
+    }
+
+    fn take(&mut self, group: &[T], first: usize) {
+        for (offset, &similarity) in group.iter().enumerate() {
+            if similarity > self.threshold {
+                self.kept.push(Candidate {
+                    similarity: similarity.into(),
+                    row: (first + offset) as u32,
+                });
+                if self.kept.len() == 2 * self.most {
+                    self.compact();
+                }
+            }
+        }
+    }
+
+    fn compact(&mut self) {
+        if self.kept.len() >= self.most {
+            self.kept.select_nth_unstable_by(self.most - 1, nearer);
+            self.kept.truncate(self.most);
+            self.threshold = T::of(self.kept[self.most - 1].similarity);
+        }
+    }
+
+    pub fn finish(mut self) -> Vec<Candidate> {
+        self.compact();
+        self.kept.sort_unstable_by(nearer);
+        self.kept
+    }
+}
+
+fn nearer(a: &Candidate, b: &Candidate) -> Ordering {
+    b.similarity
+        .total_cmp(&a.similarity)
+        .then(a.row.cmp(&b.row))
+}
