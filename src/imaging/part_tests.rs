@@ -1,5 +1,6 @@
 use std::path::PathBuf;
 
+use proptest::prelude::*;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
@@ -264,4 +265,34 @@ fn damage_where_a_view_looks_is_an_error() {
         assert!(result.is_err() == decode(&damaged, &limits).is_err());
     }
     assert!(refused > 100);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    /// Damaged files are parts of images or errors, never a panic.
+    #[test]
+    fn damaged_files_never_panic(
+        which in any::<prop::sample::Index>(),
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..12),
+        size in 1u32..40,
+        fast in any::<bool>(),
+    ) {
+        let mut bytes = file(which.get(&KINDS));
+        for (place, value) in changes {
+            let place = place.index(bytes.len());
+            bytes[place] = value;
+        }
+        let limits = Limits { pixels: 1_000_000 };
+        let Ok(header) = crate::inspect(&bytes, &limits) else {
+            return Ok(());
+        };
+        let view = View::centre_square(header.width, header.height, size);
+        let quality = if fast { Decode::Fast } else { Decode::Exact };
+        let mut decoded = Decoded::default();
+        let views = std::slice::from_ref(&view);
+        if decode_for(&bytes, &limits, views, quality, &mut decoded).is_ok() {
+            rendered(&decoded, &view);
+        }
+    }
 }
