@@ -239,3 +239,124 @@ fn render_batch(
 pub fn workers(_device: Device) -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use seedpipe_artifact::{ImageRow, ImagesWriter, Metadata};
+    use seedpipe_imaging::{Adjust, Recipe, RecipeName};
+    use seedpipe_learn::tensors::to_vec_f32;
+
+    use crate::evaluation::plain_view;
+
+    /// A BMP of one colour, 2 × 2 pixels with rows padded to 8 bytes.
+    fn picture(colour: u8) -> Vec<u8> {
+        let mut bytes = b"BM".to_vec();
+        bytes.extend([70, 0, 0, 0, 0, 0, 0, 0, 54, 0, 0, 0, 40, 0, 0, 0]);
+        bytes.extend([2, 0, 0, 0, 2, 0, 0, 0, 1, 0, 24, 0]);
+        bytes.extend([0; 24]);
+        bytes.extend([colour; 16]);
+        bytes
+    }
+
+    fn pictures(folder: &std::path::Path, colours: &[u8]) -> Arc<Pictures> {
+        let path = folder.join("images.parquet");
+        let mut writer = ImagesWriter::create(&path, &Metadata::new()).unwrap();
+        let rows: Vec<ImageRow> = colours
+            .iter()
+            .enumerate()
+            .map(|(number, &colour)| {
+                let bytes = picture(colour);
+                ImageRow {
+                    image_id: number as u32,
+                    digest: *blake3::hash(&bytes).as_bytes(),
+                    occurrence: 0,
+                    bytes,
+                    width: 2,
+                    height: 2,
+                    label: None,
+                    label_name: None,
+                    split: "train".to_owned(),
+                    source: number.to_string(),
+                }
+            })
+            .collect();
+        writer.write(&rows).unwrap();
+        writer.finish().unwrap();
+        Arc::new(Pictures::open(&[path]).unwrap())
+    }
+
+    fn frame(batch: usize, size: u32) -> Frame {
+        let normalise = Normalise {
+            mean: [0.0; 3],
+            std: [1.0; 3],
+        };
+        Frame {
+            batch,
+            size,
+            normalise,
+        }
+    }
+
+    fn view(size: u32) -> View {
+        let recipe = Recipe::new(RecipeName::Eval, Some(size), &Adjust::default()).unwrap();
+        plain_view(&recipe, 2, 2)
+    }
+
+    #[test]
+    fn batches_of_used_memory_hold_their_own_pixels_and_zeros_behind_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let pictures = pictures(folder.path(), &[255; 9]);
+        let mut lengths = [3, 1, 2, 3, 1, 2, 1].into_iter();
+        let plan = move || {
+            Ok(lengths.next().map(|length| {
+                let jobs = (0..length).map(|image| Job {
+                    image,
+                    views: vec![view(2)],
+                });
+                jobs.collect()
+            }))
+        };
+        let mut feed = Feed::start(pictures, frame(3, 2), 2, plan).unwrap();
+        let mut kept = Vec::new();
+        for (number, length) in [3, 1, 2, 3, 1, 2, 1].into_iter().enumerate() {
+            let pixels = feed.next(Device::Cpu).unwrap().unwrap();
+            assert_eq!(pixels.size(), [3, 3, 2, 2]);
+            let whole = pixels.sum_dim_intlist([1, 2, 3].as_slice(), false, Kind::Float);
+            let expected: Vec<f32> = (0..3)
+                .map(|row| if row < length { 12.0 } else { 0.0 })
+                .collect();
+            assert_eq!(to_vec_f32(&whole), expected, "batch {number}");
+            // A batch that somebody keeps is left alone.
+            if number == 0 {
+                kept.push(pixels);
+            }
+        }
+        assert!(feed.next(Device::Cpu).unwrap().is_none());
+        assert_eq!(kept[0].sum(Kind::Float).double_value(&[]), 36.0);
+    }
+
+    #[test]
+    fn views_of_two_sizes_come_together() {
+        let folder = tempfile::tempdir().unwrap();
+        let pictures = pictures(folder.path(), &[0, 255]);
+        let mut once = Some(());
+        let plan = move || {
+            Ok(once.take().map(|()| {
+                let jobs = (0..2).map(|image| Job {
+                    image,
+                    views: vec![view(4), view(2), view(2)],
+                });
+                jobs.collect()
+            }))
+        };
+        let frames = vec![(frame(2, 4), 1), (frame(4, 2), 2)];
+        let mut feed = Feed::start_sizes(pictures, frames, 1, plan).unwrap();
+        let sizes = feed.next_sizes(Device::Cpu).unwrap().unwrap();
+        let of_rows = |tensor: &Tensor| {
+            to_vec_f32(&tensor.mean_dim([1, 2, 3].as_slice(), false, Kind::Float))
+        };
+        assert_eq!(of_rows(&sizes[0]), [0.0, 1.0]);
+        assert_eq!(of_rows(&sizes[1]), [0.0, 0.0, 1.0, 1.0]);
+    }
+}

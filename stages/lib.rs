@@ -33,6 +33,7 @@ mod reuse;
 mod rounding;
 mod selection;
 mod soft_labels;
+pub mod speed;
 pub mod storage;
 pub mod stored;
 pub mod tools;

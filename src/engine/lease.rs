@@ -121,7 +121,7 @@ mod tests {
         let store = Store::new(folder.path());
         store.prepare().unwrap();
         let (first, second) = (Digest::of(b"1"), Digest::of(b"2"));
-        let mut lease = Lease::begin(&store).unwrap();
+        let lease = Lease::begin(&store).unwrap();
         assert_eq!(lease.use_while(first, || Ok(7)).unwrap(), 7);
         lease.use_while(second, || Ok(())).unwrap();
         assert_eq!(in_use(&store).unwrap(), BTreeSet::from([first, second]));

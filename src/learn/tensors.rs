@@ -184,4 +184,23 @@ mod tests {
             [1.5]
         );
     }
+
+    #[test]
+    fn memory_is_written_in_place_and_a_view_of_it_is_noticed() {
+        let mut buffer = Tensor::zeros([2, 1, 2, 3], (Kind::Float, Device::Cpu));
+        as_mut_slice_f32(&mut buffer)[5] = 1.5;
+        let pixels = buffer.permute([0, 3, 1, 2]); // [2, 3, 1, 2]
+        assert_eq!(pixels.double_value(&[0, 2, 0, 1]), 1.5);
+        assert!(is_shared(&buffer));
+        drop(pixels);
+        assert!(!is_shared(&buffer));
+    }
+
+    #[test]
+    #[should_panic(expected = "BUG: a tensor in use is written")]
+    fn memory_in_use_is_not_written() {
+        let mut buffer = Tensor::zeros([3], (Kind::Float, Device::Cpu));
+        let _used = buffer.shallow_clone();
+        as_mut_slice_f32(&mut buffer);
+    }
 }

@@ -1,0 +1,48 @@
+//! How fast a part of `encode` is by itself, for examples/ and tests/peers/.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::Result;
+use seedpipe_learn::architecture::Architecture;
+use tch::Device;
+
+use crate::evaluation::plain_view;
+use crate::feed::{Feed, Frame, Job, workers};
+use crate::network_artifact::{eval_recipe, normalise};
+use crate::pictures::Pictures;
+
+/// Renders every image of an artifact as `network` wants it, on as many threads as `encode` has, and lets the batches go.
+///
+/// - `parts`: of `images/v1`
+/// - returns images per second
+pub fn rendering(parts: &[PathBuf], network: &str, batch: usize) -> Result<f64> {
+    let preprocessing = Architecture::named(network).default_preprocessing();
+    let recipe = eval_recipe(&preprocessing)?;
+    let pictures = Arc::new(Pictures::open(parts)?);
+    let count = pictures.images().rows();
+    let frame = Frame {
+        batch,
+        size: recipe.size,
+        normalise: normalise(&preprocessing),
+    };
+    let (shared, mut next) = (pictures.clone(), 0);
+    let begun = Instant::now();
+    let mut feed = Feed::start(pictures, frame, workers(Device::Cpu), move || {
+        let rows = next..count.min(next + batch);
+        next = rows.end;
+        let jobs: Vec<Job> = rows
+            .map(|row| {
+                let image = shared.images().image(row);
+                Job {
+                    image: row,
+                    views: vec![plain_view(&recipe, image.width, image.height)],
+                }
+            })
+            .collect();
+        Ok((!jobs.is_empty()).then_some(jobs))
+    })?;
+    while feed.next(Device::Cpu)?.is_some() {}
+    Ok(count as f64 / begun.elapsed().as_secs_f64())
+}
