@@ -278,7 +278,7 @@ proptest! {
         size in 1u32..40,
         fast in any::<bool>(),
     ) {
-        let mut bytes = file(which.get(&KINDS));
+        let mut bytes = file(KINDS[which.index(KINDS.len())]);
         for (place, value) in changes {
             let place = place.index(bytes.len());
             bytes[place] = value;

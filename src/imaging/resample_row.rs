@@ -233,10 +233,7 @@ mod tests {
             };
             let expected = run(|line, weights, output| shrink_portable(line, weights, 0, output));
             assert!(expected.iter().all(|value| (0.0..=1.0).contains(value)));
-            assert_eq!(
-                run(|line, weights, output| shrink(line, weights, output)),
-                expected
-            );
+            assert_eq!(run(shrink), expected);
             #[cfg(target_arch = "x86_64")]
             if std::arch::is_x86_feature_detected!("avx2") {
                 // SAFETY: the processor has AVX2.
