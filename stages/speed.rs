@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Result;
+use seedpipe_imaging::Decode;
 use seedpipe_learn::architecture::Architecture;
 use tch::Device;
 
@@ -20,7 +21,7 @@ use crate::pictures::Pictures;
 pub fn rendering(parts: &[PathBuf], network: &str, batch: usize) -> Result<f64> {
     let preprocessing = Architecture::named(network).default_preprocessing();
     let recipe = eval_recipe(&preprocessing)?;
-    let pictures = Arc::new(Pictures::open(parts)?);
+    let pictures = Arc::new(Pictures::open_once(parts, Decode::default())?);
     let count = pictures.images().rows();
     let frame = Frame {
         batch,
