@@ -283,7 +283,7 @@ mod tests {
             .collect();
         writer.write(&rows).unwrap();
         writer.finish().unwrap();
-        Arc::new(Pictures::open(&[path]).unwrap())
+        Arc::new(Pictures::open(&[path], seedpipe_imaging::Decode::Exact).unwrap())
     }
 
     fn frame(batch: usize, size: u32) -> Frame {

@@ -7,7 +7,7 @@ and an eager network in fp32. Prints a Markdown table of medians and ratios. Ren
 do 1 / (1/rendering + 1/network) images a second, which is printed as "both on these cores".
 
 Needs torch 2.11, torchvision, pyarrow, and timm for EfficientNet-Lite0 (left out without it), and
-`cargo build --workspace --bins && cargo build --workspace --example rendering_speed --example inference_speed`.
+`cargo build --workspace --bins && cargo build --workspace --example feed_speed --example inference_speed`.
 
     tests/peers/encoding.py [--source FOLDER] [--images 1024] [--rounds 3] [--target target]
 
@@ -148,7 +148,7 @@ def main():
         parts = sorted((project.artifact("images") / "images").glob("*.parquet"))
         columns = [pyarrow.parquet.read_table(part).to_pydict() for part in parts]
         encoded = [picture for column in columns for picture in column["bytes"]]
-        rendering = Example(debug / "examples/rendering_speed")
+        rendering = Example(debug / "examples/feed_speed")
         inference = Example(debug / "examples/inference_speed")
         for name in arguments.networks.split(","):
             network = peer_network(name)

@@ -3,7 +3,7 @@
 
 The same files (in memory), and the same views: the example draws them and tells their numbers. All run in turn, pass by pass; a
 figure is the median of the passes' processor times, which other work on the machine spoils less than wall time. Photographs come from a Parquet file of images:
-those of at least 400 pixels a side, and some of them enlarged to 12 megapixels. Before anything is timed, outputs are compared.
+those whose longer side is at least 400 pixels, and some of them enlarged to 12 megapixels. Before anything is timed, outputs are compared.
 
     make peers
     cargo build -p seedpipe-imaging --example rendering_speed

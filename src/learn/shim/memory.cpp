@@ -18,6 +18,7 @@ void seedpipe_keep_memory() {
 
 // How many tensors use the memory of `tensor`, itself included.
 unsigned long seedpipe_storage_users(void *tensor) {
-  return static_cast<at::Tensor *>(tensor)->storage().use_count();
+  const auto *own = static_cast<at::Tensor *>(tensor);
+  return own->storage().use_count() + own->use_count() - 1;
 }
 }
