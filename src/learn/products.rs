@@ -16,10 +16,13 @@ use crate::packed;
 pub(crate) fn times_transposed(a: &Tensor, b: &Tensor) -> Tensor {
     static ONEDNN: LazyLock<bool> = LazyLock::new(|| packed::works(Kind::Float));
     let fits = a.kind() == Kind::Float && a.device() == Device::Cpu;
-    if fits && a.numel() > 0 && b.numel() > 0 && *ONEDNN {
-        if let Ok(product) = packed::linear(a, b, None, None) {
-            return product;
-        }
+    if fits
+        && a.numel() > 0
+        && b.numel() > 0
+        && *ONEDNN
+        && let Ok(product) = packed::linear(a, b, None, None)
+    {
+        return product;
     }
     a.matmul(&b.tr())
 }
