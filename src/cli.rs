@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use seedpipe_engine::GraphFormat;
 use seedpipe_stages::deliverable::{Format, Names, Precision};
 
+use crate::first_pipeline::Template;
 use crate::quantity;
 use crate::tabular::Form;
 
@@ -64,6 +65,18 @@ pub enum Command {
     Pull(Pull),
     /// Delete what the pipeline no longer needs from the cache
     Gc(Gc),
+    /// Write a pipeline.yaml that suits a folder of images and this machine
+    Init(Init),
+    /// What this machine has and lacks for the pipeline, with remedies
+    Doctor(Doctor),
+    /// A contact sheet of images and their views, as PNG
+    Preview(Preview),
+    /// JSON Schema of pipeline.yaml, by which editors complete and check
+    Schema,
+    /// A script by which a shell completes commands and options
+    Completions(Completions),
+    /// Manual pages: this program's on stdout, or one a command into a folder
+    Man(Man),
 }
 
 /// Overrides of pipeline.yaml.
@@ -391,6 +404,57 @@ pub struct Gc {
     /// As JSON
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct Init {
+    /// A folder of images, a Parquet file, or a folder of Parquet files [default: the only one here]
+    #[arg(long, value_name = "IMAGES")]
+    pub from: Option<PathBuf>,
+    /// `digits`, `cifar10`, `photos` or `paper` [default: by the images' size]
+    #[arg(long, value_parser = template)]
+    pub template: Option<Template>,
+    /// A pretrained network's checkpoint as the teacher [default: a teacher learns here, by MoCo v2]
+    #[arg(long, value_name = "FILE")]
+    pub teacher: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub struct Doctor {
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct Preview {
+    /// A stage of kind `augment` or `ingest` that is cached
+    pub stage: String,
+    /// How many images
+    #[arg(short = 'n', long, value_name = "COUNT", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub images: u32,
+    /// The file [default: the stage's name with `.png`, here]
+    #[arg(short, long, value_name = "FILE.png")]
+    pub output: Option<PathBuf>,
+    #[command(flatten)]
+    pub overrides: Overrides,
+}
+
+#[derive(Args, Debug)]
+pub struct Completions {
+    pub shell: clap_complete::Shell,
+}
+
+#[derive(Args, Debug)]
+pub struct Man {
+    /// Where the pages are written: `seedpipe.1`, `seedpipe-run.1` …
+    #[arg(value_name = "DIR")]
+    pub folder: Option<PathBuf>,
+}
+
+fn template(text: &str) -> Result<Template, String> {
+    let known = Template::ALL.into_iter().find(|known| known.name() == text);
+    known.ok_or_else(|| "expected `digits`, `cifar10`, `photos` or `paper`".to_owned())
 }
 
 fn device(text: &str) -> Result<String, String> {

@@ -23,13 +23,37 @@ const VERSION_FILE: &str = "build-version";
 /// # Errors
 /// When there is none, or its version file says another version. A libtorch without a version file is trusted.
 pub fn check() -> Result<()> {
-    check_in(
+    find().map(drop)
+}
+
+/// A libtorch that the loader will find.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Where its libraries lie.
+    pub folder: PathBuf,
+    /// As its version file says; `None` where there is none.
+    pub version: Option<String>,
+}
+
+impl Found {
+    /// Whether the half that runs on a GPU lies there too.
+    pub fn has_cuda(&self) -> bool {
+        self.folder.join("libtorch_cuda.so").exists()
+    }
+}
+
+/// The libtorch that the loader will find.
+///
+/// # Errors
+/// As [`check`].
+pub fn find() -> Result<Found> {
+    find_in(
         env::var_os("LD_LIBRARY_PATH").as_deref(),
         Path::new(BUILT_WITH),
     )
 }
 
-fn check_in(library_path: Option<&OsStr>, built_with: &Path) -> Result<()> {
+fn find_in(library_path: Option<&OsStr>, built_with: &Path) -> Result<Found> {
     let built_in = built_with.join("lib");
     let folders = library_path
         .map(env::split_paths)
@@ -48,7 +72,10 @@ fn check_in(library_path: Option<&OsStr>, built_with: &Path) -> Result<()> {
     };
     let version_file = version_file(&folder);
     if !version_file.exists() {
-        return Ok(());
+        return Ok(Found {
+            folder,
+            version: None,
+        });
     }
     let found = fs_err::read_to_string(&version_file)?;
     if found.trim().split('+').next() != Some(VERSION) {
@@ -60,7 +87,10 @@ fn check_in(library_path: Option<&OsStr>, built_with: &Path) -> Result<()> {
             remedy()
         );
     }
-    Ok(())
+    Ok(Found {
+        folder,
+        version: Some(found.trim().to_owned()),
+    })
 }
 
 fn version_file(library_folder: &Path) -> PathBuf {
@@ -94,14 +124,17 @@ mod tests {
     #[test]
     fn the_right_version_passes_with_and_without_a_build_suffix() {
         for version in [Some("2.11.0\n"), Some("2.11.0+cpu\n"), None] {
-            check_in(None, libtorch(version).path()).unwrap();
+            let folder = libtorch(version);
+            let found = find_in(None, folder.path()).unwrap();
+            assert_eq!(found.version.as_deref(), version.map(str::trim));
+            assert!(!found.has_cuda());
         }
     }
 
     #[test]
     fn a_missing_library_is_refused_with_the_remedy() {
         let empty = tempfile::tempdir().unwrap();
-        let message = check_in(None, empty.path()).unwrap_err().to_string();
+        let message = find_in(None, empty.path()).unwrap_err().to_string();
         assert!(message.contains("no `libtorch_cpu.so` in"), "{message}");
         assert!(message.contains("make setup"), "{message}");
     }
@@ -110,7 +143,7 @@ mod tests {
     fn the_library_path_comes_first_and_its_version_counts() {
         let (right, wrong) = (libtorch(Some("2.11.0")), libtorch(Some("2.4.1")));
         let wrong_library = wrong.path().join("lib");
-        let message = check_in(Some(wrong_library.as_os_str()), right.path())
+        let message = find_in(Some(wrong_library.as_os_str()), right.path())
             .unwrap_err()
             .to_string();
         assert!(
@@ -118,6 +151,6 @@ mod tests {
             "{message}"
         );
         let right_library = right.path().join("lib");
-        check_in(Some(right_library.as_os_str()), wrong.path()).unwrap();
+        find_in(Some(right_library.as_os_str()), wrong.path()).unwrap();
     }
 }

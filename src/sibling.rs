@@ -6,7 +6,7 @@ use std::convert::Infallible;
 use std::env;
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -70,13 +70,11 @@ pub fn handover() -> Option<String> {
     env::var(HANDOVER_VARIABLE).ok()
 }
 
-/// In `seedpipe`: becomes `seedpipe-torch` with the same arguments. Returns only on failure.
-///
-/// - `handed_over`: for [`handover`] there, by commands that ask for it
+/// The `seedpipe-torch` beside this program.
 ///
 /// # Errors
-/// When the sibling or its libtorch is missing, or it can't be started.
-pub fn become_tensor_program(handed_over: Option<&str>) -> Result<Infallible> {
+/// When it is missing.
+pub fn program() -> Result<PathBuf> {
     let program = env::current_exe()
         .and_then(fs_err::canonicalize)
         .context("this program's own path can't be read")?;
@@ -87,6 +85,17 @@ pub fn become_tensor_program(handed_over: Option<&str>) -> Result<Infallible> {
             sibling.display()
         );
     }
+    Ok(sibling)
+}
+
+/// In `seedpipe`: becomes `seedpipe-torch` with the same arguments. Returns only on failure.
+///
+/// - `handed_over`: for [`handover`] there, by commands that ask for it
+///
+/// # Errors
+/// When the sibling or its libtorch is missing, or it can't be started.
+pub fn become_tensor_program(handed_over: Option<&str>) -> Result<Infallible> {
+    let sibling = program()?;
     libtorch::check()?;
     let mut command = Command::new(&sibling);
     command

@@ -26,11 +26,13 @@ pub struct Knn {
     /// Numbers of neighbours; the first gives `knn_top1`, the others `knn_top1_k10` and so on.
     #[serde(default = "default_k")]
     pub k: Vec<usize>,
+    /// Votes are weighted by exp(similarity / temperature): the smaller, the more the nearest count.
     #[serde(default = "default_temperature")]
     pub temperature: f64,
     /// The split whose images vote.
     #[serde(default = "crate::selection::train_split")]
     pub bank_split: String,
+    /// The split whose images are judged.
     #[serde(default = "crate::selection::test_split")]
     pub test_split: String,
     /// Also ranks the whole bank for each test image, by cosine: the mean average precision (`retrieval_map`) and the shares of

@@ -6,6 +6,7 @@
 mod augment;
 mod batches;
 pub mod confusion;
+pub mod contact_sheet;
 pub mod deliverable;
 mod distill;
 mod encode;
@@ -42,6 +43,7 @@ mod viewed;
 
 use seedpipe_engine::{Kind, WorkFunction, kind, work};
 
+pub use ingest::survey::{Survey, survey};
 pub use report::PAGE;
 
 /// Every kind.

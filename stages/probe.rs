@@ -49,8 +49,10 @@ pub struct Probe {
     pub lbfgs: LbfgsProbe,
     #[serde(default)]
     pub sgd: SgdProbe,
+    /// The split that the classifier is fitted on.
     #[serde(default = "crate::selection::train_split")]
     pub train_split: String,
+    /// The split whose images are judged.
     #[serde(default = "crate::selection::test_split")]
     pub test_split: String,
     /// Share of the labelled images that is trained on, class balanced.

@@ -26,6 +26,7 @@ pub const PAGE: &str = "report.html";
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Report {
+    /// The page's heading.
     #[serde(default = "default_title")]
     pub title: String,
     /// Where `run` puts the page, relative to the pipeline's folder.

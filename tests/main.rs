@@ -4,6 +4,7 @@ mod bad_input;
 mod commands;
 mod export;
 mod faults;
+mod first_hour;
 mod objectives;
 mod own_classifier;
 mod real_weights;

@@ -58,7 +58,7 @@ pub use schema::{
 pub use seen::{SeenRow, SeenWriter};
 pub use seen_reader::SeenReader;
 pub use show::{Preview, preview};
-pub use source::{SourceBatches, SourceLabel, SourceRow, SourceTable};
+pub use source::{SourceBatches, SourceLabel, SourceRow, SourceTable, guessed_columns};
 pub use source_columns::SourceColumns;
 pub use table::{TableReader, TableWriter};
 pub use views::{OperationName, Scale, ViewFilter, ViewRow, ViewsReader, ViewsWriter};

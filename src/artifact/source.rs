@@ -47,6 +47,16 @@ pub struct SourceTable {
     class_names: Option<Vec<String>>,
 }
 
+/// A Parquet file's columns of labels, their names and splits, by their usual names.
+///
+/// # Errors
+/// When the file is not Parquet.
+pub fn guessed_columns(path: &Path) -> Result<SourceColumns> {
+    let file = PositionedFile::open(path)?;
+    let reader = guarded(path, || load(path, &file, ArrowReaderOptions::new()))?;
+    Ok(SourceColumns::guess(reader.schema()))
+}
+
 impl SourceTable {
     /// Opens a file. Fails where it is not Parquet, a named column is not there or of another type, or no column holds images; the
     /// message then lists the columns.

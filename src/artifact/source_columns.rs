@@ -9,6 +9,18 @@ use crate::error::{ArtifactError, Result};
 /// Names under which an image column is found where several columns could be it.
 const IMAGE_NAMES: [&str; 6] = ["image", "img", "jpg", "jpeg", "png", "bytes"];
 
+/// Usual names of the other columns, the likeliest first.
+const LABEL_NAMES: [&str; 6] = [
+    "label",
+    "labels",
+    "class",
+    "category",
+    "target",
+    "fine_label",
+];
+const NAME_NAMES: [&str; 4] = ["label_name", "class_name", "category_name", "fine_name"];
+const SPLIT_NAMES: [&str; 1] = ["split"];
+
 /// The columns that the user names. An image column that is not named is found: the only suitable one, or one called `image`, `img`,
 /// `jpg`, `jpeg`, `png` or `bytes`. The others, where not named, are not read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,6 +41,22 @@ pub(crate) struct Chosen {
 }
 
 impl SourceColumns {
+    /// The columns of usual names and suitable types; the image column is left to be found.
+    pub(crate) fn guess(schema: &Schema) -> SourceColumns {
+        let find = |names: &[&str], fits: fn(&Field) -> bool| {
+            let field = |name: &&str| schema.field_with_name(name).ok();
+            let mut fields = names.iter().filter_map(field);
+            let found = fields.find(|field| fits(field));
+            found.map(|field| field.name().clone())
+        };
+        SourceColumns {
+            image: None,
+            label: find(&LABEL_NAMES, is_label),
+            label_name: find(&NAME_NAMES, is_text),
+            split: find(&SPLIT_NAMES, is_text),
+        }
+    }
+
     pub(crate) fn choose(&self, path: &Path, schema: &Schema) -> Result<Chosen> {
         let find = |name: &Option<String>, fits: fn(&Field) -> bool, role: &str, expected: &str| {
             let Some(name) = name else { return Ok(None) };
@@ -148,4 +176,24 @@ fn is_label(field: &Field) -> bool {
     is_text(field)
         || plain(field.data_type()).is_integer()
         || *field.data_type() == DataType::Boolean
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_of_usual_names_are_guessed_where_their_types_fit() {
+        let schema = Schema::new(vec![
+            Field::new("image", DataType::Binary, false),
+            Field::new("class", DataType::Int32, true),
+            Field::new("label", DataType::Binary, true),
+            Field::new("label_name", DataType::Utf8, true),
+            Field::new("split", DataType::Int8, true),
+        ]);
+        let guessed = SourceColumns::guess(&schema);
+        assert_eq!(guessed.label.as_deref(), Some("class"));
+        assert_eq!(guessed.label_name.as_deref(), Some("label_name"));
+        assert_eq!((guessed.image, guessed.split), (None, None));
+    }
 }

@@ -2,18 +2,23 @@
 
 mod among;
 mod confusion;
+mod doctor;
 mod explain;
 mod export;
 mod gc;
 mod graph;
+mod init;
 mod look;
+mod manual;
 mod metrics;
 mod network;
 mod params;
+mod preview;
 mod pull;
 mod push;
 mod rerun;
 mod run;
+mod schema;
 mod show;
 mod status;
 mod verify;
@@ -117,5 +122,11 @@ pub fn execute(invocation: Invocation, command: Command) -> Result<ExitCode> {
         Command::Push(arguments) => push::execute(invocation, &arguments),
         Command::Pull(arguments) => pull::execute(invocation, &arguments),
         Command::Gc(arguments) => gc::execute(invocation, &arguments),
+        Command::Init(arguments) => init::execute(invocation, &arguments),
+        Command::Doctor(arguments) => doctor::execute(invocation, &arguments),
+        Command::Preview(arguments) => preview::execute(invocation, &arguments),
+        Command::Schema => schema::execute(&invocation),
+        Command::Completions(arguments) => manual::completions(&arguments),
+        Command::Man(arguments) => manual::man(&arguments),
     }
 }

@@ -72,7 +72,7 @@ fn list() -> String {
 }
 
 /// As under `network:` in a pipeline, the name first and without what is so by default.
-fn network(architecture: &Architecture) -> Result<String> {
+pub fn network(architecture: &Architecture) -> Result<String> {
     let mut value = serde_json::to_value(architecture)?;
     let Some(entries) = value.as_object_mut() else {
         return Ok(yaml_flow(&value));

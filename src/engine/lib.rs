@@ -71,6 +71,7 @@ mod stat_cache;
 mod status;
 mod store;
 mod suggestion;
+mod unfinished;
 mod untrusted;
 mod verify;
 mod yaml;
@@ -111,6 +112,7 @@ pub use sample::Sample;
 pub use source_listing::{FileChange, FileChanged};
 pub use stage::{Arity, Codec, Content, InputKinds, InputSlot, OutputSlot, Stage, Work};
 pub use status::{StageState, StageStatus};
+pub use unfinished::Unfinished;
 pub use verify::{FileFault, VerifiedArtifact, VerifyReport, VerifyScope};
 
 /// What stages' tests need to run a stage without a pipeline.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use schemars::schema_for;
+use schemars::generate::SchemaSettings;
 use serde_json::Value;
 
 use crate::context::StageContext;
@@ -43,7 +43,7 @@ pub fn kind<S: Stage>() -> Kind {
         lineage: S::LINEAGE,
         how: S::HOW,
         check: check::<S>,
-        schema: || schema_for!(S).to_value(),
+        schema: schema::<S>,
     }
 }
 
@@ -54,6 +54,12 @@ fn check<S: Stage>(params: Value, inputs: &InputKinds) -> Result<CheckedParams, 
         params: parameters::write(&stage)?,
         sources: stage.sources(),
     })
+}
+
+/// Draft 7: the newest that editors check YAML with in full.
+fn schema<S: Stage>() -> Value {
+    let generator = SchemaSettings::draft07().into_generator();
+    generator.into_root_schema_for::<S>().to_value()
 }
 
 impl Kind {
@@ -88,7 +94,7 @@ impl Kind {
         self.how
     }
 
-    /// JSON Schema of the params.
+    /// JSON Schema of the params, draft 7.
     pub fn schema(&self) -> Value {
         (self.schema)()
     }

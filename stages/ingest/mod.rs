@@ -7,6 +7,7 @@
 
 mod folder;
 mod listing;
+pub mod survey;
 mod table;
 
 use std::collections::{BTreeMap, HashMap};

@@ -160,7 +160,8 @@ impl Tables {
     }
 }
 
-fn parquet_files(path: &Path) -> Result<Vec<PathBuf>> {
+/// The Parquet files at a path: itself, or those in the folder; none when it isn't Parquet.
+pub(super) fn parquet_files(path: &Path) -> Result<Vec<PathBuf>> {
     let is_parquet = |path: &Path| {
         path.extension()
             .is_some_and(|extension| extension.eq_ignore_ascii_case("parquet"))

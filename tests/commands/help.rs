@@ -14,22 +14,28 @@ fn help_lists_the_commands() {
     Usage: seedpipe [OPTIONS] <COMMAND>
 
     Commands:
-      run      Run the stages that are not cached
-      status   Which stages are cached, and which will run
-      explain  Why a stage will run: what differs from its last run, and where that began
-      graph    Draw the pipeline
-      show     What a stage made: columns, first rows, and where they come from
-      metrics  The figures of every stage that is cached
-      params   What decides every stage, defaults filled in
-      export   Write a trained network as a file for other programs
-      embed    The embeddings of image files by a trained network, as JSON lines or Parquet
-      predict  The classes of image files by a trained network, as JSON lines or Parquet
-      network  The networks that are known, and what a checkpoint holds
-      verify   Hash every file of the cache again and compare; with `--rerun`, run stages again and compare
-      push     Copy cached results into the remote
-      pull     Bring results from the remote into the cache
-      gc       Delete what the pipeline no longer needs from the cache
-      help     Print this message or the help of the given subcommand(s)
+      run          Run the stages that are not cached
+      status       Which stages are cached, and which will run
+      explain      Why a stage will run: what differs from its last run, and where that began
+      graph        Draw the pipeline
+      show         What a stage made: columns, first rows, and where they come from
+      metrics      The figures of every stage that is cached
+      params       What decides every stage, defaults filled in
+      export       Write a trained network as a file for other programs
+      embed        The embeddings of image files by a trained network, as JSON lines or Parquet
+      predict      The classes of image files by a trained network, as JSON lines or Parquet
+      network      The networks that are known, and what a checkpoint holds
+      verify       Hash every file of the cache again and compare; with `--rerun`, run stages again and compare
+      push         Copy cached results into the remote
+      pull         Bring results from the remote into the cache
+      gc           Delete what the pipeline no longer needs from the cache
+      init         Write a pipeline.yaml that suits a folder of images and this machine
+      doctor       What this machine has and lacks for the pipeline, with remedies
+      preview      A contact sheet of images and their views, as PNG
+      schema       JSON Schema of pipeline.yaml, by which editors complete and check
+      completions  A script by which a shell completes commands and options
+      man          Manual pages: this program's on stdout, or one a command into a folder
+      help         Print this message or the help of the given subcommand(s)
 
     Options:
           --pipeline <PATH>  The pipeline: a file, or a folder with a `pipeline.yaml` [default: `pipeline.yaml` here or in a folder above]

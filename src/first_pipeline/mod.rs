@@ -1,0 +1,241 @@
+//! The first pipeline.yaml for somebody's images: what was found in them and in the machine decides its settings.
+//!
+//! This file chooses, `text` writes. Sizes in pixels; counts are of images.
+
+mod text;
+
+use anyhow::{Result, bail};
+use seedpipe_stages::Survey;
+
+pub use text::text;
+
+/// Which kind of images the settings are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Template {
+    /// Small gray signs: no flips, no colours, CIFAR's networks.
+    Digits,
+    /// Small photographs of up to 64 pixels, CIFAR's networks.
+    Cifar10,
+    /// Photographs, ResNets.
+    Photos,
+    /// SEED's own settings (arXiv 2101.04731, section 4.1), whatever the machine.
+    Paper,
+}
+
+impl Template {
+    pub const ALL: [Template; 4] = [
+        Template::Digits,
+        Template::Cifar10,
+        Template::Photos,
+        Template::Paper,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Template::Digits => "digits",
+            Template::Cifar10 => "cifar10",
+            Template::Photos => "photos",
+            Template::Paper => "paper",
+        }
+    }
+
+    /// By the median of the shorter sides.
+    fn of_side(side: u32) -> Template {
+        match side {
+            0..=28 => Template::Digits,
+            29..=64 => Template::Cifar10,
+            _ => Template::Photos,
+        }
+    }
+}
+
+/// What the machine has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Machine {
+    pub threads: usize,
+    /// Whether bf16 is faster than f32 there.
+    pub has_bf16: bool,
+    pub has_gpu: bool,
+}
+
+/// A pretrained teacher.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Teacher {
+    /// As written under `checkpoint:`.
+    pub checkpoint: String,
+    /// As written under `network:`.
+    pub network: String,
+}
+
+/// The settings.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Choice {
+    pub template: Template,
+    /// Side of a view.
+    pub size: u32,
+    pub batch: usize,
+    pub queue: usize,
+    pub teacher_epochs: u32,
+    pub student_epochs: u32,
+    /// Stored of each image.
+    pub views: u32,
+    pub precision: &'static str,
+    pub threads: usize,
+    /// Images are labelled: kNN and probe can judge.
+    pub is_labelled: bool,
+    /// A fifth of the training images becomes the test split, since there is none.
+    pub splits_off: bool,
+}
+
+/// Fewer images than these teach nothing.
+const FEWEST: usize = 16;
+/// Side of a photograph's view that a CPU trains on in hours.
+const CPU_SIDE: u32 = 128;
+/// Updates that a teacher learns for, on a CPU and on a GPU.
+const STEPS: [usize; 2] = [2_500, 40_000];
+/// Sizes of views of photographs, from which the largest that the images have is taken.
+const SIDES: [u32; 5] = [224, 160, 128, 96, 64];
+
+/// Settings that suit the images and the machine.
+///
+/// # Errors
+/// When there are too few images.
+pub fn choose(template: Option<Template>, survey: &Survey, machine: &Machine) -> Result<Choice> {
+    let median = survey.shorter_side[1];
+    let template = template.unwrap_or_else(|| Template::of_side(median));
+    let is_labelled = survey.classes > 1;
+    let splits_off = is_labelled && !survey.splits.contains_key("test");
+    let train = survey.splits.get("train").copied().unwrap_or(0);
+    let train = if splits_off { train * 4 / 5 } else { train };
+    if train < FEWEST {
+        bail!(
+            "expected at least {FEWEST} images to train on, got {train} of {}\nhint: add images; a folder holds CLASS/*.jpg, train/CLASS/*.jpg and test/CLASS/*.jpg, or images without classes",
+            survey.images
+        );
+    }
+    let size = match template {
+        Template::Digits | Template::Cifar10 => median.clamp(8, 64).next_multiple_of(4),
+        Template::Photos => {
+            let most = if machine.has_gpu { 224 } else { CPU_SIDE };
+            let mut fitting = SIDES.into_iter().filter(|side| *side <= most.min(median));
+            fitting.next().unwrap_or(64)
+        }
+        Template::Paper => 224,
+    };
+    let wanted = if machine.has_gpu || template == Template::Paper {
+        256
+    } else {
+        32
+    };
+    let batch = power_below(train / 4).clamp(2, wanted);
+    let longest = if template == Template::Paper {
+        65_536
+    } else {
+        4_096
+    };
+    let queue = match template {
+        // The paper's queue, whatever the number of images: it may hold several views of one.
+        Template::Paper => longest,
+        _ => power_below(train / 2).clamp(batch, longest),
+    };
+    let steps = STEPS[usize::from(machine.has_gpu)];
+    let epochs = (steps * batch).div_ceil(train).clamp(8, 200) as u32;
+    let (teacher_epochs, student_epochs) = match template {
+        Template::Paper => (200, 200),
+        _ => (epochs, (epochs / 2).max(8)),
+    };
+    let views = if template == Template::Paper {
+        200
+    } else {
+        teacher_epochs.min(16)
+    };
+    Ok(Choice {
+        template,
+        size,
+        batch,
+        queue,
+        teacher_epochs,
+        student_epochs,
+        views,
+        precision: if machine.has_bf16 || machine.has_gpu {
+            "bf16"
+        } else {
+            "f32"
+        },
+        threads: machine.threads.div_ceil(2).clamp(1, 8),
+        is_labelled,
+        splits_off,
+    })
+}
+
+/// The largest power of two that is not above; 1 for 0.
+fn power_below(number: usize) -> usize {
+    1 << number.max(1).ilog2()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn survey(train: usize, test: usize, side: u32, classes: usize) -> Survey {
+        let splits = [("train", train), ("test", test)];
+        let splits = splits.into_iter().filter(|(_, count)| *count > 0);
+        Survey {
+            images: train + test,
+            splits: splits
+                .map(|(name, count)| (name.to_owned(), count))
+                .collect(),
+            shorter_side: [side; 3],
+            classes,
+            ..Survey::default()
+        }
+    }
+
+    const LAPTOP: Machine = Machine {
+        threads: 4,
+        has_bf16: false,
+        has_gpu: false,
+    };
+
+    #[test]
+    fn settings_follow_the_images_and_the_machine() {
+        let digits = choose(None, &survey(4000, 1000, 28, 10), &LAPTOP).unwrap();
+        assert_eq!((digits.template, digits.size), (Template::Digits, 28));
+        assert_eq!((digits.batch, digits.queue), (32, 1024));
+        assert_eq!((digits.teacher_epochs, digits.student_epochs), (20, 10));
+        assert_eq!((digits.precision, digits.threads), ("f32", 2));
+        assert!(digits.is_labelled && !digits.splits_off);
+
+        let few = choose(None, &survey(80, 0, 200, 3), &LAPTOP).unwrap();
+        assert_eq!((few.template, few.size), (Template::Photos, 128));
+        assert_eq!((few.batch, few.queue, few.teacher_epochs), (16, 32, 200));
+        assert!(few.splits_off);
+
+        let server = Machine {
+            has_gpu: true,
+            ..LAPTOP
+        };
+        let many = choose(None, &survey(1_000_000, 0, 500, 0), &server).unwrap();
+        assert_eq!((many.size, many.batch, many.precision), (224, 256, "bf16"));
+        assert!(!many.is_labelled && !many.splits_off);
+        assert!(many.queue.is_multiple_of(many.batch));
+
+        let paper = choose(Some(Template::Paper), &survey(80, 0, 200, 0), &LAPTOP).unwrap();
+        assert_eq!(
+            (paper.queue, paper.student_epochs, paper.views),
+            (65_536, 200, 200)
+        );
+        assert!(paper.queue.is_multiple_of(paper.batch));
+    }
+
+    #[test]
+    fn too_few_images_are_refused() {
+        let message = choose(None, &survey(15, 300, 64, 2), &LAPTOP)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            message.starts_with("expected at least 16 images to train on, got 15 of 315"),
+            "{message}"
+        );
+    }
+}

@@ -1,0 +1,111 @@
+//! What a source of images holds, before there is a pipeline: looked at as `ingest` will.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use rayon::prelude::*;
+use seedpipe_artifact::{SourceColumns, guessed_columns};
+use seedpipe_imaging::{Format, Limits, decode, inspect};
+use serde_json::json;
+
+use super::listing::Listing;
+use super::table::parquet_files;
+use super::{CHUNK, Candidate, Ingest};
+
+/// Of more images only the headers are read: decoding all of them takes as long as `ingest` itself.
+const DECODED: usize = 20_000;
+
+/// What is in a folder of images or in Parquet.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Survey {
+    /// Images that can be read.
+    pub images: usize,
+    /// By format's name.
+    pub formats: BTreeMap<&'static str, usize>,
+    /// Readable images by split.
+    pub splits: BTreeMap<String, usize>,
+    /// Distinct labels.
+    pub classes: usize,
+    /// Pixels of the shorter sides: smallest, median, largest.
+    pub shorter_side: [u32; 3],
+    /// Parquet's columns beside the images, found by their usual names.
+    pub columns: SourceColumns,
+    /// What can't be read: source and reason.
+    pub broken: Vec<(String, String)>,
+}
+
+/// Looks at every image.
+///
+/// # Errors
+/// When the source can't be read or holds no image.
+pub fn survey(path: &Path) -> Result<Survey> {
+    let columns = match parquet_files(path)?.first() {
+        Some(table) => guessed_columns(table)?,
+        None => SourceColumns::default(),
+    };
+    let ingest: Ingest = serde_json::from_value(json!({
+        "source": "", // the listing is opened by path
+        "label_column": columns.label,
+        "label_name_column": columns.label_name,
+        "split_column": columns.split,
+    }))
+    .context("BUG: params of `ingest`")?;
+    let listing = Listing::open(&ingest, path)?;
+    let candidates = listing.candidates(&|_| Ok(()))?;
+    let decodes = candidates.len() <= DECODED;
+    let limits = Limits {
+        pixels: ingest.max_pixels,
+    };
+    let mut found = Survey {
+        columns,
+        ..Survey::default()
+    };
+    let (mut sides, mut labels) = (Vec::new(), BTreeSet::new());
+    listing.chunks(&candidates, CHUNK, &mut |chunk: Vec<(
+        &Candidate,
+        Vec<u8>,
+    )>| {
+        let looked: Vec<_> = chunk
+            .into_par_iter()
+            .map(|(candidate, bytes)| (candidate, look(&bytes, &limits, decodes)))
+            .collect();
+        for (candidate, image) in looked {
+            match image {
+                Ok((format, side)) => {
+                    found.images += 1;
+                    sides.push(side);
+                    *found.formats.entry(format.name()).or_default() += 1;
+                    *found.splits.entry(candidate.split.clone()).or_default() += 1;
+                    labels.extend(candidate.label.clone());
+                }
+                Err(reason) => found.broken.push((candidate.source.clone(), reason)),
+            }
+        }
+        Ok(())
+    })?;
+    if found.images == 0 {
+        let broken = found.broken.first();
+        let reason = broken.map_or_else(String::new, |(source, reason)| {
+            format!(" (`{source}`: {reason})")
+        });
+        bail!(
+            "`{}`: expected images (JPEG, PNG, WebP, BMP, GIF), got none{reason}\nhint: {}",
+            path.display(),
+            listing.expectation()
+        );
+    }
+    sides.sort_unstable();
+    found.shorter_side = [sides[0], sides[sides.len() / 2], sides[sides.len() - 1]];
+    found.classes = labels.len();
+    Ok(found)
+}
+
+/// Format and shorter side of the upright image, or why it can't be read.
+fn look(bytes: &[u8], limits: &Limits, decodes: bool) -> Result<(Format, u32), String> {
+    let header = inspect(bytes, limits).map_err(|error| error.to_string())?;
+    if decodes {
+        decode(bytes, limits).map_err(|error| error.to_string())?;
+    }
+    Ok((header.format, header.width.min(header.height)))
+}

@@ -1,0 +1,172 @@
+//! `init`: a folder or a Parquet file becomes a pipeline that plans, runs and fits the schema.
+
+use std::path::Path;
+
+use crate::sandbox::{REPOSITORY, Sandbox, outcomes};
+
+/// 60 pictures of 40 × 30 pixels, each of its own, in two classes.
+fn photographs(sandbox: &Sandbox) {
+    for number in 0..60u32 {
+        let class = ["cat", "dog"][number as usize % 2];
+        let picture = image::RgbImage::from_fn(40, 30, |x, y| {
+            let (x, y) = (x * (1 + number % 7), y * (1 + number % 5));
+            image::Rgb([x, y, x + y + number].map(|value| (value % 256) as u8))
+        });
+        let mut bytes = Vec::new();
+        picture
+            .write_to(
+                &mut std::io::Cursor::new(&mut bytes),
+                image::ImageFormat::Png,
+            )
+            .unwrap();
+        sandbox.write(&format!("photos/{class}/{number}.png"), bytes);
+    }
+}
+
+#[test]
+fn a_folder_becomes_a_pipeline_that_runs() {
+    let sandbox = Sandbox::empty();
+    photographs(&sandbox);
+    sandbox.write("photos/cat/broken.png", b"\x89PNG\r\n\x1a\n broken");
+    let told = sandbox.run(&["init"]).succeeded().stdout;
+    assert!(
+        told.starts_with("found 60 images: 60 png; 60 train; 2 classes; shorter side 30 to 30 pixels, median 30\n"),
+        "{told}"
+    );
+    assert!(
+        told.contains("warning: 1 can't be read and will be left out\n  cat/broken.png: "),
+        "{told}"
+    );
+    let next: Vec<&str> = told.lines().rev().take(3).collect();
+    assert_eq!(
+        next,
+        [
+            "  seedpipe run",
+            "  seedpipe run views && seedpipe preview views",
+            "  seedpipe doctor"
+        ]
+    );
+    let text = fs_err::read_to_string(sandbox.path("pipeline.yaml")).unwrap();
+    for part in [
+        "# yaml-language-server: $schema=pipeline.schema.json\n",
+        "source: photos\n",
+        "hash_split: {test: 0.2}",
+        "max_bad_fraction: 0.0164",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let schema = fs_err::read_to_string(sandbox.path("pipeline.schema.json")).unwrap();
+    assert_eq!(schema, sandbox.run(&["schema"]).succeeded().stdout);
+    sandbox.run(&["status"]).succeeded();
+    let lines = sandbox.run_json(&[
+        "--set",
+        "views.views_per_image=2",
+        "--set",
+        "teacher.training.epochs=1",
+        "--set",
+        "student.training.epochs=1",
+    ]);
+    assert!(
+        outcomes(&lines)
+            .iter()
+            .all(|line| line.ends_with("=executed")),
+        "{lines:?}"
+    );
+    assert!(sandbox.path("report.html").is_file());
+    let quiet = sandbox.run(&["run", "--dry-run"]).succeeded();
+    assert!(!quiet.stderr.contains("warning"), "{}", quiet.stderr);
+}
+
+#[test]
+fn a_parquet_file_is_read_with_its_columns() {
+    let sandbox = Sandbox::empty();
+    let digits = Path::new(REPOSITORY).join("data/digits.parquet");
+    fs_err::copy(digits, sandbox.path("digits.parquet")).unwrap();
+    let told = sandbox
+        .run(&["init", "--from", "digits.parquet"])
+        .succeeded()
+        .stdout;
+    assert!(
+        told.contains("5,000 images: 5,000 png; 1,000 test, 4,000 train; 10 classes"),
+        "{told}"
+    );
+    let text = fs_err::read_to_string(sandbox.path("pipeline.yaml")).unwrap();
+    for part in [
+        "label_column: label\n",
+        "split_column: split\n",
+        "flip_probability: 0",
+        "cifar_resnet20",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert!(!text.contains("hash_split"), "{text}");
+    sandbox.run(&["run", "--dry-run"]).succeeded();
+}
+
+#[test]
+fn every_template_plans() {
+    let sandbox = Sandbox::empty();
+    photographs(&sandbox);
+    for template in ["digits", "cifar10", "photos", "paper"] {
+        let file = format!("{template}.yaml");
+        sandbox
+            .run(&[
+                "--pipeline",
+                &file,
+                "init",
+                "--from",
+                "photos",
+                "--template",
+                template,
+            ])
+            .succeeded();
+        sandbox
+            .run(&["--pipeline", &file, "run", "--dry-run"])
+            .succeeded();
+    }
+    sandbox.run(&["init", "--template", "phtos"]).exited_with(2);
+}
+
+#[test]
+fn a_pipeline_that_is_there_is_never_overwritten() {
+    let sandbox = Sandbox::empty();
+    photographs(&sandbox);
+    sandbox.write("pipeline.yaml", "mine");
+    let refused = sandbox.run(&["init", "--from", "photos"]).exited_with(2);
+    assert_eq!(
+        refused.stderr,
+        "error: `pipeline.yaml` is there already, and is not overwritten\nhint: move it away, or write another one with `--pipeline FILE`\n"
+    );
+    assert_eq!(
+        fs_err::read(sandbox.path("pipeline.yaml")).unwrap(),
+        b"mine"
+    );
+}
+
+#[test]
+fn what_can_not_become_a_pipeline_is_refused_with_a_remedy() {
+    let sandbox = Sandbox::empty();
+    let none = sandbox.run(&["init"]).exited_with(2);
+    assert!(
+        none.stderr
+            .contains("got none\nhint: name the images: `seedpipe init --from IMAGES`"),
+        "{}",
+        none.stderr
+    );
+    let missing = sandbox.run(&["init", "--from", "nowhere"]).exited_with(2);
+    assert!(
+        missing.stderr.contains("no images at `nowhere`"),
+        "{}",
+        missing.stderr
+    );
+    sandbox.write("notes/read.txt", "no image");
+    let empty = sandbox.run(&["init"]).exited_with(1);
+    assert!(
+        empty
+            .stderr
+            .contains("got none\nhint: a folder holds CLASS/*.jpg"),
+        "{}",
+        empty.stderr
+    );
+    assert!(!sandbox.path("pipeline.yaml").exists());
+}
