@@ -3,9 +3,7 @@
 //! Memory: 60 bytes for each image (digest 32; id, length and combination of labels and split 4 each; size and offset 8 each), and 4 more
 //! where any image occurs twice. Pages' positions are read, turned into offsets and let go.
 
-use std::borrow::Borrow;
-use std::collections::{BTreeMap, HashMap};
-use std::hash::Hash;
+use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 
@@ -15,6 +13,7 @@ use parquet::basic::Compression;
 use rayon::prelude::*;
 
 use crate::columns::{binaries, fixed, numbers, texts};
+use crate::distinct::Distinct;
 use crate::error::{ArtifactError, Invalid, Result};
 use crate::file::PositionedFile;
 use crate::images::{BYTES, SOURCE, digest};
@@ -128,9 +127,9 @@ impl ImagesReader {
                     .map_err(|invalid| invalid.at(&path))?;
             }
         }
-        reader.names = texts.labels.values;
-        reader.attributes = texts.attributes.values;
-        reader.sort_splits(&texts.splits.values);
+        reader.names = texts.labels.into_values();
+        reader.attributes = texts.attributes.into_values();
+        reader.sort_splits(texts.splits.values());
         Ok(reader)
     }
 
@@ -326,38 +325,6 @@ struct Texts {
     labels: Distinct<String>,
     splits: Distinct<String>,
     attributes: Distinct<Attributes>,
-}
-
-/// Distinct values in the order of their first occurrence.
-struct Distinct<T> {
-    values: Vec<T>,
-    indices: HashMap<T, u32>,
-}
-
-impl<T> Default for Distinct<T> {
-    fn default() -> Self {
-        Self {
-            values: Vec::new(),
-            indices: HashMap::new(),
-        }
-    }
-}
-
-impl<T: Clone + Eq + Hash> Distinct<T> {
-    fn index<B>(&mut self, value: &B) -> u32
-    where
-        T: Borrow<B>,
-        B: ?Sized + Eq + Hash + ToOwned<Owned = T>,
-    {
-        if let Some(index) = self.indices.get(value) {
-            return *index;
-        }
-        let index = u32::try_from(self.values.len())
-            .expect("BUG: rows are fewer than 2^32, as their ids are");
-        self.values.push(value.to_owned());
-        self.indices.insert(value.to_owned(), index);
-        index
-    }
 }
 
 /// Where the images of a part are, by its offset index; by decoding where that does not say it.
