@@ -39,6 +39,7 @@ pub mod storage;
 pub mod stored;
 pub mod tools;
 mod training;
+mod view_list;
 mod viewed;
 
 use seedpipe_engine::{Kind, WorkFunction, kind, work};

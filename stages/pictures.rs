@@ -10,7 +10,9 @@ use seedpipe_imaging::{
 };
 
 /// Decoded images are kept when all of an artifact's take no more bytes than this.
-const KEPT_BYTES: u64 = 1 << 30;
+const KEPT_BYTES: u64 = 512 << 20;
+/// What an image that is kept takes beside its pixels: its place, counters, fields and two allocations' own.
+const KEPT_BESIDE: u64 = 96;
 
 /// `ingest` has enforced the user's own limit.
 const LIMITS: Limits = Limits { pixels: u64::MAX };
@@ -43,7 +45,7 @@ impl Pictures {
         let bytes: u64 = (0..images.rows())
             .map(|row| {
                 let image = images.image(row);
-                3 * u64::from(image.width) * u64::from(image.height)
+                KEPT_BESIDE + 3 * u64::from(image.width) * u64::from(image.height)
             })
             .sum();
         let kept =

@@ -7,6 +7,8 @@ use anyhow::{Context, Result, anyhow};
 use seedpipe_artifact::{ImagesReader, OperationName, ViewFilter, ViewRow, ViewsReader};
 use seedpipe_imaging::{CropBox, Filter, Operation, View};
 
+use crate::view_list::ViewList;
+
 /// Key of the views' side in pixels in the artifact's metadata.
 pub const SIZE: &str = "size";
 
@@ -70,8 +72,15 @@ impl Viewed {
     }
 
     /// The n-th view of all images, cycled when there are fewer views.
-    pub fn view_of_epoch(&self, n: u64) -> Result<Vec<View>> {
-        self.read((n % self.views() as u64) as usize, 0..self.len())
+    pub fn view_of_epoch(&self, n: u64) -> Result<ViewList> {
+        let mut views = ViewList::default();
+        let view = (n % self.views() as u64) as usize;
+        for rows in self.reader.blocks(view) {
+            for row in &rows? {
+                views.push(&view_of(row));
+            }
+        }
+        Ok(views)
     }
 }
 

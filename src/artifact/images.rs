@@ -20,6 +20,8 @@ use crate::table::{Key, TableRow, TableWriter};
 
 /// Column of the encoded bytes.
 pub(crate) const BYTES: usize = 3;
+/// Column of the sources.
+pub(crate) const SOURCE: usize = 9;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImageRow {

@@ -1,7 +1,7 @@
-//! Reading `images/v1`: all columns but the encoded bytes in memory, the bytes by one `pread` each.
+//! Reading `images/v1`: an index of the images in memory, their encoded bytes by one `pread` each, their sources from the disk.
 //!
-//! Memory: about 90 bytes and the source's text for each image, never the encoded bytes. Digest, occurrence, size, label and position
-//! need 64 of them; [`ImagesReader::source`] is apart, so that it can move to the disk.
+//! Memory: 60 bytes for each image (digest 32; id, length and combination of labels and split 4 each; size and offset 8 each), and 4 more
+//! where any image occurs twice. Pages' positions are read, turned into offsets and let go.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
@@ -13,16 +13,17 @@ use parquet::basic::Compression;
 use rayon::prelude::*;
 
 use crate::columns::{binaries, fixed, numbers, texts};
+use crate::distinct::Distinct;
 use crate::error::{ArtifactError, Invalid, Result};
 use crate::file::PositionedFile;
-use crate::images::{BYTES, digest};
+use crate::images::{BYTES, SOURCE, digest};
 use crate::metadata::Metadata;
 use crate::part::{Part, Positions};
 use crate::parts::Parts;
 use crate::schema::IMAGES;
 
-/// All columns but the encoded bytes.
-const OTHERS: [usize; 9] = [0, 1, 2, 4, 5, 6, 7, 8, 9];
+/// All columns but the encoded bytes and the source.
+const OTHERS: [usize; 8] = [0, 1, 2, 4, 5, 6, 7, 8];
 /// Parts whose file stays open; those beyond are opened for each read.
 const OPEN_FILES: usize = 256;
 
@@ -44,38 +45,45 @@ pub struct Image<'a> {
 }
 
 /// Where an image's encoded bytes are in its part's file; `None`: only the Parquet decoder knows.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 struct Position {
     offset: Option<NonZeroU64>,
     length: u32,
 }
 
-/// Reads the images of an output: all columns but the bytes in memory, the bytes on demand.
+/// What few combinations of are shared by many images.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Attributes {
+    label: Option<i32>,
+    /// Index into the names of labels.
+    name: Option<u32>,
+    /// Index into the splits.
+    split: u32,
+}
+
+/// Reads the images of an output: what finds and describes them is in memory, bytes and sources are read on demand.
 pub struct ImagesReader {
     parts: Parts,
     files: Vec<PositionedFile>,
     ids: Vec<u32>,
     digests: Vec<[u8; 32]>,
+    /// Empty where all are 0.
     occurrences: Vec<u32>,
     sizes: Vec<[u32; 2]>,
-    labels: Vec<Option<i32>>,
-    /// Index into `names`.
-    label_names: Vec<Option<u32>>,
-    names: Names,
-    /// Index into `splits`.
-    split_of: Vec<u32>,
+    /// Index into `attributes`.
+    attributes_of: Vec<u32>,
+    attributes: Vec<Attributes>,
+    names: Vec<String>,
     splits: Vec<String>,
-    sources: String,
-    /// Where each row's source ends in `sources`.
-    source_ends: Vec<usize>,
-    positions: Vec<Position>,
+    offsets: Vec<Option<NonZeroU64>>,
+    lengths: Vec<u32>,
     classes: BTreeMap<i32, String>,
 }
 
 impl ImagesReader {
     /// Opens the parts, given in logical row order. Fails where ids do not ascend, or a label has two names.
     pub fn open(parts: &[PathBuf]) -> Result<Self> {
-        let parts = Parts::open(parts, Some(IMAGES), Positions::Load)?;
+        let parts = Parts::open(parts, Some(IMAGES), Positions::Skip)?;
         let files = parts
             .iter()
             .take(OPEN_FILES)
@@ -87,45 +95,52 @@ impl ImagesReader {
             .into_par_iter()
             .map(positions)
             .collect::<Result<_>>()?;
+        // The pages were found, so there are this many rows.
+        let rows = positions.iter().map(Vec::len).sum();
+        let (mut offsets, mut lengths) = (Vec::with_capacity(rows), Vec::with_capacity(rows));
+        for position in positions.into_iter().flatten() {
+            offsets.push(position.offset);
+            lengths.push(position.length);
+        }
         let mut reader = Self {
             files,
-            ids: Vec::new(),
-            digests: Vec::new(),
+            ids: Vec::with_capacity(rows),
+            digests: Vec::with_capacity(rows),
             occurrences: Vec::new(),
-            sizes: Vec::new(),
-            labels: Vec::new(),
-            label_names: Vec::new(),
-            names: Names::default(),
-            split_of: Vec::new(),
+            sizes: Vec::with_capacity(rows),
+            attributes_of: Vec::with_capacity(rows),
+            attributes: Vec::new(),
+            names: Vec::new(),
             splits: Vec::new(),
-            sources: String::new(),
-            source_ends: Vec::new(),
-            positions: positions.concat(),
+            offsets,
+            lengths,
             classes: BTreeMap::new(),
             parts,
         };
-        let mut splits = Names::default();
+        let mut texts = Texts::default();
         for part in 0..reader.parts.iter().count() {
             let part = reader.parts.part(part);
             let path = part.path().to_path_buf();
             for batch in part.batches(0..part.rows(), &OTHERS)? {
                 reader
-                    .extend(&batch?, &mut splits)
+                    .extend(&batch?, &mut texts)
                     .map_err(|invalid| invalid.at(&path))?;
             }
         }
-        reader.sort_splits(splits);
+        reader.names = texts.labels.into_values();
+        reader.attributes = texts.attributes.into_values();
+        reader.sort_splits(texts.splits.values());
         Ok(reader)
     }
 
     fn extend(
         &mut self,
         batch: &RecordBatch,
-        splits: &mut Names,
+        found: &mut Texts,
     ) -> std::result::Result<(), Invalid> {
         let integer = |column: usize| numbers::<UInt32Type>(batch, column).values();
         let (digests, labels) = (fixed(batch, 1), numbers::<Int32Type>(batch, 5));
-        let (names, split_names, sources) = (texts(batch, 6), texts(batch, 7), texts(batch, 8));
+        let (names, splits) = (texts(batch, 6), texts(batch, 7));
         for row in 0..batch.num_rows() {
             let id = integer(0)[row];
             if let Some(last) = self.ids.last().filter(|last| **last >= id) {
@@ -142,14 +157,21 @@ impl ImagesReader {
             }
             self.ids.push(id);
             self.digests.push(digest(digests, row));
-            self.occurrences.push(integer(2)[row]);
+            let occurrence = integer(2)[row];
+            if occurrence > 0 && self.occurrences.is_empty() {
+                self.occurrences.reserve_exact(self.lengths.len());
+                self.occurrences.resize(self.ids.len() - 1, 0);
+            }
+            if occurrence > 0 || !self.occurrences.is_empty() {
+                self.occurrences.push(occurrence);
+            }
             self.sizes.push([integer(3)[row], integer(4)[row]]);
-            self.labels.push(label);
-            self.label_names
-                .push(name.map(|name| self.names.index(name)));
-            self.split_of.push(splits.index(split_names.value(row)));
-            self.sources.push_str(sources.value(row));
-            self.source_ends.push(self.sources.len());
+            let attributes = Attributes {
+                label,
+                name: name.map(|name| found.labels.index(name)),
+                split: found.splits.index(splits.value(row)),
+            };
+            self.attributes_of.push(found.attributes.index(&attributes));
         }
         Ok(())
     }
@@ -174,19 +196,19 @@ impl ImagesReader {
         Ok(())
     }
 
-    fn sort_splits(&mut self, found: Names) {
-        let mut order: Vec<usize> = (0..found.names.len()).collect();
-        order.sort_by(|left, right| found.names[*left].cmp(&found.names[*right]));
+    fn sort_splits(&mut self, found: &[String]) {
+        let mut order: Vec<usize> = (0..found.len()).collect();
+        order.sort_by(|left, right| found[*left].cmp(&found[*right]));
         let mut rank = vec![0u32; order.len()];
         for (place, index) in (0..).zip(&order) {
             rank[*index] = place;
         }
-        self.split_of
-            .iter_mut()
-            .for_each(|split| *split = rank[*split as usize]);
+        for attributes in &mut self.attributes {
+            attributes.split = rank[attributes.split as usize];
+        }
         self.splits = order
             .into_iter()
-            .map(|index| found.names[index].clone())
+            .map(|index| found[index].clone())
             .collect();
     }
 
@@ -202,31 +224,36 @@ impl ImagesReader {
     /// Panics where `row` is not below [`Self::rows`].
     pub fn image(&self, row: usize) -> Image<'_> {
         let [width, height] = self.sizes[row];
+        let attributes = self.attributes_of(row);
         Image {
             image_id: self.ids[row],
             digest: &self.digests[row],
-            occurrence: self.occurrences[row],
+            occurrence: self.occurrences.get(row).copied().unwrap_or(0),
             width,
             height,
-            label: self.labels[row],
-            label_name: self.label_names[row].map(|name| self.names.names[name as usize].as_str()),
-            split: &self.splits[self.split_of[row] as usize],
-            length: self.positions[row].length,
+            label: attributes.label,
+            label_name: attributes
+                .name
+                .map(|name| self.names[name as usize].as_str()),
+            split: &self.splits[attributes.split as usize],
+            length: self.lengths[row],
         }
+    }
+
+    fn attributes_of(&self, row: usize) -> Attributes {
+        self.attributes[self.attributes_of[row] as usize]
     }
 
     pub fn row_of(&self, image_id: u32) -> Option<usize> {
         self.ids.binary_search(&image_id).ok()
     }
 
-    /// Where the image came from. Panics where `row` is not below [`Self::rows`].
+    /// Where the image came from. Reads its row group's sources from the disk: for messages and short lists. Panics where `row` is not
+    /// below [`Self::rows`].
     pub fn source(&self, row: usize) -> Result<String> {
-        let start = if row == 0 {
-            0
-        } else {
-            self.source_ends[row - 1]
-        };
-        Ok(self.sources[start..self.source_ends[row]].to_string())
+        let (index, within) = self.parts.locate(row);
+        let batch = one_row(self.parts.part(index), within, SOURCE)?;
+        Ok(texts(&batch, 0).value(0).to_string())
     }
 
     /// The encoded bytes, checked against their digest. One read; may be called from any thread. Panics where `row` is not below
@@ -234,10 +261,11 @@ impl ImagesReader {
     pub fn bytes(&self, row: usize) -> Result<Vec<u8>> {
         let (index, within) = self.parts.locate(row);
         let part = self.parts.part(index);
-        let position = self.positions[row];
-        let bytes = match position.offset {
-            Some(offset) => self.read_at(index, offset.get(), position.length)?,
-            None => decode(part, within)?,
+        let bytes = match self.offsets[row] {
+            Some(offset) => self.read_at(index, offset.get(), self.lengths[row])?,
+            None => binaries(&one_row(part, within, BYTES)?, 0)
+                .value(0)
+                .to_vec(),
         };
         if *blake3::hash(&bytes).as_bytes() != self.digests[row] {
             let what = format!("bytes of image {}", self.ids[row]);
@@ -276,7 +304,7 @@ impl ImagesReader {
             return Vec::new();
         };
         (0..self.rows())
-            .filter(|row| self.split_of[*row] as usize == wanted)
+            .filter(|row| self.attributes_of(*row).split as usize == wanted)
             .collect()
     }
 
@@ -291,28 +319,18 @@ impl ImagesReader {
     }
 }
 
-/// Distinct texts in the order of their first occurrence.
+/// What is told apart while the rows are read.
 #[derive(Default)]
-struct Names {
-    names: Vec<String>,
-    indices: std::collections::HashMap<String, u32>,
-}
-
-impl Names {
-    fn index(&mut self, name: &str) -> u32 {
-        if let Some(index) = self.indices.get(name) {
-            return *index;
-        }
-        let index = u32::try_from(self.names.len())
-            .expect("BUG: rows are fewer than 2^32, as their ids are");
-        self.names.push(name.to_string());
-        self.indices.insert(name.to_string(), index);
-        index
-    }
+struct Texts {
+    labels: Distinct<String>,
+    splits: Distinct<String>,
+    attributes: Distinct<Attributes>,
 }
 
 /// Where the images of a part are, by its offset index; by decoding where that does not say it.
 fn positions(part: &Part) -> Result<Vec<Position>> {
+    // The index takes 32 bytes a page, and goes with this reader.
+    let part = &Part::open(part.path(), Some(IMAGES), Positions::Load)?;
     let mut positions = Vec::new();
     for (group, bounds) in part.row_group_starts().windows(2).enumerate() {
         match indexed(part, group, bounds[1] - bounds[0]) {
@@ -361,13 +379,11 @@ fn indexed(part: &Part, group: usize, rows: usize) -> Option<Vec<Position>> {
     (0..rows).map(position).collect()
 }
 
-fn decode(part: &Part, row: usize) -> Result<Vec<u8>> {
-    let batch = part.batches(row..row + 1, &[BYTES])?.next().transpose()?;
+/// A row of one column.
+fn one_row(part: &Part, row: usize, column: usize) -> Result<RecordBatch> {
+    let batch = part.batches(row..row + 1, &[column])?.next().transpose()?;
     let batch = batch.filter(|batch| batch.num_rows() == 1);
-    let batch = batch.ok_or_else(|| {
-        ArtifactError::unexpected(part.path(), "rows in the pages", "one", "none")
-    })?;
-    Ok(binaries(&batch, 0).value(0).to_vec())
+    batch.ok_or_else(|| ArtifactError::unexpected(part.path(), "rows in the pages", "one", "none"))
 }
 
 #[cfg(test)]

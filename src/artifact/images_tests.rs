@@ -55,12 +55,7 @@ fn every_image_is_read_back_from_its_own_page() {
     write(&parts[1], &all[20..]).unwrap();
     let reader = ImagesReader::open(&parts).unwrap();
     assert_eq!(reader.rows(), 50);
-    assert!(
-        reader
-            .positions
-            .iter()
-            .all(|position| position.offset.is_some())
-    );
+    assert!(reader.offsets.iter().all(Option::is_some));
     for (index, expected) in all.iter().enumerate().rev() {
         let image = reader.image(index);
         assert_eq!(reader.bytes(index).unwrap(), expected.bytes);
@@ -88,6 +83,24 @@ fn every_image_is_read_back_from_its_own_page() {
     let classes =
         [(-1, "-1"), (0, "zero"), (1, "1")].map(|(label, name)| (label, name.to_string()));
     assert_eq!(reader.classes(), &BTreeMap::from(classes));
+}
+
+#[test]
+fn occurrences_are_kept_from_the_first_that_is_not_0() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a");
+    let mut all = rows(30);
+    all.iter_mut().for_each(|row| row.occurrence = 0);
+    write(&path, &all).unwrap();
+    let reader = ImagesReader::open(std::slice::from_ref(&path)).unwrap();
+    assert!(reader.occurrences.is_empty());
+    assert_eq!(reader.image(29).occurrence, 0);
+    (all[17].occurrence, all[20].occurrence) = (3, 1);
+    write(&path, &all).unwrap();
+    let reader = ImagesReader::open(&[path]).unwrap();
+    for (index, expected) in all.iter().enumerate() {
+        assert_eq!(reader.image(index).occurrence, expected.occurrence);
+    }
 }
 
 #[test]
@@ -133,12 +146,7 @@ fn another_layout_is_read_by_decoding() {
     writer.write(&batch).unwrap();
     writer.close().unwrap();
     let reader = ImagesReader::open(&[other]).unwrap();
-    assert!(
-        reader
-            .positions
-            .iter()
-            .all(|position| position.offset.is_none())
-    );
+    assert!(reader.offsets.iter().all(Option::is_none));
     for (index, expected) in all.iter().enumerate() {
         assert_eq!(reader.image(index).length as usize, expected.bytes.len());
         assert_eq!(reader.bytes(index).unwrap(), expected.bytes);
@@ -150,11 +158,11 @@ fn a_flipped_bit_in_an_image_is_noticed() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a");
     write(&path, &rows(20)).unwrap();
-    let position = ImagesReader::open(std::slice::from_ref(&path))
+    let offset = ImagesReader::open(std::slice::from_ref(&path))
         .unwrap()
-        .positions[11];
+        .offsets[11];
     let mut file = fs_err::read(&path).unwrap();
-    file[position.offset.unwrap().get() as usize + 5] ^= 4;
+    file[offset.unwrap().get() as usize + 5] ^= 4;
     fs_err::write(&path, file).unwrap();
     let reader = ImagesReader::open(&[path]).unwrap();
     let message = reader.bytes(11).unwrap_err().to_string();

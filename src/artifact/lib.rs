@@ -11,6 +11,7 @@ mod codec;
 mod columns;
 mod compare;
 mod content;
+mod distinct;
 mod embeddings;
 mod error;
 mod file;
@@ -40,6 +41,7 @@ mod write;
 
 pub use codec::{ContentDigest, HEADLINE_METRICS, digest, headline};
 pub use compare::{Difference, Tolerance, WorstRow, compare, compare_rows};
+pub use distinct::Distinct;
 pub use embeddings::{
     Embeddings, EmbeddingsHeader, EmbeddingsReader, EmbeddingsWriter, Of, Precision,
 };

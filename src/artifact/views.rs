@@ -17,6 +17,7 @@ use crate::error::{ArtifactError, Invalid, Result};
 use crate::metadata::Metadata;
 use crate::schema::{VIEWS, element};
 use crate::table::{TableReader, TableRow, TableWriter};
+use crate::write::ROW_GROUP_ROWS;
 
 /// An enumeration whose values are stored by name.
 macro_rules! named {
@@ -305,11 +306,26 @@ impl ViewsReader {
         if self.views == 0 {
             return Ok(Vec::new());
         }
-        Ok(self
-            .read(0, 0..self.viewed())?
-            .iter()
-            .map(|row| row.image_id)
-            .collect())
+        let mut ids = Vec::new();
+        for rows in self.blocks(0) {
+            ids.extend(rows?.iter().map(|row| row.image_id));
+        }
+        Ok(ids)
+    }
+
+    /// All rows of one view in order, a row group's at a time. Fails as [`Self::read`].
+    pub fn blocks(&self, view: usize) -> impl Iterator<Item = Result<Vec<ViewRow>>> {
+        let viewed = self.viewed();
+        let mut next = Some(0);
+        std::iter::from_fn(move || {
+            let start = next?;
+            // To the end of a row group in a lone part; elsewhere a group may be read twice.
+            let rest =
+                ROW_GROUP_ROWS - view.wrapping_mul(viewed).wrapping_add(start) % ROW_GROUP_ROWS;
+            let end = viewed.min(start + rest);
+            next = (end < viewed).then_some(end);
+            Some(self.read(view, start..end))
+        })
     }
 }
 
@@ -374,6 +390,13 @@ mod tests {
         assert_eq!(reader.read(1, 0..20_000).unwrap(), all[20_000..]);
         assert!(reader.read(1, 5..5).unwrap().is_empty());
         assert_eq!(reader.image_ids().unwrap()[..3], [10, 13, 16]);
+        let blocks: Vec<_> = reader.blocks(1).map(Result::unwrap).collect();
+        assert_eq!(
+            blocks.iter().map(Vec::len).collect::<Vec<_>>(),
+            [12_768, 7_232]
+        );
+        assert_eq!(blocks.concat(), all[20_000..]);
+        assert!(reader.blocks(2).next().unwrap().is_err());
         assert!(reader.read(2, 0..1).is_err());
         assert!(reader.read(0, 0..20_001).is_err());
     }

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use rayon::prelude::*;
 
-use super::listing::{Advance, Candidate, Taker};
+use super::candidates::{Candidate, Candidates, Class};
+use super::listing::{Advance, Found, Taker};
 
 /// What an image file may be called; other files are passed over.
 const EXTENSIONS: &[&str] = &["jpg", "jpeg", "jpe", "jfif", "png", "webp", "bmp", "gif"];
@@ -48,26 +49,28 @@ impl Folder {
         self.files.len()
     }
 
-    pub fn candidates(&self, advance: Advance) -> Result<Vec<Candidate>> {
-        self.files
+    pub fn candidates(&self, advance: Advance) -> Result<Candidates> {
+        let digests: Vec<[u8; 32]> = self
+            .files
             .par_iter()
-            .enumerate()
-            .map(|(index, file)| {
+            .map(|file| {
                 let bytes = fs_err::read(self.root.join(file))?;
                 advance(1)?;
-                let (split, class) = place(file);
-                Ok(Candidate {
-                    place: (index, 0),
-                    source: file.to_string_lossy().into_owned(),
-                    label: class.clone(),
-                    named: true,
-                    label_name: class,
-                    split,
-                    digest: *blake3::hash(&bytes).as_bytes(),
-                    occurrence: 0,
-                })
+                Ok(*blake3::hash(&bytes).as_bytes())
             })
-            .collect()
+            .collect::<Result<_>>()?;
+        let mut candidates = Candidates::default();
+        candidates.all.reserve_exact(digests.len());
+        for ((index, file), digest) in self.files.iter().enumerate().zip(digests) {
+            let (split, name) = place(file);
+            let class = Class {
+                label: name.clone(),
+                named: true,
+                label_name: name,
+            };
+            candidates.push((index, 0), digest, &class, &split)?;
+        }
+        Ok(candidates)
     }
 
     pub fn chunks(&self, candidates: &[Candidate], size: usize, take: Taker) -> Result<()> {
@@ -75,10 +78,12 @@ impl Folder {
             let read = chunk
                 .par_iter()
                 .map(|candidate| {
-                    Ok((
+                    let file = &self.files[candidate.place().0];
+                    Ok(Found {
                         candidate,
-                        fs_err::read(self.root.join(&self.files[candidate.place.0]))?,
-                    ))
+                        source: file.to_string_lossy().into_owned(),
+                        bytes: fs_err::read(self.root.join(file))?,
+                    })
                 })
                 .collect::<Result<_>>()?;
             take(read)?;

@@ -4,22 +4,15 @@ use std::path::Path;
 
 use anyhow::Result;
 
+use super::candidates::{Candidate, Candidates};
 use super::{Ingest, folder::Folder, table::Tables};
 
-/// An image that may be ingested.
-pub struct Candidate {
-    /// Index of its file or table, and its row there.
-    pub place: (usize, usize),
+/// A candidate that was read again.
+pub struct Found<'a> {
+    pub candidate: &'a Candidate,
     /// For people: its path below the source, with the row for Parquet.
     pub source: String,
-    /// A class's name, or a number as text.
-    pub label: Option<String>,
-    /// Whether `label` is a name, which gets a number of its own.
-    pub named: bool,
-    pub label_name: Option<String>,
-    pub split: String,
-    pub digest: [u8; 32],
-    pub occurrence: u32,
+    pub bytes: Vec<u8>,
 }
 
 pub enum Listing {
@@ -28,7 +21,7 @@ pub enum Listing {
 }
 
 /// Takes some candidates with their bytes, in order.
-pub type Taker<'a> = &'a mut dyn FnMut(Vec<(&Candidate, Vec<u8>)>) -> Result<()>;
+pub type Taker<'a> = &'a mut dyn FnMut(Vec<Found>) -> Result<()>;
 
 /// Told how many more images have been read; an error stops the reading.
 pub type Advance<'a> = &'a (dyn Fn(u64) -> Result<()> + Sync);
@@ -49,7 +42,7 @@ impl Listing {
     }
 
     /// Every image with its digest, in the order of paths and rows.
-    pub fn candidates(&self, advance: Advance) -> Result<Vec<Candidate>> {
+    pub fn candidates(&self, advance: Advance) -> Result<Candidates> {
         match self {
             Listing::Folder(folder) => folder.candidates(advance),
             Listing::Tables(tables) => tables.candidates(advance),

@@ -5,6 +5,7 @@
 //!
 //! Version log: 1 first; 2 JPEG files are decoded by libjpeg-turbo, which accepts and refuses other damaged ones.
 
+mod candidates;
 mod folder;
 mod listing;
 pub mod survey;
@@ -25,7 +26,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::invalid::{fraction, invalid};
 use crate::selection::item;
-use listing::{Candidate, Listing};
+use candidates::Candidates;
+use listing::{Found, Listing};
 
 /// Images that are checked and written together.
 const CHUNK: usize = 512;
@@ -119,19 +121,19 @@ impl Work for Ingest {
             context.check_cancelled()
         })?;
         progress.finish();
-        if candidates.is_empty() {
+        if candidates.all.is_empty() {
             bail!(
                 "key `params.source`: `{}`: expected images (JPEG, PNG, WebP, BMP, GIF), got none\nhint: check `source`; {}",
                 path.display(),
                 listing.expectation()
             );
         }
-        number_occurrences(&mut candidates);
+        candidates.number_occurrences();
         self.split(context, &mut candidates);
-        let candidates = self.subset(context, candidates)?;
-        let classes = class_numbers(&candidates, listing.class_names());
+        self.subset(context, &mut candidates)?;
+        let classes = candidates.class_numbers(listing.class_names());
 
-        let total = candidates.len();
+        let total = candidates.all.len();
         progress.begin("checking", "images", total as u64, 0);
         context.shards(1, |shard| {
             let mut images =
@@ -139,15 +141,12 @@ impl Work for Ingest {
             let mut rejected =
                 RejectedWriter::create(&shard.output("rejected", "part-00000"), &Metadata::new())?;
             let (mut image_id, mut refused) = (0u32, Vec::new());
-            listing.chunks(&candidates, CHUNK, &mut |chunk: Vec<(
-                &Candidate,
-                Vec<u8>,
-            )>| {
+            listing.chunks(&candidates.all, CHUNK, &mut |chunk: Vec<Found>| {
                 context.check_cancelled()?;
                 let count = chunk.len() as u64;
                 let checked: Vec<Result<ImageRow, RejectedRow>> = chunk
                     .into_par_iter()
-                    .map(|(candidate, bytes)| self.check(candidate, bytes, &classes))
+                    .map(|found| self.check(&candidates, found, &classes))
                     .collect::<Result<_>>()?;
                 for outcome in checked {
                     match outcome {
@@ -199,14 +198,18 @@ impl Ingest {
 
     fn check(
         &self,
-        candidate: &Candidate,
-        bytes: Vec<u8>,
+        candidates: &Candidates,
+        found: Found,
         classes: &HashMap<String, i32>,
     ) -> Result<Result<ImageRow, RejectedRow>> {
+        let Found {
+            candidate,
+            source,
+            bytes,
+        } = found;
         if *blake3::hash(&bytes).as_bytes() != candidate.digest {
             bail!(
-                "`{}` changed while it was read\nhint: run again when nothing writes to the source",
-                candidate.source
+                "`{source}` changed while it was read\nhint: run again when nothing writes to the source"
             );
         }
         let limits = Limits {
@@ -218,24 +221,24 @@ impl Ingest {
             Ok(header) => header,
             Err(error) => {
                 return Ok(Err(RejectedRow {
-                    source: candidate.source.clone(),
+                    source,
                     reason: error.to_string(),
                 }));
             }
         };
+        let class = candidates.class(candidate);
         let number = |label: &String| {
-            if candidate.named {
+            if class.named {
                 classes.get(label).copied()
             } else {
                 label.parse().ok()
             }
         };
-        let label = match &candidate.label {
+        let label = match &class.label {
             None => None,
             Some(label) => Some(number(label).with_context(|| {
                 format!(
-                    "`{}`: label `{label}` is none of the classes that the source declares",
-                    candidate.source
+                    "`{source}`: label `{label}` is none of the classes that the source declares"
                 )
             })?),
         };
@@ -247,9 +250,9 @@ impl Ingest {
             width: header.width,
             height: header.height,
             label,
-            label_name: candidate.label_name.clone(),
-            split: candidate.split.clone(),
-            source: candidate.source.clone(),
+            label_name: class.label_name.clone(),
+            split: candidates.split(candidate).to_owned(),
+            source,
         }))
     }
 
@@ -288,22 +291,29 @@ impl Ingest {
     }
 
     /// The keyed hash split of the `train` images.
-    fn split(&self, context: &StageContext, candidates: &mut [Candidate]) {
+    fn split(&self, context: &StageContext, candidates: &mut Candidates) {
         if self.hash_split.is_empty() {
             return;
         }
+        let train = candidates.splits.index("train");
+        let shares: Vec<(u32, f64)> = self
+            .hash_split
+            .iter()
+            .map(|(split, share)| (candidates.splits.index(split.as_str()), *share))
+            .collect();
         candidates
+            .all
             .par_iter_mut()
-            .filter(|candidate| candidate.split == "train")
+            .filter(|candidate| candidate.split == train)
             .for_each(|candidate| {
                 // 53 bits: uniform in 0..1, exactly representable.
                 let draw =
                     (draw(context, "split", &candidate.digest) >> 11) as f64 / (1u64 << 53) as f64;
                 let mut bound = 0.0;
-                for (split, share) in &self.hash_split {
+                for &(split, share) in &shares {
                     bound += share;
                     if draw < bound {
-                        candidate.split = split.clone();
+                        candidate.split = split;
                         return;
                     }
                 }
@@ -311,16 +321,17 @@ impl Ingest {
     }
 
     /// The keyed random subset of each split in `take`, in the listing's order.
-    fn subset(&self, context: &StageContext, candidates: Vec<Candidate>) -> Result<Vec<Candidate>> {
+    fn subset(&self, context: &StageContext, candidates: &mut Candidates) -> Result<()> {
         if self.take.is_empty() {
-            return Ok(candidates);
+            return Ok(());
         }
-        let mut keep = vec![true; candidates.len()];
+        let mut keep = vec![true; candidates.all.len()];
         for (split, &count) in &self.take {
             let mut drawn: Vec<(u64, usize)> = candidates
+                .all
                 .iter()
                 .enumerate()
-                .filter(|(_, candidate)| candidate.split == *split)
+                .filter(|(_, candidate)| candidates.split(candidate) == split)
                 .map(|(index, candidate)| {
                     (
                         draw(
@@ -343,38 +354,14 @@ impl Ingest {
                 keep[index] = false;
             }
         }
-        Ok(candidates
-            .into_iter()
-            .zip(keep)
-            .filter_map(|(candidate, keep)| keep.then_some(candidate))
-            .collect())
+        let mut keep = keep.into_iter();
+        candidates.all.retain(|_| keep.next().unwrap_or(true));
+        candidates.all.shrink_to_fit();
+        Ok(())
     }
 }
 
 fn draw(context: &StageContext, label: &str, item: &[u8]) -> u64 {
     use rand_chacha::rand_core::Rng;
     context.rng(label, item).next_u64()
-}
-
-/// Equal images are told apart by their number in the listing's order.
-fn number_occurrences(candidates: &mut [Candidate]) {
-    let mut seen: HashMap<[u8; 32], u32> = HashMap::new();
-    for candidate in candidates {
-        let occurrence = seen.entry(candidate.digest).or_default();
-        candidate.occurrence = *occurrence;
-        *occurrence += 1;
-    }
-}
-
-/// A number for every label that is a name: its place among the sorted names, or in the source's own list of them.
-fn class_numbers(candidates: &[Candidate], declared: Option<Vec<String>>) -> HashMap<String, i32> {
-    if let Some(names) = declared {
-        return names.into_iter().zip(0..).collect();
-    }
-    let names: std::collections::BTreeSet<&String> = candidates
-        .iter()
-        .filter(|candidate| candidate.named)
-        .filter_map(|candidate| candidate.label.as_ref())
-        .collect();
-    names.into_iter().cloned().zip(0..).collect()
 }

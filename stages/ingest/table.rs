@@ -6,7 +6,8 @@ use anyhow::{Context, Result, bail};
 use seedpipe_artifact::{SourceColumns, SourceLabel, SourceRow, SourceTable};
 
 use super::Ingest;
-use super::listing::{Advance, Candidate, Taker};
+use super::candidates::{Candidate, Candidates, Class};
+use super::listing::{Advance, Found, Taker};
 
 /// Rows that are hashed before progress is told.
 const ADVANCE: usize = 256;
@@ -22,6 +23,16 @@ struct Table {
     /// The split that the file's name says.
     split: String,
     table: SourceTable,
+}
+
+impl Table {
+    /// For people: where a row is.
+    fn source(&self, row: &SourceRow) -> String {
+        match &row.path {
+            Some(path) => format!("{} row {} ({path})", self.name, row.row),
+            None => format!("{} row {}", self.name, row.row),
+        }
+    }
 }
 
 impl Tables {
@@ -71,13 +82,13 @@ impl Tables {
             .map(<[String]>::to_vec)
     }
 
-    pub fn candidates(&self, advance: Advance) -> Result<Vec<Candidate>> {
-        let mut candidates = Vec::with_capacity(self.len());
+    pub fn candidates(&self, advance: Advance) -> Result<Candidates> {
+        let mut candidates = Candidates::default();
         for (index, table) in self.tables.iter().enumerate() {
             for batch in table.table.batches(0..table.table.rows())? {
                 for rows in batch?.chunks(ADVANCE) {
                     for row in rows {
-                        candidates.push(self.candidate(index, table, row)?);
+                        self.push(&mut candidates, (index, table), row)?;
                     }
                     advance(rows.len() as u64)?;
                 }
@@ -86,15 +97,17 @@ impl Tables {
         Ok(candidates)
     }
 
-    fn candidate(&self, index: usize, table: &Table, row: &SourceRow) -> Result<Candidate> {
-        let source = match &row.path {
-            Some(path) => format!("{} row {} ({path})", table.name, row.row),
-            None => format!("{} row {}", table.name, row.row),
-        };
+    fn push(
+        &self,
+        candidates: &mut Candidates,
+        (index, table): (usize, &Table),
+        row: &SourceRow,
+    ) -> Result<()> {
+        let source = || table.source(row);
         let (label, named) = match &row.label {
             None => (None, false),
             Some(SourceLabel::Class(number)) => {
-                let number = i32::try_from(*number).ok().filter(|number| *number >= 0).with_context(|| format!("`{source}`: label {number} is no class: expected a number from 0 to {}\nhint: leave unlabelled images' labels empty (null)", i32::MAX))?;
+                let number = i32::try_from(*number).ok().filter(|number| *number >= 0).with_context(|| format!("`{}`: label {number} is no class: expected a number from 0 to {}\nhint: leave unlabelled images' labels empty (null)", source(), i32::MAX))?;
                 (Some(number.to_string()), false)
             }
             Some(SourceLabel::Name(name)) => (Some(name.clone()), true),
@@ -110,23 +123,20 @@ impl Tables {
             .clone()
             .or_else(|| if named { label.clone() } else { declared() });
         let split = match (&row.split, self.has_split_column) {
-            (Some(split), _) => split.clone(),
+            (Some(split), _) => split,
             (None, true) => bail!(
-                "`{source}`: the split column is empty\nhint: fill it, or leave `split_column` out"
+                "`{}`: the split column is empty\nhint: fill it, or leave `split_column` out",
+                source()
             ),
-            (None, false) => table.split.clone(),
+            (None, false) => &table.split,
         };
         let digest = *blake3::hash(row.bytes.as_deref().unwrap_or_default()).as_bytes();
-        Ok(Candidate {
-            place: (index, row.row),
-            source,
+        let class = Class {
             label,
             named,
             label_name,
-            split,
-            digest,
-            occurrence: 0,
-        })
+        };
+        candidates.push((index, row.row), digest, &class, split)
     }
 
     pub fn chunks(&self, candidates: &[Candidate], size: usize, take: Taker) -> Result<()> {
@@ -136,9 +146,13 @@ impl Tables {
             for batch in table.table.batches(0..table.table.rows())? {
                 for row in batch? {
                     if rest
-                        .next_if(|candidate| candidate.place == (index, row.row))
+                        .next_if(|candidate| candidate.place() == (index, row.row))
                         .is_some_and(|candidate| {
-                            chunk.push((candidate, row.bytes.unwrap_or_default()));
+                            chunk.push(Found {
+                                candidate,
+                                source: table.source(&row),
+                                bytes: row.bytes.unwrap_or_default(),
+                            });
                             chunk.len() == size
                         })
                     {
@@ -151,9 +165,10 @@ impl Tables {
             take(chunk)?;
         }
         if let Some(candidate) = rest.next() {
+            let (index, row) = candidate.place();
             bail!(
-                "`{}` was gone when it was read again\nhint: run again when nothing writes to the source",
-                candidate.source
+                "`{} row {row}` was gone when it was read again\nhint: run again when nothing writes to the source",
+                self.tables[index].name
             );
         }
         Ok(())

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use seedpipe_imaging::View;
 use tch::Tensor;
 
 use super::learner::Samples;
 use super::orders::Orders;
 use crate::feed::{Feed, Frame, Job, workers};
+use crate::view_list::ViewList;
 
 pub struct Feeding {
     feed: Feed,
@@ -44,14 +44,15 @@ impl Feeding {
             .collect();
         let orders = orders.apart();
         let mut step = span.first;
-        let mut loaded: (u64, Vec<Vec<View>>) = (u64::MAX, Vec::new());
+        let mut loaded: (u64, Vec<ViewList>) = (u64::MAX, Vec::new());
         let plan = move || {
             if step == span.end {
                 return Ok(None);
             }
             let epoch = step / span.steps_per_epoch;
             if loaded.0 != epoch {
-                let mut of_epoch = Vec::new();
+                let mut of_epoch = std::mem::take(&mut loaded.1);
+                of_epoch.clear(); // the last epoch's leave the memory first
                 for (viewed, views) in &viewed {
                     for number in epoch * views..(epoch + 1) * views {
                         of_epoch.push(viewed.view_of_epoch(number)?);
@@ -61,13 +62,15 @@ impl Feeding {
             }
             let jobs = orders.batch(step).into_iter().map(|position| {
                 let position = position as usize;
-                Job {
+                let views = loaded.1.iter().map(|view| view.get(position));
+                Ok(Job {
                     image: viewed[0].0.image(position),
-                    views: loaded.1.iter().map(|view| view[position].clone()).collect(),
-                }
+                    views: views.collect::<Result<_>>()?,
+                })
             });
+            let jobs = jobs.collect::<Result<_>>()?;
             step += 1;
-            Ok(Some(jobs.collect()))
+            Ok(Some(jobs))
         };
         let threads = workers(samples.device);
         let pictures = samples.pictures.clone();
