@@ -9,9 +9,9 @@ use seedpipe_artifact::{SourceColumns, guessed_columns};
 use seedpipe_imaging::{Format, Limits, decode, inspect};
 use serde_json::json;
 
-use super::listing::Listing;
+use super::listing::{Found, Listing};
 use super::table::parquet_files;
-use super::{CHUNK, Candidate, Ingest};
+use super::{CHUNK, Ingest};
 
 /// Of more images only the headers are read: decoding all of them takes as long as `ingest` itself.
 const DECODED: usize = 20_000;
@@ -53,7 +53,7 @@ pub fn survey(path: &Path) -> Result<Survey> {
     .context("BUG: params of `ingest`")?;
     let listing = Listing::open(&ingest, path)?;
     let candidates = listing.candidates(&|_| Ok(()))?;
-    let decodes = candidates.len() <= DECODED;
+    let decodes = candidates.all.len() <= DECODED;
     let limits = Limits {
         pixels: ingest.max_pixels,
     };
@@ -62,24 +62,27 @@ pub fn survey(path: &Path) -> Result<Survey> {
         ..Survey::default()
     };
     let (mut sides, mut labels) = (Vec::new(), BTreeSet::new());
-    listing.chunks(&candidates, CHUNK, &mut |chunk: Vec<(
-        &Candidate,
-        Vec<u8>,
-    )>| {
+    listing.chunks(&candidates.all, CHUNK, &mut |chunk: Vec<Found>| {
         let looked: Vec<_> = chunk
             .into_par_iter()
-            .map(|(candidate, bytes)| (candidate, look(&bytes, &limits, decodes)))
+            .map(|image| {
+                let seen = look(&image.bytes, &limits, decodes);
+                (image.candidate, image.source, seen)
+            })
             .collect();
-        for (candidate, image) in looked {
+        for (candidate, source, image) in looked {
             match image {
                 Ok((format, side)) => {
                     found.images += 1;
                     sides.push(side);
                     *found.formats.entry(format.name()).or_default() += 1;
-                    *found.splits.entry(candidate.split.clone()).or_default() += 1;
-                    labels.extend(candidate.label.clone());
+                    *found
+                        .splits
+                        .entry(candidates.split(candidate).to_owned())
+                        .or_default() += 1;
+                    labels.extend(candidates.class(candidate).label.clone());
                 }
-                Err(reason) => found.broken.push((candidate.source.clone(), reason)),
+                Err(reason) => found.broken.push((source, reason)),
             }
         }
         Ok(())
