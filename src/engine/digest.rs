@@ -8,10 +8,12 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Files from this many bytes on are mapped into memory and hashed by several threads.
+/// Files from this many bytes on are hashed by several threads.
 const PARALLEL_FROM_BYTES: u64 = 1 << 20;
 /// What is read at once.
 const BUFFER_BYTES: usize = 64 << 10;
+/// What several threads hash together; a power of two, which BLAKE3's tree is cut at.
+const WINDOW_BYTES: usize = 4 << 20;
 
 /// A BLAKE3 digest; written as 64 lower-case hexadecimal digits everywhere.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -33,7 +35,7 @@ impl Digest {
         let mut file = fs_err::File::open(path)?;
         match of_read(&mut file)? {
             Some(digest) => Ok(digest),
-            None => of_mapped(path),
+            None => of_windows(path),
         }
     }
 
@@ -88,15 +90,18 @@ fn fill(file: &mut fs_err::File, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(length)
 }
 
-fn of_mapped(path: &Path) -> io::Result<Digest> {
+/// The digest of a large file, a window at a time: a file mapped as a whole would be resident as a whole.
+fn of_windows(path: &Path) -> io::Result<Digest> {
+    let mut file = fs_err::File::open(path)?;
+    let mut window = vec![0; WINDOW_BYTES];
     let mut hasher = blake3::Hasher::new();
-    hasher.update_mmap_rayon(path).map_err(|error| {
-        io::Error::new(
-            error.kind(),
-            format!("failed to hash `{}`: {error}", path.display()),
-        )
-    })?;
-    Ok(Digest(*hasher.finalize().as_bytes()))
+    loop {
+        let length = fill(&mut file, &mut window)?;
+        hasher.update_rayon(&window[..length]);
+        if length < window.len() {
+            return Ok(Digest(*hasher.finalize().as_bytes()));
+        }
+    }
 }
 
 impl fmt::Display for Digest {
@@ -198,6 +203,8 @@ mod tests {
             parallel - 1,
             parallel,
             parallel + 3,
+            WINDOW_BYTES,
+            2 * WINDOW_BYTES + 7,
         ] {
             let bytes: Vec<u8> = (0..length).map(|index| index as u8).collect();
             let path = folder.path().join("file");
