@@ -13,7 +13,7 @@ const PARALLEL_FROM_BYTES: u64 = 1 << 20;
 /// What is read at once.
 const BUFFER_BYTES: usize = 64 << 10;
 /// What several threads hash together; a power of two, which BLAKE3's tree is cut at.
-const WINDOW_BYTES: usize = 4 << 20;
+const WINDOW_BYTES: u64 = 64 << 20;
 
 /// A BLAKE3 digest; written as 64 lower-case hexadecimal digits everywhere.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -92,16 +92,30 @@ fn fill(file: &mut fs_err::File, buffer: &mut [u8]) -> io::Result<usize> {
 
 /// The digest of a large file, a window at a time: a file mapped as a whole would be resident as a whole.
 fn of_windows(path: &Path) -> io::Result<Digest> {
-    let mut file = fs_err::File::open(path)?;
-    let mut window = vec![0; WINDOW_BYTES];
+    let file = fs_err::File::open(path)?;
+    let length = file.metadata()?.len();
     let mut hasher = blake3::Hasher::new();
-    loop {
-        let length = fill(&mut file, &mut window)?;
-        hasher.update_rayon(&window[..length]);
-        if length < window.len() {
-            return Ok(Digest(*hasher.finalize().as_bytes()));
-        }
+    let mut start = 0;
+    while start < length {
+        let window = WINDOW_BYTES.min(length - start);
+        // SAFETY: the map is only read, and gone before the next one. A file that another program changes meanwhile gives a digest of neither
+        // state, and one that is cut short ends this program, as with any mapped file; nothing else is at stake.
+        let map = unsafe {
+            memmap2::MmapOptions::new()
+                .offset(start)
+                .len(window as usize)
+                .map(file.file())
+        };
+        let map = map.map_err(|error| {
+            io::Error::new(
+                error.kind(),
+                format!("failed to map `{}`: {error}", path.display()),
+            )
+        })?;
+        hasher.update_rayon(&map);
+        start += window;
     }
+    Ok(Digest(*hasher.finalize().as_bytes()))
 }
 
 impl fmt::Display for Digest {
@@ -203,8 +217,7 @@ mod tests {
             parallel - 1,
             parallel,
             parallel + 3,
-            WINDOW_BYTES,
-            2 * WINDOW_BYTES + 7,
+            WINDOW_BYTES as usize + 7,
         ] {
             let bytes: Vec<u8> = (0..length).map(|index| index as u8).collect();
             let path = folder.path().join("file");

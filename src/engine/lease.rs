@@ -72,12 +72,14 @@ impl Drop for Lease {
 pub(crate) fn in_use(store: &Store) -> Result<BTreeSet<Digest>> {
     let mut used = BTreeSet::new();
     for path in files(store)? {
-        if !locks::is_free(&path)? {
-            used.extend(
-                fs::read_to_string(&path)?
-                    .lines()
-                    .filter_map(|line| line.parse::<Digest>().ok()),
-            );
+        if locks::is_free(&path)? {
+            continue;
+        }
+        match fs::read_to_string(&path) {
+            Ok(list) => used.extend(list.lines().filter_map(|line| line.parse::<Digest>().ok())),
+            // The run ended in between: it needs nothing any more.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error.into()),
         }
     }
     Ok(used)
