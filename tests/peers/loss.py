@@ -5,7 +5,7 @@
 
 Needs torch 2.11 and `cargo build --workspace --example peer` done. Prints medians, the ratio of peak memory above what lay there before (both by
 /proc/self/status, after a small pass that loads the code), and how far loss and gradient lie apart. `--long`: ours alone on a queue
-of that many rows (0: not); the official formula would take some 25 GB there.
+of that many rows (0: not).
 """
 
 import argparse
