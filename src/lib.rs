@@ -68,7 +68,7 @@ impl Tensors {
 pub fn main_with(registry: Registry, tools: Option<Tools>) -> ExitCode {
     let tensors = Tensors::of(&tools);
     if tensors == Tensors::Here {
-        sibling::settle_wait_policy();
+        sibling::settle_waiting();
     }
     let arguments = Arguments::parse();
     let result = sibling::check_caller(tensors).and_then(|()| {

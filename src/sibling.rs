@@ -4,7 +4,6 @@
 
 use std::convert::Infallible;
 use std::env;
-use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -24,25 +23,31 @@ const STAMP_VARIABLE: &str = "SEEDPIPE_BUILD_STAMP";
 /// Hands over what `seedpipe` found out about the remote.
 const HANDOVER_VARIABLE: &str = "SEEDPIPE_HANDOVER";
 
-/// How libtorch's OpenMP threads wait for each other. Left to itself, libgomp spins: beside any other busy thread, such as our own
-/// rendering, a spinning thread keeps the one that it waits for off the core (measured on 2 cores with another load: ResNet-20
-/// trains at 342 images/s waiting passively and at 19 spinning).
-const WAIT_POLICY: &str = "OMP_WAIT_POLICY";
+/// How libtorch's OpenMP threads wait for each other: they sleep, after some microseconds of spinning. Left to itself, libgomp spins for
+/// milliseconds: beside any other busy thread, such as our own rendering, a spinning thread keeps the one that it waits for off the core
+/// (measured on 2 cores with another load: ResNet-20 trains at 342 images/s waiting passively and at 19 spinning). Without any spinning,
+/// waking up costs more than most layers (on 2 idle cores: 866 images/s with a count of 0, 1,086 with 1,000, 1,173 with 100,000).
+const WAITING: [(&str, &str); 2] = [("OMP_WAIT_POLICY", "passive"), ("GOMP_SPINCOUNT", "1000")];
 
-fn wait_policy() -> OsString {
-    env::var_os(WAIT_POLICY).unwrap_or_else(|| "passive".into())
+/// What is to be set in the environment: nothing where the user has set any of it.
+fn waiting() -> &'static [(&'static str, &'static str)] {
+    if WAITING.iter().any(|(name, _)| env::var_os(name).is_some()) {
+        return &[];
+    }
+    &WAITING
 }
 
-/// In `seedpipe-torch`: starts itself again when the wait policy isn't set, since libgomp reads it when it is loaded.
-pub fn settle_wait_policy() {
-    if env::var_os(WAIT_POLICY).is_some() {
+/// In `seedpipe-torch`: starts itself again when nothing says how to wait, since libgomp reads it when it is loaded.
+pub fn settle_waiting() {
+    let waiting = waiting();
+    if waiting.is_empty() {
         return;
     }
     if let Ok(program) = env::current_exe() {
         // Only a failure returns; then the work is done all the same, if slower.
         let _ = Command::new(program)
             .args(env::args_os().skip(1))
-            .env(WAIT_POLICY, wait_policy())
+            .envs(waiting.iter().copied())
             .exec();
     }
 }
@@ -102,7 +107,7 @@ pub fn become_tensor_program(handed_over: Option<&str>) -> Result<Infallible> {
         .args(env::args_os().skip(1))
         .env(STAMP_VARIABLE, STAMP)
         .env_remove(HANDOVER_VARIABLE)
-        .env(WAIT_POLICY, wait_policy());
+        .envs(waiting().iter().copied());
     if let Some(handed_over) = handed_over {
         command.env(HANDOVER_VARIABLE, handed_over);
     }

@@ -24,8 +24,6 @@ import tempfile
 import time
 from pathlib import Path
 
-#: For both sides: spinning threads keep each other off the cores as soon as anything else runs.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 if hasattr(os, "RTLD_LAZY"):
     sys.setdlopenflags(os.RTLD_LAZY)
 
@@ -36,7 +34,7 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional
 
-from timing import default_target
+from timing import OUR_WAITING, default_target
 
 BATCH, QUEUE, DIMENSION = 64, 4096, 64
 TEMPERATURE_STUDENT, TEMPERATURE_TEACHER = 0.2, 0.04
@@ -189,7 +187,7 @@ def ours(folder, program, stage):
 
 def student_alone(example, threads):
     """Images a second of our student's own step in f32 and bf16, channels-last."""
-    done = subprocess.run([example, "4", str(threads)], capture_output=True, text=True, check=True)
+    done = subprocess.run([example, "4", str(threads)], env=os.environ | OUR_WAITING, capture_output=True, text=True, check=True)
     found = dict(re.findall(r"train (f32|bf16) channels-last: median (\d+) images/s", done.stdout))
     return {precision: float(rate) for precision, rate in found.items()}
 
