@@ -258,8 +258,8 @@ pub struct Embeddings {
 
 /// Reads the embeddings of an output over all its parts.
 pub struct EmbeddingsReader {
-    parts: Parts,
-    header: EmbeddingsHeader,
+    pub(crate) parts: Parts,
+    pub(crate) header: EmbeddingsHeader,
 }
 
 impl EmbeddingsReader {
@@ -322,7 +322,7 @@ pub(crate) fn vectors<'a>(part: &'a Part, header: &EmbeddingsHeader) -> Vectors<
 }
 
 /// Appends little-endian values as f32.
-fn widen(bytes: &[u8], precision: Precision, values: &mut Vec<f32>) {
+pub(crate) fn widen(bytes: &[u8], precision: Precision, values: &mut Vec<f32>) {
     match precision {
         Precision::F32 => {
             values.extend(

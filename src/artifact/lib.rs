@@ -27,6 +27,7 @@ mod part;
 mod parts;
 mod predictions;
 mod rejected;
+mod scattered;
 mod schema;
 mod seen;
 mod seen_reader;
@@ -54,6 +55,7 @@ pub use metadata::Metadata;
 pub use metrics::{MetricRow, MetricsReader, MetricsWriter};
 pub use predictions::{PredictionRow, PredictionsReader, PredictionsWriter};
 pub use rejected::{RejectedReader, RejectedRow, RejectedWriter};
+pub use scattered::Places;
 pub use schema::{
     EMBEDDINGS, FILES, IMAGES, KINDS, METRICS, PREDICTIONS, REJECTED, VIEWS, WEIGHTS,
 };

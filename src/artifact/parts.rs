@@ -70,6 +70,11 @@ impl Parts {
         &self.parts[index]
     }
 
+    /// First row of a part.
+    pub fn start(&self, index: usize) -> usize {
+        self.starts[index]
+    }
+
     /// The part that holds `row`, and the row's number within it.
     pub fn locate(&self, row: usize) -> (usize, usize) {
         let part = self.starts.partition_point(|start| *start <= row) - 1;

@@ -22,9 +22,62 @@ pub(crate) struct Vectors<'a> {
     pub width: usize,
 }
 
+/// Rows that lie together.
+enum Piece<'page> {
+    /// A page of plain values.
+    Plain {
+        values: &'page [u8],
+        /// Where they begin in the file.
+        start: u64,
+        /// Rows of the page.
+        held: Range<usize>,
+        /// Those of them that are asked for.
+        wanted: Range<usize>,
+    },
+    /// Rows that the Parquet decoder has to read.
+    Other { wanted: Range<usize> },
+}
+
 impl Vectors<'_> {
     /// Hands the little-endian values of `rows` to `visit`, in order, in pieces of whole rows.
     pub fn visit(&self, rows: Range<usize>, mut visit: impl FnMut(&[u8])) -> Result<()> {
+        let row = self.dimension * self.width;
+        self.pieces(rows, |piece| match piece {
+            Piece::Plain {
+                values,
+                held,
+                wanted,
+                ..
+            } => {
+                visit(&values[(wanted.start - held.start) * row..(wanted.end - held.start) * row]);
+                Ok(())
+            }
+            Piece::Other { wanted } => self.decode(wanted, &mut visit),
+        })
+    }
+
+    /// Hands each page that holds some of `rows` to `found`, in order: its rows, and where its values begin in the file, if they are
+    /// plain.
+    pub fn locate(
+        &self,
+        rows: Range<usize>,
+        mut found: impl FnMut(Range<usize>, Option<u64>),
+    ) -> Result<()> {
+        self.pieces(rows, |piece| {
+            match piece {
+                Piece::Plain { held, start, .. } => found(held, Some(start)),
+                Piece::Other { wanted } => found(wanted, None),
+            }
+            Ok(())
+        })
+    }
+
+    /// Reads the pages that hold some of `rows`, in order.
+    fn pieces(
+        &self,
+        rows: Range<usize>,
+        mut take: impl FnMut(Piece<'_>) -> Result<()>,
+    ) -> Result<()> {
         if rows.is_empty() {
             return Ok(());
         }
@@ -36,7 +89,7 @@ impl Vectors<'_> {
             }
             let wanted = rows.start.max(bounds[0])..rows.end.min(bounds[1]);
             let Some(pages) = self.pages(group, bounds[0]..bounds[1]) else {
-                self.decode(wanted, &mut visit)?;
+                take(Piece::Other { wanted })?;
                 continue;
             };
             for (place, held) in pages {
@@ -46,16 +99,18 @@ impl Vectors<'_> {
                 }
                 file.read_into(place.start, (place.end - place.start) as usize, &mut page)
                     .map_err(|error| ArtifactError::io(self.part.path(), "cannot read", error))?;
-                match plain_values(&page, held.len(), self.dimension, self.width) {
-                    Some(values) => {
-                        let row = self.dimension * self.width;
-                        visit(
-                            &values[(wanted.start - held.start) * row
-                                ..(wanted.end - held.start) * row],
-                        );
-                    }
-                    None => self.decode(wanted, &mut visit)?,
-                }
+                take(
+                    match plain_values(&page, held.len(), self.dimension, self.width) {
+                        Some(values) => Piece::Plain {
+                            values,
+                            // They are the page's last bytes.
+                            start: place.end - values.len() as u64,
+                            held,
+                            wanted,
+                        },
+                        None => Piece::Other { wanted },
+                    },
+                )?;
             }
         }
         Ok(())

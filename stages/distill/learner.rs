@@ -31,6 +31,8 @@ pub struct Scale {
     pub crops: usize,
     /// Views from the student's to the teacher's: 0 where they share one.
     pub shift: usize,
+    /// The batch at hand, by its step, and its targets.
+    pub at_hand: Option<(u64, Vec<Tensor>)>,
 }
 
 /// The temperatures over the training; none where the objective has none.
@@ -71,10 +73,18 @@ impl Schedule {
 impl Scale {
     /// The teacher's embeddings of the batch, one `[B, D]` for each view of a sample.
     fn teachers(&mut self, batch: &Batch) -> Result<Vec<Tensor>> {
+        let copied = |rows: &[Tensor]| rows.iter().map(Tensor::shallow_clone).collect();
+        if let Some((step, rows)) = &self.at_hand
+            && *step == batch.step
+        {
+            return Ok(copied(rows));
+        }
         let first = batch.epoch as usize * self.crops + self.shift;
         let count = self.targets.views();
         let views: Vec<usize> = (0..self.crops).map(|crop| (first + crop) % count).collect();
-        self.targets.rows(&views, batch.positions)
+        let rows = self.targets.rows(&views, batch.positions)?;
+        self.at_hand = Some((batch.step, copied(&rows)));
+        Ok(rows)
     }
 }
 

@@ -1,11 +1,14 @@
-//! The stored teacher embeddings: a view at a time in memory, in the precision that they are stored in; what is asked for is widened
-//! and divided by its length.
+//! The stored teacher embeddings: a batch's rows are read where they lie in the artifact's files, in the precision that they are stored
+//! in, then widened and divided by their length. A view's files are read once from begin to end before it is needed, while the view
+//! before is trained on: that says where the rows are, and leaves them in the system's cache.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::thread::JoinHandle;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use rand_chacha::ChaCha8Rng;
-use seedpipe_artifact::{EmbeddingsReader, Of, Precision};
+use seedpipe_artifact::{ArtifactError, EmbeddingsReader, Of, Places};
 use seedpipe_engine::{Input, StageContext};
 use seedpipe_learn::loss::seed::normalise;
 use seedpipe_learn::random::permutation;
@@ -19,12 +22,20 @@ const BLOCK: usize = 16_384;
 
 pub struct Targets {
     /// One for each teacher.
-    readers: Vec<EmbeddingsReader>,
+    readers: Arc<Vec<EmbeddingsReader>>,
     viewed: usize,
     views: usize,
     device: Device,
-    /// The views that are in memory, and each teacher's rows.
-    loaded: BTreeMap<usize, Vec<Tensor>>,
+    /// Where each teacher's rows of a view are.
+    located: BTreeMap<usize, Vec<Places>>,
+    ahead: Option<Ahead>,
+}
+
+/// Views that are being located in the background.
+struct Ahead {
+    views: Vec<usize>,
+    /// One entry for each of them.
+    places: JoinHandle<Result<Vec<Vec<Places>>, ArtifactError>>,
 }
 
 impl Targets {
@@ -41,13 +52,14 @@ impl Targets {
             .inputs(slot)
             .iter()
             .map(|input| teacher(context, (slot, input), views, viewed))
-            .collect::<Result<_>>()?;
+            .collect::<Result<Vec<_>>>()?;
         Ok(Targets {
-            readers,
+            readers: Arc::new(readers),
             viewed: viewed.len(),
             views: viewed.views(),
             device,
-            loaded: BTreeMap::new(),
+            located: BTreeMap::new(),
+            ahead: None,
         })
     }
 
@@ -67,42 +79,39 @@ impl Targets {
     /// # Shapes
     /// - returns `[viewed, D]` f32 on the CPU, rows of length 1
     pub fn load(&self, view: usize) -> Result<Tensor> {
-        Ok(together(&self.stored(view)?))
+        let first = view * self.viewed;
+        let blocks = (0..self.viewed).step_by(BLOCK).map(|start| {
+            let rows = first + start..first + self.viewed.min(start + BLOCK);
+            let teachers = self.readers.iter().map(|reader| {
+                let values = reader.read(rows.clone())?.values;
+                Ok(tensor(&values, reader))
+            });
+            Ok(together(&teachers.collect::<Result<Vec<_>>>()?))
+        });
+        Ok(Tensor::cat(&blocks.collect::<Result<Vec<_>>>()?, 0))
     }
 
-    /// All rows of a view as stored.
-    ///
-    /// # Shapes
-    /// - returns for each teacher `[viewed, D]` in its precision, on the CPU
-    fn stored(&self, view: usize) -> Result<Vec<Tensor>> {
-        self.readers
-            .iter()
-            .map(|reader| stored(reader, view * self.viewed, self.viewed))
-            .collect()
-    }
-
-    /// Targets of some views; those of other views leave the memory.
+    /// Targets of some views. Those of the next views are located in the background meanwhile.
     ///
     /// # Shapes
     /// - returns for each of the views `[positions, D]` f32, rows of length 1
     pub fn rows(&mut self, views: &[usize], positions: &[u32]) -> Result<Vec<Tensor>> {
-        self.loaded.retain(|view, _| views.contains(view));
         for &view in views {
-            if !self.loaded.contains_key(&view) {
-                let rows = self.stored(view)?;
-                self.loaded.insert(view, rows);
+            if !self.located.contains_key(&view) {
+                self.take_ahead()?;
+            }
+            if !self.located.contains_key(&view) {
+                let places = located(&self.readers, &self.range(view))?;
+                self.located.insert(view, places);
             }
         }
-        let index: Vec<i64> = positions.iter().map(|&position| position.into()).collect();
-        let index = Tensor::from_slice(&index);
+        self.look_ahead(views)?;
+        let positions: Vec<usize> = positions.iter().map(|&row| row as usize).collect();
         views
             .iter()
             .map(|view| {
-                let rows = self
-                    .loaded
-                    .get(view)
-                    .context("BUG: a view was not loaded")?;
-                Ok(selected(rows, &index).to_device(self.device))
+                let places = self.located.get(view).context("BUG: a view is nowhere")?;
+                self.gather(*view, places, &positions)
             })
             .collect()
     }
@@ -119,19 +128,90 @@ impl Targets {
             count <= all,
             "key `{key}`: expected at most the {all} targets that there are to begin with, got {count}\nhint: lower it, or store more views of each image"
         );
-        let order: Vec<i64> = permutation(self.viewed, &mut rng)
+        let order: Vec<usize> = permutation(self.viewed, &mut rng)
             .into_iter()
-            .map(i64::from)
+            .map(|position| position as usize)
             .collect();
         let parts = (0..count.div_ceil(self.viewed))
             .map(|view| {
                 let rest = count - view * self.viewed;
-                let index = Tensor::from_slice(&order[..rest.min(self.viewed)]);
-                Ok(selected(&self.stored(view)?, &index))
+                let places = located(&self.readers, &self.range(view))?;
+                self.gather(view, &places, &order[..rest.min(self.viewed)])
             })
             .collect::<Result<Vec<_>>>()?;
-        Ok(Tensor::cat(&parts, 0).to_device(self.device))
+        Ok(Tensor::cat(&parts, 0))
     }
+
+    /// Rows of a view.
+    fn range(&self, view: usize) -> std::ops::Range<usize> {
+        view * self.viewed..(view + 1) * self.viewed
+    }
+
+    /// Targets of one view, `[positions, D]`.
+    fn gather(&self, view: usize, places: &[Places], positions: &[usize]) -> Result<Tensor> {
+        let first = self.range(view).start;
+        let rows: Vec<usize> = positions.iter().map(|position| first + position).collect();
+        let teachers = self.readers.iter().zip(places).map(|(reader, places)| {
+            let values = reader.gather(places, &rows)?;
+            Ok(tensor(&values, reader))
+        });
+        let teachers = teachers.collect::<Result<Vec<_>>>()?;
+        Ok(together(&teachers).to_device(self.device))
+    }
+
+    /// Starts to locate the views of the next epoch, unless they are known.
+    fn look_ahead(&mut self, views: &[usize]) -> Result<()> {
+        let mut next: Vec<usize> = views
+            .iter()
+            .map(|view| (view + views.len()) % self.views)
+            .filter(|view| !self.located.contains_key(view))
+            .collect();
+        next.dedup();
+        if self.ahead.is_some() || next.is_empty() {
+            return Ok(());
+        }
+        let (readers, views) = (self.readers.clone(), next.clone());
+        let ranges: Vec<_> = views.iter().map(|view| self.range(*view)).collect();
+        let places = std::thread::Builder::new()
+            .name("targets ahead".to_owned())
+            .spawn(move || {
+                let places = ranges.iter().map(|range| located(&readers, range));
+                places.collect::<Result<Vec<_>, _>>()
+            })
+            .context("cannot start the thread that reads targets ahead")?;
+        self.ahead = Some(Ahead { views, places });
+        Ok(())
+    }
+
+    /// Waits for what was begun.
+    fn take_ahead(&mut self) -> Result<()> {
+        if let Some(ahead) = self.ahead.take() {
+            let places = ahead.places.join();
+            let places = places.map_err(|_| anyhow!("BUG: reading targets ahead panicked"))??;
+            self.located.extend(ahead.views.into_iter().zip(places));
+        }
+        Ok(())
+    }
+}
+
+/// Where each teacher's rows are.
+fn located(
+    readers: &[EmbeddingsReader],
+    rows: &std::ops::Range<usize>,
+) -> Result<Vec<Places>, ArtifactError> {
+    readers
+        .iter()
+        .map(|reader| reader.locate(rows.clone()))
+        .collect()
+}
+
+/// A teacher's rows, `[rows, D]` f32.
+fn tensor(values: &[f32], reader: &EmbeddingsReader) -> Tensor {
+    let dimension = reader.dimension();
+    from_slice_f32(
+        &[(values.len() / dimension) as i64, dimension as i64],
+        values,
+    )
 }
 
 /// Several teachers' embeddings as one, in which each has the same weight.
@@ -145,32 +225,6 @@ fn together(teachers: &[Tensor]) -> Tensor {
         .map(|rows| normalise(&rows.to_kind(Kind::Float)))
         .collect();
     Tensor::cat(&parts, 1) / (parts.len() as f64).sqrt()
-}
-
-/// Some rows of several teachers, as [`together`].
-fn selected(teachers: &[Tensor], index: &Tensor) -> Tensor {
-    let rows: Vec<Tensor> = teachers
-        .iter()
-        .map(|rows| rows.index_select(0, index))
-        .collect();
-    together(&rows)
-}
-
-/// Some rows in the precision that they are stored in: narrowing what was widened gives the same bits back.
-fn stored(reader: &EmbeddingsReader, first: usize, count: usize) -> Result<Tensor> {
-    let kind = match reader.header().precision {
-        Precision::F16 => Kind::Half,
-        Precision::F32 => Kind::Float,
-    };
-    let dimension = reader.dimension() as i64;
-    let rows = Tensor::empty([count as i64, dimension], (kind, Device::Cpu));
-    for start in (0..count).step_by(BLOCK) {
-        let length = BLOCK.min(count - start);
-        let embeddings = reader.read(first + start..first + start + length)?;
-        let block = from_slice_f32(&[length as i64, dimension], &embeddings.values);
-        rows.narrow(0, start as i64, length as i64).copy_(&block);
-    }
-    Ok(rows)
 }
 
 /// One teacher's embeddings of the very views that the student sees.
@@ -228,21 +282,18 @@ mod tests {
     fn rows_of_a_batch_have_the_bits_that_they_have_among_all() {
         tch::manual_seed(3);
         for (dimension, kind) in [(16, Kind::Half), (128, Kind::Half), (37, Kind::Float)] {
-            let all = [Tensor::randn([500, dimension], (Kind::Float, Device::Cpu)).to_kind(kind)];
+            let all = Tensor::randn([500, dimension], (Kind::Float, Device::Cpu)).to_kind(kind);
             let index = Tensor::from_slice(&[3i64, 499, 0, 77, 3]);
-            assert_eq!(
-                to_vec_f32(&selected(&all, &index)),
-                to_vec_f32(&together(&all).index_select(0, &index))
-            );
+            let some = all.index_select(0, &index);
+            let among = together(&[all.shallow_clone()]).index_select(0, &index);
+            assert_eq!(to_vec_f32(&together(&[some])), to_vec_f32(&among));
         }
     }
 
-    #[test]
-    fn what_is_stored_in_f16_stays_in_f16_and_keeps_its_values() {
-        use seedpipe_artifact::{EmbeddingsHeader, EmbeddingsWriter};
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("part-00000");
-        for (precision, kind) in [(Precision::F16, Kind::Half), (Precision::F32, Kind::Float)] {
+    /// Two teachers of 5 images with two views each; a row's values tell which it is.
+    fn targets(folder: &std::path::Path) -> Targets {
+        use seedpipe_artifact::{EmbeddingsHeader, EmbeddingsWriter, Precision};
+        let readers = [Precision::F16, Precision::F32].map(|precision| {
             let header = EmbeddingsHeader {
                 of: Of::Views,
                 precision,
@@ -251,18 +302,52 @@ mod tests {
                 network: String::new(),
                 extra: BTreeMap::new(),
             };
-            // More than a block, with values that f16 holds exactly.
-            let count = BLOCK + 5;
-            let ids: Vec<u64> = (0..count as u64).collect();
-            let values: Vec<f32> = (0..2 * count).map(|value| (value % 2048) as f32).collect();
-            let mut writer = EmbeddingsWriter::create(&path, &header).unwrap();
-            writer.write(&ids, &values).unwrap();
-            writer.finish().unwrap();
-            let reader = EmbeddingsReader::open(std::slice::from_ref(&path)).unwrap();
-            let rows = stored(&reader, 3, count - 3).unwrap();
-            assert_eq!(rows.kind(), kind);
-            assert_eq!(to_vec_f32(&rows), values[6..]);
+            let parts = [0u64, 1].map(|view| {
+                let path = folder.join(format!("{}-v{view}", precision.name()));
+                let mut writer = EmbeddingsWriter::create(&path, &header).unwrap();
+                let ids: Vec<u64> = (5 * view..5 * view + 5).collect();
+                let values: Vec<f32> = ids.iter().flat_map(|id| [*id as f32, 1.0]).collect();
+                writer.write(&ids, &values).unwrap();
+                writer.finish().unwrap();
+                path
+            });
+            EmbeddingsReader::open(&parts).unwrap()
+        });
+        Targets {
+            readers: Arc::new(readers.into()),
+            viewed: 5,
+            views: 2,
+            device: Device::Cpu,
+            located: BTreeMap::new(),
+            ahead: None,
         }
+    }
+
+    #[test]
+    fn every_view_gives_its_own_rows_in_the_order_that_is_asked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut targets = targets(folder.path());
+        let all = [targets.load(0).unwrap(), targets.load(1).unwrap()];
+        assert_eq!(all[0].size(), [5, 4]);
+        for views in [vec![0], vec![1], vec![0], vec![1, 0], vec![0, 1]] {
+            let rows = targets.rows(&views, &[4, 0, 4, 2]).unwrap();
+            let index = Tensor::from_slice(&[4i64, 0, 4, 2]);
+            for (view, rows) in views.iter().zip(rows) {
+                let expected = all[*view].index_select(0, &index);
+                assert_eq!(to_vec_f32(&rows), to_vec_f32(&expected));
+            }
+        }
+    }
+
+    #[test]
+    fn the_next_view_is_located_while_this_one_is_used() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut targets = targets(folder.path());
+        targets.rows(&[0], &[1]).unwrap();
+        assert_eq!(targets.ahead.as_ref().unwrap().views, [1]);
+        targets.rows(&[1], &[1]).unwrap();
+        assert!(targets.ahead.is_none());
+        assert_eq!(targets.located.keys().copied().collect::<Vec<_>>(), [0, 1]);
     }
 
     #[test]

@@ -188,6 +188,7 @@ impl Distill {
             matching,
             crops,
             shift: usize::from(self.augmentation == Augmentation::Independent),
+            at_hand: None,
         }
     }
 
