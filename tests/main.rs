@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod commands;
+mod decoding;
 mod export;
 mod faults;
 mod first_hour;
