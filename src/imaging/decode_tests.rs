@@ -7,7 +7,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use serde::Deserialize;
 
-use crate::{DecodeError, Format, Limits, decode, inspect};
+use crate::{DecodeError, Format, Limits, check, decode, inspect};
 
 /// A row of testdata/images.json: a file of testdata/images and its upright pixels, made by testdata/images.py.
 #[derive(Debug, Deserialize)]
@@ -91,6 +91,33 @@ fn a_truncated_file_is_an_error_wherever_it_ends() {
             );
         }
     }
+}
+
+#[test]
+fn checking_finds_what_decoding_finds() {
+    let limits = Limits::default();
+    let same = |name: &str, bytes: &[u8]| {
+        let (checked, decoded) = (check(bytes, &limits), decode(bytes, &limits));
+        assert_eq!(
+            checked.as_ref().err().map(ToString::to_string),
+            decoded.err().map(|error| error.to_string()),
+            "{name}"
+        );
+        checked.is_ok()
+    };
+    let mut refused = 0;
+    for case in cases() {
+        let whole = bytes(&case.name);
+        assert!(same(&case.name, &whole));
+        assert_eq!(check(&whole, &limits), inspect(&whole, &limits));
+        for place in (0..whole.len()).step_by(1 + whole.len() / 150) {
+            let mut damaged = whole.clone();
+            damaged[place] ^= 0x5a;
+            refused += usize::from(!same(&format!("{} at {place}", case.name), &damaged));
+            same(&format!("{} cut at {place}", case.name), &whole[..place]);
+        }
+    }
+    assert!(refused > 100, "{refused} damaged files were refused");
 }
 
 #[test]

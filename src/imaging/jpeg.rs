@@ -60,6 +60,19 @@ pub(crate) fn decode(bytes: &[u8], [width, height]: [u32; 2]) -> Result<RgbImage
     Ok(RgbImage::new(width, height, pixels))
 }
 
+/// Reads all of an image of that size, at an eighth of it.
+pub(crate) fn check(bytes: &[u8], size: [u32; 2]) -> Result<(), DecodeError> {
+    require_end(bytes)?;
+    let [width, height] = size.map(|length| length.div_ceil(8));
+    let whole = CropBox {
+        x: 0,
+        y: 0,
+        width,
+        height,
+    };
+    decode_region(bytes, size, 8, whole, &mut Vec::new())
+}
+
 /// Refuses a file that has no end-of-image marker after its scans.
 pub(crate) fn require_end(bytes: &[u8]) -> Result<(), DecodeError> {
     for segment in Segments::of(bytes) {

@@ -29,7 +29,7 @@ mod sample;
 mod view;
 mod webp;
 
-pub use decode::{DecodeError, Header, Limits, decode, inspect};
+pub use decode::{DecodeError, Header, Limits, check, decode, inspect};
 pub use format::Format;
 pub use part::{Decode, Decoded, Pixels, decode_for};
 pub use pixels::RgbImage;

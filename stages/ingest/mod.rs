@@ -21,7 +21,7 @@ use seedpipe_artifact::{
     IMAGES, ImageRow, ImagesWriter, Metadata, REJECTED, RejectedRow, RejectedWriter,
 };
 use seedpipe_engine::{InputKinds, InputSlot, Invalid, OutputSlot, Stage, StageContext, Work};
-use seedpipe_imaging::{Limits, decode, inspect};
+use seedpipe_imaging::{Limits, check};
 use serde::{Deserialize, Serialize};
 
 use crate::invalid::{fraction, invalid};
@@ -215,9 +215,7 @@ impl Ingest {
         let limits = Limits {
             pixels: self.max_pixels,
         };
-        let header = match inspect(&bytes, &limits)
-            .and_then(|header| decode(&bytes, &limits).map(|_| header))
-        {
+        let header = match check(&bytes, &limits) {
             Ok(header) => header,
             Err(error) => {
                 return Ok(Err(RejectedRow {

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use rayon::prelude::*;
 use seedpipe_artifact::{SourceColumns, guessed_columns};
-use seedpipe_imaging::{Format, Limits, decode, inspect};
+use seedpipe_imaging::{Format, Limits, check, inspect};
 use serde_json::json;
 
 use super::listing::{Found, Listing};
@@ -106,9 +106,11 @@ pub fn survey(path: &Path) -> Result<Survey> {
 
 /// Format and shorter side of the upright image, or why it can't be read.
 fn look(bytes: &[u8], limits: &Limits, decodes: bool) -> Result<(Format, u32), String> {
-    let header = inspect(bytes, limits).map_err(|error| error.to_string())?;
-    if decodes {
-        decode(bytes, limits).map_err(|error| error.to_string())?;
-    }
+    let header = if decodes {
+        check(bytes, limits)
+    } else {
+        inspect(bytes, limits)
+    };
+    let header = header.map_err(|error| error.to_string())?;
     Ok((header.format, header.width.min(header.height)))
 }
