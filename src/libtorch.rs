@@ -107,7 +107,7 @@ impl Place {
             Place {
                 looked: format!("`{RPATH}`"),
                 remedy: format!(
-                    "run `make setup`, or set LIBTORCH to a libtorch {VERSION} and run `cargo build`, or name its `lib` folder in {LIBRARY_PATH}"
+                    "run `make setup`, or set LIBTORCH to a libtorch {VERSION} and build or install again, or name its `lib` folder in {LIBRARY_PATH}"
                 ),
             }
         }

@@ -140,7 +140,7 @@ fn a_libtorch_of_another_version_on_the_library_path_is_refused() {
     command.env("LD_LIBRARY_PATH", sandbox.path("torch/lib"));
     insta::assert_snapshot!(sandbox.finish(&mut command).exited_with(1).refusal(), @r"
     error: wrong libtorch in `[folder]/torch/lib`: expected version 2.11.0, got 1.13.1+cpu (`[folder]/torch/build-version`)
-    hint: run `make setup`, or set LIBTORCH to a libtorch 2.11.0 and run `cargo build`, or name its `lib` folder in LD_LIBRARY_PATH
+    hint: run `make setup`, or set LIBTORCH to a libtorch 2.11.0 and build or install again, or name its `lib` folder in LD_LIBRARY_PATH
     exit code 1
     ");
     assert!(!Path::new(&sandbox.path(".seedpipe")).exists());
