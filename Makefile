@@ -4,10 +4,11 @@
 #   make test          everything that is needed, then all tests
 #   make setup         libtorch 2.11.0 into .libtorch/ (CUDA=1: with its CUDA libraries); skipped when LIBTORCH is set
 #   make cifar10       fetches CIFAR-10, then runs pipelines/cifar10.yaml
+#   make wheel         the Python wheel, built and tried in fresh environments beside PyTorch (docs/install.md)
 #   make peers         what tests/peers/ measures against, into .peers/
 #   make cifar10-images, make lite0    fetch what the other pipelines in pipelines/ need into data/raw/
 
-.PHONY: setup build demo test cifar10 cifar10-images lite0 lint peers
+.PHONY: setup build demo test cifar10 cifar10-images lite0 lint peers wheel
 
 ifeq ($(origin LIBTORCH),environment)
 setup:
@@ -29,6 +30,9 @@ test: setup
 lint: setup
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
+
+wheel: setup
+	python3 tests/wheel/try_wheel.py
 
 cifar10-images:
 	python3 data/fetch_cifar10.py data/raw/cifar10

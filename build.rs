@@ -1,5 +1,5 @@
 //! Refuses a missing libtorch early, and writes its folder into the rpath of binaries and tests, so that they run with
-//! no environment variable. Stamps both binaries with a digest of the sources, so that two builds never mix.
+//! no environment variable; for a wheel (feature `wheel`) the folders in which Python environments keep PyTorch. Stamps both binaries with a digest of the sources, so that two builds never mix.
 //!
 //! `LIBTORCH` comes from the environment or from `.cargo/config.toml`, as for torch-sys.
 
@@ -27,11 +27,18 @@ fn main() {
             library.display()
         );
     }
-    // Of all targets: unit tests of the library load libtorch too.
-    println!("cargo:rustc-link-arg=-Wl,-rpath,{}", library.display());
     leave_libtorch_out_of("seedpipe");
     let libtorch = path::absolute(&libtorch).expect("LIBTORCH is a path");
-    println!("cargo:rustc-env=SEEDPIPE_LIBTORCH={}", libtorch.display());
+    let rpath = if env::var_os("CARGO_FEATURE_WHEEL").is_some() {
+        python_environments()
+    } else {
+        vec![libtorch.join("lib").display().to_string()]
+    };
+    // Of all targets: unit tests of the library load libtorch too.
+    for folder in &rpath {
+        println!("cargo:rustc-link-arg=-Wl,-rpath,{folder}");
+    }
+    println!("cargo:rustc-env=SEEDPIPE_RPATH={}", rpath.join(":"));
     println!(
         "cargo:rustc-env=SEEDPIPE_BUILD_STAMP={:016x}",
         stamp(&libtorch)
@@ -49,6 +56,21 @@ fn leave_libtorch_out_of(binary: &str) {
     }
 }
 
+/// Where the environment of a program in its `bin` keeps PyTorch: virtual ones, conda's and `pip install --user`, Fedora's, Debian's;
+/// for all Pythons that there is a PyTorch 2.11 for.
+fn python_environments() -> Vec<String> {
+    const PYTHONS: [&str; 5] = ["3.10", "3.11", "3.12", "3.13", "3.14"];
+    const LAYOUTS: [(&str, &str); 3] = [
+        ("lib", "site-packages"),
+        ("lib64", "site-packages"),
+        ("lib", "dist-packages"),
+    ];
+    let of_layout = |(lib, packages)| {
+        PYTHONS.map(|python| format!("$ORIGIN/../{lib}/python{python}/{packages}/torch/lib"))
+    };
+    LAYOUTS.into_iter().flat_map(of_layout).collect()
+}
+
 /// Digest of the sources, the compiler's options and libtorch's place.
 fn stamp(libtorch: &Path) -> u64 {
     let mut hasher = DefaultHasher::new();
@@ -57,6 +79,7 @@ fn stamp(libtorch: &Path) -> u64 {
         env::var("TARGET").ok(),
         env::var("PROFILE").ok(),
         env::var("OPT_LEVEL").ok(),
+        env::var_os("CARGO_FEATURE_WHEEL"),
     )
         .hash(&mut hasher);
     for source in SOURCES {

@@ -21,8 +21,13 @@ impl Codec for ParquetCodec {
         })
     }
 
-    fn headline(&self, kind: &str, parts: &[PathBuf]) -> Result<BTreeMap<String, f64>> {
-        Ok(seedpipe_artifact::headline(kind, parts)?)
+    fn headline(
+        &self,
+        kind: &str,
+        parts: &[PathBuf],
+        own: &[&str],
+    ) -> Result<BTreeMap<String, f64>> {
+        Ok(seedpipe_artifact::headline(kind, parts, own)?)
     }
 
     fn compare(

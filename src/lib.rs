@@ -21,6 +21,7 @@ mod output;
 mod pipeline_file;
 mod pipeline_schema;
 mod processor;
+mod python_environment;
 mod python_lines;
 mod python_timm;
 mod quantity;

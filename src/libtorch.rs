@@ -1,38 +1,40 @@
 //! Whether the libtorch that `seedpipe-torch` would load is there and of the right version, so that the user reads a
 //! remedy rather than the dynamic loader's message.
 //!
-//! Looks where the loader looks: `LD_LIBRARY_PATH`, then the folder in the binary's rpath (that of `LIBTORCH` when it was built).
+//! Looks where the loader looks: `LD_LIBRARY_PATH`, then the folders in the binary's rpath. Those are that of `LIBTORCH` when it was
+//! built or, in a wheel, where Python environments keep PyTorch; a wheel's binary also asks the environment's Python. A place
+//! that the loader would not find by itself is named to it.
 
 use std::env;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
+
+use crate::python_environment;
 
 /// The version that the bindings are made for.
 pub const VERSION: &str = "2.11.0";
 
-/// `LIBTORCH` at build time.
-const BUILT_WITH: &str = env!("SEEDPIPE_LIBTORCH");
+/// The folders in the binaries' rpath, with colons between; `$ORIGIN/..` is the one above the binary's.
+const RPATH: &str = env!("SEEDPIPE_RPATH");
+
+/// Whether this program is a wheel's.
+const IN_WHEEL: bool = cfg!(feature = "wheel");
 
 const LIBRARY: &str = "libtorch_cpu.so";
-const VERSION_FILE: &str = "build-version";
+const LIBRARY_PATH: &str = "LD_LIBRARY_PATH";
 
-/// Makes sure that the loader will find libtorch 2.11.0.
-///
-/// # Errors
-/// When there is none, or its version file says another version. A libtorch without a version file is trusted.
-pub fn check() -> Result<()> {
-    find().map(drop)
-}
-
-/// A libtorch that the loader will find.
+/// A libtorch that the loader will find, if [`Found::show_to_loader`] is called.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Found {
     /// Where its libraries lie.
     pub folder: PathBuf,
     /// As its version file says; `None` where there is none.
     pub version: Option<String>,
+    /// The loader doesn't look there by itself, or finds another one first.
+    hidden: bool,
 }
 
 impl Found {
@@ -40,93 +42,208 @@ impl Found {
     pub fn has_cuda(&self) -> bool {
         self.folder.join("libtorch_cuda.so").exists()
     }
+
+    /// Makes a program that is about to be started load this one.
+    pub fn show_to_loader(&self, command: &mut Command) {
+        if !self.hidden {
+            return;
+        }
+        let before = env::var_os(LIBRARY_PATH);
+        let others = before
+            .as_deref()
+            .map(env::split_paths)
+            .into_iter()
+            .flatten();
+        // A folder with a colon in its name can't be named.
+        if let Ok(folders) = env::join_paths([self.folder.clone()].into_iter().chain(others)) {
+            command.env(LIBRARY_PATH, folders);
+        }
+    }
 }
 
-/// The libtorch that the loader will find.
+/// The libtorch that `seedpipe-torch` will load.
 ///
 /// # Errors
-/// As [`check`].
+/// When there is none, or its version file says another version. A libtorch without a version file is trusted.
 pub fn find() -> Result<Found> {
+    let program = env::current_exe()
+        .and_then(fs_err::canonicalize)
+        .context("this program's own path can't be read")?;
+    let folder = program.parent().unwrap_or(Path::new("/"));
+    let in_rpath: Vec<PathBuf> = env::split_paths(RPATH)
+        .map(|entry| match entry.strip_prefix("$ORIGIN/..") {
+            Ok(below) => folder.parent().unwrap_or(folder).join(below),
+            Err(_) => entry,
+        })
+        .collect();
     find_in(
-        env::var_os("LD_LIBRARY_PATH").as_deref(),
-        Path::new(BUILT_WITH),
+        env::var_os(LIBRARY_PATH).as_deref(),
+        &in_rpath,
+        || match IN_WHEEL {
+            true => python_environment::ask_for_torch(folder),
+            false => None,
+        },
+        &Place::of(folder),
     )
 }
 
-fn find_in(library_path: Option<&OsStr>, built_with: &Path) -> Result<Found> {
-    let built_in = built_with.join("lib");
-    let folders = library_path
-        .map(env::split_paths)
-        .into_iter()
-        .flatten()
-        .chain([built_in.clone()]);
-    let Some(folder) = folders
-        .into_iter()
-        .find(|folder| folder.join(LIBRARY).exists())
-    else {
-        bail!(
-            "libtorch is missing: no `{LIBRARY}` in `{}`\nhint: {}",
-            built_in.display(),
-            remedy()
-        );
-    };
-    let version_file = version_file(&folder);
-    if !version_file.exists() {
+/// How messages name where it was looked for, and the remedy.
+struct Place {
+    looked: String,
+    remedy: String,
+}
+
+impl Place {
+    fn of(program_folder: &Path) -> Self {
+        let program_folder = program_folder.display();
+        if IN_WHEEL {
+            Place {
+                looked: format!("the Python environment of `{program_folder}`"),
+                remedy: format!(
+                    "run `{program_folder}/python -m pip install torch=={VERSION}`, or name the `lib` folder of a libtorch {VERSION} in {LIBRARY_PATH}"
+                ),
+            }
+        } else {
+            Place {
+                looked: format!("`{RPATH}`"),
+                remedy: format!(
+                    "run `make setup`, or set LIBTORCH to a libtorch {VERSION} and build or install again, or name its `lib` folder in {LIBRARY_PATH}"
+                ),
+            }
+        }
+    }
+}
+
+/// What to do about a libtorch that is missing or doesn't load.
+pub fn remedy() -> String {
+    let program = env::current_exe().unwrap_or_default();
+    Place::of(program.parent().unwrap_or(Path::new("/"))).remedy
+}
+
+/// - `in_rpath`: what the loader looks into after `library_path`
+/// - `ask`: for a folder that the loader doesn't know
+fn find_in(
+    library_path: Option<&OsStr>,
+    in_rpath: &[PathBuf],
+    ask: impl FnOnce() -> Option<PathBuf>,
+    place: &Place,
+) -> Result<Found> {
+    let holds = |folder: &PathBuf| folder.join(LIBRARY).exists();
+    // The user's word counts, right or wrong.
+    let named = library_path.map(env::split_paths).into_iter().flatten();
+    if let Some(folder) = named.into_iter().find(holds) {
+        return checked(folder, false, place);
+    }
+    let mut refused = None;
+    let known = in_rpath.iter().cloned().map(Some);
+    let asked = std::iter::once_with(ask);
+    for folder in known.chain(asked).flatten().filter(holds) {
+        // The loader takes the first of its own.
+        let hidden = refused.is_some() || !in_rpath.contains(&folder);
+        match checked(folder, hidden, place) {
+            Ok(found) => return Ok(found),
+            Err(error) => refused = refused.or(Some(error)),
+        }
+    }
+    match refused {
+        Some(error) => Err(error),
+        None => bail!(
+            "libtorch is missing: no `{LIBRARY}` in {}\nhint: {}",
+            place.looked,
+            place.remedy
+        ),
+    }
+}
+
+fn checked(folder: PathBuf, hidden: bool, place: &Place) -> Result<Found> {
+    let Some((file, version)) = version(&folder)? else {
         return Ok(Found {
             folder,
             version: None,
+            hidden,
         });
-    }
-    let found = fs_err::read_to_string(&version_file)?;
-    if found.trim().split('+').next() != Some(VERSION) {
+    };
+    if version.split('+').next() != Some(VERSION) {
         bail!(
-            "wrong libtorch in `{}`: expected version {VERSION}, got {} (`{}`)\nhint: {}",
+            "wrong libtorch in `{}`: expected version {VERSION}, got {version} (`{}`)\nhint: {}",
             folder.display(),
-            found.trim(),
-            version_file.display(),
-            remedy()
+            file.display(),
+            place.remedy
         );
     }
     Ok(Found {
         folder,
-        version: Some(found.trim().to_owned()),
+        version: Some(version),
+        hidden,
     })
 }
 
-fn version_file(library_folder: &Path) -> PathBuf {
-    library_folder
-        .parent()
-        .unwrap_or(library_folder)
-        .join(VERSION_FILE)
-}
-
-fn remedy() -> String {
-    format!(
-        "run `make setup`, or set LIBTORCH to a libtorch {VERSION} and run `cargo build`, or name its `lib` folder in LD_LIBRARY_PATH"
-    )
+/// The version, and the file that says it: a libtorch's `build-version`, or PyTorch's `version.py`.
+fn version(library_folder: &Path) -> Result<Option<(PathBuf, String)>> {
+    let above = library_folder.parent().unwrap_or(library_folder);
+    let file = above.join("build-version");
+    if file.exists() {
+        let text = fs_err::read_to_string(&file)?;
+        return Ok(Some((file, text.trim().to_owned())));
+    }
+    let file = above.join("version.py");
+    if !file.exists() {
+        return Ok(None);
+    }
+    let text = fs_err::read_to_string(&file)?;
+    let line = text.lines().find(|line| line.starts_with("__version__"));
+    let quoted = line.and_then(|line| line.split(['\'', '"']).nth(1));
+    Ok(quoted.map(|version| (file, version.to_owned())))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// A folder that looks like a libtorch.
-    fn libtorch(version: Option<&str>) -> tempfile::TempDir {
+    /// A folder that looks like a libtorch, or like PyTorch where the file is `version.py`.
+    fn libtorch(version: Option<(&str, &str)>) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
         fs_err::create_dir(folder.path().join("lib")).unwrap();
         fs_err::write(folder.path().join("lib").join(LIBRARY), "").unwrap();
-        if let Some(version) = version {
-            fs_err::write(folder.path().join(VERSION_FILE), version).unwrap();
+        if let Some((file, version)) = version {
+            fs_err::write(folder.path().join(file), version).unwrap();
         }
         folder
     }
 
+    fn of_version(version: &str) -> tempfile::TempDir {
+        libtorch(Some(("build-version", version)))
+    }
+
+    fn place() -> Place {
+        Place {
+            looked: "`here`".to_owned(),
+            remedy: "run `make setup`".to_owned(),
+        }
+    }
+
+    fn lib(folder: &tempfile::TempDir) -> PathBuf {
+        folder.path().join("lib")
+    }
+
+    fn find_among(in_rpath: &[PathBuf], asked: Option<PathBuf>) -> Result<Found> {
+        find_in(None, in_rpath, || asked, &place())
+    }
+
     #[test]
     fn the_right_version_passes_with_and_without_a_build_suffix() {
-        for version in [Some("2.11.0\n"), Some("2.11.0+cpu\n"), None] {
-            let folder = libtorch(version);
-            let found = find_in(None, folder.path()).unwrap();
-            assert_eq!(found.version.as_deref(), version.map(str::trim));
+        for (file, expected) in [
+            (Some(("build-version", "2.11.0\n")), Some("2.11.0")),
+            (Some(("build-version", "2.11.0+cpu\n")), Some("2.11.0+cpu")),
+            (
+                Some(("version.py", "a = 1\n__version__ = '2.11.0+cu130'\n")),
+                Some("2.11.0+cu130"),
+            ),
+            (None, None),
+        ] {
+            let folder = libtorch(file);
+            let found = find_among(&[lib(&folder)], None).unwrap();
+            assert_eq!(found.version.as_deref(), expected);
             assert!(!found.has_cuda());
         }
     }
@@ -134,23 +251,52 @@ mod tests {
     #[test]
     fn a_missing_library_is_refused_with_the_remedy() {
         let empty = tempfile::tempdir().unwrap();
-        let message = find_in(None, empty.path()).unwrap_err().to_string();
-        assert!(message.contains("no `libtorch_cpu.so` in"), "{message}");
-        assert!(message.contains("make setup"), "{message}");
+        let message = find_among(&[lib(&empty)], None).unwrap_err().to_string();
+        assert_eq!(
+            message,
+            "libtorch is missing: no `libtorch_cpu.so` in `here`\nhint: run `make setup`"
+        );
     }
 
     #[test]
     fn the_library_path_comes_first_and_its_version_counts() {
-        let (right, wrong) = (libtorch(Some("2.11.0")), libtorch(Some("2.4.1")));
-        let wrong_library = wrong.path().join("lib");
-        let message = find_in(Some(wrong_library.as_os_str()), right.path())
-            .unwrap_err()
-            .to_string();
+        let (right, wrong) = (of_version("2.11.0"), of_version("2.4.1"));
+        let find = |named: &tempfile::TempDir, built_in: &tempfile::TempDir| {
+            let named = lib(named);
+            find_in(Some(named.as_os_str()), &[lib(built_in)], || None, &place())
+        };
+        let message = find(&wrong, &right).unwrap_err().to_string();
         assert!(
             message.contains("expected version 2.11.0, got 2.4.1"),
             "{message}"
         );
-        let right_library = right.path().join("lib");
-        find_in(Some(right_library.as_os_str()), wrong.path()).unwrap();
+        find(&right, &wrong).unwrap();
+    }
+
+    /// The `LD_LIBRARY_PATH` that a program is started with, if one is set for it.
+    fn shown(found: &Found) -> Option<String> {
+        let mut command = Command::new("true");
+        found.show_to_loader(&mut command);
+        let (_, value) = command.get_envs().find(|(name, _)| *name == LIBRARY_PATH)?;
+        Some(value.unwrap().to_str().unwrap().to_owned())
+    }
+
+    #[test]
+    fn the_loader_is_told_of_what_it_would_not_find() {
+        let (right, wrong) = (of_version("2.11.0"), of_version("2.4.1"));
+        let is_shown = |found: &Found| {
+            shown(found).is_some_and(|folders| folders.starts_with(lib(&right).to_str().unwrap()))
+        };
+        // The loader's own first one.
+        let found = find_among(&[lib(&right), lib(&wrong)], None).unwrap();
+        assert_eq!(shown(&found), None);
+        // Behind a wrong one, and outside of what it knows.
+        let found = find_among(&[lib(&wrong), lib(&right)], None).unwrap();
+        assert!(is_shown(&found));
+        let found = find_among(&[lib(&wrong)], Some(lib(&right))).unwrap();
+        assert!(is_shown(&found));
+        // Of several wrong ones the first is told.
+        let message = find_among(&[lib(&wrong)], Some(lib(&wrong))).unwrap_err();
+        assert!(message.to_string().contains("got 2.4.1"), "{message}");
     }
 }

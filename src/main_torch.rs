@@ -2,14 +2,10 @@
 
 use std::process::ExitCode;
 
-use seedpipe_engine::Registry;
-
 fn main() -> ExitCode {
     seedpipe_stages::tools::keep_memory();
-    let mut works = seedpipe_stages::light_works();
-    works.extend(seedpipe_stages::tensor_works());
     seedpipe::main_with(
-        Registry::new(seedpipe_stages::declared(), works),
+        seedpipe_stages::whole_registry(),
         Some(seedpipe_stages::tools::tensor_tools()),
     )
 }

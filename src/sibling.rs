@@ -101,8 +101,9 @@ pub fn program() -> Result<PathBuf> {
 /// When the sibling or its libtorch is missing, or it can't be started.
 pub fn become_tensor_program(handed_over: Option<&str>) -> Result<Infallible> {
     let sibling = program()?;
-    libtorch::check()?;
+    let libtorch = libtorch::find()?;
     let mut command = Command::new(&sibling);
+    libtorch.show_to_loader(&mut command);
     command
         .args(env::args_os().skip(1))
         .env(STAMP_VARIABLE, STAMP)

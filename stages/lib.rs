@@ -1,7 +1,8 @@
-//! The kinds of stages, one file each: read inputs, call imaging or learn, write the artifact. This file is the registry.
+//! The kinds of stages, one file each: read inputs, call imaging or learn, write the artifact. This file is the registry
+//! (docs/extending.md).
 //!
-//! A kind's declaration is apart from its work, and the works that need tensors are apart from the others, so that a binary
-//! which names no tensor work is not linked against libtorch.
+//! A kind's declaration is apart from its work, so that a binary which leaves out the works that need tensors is not linked
+//! against libtorch.
 
 mod augment;
 mod batches;
@@ -42,45 +43,47 @@ mod training;
 mod view_list;
 mod viewed;
 
-use seedpipe_engine::{Kind, WorkFunction, kind, work};
+use seedpipe_engine::{Registry, Work};
 
 pub use ingest::survey::{Survey, survey};
 pub use report::PAGE;
 
-/// Every kind.
-pub fn declared() -> Vec<Kind> {
-    vec![
-        kind::<ingest::Ingest>(),
-        kind::<augment::Augment>(),
-        kind::<pretrain::Pretrain>(),
-        kind::<encode::Encode>(),
-        kind::<distill::Distill>(),
-        kind::<finetune::Finetune>(),
-        kind::<probe::Probe>(),
-        kind::<knn::Knn>(),
-        kind::<export::Export>(),
-        kind::<report::Report>(),
-    ]
+/// Every kind; the works of those that need libtorch are left out, so that the linker can leave out libtorch.
+pub fn light_registry() -> Registry {
+    kinds::<false>()
 }
 
-/// The works that need no tensors.
-pub fn light_works() -> Vec<(&'static str, WorkFunction)> {
-    vec![
-        work::<ingest::Ingest>(),
-        work::<augment::Augment>(),
-        work::<report::Report>(),
-    ]
+/// Every kind and every work.
+pub fn whole_registry() -> Registry {
+    kinds::<true>()
 }
 
-/// The works that need libtorch.
-pub fn tensor_works() -> Vec<(&'static str, WorkFunction)> {
-    vec![
-        work::<pretrain::Pretrain>(),
-        work::<encode::Encode>(),
-        work::<distill::Distill>(),
-        work::<finetune::Finetune>(),
-        work::<probe::Probe>(),
-        work::<knn::Knn>(),
-        work::<export::Export>(),
-    ]
+/// One line a kind.
+fn kinds<const TENSORS: bool>() -> Registry {
+    Kinds::<TENSORS>(Registry::new())
+        .add::<ingest::Ingest>()
+        .add::<augment::Augment>()
+        .add::<pretrain::Pretrain>()
+        .add::<encode::Encode>()
+        .add::<distill::Distill>()
+        .add::<finetune::Finetune>()
+        .add::<probe::Probe>()
+        .add::<knn::Knn>()
+        .add::<export::Export>()
+        .add::<report::Report>()
+        .0
+}
+
+struct Kinds<const TENSORS: bool>(Registry);
+
+impl<const TENSORS: bool> Kinds<TENSORS> {
+    /// The condition is constant: where it is false, nothing refers to the work.
+    fn add<S: Work>(self) -> Self {
+        let works = TENSORS || !S::TENSORS;
+        Self(if works {
+            self.0.with::<S>()
+        } else {
+            self.0.declaring::<S>()
+        })
+    }
 }

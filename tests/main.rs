@@ -4,6 +4,7 @@ mod bad_input;
 mod commands;
 mod decoding;
 mod export;
+mod extending;
 mod faults;
 mod first_hour;
 mod objectives;

@@ -60,6 +60,36 @@ fn a_stage_that_needs_tensors_starts_the_sibling_through_symlinks() {
     );
 }
 
+/// Both, as an installation has them: away from the build, in a folder of their own.
+#[test]
+fn installed_programs_find_each_other_and_libtorch_from_any_folder() {
+    let sandbox = Sandbox::with(WHOLE_PIPELINE);
+    let light = installed_light_binary(&sandbox);
+    let whole = sandbox.path("bin/seedpipe-torch");
+    fs_err::copy(SEEDPIPE_TORCH, &whole).unwrap();
+    let pipeline = sandbox.path("pipeline.yaml");
+    let run = |program: &Path, arguments: &[&str]| {
+        let mut command = Command::new(program);
+        command
+            .args(["--pipeline", pipeline.to_str().unwrap()])
+            .args(arguments)
+            .current_dir("/")
+            .env_clear();
+        sandbox.finish(&mut command).succeeded()
+    };
+    for program in [&light, &whole] {
+        let version = run(program, &["--version"]).stdout;
+        assert_eq!(
+            version,
+            concat!("seedpipe ", env!("CARGO_PKG_VERSION"), "\n")
+        );
+    }
+    let first = run(&light, &["run", "student", "--json"]).json_lines();
+    assert!(outcomes(&first).contains(&"student=executed".to_owned()));
+    let again = run(&whole, &["run", "student", "--json"]).json_lines();
+    assert!(outcomes(&again).contains(&"student=cached".to_owned()));
+}
+
 #[test]
 fn a_missing_sibling_is_told_with_the_remedy_and_light_stages_still_run() {
     let sandbox = Sandbox::with(WHOLE_PIPELINE);
@@ -110,7 +140,7 @@ fn a_libtorch_of_another_version_on_the_library_path_is_refused() {
     command.env("LD_LIBRARY_PATH", sandbox.path("torch/lib"));
     insta::assert_snapshot!(sandbox.finish(&mut command).exited_with(1).refusal(), @r"
     error: wrong libtorch in `[folder]/torch/lib`: expected version 2.11.0, got 1.13.1+cpu (`[folder]/torch/build-version`)
-    hint: run `make setup`, or set LIBTORCH to a libtorch 2.11.0 and run `cargo build`, or name its `lib` folder in LD_LIBRARY_PATH
+    hint: run `make setup`, or set LIBTORCH to a libtorch 2.11.0 and build or install again, or name its `lib` folder in LD_LIBRARY_PATH
     exit code 1
     ");
     assert!(!Path::new(&sandbox.path(".seedpipe")).exists());

@@ -56,15 +56,16 @@ pub const HEADLINE_METRICS: &[&str] = &[
     "loss",
 ];
 
-/// For `metrics/v1`: `split/name` → the value of the last step, for the [`HEADLINE_METRICS`]; of several rows of one step, the last.
+/// For `metrics/v1`: `split/name` → the value of the last step, for the [`HEADLINE_METRICS`] and those in `own`; of several rows of one step, the last.
 /// A value that is not finite is left out, since JSON cannot hold it. Other kinds have none.
-pub fn headline(kind: &str, parts: &[PathBuf]) -> Result<BTreeMap<String, f64>> {
+pub fn headline(kind: &str, parts: &[PathBuf], own: &[&str]) -> Result<BTreeMap<String, f64>> {
     if kind != METRICS {
         return Ok(BTreeMap::new());
     }
     let mut last: BTreeMap<String, (u64, f64)> = BTreeMap::new();
     for row in MetricsReader::open(parts)?.read_all()? {
-        if !HEADLINE_METRICS.contains(&row.name.as_str()) {
+        let name = row.name.as_str();
+        if !HEADLINE_METRICS.contains(&name) && !own.contains(&name) {
             continue;
         }
         let latest = last
@@ -112,9 +113,10 @@ mod tests {
             ])
             .unwrap();
         writer.finish().unwrap();
-        let headline = headline(METRICS, std::slice::from_ref(&path)).unwrap();
+        let headline = headline(METRICS, std::slice::from_ref(&path), &["learning_rate"]).unwrap();
         let expected = [
             ("test/knn_top1", 0.75),
+            ("train/learning_rate", 0.1),
             ("train/loss", 0.5),
             ("val/knn_top1", 0.5),
         ];
@@ -124,7 +126,11 @@ mod tests {
                 .map(|(name, value)| (name.to_string(), value))
                 .into()
         );
-        assert!(super::headline("images/v1", &[path]).unwrap().is_empty());
+        assert!(
+            super::headline("images/v1", &[path], &[])
+                .unwrap()
+                .is_empty()
+        );
     }
 
     #[test]

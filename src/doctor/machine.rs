@@ -24,7 +24,9 @@ pub fn tensors() -> Finding {
     };
     let (program, libtorch) = found;
     // The loader may lack what libtorch itself needs.
-    match Command::new(&program).arg("--version").output() {
+    let mut command = Command::new(&program);
+    libtorch.show_to_loader(&mut command);
+    match command.arg("--version").output() {
         Ok(output) if output.status.success() => {}
         Ok(output) => {
             let said = String::from_utf8_lossy(&output.stderr);
@@ -32,7 +34,7 @@ pub fn tensors() -> Finding {
             return Finding::fault(
                 subject,
                 format!("`{}` doesn't start: {line}", program.display()),
-                "run `make setup`, or name a whole libtorch's `lib` folder in LD_LIBRARY_PATH",
+                libtorch::remedy(),
             );
         }
         Err(error) => {

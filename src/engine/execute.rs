@@ -369,7 +369,7 @@ impl Engine {
                 .with_context(|| format!("output `{}`", slot.name))?;
             let headline = self
                 .codec
-                .headline(slot.kind, &paths)
+                .headline(slot.kind, &paths, kind.headline())
                 .with_context(|| format!("output `{}`", slot.name))?;
             let record = OutputRecord {
                 kind: slot.kind.to_owned(),

@@ -20,6 +20,7 @@ use crate::manifest::{Manifest, OutputRecord, PartRecord};
 use crate::observer::Observer;
 use crate::offer::{in_parallel, offered, refused};
 use crate::recipe::Recipe;
+use crate::registry::Kind;
 use crate::remote::{CONTENT_DIGITS, Remote, SharedRemote, Trouble, blob_key, manifest_key};
 
 /// A file that is to be fetched.
@@ -81,6 +82,10 @@ impl Engine {
             manifest.fingerprint,
             &manifest.content.prefix(CONTENT_DIGITS),
         );
+        let own = self
+            .registry
+            .kind(&manifest.recipe.kind)
+            .map_or(&[][..], Kind::headline);
         for (slot, output) in &manifest.outputs {
             let paths: Vec<PathBuf> = output
                 .parts
@@ -96,7 +101,10 @@ impl Engine {
                 )
             };
             let found = self.codec.digest(&output.kind, &paths).map_err(unread)?;
-            let headline = self.codec.headline(&output.kind, &paths).map_err(unread)?;
+            let headline = self
+                .codec
+                .headline(&output.kind, &paths, own)
+                .map_err(unread)?;
             if (found.digest, found.rows) != (output.content, output.rows) {
                 let expected = format!(
                     "files of `{slot}` with content {}, {} rows",

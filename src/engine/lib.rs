@@ -101,7 +101,7 @@ pub use push_report::{PushReport, PushedArtifact, RemoteConflict};
 pub use random::keyed_rng;
 pub use recipe::{Change, Recipe};
 pub use reference::Reference;
-pub use registry::{Kind, Registry, WorkFunction, kind, work};
+pub use registry::{Kind, Registry};
 pub use remote::Remote;
 pub use remote_spec::{RemoteOrigin, RemoteSpec};
 pub use repair::{Repair, Repaired};

@@ -22,6 +22,7 @@ pub struct Kind {
     tensors: bool,
     lineage: bool,
     how: &'static [&'static str],
+    headline: &'static [&'static str],
     check: fn(Value, &InputKinds) -> Result<CheckedParams, ParameterError>,
     schema: fn() -> Value,
 }
@@ -30,21 +31,6 @@ pub struct Kind {
 pub(crate) struct CheckedParams {
     pub params: Value,
     pub sources: Vec<PathBuf>,
-}
-
-/// The declaration of `S`.
-pub fn kind<S: Stage>() -> Kind {
-    Kind {
-        name: S::KIND,
-        version: S::VERSION,
-        inputs: S::INPUTS,
-        outputs: S::OUTPUTS,
-        tensors: S::TENSORS,
-        lineage: S::LINEAGE,
-        how: S::HOW,
-        check: check::<S>,
-        schema: schema::<S>,
-    }
 }
 
 fn check<S: Stage>(params: Value, inputs: &InputKinds) -> Result<CheckedParams, ParameterError> {
@@ -63,6 +49,21 @@ fn schema<S: Stage>() -> Value {
 }
 
 impl Kind {
+    fn of<S: Stage>() -> Kind {
+        Kind {
+            name: S::KIND,
+            version: S::VERSION,
+            inputs: S::INPUTS,
+            outputs: S::OUTPUTS,
+            tensors: S::TENSORS,
+            lineage: S::LINEAGE,
+            how: S::HOW,
+            headline: S::HEADLINE,
+            check: check::<S>,
+            schema: schema::<S>,
+        }
+    }
+
     pub fn name(&self) -> &'static str {
         self.name
     }
@@ -94,6 +95,11 @@ impl Kind {
         self.how
     }
 
+    /// Names of metrics of its own that are headline figures.
+    pub fn headline(&self) -> &'static [&'static str] {
+        self.headline
+    }
+
     /// JSON Schema of the params, draft 7.
     pub fn schema(&self) -> Value {
         (self.schema)()
@@ -109,12 +115,7 @@ impl Kind {
 }
 
 /// Runs a stage whose params are given as JSON, defaults filled in.
-pub type WorkFunction = fn(&Value, &StageContext) -> anyhow::Result<()>;
-
-/// The work of `S`, by its kind's name.
-pub fn work<S: Work>() -> (&'static str, WorkFunction) {
-    (S::KIND, run::<S>)
-}
+pub(crate) type WorkFunction = fn(&Value, &StageContext) -> anyhow::Result<()>;
 
 fn run<S: Work>(params: &Value, context: &StageContext) -> anyhow::Result<()> {
     let stage: S = serde_json::from_value(params.clone())
@@ -123,33 +124,38 @@ fn run<S: Work>(params: &Value, context: &StageContext) -> anyhow::Result<()> {
 }
 
 /// The kinds that a binary knows and the work that it can do; a kind without work needs the other binary.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Registry {
     kinds: BTreeMap<&'static str, Kind>,
     works: BTreeMap<&'static str, WorkFunction>,
 }
 
 impl Registry {
+    /// No kind.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// With the kind `S` and its work.
+    ///
     /// # Panics
-    /// When two kinds have one name, or a work has no kind: both are mistakes in the list of stages.
-    pub fn new(kinds: Vec<Kind>, works: Vec<(&'static str, WorkFunction)>) -> Self {
-        let mut by_name = BTreeMap::new();
-        for kind in kinds {
-            let name = kind.name;
-            if by_name.insert(name, kind).is_some() {
-                panic!("BUG: two kinds are called `{name}`");
-            }
-        }
-        let mut work_by_name = BTreeMap::new();
-        for (name, work) in works {
-            if !by_name.contains_key(name) || work_by_name.insert(name, work).is_some() {
-                panic!("BUG: the work of `{name}` has no kind, or is there twice");
-            }
-        }
-        Registry {
-            kinds: by_name,
-            works: work_by_name,
-        }
+    /// When there is a kind of that name already: a mistake in the list of kinds.
+    #[must_use]
+    pub fn with<S: Work>(self) -> Self {
+        let mut registry = self.declaring::<S>();
+        registry.works.insert(S::KIND, run::<S>);
+        registry
+    }
+
+    /// With the kind `S` without its work, which another binary does.
+    ///
+    /// # Panics
+    /// As [`Registry::with`].
+    #[must_use]
+    pub fn declaring<S: Stage>(mut self) -> Self {
+        let before = self.kinds.insert(S::KIND, Kind::of::<S>());
+        assert!(before.is_none(), "BUG: two kinds are called `{}`", S::KIND);
+        self
     }
 
     /// All kinds, by name.

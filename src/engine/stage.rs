@@ -95,6 +95,9 @@ pub trait Stage: Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'stat
     /// checkpoint is written: they are left out of the recipe, and so of the fingerprint and of pipeline.lock.
     const HOW: &'static [&'static str] = &[];
 
+    /// Names of metrics of its own that are headline figures: they stand in pipeline.lock, beside those that the codec knows.
+    const HEADLINE: &'static [&'static str] = &[];
+
     /// Outside files or folders, as written in the params, relative to pipeline.yaml's folder; their content is hashed
     /// into the recipe.
     fn sources(&self) -> Vec<PathBuf> {
@@ -154,8 +157,15 @@ pub trait Codec: Send + Sync {
     /// The logical content of an output: how its rows are spread over parts and encoded doesn't matter.
     fn digest(&self, kind: &str, parts: &[PathBuf]) -> anyhow::Result<Content>;
 
-    /// Figures that belong into pipeline.lock, such as `test.knn_top1`; empty unless the kind holds metrics.
-    fn headline(&self, kind: &str, parts: &[PathBuf]) -> anyhow::Result<BTreeMap<String, f64>>;
+    /// Figures that belong into pipeline.lock, such as `test/knn_top1`; empty unless the artifact kind holds metrics.
+    ///
+    /// - `own`: names that the stage's kind declares beside those that the codec knows
+    fn headline(
+        &self,
+        kind: &str,
+        parts: &[PathBuf],
+        own: &[&str],
+    ) -> anyhow::Result<BTreeMap<String, f64>>;
 
     /// How far an output made again is from the stored one.
     ///

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 pub use crate::architecture_checks::ArchitectureError;
 use crate::custom_graph::{self, GraphDescription};
 pub use crate::families::names;
-use crate::families::{self, Choices, FAMILIES};
+use crate::families::{self, Choices};
 use crate::graph::{Graph, Initial, NodeId};
 use crate::graph_builder::GraphBuilder;
 use crate::head;
@@ -200,8 +200,8 @@ impl Architecture {
                 ..Preprocessing::default()
             };
         }
-        match FAMILIES.iter().find(|(name, _)| *name == self.name) {
-            Some((_, family)) => family.preprocessing(),
+        match families::find(&self.name) {
+            Some(family) => family.preprocessing(),
             None => Preprocessing::default(),
         }
     }

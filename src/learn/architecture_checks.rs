@@ -3,7 +3,7 @@
 use thiserror::Error;
 
 use crate::architecture::{Architecture, names};
-use crate::families::{FAMILIES, Family, nearest};
+use crate::families::{Family, find, nearest};
 
 /// An impossible description; `key` is the field, so that a stage can name the place.
 #[derive(Clone, Debug, PartialEq, Error)]
@@ -50,8 +50,8 @@ impl Architecture {
         }
     }
 
-    pub(crate) fn checked_family(&self) -> Result<Family, ArchitectureError> {
-        let Some((_, family)) = FAMILIES.iter().find(|(name, _)| *name == self.name) else {
+    pub(crate) fn checked_family(&self) -> Result<&'static dyn Family, ArchitectureError> {
+        let Some(family) = find(&self.name) else {
             let hint = match nearest(&self.name) {
                 Some(name) => format!("did you mean `{name}`?"),
                 None => String::new(),
@@ -74,7 +74,7 @@ impl Architecture {
         }
         self.check_choices(family)?;
         self.check_ends()?;
-        Ok(*family)
+        Ok(family)
     }
 
     /// Refuses impossible lengths of classifier and head.
@@ -103,27 +103,27 @@ impl Architecture {
     }
 
     /// Refuses what a family does not leave to choose.
-    fn check_choices(&self, family: &Family) -> Result<(), ArchitectureError> {
+    fn check_choices(&self, family: &dyn Family) -> Result<(), ArchitectureError> {
         let refused = |key, got: &str, what: &str| {
             let hint = format!("`{}` has {what}; leave `{key}` out", self.name);
             Err(ArchitectureError::new(key, "none", got, hint))
         };
-        if self.stem.is_some() && !matches!(family, Family::ResNet(_)) {
+        if self.stem.is_some() && !family.offers_stems() {
             return refused("stem", "a stem", "one stem");
         }
-        if self.shortcut.is_some() && !matches!(family, Family::CifarResNet { .. }) {
+        if self.shortcut.is_some() && !family.offers_shortcuts() {
             return refused("shortcut", "a shortcut", "one kind of shortcut");
         }
         let Some(size) = self.position_size else {
             return Ok(());
         };
-        let Family::VisionTransformer(network) = family else {
+        let Some(patch) = family.patch() else {
             return refused("position_size", "a size", "no position embedding");
         };
-        if !(network.patch..=4096).contains(&size) || size % network.patch != 0 {
+        if !(patch..=4096).contains(&size) || size % patch != 0 {
             return Err(ArchitectureError::new(
                 "position_size",
-                format!("a multiple of the patch, {}, up to 4096", network.patch),
+                format!("a multiple of the patch, {patch}, up to 4096"),
                 size.to_string(),
                 "",
             ));

@@ -5,13 +5,51 @@
 //! default shortcut subsamples and pads with zeros (option A).
 
 use crate::architecture::Shortcut;
+use crate::families::{Choices, Family, small_images};
 use crate::graph::{Convolution, Initial, NodeId};
 use crate::graph_builder::GraphBuilder;
+use crate::preprocessing::Preprocessing;
 
 const INITIAL: Initial = Initial::Uniform;
 
+/// What tells one from another: `n`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct CifarResNet {
+    pub blocks_per_stage: usize,
+}
+
+impl Family for CifarResNet {
+    fn backbone(&self, graph: &mut GraphBuilder, choices: &Choices) -> (NodeId, i64) {
+        let shortcut = choices.shortcut.unwrap_or(Shortcut::A);
+        let (last, channels) = backbone(graph, self.blocks_per_stage, shortcut, choices.width);
+        (graph.pooled(last), channels)
+    }
+
+    fn classifier(
+        &self,
+        graph: &mut GraphBuilder,
+        features: NodeId,
+        inputs: i64,
+        _width: f64,
+        classes: i64,
+    ) -> NodeId {
+        // The reproduction draws its classifier like its convolutions.
+        let initial = Initial::KaimingNormalFanIn;
+        graph.linear("linear", features, inputs, classes, initial)
+    }
+
+    /// CIFAR's images are not resized.
+    fn preprocessing(&self) -> Preprocessing {
+        small_images()
+    }
+
+    fn offers_shortcuts(&self) -> bool {
+        true
+    }
+}
+
 /// From images to the last block's `[B, C, h, w]`; returns it with its channel count `C`.
-pub(crate) fn backbone(
+fn backbone(
     graph: &mut GraphBuilder,
     blocks_per_stage: usize,
     shortcut: Shortcut,

@@ -2,10 +2,12 @@
 //!
 //! The stochastic depth and the dropout of their training are left out.
 
+use crate::families::{Choices, Family};
 use crate::graph::{Activation, Convolution, Initial, NodeId};
 use crate::graph_builder::{GraphBuilder, NORM};
 use crate::inverted_residual::{InvertedResidual, Layout, Squeeze};
 use crate::mobilenet_v2::divisible;
+use crate::preprocessing::{Filter, Preprocessing};
 
 const INITIAL: Initial = Initial::KaimingNormalFanOut;
 const SILU: Option<Activation> = Some(Activation::Silu);
@@ -20,6 +22,39 @@ pub(crate) struct EfficientNet {
     pub resize: u32,
 }
 
+impl Family for EfficientNet {
+    fn backbone(&self, graph: &mut GraphBuilder, choices: &Choices) -> (NodeId, i64) {
+        let (last, channels) = backbone(graph, *self, choices.width);
+        (graph.pooled(last), channels)
+    }
+
+    fn classifier(
+        &self,
+        graph: &mut GraphBuilder,
+        features: NodeId,
+        inputs: i64,
+        _width: f64,
+        classes: i64,
+    ) -> NodeId {
+        graph.linear(
+            "classifier.1",
+            features,
+            inputs,
+            classes,
+            Initial::UniformFanOut,
+        )
+    }
+
+    fn preprocessing(&self) -> Preprocessing {
+        Preprocessing {
+            size: self.size,
+            crop_ratio: f64::from(self.size) / f64::from(self.resize),
+            filter: Filter::PillowBicubic,
+            ..Preprocessing::imagenet()
+        }
+    }
+}
+
 /// Expansion, kernel, stride of the first block, channels before and after, blocks (table 1).
 pub(crate) const STAGES: [(i64, i64, i64, i64, i64, usize); 7] = [
     (1, 3, 1, 32, 16, 1),
@@ -32,11 +67,7 @@ pub(crate) const STAGES: [(i64, i64, i64, i64, i64, usize); 7] = [
 ];
 
 /// From images to the last `[B, C, h, w]`; returns it with its channel count `C`.
-pub(crate) fn backbone(
-    graph: &mut GraphBuilder,
-    network: EfficientNet,
-    width: f64,
-) -> (NodeId, i64) {
+fn backbone(graph: &mut GraphBuilder, network: EfficientNet, width: f64) -> (NodeId, i64) {
     let channels = |base: i64| divisible(base as f64 * network.width * width);
     let mut inputs = channels(32);
     let image = graph.image();

@@ -4,10 +4,12 @@
 //! the depth of the first and last stage, are not scaled.
 
 use crate::efficientnet::STAGES;
+use crate::families::{Choices, Family};
 use crate::graph::{Activation, Convolution, Initial, NodeId};
 use crate::graph_builder::{GraphBuilder, TENSORFLOW_NORM};
 use crate::inverted_residual::{InvertedResidual, Layout};
 use crate::mobilenet_v2::divisible;
+use crate::preprocessing::{Crop, Filter, Preprocessing};
 
 const INITIAL: Initial = Initial::KaimingNormalFanOut;
 const RELU6: Option<Activation> = Some(Activation::Relu6);
@@ -22,12 +24,38 @@ pub(crate) struct EfficientNetLite {
     pub size: u32,
 }
 
+impl Family for EfficientNetLite {
+    fn backbone(&self, graph: &mut GraphBuilder, choices: &Choices) -> (NodeId, i64) {
+        let (last, channels) = backbone(graph, *self, choices.width);
+        (graph.pooled(last), channels)
+    }
+
+    fn classifier(
+        &self,
+        graph: &mut GraphBuilder,
+        features: NodeId,
+        inputs: i64,
+        _width: f64,
+        classes: i64,
+    ) -> NodeId {
+        graph.linear("_fc", features, inputs, classes, Initial::UniformFanOut)
+    }
+
+    /// The middle size / (size + 32) of the image, cut out before it is resized, and (x − 127) / 128.
+    fn preprocessing(&self) -> Preprocessing {
+        Preprocessing {
+            size: self.size,
+            crop_ratio: f64::from(self.size) / f64::from(self.size + 32),
+            crop: Crop::BeforeResize,
+            filter: Filter::PillowBicubic,
+            mean: [127.0 / 255.0; 3],
+            std: [128.0 / 255.0; 3],
+        }
+    }
+}
+
 /// From images to the last `[B, C, h, w]`; returns it with its channel count `C`.
-pub(crate) fn backbone(
-    graph: &mut GraphBuilder,
-    network: EfficientNetLite,
-    width: f64,
-) -> (NodeId, i64) {
+fn backbone(graph: &mut GraphBuilder, network: EfficientNetLite, width: f64) -> (NodeId, i64) {
     let mut inputs = divisible(32.0 * width);
     let image = graph.image();
     let padded = graph.pad_same(image, 3, 2);

@@ -22,7 +22,7 @@ pub mod device;
 mod efficientnet;
 mod efficientnet_lite;
 mod execution;
-mod families;
+pub mod families;
 pub mod folding;
 mod fusion;
 #[cfg(test)]

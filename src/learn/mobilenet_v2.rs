@@ -1,11 +1,34 @@
 //! torchvision's MobileNetV2 (arXiv 1801.04381): inverted residuals with linear bottlenecks.
 
+use crate::families::{Choices, Family};
 use crate::graph::{Activation, Convolution, Initial, NodeId};
 use crate::graph_builder::{GraphBuilder, NORM};
 use crate::inverted_residual::{InvertedResidual, Layout};
 
 const INITIAL: Initial = Initial::KaimingNormalFanOut;
 const RELU6: Option<Activation> = Some(Activation::Relu6);
+
+/// There is one.
+pub(crate) struct MobileNetV2;
+
+impl Family for MobileNetV2 {
+    fn backbone(&self, graph: &mut GraphBuilder, choices: &Choices) -> (NodeId, i64) {
+        let (last, channels) = backbone(graph, choices.width);
+        (graph.pooled(last), channels)
+    }
+
+    fn classifier(
+        &self,
+        graph: &mut GraphBuilder,
+        features: NodeId,
+        inputs: i64,
+        _width: f64,
+        classes: i64,
+    ) -> NodeId {
+        let initial = Initial::Normal { deviation: 0.01 };
+        graph.linear("classifier.1", features, inputs, classes, initial)
+    }
+}
 
 /// Expansion, channels, blocks, stride of the first block (table 2 of the paper).
 const STAGES: [(i64, i64, usize, i64); 7] = [
@@ -29,7 +52,7 @@ pub(crate) fn divisible(channels: f64) -> i64 {
 }
 
 /// From images to the last `[B, C, h, w]`; returns it with its channel count `C`.
-pub(crate) fn backbone(graph: &mut GraphBuilder, width: f64) -> (NodeId, i64) {
+fn backbone(graph: &mut GraphBuilder, width: f64) -> (NodeId, i64) {
     let mut inputs = divisible(32.0 * width);
     let image = graph.image();
     let mut value = graph.unit(

@@ -2,6 +2,7 @@
 //!
 //! Features are the averages before the classifier, which has a hidden layer of its own.
 
+use crate::families::{Choices, Family};
 use crate::graph::{Activation, Convolution, Initial, NodeId};
 use crate::graph_builder::{GraphBuilder, TENSORFLOW_NORM};
 use crate::inverted_residual::{InvertedResidual, Layout, Squeeze};
@@ -10,10 +11,37 @@ use crate::mobilenet_v2::divisible;
 const INITIAL: Initial = Initial::KaimingNormalFanOut;
 const LINEAR: Initial = Initial::Normal { deviation: 0.01 };
 
+/// What tells one from the other.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Size {
+pub(crate) enum MobileNetV3 {
     Large,
     Small,
+}
+
+impl Family for MobileNetV3 {
+    fn backbone(&self, graph: &mut GraphBuilder, choices: &Choices) -> (NodeId, i64) {
+        let (last, channels) = backbone(graph, *self, choices.width);
+        (graph.pooled(last), channels)
+    }
+
+    /// `classifier.0`, hardswish, `classifier.3`; its dropout is left out.
+    fn classifier(
+        &self,
+        graph: &mut GraphBuilder,
+        features: NodeId,
+        inputs: i64,
+        width: f64,
+        classes: i64,
+    ) -> NodeId {
+        let hidden = match self {
+            MobileNetV3::Large => 1280.0,
+            MobileNetV3::Small => 1024.0,
+        };
+        let hidden = divisible(width * hidden);
+        let mut value = graph.linear("classifier.0", features, inputs, hidden, LINEAR);
+        value = graph.activation(value, HS);
+        graph.linear("classifier.3", value, hidden, classes, LINEAR)
+    }
 }
 
 /// Kernel, expanded channels, channels, squeeze-excite, activation, stride (tables 1 and 2 of the paper).
@@ -55,10 +83,10 @@ const SMALL: [Row; 11] = [
 ];
 
 /// From images to the last `[B, C, h, w]`; returns it with its channel count `C`.
-pub(crate) fn backbone(graph: &mut GraphBuilder, size: Size, width: f64) -> (NodeId, i64) {
-    let rows: &[Row] = match size {
-        Size::Large => &LARGE,
-        Size::Small => &SMALL,
+fn backbone(graph: &mut GraphBuilder, network: MobileNetV3, width: f64) -> (NodeId, i64) {
+    let rows: &[Row] = match network {
+        MobileNetV3::Large => &LARGE,
+        MobileNetV3::Small => &SMALL,
     };
     let mut inputs = divisible(16.0 * width);
     let image = graph.image();
@@ -102,25 +130,4 @@ pub(crate) fn backbone(graph: &mut GraphBuilder, size: Size, width: f64) -> (Nod
         Some(HS),
     );
     (value, 6 * inputs)
-}
-
-/// `classifier.0`, hardswish, `classifier.3`; its dropout is left out.
-pub(crate) fn classifier(
-    graph: &mut GraphBuilder,
-    size: Size,
-    width: f64,
-    features: NodeId,
-    inputs: i64,
-    classes: i64,
-) -> NodeId {
-    let hidden = divisible(
-        width
-            * match size {
-                Size::Large => 1280.0,
-                Size::Small => 1024.0,
-            },
-    );
-    let mut value = graph.linear("classifier.0", features, inputs, hidden, LINEAR);
-    value = graph.activation(value, HS);
-    graph.linear("classifier.3", value, hidden, classes, LINEAR)
 }

@@ -5,6 +5,7 @@
 //! multiplies every channel count, which is SwAV's way of widening.
 
 use crate::architecture::Stem;
+use crate::families::{Choices, Family};
 use crate::graph::{Convolution, Initial, NodeId};
 use crate::graph_builder::GraphBuilder;
 
@@ -22,13 +23,31 @@ pub(crate) struct ResNet {
 
 const INITIAL: Initial = Initial::KaimingNormalFanOut;
 
+impl Family for ResNet {
+    fn backbone(&self, graph: &mut GraphBuilder, choices: &Choices) -> (NodeId, i64) {
+        let stem = choices.stem.unwrap_or(Stem::Imagenet);
+        let (last, channels) = backbone(graph, *self, stem, choices.width);
+        (graph.pooled(last), channels)
+    }
+
+    fn classifier(
+        &self,
+        graph: &mut GraphBuilder,
+        features: NodeId,
+        inputs: i64,
+        _width: f64,
+        classes: i64,
+    ) -> NodeId {
+        graph.linear("fc", features, inputs, classes, Initial::Uniform)
+    }
+
+    fn offers_stems(&self) -> bool {
+        true
+    }
+}
+
 /// From images to the last block's `[B, C, h, w]`; returns it with its channel count `C`.
-pub(crate) fn backbone(
-    graph: &mut GraphBuilder,
-    network: ResNet,
-    stem: Stem,
-    width: f64,
-) -> (NodeId, i64) {
+fn backbone(graph: &mut GraphBuilder, network: ResNet, stem: Stem, width: f64) -> (NodeId, i64) {
     let width = width * network.widen;
     let channels = |base: i64| ((base as f64 * width).round() as i64).max(1);
     let expansion = if network.bottleneck { 4 } else { 1 };

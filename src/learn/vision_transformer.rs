@@ -3,8 +3,10 @@
 //! Features are the class token after the last norm. A position embedding serves images of other sizes by the
 //! interpolation of its origin.
 
+use crate::families::{Choices, Family};
 use crate::graph::{Activation, Convolution, Initial, Interpolation, NodeId};
 use crate::graph_builder::GraphBuilder;
+use crate::preprocessing::{Filter, Preprocessing};
 
 const EPSILON: f64 = 1e-6;
 const INITIAL: Initial = Initial::Normal { deviation: 0.02 };
@@ -30,9 +32,46 @@ pub(crate) struct VisionTransformer {
     pub patch: i64,
 }
 
+impl Family for VisionTransformer {
+    fn backbone(&self, graph: &mut GraphBuilder, choices: &Choices) -> (NodeId, i64) {
+        let size = choices.position_size.unwrap_or(self.position_size());
+        backbone(graph, *self, choices.width, size)
+    }
+
+    fn classifier(
+        &self,
+        graph: &mut GraphBuilder,
+        features: NodeId,
+        inputs: i64,
+        _width: f64,
+        classes: i64,
+    ) -> NodeId {
+        let name = match self.layout {
+            Layout::Torchvision => "heads.head",
+            Layout::Dino | Layout::Dinov2 { .. } => "head",
+        };
+        graph.linear(name, features, inputs, classes, INITIAL)
+    }
+
+    fn preprocessing(&self) -> Preprocessing {
+        let imagenet = Preprocessing::imagenet();
+        match self.layout {
+            Layout::Torchvision => imagenet,
+            Layout::Dino | Layout::Dinov2 { .. } => Preprocessing {
+                filter: Filter::PillowBicubic,
+                ..imagenet
+            },
+        }
+    }
+
+    fn patch(&self) -> Option<i64> {
+        Some(self.patch)
+    }
+}
+
 impl VisionTransformer {
     /// Side in pixels of the images that its position embedding is made for, by default.
-    pub(crate) fn position_size(self) -> i64 {
+    fn position_size(self) -> i64 {
         match self.layout {
             Layout::Torchvision | Layout::Dino => 224,
             Layout::Dinov2 { .. } => 518,
@@ -87,7 +126,7 @@ const DINO: Names = Names {
 
 /// From images to the class token `[B, C]`; returns it with its length `C`. `width` scales the count of heads; positions
 /// are for images of `position_size` pixels.
-pub(crate) fn backbone(
+fn backbone(
     graph: &mut GraphBuilder,
     network: VisionTransformer,
     width: f64,

@@ -310,7 +310,12 @@ impl Codec for ToyCodec {
         })
     }
 
-    fn headline(&self, kind: &str, parts: &[PathBuf]) -> Result<BTreeMap<String, f64>> {
+    fn headline(
+        &self,
+        kind: &str,
+        parts: &[PathBuf],
+        _own: &[&str],
+    ) -> Result<BTreeMap<String, f64>> {
         let mut figures = BTreeMap::new();
         if kind == METRICS {
             for part in parts {
@@ -324,20 +329,11 @@ impl Codec for ToyCodec {
 }
 
 pub fn registry() -> Registry {
-    let kinds = vec![
-        kind::<Read>(),
-        kind::<Trim>(),
-        kind::<Repeat>(),
-        kind::<Count>(),
-        kind::<Origin>(),
-        kind::<Train>(),
-    ];
-    let works = vec![
-        work::<Read>(),
-        work::<Trim>(),
-        work::<Repeat>(),
-        work::<Count>(),
-        work::<Origin>(),
-    ];
-    Registry::new(kinds, works)
+    Registry::new()
+        .with::<Read>()
+        .with::<Trim>()
+        .with::<Repeat>()
+        .with::<Count>()
+        .with::<Origin>()
+        .declaring::<Train>()
 }
