@@ -69,7 +69,8 @@ pub fn execute(invocation: Invocation, arguments: Run) -> Result<ExitCode> {
     match engine.run(&options, &console) {
         Ok(report) => finish(&engine, &report, &console, arguments.json),
         Err(error) => {
-            console.end(RunState::Failed, json!({"error": format!("{error:#}")}));
+            console.end(RunState::Failed);
+            console.run_finished(RunState::Failed, json!({"error": format!("{error:#}")}));
             Err(error)
         }
     }
@@ -109,8 +110,10 @@ fn dry_run(engine: &Engine, options: &RunOptions, json: bool) -> Result<ExitCode
 
 /// Tells the end: the counts, the results table, the pages that were written, and what failed.
 fn finish(engine: &Engine, run: &RunReport, console: &Console, json: bool) -> Result<ExitCode> {
-    console.end(state(run), in_numbers(run));
-    console.line(&summary(run));
+    console.end(state(run));
+    if !console.tells_events() {
+        console.line(&summary(run));
+    }
     let pages = report::write_all(engine, run)?;
     if !json && !pages.is_empty() {
         output::print(&report::results_table(engine, &pages)?)?;
@@ -123,17 +126,21 @@ fn finish(engine: &Engine, run: &RunReport, console: &Console, json: bool) -> Re
             output::print(&line)?;
         }
     }
-    if run.cancelled() {
-        output::error(
-            "interrupted; finished shards and checkpoints are kept: `seedpipe run` goes on from there",
-        );
-        return Ok(ExitCode::FAILURE);
-    }
-    let Some(failed) = run.failed() else {
-        return Ok(ExitCode::SUCCESS);
+    let code = match (run.cancelled(), run.failed()) {
+        (true, _) => {
+            output::error(
+                "interrupted; finished shards and checkpoints are kept: `seedpipe run` goes on from there",
+            );
+            ExitCode::FAILURE
+        }
+        (_, Some(failed)) => {
+            output::error(&format!("error: {}", failure(engine.project(), failed)));
+            ExitCode::FAILURE
+        }
+        _ => ExitCode::SUCCESS,
     };
-    output::error(&format!("error: {}", failure(engine.project(), failed)));
-    Ok(ExitCode::FAILURE)
+    console.run_finished(state(run), in_numbers(run));
+    Ok(code)
 }
 
 /// Which stage failed and what it says of itself, which may begin with its name.

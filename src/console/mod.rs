@@ -115,6 +115,10 @@ impl Console {
         self.shown().tells_lines()
     }
 
+    pub fn tells_events(&self) -> bool {
+        self.shown().events.is_some()
+    }
+
     /// The run begins.
     ///
     /// - `targets`: as the user named them; none: all stages
@@ -130,11 +134,13 @@ impl Console {
         self.keep_drawing();
     }
 
-    /// The run is over: the last picture is left on the screen, and others are told.
-    ///
-    /// - `told`: what the last event says
-    pub fn end(&self, state: RunState, told: Value) {
+    /// The run is over: the last picture is left on the screen, and other processes are told.
+    pub fn end(&self, state: RunState) {
         self.close(state);
+    }
+
+    /// The last event of a run.
+    pub fn run_finished(&self, state: RunState, told: Value) {
         if let Some(events) = &mut self.shown().events {
             events.run_finished(state, told);
         }

@@ -44,7 +44,13 @@ impl Observer for Console {
 
     fn stage_finished(&self, report: &StageReport) {
         let is_verbose = self.is_verbose();
-        self.change(&report.stage, |stage, _| stage.finish(report, is_verbose));
+        let mut shown = self.shown();
+        shown
+            .picture
+            .stage(&report.stage)
+            .finish(report, is_verbose);
+        shown.picture.settle();
+        drop(shown);
         self.curves(&report.stage, |curves| curves.stage_finished(&report.stage));
         let mut shown = self.shown();
         if let Some(events) = &mut shown.events {

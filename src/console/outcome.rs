@@ -60,6 +60,23 @@ pub fn details(report: &StageReport, is_verbose: bool) -> Vec<String> {
     details
 }
 
+/// Time and figures, the first that are to be seen where there is little room; rows where there are no figures.
+pub fn in_short(report: &StageReport) -> Vec<String> {
+    if report.outcome == Outcome::Cached {
+        return Vec::new();
+    }
+    let mut details = vec![figures::duration(report.seconds)];
+    let figures = report.headline.iter();
+    let figures = figures.filter(|(name, _)| !figures::is_interval_end(name));
+    details.extend(figures.map(|(name, value)| format!("{name} {}", figures::value(*value))));
+    if report.headline.is_empty() {
+        let rows = report.rows.iter().filter(|(_, rows)| **rows > 0);
+        details.extend(rows.map(|(output, rows)| format!("{} {output}", figures::count(*rows))));
+    }
+    details.extend(of_the_work(&report.telemetry));
+    details
+}
+
 /// How a stage spent its time, and what it took from earlier results: `7,800 rows reused`, `waiting 3 %, computing 95 %`.
 fn of_the_work(telemetry: &BTreeMap<String, f64>) -> Vec<String> {
     let mut details = Vec::new();

@@ -12,6 +12,9 @@ use super::work::Work;
 /// Of the progress file's and `status --watch --json`'s schema.
 pub const VERSION: u32 = 1;
 
+/// The plan's reason of a stage that depends on others.
+const WAITS_FOR: &str = "waits for the content of ";
+
 /// How a run is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -173,6 +176,22 @@ impl Picture {
         &mut self.stages[index]
     }
 
+    /// A stage is done: those that wait for it wait for fewer.
+    pub fn settle(&mut self) {
+        let is_open = |stage: &Stage| matches!(stage.state, State::Waiting | State::Running);
+        let open = self.stages.iter().filter(|stage| is_open(stage));
+        let open: Vec<String> = open.map(|stage| stage.stage.clone()).collect();
+        let waiting = self.stages.iter_mut();
+        for stage in waiting.filter(|stage| stage.why.starts_with(WAITS_FOR)) {
+            let needs = stage.needs.iter().filter(|need| open.contains(need));
+            let needs: Vec<String> = needs.map(|need| format!("`{need}`")).collect();
+            stage.why = match needs.is_empty() {
+                true => "waits its turn".to_owned(),
+                false => format!("{WAITS_FOR}{}", needs.join(", ")),
+            };
+        }
+    }
+
     pub fn running(&self) -> impl Iterator<Item = &Stage> {
         self.stages
             .iter()
@@ -233,10 +252,6 @@ impl Stage {
         self.fingerprint = Some(fingerprint);
         (self.began, self.seconds) = (now, Some(0.0));
         self.work = Some(Work::default());
-        // What it waited for is there.
-        if self.why.starts_with("waits for ") {
-            self.why = "its inputs are new".to_owned();
-        }
     }
 
     pub fn wait_for(&mut self, holder: &Holder) {
@@ -262,7 +277,8 @@ impl Stage {
                 let first = text.lines().next().unwrap_or_default();
                 first.strip_prefix(&name).unwrap_or(first).to_owned()
             }
-            _ => outcome::details(report, is_verbose).join(", "),
+            _ if is_verbose => outcome::details(report, true).join(", "),
+            _ => outcome::in_short(report).join(", "),
         };
     }
 }

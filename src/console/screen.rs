@@ -65,8 +65,14 @@ impl Screen {
             return;
         }
         let mut text = self.back();
-        for line in &lines {
-            push(&mut text, line);
+        let is_same = |place: usize, line: &String| {
+            columns == self.columns && self.drawn.get(place) == Some(line)
+        };
+        for (place, line) in lines.iter().enumerate() {
+            match is_same(place, line) {
+                true => text.push('\n'),
+                false => push(&mut text, line),
+            }
         }
         text.push_str("\u{1b}[J"); // whatever was below, such as the terminal's `^C`
         (self.drawn, self.columns) = (lines, columns);

@@ -10,8 +10,8 @@ use crate::figures;
 /// Columns between name, state and the rest.
 const GAP: &str = "  ";
 const STATE_COLUMNS: usize = 7;
-/// Of the width, what names and their branches may take.
-const NAME_SHARE: f64 = 0.45;
+/// What is left beside the names for what is said of a stage, at least.
+const LEAST_TEXT: usize = 12;
 
 /// A stage and how it hangs in the tree.
 struct Hung<'a> {
@@ -25,7 +25,8 @@ pub fn lines(picture: &Picture, look: &Look) -> Vec<String> {
     let hung = hang(picture, look.has_unicode);
     let columns = |hung: &Hung| hung.branches.chars().count() + hung.stage.stage.chars().count();
     let widest = hung.iter().map(columns).max().unwrap_or(0);
-    let names = widest.min((look.width as f64 * NAME_SHARE) as usize);
+    let others = 2 * GAP.len() + STATE_COLUMNS + LEAST_TEXT;
+    let names = widest.min(look.width.saturating_sub(others).max(look.width / 3));
     let (first, end) = window(&hung, look.height);
     let mut lines = Vec::new();
     lines.extend(left_out(&hung[..first], "above", look));

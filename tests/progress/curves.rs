@@ -47,7 +47,7 @@ fn metrics(sandbox: &Sandbox, stage: &str) -> Curves {
         .succeeded()
         .json();
     let mut curves: Curves = BTreeMap::new();
-    for row in rows["rows"].as_array().unwrap() {
+    for row in rows["outputs"]["metrics"]["first"].as_array().unwrap() {
         let text = |key: &str| row[key].as_str().unwrap().to_owned();
         let point = (
             row["step"].as_u64().unwrap(),

@@ -9,9 +9,15 @@ fn verbose_lines_say_why_a_stage_runs() {
     let run = sandbox
         .run(&["run", "-v", "--set", "views.views_per_image=3"])
         .succeeded();
-    let starts = run.stderr.lines().find(|line| line.starts_with("views   starts"));
+    let starts = run
+        .stderr
+        .lines()
+        .find(|line| line.starts_with("views   starts"));
     let starts = starts.unwrap_or_else(|| panic!("{}", run.stderr));
-    assert!(starts.starts_with("views   starts  (augment): "), "{starts}");
+    assert!(
+        starts.starts_with("views   starts  (augment): "),
+        "{starts}"
+    );
     assert!(starts.contains("views_per_image"), "{starts}");
     assert!(!run.stderr.contains('\u{1b}'), "{}", run.stderr);
 }

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
+use std::num::NonZeroU16;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
@@ -42,7 +43,11 @@ impl Terminal {
             .stdin(std::process::Stdio::null())
             .stdout(std::process::Stdio::null())
             .stderr(std::process::Stdio::null());
-        let emulator = Arc::new(Mutex::new(vt100::Parser::new(rows, columns, 1000)));
+        let emulator = Arc::new(Mutex::new(vt100::Parser::new(
+            there_are(rows),
+            there_are(columns),
+            1000,
+        )));
         let bytes = Arc::new(Mutex::new(Vec::new()));
         let mut input = ours.try_clone().unwrap();
         let (shown, kept) = (emulator.clone(), bytes.clone());
@@ -69,7 +74,7 @@ impl Terminal {
         let columns = emulator.screen().size().1;
         emulator
             .screen()
-            .rows(0, columns)
+            .rows(0, columns.get())
             .map(|row| row.trim_end().to_owned())
             .collect()
     }
@@ -108,7 +113,7 @@ impl Terminal {
             .lock()
             .unwrap()
             .screen_mut()
-            .set_size(rows, columns);
+            .set_size(there_are(rows), there_are(columns));
         let size = size(rows, columns);
         // SAFETY: the descriptor is open, and the structure is what this request takes.
         let result = unsafe { libc::ioctl(self.ours.as_raw_fd(), libc::TIOCSWINSZ, &size) };
@@ -117,10 +122,6 @@ impl Terminal {
 
     pub fn press_control_c(&mut self) {
         self.ours.write_all(&[3]).unwrap();
-    }
-
-    pub fn pid(&self) -> u32 {
-        self.child.id()
     }
 
     /// Waits for the end; gives the exit code.
@@ -138,6 +139,10 @@ impl Drop for Terminal {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn there_are(count: u16) -> NonZeroU16 {
+    NonZeroU16::new(count).unwrap()
 }
 
 fn size(rows: u16, columns: u16) -> libc::winsize {
