@@ -152,6 +152,11 @@ mod tests {
     fn where_there_is_little_room_the_less_important_figures_go() {
         let drawn = [160, 120, 80, 50, 30].map(|width| line(&student(), 7, &plain(width, 24)));
         insta::assert_snapshot!(drawn.join("\n"), @r"
+        student  ━━━━━━━━━━━━━━━━╸──────────   62 %  7,440 of 12,000 images  620/s  7.4 s left  epoch 2 of 3  loss 3.2100  learning rate 0.0300  waits 3 % for rendering
+        student  ━━━━━╸───   62 %  7,440 of 12,000 images  620/s  7.4 s left  epoch 2 of 3  loss 3.2100  waits 3 % for rendering
+        student  ━━━━━━━━━━━───────   62 %  620/s  7.4 s left  epoch 2 of 3  loss 3.2100
+        student  ━━━━━╸───   62 %  7.4 s left  loss 3.2100
+        student  ━━━━━━━━╸─────   62 %
         ");
     }
 

@@ -118,7 +118,7 @@ fn left_out(hung: &[Hung], place: &str, look: &Look) -> Option<String> {
         .collect();
     let text = format!(
         "{} {} stages {place}: {}",
-        look.ellipsis(),
+        look.ellipsis(look.width),
         hung.len(),
         counts.join(", ")
     );
@@ -222,11 +222,11 @@ mod tests {
             ),
         ]);
         insta::assert_snapshot!(lines(&picture, &plain(60, 24)).join("\n"), @r"
-        images       cached
-        ├ views      done     120 views, 0.1 s
-        │ └ teacher  running  1 min 12 s, never run
+        images         cached
+        ├ views        done     120 views, 0.1 s
+        │ └ teacher    running  1 min 12 s, never run
         │   └ targets  waiting  waits for the content of `teacher`
-        └ extra      waiting  never run
+        └ extra        waiting  never run
         ");
     }
 

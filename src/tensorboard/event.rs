@@ -146,7 +146,7 @@ mod tests {
         record::push(&mut file, &version(1_700_000_000.25));
         record::push(&mut file, &restart(1_700_000_000.5, 129));
         let values = [
-            ("train/loss".to_owned(), 2.302_585_092_994_046),
+            ("train/loss".to_owned(), 2.345_678_901_234),
             ("train/learning_rate".to_owned(), 0.03),
             ("step/images_per_second".to_owned(), 1234.5),
         ];

@@ -10,7 +10,7 @@ from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
 
-LOSS = ("train/loss", 2.302585092994046)
+LOSS = ("train/loss", 2.345678901234)
 LEARNING_RATE = ("train/learning_rate", 0.03)
 SPEED = ("step/images_per_second", 1234.5)
 
