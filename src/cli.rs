@@ -9,6 +9,7 @@ use seedpipe_engine::GraphFormat;
 use seedpipe_stages::deliverable::{Format, Names, Precision};
 
 use crate::first_pipeline::Template;
+use crate::output::LogFormat;
 use crate::quantity;
 use crate::tabular::Form;
 
@@ -28,6 +29,9 @@ pub struct Arguments {
     /// More about every stage: why it runs, its fingerprint, rows and figures
     #[arg(short, long, global = true)]
     pub verbose: bool,
+    /// How progress, warnings and errors are written to stderr: `text`, or `json`, an event a line
+    #[arg(long, global = true, value_name = "FORMAT", default_value = "text", value_parser = log_format)]
+    pub log_format: LogFormat,
     #[command(subcommand)]
     pub command: Command,
 }
@@ -124,7 +128,10 @@ pub struct Status {
     /// Also ask the remote which stages it has
     #[arg(long)]
     pub remote: bool,
-    /// As JSON
+    /// Follow a run of this pipeline until it ends, looking every SECONDS; where none runs, wait for one [default: 1]
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "1", value_parser = seconds, conflicts_with = "remote")]
+    pub watch: Option<Duration>,
+    /// As JSON; with `--watch` a line for each change
     #[arg(long)]
     pub json: bool,
 }
@@ -467,6 +474,21 @@ fn device(text: &str) -> Result<String, String> {
     } else {
         Err("expected `auto`, `cpu` or `cuda:N`".to_owned())
     }
+}
+
+fn log_format(text: &str) -> Result<LogFormat, String> {
+    let known = LogFormat::ALL
+        .into_iter()
+        .find(|known| known.name() == text);
+    known.ok_or_else(|| "expected `text` or `json`".to_owned())
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let number: Option<f64> = text.trim_end_matches('s').parse().ok();
+    number
+        .filter(|seconds| (0.05..=86_400.0).contains(seconds))
+        .map(Duration::from_secs_f64)
+        .ok_or_else(|| "expected seconds, 0.05 to 86400".to_owned())
 }
 
 fn percent(text: &str) -> Result<f64, String> {

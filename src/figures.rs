@@ -17,6 +17,15 @@ pub fn duration(seconds: f64) -> String {
     }
 }
 
+/// A duration that moves, in whole seconds: `0 s`, `12 s`, `2 min 05 s`.
+pub fn clock(seconds: f64) -> String {
+    if seconds < 60.0 {
+        format!("{:.0} s", seconds.floor())
+    } else {
+        duration(seconds.floor())
+    }
+}
+
 /// Whether a metric is one end of another's 95 % interval.
 pub fn is_interval_end(name: &str) -> bool {
     name.ends_with("_low") || name.ends_with("_high")

@@ -4,6 +4,7 @@
 
 mod cli;
 mod codec;
+mod colours;
 mod commands;
 mod console;
 mod doctor;
@@ -30,6 +31,7 @@ mod report;
 mod sibling;
 mod storage;
 mod tabular;
+mod tensorboard;
 mod tolerances;
 mod usage;
 mod yaml_flow;
@@ -72,6 +74,7 @@ pub fn main_with(registry: Registry, tools: Option<Tools>) -> ExitCode {
         sibling::settle_waiting();
     }
     let arguments = Arguments::parse();
+    output::set_log_format(arguments.log_format);
     let result = sibling::check_caller(tensors).and_then(|()| {
         commands::execute(
             Invocation::new(registry, tools, &arguments),

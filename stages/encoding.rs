@@ -116,7 +116,9 @@ impl Encoding<'_> {
             }
             rows.flush_if_many()?;
             let looked = batch.len() * self.looks.views();
-            self.context.progress().advance(looked as u64);
+            let progress = self.context.progress();
+            progress.advance(looked as u64);
+            progress.waited("rendering", run.waited());
         }
         rows.finish()
     }

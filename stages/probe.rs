@@ -12,7 +12,8 @@ use seedpipe_artifact::{
     EMBEDDINGS, IMAGES, ImagesReader, METRICS, MetricRow, PREDICTIONS, WEIGHTS,
 };
 use seedpipe_engine::{
-    Arity, InputKinds, InputSlot, Invalid, OutputSlot, Stage, StageContext, Work,
+    Arity, InputKinds, InputSlot, Invalid, Measured, MeasuredOver, OutputSlot, Stage, StageContext,
+    Work,
 };
 use seedpipe_learn::metrics::evaluate;
 use seedpipe_learn::probe::{LbfgsProbe, LinearClassifier, SgdProbe, fit_lbfgs, fit_sgd};
@@ -155,9 +156,15 @@ impl Work for Probe {
                 Method::Lbfgs => fit_lbfgs(&train_features, &labels(&train), classes.len(), &self.lbfgs)?,
                 Method::Sgd => {
                     progress.begin(context.stage(), "epochs", self.sgd.epochs.into(), 0);
-                    let mut on_epoch = |_: u32, loss: f64| {
+                    let mut on_epoch = |epoch: u32, loss: f64| {
                         progress.advance(1);
-                        progress.note(&format!("loss {loss:.4}"));
+                        progress.measured(&Measured {
+                            over: MeasuredOver::Epoch,
+                            step: u64::from(epoch) + 1,
+                            epoch: Some((u64::from(epoch) + 1, self.sgd.epochs.into())),
+                            split: &self.train_split,
+                            values: &[("loss", loss)],
+                        });
                         if context.check_cancelled().is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
                     };
                     let fit = fit_sgd(&train_features, &labels(&train), classes.len(), &self.sgd, &mut context.rng("order", &[]), &mut on_epoch);

@@ -9,6 +9,7 @@ mod faults;
 mod first_hour;
 mod objectives;
 mod own_classifier;
+mod progress;
 mod real_weights;
 mod remote;
 mod reproducibility;

@@ -99,6 +99,9 @@ impl Sandbox {
             "SEEDPIPE_BUILD_STAMP",
             "LD_LIBRARY_PATH",
             "LIBTORCH",
+            "NO_COLOR",
+            "CLICOLOR",
+            "CLICOLOR_FORCE",
         ] {
             command.env_remove(variable);
         }

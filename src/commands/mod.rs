@@ -22,6 +22,7 @@ mod schema;
 mod show;
 mod status;
 mod verify;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -3,11 +3,16 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use seedpipe_engine::{Engine, LockMismatch, Outcome, Project, RunOptions, RunReport, StageReport};
+use seedpipe_engine::{
+    Engine, LockMismatch, Outcome, Project, RunOptions, RunReport, StageReport, StageState,
+    StageStatus,
+};
+use serde_json::{Value, json};
 
 use crate::cli::Run;
 use crate::commands::{Invocation, status};
-use crate::console::{Console, Verbosity, is_cancelled};
+use crate::console::{Console, Picture, RunState, Verbosity, is_cancelled};
+use crate::tensorboard::{self, TensorBoard};
 use crate::{Tensors, figures, interrupt, output, report, sibling, storage};
 
 pub fn execute(invocation: Invocation, arguments: Run) -> Result<ExitCode> {
@@ -33,12 +38,22 @@ pub fn execute(invocation: Invocation, arguments: Run) -> Result<ExitCode> {
     if arguments.dry_run {
         return dry_run(&engine, &options, arguments.json);
     }
-    let names = engine
-        .project()
-        .stages()
-        .iter()
-        .map(|stage| stage.name.as_str());
-    let mut console = Console::new(verbosity, names);
+    let mut plan = engine.dry_run(&options)?;
+    if tensors == Tensors::InSibling && needs_tensors(&plan) {
+        // What the remote has needs no tensors here.
+        if engine.has_remote() {
+            let names = plan.iter().map(|stage| stage.stage.as_str());
+            engine.fetch_ahead(&options, &Console::new(verbosity, names))?;
+            plan = engine.dry_run(&options)?;
+        }
+        if needs_tensors(&plan) {
+            match sibling::become_tensor_program(Some(&engine.handover()))? {}
+        }
+    }
+    let cache = engine.project().cache();
+    let mut console = Console::of_run(verbosity, Picture::of(&engine, &plan))
+        .tell_others(cache)
+        .write_curves(TensorBoard::in_folder(&cache.join(tensorboard::FOLDER)));
     if arguments.json {
         console = console.on_finished(|stage| {
             if let Err(error) = output::print(&stage.json_line()) {
@@ -46,19 +61,24 @@ pub fn execute(invocation: Invocation, arguments: Run) -> Result<ExitCode> {
             }
         });
     }
-    if tensors == Tensors::InSibling && engine.needs_tensors(&options)? {
-        // What the remote has needs no tensors here.
-        engine.fetch_ahead(&options, &console)?;
-        if !engine.has_remote() || engine.needs_tensors(&options)? {
-            match sibling::become_tensor_program(Some(&engine.handover()))? {}
-        }
-    }
-    if verbosity == Verbosity::Verbose {
-        console.line(status::as_text(&engine.dry_run(&options)?).trim_end());
+    if verbosity == Verbosity::Verbose && console.tells_lines() {
+        console.line(status::as_text(&plan).trim_end());
     }
     interrupt::listen(console.teller())?;
-    let report = engine.run(&options, &console)?;
-    finish(&engine, &report, &console, arguments.json)
+    console.begin(&options.targets, &plan);
+    match engine.run(&options, &console) {
+        Ok(report) => finish(&engine, &report, &console, arguments.json),
+        Err(error) => {
+            console.end(RunState::Failed);
+            console.run_finished(RunState::Failed, json!({"error": format!("{error:#}")}));
+            Err(error)
+        }
+    }
+}
+
+fn needs_tensors(plan: &[StageStatus]) -> bool {
+    plan.iter()
+        .any(|stage| stage.tensors && stage.state != StageState::Cached)
 }
 
 /// Before the sibling is started; with `--json` the fields that differ go to stdout as well.
@@ -90,7 +110,10 @@ fn dry_run(engine: &Engine, options: &RunOptions, json: bool) -> Result<ExitCode
 
 /// Tells the end: the counts, the results table, the pages that were written, and what failed.
 fn finish(engine: &Engine, run: &RunReport, console: &Console, json: bool) -> Result<ExitCode> {
-    console.line(&summary(run));
+    console.end(state(run));
+    if !console.tells_events() {
+        console.line(&summary(run));
+    }
     let pages = report::write_all(engine, run)?;
     if !json && !pages.is_empty() {
         output::print(&report::results_table(engine, &pages)?)?;
@@ -103,17 +126,21 @@ fn finish(engine: &Engine, run: &RunReport, console: &Console, json: bool) -> Re
             output::print(&line)?;
         }
     }
-    if run.cancelled() {
-        output::error(
-            "interrupted; finished shards and checkpoints are kept: `seedpipe run` goes on from there",
-        );
-        return Ok(ExitCode::FAILURE);
-    }
-    let Some(failed) = run.failed() else {
-        return Ok(ExitCode::SUCCESS);
+    let code = match (run.cancelled(), run.failed()) {
+        (true, _) => {
+            output::error(
+                "interrupted; finished shards and checkpoints are kept: `seedpipe run` goes on from there",
+            );
+            ExitCode::FAILURE
+        }
+        (_, Some(failed)) => {
+            output::error(&format!("error: {}", failure(engine.project(), failed)));
+            ExitCode::FAILURE
+        }
+        _ => ExitCode::SUCCESS,
     };
-    output::error(&format!("error: {}", failure(engine.project(), failed)));
-    Ok(ExitCode::FAILURE)
+    console.run_finished(state(run), in_numbers(run));
+    Ok(code)
 }
 
 /// Which stage failed and what it says of itself, which may begin with its name.
@@ -127,13 +154,36 @@ fn failure(project: &Project, failed: &StageReport) -> String {
     format!("{}: {name}{message}", project.path().display())
 }
 
+fn state(run: &RunReport) -> RunState {
+    match (run.cancelled(), run.failed()) {
+        (true, _) => RunState::Stopped,
+        (_, Some(_)) => RunState::Failed,
+        _ => RunState::Succeeded,
+    }
+}
+
+/// What the last event says of the run.
+fn in_numbers(run: &RunReport) -> Value {
+    let stopped = stopped(run);
+    json!({
+        "seconds": run.seconds,
+        "executed": run.count(Outcome::Executed),
+        "fetched": run.count(Outcome::Fetched),
+        "cached": run.count(Outcome::Cached),
+        "failed": run.count(Outcome::Failed) - stopped,
+        "stopped": stopped,
+        "not_reached": run.not_reached(),
+    })
+}
+
+fn stopped(run: &RunReport) -> usize {
+    let stages = run.stages.iter();
+    stages.filter(|stage| is_cancelled(stage)).count()
+}
+
 /// `9 stages: 2 executed, 7 cached, in 4.1 s`.
 fn summary(report: &RunReport) -> String {
-    let stopped = report
-        .stages
-        .iter()
-        .filter(|stage| is_cancelled(stage))
-        .count();
+    let stopped = stopped(report);
     let counts = [
         (report.count(Outcome::Executed), "executed"),
         (report.count(Outcome::Fetched), "fetched"),

@@ -8,12 +8,17 @@ use seedpipe_stages::storage::Storage;
 use serde_json::{Value, json};
 
 use crate::cli::Status;
-use crate::commands::Invocation;
+use crate::commands::{Invocation, watch};
+use crate::console::Verbosity;
 use crate::figures::{self, Side};
 use crate::{output, storage};
 
 pub fn execute(invocation: Invocation, arguments: &Status) -> Result<ExitCode> {
+    let is_verbose = invocation.verbosity == Verbosity::Verbose;
     let engine = invocation.engine(&arguments.overrides.set)?;
+    if let Some(interval) = arguments.watch {
+        return watch::execute(&engine, interval, arguments.json, is_verbose);
+    }
     let mut stages = engine.status()?;
     if arguments.remote {
         look_into_remote(&engine, &mut stages)?;

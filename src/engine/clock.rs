@@ -1,13 +1,24 @@
-//! Points in time for people: RFC 3339, UTC, whole seconds. No result depends on one.
+//! Points in time for people: RFC 3339, UTC. No result depends on one.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Now, such as `2025-03-01T12:00:00Z`; a clock before 1970 reads as 1970.
-pub(crate) fn now() -> String {
-    let since = SystemTime::now()
+pub fn now() -> String {
+    rfc3339(since_1970().as_secs())
+}
+
+/// Now with milliseconds, such as `2025-03-01T12:00:00.250Z`.
+pub fn now_to_the_millisecond() -> String {
+    let since = since_1970();
+    let seconds = rfc3339(since.as_secs());
+    let whole = seconds.trim_end_matches('Z');
+    format!("{whole}.{:03}Z", since.subsec_millis())
+}
+
+fn since_1970() -> Duration {
+    SystemTime::now()
         .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    rfc3339(since.as_secs())
+        .unwrap_or_default()
 }
 
 /// Seconds since 1970 as RFC 3339; the calendar is the proleptic Gregorian one.

@@ -197,7 +197,8 @@ impl Engine {
                 telemetry: BTreeMap::new(),
             });
         }
-        for fault in &found.faults {
+        let faults = found.faults;
+        for fault in &faults {
             warn(&format!("damaged and not used: {fault}; it is made again"));
         }
         let fingerprint = recipe.fingerprint();
@@ -222,6 +223,11 @@ impl Engine {
                 telemetry: BTreeMap::new(),
             });
         }
+        let reasons = match is_forced {
+            true => vec!["forced".to_owned()],
+            false => self.reasons_to_run(index, recipe, &faults),
+        };
+        session.observer.reasons(&node.name, &reasons);
         let Made {
             artifact,
             telemetry,
@@ -257,7 +263,9 @@ impl Engine {
                 kind.name()
             );
         };
-        session.observer.stage_started(&node.name, kind.name());
+        session
+            .observer
+            .stage_started(&node.name, kind.name(), recipe.fingerprint());
         let is_forced = session.forced.contains(&index);
         let draft = Draft::open(store, recipe, &node.name, is_forced, kind.outputs())?;
         let context = StageContext {

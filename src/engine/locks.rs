@@ -192,7 +192,7 @@ fn failed(path: &Path, error: Errno) -> anyhow::Error {
 }
 
 /// Whether the folder's file of that name is the open one.
-fn is_current(file: &fs::File, path: &Path) -> bool {
+pub(crate) fn is_current(file: &fs::File, path: &Path) -> bool {
     match (file.metadata(), fs::metadata(path)) {
         (Ok(open), Ok(named)) => (open.dev(), open.ino()) == (named.dev(), named.ino()),
         _ => false,

@@ -11,6 +11,7 @@ use crate::digest::Digest;
 use crate::engine::{Engine, RunOptions};
 use crate::pipeline_error::PipelineError;
 use crate::plan;
+use crate::recipe::Recipe;
 use crate::resolve::Resolved;
 use crate::suggestion;
 
@@ -197,29 +198,30 @@ impl Engine {
                 )]
             }
             StageState::WillRun => {
-                let last = self.history.last(&self.project.stages()[index].name);
                 let recipe = stage
                     .recipe
                     .as_ref()
                     .expect("BUG: a stage that will run has its inputs");
-                let changes = last.as_ref().map(|last| recipe.changes_since(&last.recipe));
-                let mut reasons = match changes {
-                    None => vec!["never run".to_owned()],
-                    Some(changes) if changes.is_empty() && stage.found.faults.is_empty() => {
-                        vec!["its artifact is not in the cache".to_owned()]
-                    }
-                    Some(changes) => changes.iter().map(ToString::to_string).collect(),
-                };
-                reasons.extend(
-                    stage
-                        .found
-                        .faults
-                        .iter()
-                        .map(|fault| format!("damaged: {fault}")),
-                );
-                reasons
+                self.reasons_to_run(index, recipe, &stage.found.faults)
             }
         }
+    }
+
+    /// Why a stage with this recipe runs that is neither forced nor cached.
+    ///
+    /// - `faults`: of what the store has under its fingerprint
+    pub(crate) fn reasons_to_run(&self, index: usize, recipe: &Recipe, faults: &[String]) -> Vec<String> {
+        let last = self.history.last(&self.project.stages()[index].name);
+        let changes = last.map(|last| recipe.changes_since(&last.recipe));
+        let mut reasons = match changes {
+            None => vec!["never run".to_owned()],
+            Some(changes) if changes.is_empty() && faults.is_empty() => {
+                vec!["its artifact is not in the cache".to_owned()]
+            }
+            Some(changes) => changes.iter().map(ToString::to_string).collect(),
+        };
+        reasons.extend(faults.iter().map(|fault| format!("damaged: {fault}")));
+        reasons
     }
 }
 

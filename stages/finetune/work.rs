@@ -26,7 +26,7 @@ use crate::network_artifact::{
 use crate::pictures::Pictures;
 use crate::selection::{Classes, label_subset, rows_of_split};
 use crate::soft_labels::{Teachers, Wanted};
-use crate::training::{Crops, Samples, train};
+use crate::training::{Crops, Samples, tell_results, train};
 use crate::viewed::Viewed;
 
 /// What is trained on, by position among the viewed images.
@@ -121,6 +121,7 @@ impl Work for Finetune {
                 &self.test_split,
                 vec![("top1".to_owned(), best_is_right(&best, &test))],
             ));
+            tell_results(context, step, &self.test_split, &evaluation);
             let mut count = |name: &str, value: usize| {
                 rows.push(MetricRow {
                     step,

@@ -6,9 +6,11 @@
 mod checkpoints;
 mod feeding;
 mod learner;
+mod loop_state;
 mod options;
 mod orders;
 mod queue_state;
+mod telling;
 mod trainer;
 
 use anyhow::Result;
@@ -19,6 +21,7 @@ use seedpipe_learn::device::set_threads;
 pub use learner::{Batch, Crops, Learner, Samples};
 pub use options::{HOW, TrainingOptions};
 pub use queue_state::{QUEUE, restore_queue, save_queue};
+pub use telling::tell_results;
 use trainer::Trainer;
 
 /// Trains from the newest checkpoint, or from the start, to the end.

@@ -12,14 +12,15 @@ use seedpipe_learn::optimiser::{Optimiser, Parameter, clipping};
 use seedpipe_learn::recompute::Recomputing;
 use seedpipe_learn::schedule::Length;
 use seedpipe_learn::training_state::TrainingState;
-use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::checkpoints::Checkpoints;
 use super::feeding::{Feeding, Span};
 use super::learner::{Batch, Learner, Samples};
+use super::loop_state::LoopState;
 use super::options::TrainingOptions;
 use super::orders::Orders;
+use super::telling::Telling;
 
 /// Prefixes in a checkpoint of the optimiser's memory and of the weights' average.
 const OPTIMISER: &str = "momentum.";
@@ -51,28 +52,10 @@ pub struct Trainer<'a, L> {
 struct Update {
     step: u64,
     learning_rate: f64,
+    /// Mean of its batches.
+    loss: f64,
     /// Of all samples that it has seen.
     positions: Vec<u32>,
-}
-
-/// The loop's own state in a checkpoint.
-#[derive(Default, Serialize, Deserialize)]
-struct LoopState {
-    /// Sum of the batches' losses since the epoch began.
-    loss_sum: f64,
-    /// Sum of the updates' gradient norms since then, when they are bounded.
-    #[serde(default)]
-    norm_sum: f64,
-    /// In f16.
-    #[serde(default)]
-    loss_scale: Option<LossScale>,
-    rows: Vec<(u64, String, f64)>,
-}
-
-impl LoopState {
-    fn record(&mut self, step: u64, name: &str, value: f64) {
-        self.rows.push((step, name.to_owned(), value));
-    }
 }
 
 impl<'a, L: Learner> Trainer<'a, L> {
@@ -155,12 +138,17 @@ impl<'a, L: Learner> Trainer<'a, L> {
             steps * images,
             first * images,
         );
+        self.context.progress().steps_begin(first);
         let begun = Instant::now();
         for step in first..steps {
             self.update(step, &orders, &mut feeding)?;
             let done = step + 1;
+            let gauges = self.learner.gauges();
+            let (loss, rate) = (self.now.loss, self.now.learning_rate);
+            self.telling()
+                .step(done, loss, rate, &gauges, feeding.waited());
             if done.is_multiple_of(self.length.steps_per_epoch) {
-                self.end_epoch(done);
+                self.end_epoch(done, gauges);
             }
             fault::point("training.step")?;
             if done < steps && self.checkpoints.are_due(done) {
@@ -183,15 +171,14 @@ impl<'a, L: Learner> Trainer<'a, L> {
         self.context.telemetry("waiting_share", waited / seconds);
         self.context
             .telemetry("computing_share", self.computed.as_secs_f64() / seconds);
-        let rows = self.state.rows.into_iter();
-        Ok(rows
-            .map(|(step, name, value)| MetricRow {
-                step,
-                split: "train".into(),
-                name,
-                value,
-            })
-            .collect())
+        Ok(self.state.metrics())
+    }
+
+    fn telling(&self) -> Telling<'_> {
+        Telling {
+            progress: self.context.progress(),
+            length: self.length,
+        }
     }
 
     /// Updates of the whole training.
@@ -204,7 +191,7 @@ impl<'a, L: Learner> Trainer<'a, L> {
         self.now = Update {
             step,
             learning_rate: self.learning_rate(step),
-            positions: Vec::new(),
+            ..Update::default()
         };
         self.optimiser.zero_grad();
         let batches = self.options.accumulate;
@@ -227,7 +214,9 @@ impl<'a, L: Learner> Trainer<'a, L> {
                 step: batch,
                 begins_update: batch % batches == 0,
             };
-            self.state.loss_sum += self.add_gradients(&batch)?;
+            let loss = self.add_gradients(&batch)?;
+            self.state.loss_sum += loss;
+            self.now.loss += loss / batches as f64;
             self.learner.remember(&batch)?;
             self.computed += begun.elapsed();
             self.context.progress().advance(positions.len() as u64);
@@ -302,7 +291,7 @@ impl<'a, L: Learner> Trainer<'a, L> {
         Ok(())
     }
 
-    fn end_epoch(&mut self, done: u64) {
+    fn end_epoch(&mut self, done: u64, gauges: Vec<(&'static str, f64)>) {
         let steps = self.length.steps_per_epoch;
         let mean = self.state.loss_sum / (steps * self.options.accumulate) as f64;
         let norm = self.state.norm_sum / steps as f64;
@@ -317,14 +306,10 @@ impl<'a, L: Learner> Trainer<'a, L> {
             let factor = scale.factor();
             self.state.record(done, "loss_scale", factor);
         }
-        for (name, value) in self.learner.gauges() {
+        for (name, value) in gauges {
             self.state.record(done, name, value);
         }
-        self.context.progress().note(&format!(
-            "epoch {}/{}, loss {mean:.4}",
-            done / steps,
-            self.length.epochs
-        ));
+        self.telling().epoch(done, &self.state);
     }
 
     /// All that a resumed training needs. Fails when a number of it is not finite any more: no checkpoint and no result holds such.

@@ -38,11 +38,12 @@ fn help_lists_the_commands() {
       help         Print this message or the help of the given subcommand(s)
 
     Options:
-          --pipeline <PATH>  The pipeline: a file, or a folder with a `pipeline.yaml` [default: `pipeline.yaml` here or in a folder above]
-      -q, --quiet            No progress: only results, warnings and errors
-      -v, --verbose          More about every stage: why it runs, its fingerprint, rows and figures
-      -h, --help             Print help
-      -V, --version          Print version
+          --pipeline <PATH>      The pipeline: a file, or a folder with a `pipeline.yaml` [default: `pipeline.yaml` here or in a folder above]
+      -q, --quiet                No progress: only results, warnings and errors
+      -v, --verbose              More about every stage: why it runs, its fingerprint, rows and figures
+          --log-format <FORMAT>  How progress, warnings and errors are written to stderr: `text`, or `json`, an event a line [default: text]
+      -h, --help                 Print help
+      -V, --version              Print version
 
     Exit codes: 0 done; 1 a stage failed, or a check found faults; 2 bad usage or a bad pipeline.
     ");
@@ -66,6 +67,7 @@ fn help_of_run_lists_its_options() {
           --set <STAGE.KEY=VALUE>  Another value for a param, as `student.epochs=5` (repeatable)
       -v, --verbose                More about every stage: why it runs, its fingerprint, rows and figures
           --device <DEVICE>        Where the networks run: `auto`, `cpu` or `cuda:N` [default: the pipeline's, else `auto`]
+          --log-format <FORMAT>    How progress, warnings and errors are written to stderr: `text`, or `json`, an event a line [default: text]
           --locked                 Run exactly what pipeline.lock records, or refuse; the lock is not written
           --no-remote              Neither fetch from the remote nor write to it
           --dry-run                Say what would run, and run nothing

@@ -227,7 +227,7 @@ fn ctrl_c_stops_cleanly_and_says_how_to_go_on() {
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{stderr}");
     for part in [
-        "teacher     stopped",
+        "teacher  stopped",
         "1 stopped",
         "`seedpipe run` goes on from there",
     ] {

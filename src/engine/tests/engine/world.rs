@@ -121,7 +121,7 @@ impl Recorder {
 }
 
 impl Observer for Recorder {
-    fn stage_started(&self, stage: &str, kind: &str) {
+    fn stage_started(&self, stage: &str, kind: &str, _fingerprint: Digest) {
         self.tell(format!("{stage}: started {kind}"));
     }
 

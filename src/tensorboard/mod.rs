@@ -1,0 +1,126 @@
+//! Curves for TensorBoard: what a training measures of itself, in event files under `<cache>/tensorboard/<stage>/<fingerprint>/`.
+//!
+//! They are telemetry, outside every digest; the folder may be deleted at any time. A training that goes on after an interruption takes
+//! out what was written of steps that it does again, and writes on in a file of its own. Tags are `<split>/<name>` for the rows of
+//! the stage's `metrics/v1`, and `step/<name>` for single steps, of which one a second is written at most.
+
+mod event;
+mod file;
+mod record;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use seedpipe_engine::{Digest, Measured, MeasuredOver};
+
+use file::EventFile;
+
+/// Beside the cache's store.
+pub const FOLDER: &str = "tensorboard";
+
+/// Between two steps that are written.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// The curves of a run's trainings.
+pub struct TensorBoard {
+    folder: PathBuf,
+    /// Stages at work.
+    stages: BTreeMap<String, Curves>,
+}
+
+struct Curves {
+    folder: PathBuf,
+    /// None for a stage that has no steps.
+    file: Option<EventFile>,
+    /// When a single step was written last.
+    last: Option<Instant>,
+}
+
+impl TensorBoard {
+    /// Touches nothing before a training measures something.
+    pub fn in_folder(folder: &Path) -> Self {
+        TensorBoard {
+            folder: folder.to_owned(),
+            stages: BTreeMap::new(),
+        }
+    }
+
+    pub fn stage_started(&mut self, stage: &str, fingerprint: Digest) -> Result<()> {
+        let folder = self.folder.join(as_file_name(stage));
+        let curves = Curves {
+            folder: folder.join(fingerprint.short()),
+            file: None,
+            last: None,
+        };
+        self.stages.insert(stage.to_owned(), curves);
+        Ok(())
+    }
+
+    /// Steps after `step` begin.
+    pub fn steps_begin(&mut self, stage: &str, step: u64) -> Result<()> {
+        let Some(curves) = self.stages.get_mut(stage) else {
+            return Ok(()); // outside a stage of a run
+        };
+        let folder = &curves.folder;
+        let file = EventFile::after(folder, step)
+            .with_context(|| format!("event files in `{}`", folder.display()))?;
+        curves.file = Some(file);
+        Ok(())
+    }
+
+    /// - `rates`: images a second, and the share of waiting
+    pub fn measured(
+        &mut self,
+        stage: &str,
+        measured: &Measured,
+        rates: (f64, Option<f64>),
+    ) -> Result<()> {
+        let Some(curves) = self.stages.get_mut(stage) else {
+            return Ok(());
+        };
+        let Some(file) = &mut curves.file else {
+            return Ok(());
+        };
+        let prefix = match measured.over {
+            MeasuredOver::Step => {
+                let is_early = curves.last.is_some_and(|last| last.elapsed() < PAUSE);
+                if is_early {
+                    return Ok(());
+                }
+                curves.last = Some(Instant::now());
+                "step"
+            }
+            MeasuredOver::Epoch | MeasuredOver::Whole => measured.split,
+        };
+        let values = measured.values.iter();
+        let mut scalars: Vec<(String, f64)> = values
+            .map(|(name, value)| (format!("{prefix}/{name}"), *value))
+            .collect();
+        if measured.over == MeasuredOver::Step {
+            let (rate, waiting) = rates;
+            scalars.extend((rate > 0.0).then(|| ("step/images_per_second".to_owned(), rate)));
+            scalars.extend(waiting.map(|share| ("step/waiting_share".to_owned(), share)));
+        }
+        file.write_scalars(measured.step, &scalars)
+            .with_context(|| format!("`{}`", curves.folder.display()))
+    }
+
+    pub fn stage_finished(&mut self, stage: &str) -> Result<()> {
+        self.stages.remove(stage);
+        Ok(())
+    }
+}
+
+/// A stage's name without what a folder's can't have: the values of a matrix may be paths.
+fn as_file_name(stage: &str) -> String {
+    stage
+        .chars()
+        .map(|letter| match letter {
+            '/' | '\\' => '_',
+            letter if letter.is_control() => '_',
+            letter => letter,
+        })
+        .collect()
+}
