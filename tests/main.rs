@@ -9,6 +9,7 @@ mod objectives;
 mod own_classifier;
 mod real_weights;
 mod remote;
+mod report;
 mod reproducibility;
 mod resume;
 mod reuse;
