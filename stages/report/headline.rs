@@ -129,9 +129,24 @@ fn margin(measure: &Measure) -> String {
 fn card(figure: &str, text: &str) -> String {
     format!(
         "<li><strong>{}</strong> <span>{}</span></li>",
-        escaped(figure),
-        escaped(text)
+        escaped(&with_units(figure)),
+        escaped(&with_units(text))
     )
+}
+
+/// A number stays on one line with its unit.
+fn with_units(text: &str) -> String {
+    let mut kept = String::with_capacity(text.len());
+    let mut letters = text.chars().peekable();
+    while let Some(letter) = letters.next() {
+        let after_digit = kept.ends_with(|last: char| last.is_ascii_digit() || last == '±');
+        let before_unit = letters
+            .peek()
+            .is_some_and(|next| "%×kMGT".contains(*next) || next.is_ascii_digit());
+        let is_kept = letter == ' ' && after_digit && before_unit;
+        kept.push(if is_kept { '\u{a0}' } else { letter });
+    }
+    kept
 }
 
 /// The table of networks; `None` when nothing was measured.
@@ -150,8 +165,7 @@ pub fn table(material: &Material, results: &Results) -> Option<String> {
         .collect();
     let has_costs = costs.iter().any(Option::is_some);
     let has_rates = rates.iter().any(Option::is_some);
-    let mut columns = vec![Column::text("network"), Column::text("learned by")];
-    columns.push(Column::number("parameters"));
+    let mut columns = vec![Column::text("network"), Column::number("parameters")];
     if has_costs {
         columns.push(Column::number("multiply-adds"));
     }
@@ -165,10 +179,6 @@ pub fn table(material: &Material, results: &Results) -> Option<String> {
     let mut rows = Vec::new();
     for (index, ranked) in ranked.iter().enumerate() {
         let mut row = vec![network_cell(material, ranked)];
-        let source = material.source(&ranked.row.network);
-        row.push(source.map_or_else(Cell::empty, |source| {
-            Cell::text(&networks::learned(material, source))
-        }));
         row.push(number(ranked.row.parameters, grouped));
         if has_costs {
             row.push(number(costs[index], |count| short(count as f64)));
@@ -207,12 +217,16 @@ fn best_of(results: &Results, column: usize) -> f64 {
 
 fn network_cell(material: &Material, ranked: &Ranked) -> Cell {
     let name = &ranked.row.network;
-    let architecture = material
-        .source(name)
-        .and_then(|source| networks::architecture_text(material, source))
-        .map_or_else(String::new, |text| {
-            format!("<small>{}</small>", escaped(&text))
-        });
+    let about = material.source(name).map_or_else(String::new, |source| {
+        let learned = networks::learned(material, source);
+        let architecture = networks::architecture_text(material, source);
+        let architecture = architecture.map_or_else(String::new, |text| format!(", {text}"));
+        format!(
+            "<small>{}{}</small>",
+            escaped(&learned),
+            escaped(&architecture)
+        )
+    });
     let role = ranked.role.name();
     let chip = if ranked.role == Role::Baseline {
         String::new()
@@ -222,7 +236,7 @@ fn network_cell(material: &Material, ranked: &Ranked) -> Cell {
     // Where the name is the role, it is not said twice.
     let chip = if name == role { String::new() } else { chip };
     Cell::html(format!(
-        "<span class=\"dot {role}\"></span><b>{}</b>{chip}{architecture}",
+        "<span class=\"dot {role}\"></span><b>{}</b>{chip}{about}",
         escaped(name)
     ))
 }
@@ -297,7 +311,7 @@ mod tests {
             "<strong>94 %</strong> <span>of what teacher reaches (80.0 %)</span>",
             "<strong>14 ×</strong> <span>smaller: 19 k parameters of 269 k</span>",
         ] {
-            assert!(cards.contains(part), "{cards}");
+            assert!(cards.replace('\u{a0}', " ").contains(part), "{cards}");
         }
         assert!(
             !cards.contains("untrained"),

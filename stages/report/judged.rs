@@ -13,7 +13,7 @@ use crate::confusion::Confusion;
 /// The slot that predictions' images are connected to.
 const IMAGES: &str = "images";
 /// Stages whose predictions are shown, at most.
-const SHOWN: usize = 4;
+const SHOWN: usize = 5;
 
 /// A stage's predictions.
 pub struct Judged {
@@ -81,19 +81,16 @@ pub fn judged(material: &Material, gallery: &Gallery) -> Result<Vec<Judged>> {
             .input(source, "features")
             .map(|features| material.input(features, "weights").unwrap_or(features))
             .unwrap_or(source);
-        let of_role = match networks::role(material, maker) {
-            Role::Student => 0,
-            Role::Baseline if source.kind == "finetune" => 1,
-            Role::Teacher => 2,
-            Role::Baseline => 3,
-        };
-        let of_kind = match source.kind.as_str() {
-            "probe" => 0,
-            "finetune" => 1,
-            _ => 2,
+        let rank = match (networks::role(material, maker), source.kind.as_str()) {
+            (Role::Student, "probe") => 0,
+            (Role::Teacher, "probe") => 1,
+            (_, "finetune") => 2,
+            (Role::Student, _) => 3,
+            (Role::Teacher, _) => 4,
+            _ => 5,
         };
         found.push((
-            10 * of_role + of_kind,
+            rank,
             Judged {
                 stage: source.stage.clone(),
                 images: images.stage.clone(),

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use super::html::{escaped, push};
 use super::material::Material;
 
-const LETTER: f64 = 7.2;
+const LETTER: f64 = 7.0;
 const HEIGHT: f64 = 40.0;
-const ACROSS: f64 = 56.0;
+const ACROSS: f64 = 42.0;
 const DOWN: f64 = 12.0;
 const MARGIN: f64 = 8.0;
 /// Times that the stages of each column are put in the order of their neighbours.

@@ -12,7 +12,7 @@ const WRITTEN: usize = 26;
 /// Images behind a cell of the matrix, kinds of mistakes that are listed, images of each, and single mistakes.
 const BEHIND: usize = 6;
 const KINDS: usize = 8;
-const OF_KIND: usize = 6;
+const OF_KIND: usize = 5;
 const WORST: usize = 18;
 /// Cells of all matrices that have images behind them.
 const CELLS: usize = 120;

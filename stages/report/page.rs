@@ -56,10 +56,12 @@ pub fn page(material: &Material) -> Result<String> {
         lead(material)
     );
     page.push_str("<nav aria-label=\"Sections\"><ul>");
-    for Section { id, title, .. } in &sections.there {
+    for Section { id, .. } in &sections.there {
+        let (first, rest) = id.split_at(1);
+        let name = first.to_uppercase() + rest;
         push(
             &mut page,
-            format_args!("<li><a href=\"#{id}\">{title}</a></li>"),
+            format_args!("<li><a href=\"#{id}\">{name}</a></li>"),
         );
     }
     page.push_str("</ul></nav>\n<main>\n");

@@ -45,10 +45,20 @@ impl Axis {
         if self.logarithmic {
             return logarithmic_ticks(self.low.exp(), self.high.exp(), count);
         }
+        let at = |step: f64| {
+            let first = (self.low / step - 1e-9).ceil() as i64;
+            let last = (self.high / step + 1e-9).floor() as i64;
+            (first..=last)
+                .map(|index| index as f64 * step)
+                .collect::<Vec<f64>>()
+        };
         let step = round_step((self.high - self.low) / count as f64);
-        let first = (self.low / step - 1e-9).ceil() as i64;
-        let last = (self.high / step + 1e-9).floor() as i64;
-        (first..=last).map(|index| index as f64 * step).collect()
+        let ticks = at(step);
+        // Two labels alone say little: half of the step, or two fifths.
+        if ticks.len() > 2 {
+            return ticks;
+        }
+        at(round_step(step * 0.39))
     }
 }
 
