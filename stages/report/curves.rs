@@ -10,7 +10,7 @@ use super::drawing::{COLOURS, Figure, Frame, legend, level, upright};
 use super::html::{escaped, push};
 use super::material::{Material, Source};
 use super::networks;
-use super::scale::{Axis, tick_text};
+use super::scale::Axis;
 use crate::results::grouped;
 
 const WIDTH: f64 = 380.0;
@@ -166,13 +166,9 @@ fn chart(number: usize, title: &str, series: &[Series]) -> String {
             ),
         );
         if let (Some(first), Some(last)) = (series.points.first(), series.points.last()) {
-            let both = [first.1, last.1];
             described.push(format!(
-                "{}: from {} to {} at step {}",
-                series.stage,
-                tick_text(first.1, &[both[0], both[0] + 0.001]),
-                tick_text(last.1, &[both[1], both[1] + 0.001]),
-                last.0
+                "{}: from {:.3} to {:.3} at step {}",
+                series.stage, first.1, last.1, last.0
             ));
         }
     }

@@ -88,7 +88,7 @@ impl Table {
             let class = if column.numeric { " class=\"n\"" } else { "" };
             push(
                 &mut html,
-                format_args!("<th scope=\"col\"{class}>{}</th>", escaped(&column.title)),
+                format_args!("<th scope=\"col\"{class}>{}</th>", heading(&column.title)),
             );
         }
         html.push_str("</tr></thead><tbody>\n");
@@ -111,6 +111,11 @@ impl Table {
         html.push_str("</tbody></table></div>\n");
         html
     }
+}
+
+/// A heading may break between words, not within `top-1`.
+fn heading(title: &str) -> String {
+    escaped(title).replace("top-", "top\u{2011}")
 }
 
 /// `93.5 %`; a fraction's last digit is a thousandth.

@@ -67,7 +67,7 @@ pub fn graph(material: &Material) -> String {
         push(
             &mut body,
             format_args!(
-                "<path class=\"edge{long}\" marker-end=\"url(#tip)\" d=\"M{x0:.0} {y0:.0}C{:.0} {y0:.0} {:.0} {y1:.0} {x1:.0} {y1:.0}\"><title>{} → {}</title></path>",
+                "<path class=\"edge{long}\" marker-end=\"url(#arrow)\" d=\"M{x0:.0} {y0:.0}C{:.0} {y0:.0} {:.0} {y1:.0} {x1:.0} {y1:.0}\"><title>{} → {}</title></path>",
                 x0 + bend,
                 x1 - bend,
                 escaped(&sources[from].stage),
@@ -93,7 +93,7 @@ pub fn graph(material: &Material) -> String {
         );
     }
     format!(
-        "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Lineage\"><svg class=\"lineage\" width=\"{width:.0}\" height=\"{height:.0}\" viewBox=\"0 0 {width:.0} {height:.0}\" role=\"img\" aria-labelledby=\"lineage-t lineage-d\"><title id=\"lineage-t\">Lineage</title><desc id=\"lineage-d\">{} stages, each to the right of what it needs; the recipes below say the same.</desc><defs><marker id=\"tip\" viewBox=\"0 0 8 8\" refX=\"4\" refY=\"4\" markerWidth=\"7\" markerHeight=\"7\" orient=\"auto\"><path d=\"M0 0L8 4L0 8z\"/></marker></defs>{body}</svg></div>\n",
+        "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Lineage\"><svg class=\"lineage\" width=\"{width:.0}\" height=\"{height:.0}\" viewBox=\"0 0 {width:.0} {height:.0}\" role=\"img\" aria-labelledby=\"lineage-t lineage-d\"><title id=\"lineage-t\">Lineage</title><desc id=\"lineage-d\">{} stages, each to the right of what it needs; the recipes below say the same.</desc><defs><marker id=\"arrow\" viewBox=\"0 0 8 8\" refX=\"4\" refY=\"4\" markerWidth=\"7\" markerHeight=\"7\" orient=\"auto\"><path d=\"M0 0L8 4L0 8z\"/></marker></defs>{body}</svg></div>\n",
         sources.len()
     )
 }

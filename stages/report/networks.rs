@@ -30,6 +30,14 @@ pub fn role(material: &Material, source: &Source) -> Role {
     if source.kind == "distill" {
         return Role::Student;
     }
+    // Trained on with labels, a student stays one.
+    if source.kind == "finetune" {
+        let from = material.input(source, "weights");
+        return match from.map(|from| role(material, from)) {
+            Some(Role::Student) => Role::Student,
+            _ => Role::Baseline,
+        };
+    }
     let is_teacher = material
         .sources
         .iter()

@@ -91,7 +91,7 @@
     for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
     return element;
   };
-  const columns = { s: 40, l: 20 };
+  const columns = { s: 40, l: 20 }; // as in gallery.rs
   const picture = (kind, place, name) => make("span", { class: `pic ${kind}`, role: "img", "aria-label": name, style: `--x:${place % columns[kind]};--y:${Math.floor(place / columns[kind])}` });
 
   // Curves: the values at the step below the pointer.

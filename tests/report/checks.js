@@ -1,4 +1,4 @@
-// Looks at the page as a reader does, and leaves what it found as JSON in <pre id="checks">.
+// Looks at the page as a reader does, and leaves what it found as JSON in an element called `checks`.
 addEventListener("load", () => {
   const all = (selector, root = document) => [...root.querySelectorAll(selector)];
   const answer = { dark: matchMedia("(prefers-color-scheme: dark)").matches };

@@ -17,7 +17,7 @@ stages:
     inputs: {images: images, views: views}
     params:
       network: {name: cifar_resnet8, width: 0.5}
-      queue: 64
+      queue: 80
       training: {epochs: 2, batch: 20}
   targets: {kind: encode, inputs: {images: images, views: views, weights: teacher}, params: {batch: 32}}
   student:
@@ -25,7 +25,7 @@ stages:
     inputs: {images: images, views: views, targets: targets}
     params:
       network: {name: cifar_resnet8, width: 0.25}
-      queue: 64
+      queue: 80
       training: {epochs: 3, batch: 20}
   teacher_features: {kind: encode, inputs: {images: images, weights: teacher}, params: {embedding: features, batch: 32}}
   student_features: {kind: encode, inputs: {images: images, weights: student}, params: {embedding: features, batch: 32}}

@@ -129,12 +129,12 @@ fn a_page_against_a_lock_tells_old_and_new() {
         &format!("metrics.test/linear_top1: {}\n", value - 0.05),
         1,
     );
-    let lock = format!("{before}{after}").replace("params.queue: 64", "params.queue: 32");
+    let lock = format!("{before}{after}").replace("params.queue: 80", "params.queue: 40");
     RAN.write("old.lock", lock);
     let page = reported(&RAN, "against.html", &["--against", "old.lock"]);
     assert_eq!(sections(&page)[..2], ["results", "changes"]);
     assert!(page.contains("▲ +5.00 points"));
-    assert!(page.contains("<td>params.queue</td><td><code>32</code></td><td><code>64</code></td>"));
+    assert!(page.contains("<td>params.queue</td><td><code>40</code></td><td><code>80</code></td>"));
     assert!(page.contains("Settings that differ from old.lock"));
 }
 
@@ -149,10 +149,11 @@ fn what_is_not_there_is_refused_with_its_remedy() {
             .run(&["report", "--partial", "--against", "nothing"])
             .refusal(),
     );
-    refusals.push(
-        sandbox
-            .run(&["report", "--partial", "-o", "no/such/folder/x.html"])
-            .refusal(),
+    let lost = sandbox.run(&["report", "--partial", "-o", "no/such/folder/x.html"]);
+    let lost = lost.exited_with(1).stderr;
+    assert!(
+        lost.contains("error: `no/such/folder/x.html` can't be written: "),
+        "{lost}"
     );
     assert_snapshot!(refusals.join("\n"), @r"
     error: no stage of the pipeline is cached, so there is nothing to report
@@ -161,6 +162,10 @@ fn what_is_not_there_is_refused_with_its_remedy() {
     error: not cached, so the page would lack them: `views`
     hint: run `seedpipe run`, or add `--partial` for a page on what there is
     exit code 1
+    warning: not cached, so the page lacks them: `views`
+    error: nothing: expected a file or a git revision, got no such file, and git says: not a git repository (or any of the parent directories): .git
+    hint: name a pipeline.lock, or a git revision that has one, such as `HEAD~1`
+    exit code 2
     ");
     assert!(!sandbox.path("pipeline-report.html").exists());
     let partial = sandbox.run(&["report", "--partial"]).succeeded();
