@@ -75,6 +75,8 @@ pub enum Command {
     Doctor(Doctor),
     /// A contact sheet of images and their views, as PNG
     Preview(Preview),
+    /// All results as one HTML page that needs nothing else: tables, curves, mistakes, maps, times
+    Report(Report),
     /// JSON Schema of pipeline.yaml, by which editors complete and check
     Schema,
     /// A script by which a shell completes commands and options
@@ -443,6 +445,24 @@ pub struct Preview {
     /// The file [default: the stage's name with `.png`, here]
     #[arg(short, long, value_name = "FILE.png")]
     pub output: Option<PathBuf>,
+    #[command(flatten)]
+    pub overrides: Overrides,
+}
+
+#[derive(Args, Debug)]
+pub struct Report {
+    /// Old, new and change against a pipeline.lock, or against the one at a git revision
+    #[arg(long, value_name = "LOCK|REV")]
+    pub against: Option<String>,
+    /// The file [default: the pipeline's name with `-report.html`, here]
+    #[arg(short, long, value_name = "FILE.html")]
+    pub output: Option<PathBuf>,
+    /// The page's heading [default: that of the pipeline's `report` stage, else the pipeline's name]
+    #[arg(long)]
+    pub title: Option<String>,
+    /// Also when stages are not cached: a page on what there is
+    #[arg(long)]
+    pub partial: bool,
     #[command(flatten)]
     pub overrides: Overrides,
 }

@@ -29,7 +29,7 @@ mod objectives;
 mod pictures;
 mod pretrain;
 mod probe;
-mod report;
+pub mod report;
 pub mod results;
 mod reuse;
 mod rounding;

@@ -31,18 +31,27 @@ pub struct ResultRow {
     pub values: Vec<Option<Measure>>,
 }
 
-/// A fraction, and half the length of its 95 % interval where that is known.
-#[derive(Clone, Copy)]
+/// A fraction, and the ends of its 95 % interval where they are known.
+#[derive(Clone)]
 pub struct Measure {
     pub value: f64,
-    pub margin: Option<f64>,
+    pub interval: Option<[f64; 2]>,
+    /// Who measured it, under which key of its headline.
+    pub stage: String,
+    pub key: String,
 }
 
 impl Measure {
     /// `75.00 % ± 0.8`: the margin is in points.
-    fn text(self) -> String {
-        match self.margin {
-            Some(margin) => format!("{:.2} % ± {:.1}", self.value * 100.0, margin * 100.0),
+    pub fn text(&self) -> String {
+        match self.interval {
+            Some([low, high]) => {
+                format!(
+                    "{:.2} % ± {:.1}",
+                    self.value * 100.0,
+                    (high - low) / 2.0 * 100.0
+                )
+            }
             None => format!("{:.2} %", self.value * 100.0),
         }
     }
@@ -82,10 +91,11 @@ pub fn results(sources: &[ResultSource]) -> Results {
             };
             let (network, parameters) = network_of(source, &by_stage);
             let end = |end: &str| source.headline.get(&format!("{key}_{end}"));
-            let margin = end("low").zip(end("high"));
             let measure = Measure {
                 value: *value,
-                margin: margin.map(|(low, high)| (high - low) / 2.0),
+                interval: end("low").zip(end("high")).map(|(low, high)| [*low, *high]),
+                stage: source.stage.clone(),
+                key: key.clone(),
             };
             results.set(network, parameters, column, measure);
         }
@@ -169,7 +179,7 @@ impl Results {
             line.extend(
                 row.values
                     .iter()
-                    .map(|measure| measure.map_or_else(String::new, Measure::text)),
+                    .map(|measure| measure.as_ref().map_or_else(String::new, Measure::text)),
             );
             cells.push(line);
         }
@@ -223,7 +233,7 @@ impl Results {
 }
 
 /// 272474 → 272,474
-fn grouped(number: u64) -> String {
+pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut grouped = String::new();
     for (index, digit) in digits.chars().enumerate() {

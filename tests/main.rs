@@ -12,6 +12,7 @@ mod own_classifier;
 mod progress;
 mod real_weights;
 mod remote;
+mod report;
 mod reproducibility;
 mod resume;
 mod reuse;

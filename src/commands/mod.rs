@@ -16,6 +16,7 @@ mod params;
 mod preview;
 mod pull;
 mod push;
+mod report;
 mod rerun;
 mod run;
 mod schema;
@@ -126,6 +127,7 @@ pub fn execute(invocation: Invocation, command: Command) -> Result<ExitCode> {
         Command::Init(arguments) => init::execute(invocation, &arguments),
         Command::Doctor(arguments) => doctor::execute(invocation, &arguments),
         Command::Preview(arguments) => preview::execute(invocation, &arguments),
+        Command::Report(arguments) => report::execute(invocation, &arguments),
         Command::Schema => schema::execute(&invocation),
         Command::Completions(arguments) => manual::completions(&arguments),
         Command::Man(arguments) => manual::man(&arguments),

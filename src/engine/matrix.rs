@@ -168,7 +168,7 @@ impl<'a> Expansion<'a> {
                 .iter()
                 .map(|reference| self.choose(stage, &key, reference));
             let chosen = chosen.collect::<Result<Vec<_>, _>>()?;
-            if arity != Arity::Many && (arity.is_list_in_order() || chosen.len() == 1) {
+            if !arity.gathers() && (arity.is_list_in_order() || chosen.len() == 1) {
                 rows.iter_mut().for_each(|row| row.inputs.push(Vec::new()));
                 for one in &chosen {
                     rows = self.join(stage, &key, rows, one, |row, reference| {
@@ -181,13 +181,13 @@ impl<'a> Expansion<'a> {
                 self.count_connections(stage, &key, rows.len().saturating_mul(chosen.len()))?;
             } else {
                 // Several for a slot of one: the checker says so.
-                let all: Vec<String> = match arity {
-                    Arity::Many => chosen
+                let all: Vec<String> = match arity.gathers() {
+                    true => chosen
                         .into_iter()
                         .flatten()
                         .map(|(_, reference)| reference)
                         .collect(),
-                    _ => references.clone(),
+                    false => references.clone(),
                 };
                 self.count_connections(stage, &key, rows.len().saturating_mul(all.len()))?;
                 rows.iter_mut().for_each(|row| row.inputs.push(all.clone()));

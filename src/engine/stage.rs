@@ -25,6 +25,8 @@ pub enum Arity {
     Optional,
     /// One or more, in the order of pipeline.yaml; a stage with a `matrix` stands for each of its combinations as well.
     Many,
+    /// None, or as many as [`Arity::Many`].
+    AnyNumber,
     /// Those that pipeline.yaml lists, in its order; of a stage with a `matrix`, each combination makes a stage of its own.
     Listed,
     /// None, or those that pipeline.yaml lists, as [`Arity::Listed`].
@@ -37,7 +39,15 @@ impl Arity {
     }
 
     pub(crate) fn may_be_none(self) -> bool {
-        matches!(self, Arity::Optional | Arity::ListedOrNone)
+        matches!(
+            self,
+            Arity::Optional | Arity::AnyNumber | Arity::ListedOrNone
+        )
+    }
+
+    /// Whether a stage with a `matrix` stands for all of its combinations.
+    pub(crate) fn gathers(self) -> bool {
+        matches!(self, Arity::Many | Arity::AnyNumber)
     }
 }
 

@@ -288,11 +288,21 @@ fn report(choice: &Choice, teacher: Option<&Teacher>) -> Vec<String> {
             metrics.extend([format!("{name}_knn"), format!("{name}_probe")]);
         }
     }
-    vec![
-        "  # One page with the results, the curves, and what ran.".to_owned(),
+    let mut lines = vec![
+        "  # One page with the results, the curves, mistakes and maps, and what ran.".to_owned(),
         "  report:".to_owned(),
         "    kind: report".to_owned(),
-        format!("    inputs: {{metrics: [{}]}}", metrics.join(", ")),
-        "    params: {path: report.html}".to_owned(),
-    ]
+        "    inputs:".to_owned(),
+        format!("      metrics: [{}]", metrics.join(", ")),
+        "      images: images".to_owned(),
+        "      views: views".to_owned(),
+    ];
+    if choice.is_labelled {
+        lines.extend([
+            "      predictions: [student_probe, teacher_probe]".to_owned(),
+            "      features: [student_features, teacher_features]".to_owned(),
+        ]);
+    }
+    lines.push("    params: {path: report.html}".to_owned());
+    lines
 }

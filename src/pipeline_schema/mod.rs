@@ -196,7 +196,12 @@ fn of_kind(kind: &Kind, mut params: Value) -> Value {
     let needed: Vec<&str> = kind
         .inputs()
         .iter()
-        .filter(|slot| !matches!(slot.arity, Arity::Optional | Arity::ListedOrNone))
+        .filter(|slot| {
+            !matches!(
+                slot.arity,
+                Arity::Optional | Arity::AnyNumber | Arity::ListedOrNone
+            )
+        })
         .map(|slot| slot.name)
         .collect();
     let slots: Map<String, Value> = kind
@@ -244,6 +249,7 @@ fn input(slot: &InputSlot) -> Value {
         Arity::One => ("One stage", Some(1)),
         Arity::Optional => ("One stage, or none", Some(1)),
         Arity::Many => ("One stage or more", None),
+        Arity::AnyNumber => ("Any number of stages, or none", None),
         Arity::Listed => ("One stage or a list of them", None),
         Arity::ListedOrNone => ("One stage or a list of them, or none", None),
     };

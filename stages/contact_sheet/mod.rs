@@ -17,7 +17,7 @@ use crate::viewed::Viewed;
 use canvas::{Canvas, Color, LETTER};
 
 /// Side of a tile in pixels.
-const TILE: u32 = 160;
+pub(crate) const TILE: u32 = 160;
 /// Pixels between tiles.
 const GAP: u32 = 8;
 /// Lines of text below a tile, and pixels from one to the next.
@@ -31,7 +31,7 @@ const VIEWS: usize = 6;
 const PAPER: Color = [250, 250, 248];
 const INK: Color = [30, 30, 30];
 /// One a view: told apart by people who see red and green alike too (Okabe and Ito's palette).
-const COLORS: [Color; VIEWS] = [
+pub(crate) const COLORS: [Color; VIEWS] = [
     [230, 159, 0],
     [0, 114, 178],
     [213, 94, 0],
@@ -72,19 +72,56 @@ pub fn of_views(image_parts: &[PathBuf], view_parts: &[PathBuf], count: usize) -
     let shown = viewed.views().min(VIEWS);
     let rows = spread(viewed.len(), count)
         .into_par_iter()
-        .map(|position| {
-            let views = (0..shown)
-                .map(|view| {
-                    let mut read = viewed.read(view, position..position + 1)?;
-                    read.pop()
-                        .context("BUG: a view that was counted is not there")
-                })
-                .collect::<Result<Vec<View>>>()?;
-            image_with_views(&images, viewed.image(position), &views)
-        })
+        .map(|position| tiles_of(&images, &viewed, position))
         .collect::<Result<Vec<_>>>()?;
     let tiles: Vec<Tile> = rows.into_iter().flatten().collect();
     sheet(&tiles, shown + 1)
+}
+
+/// An image with its views as a page shows them.
+pub(crate) struct Looked {
+    /// Its longer side is [`TILE`].
+    pub original: RgbImage,
+    /// What each view sees, in the original's pixels here.
+    pub boxes: Vec<CropBox>,
+    /// Number, size, class and split.
+    pub about: Vec<String>,
+    /// Each view with its numbers.
+    pub views: Vec<(RgbImage, Vec<String>)>,
+}
+
+/// As [`of_views`], for a page that arranges the pictures itself.
+pub(crate) fn looked(
+    image_parts: &[PathBuf],
+    view_parts: &[PathBuf],
+    count: usize,
+) -> Result<Vec<Looked>> {
+    let images = ImagesReader::open(image_parts)?;
+    let viewed = Viewed::open(view_parts, &images)?;
+    let rows = spread(viewed.len(), count).into_par_iter();
+    rows.map(|position| {
+        let mut tiles = tiles_of(&images, &viewed, position)?.into_iter();
+        let original = tiles.next().context("BUG: an image without a tile")?;
+        Ok(Looked {
+            original: original.picture,
+            boxes: original.boxes.into_iter().map(|(of, _)| of).collect(),
+            about: original.lines,
+            views: tiles.map(|tile| (tile.picture, tile.lines)).collect(),
+        })
+    })
+    .collect()
+}
+
+/// The image at a position of the views, then its first views.
+fn tiles_of(images: &ImagesReader, viewed: &Viewed, position: usize) -> Result<Vec<Tile>> {
+    let views = (0..viewed.views().min(VIEWS))
+        .map(|view| {
+            let mut read = viewed.read(view, position..position + 1)?;
+            read.pop()
+                .context("BUG: a view that was counted is not there")
+        })
+        .collect::<Result<Vec<View>>>()?;
+    image_with_views(images, viewed.image(position), &views)
 }
 
 /// At most `count` of the numbers below `length`, at even distances.

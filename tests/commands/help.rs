@@ -32,6 +32,7 @@ fn help_lists_the_commands() {
       init         Write a pipeline.yaml that suits a folder of images and this machine
       doctor       What this machine has and lacks for the pipeline, with remedies
       preview      A contact sheet of images and their views, as PNG
+      report       All results as one HTML page that needs nothing else: tables, curves, mistakes, maps, times
       schema       JSON Schema of pipeline.yaml, by which editors complete and check
       completions  A script by which a shell completes commands and options
       man          Manual pages: this program's on stdout, or one a command into a folder

@@ -1,0 +1,153 @@
+//! What a page is made of: the stages that are done, as far as a page cares, and what is only known where they ran.
+//!
+//! Filled by the kind `report` from its inputs and ancestors, and by `seedpipe report` from the cache.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use crate::results::ResultSource;
+
+/// All that a page shows.
+pub struct Material {
+    /// The page's heading.
+    pub title: String,
+    /// In the order of the plan.
+    pub sources: Vec<Source>,
+    /// The program and the machine, as name and value; empty on pages that equal results must make equal.
+    pub environment: Vec<(String, String)>,
+    /// An earlier state to compare with.
+    pub against: Option<Against>,
+}
+
+/// A stage that is done.
+pub struct Source {
+    pub stage: String,
+    pub kind: String,
+    pub version: u32,
+    pub seed: u64,
+    /// Defaults filled in.
+    pub params: Value,
+    /// The recipe as text, and its digest.
+    pub recipe: String,
+    pub fingerprint: String,
+    /// By slot.
+    pub inputs: BTreeMap<String, Vec<From>>,
+    /// By slot.
+    pub outputs: BTreeMap<String, Output>,
+    /// Trainable parameters of the network that the stage made or used.
+    pub parameters: Option<u64>,
+    /// How it was made; `None` on pages that equal results must make equal.
+    pub making: Option<Making>,
+}
+
+/// A stage's output that another one takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct From {
+    pub stage: String,
+    pub output: String,
+}
+
+pub struct Output {
+    /// The artifact kind.
+    pub kind: String,
+    pub rows: u64,
+    /// Last value of each metric, by `split/name`.
+    pub headline: BTreeMap<String, f64>,
+    /// Its files; `None` where the page may not read them.
+    pub parts: Option<Vec<PathBuf>>,
+}
+
+/// Telemetry of the run that made an artifact.
+pub struct Making {
+    pub seconds: f64,
+    /// RFC 3339, UTC.
+    pub created: String,
+    pub device: String,
+    pub numerics: String,
+    pub versions: BTreeMap<String, String>,
+    pub values: BTreeMap<String, f64>,
+}
+
+/// An earlier state of the pipeline.
+pub struct Against {
+    /// What the user called it.
+    pub name: String,
+    /// Stage → figure → value.
+    pub figures: BTreeMap<String, BTreeMap<String, f64>>,
+    /// Every field of a stage that differs.
+    pub changes: Vec<FieldChange>,
+}
+
+/// A field of a stage's plan before and now; empty where it isn't.
+pub struct FieldChange {
+    pub stage: String,
+    pub field: String,
+    pub old: String,
+    pub new: String,
+}
+
+impl Material {
+    pub fn source(&self, stage: &str) -> Option<&Source> {
+        self.sources.iter().find(|source| source.stage == stage)
+    }
+
+    /// The first stage on a slot of another one.
+    pub fn input(&self, source: &Source, slot: &str) -> Option<&Source> {
+        self.source(&source.inputs.get(slot)?.first()?.stage)
+    }
+
+    /// The files on a slot of a stage, when the page may read them, and the stage that made them.
+    pub fn files<'a>(&'a self, source: &Source, slot: &str) -> Option<(&'a Source, &'a [PathBuf])> {
+        let from = source.inputs.get(slot)?.first()?;
+        let maker = self.source(&from.stage)?;
+        let parts = maker.outputs.get(&from.output)?.parts.as_deref()?;
+        Some((maker, parts))
+    }
+
+    /// The stages of a kind of artifact that the page may read, with the files.
+    pub fn readable<'a>(
+        &'a self,
+        kind: &'a str,
+    ) -> impl Iterator<Item = (&'a Source, &'a [PathBuf])> {
+        self.sources.iter().filter_map(move |source| {
+            let output = source.outputs.values().find(|output| output.kind == kind)?;
+            Some((source, output.parts.as_deref()?))
+        })
+    }
+
+    /// Whether seconds and machines may be shown.
+    pub fn has_telemetry(&self) -> bool {
+        self.sources.iter().any(|source| source.making.is_some())
+    }
+
+    /// The sources as the results table takes them.
+    pub fn result_sources(&self) -> Vec<ResultSource> {
+        self.sources.iter().map(Source::result_source).collect()
+    }
+}
+
+impl Source {
+    /// Every headline figure, by `split/name`.
+    pub fn headline(&self) -> BTreeMap<String, f64> {
+        let outputs = self.outputs.values();
+        outputs.flat_map(|output| output.headline.clone()).collect()
+    }
+
+    fn result_source(&self) -> ResultSource {
+        let names = |from: &Vec<From>| from.iter().map(|from| from.stage.clone()).collect();
+        ResultSource {
+            stage: self.stage.clone(),
+            kind: self.kind.clone(),
+            params: self.params.clone(),
+            inputs: self
+                .inputs
+                .iter()
+                .map(|(slot, from)| (slot.clone(), names(from)))
+                .collect(),
+            headline: self.headline(),
+            parameters: self.parameters,
+        }
+    }
+}

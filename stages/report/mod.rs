@@ -1,0 +1,191 @@
+//! `report`: one self-contained HTML file: results, training curves, and what ran with which parameters; and what may be read of images,
+//! views, predictions and features beside the metrics.
+//!
+//! The page is built by `page`, each section in a file of its own, from a `Material`. The kind fills it from its inputs and ancestors and
+//! leaves out seconds, dates and machines, so that equal results give an equal file; `seedpipe report` fills it from the cache.
+//!
+//! Version log: 1 first. 2: sections on sizes, classes, mistakes, maps, neighbours and views; another form.
+
+mod classes;
+mod curves;
+mod drawing;
+mod embedded;
+mod embedding_map;
+#[cfg(test)]
+mod example;
+mod gallery;
+mod headline;
+mod html;
+mod judged;
+mod lineage;
+mod material;
+mod mistakes;
+mod near;
+mod networks;
+mod page;
+mod pca;
+mod recipe;
+mod scale;
+mod size_plot;
+mod tabs;
+mod timeline;
+mod tsne;
+mod view_sheet;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use anyhow::Result;
+use schemars::JsonSchema;
+use seedpipe_artifact::{
+    EMBEDDINGS, FILES, FileRow, FilesWriter, IMAGES, METRICS, Metadata, PREDICTIONS, VIEWS,
+};
+use seedpipe_engine::{
+    Ancestor, Arity, Input, InputKinds, InputSlot, Invalid, OutputSlot, Stage, StageContext, Work,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::invalid::invalid;
+
+pub use material::{Against, FieldChange, From, Making, Material, Output, Source};
+pub use page::page;
+
+/// Name of the page in the artifact.
+pub const PAGE: &str = "report.html";
+
+/// A page on the pipeline's results.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Report {
+    /// The page's heading.
+    #[serde(default = "default_title")]
+    pub title: String,
+    /// Where `run` puts the page, relative to the pipeline's folder.
+    #[serde(default = "default_path")]
+    pub path: PathBuf,
+}
+
+/// The heading of a page that nobody named.
+pub fn default_title() -> String {
+    "seedpipe report".into()
+}
+
+fn default_path() -> PathBuf {
+    PAGE.into()
+}
+
+impl Stage for Report {
+    const KIND: &'static str = "report";
+    const VERSION: u32 = 2;
+    const INPUTS: &'static [InputSlot] = &[
+        InputSlot::new("metrics", &[METRICS], Arity::Many),
+        InputSlot::new("images", &[IMAGES], Arity::AnyNumber),
+        InputSlot::new("views", &[VIEWS], Arity::AnyNumber),
+        InputSlot::new("predictions", &[PREDICTIONS], Arity::AnyNumber),
+        InputSlot::new("features", &[EMBEDDINGS], Arity::AnyNumber),
+    ];
+    const OUTPUTS: &'static [OutputSlot] = &[OutputSlot::new("report", FILES)];
+    const LINEAGE: bool = true;
+
+    fn validate(&self, _inputs: &InputKinds) -> Result<(), Invalid> {
+        let leaves = self.path.is_absolute()
+            || self
+                .path
+                .components()
+                .any(|part| part == std::path::Component::ParentDir);
+        if leaves || self.path.as_os_str().is_empty() {
+            return Err(invalid(
+                "path",
+                "a path below the pipeline's folder",
+                self.path.display(),
+                "e.g. report.html",
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl Work for Report {
+    fn run(&self, context: &StageContext) -> Result<()> {
+        let page = page(&Material {
+            title: self.title.clone(),
+            sources: sources(context),
+            environment: Vec::new(),
+            against: None,
+        })?;
+        context.shards(1, |shard| {
+            let mut files =
+                FilesWriter::create(&shard.output("report", "part-00000"), &Metadata::new())?;
+            files.write(&[FileRow {
+                name: PAGE.into(),
+                bytes: page.clone().into_bytes(),
+            }])?;
+            files.finish()?;
+            Ok(())
+        })
+    }
+}
+
+/// The ancestors; their inputs are found by content, and what is connected may be read.
+fn sources(context: &StageContext) -> Vec<Source> {
+    let lineage = context.lineage();
+    let makers: BTreeMap<String, From> = lineage
+        .iter()
+        .flat_map(|ancestor| {
+            ancestor.outputs.iter().map(|(slot, output)| {
+                let from = From {
+                    stage: ancestor.stage.clone(),
+                    output: slot.clone(),
+                };
+                (output.content.to_string(), from)
+            })
+        })
+        .collect();
+    let connected: Vec<&Input> = Report::INPUTS
+        .iter()
+        .flat_map(|slot| context.inputs(slot.name))
+        .collect();
+    lineage
+        .iter()
+        .map(|ancestor| source(ancestor, &makers, &connected))
+        .collect()
+}
+
+fn source(ancestor: &Ancestor, makers: &BTreeMap<String, From>, connected: &[&Input]) -> Source {
+    let recipe = &ancestor.recipe;
+    let inputs = recipe.inputs.iter().map(|(slot, contents)| {
+        let from = contents
+            .iter()
+            .filter_map(|content| makers.get(&content.to_string()).cloned());
+        (slot.clone(), from.collect())
+    });
+    let outputs = ancestor.outputs.iter().map(|(slot, output)| {
+        let input = connected
+            .iter()
+            .find(|input| input.content == output.content && input.kind == output.kind);
+        let output = Output {
+            kind: output.kind.clone(),
+            rows: output.rows,
+            headline: output.headline.clone(),
+            parts: input.map(|input| input.parts.clone()),
+        };
+        (slot.clone(), output)
+    });
+    Source {
+        stage: ancestor.stage.clone(),
+        kind: recipe.kind.clone(),
+        version: recipe.version,
+        seed: recipe.seed,
+        params: recipe.params.clone(),
+        recipe: recipe.canonical(),
+        fingerprint: ancestor.fingerprint.to_string(),
+        inputs: inputs.collect(),
+        outputs: outputs.collect(),
+        parameters: ancestor
+            .telemetry
+            .values
+            .get("parameters")
+            .map(|count| *count as u64),
+        making: None,
+    }
+}

@@ -1,0 +1,194 @@
+//! What can be said of a network without loading it: how it learned, its part in the experiment, and what an image costs.
+
+use seedpipe_learn::architecture::{Architecture, Preprocessing};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::material::{Material, Source};
+
+/// A network's part in the experiment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    Teacher,
+    Student,
+    /// Anything else that was measured.
+    Baseline,
+}
+
+impl Role {
+    pub fn name(self) -> &'static str {
+        match self {
+            Role::Teacher => "teacher",
+            Role::Student => "student",
+            Role::Baseline => "baseline",
+        }
+    }
+}
+
+/// The part of the network that a stage made.
+pub fn role(material: &Material, source: &Source) -> Role {
+    if source.kind == "distill" {
+        return Role::Student;
+    }
+    // Trained on with labels, a student stays one.
+    if source.kind == "finetune" {
+        let from = material.input(source, "weights");
+        return match from.map(|from| role(material, from)) {
+            Some(Role::Student) => Role::Student,
+            _ => Role::Baseline,
+        };
+    }
+    let is_teacher = material
+        .sources
+        .iter()
+        .filter(|stage| stage.kind == "distill")
+        .filter_map(|student| material.input(student, "targets"))
+        .any(|targets| is_maker(material, targets, source));
+    if is_teacher {
+        Role::Teacher
+    } else {
+        Role::Baseline
+    }
+}
+
+/// Whether an `encode` stage's network is the one that `source` made, or read from the same file.
+fn is_maker(material: &Material, encode: &Source, source: &Source) -> bool {
+    if let Some(maker) = material.input(encode, "weights") {
+        return maker.stage == source.stage;
+    }
+    let file = |stage: &Source| {
+        ["checkpoint", "torchscript"]
+            .map(|key| stage.params[key].as_str().map(str::to_owned))
+            .into_iter()
+            .flatten()
+            .next()
+    };
+    encode.stage == source.stage
+        || (source.kind == "encode" && file(source).is_some() && file(source) == file(encode))
+}
+
+/// How it learned, in a few words.
+pub fn learned(material: &Material, source: &Source) -> String {
+    let objective = source.params["objective"].as_str();
+    match source.kind.as_str() {
+        "pretrain" => match objective.unwrap_or("moco") {
+            "moco" => "MoCo v2".to_owned(),
+            "simclr" => "SimCLR".to_owned(),
+            "swav" => "SwAV".to_owned(),
+            "supervised" => "labels".to_owned(),
+            other => other.to_owned(),
+        },
+        "distill" => match objective.unwrap_or("seed") {
+            "seed" => "SEED".to_owned(),
+            other => format!("distilled by {other}"),
+        },
+        "finetune" => {
+            let soft = if material.input(source, "teacher_features").is_some() {
+                ", soft labels"
+            } else {
+                ""
+            };
+            match material.input(source, "weights") {
+                Some(from) => format!("fine-tuned from {}{soft}", from.stage),
+                None => format!("labels alone{soft}"),
+            }
+        }
+        "encode" if source.params["checkpoint"].is_string() => "checkpoint".to_owned(),
+        "encode" if source.params["torchscript"].is_string() => "TorchScript".to_owned(),
+        "encode" => "nothing: untrained".to_owned(),
+        other => other.to_owned(),
+    }
+}
+
+/// Its name, as `cifar_resnet8 × 0.5`.
+pub fn architecture_text(material: &Material, source: &Source) -> Option<String> {
+    let architecture = architecture(material, source)?;
+    let name = match architecture.name.as_str() {
+        "" => "own graph",
+        name => name,
+    };
+    Some(if architecture.width == 1.0 {
+        name.to_owned()
+    } else {
+        format!("{name} × {}", architecture.width)
+    })
+}
+
+/// Multiplications with additions for one image, at the size that it is measured at, without head or classifier; `None` where the
+/// recipe doesn't say the network or the size.
+pub fn multiply_adds(material: &Material, source: &Source) -> Option<u64> {
+    let architecture = architecture(material, source)?.backbone();
+    let size = size(material, source, &architecture)?;
+    let graph = architecture.graph().ok()?;
+    Some(graph.multiply_adds(size.into(), size.into()))
+}
+
+fn parsed<T: DeserializeOwned>(value: &Value) -> Option<T> {
+    serde_json::from_value(value.clone()).ok()
+}
+
+fn architecture(material: &Material, source: &Source) -> Option<Architecture> {
+    parsed(&source.params["network"])
+        .or_else(|| architecture(material, material.input(source, "weights")?))
+}
+
+fn size(material: &Material, source: &Source, architecture: &Architecture) -> Option<u32> {
+    let own: Option<Preprocessing> = parsed(&source.params["preprocessing"]);
+    if let Some(preprocessing) = own {
+        return Some(preprocessing.size);
+    }
+    if let Some(weights) = material.input(source, "weights") {
+        return size(material, weights, architecture);
+    }
+    let views = material.input(source, "views");
+    let size = views.and_then(|views| views.params["size"].as_u64());
+    match size {
+        Some(size) => u32::try_from(size).ok(),
+        None => Some(architecture.default_preprocessing().size),
+    }
+}
+
+/// Images a second of the encoding that a network was measured by, when it embedded all of its rows anew.
+pub fn images_per_second(material: &Material, network: &str) -> Option<f64> {
+    let encodes = material.sources.iter().filter(|source| {
+        source.kind == "encode"
+            && !source.inputs.contains_key("views")
+            && (source.stage == network
+                || material
+                    .input(source, "weights")
+                    .is_some_and(|maker| maker.stage == network))
+    });
+    let rates = encodes.filter_map(|source| {
+        let values = &source.making.as_ref()?.values;
+        let reused = values.get("reused_rows").copied().unwrap_or(0.0);
+        (reused == 0.0).then(|| values.get("views_per_second").copied())?
+    });
+    rates.reduce(f64::max)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::example;
+
+    #[test]
+    fn networks_are_told_by_their_stages() {
+        let material = example::material();
+        let of = |stage: &str| material.source(stage).unwrap();
+        let teacher = of("teacher");
+        assert_eq!(role(&material, teacher), Role::Teacher);
+        assert_eq!(role(&material, of("student")), Role::Student);
+        assert_eq!(role(&material, of("untrained")), Role::Baseline);
+        assert_eq!(learned(&material, teacher), "MoCo v2");
+        assert_eq!(learned(&material, of("student")), "SEED");
+        assert_eq!(learned(&material, of("untrained")), "nothing: untrained");
+        assert_eq!(
+            architecture_text(&material, of("student")).unwrap(),
+            "cifar_resnet8 × 0.5"
+        );
+        // A view of 28 pixels; the untrained network's preprocessing says the same.
+        let cost = multiply_adds(&material, of("student")).unwrap();
+        assert_eq!(multiply_adds(&material, of("untrained")), Some(cost));
+        assert!(multiply_adds(&material, teacher).unwrap() > 10 * cost);
+    }
+}
