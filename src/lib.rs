@@ -24,6 +24,7 @@ mod processor;
 mod python_lines;
 mod python_timm;
 mod quantity;
+mod reference;
 mod remote_connection;
 mod report;
 mod sibling;
