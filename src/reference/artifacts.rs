@@ -25,7 +25,7 @@ pub fn page() -> String {
                 ]
             })
             .collect();
-        text += &table(&["column", "type", ""], &rows);
+        text += &table(&["column", "type", "meaning"], &rows);
     }
     text
 }

@@ -58,7 +58,7 @@ fn section(command: &mut Command, level: usize, above: &str) -> String {
         .filter(|argument| argument.is_positional())
         .map(|argument| vec![code(&values(argument)), help(argument)])
         .collect();
-    text += &table(&["argument", ""], &positional);
+    text += &table(&["argument", "meaning"], &positional);
     let named: Vec<&Arg> = own
         .into_iter()
         .filter(|argument| !argument.is_positional())
@@ -89,7 +89,7 @@ fn options(named: &[&Arg]) -> String {
         })
         .map(|argument| vec![flags(argument), defaults(argument), help(argument)])
         .collect();
-    table(&["option", "default", ""], &rows)
+    table(&["option", "default", "meaning"], &rows)
 }
 
 /// `-n`, `--rows ROWS`.

@@ -9,7 +9,10 @@ use super::types::{Blocks, referred, title, values_of, written};
 /// Where the definitions' page is, seen from a kind's page and from the page of pipeline.yaml.
 const FROM_KIND: &str = "../blocks.md";
 const FROM_PIPELINE: &str = "blocks.md";
-const KEY_TABLE: [&str; 4] = ["key", "holds", "default", ""];
+/// How the definition of a stage is referred to, and where it is described.
+const STAGE_BLOCK: &str = "[stage](blocks.md#stage)";
+const STAGE_HERE: &str = "[stages](#a-stage)";
+const KEY_TABLE: [&str; 4] = ["key", "holds", "default", "meaning"];
 
 /// What may stand at the top of pipeline.yaml and in a stage, and the list of kinds.
 pub fn pipeline(schema: &Value, registry: &Registry) -> String {
@@ -20,7 +23,8 @@ pub fn pipeline(schema: &Value, registry: &Registry) -> String {
         "The same rules as JSON Schema: [pipeline.schema.json](../pipeline.schema.json), by which editors complete and check; \
          `seedpipe schema` prints it.",
     );
-    text += &keys(schema, &schema["required"], &blocks);
+    // The stages are on this page themselves.
+    text += &keys(schema, &schema["required"], &blocks).replace(STAGE_BLOCK, STAGE_HERE);
     text += &heading(2, "remote");
     text += &keys(
         &schema["properties"]["remote"]["anyOf"][1],
@@ -52,7 +56,7 @@ pub fn pipeline(schema: &Value, registry: &Registry) -> String {
             ]
         })
         .collect();
-    text + &table(&["kind", ""], &rows)
+    text + &table(&["kind", "what it does"], &rows)
 }
 
 /// One kind: inputs, outputs, params.
@@ -75,7 +79,7 @@ pub fn kind(schema: &Value, kind: &Kind) -> String {
         .collect();
     text += &match rows.is_empty() {
         true => paragraph("None: it reads what its params name."),
-        false => table(&["input", ""], &rows),
+        false => table(&["input", "takes"], &rows),
     };
     text += &heading(2, "Outputs");
     let rows: Vec<Vec<String>> = kind
@@ -97,7 +101,7 @@ pub fn kind(schema: &Value, kind: &Kind) -> String {
         let how: Vec<String> = kind.how().iter().map(|path| code(path)).collect();
         text += &paragraph(&format!(
             "Of these, {} say how the work is done and not what comes out of it: changing them runs nothing again.",
-            how.join(", ")
+            how.join(" and ")
         ));
     }
     text
@@ -135,7 +139,7 @@ fn block(definition: &Value, blocks: &Blocks) -> String {
             .iter()
             .map(|(value, told)| vec![code(value), plain(told)])
             .collect();
-        return table(&["value", ""], &rows);
+        return table(&["value", "meaning"], &rows);
     }
     if let Some(variants) = definition["oneOf"].as_array() {
         return variants

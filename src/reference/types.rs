@@ -49,7 +49,7 @@ impl<'a> Blocks<'a> {
             return alternatives(told);
         }
         let names: Vec<&str> = match &schema["type"] {
-            Value::String(name) => vec![name],
+            Value::String(name) => vec![name.as_str()],
             Value::Array(names) => names.iter().filter_map(Value::as_str).collect(),
             _ => Vec::new(),
         };

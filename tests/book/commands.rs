@@ -151,7 +151,9 @@ fn commands_in_running_text_are_known_to_the_program() {
     let spans = Regex::new(r"`(seedpipe [^`]+)`").unwrap();
     let sandbox = Sandbox::empty();
     let mut checked = 0;
-    for page in pages() {
+    // What is generated names values that look like commands.
+    let written = |page: &Page| !page.path.starts_with("docs/reference/");
+    for page in pages().into_iter().filter(written) {
         let text = prose(&page.path);
         for found in spans.captures_iter(&text) {
             for command in found[1].split("&&").map(str::trim) {

@@ -48,7 +48,7 @@ fn anchors(text: &str) -> BTreeSet<String> {
             .map(|letter| if letter == ' ' { '-' } else { letter })
             .collect();
         let before = seen.entry(plain.clone()).or_insert(0);
-        anchors.insert(match before {
+        anchors.insert(match *before {
             0 => plain,
             number => format!("{plain}-{number}"),
         });

@@ -66,6 +66,16 @@ pub struct Step {
     pub exit: i32,
 }
 
+impl Step {
+    fn of(command: &str) -> Step {
+        Step {
+            command: command.to_owned(),
+            shown: Vec::new(),
+            exit: 0,
+        }
+    }
+}
+
 impl Page {
     /// - `path`: from the repository's root
     ///
@@ -163,23 +173,19 @@ impl Block {
         let mut steps: Vec<Step> = Vec::new();
         let mut goes_on = false;
         for line in &self.lines {
-            let begins = line.strip_prefix("$ ");
-            match (begins, steps.last_mut()) {
-                (Some(command), _) if !goes_on => steps.push(Step {
-                    command: command.to_owned(),
-                    shown: Vec::new(),
-                    exit: 0,
-                }),
-                (_, Some(step)) if goes_on => {
+            let begins = line.strip_prefix("$ ").filter(|_| !goes_on);
+            if begins.is_none() && steps.is_empty() {
+                steps.push(Step::of("false # an output before the first command"));
+            }
+            if let Some(command) = begins {
+                steps.push(Step::of(command));
+            } else if let Some(step) = steps.last_mut() {
+                if goes_on {
                     step.command.push('\n');
                     step.command.push_str(line);
+                } else {
+                    step.shown.push(line.clone());
                 }
-                (_, Some(step)) => step.shown.push(line.clone()),
-                (_, None) => steps.push(Step {
-                    command: "false # output before the first command".to_owned(),
-                    shown: Vec::new(),
-                    exit: 0,
-                }),
             }
             let is_command_line = begins.is_some() || goes_on;
             goes_on = is_command_line && line.ends_with('\\');
