@@ -203,8 +203,12 @@ impl Block {
             let joined = step.command.replace("\\\n", "");
             joined.lines().map(str::to_owned).collect::<Vec<_>>()
         });
+        let told = |line: String| {
+            let command = line.split(" # ").next().unwrap_or_default();
+            command.split_whitespace().collect::<Vec<_>>().join(" ")
+        };
         lines
-            .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+            .map(told)
             .filter(|line| !line.is_empty() && !line.starts_with('#'))
             .collect()
     }
