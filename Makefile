@@ -4,11 +4,12 @@
 #   make test          everything that is needed, then all tests
 #   make setup         libtorch 2.11.0 into .libtorch/ (CUDA=1: with its CUDA libraries); skipped when LIBTORCH is set
 #   make cifar10       fetches CIFAR-10, then runs pipelines/cifar10.yaml
+#   make book          the documents as HTML into target/book (needs mdBook)
 #   make wheel         the Python wheel, built and tried in fresh environments beside PyTorch (docs/install.md)
 #   make peers         what tests/peers/ measures against, into .peers/
 #   make cifar10-images, make lite0    fetch what the other pipelines in pipelines/ need into data/raw/
 
-.PHONY: setup build demo test cifar10 cifar10-images lite0 lint peers wheel
+.PHONY: setup build demo test cifar10 cifar10-images lite0 lint peers book wheel
 
 ifeq ($(origin LIBTORCH),environment)
 setup:
@@ -33,6 +34,10 @@ lint: setup
 
 wheel: setup
 	python3 tests/wheel/try_wheel.py
+
+book:
+	@command -v mdbook >/dev/null || { echo "error: \`mdbook\` is missing" >&2; echo "hint: cargo install mdbook" >&2; exit 1; }
+	mdbook build docs
 
 cifar10-images:
 	python3 data/fetch_cifar10.py data/raw/cifar10

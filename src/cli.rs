@@ -83,6 +83,9 @@ pub enum Command {
     Completions(Completions),
     /// Manual pages: this program's on stdout, or one a command into a folder
     Man(Man),
+    /// The reference part of the documents, as Markdown pages in a folder
+    #[command(hide = true)]
+    Reference(Reference),
 }
 
 /// Overrides of pipeline.yaml.
@@ -477,6 +480,13 @@ pub struct Man {
     /// Where the pages are written: `seedpipe.1`, `seedpipe-run.1` …
     #[arg(value_name = "DIR")]
     pub folder: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub struct Reference {
+    /// Where the pages are written
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
 }
 
 fn template(text: &str) -> Result<Template, String> {

@@ -26,6 +26,7 @@ mod python_environment;
 mod python_lines;
 mod python_timm;
 mod quantity;
+mod reference;
 mod remote_connection;
 mod report;
 mod sibling;

@@ -58,7 +58,7 @@ impl Augment {
                 error.key,
                 &error.expected,
                 &error.got,
-                "see the recipes' table in docs/",
+                "see the recipes' table in docs/method.md",
             )
         })
     }

@@ -101,7 +101,7 @@ pub struct Encode {
     /// `f16` or `f32`.
     #[serde(default)]
     pub store: Storage,
-    /// How JPEG files are decoded: `exact`, or `fast`: scaled down where all views of an image want at most half of it.
+    /// How JPEG files are decoded: `exact` (default), or `fast`: scaled down where all views of an image want at most half of it.
     #[serde(default, skip_serializing_if = "Decode::is_exact")]
     pub decode: Decode,
     /// Views that the network sees at once.

@@ -30,7 +30,7 @@ pub struct Export {
     /// The network takes RGB of 0–1 and normalises it itself; not in safetensors.
     #[serde(default)]
     pub normalise: bool,
-    /// Of `safetensors`: `torchvision` or `timm`.
+    /// Of `safetensors`: `torchvision` (default) or `timm`.
     #[serde(default, skip_serializing_if = "Names::is_default")]
     pub names: Names,
     /// Of `int8`: what it is calibrated and judged on.

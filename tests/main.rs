@@ -1,6 +1,7 @@
 //! Drives the binaries in temporary directories, as a user does.
 
 mod bad_input;
+mod book;
 mod commands;
 mod decoding;
 mod export;

@@ -11,6 +11,7 @@ mod codec;
 mod columns;
 mod compare;
 mod content;
+mod described;
 mod distinct;
 mod embeddings;
 mod error;
@@ -42,6 +43,7 @@ mod write;
 
 pub use codec::{ContentDigest, HEADLINE_METRICS, digest, headline};
 pub use compare::{Difference, Tolerance, WorstRow, compare, compare_rows};
+pub use described::{ARTIFACT_DESCRIPTIONS, DescribedColumn, described_columns};
 pub use distinct::Distinct;
 pub use embeddings::{
     Embeddings, EmbeddingsHeader, EmbeddingsReader, EmbeddingsWriter, Of, Precision,

@@ -16,6 +16,7 @@ mod params;
 mod preview;
 mod pull;
 mod push;
+mod reference;
 mod report;
 mod rerun;
 mod run;
@@ -131,5 +132,6 @@ pub fn execute(invocation: Invocation, command: Command) -> Result<ExitCode> {
         Command::Schema => schema::execute(&invocation),
         Command::Completions(arguments) => manual::completions(&arguments),
         Command::Man(arguments) => manual::man(&arguments),
+        Command::Reference(arguments) => reference::execute(&invocation, &arguments),
     }
 }

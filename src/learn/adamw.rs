@@ -32,7 +32,7 @@ pub struct AdamWOptions {
     pub epsilon: f64,
     /// Share of the weight that a step takes away, times the learning rate
     pub weight_decay: f64,
-    /// Whether tensors of one dimension decay as well: biases, and the scales and shifts of norms
+    /// Whether tensors of one dimension decay as well: biases, and the scales and shifts of norms; default: yes
     #[serde(skip_serializing_if = "is_true")]
     pub decay_biases_and_norms: bool,
 }

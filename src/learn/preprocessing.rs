@@ -68,7 +68,7 @@ pub struct Preprocessing {
     pub size: u32,
     /// Side of the central crop relative to the shorter side (the resized one when the crop comes after), 0–1.
     pub crop_ratio: f64,
-    /// `after_resize` or `before_resize`.
+    /// `after_resize` (default) or `before_resize`.
     #[serde(skip_serializing_if = "Crop::is_after")]
     pub crop: Crop,
     /// `bilinear` or `bicubic` in floats, `pillow_bilinear` or `pillow_bicubic` rounded to 8 bits as Pillow does; antialiased.

@@ -12,10 +12,10 @@ use thiserror::Error;
 pub enum Schedule {
     /// The same throughout, after the warm-up
     Constant {
-        /// Epochs of linear warm-up, fractions allowed
+        /// Epochs of linear warm-up, fractions allowed; default 0
         #[serde(default, skip_serializing_if = "is_zero")]
         warmup_epochs: f64,
-        /// Whether the warm-up rises with each step or with each epoch
+        /// Whether the warm-up rises with each `step` (default) or with each `epoch`
         #[serde(default, skip_serializing_if = "Per::is_step")]
         per: Per,
     },
@@ -30,7 +30,7 @@ pub enum Schedule {
         /// Epochs of warm-up, fractions allowed
         #[serde(default)]
         warmup_epochs: f64,
-        /// Whether the rate has a value for each step or for each epoch
+        /// Whether the rate has a value for each `step` (default) or for each `epoch`
         #[serde(default, skip_serializing_if = "Per::is_step")]
         per: Per,
     },
@@ -42,10 +42,10 @@ pub enum Schedule {
         /// What the rate is multiplied by
         #[serde(default = "step_factor")]
         factor: f64,
-        /// Epochs of linear warm-up, fractions allowed
+        /// Epochs of linear warm-up, fractions allowed; default 0
         #[serde(default, skip_serializing_if = "is_zero")]
         warmup_epochs: f64,
-        /// Whether the warm-up rises with each step or with each epoch
+        /// Whether the warm-up rises with each `step` (default) or with each `epoch`
         #[serde(default, skip_serializing_if = "Per::is_step")]
         per: Per,
     },

@@ -28,7 +28,7 @@ pub struct SgdOptions {
     pub weight_decay: f64,
     /// Nesterov's look-ahead
     pub nesterov: bool,
-    /// Whether tensors of one dimension decay as well: biases, and the scales and shifts of norms
+    /// Whether tensors of one dimension decay as well: biases, and the scales and shifts of norms; default: yes
     #[serde(skip_serializing_if = "is_true")]
     pub decay_biases_and_norms: bool,
 }

@@ -46,14 +46,14 @@ pub struct Distill {
     /// without one need as many features as the teacher's embedding has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub head: Option<bool>,
-    /// `seed`, `simclr`, `swav`, `l2`, `cosine`, `kmeans`, `contrastive` or `compress`.
+    /// `seed` (default), `simclr`, `swav`, `l2`, `cosine`, `kmeans`, `contrastive` or `compress`.
     #[serde(default, skip_serializing_if = "is_default")]
     pub objective: Objective,
     /// Teacher embeddings to compare with, a multiple of the batch, default 65536; of `compress`: images in both memories; of `swav`: earlier
     /// embeddings that prototypes are shared out among, default 3840, 0: none. `seed`, `contrastive`, `compress` and `swav` have it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queue: Option<usize>,
-    /// What the queue begins with, for `seed` and `contrastive`: `random` unit vectors, or the first `targets`.
+    /// What the queue begins with, for `seed` and `contrastive`: `random` unit vectors (default), or the first `targets`.
     #[serde(default, skip_serializing_if = "is_default")]
     pub queue_start: QueueStart,
     /// A number, or `{from: 0.3, to: 0.2, epochs: 5}`: linear, then constant. Default 0.2; `swav` 0.1, `compress` 0.04. `seed`, `simclr`,
@@ -84,7 +84,7 @@ pub struct Distill {
     /// With the inputs `small_views` and `small_targets`: small views of a sample in a batch, default 6.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub small_crops: Option<usize>,
-    /// `shared`: the target is of the view that the student sees; `independent`: of the image's next view.
+    /// `shared` (default): the target is of the view that the student sees; `independent`: of the image's next view.
     #[serde(default, skip_serializing_if = "is_default")]
     pub augmentation: Augmentation,
     #[serde(default)]

@@ -46,7 +46,7 @@ pub struct Pretrain {
     /// The architecture with its head, which is kept: a teacher's embedding goes through it. Without `head`: one hidden layer as wide as
     /// the features, 128 out; with batch norm for `simclr` and `swav`; linear for version 1 of `moco`. `supervised` has a classifier instead.
     pub network: Architecture,
-    /// `moco`, `simclr`, `swav`, or `supervised`, which needs labels.
+    /// `moco` (default), `simclr`, `swav`, or `supervised`, which needs labels.
     #[serde(default, skip_serializing_if = "is_default")]
     pub objective: Objective,
     /// Of `moco`: 1 has a linear head and a temperature of 0.07, 2 (default) a head with a hidden layer and 0.2.

@@ -18,7 +18,7 @@ pub struct TrainingOptions {
     pub epochs: u32,
     /// Images in a batch; the last, partial batch of an epoch is dropped.
     pub batch: usize,
-    /// Batches whose mean gradient one update of the weights follows. A step is an update: schedule, metrics and checkpoints count these,
+    /// Batches whose mean gradient one update of the weights follows, default 1. A step is an update: schedule, metrics and checkpoints count these,
     /// and an epoch is a whole number of them. Batch norms, queues and losses see single batches.
     #[serde(skip_serializing_if = "is_one")]
     pub accumulate: u64,
@@ -26,7 +26,9 @@ pub struct TrainingOptions {
     pub learning_rate: f64,
     /// Multiply the learning rate by batch · accumulate / 256.
     pub scale_learning_rate: bool,
+    /// How the learning rate moves; default: a cosine down to 0 without warm-up.
     pub schedule: Schedule,
+    /// The rule of an update and its numbers, apart from the learning rate; default: `sgd`.
     pub optimiser: OptimiserOptions,
     /// Greatest length of the gradient; a longer one is shortened to it. Absent: any length. The metric `gradient_norm` is the mean
     /// length before that.
@@ -37,10 +39,11 @@ pub struct TrainingOptions {
     pub average: Option<AverageOptions>,
     /// `f32`, or `bf16` or `f16` for autocast with weights kept in f32; `f16`, meant for CUDA, scales the loss.
     pub precision: Precision,
-    /// Keep only some activations for the backward pass and compute the others again: a third more work, far less memory, the same result.
+    /// Keep only some activations for the backward pass and compute the others again: a third more work, far less memory, the same
+    /// result. Default: no.
     #[serde(skip_serializing_if = "is_false")]
     pub recompute: bool,
-    /// How JPEG files are decoded: `exact`, or `fast`: scaled down where all views of an image want at most half of it.
+    /// How JPEG files are decoded: `exact` (default), or `fast`: scaled down where all views of an image want at most half of it.
     #[serde(skip_serializing_if = "Decode::is_exact")]
     pub decode: Decode,
     /// Threads of the network's computation on a CPU: part of the recipe, since sums depend on it.
