@@ -166,7 +166,7 @@ fn state(run: &RunReport) -> RunState {
 fn in_numbers(run: &RunReport) -> Value {
     let stopped = stopped(run);
     json!({
-        "seconds": run.seconds,
+        "seconds": (run.seconds * 1e3).round() / 1e3,
         "executed": run.count(Outcome::Executed),
         "fetched": run.count(Outcome::Fetched),
         "cached": run.count(Outcome::Cached),

@@ -63,7 +63,7 @@ fn figures_of(stage: &Stage, work: &Work, is_verbose: bool) -> Vec<(u8, String)>
         (2, work.loss()),
         (8, work.learning_rate()),
         (7, note),
-        (6, work.waiting()),
+        (5, work.waiting()),
     ];
     if is_verbose {
         all.extend(work.others().into_iter().map(|other| (9, Some(other))));

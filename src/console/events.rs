@@ -110,7 +110,7 @@ impl Events {
             "outcome": outcome,
             "fingerprint": report.fingerprint,
             "content": report.content,
-            "seconds": report.seconds,
+            "seconds": rounded(report.seconds),
             "rows": report.rows,
             "headline": report.headline,
             "telemetry": report.telemetry,
@@ -142,15 +142,20 @@ fn progress_of(stage: &Stage) -> Option<Value> {
         "done": work.done,
         "total": (work.total > 0).then_some(work.total),
         "resumed": work.resumed,
-        "per_second": work.per_second,
-        "seconds": stage.seconds,
-        "seconds_left": work.seconds_left,
+        "per_second": rounded(work.per_second),
+        "seconds": stage.seconds.map(rounded),
+        "seconds_left": work.seconds_left.map(rounded),
         "waiting_for": Some(&work.waiting_for).filter(|what| !what.is_empty()),
-        "waiting_share": work.waiting_share,
+        "waiting_share": work.waiting_share.map(rounded),
         "step": work.step,
         "epoch": work.epoch,
         "epochs": work.epochs,
         "values": work.values,
         "note": Some(&work.note).filter(|note| !note.is_empty()),
     }))
+}
+
+/// To the thousandth: more digits of a time or a share say nothing.
+fn rounded(number: f64) -> f64 {
+    (number * 1e3).round() / 1e3
 }

@@ -210,7 +210,12 @@ impl Engine {
     /// Why a stage with this recipe runs that is neither forced nor cached.
     ///
     /// - `faults`: of what the store has under its fingerprint
-    pub(crate) fn reasons_to_run(&self, index: usize, recipe: &Recipe, faults: &[String]) -> Vec<String> {
+    pub(crate) fn reasons_to_run(
+        &self,
+        index: usize,
+        recipe: &Recipe,
+        faults: &[String],
+    ) -> Vec<String> {
         let last = self.history.last(&self.project.stages()[index].name);
         let changes = last.map(|last| recipe.changes_since(&last.recipe));
         let mut reasons = match changes {
