@@ -241,7 +241,7 @@ fn network_cell(material: &Material, ranked: &Ranked) -> Cell {
         chip
     };
     Cell::html(format!(
-        "<span class=\"dot {role}\"></span><b>{}</b>{chip}{about}",
+        "<span class=\"whole\"><span class=\"dot {role}\"></span><b>{}</b></span>{chip}{about}",
         escaped(name)
     ))
 }
@@ -275,8 +275,13 @@ fn measure_cell(measure: &Measure, is_best: bool, against: Option<&Against>) -> 
             .figures
             .get(&measure.stage)
             .and_then(|figures| figures.get(&measure.key));
-        html.push_str(&match old {
-            Some(old) => format!("<small>{}</small>", change(measure.value - old, true)),
+        html.push_str(&match old.map(|old| measure.value - old) {
+            Some(change) if change.abs() < 5e-5 => String::new(),
+            // In points, as the note says: the column is narrow.
+            Some(difference) => {
+                let change = change(difference, true).replace(" points", "");
+                format!("<small>{change}</small>")
+            }
             None => "<small>new</small>".to_owned(),
         });
     }
@@ -295,7 +300,10 @@ fn note(material: &Material, has_costs: bool, has_rates: bool) -> String {
         notes.push("Images/s are of the encoding that the figures come from.".to_owned());
     }
     if let Some(against) = &material.against {
-        notes.push(format!("Changes are against {}.", escaped(&against.name)));
+        notes.push(format!(
+            "Changes are in points against {}.",
+            escaped(&against.name)
+        ));
     }
     format!("<p class=\"note\">{}</p>\n", notes.join(" "))
 }
@@ -330,7 +338,7 @@ mod tests {
         material.against = Some(example::against());
         let results = results(&material.result_sources());
         let table = table(&material, &results).unwrap();
-        assert!(table.contains("▲ +5.00 points"), "{table}");
+        assert!(table.contains("▲ +5.00<"), "{table}");
         assert!(table.contains("<small>new</small>"), "{table}");
     }
 }
