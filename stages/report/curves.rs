@@ -30,6 +30,9 @@ struct Series {
     points: Vec<(f64, f64)>,
 }
 
+/// Split, name, and values over steps.
+type Recorded = (String, String, Vec<(f64, f64)>);
+
 /// Lines that may share an upright axis: the values' name, and for losses what they are losses of.
 type Key = (bool, String, String);
 
@@ -100,8 +103,8 @@ pub fn curves(material: &Material) -> Result<String> {
     Ok(html)
 }
 
-/// (split, name, points) of every value with more than one step.
-fn series(source: &Source, parts: &[PathBuf]) -> Result<Vec<(String, String, Vec<(f64, f64)>)>> {
+/// Every value with more than one step.
+fn series(source: &Source, parts: &[PathBuf]) -> Result<Vec<Recorded>> {
     let rows = MetricsReader::open(parts)
         .and_then(|reader| reader.read_all())
         .with_context(|| format!("stage `{}`", source.stage))?;

@@ -28,7 +28,7 @@ pub enum Size {
 
 /// Sheets: class in the style sheet, greatest side of a picture in pixels, pictures in a row, JPEG quality.
 const SHEETS: [(&str, u32, usize, u8); 3] =
-    [("s", 48, 40, 62), ("l", 96, 20, 80), ("v", TILE, 12, 85)];
+    [("s", 40, 40, 55), ("l", 80, 20, 74), ("v", TILE, 12, 85)];
 const VIEWS: usize = 2;
 const CELL: u32 = 16;
 

@@ -165,20 +165,26 @@ pub fn table(material: &Material, results: &Results) -> Option<String> {
         .collect();
     let has_costs = costs.iter().any(Option::is_some);
     let has_rates = rates.iter().any(Option::is_some);
-    let mut columns = vec![Column::text("network"), Column::number("parameters")];
+    let mut columns = vec![Column::text("network")];
+    columns.extend(results.columns.iter().map(Column::number));
+    columns.push(Column::number("parameters"));
     if has_costs {
         columns.push(Column::number("multiply-adds"));
     }
     if has_rates {
         columns.push(Column::number("images/s"));
     }
-    columns.extend(results.columns.iter().map(Column::number));
     let best: Vec<f64> = (0..results.columns.len())
         .map(|column| best_of(results, column))
         .collect();
     let mut rows = Vec::new();
     for (index, ranked) in ranked.iter().enumerate() {
         let mut row = vec![network_cell(material, ranked)];
+        for (measure, best) in ranked.row.values.iter().zip(&best) {
+            row.push(measure.as_ref().map_or_else(Cell::empty, |measure| {
+                measure_cell(measure, measure.value >= *best, material.against.as_ref())
+            }));
+        }
         row.push(number(ranked.row.parameters, grouped));
         if has_costs {
             row.push(number(costs[index], |count| short(count as f64)));
@@ -186,11 +192,6 @@ pub fn table(material: &Material, results: &Results) -> Option<String> {
         if has_rates {
             row.push(rates[index].map_or_else(Cell::empty, |rate| {
                 Cell::number(rate, &grouped(rate.round() as u64))
-            }));
-        }
-        for (measure, best) in ranked.row.values.iter().zip(&best) {
-            row.push(measure.as_ref().map_or_else(Cell::empty, |measure| {
-                measure_cell(measure, measure.value >= *best, material.against.as_ref())
             }));
         }
         rows.push(row);
@@ -233,10 +234,14 @@ fn network_cell(material: &Material, ranked: &Ranked) -> Cell {
     } else {
         format!(" <span class=\"chip {role}\">{role}</span>")
     };
-    // Where the name is the role, it is not said twice.
-    let chip = if name == role { String::new() } else { chip };
+    // Where the name says the role, it is not said twice.
+    let chip = if name.contains(role) {
+        String::new()
+    } else {
+        chip
+    };
     Cell::html(format!(
-        "<span class=\"dot {role}\"></span><b>{}</b>{chip}{about}",
+        "<span class=\"whole\"><span class=\"dot {role}\"></span><b>{}</b></span>{chip}{about}",
         escaped(name)
     ))
 }
@@ -270,8 +275,13 @@ fn measure_cell(measure: &Measure, is_best: bool, against: Option<&Against>) -> 
             .figures
             .get(&measure.stage)
             .and_then(|figures| figures.get(&measure.key));
-        html.push_str(&match old {
-            Some(old) => format!("<small>{}</small>", change(measure.value - old, true)),
+        html.push_str(&match old.map(|old| measure.value - old) {
+            Some(change) if change.abs() < 5e-5 => String::new(),
+            // In points, as the note says: the column is narrow.
+            Some(difference) => {
+                let change = change(difference, true).replace(" points", "");
+                format!("<small>{change}</small>")
+            }
             None => "<small>new</small>".to_owned(),
         });
     }
@@ -290,7 +300,10 @@ fn note(material: &Material, has_costs: bool, has_rates: bool) -> String {
         notes.push("Images/s are of the encoding that the figures come from.".to_owned());
     }
     if let Some(against) = &material.against {
-        notes.push(format!("Changes are against {}.", escaped(&against.name)));
+        notes.push(format!(
+            "Changes are in points against {}.",
+            escaped(&against.name)
+        ));
     }
     format!("<p class=\"note\">{}</p>\n", notes.join(" "))
 }
@@ -325,7 +338,7 @@ mod tests {
         material.against = Some(example::against());
         let results = results(&material.result_sources());
         let table = table(&material, &results).unwrap();
-        assert!(table.contains("▲ +5.00 points"), "{table}");
+        assert!(table.contains("▲ +5.00<"), "{table}");
         assert!(table.contains("<small>new</small>"), "{table}");
     }
 }

@@ -82,7 +82,7 @@ impl Table {
     pub fn html(&self) -> String {
         let caption = escaped(&self.caption);
         let mut html = format!(
-            "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{caption}\"><table class=\"sortable\"><caption>{caption}</caption><thead><tr>"
+            "<div class=\"caption\" aria-hidden=\"true\">{caption}</div><div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{caption}\"><table class=\"sortable\"><caption>{caption}</caption><thead><tr>"
         );
         for column in &self.columns {
             let class = if column.numeric { " class=\"n\"" } else { "" };

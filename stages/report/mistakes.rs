@@ -142,14 +142,14 @@ fn drawn(judged: &Judged) -> String {
         for (across, &images) in counts.iter().enumerate().filter(|(_, images)| **images > 0) {
             let share = images as f64 / all as f64;
             let (class, strength) = if across == down {
-                ("hit", share)
+                ("hit", 0.25 + 0.75 * share)
             } else {
-                ("miss", (2.0 * share).min(1.0))
+                ("miss", 0.35 + 0.65 * (2.0 * share).min(1.0))
             };
             push(
                 &mut body,
                 format_args!(
-                    "<rect class=\"{class}\" x=\"{across}\" y=\"{down}\" width=\"1\" height=\"1\" style=\"--a:{strength:.2}\"><title>{} → {}: {images}</title></rect>",
+                    "<rect class=\"{class}\" x=\"{across}\" y=\"{down}\" opacity=\"{strength:.2}\"><title>{} → {}: {images}</title></rect>",
                     escaped(&confusion.classes[down].name),
                     escaped(&confusion.classes[across].name)
                 ),
@@ -160,8 +160,7 @@ fn drawn(judged: &Judged) -> String {
     let all: u64 = confusion.counts.iter().flatten().sum();
     let name = escaped(&judged.stage);
     format!(
-        "<figure class=\"chart heat\"><figcaption>{name}: {count} classes, true ones down, predicted ones across</figcaption><svg viewBox=\"-0.5 -0.5 {side} {side}\" role=\"img\" aria-label=\"{name}: {right} of {all} images on the diagonal\"><rect class=\"ground\" width=\"{count}\" height=\"{count}\"/>{body}</svg></figure><p class=\"note\">A cell's strength is its share of the true class; look at it for the names.</p>",
-        side = count + 1,
+        "<figure class=\"chart heat\"><figcaption>{name}: {count} classes, true ones down, predicted ones across</figcaption><svg viewBox=\"0 0 {count} {count}\" role=\"img\" aria-label=\"{name}: {right} of {all} images on the diagonal\"><rect class=\"ground\"/>{body}</svg></figure><p class=\"note\">A cell's strength is its share of the true class; look at it for the names.</p>",
     )
 }
 

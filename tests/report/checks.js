@@ -105,8 +105,8 @@ addEventListener("load", () => {
   answer.tip = !tip.hidden && tip.querySelector(".pic.s") !== null && tip.textContent.trim() !== "";
   map.dispatchEvent(new PointerEvent("pointerleave"));
   const mistake = document.querySelector("#confusion button[data-pics]");
-  mistake.click();
-  answer.behind = mistake.closest(".panel").querySelectorAll(".behind .pic").length > 0;
+  mistake?.click();
+  answer.behind = mistake === null ? "no mistake" : mistake.closest(".panel").querySelectorAll(".behind .pic").length > 0;
   answer.charts = all("figure.chart svg").length;
   answer.pictures = all(".pic").length;
   // A picture that is shown has its sheet.

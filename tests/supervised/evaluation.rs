@@ -70,7 +70,7 @@ fn accuracies_come_with_their_interval_and_the_matrix_of_the_same_predictions() 
     );
     let page = fs_err::read_to_string(sandbox.path("report.html")).unwrap();
     assert!(
-        page.contains(" % ± "),
+        page.contains("95 % interval: "),
         "the table of results has the margin"
     );
 }
