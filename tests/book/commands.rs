@@ -158,6 +158,8 @@ fn commands_in_running_text_are_known_to_the_program() {
         for found in spans.captures_iter(&text) {
             for command in found[1].split("&&").map(str::trim) {
                 let words = command.split_whitespace().skip(1);
+                // What may be left out, `[SECONDS]`, is.
+                let words = words.filter(|word| !word.starts_with('['));
                 let words: Vec<String> = words
                     .take_while(|word| ![">", "|", "…"].contains(word))
                     .map(|word| word.trim_matches(['\'', '"']).to_owned())
