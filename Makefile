@@ -5,11 +5,12 @@
 #   make setup         libtorch 2.11.0 into .libtorch/ (CUDA=1: with its CUDA libraries); skipped when LIBTORCH is set
 #   make cifar10       fetches CIFAR-10, then runs pipelines/cifar10.yaml
 #   make book          the documents as HTML into target/book (needs mdBook)
+#   make install       everything that is needed, then `seedpipe` and `seedpipe-torch` into ~/.cargo/bin (ROOT=DIR: into DIR/bin)
 #   make wheel         the Python wheel, built and tried in fresh environments beside PyTorch (docs/install.md)
 #   make peers         what tests/peers/ measures against, into .peers/
 #   make cifar10-images, make lite0    fetch what the other pipelines in pipelines/ need into data/raw/
 
-.PHONY: setup build demo test cifar10 cifar10-images lite0 lint peers book wheel
+.PHONY: setup build demo test cifar10 cifar10-images lite0 lint peers book wheel install
 
 ifeq ($(origin LIBTORCH),environment)
 setup:
@@ -31,6 +32,9 @@ test: setup
 lint: setup
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
+
+install: setup
+	cargo install --locked --path . $(if $(ROOT),--root $(ROOT))
 
 wheel: setup
 	python3 tests/wheel/try_wheel.py
