@@ -13,7 +13,7 @@ const WRITTEN: usize = 26;
 const BEHIND: usize = 6;
 const KINDS: usize = 8;
 const OF_KIND: usize = 5;
-const WORST: usize = 18;
+const WORST: usize = 24;
 /// Cells of all matrices that have images behind them.
 const CELLS: usize = 120;
 
