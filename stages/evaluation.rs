@@ -14,7 +14,7 @@ use seedpipe_learn::architecture::Preprocessing;
 use seedpipe_learn::bootstrap::intervals;
 use seedpipe_learn::inference::Inference;
 use seedpipe_learn::metrics::{Evaluation, ranked_classes};
-use seedpipe_learn::network::{Network, Precision};
+use seedpipe_learn::network::{Network, Output, Precision};
 use seedpipe_learn::probe::LinearClassifier;
 use seedpipe_learn::tensors::from_slice_f32;
 use tch::{Device, Tensor};
@@ -242,6 +242,29 @@ pub fn logits_of(
     precision: Precision,
     device: Device,
 ) -> Result<Tensor> {
+    outputs_of(
+        network,
+        preprocessing,
+        pictures,
+        rows,
+        precision,
+        device,
+        |output| output.logits,
+    )
+}
+
+/// One of a network's outputs for plain images, under the network's own preprocessing: `[rows, D]` f32 on the CPU.
+///
+/// - `of`: which output; the network must have it
+pub fn outputs_of(
+    network: &Network,
+    preprocessing: &Preprocessing,
+    pictures: &Arc<Pictures>,
+    rows: Vec<usize>,
+    precision: Precision,
+    device: Device,
+    of: impl Fn(Output) -> Option<Tensor>,
+) -> Result<Tensor> {
     let recipe = eval_recipe(preprocessing)?;
     let frame = Frame {
         batch: EVALUATION_BATCH,
@@ -266,15 +289,11 @@ pub fn logits_of(
             .collect();
         Ok((!jobs.is_empty()).then_some(jobs))
     })?;
-    let mut logits = Vec::new();
+    let mut outputs = Vec::new();
     while let Some(pixels) = feed.next(device)? {
-        let output = inference.forward(&pixels);
-        logits.push(
-            output
-                .logits
-                .context("BUG: the network has no classifier")?
-                .to_device(Device::Cpu),
-        );
+        let output = of(inference.forward(&pixels));
+        let output = output.context("BUG: the network lacks the output")?;
+        outputs.push(output.to_device(Device::Cpu));
     }
-    Ok(Tensor::cat(&logits, 0).slice(0, 0, count as i64, 1))
+    Ok(Tensor::cat(&outputs, 0).slice(0, 0, count as i64, 1))
 }

@@ -118,15 +118,8 @@ pub fn label_subset(
     }
     let mut by_class: BTreeMap<usize, Vec<([u8; 32], usize)>> = BTreeMap::new();
     for (row, class) in labelled {
-        let image = images.image(row);
-        let mut hasher = blake3::Hasher::new_derive_key("seedpipe label subset v1");
-        hasher
-            .update(&seed.to_le_bytes())
-            .update(&item(image.digest, image.occurrence));
-        by_class
-            .entry(class)
-            .or_default()
-            .push((*hasher.finalize().as_bytes(), row));
+        let key = key("seedpipe label subset v1", images, row, seed);
+        by_class.entry(class).or_default().push((key, row));
     }
     let mut chosen = Vec::new();
     for (class, mut rows) in by_class {
@@ -136,4 +129,31 @@ pub fn label_subset(
     }
     chosen.sort_unstable();
     chosen
+}
+
+/// At most `count` of the labelled rows, those with the smallest keys; ascending. The key is of the seed and the image alone.
+pub fn keyed_sample(
+    images: &ImagesReader,
+    mut labelled: Vec<(usize, usize)>,
+    count: usize,
+    seed: u64,
+) -> Vec<(usize, usize)> {
+    if labelled.len() > count {
+        labelled.sort_by_cached_key(|&(row, _)| {
+            (key("seedpipe evaluated sample v1", images, row, seed), row)
+        });
+        labelled.truncate(count);
+        labelled.sort_unstable();
+    }
+    labelled
+}
+
+/// - `purpose`: keys of different purposes have nothing in common
+fn key(purpose: &str, images: &ImagesReader, row: usize, seed: u64) -> [u8; 32] {
+    let image = images.image(row);
+    let mut hasher = blake3::Hasher::new_derive_key(purpose);
+    hasher
+        .update(&seed.to_le_bytes())
+        .update(&item(image.digest, image.occurrence));
+    *hasher.finalize().as_bytes()
 }

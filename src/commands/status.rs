@@ -17,7 +17,7 @@ pub fn execute(invocation: Invocation, arguments: &Status) -> Result<ExitCode> {
     let is_verbose = invocation.verbosity == Verbosity::Verbose;
     let engine = invocation.engine(&arguments.overrides.set)?;
     if let Some(interval) = arguments.watch {
-        return watch::execute(&engine, interval, arguments.json, is_verbose);
+        return watch::execute(&engine, interval, arguments.pid, arguments.json, is_verbose);
     }
     let mut stages = engine.status()?;
     if arguments.remote {

@@ -1,11 +1,11 @@
 //! `status --watch`: follows a run of this pipeline from another terminal, by what the run tells beside its cache. Where none runs it waits
-//! for one; it ends with the run, and with the run's exit code.
+//! for one, or for the run of the process that it was asked for; it ends with the run, and with the run's exit code.
 
 use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use seedpipe_engine::{Engine, clock, live};
 use serde_json::{Value, json};
 
@@ -15,6 +15,7 @@ use crate::{figures, output};
 pub fn execute(
     engine: &Engine,
     interval: Duration,
+    process: Option<u32>,
     json: bool,
     is_verbose: bool,
 ) -> Result<ExitCode> {
@@ -22,7 +23,14 @@ pub fn execute(
     let mut view = View::new(json, is_verbose);
     let mut followed = None;
     loop {
-        match watched.look(followed)? {
+        // Asked before it is read: what a run that is over told last is then there.
+        let is_over = process.is_some_and(|process| !is_alive(process));
+        let picture = match (watched.look(followed.or(process))?, followed) {
+            // A later run has removed what it told last.
+            (None, Some(process)) => Some(gone(process)),
+            (picture, _) => picture,
+        };
+        match picture {
             Some(picture) => {
                 followed = Some(picture.pid);
                 view.show(&picture)?;
@@ -30,7 +38,12 @@ pub fn execute(
                     return view.end(&picture);
                 }
             }
-            None => view.wait()?,
+            None => match process {
+                Some(process) if is_over => bail!(
+                    "process {process} has told of no run of this pipeline, and is over\nhint: without `--pid` the newest run is followed"
+                ),
+                _ => view.wait()?,
+            },
         }
         thread::sleep(interval);
     }
@@ -55,7 +68,7 @@ impl<'a> Watched<'a> {
         }
     }
 
-    /// The run with this process number as it told last; without one, the newest that goes on.
+    /// The run with this process number as it told last, if it did; without one, the newest that goes on.
     fn look(&self, process: Option<u32>) -> Result<Option<Picture>> {
         let told =
             live::told(self.engine.project().cache()).context("what runs tell can't be read")?;
@@ -82,12 +95,18 @@ impl<'a> Watched<'a> {
                 found = Some(picture);
             }
         }
-        Ok(match (found, process) {
-            // A later run has removed what it told last.
-            (None, Some(process)) => Some(gone(process)),
-            (found, _) => found,
-        })
+        Ok(found)
     }
+}
+
+/// Whether there is such a process, and it hasn't ended (one that its parent has not asked about yet, a zombie, has).
+fn is_alive(process: u32) -> bool {
+    let Ok(stat) = fs_err::read_to_string(format!("/proc/{process}/stat")) else {
+        return false;
+    };
+    // `4711 (name) S …`, where the name may hold anything.
+    let state = stat.rsplit_once(") ").map(|(_, rest)| rest);
+    state.is_some_and(|state| !state.starts_with(['Z', 'X']))
 }
 
 /// A run of which only that it is over is known.

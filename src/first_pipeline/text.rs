@@ -143,9 +143,16 @@ fn networks(choice: &Choice) -> [&'static str; 2] {
     }
 }
 
+/// Looks at the accuracy while a network is trained, where there are labels.
+const LOOKS: u32 = 10;
+
 fn training(choice: &Choice, epochs: u32, more: &str) -> String {
+    let evaluate = match choice.is_labelled {
+        true => format!(", evaluate: {{every: {}}}", epochs.div_ceil(LOOKS)),
+        false => String::new(),
+    };
     format!(
-        "training: {{epochs: {epochs}, batch: {}, learning_rate: 0.03, {more}precision: {}, threads: {}}}",
+        "training: {{epochs: {epochs}, batch: {}, learning_rate: 0.03, {more}precision: {}, threads: {}{evaluate}}}",
         choice.batch, choice.precision, choice.threads
     )
 }

@@ -134,6 +134,10 @@ impl Learner for DistillLearner {
         all
     }
 
+    fn network(&self) -> &Network {
+        &self.student
+    }
+
     fn loss(&mut self, batch: &Batch) -> Result<Tensor> {
         let temperatures = self.schedule.at(batch.step);
         self.temperatures = Some(temperatures);

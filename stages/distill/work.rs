@@ -22,9 +22,7 @@ use super::queued::{Queued, Target};
 use super::targets::Targets;
 use super::two_memories::TwoMemories;
 use crate::evaluation::write_metrics;
-use crate::network_artifact::{
-    initialise, normalise as normalisation, save_network, trained_preprocessing,
-};
+use crate::network_artifact::{initialise, save_network, trained_preprocessing};
 use crate::pictures::Pictures;
 use crate::training::{Crops, Samples, train};
 use crate::viewed::Viewed;
@@ -82,7 +80,7 @@ impl Work for Distill {
         };
         let samples = Samples {
             positions: Arc::new((0..viewed.len() as u32).collect()),
-            normalise: normalisation(&preprocessing),
+            preprocessing: preprocessing.clone(),
             crops,
             pictures,
             device,

@@ -108,6 +108,10 @@ impl Learner for SupervisedLearner {
         self.rate_factors.get(name).copied().unwrap_or(1.0)
     }
 
+    fn network(&self) -> &Network {
+        &self.network
+    }
+
     fn loss(&mut self, batch: &Batch) -> Result<Tensor> {
         let mut targets = self.targets(batch);
         let mut images = batch.images().shallow_clone();

@@ -20,8 +20,7 @@ use crate::evaluation::{
     best_is_right, interval_rows, logits_of, metric_rows, ranked, write_metrics, write_predictions,
 };
 use crate::network_artifact::{
-    Prepared, initialise, load_network, normalise as normalisation, save_network,
-    trained_preprocessing,
+    Prepared, initialise, load_network, save_network, trained_preprocessing,
 };
 use crate::pictures::Pictures;
 use crate::selection::{Classes, label_subset, rows_of_split};
@@ -88,7 +87,7 @@ impl Work for Finetune {
         };
         let samples = Samples {
             positions: Arc::new(chosen.positions),
-            normalise: normalisation(&preprocessing),
+            preprocessing: preprocessing.clone(),
             crops: vec![Crops { viewed, views: 1 }],
             pictures: pictures.clone(),
             device,

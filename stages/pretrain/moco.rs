@@ -15,7 +15,7 @@ use seedpipe_learn::training_state::TrainingState;
 use tch::{Device, Tensor, no_grad};
 
 use super::objective::Param;
-use super::{NetworkLearner, Pretrain, Setup, everything, set};
+use super::{Pretrain, Setup, everything, set};
 use crate::training::{Batch, Learner, QUEUE, restore_queue, save_queue};
 
 /// Images of a batch that the key encoder normalises together, as many as on one of the paper's devices.
@@ -98,6 +98,10 @@ impl Learner for MocoLearner {
         self.query.trainable()
     }
 
+    fn network(&self) -> &Network {
+        &self.query
+    }
+
     fn loss(&mut self, batch: &Batch) -> Result<Tensor> {
         let images = batch.images();
         let pairs = 2 * batch.positions.len() as i64;
@@ -141,11 +145,5 @@ impl Learner for MocoLearner {
         state.copy_into("query.", &self.query.state())?;
         state.copy_into("key.", &self.key.state())?;
         restore_queue(state, QUEUE, &mut self.queue)
-    }
-}
-
-impl NetworkLearner for MocoLearner {
-    fn network(&self) -> &Network {
-        &self.query
     }
 }

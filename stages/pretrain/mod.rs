@@ -30,8 +30,7 @@ use tch::Device;
 use crate::evaluation::write_metrics;
 use crate::invalid::{at_least, fraction, positive, temperature};
 use crate::network_artifact::{
-    initialise, normalise as normalisation, save_network, trained_preprocessing,
-    validate_architecture,
+    initialise, save_network, trained_preprocessing, validate_architecture,
 };
 use crate::objectives::is_default;
 use crate::pictures::Pictures;
@@ -191,12 +190,6 @@ fn set<T: Copy>(value: Option<T>, param: Param) -> Result<T> {
     value.with_context(|| format!("BUG: `{}` was not filled in", param.key()))
 }
 
-/// What trains a network.
-trait NetworkLearner: Learner {
-    /// The network whose weights are the result.
-    fn network(&self) -> &Network;
-}
-
 /// What every objective begins with.
 struct Setup {
     pictures: Arc<Pictures>,
@@ -255,7 +248,7 @@ impl Pretrain {
     }
 
     /// - `begin`: makes the learner, and tells which positions among the viewed images are trained on
-    fn learn<L: NetworkLearner>(
+    fn learn<L: Learner>(
         &self,
         context: &StageContext,
         setup: Setup,
@@ -274,7 +267,7 @@ impl Pretrain {
         crops.extend(setup.small.map(|(viewed, views)| Crops { viewed, views }));
         let samples = Samples {
             positions: Arc::new(positions),
-            normalise: normalisation(&preprocessing),
+            preprocessing: preprocessing.clone(),
             crops,
             pictures: setup.pictures,
             device: setup.device,

@@ -8,7 +8,7 @@ use seedpipe_learn::training_state::TrainingState;
 use tch::Tensor;
 
 use super::objective::Param;
-use super::{NetworkLearner, Pretrain, Setup, everything, set};
+use super::{Pretrain, Setup, everything, set};
 use crate::training::{Batch, Learner};
 
 pub fn learner(
@@ -35,6 +35,10 @@ impl Learner for SimclrLearner {
         self.network.trainable()
     }
 
+    fn network(&self) -> &Network {
+        &self.network
+    }
+
     fn loss(&mut self, batch: &Batch) -> Result<Tensor> {
         let output = self
             .network
@@ -51,11 +55,5 @@ impl Learner for SimclrLearner {
 
     fn restore(&mut self, state: &TrainingState) -> Result<()> {
         Ok(state.copy_into("network.", &self.network.state())?)
-    }
-}
-
-impl NetworkLearner for SimclrLearner {
-    fn network(&self) -> &Network {
-        &self.network
     }
 }

@@ -3,9 +3,8 @@
 use anyhow::{Result, ensure};
 use seedpipe_engine::StageContext;
 use seedpipe_learn::architecture::Architecture;
-use seedpipe_learn::network::Network;
 
-use super::{NetworkLearner, Pretrain, Setup};
+use super::{Pretrain, Setup};
 use crate::finetune::SupervisedLearner;
 use crate::network_artifact::initialise;
 use crate::selection::Classes;
@@ -41,10 +40,4 @@ pub fn learner(
         setup.device,
     );
     Ok((learner, positions))
-}
-
-impl NetworkLearner for SupervisedLearner {
-    fn network(&self) -> &Network {
-        &self.network
-    }
 }

@@ -14,7 +14,7 @@ use seedpipe_learn::training_state::TrainingState;
 use tch::{Tensor, no_grad};
 
 use super::objective::Param;
-use super::{NetworkLearner, Pretrain, Setup, everything, set};
+use super::{Pretrain, Setup, everything, set};
 use crate::training::{Batch, Learner, QUEUE, restore_queue, save_queue};
 
 /// Whole views of an image, all of which are assigned.
@@ -134,6 +134,10 @@ impl Learner for SwavLearner {
         all
     }
 
+    fn network(&self) -> &Network {
+        &self.network
+    }
+
     fn loss(&mut self, batch: &Batch) -> Result<Tensor> {
         let prototypes = self.prototypes_of(batch.epoch); // [K, D]
         let count = batch.positions.len();
@@ -193,11 +197,5 @@ impl Learner for SwavLearner {
             restore_queue(state, &format!("{QUEUE}{view}"), queue)?;
         }
         Ok(())
-    }
-}
-
-impl NetworkLearner for SwavLearner {
-    fn network(&self) -> &Network {
-        &self.network
     }
 }

@@ -8,6 +8,7 @@ use tch::Tensor;
 use super::learner::Samples;
 use super::orders::Orders;
 use crate::feed::{Feed, Frame, Job, workers};
+use crate::network_artifact::normalise;
 use crate::view_list::ViewList;
 
 pub struct Feeding {
@@ -32,7 +33,7 @@ impl Feeding {
             let frame = Frame {
                 batch: span.batch * crops.views,
                 size: crops.viewed.size(),
-                normalise: samples.normalise,
+                normalise: normalise(&samples.preprocessing),
             };
             (frame, crops.views)
         });

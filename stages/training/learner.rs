@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use anyhow::Result;
-use seedpipe_imaging::Normalise;
+use seedpipe_learn::architecture::Preprocessing;
+use seedpipe_learn::network::Network;
 use seedpipe_learn::training_state::TrainingState;
 use serde_json::json;
 use tch::{Device, Tensor};
@@ -20,7 +21,7 @@ pub struct Samples {
     pub crops: Vec<Crops>,
     /// Positions among the viewed images that are trained on.
     pub positions: Arc<Vec<u32>>,
-    pub normalise: Normalise,
+    pub preprocessing: Preprocessing,
     pub device: Device,
 }
 
@@ -76,6 +77,8 @@ pub trait Learner {
             .filter(|(name, _)| learning.contains(&part(name)))
             .collect()
     }
+    /// The network whose weights are the result.
+    fn network(&self) -> &Network;
     /// The mean loss of a batch, with its graph.
     fn loss(&mut self, batch: &Batch) -> Result<Tensor>;
     /// Called when the batch's gradients are computed and the graph of its loss is no longer needed, before the weights move: what

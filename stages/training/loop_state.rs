@@ -19,6 +19,9 @@ pub struct LoopState {
     #[serde(default)]
     pub loss_scale: Option<LossScale>,
     pub rows: Vec<(u64, String, f64)>,
+    /// Looks at the accuracy: step and value.
+    #[serde(default)]
+    pub accuracies: Vec<(u64, f64)>,
 }
 
 impl LoopState {
@@ -35,15 +38,26 @@ impl LoopState {
     }
 
     /// All that was recorded, in order.
-    pub fn metrics(self) -> Vec<MetricRow> {
-        let rows = self.rows.into_iter();
-        rows.map(|(step, name, value)| MetricRow {
+    ///
+    /// - `accuracy`: split and name of the accuracies
+    pub fn metrics(self, accuracy: Option<(&str, &str)>) -> Vec<MetricRow> {
+        let row = |step, split: &str, name: &str, value| MetricRow {
             step,
-            split: SPLIT.to_owned(),
-            name,
+            split: split.to_owned(),
+            name: name.to_owned(),
             value,
-        })
-        .collect()
+        };
+        let mut rows: Vec<MetricRow> = self
+            .rows
+            .iter()
+            .map(|(step, name, value)| row(*step, SPLIT, name, *value))
+            .collect();
+        if let Some((split, name)) = accuracy {
+            let looks = self.accuracies.iter();
+            rows.extend(looks.map(|&(step, value)| row(step, split, name, value)));
+            rows.sort_by_key(|row| row.step);
+        }
+        rows
     }
 }
 
@@ -58,6 +72,21 @@ mod tests {
             state.record(step, name, value);
         }
         assert_eq!(state.recorded_at(8), [("loss", 1.0), ("rate", 0.1)]);
-        assert_eq!(state.metrics().len(), 3);
+        state.accuracies = vec![(4, 0.5), (8, 0.75)];
+        let rows = state.metrics(Some(("test", "accuracy")));
+        let order: Vec<(u64, &str, &str)> = rows
+            .iter()
+            .map(|row| (row.step, row.split.as_str(), row.name.as_str()))
+            .collect();
+        assert_eq!(
+            order,
+            [
+                (4, "train", "loss"),
+                (4, "test", "accuracy"),
+                (8, "train", "loss"),
+                (8, "train", "rate"),
+                (8, "test", "accuracy")
+            ]
+        );
     }
 }

@@ -4,6 +4,7 @@
 //! Invariant: weights after step n depend on the recipe and the inputs alone, however often the run was interrupted.
 
 mod checkpoints;
+mod evaluating;
 mod feeding;
 mod learner;
 mod loop_state;

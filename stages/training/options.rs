@@ -9,6 +9,7 @@ use seedpipe_learn::schedule::Schedule;
 use serde::{Deserialize, Serialize};
 
 use crate::invalid::{at_least, invalid, positive};
+use crate::selection::test_split;
 
 /// How a network is trained: the `training:` block of the training stages.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -43,6 +44,10 @@ pub struct TrainingOptions {
     /// result. Default: no.
     #[serde(skip_serializing_if = "is_false")]
     pub recompute: bool,
+    /// Look at the accuracy while training: a curve `running_knn_top1` (of nearest neighbours) or `running_top1` (of the network's own classifier).
+    /// It takes time and changes nothing of the network. Absent: no look.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub evaluate: Option<EvaluateOptions>,
     /// How JPEG files are decoded: `exact` (default), or `fast`: scaled down where all views of an image want at most half of it.
     #[serde(skip_serializing_if = "Decode::is_exact")]
     pub decode: Decode,
@@ -60,6 +65,39 @@ pub struct TrainingOptions {
 pub struct AverageOptions {
     /// What an update keeps of the average, 0 to below 1.
     pub decay: f64,
+}
+
+/// Looks at the accuracy while training. The images must have labels.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct EvaluateOptions {
+    /// Epochs from one look to the next; the last epoch is always looked at, and it alone after the weights were averaged.
+    pub every: u32,
+    /// The split that is judged.
+    pub split: String,
+    /// Labelled images of it at most, the same at each look.
+    pub images: usize,
+    /// Labelled images of split `train` at most, whose 20 nearest vote; without use for a network with a classifier.
+    pub bank: usize,
+}
+
+impl Default for EvaluateOptions {
+    fn default() -> Self {
+        EvaluateOptions {
+            every: 1,
+            split: test_split(),
+            images: 1_000,
+            bank: 2_000,
+        }
+    }
+}
+
+impl EvaluateOptions {
+    fn validate(&self) -> Result<(), Invalid> {
+        at_least("training.evaluate.every", u64::from(self.every), 1)?;
+        at_least("training.evaluate.images", self.images as u64, 1)?;
+        at_least("training.evaluate.bank", self.bank as u64, 1)
+    }
 }
 
 impl Default for AverageOptions {
@@ -95,6 +133,7 @@ impl Default for TrainingOptions {
             average: None,
             precision: Precision::F32,
             recompute: false,
+            evaluate: None,
             decode: Decode::Exact,
             threads: 2,
             checkpoint_steps: 0,
@@ -128,6 +167,9 @@ impl TrainingOptions {
                 "0.999 averages over about a thousand updates",
             ));
         }
+        self.evaluate
+            .iter()
+            .try_for_each(EvaluateOptions::validate)?;
         self.optimiser.validate().map_err(|error| {
             invalid(
                 &format!("training.optimiser.{}", error.key),
@@ -198,6 +240,7 @@ mod tests {
                 "training.clip_gradient_norm",
             ),
             (json!({"average": {"decay": 1}}), "training.average.decay"),
+            (json!({"evaluate": {"every": 0}}), "training.evaluate.every"),
             (
                 json!({"optimiser": {"kind": "adamw", "epsilon": 0}}),
                 "training.optimiser.epsilon",
@@ -209,7 +252,7 @@ mod tests {
         ] {
             assert_eq!(options(block).validate().unwrap_err().key, key);
         }
-        let used = json!({"average": {}, "accumulate": 4, "recompute": true, "precision": "f16"});
+        let used = json!({"average": {}, "evaluate": {}, "accumulate": 4, "recompute": true, "precision": "f16"});
         assert!(options(used).validate().is_ok());
     }
 }

@@ -33,22 +33,27 @@ impl Telling<'_> {
     ) {
         let mut values = vec![("loss", loss), ("learning_rate", learning_rate)];
         values.extend(gauges);
-        self.measured(MeasuredOver::Step, done, &values);
+        self.measured(MeasuredOver::Step, done, SPLIT, &values);
         self.progress.waited(INPUT, waited);
     }
 
     /// After an epoch, what the state has recorded of it.
     pub fn epoch(&self, done: u64, state: &LoopState) {
-        self.measured(MeasuredOver::Epoch, done, &state.recorded_at(done));
+        self.measured(MeasuredOver::Epoch, done, SPLIT, &state.recorded_at(done));
     }
 
-    fn measured(&self, over: MeasuredOver, step: u64, values: &[(&str, f64)]) {
+    /// After a look at the accuracy.
+    pub fn accuracy(&self, done: u64, split: &str, name: &str, value: f64) {
+        self.measured(MeasuredOver::Epoch, done, split, &[(name, value)]);
+    }
+
+    fn measured(&self, over: MeasuredOver, step: u64, split: &str, values: &[(&str, f64)]) {
         let epoch = step.div_ceil(self.length.steps_per_epoch);
         self.progress.measured(&Measured {
             over,
             step,
             epoch: Some((epoch, self.length.epochs.into())),
-            split: SPLIT,
+            split,
             values,
         });
     }

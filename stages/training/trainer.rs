@@ -15,6 +15,7 @@ use seedpipe_learn::training_state::TrainingState;
 use serde_json::json;
 
 use super::checkpoints::Checkpoints;
+use super::evaluating::Evaluating;
 use super::feeding::{Feeding, Span};
 use super::learner::{Batch, Learner, Samples};
 use super::loop_state::LoopState;
@@ -35,6 +36,7 @@ pub struct Trainer<'a, L> {
     learner: &'a mut L,
     optimiser: Optimiser,
     average: Option<Average>,
+    evaluating: Option<Evaluating<'a>>,
     checkpoints: Checkpoints<'a>,
     state: LoopState,
     /// In updates.
@@ -45,6 +47,8 @@ pub struct Trainer<'a, L> {
     now: Update,
     /// Time in losses, gradients and updates.
     computed: Duration,
+    /// Time in looks at the accuracy.
+    evaluated: Duration,
 }
 
 /// An update, for the error that it may end in.
@@ -83,6 +87,7 @@ impl<'a, L: Learner> Trainer<'a, L> {
             average: options
                 .average
                 .map(|average| Average::new(learner.averaged(), average.decay)),
+            evaluating: Evaluating::new(context, options, samples, learner.network())?,
             learner,
             checkpoints: Checkpoints::new(context, options, steps_per_epoch),
             state: LoopState {
@@ -96,6 +101,7 @@ impl<'a, L: Learner> Trainer<'a, L> {
             first: 0,
             now: Update::default(),
             computed: Duration::ZERO,
+            evaluated: Duration::ZERO,
         };
         if let Some(state) = trainer.checkpoints.newest()? {
             trainer
@@ -149,6 +155,9 @@ impl<'a, L: Learner> Trainer<'a, L> {
                 .step(done, loss, rate, &gauges, feeding.waited());
             if done.is_multiple_of(self.length.steps_per_epoch) {
                 self.end_epoch(done, gauges);
+                if done < steps {
+                    self.evaluate(done)?;
+                }
             }
             fault::point("training.step")?;
             if done < steps && self.checkpoints.are_due(done) {
@@ -161,9 +170,11 @@ impl<'a, L: Learner> Trainer<'a, L> {
         if let Some(average) = &self.average {
             average.write_back();
         }
+        self.evaluate(steps)?;
 
         let seconds = begun.elapsed().as_secs_f64().max(1e-9);
-        let rate = ((steps - first) * images) as f64 / seconds;
+        let rate =
+            ((steps - first) * images) as f64 / (seconds - self.evaluated.as_secs_f64()).max(1e-9);
         let waited = feeding.waited().as_secs_f64();
         self.context
             .telemetry("train_seconds", begun.elapsed().as_secs_f64());
@@ -171,7 +182,14 @@ impl<'a, L: Learner> Trainer<'a, L> {
         self.context.telemetry("waiting_share", waited / seconds);
         self.context
             .telemetry("computing_share", self.computed.as_secs_f64() / seconds);
-        Ok(self.state.metrics())
+        if self.evaluating.is_some() {
+            let share = self.evaluated.as_secs_f64() / seconds;
+            self.context.telemetry("evaluating_share", share);
+        }
+        let named = self.evaluating.as_ref();
+        Ok(self
+            .state
+            .metrics(named.map(|evaluating| (evaluating.split(), evaluating.name()))))
     }
 
     fn telling(&self) -> Telling<'_> {
@@ -310,6 +328,24 @@ impl<'a, L: Learner> Trainer<'a, L> {
             self.state.record(done, name, value);
         }
         self.telling().epoch(done, &self.state);
+    }
+
+    /// A look at the accuracy after an epoch, if one is due.
+    fn evaluate(&mut self, done: u64) -> Result<()> {
+        let (epoch, is_last) = (done / self.length.steps_per_epoch, done == self.steps());
+        let Some(evaluating) = &self.evaluating else {
+            return Ok(());
+        };
+        if !evaluating.is_due(epoch, is_last) {
+            return Ok(());
+        }
+        let begun = Instant::now();
+        let accuracy = evaluating.accuracy(self.learner.network())?;
+        self.telling()
+            .accuracy(done, evaluating.split(), evaluating.name(), accuracy);
+        self.state.accuracies.push((done, accuracy));
+        self.evaluated += begun.elapsed();
+        Ok(())
     }
 
     /// All that a resumed training needs. Fails when a number of it is not finite any more: no checkpoint and no result holds such.

@@ -23,7 +23,7 @@ stages:
   tuned:
     kind: finetune
     inputs: {images: images, views: views, weights: teacher}
-    params: {training: {epochs: 2, batch: 8, checkpoint_steps: 2}}
+    params: {training: {epochs: 2, batch: 8, checkpoint_steps: 2, evaluate: {}}}
 ";
 
 fn folders(sandbox: &Sandbox) -> Vec<String> {
@@ -106,6 +106,8 @@ fn tensorboard_reads_the_numbers_of_the_metrics() {
             curves.contains_key("test/top1"),
             "{curves:?}"
         );
+        let looks = curves.get("test/running_top1").map(Vec::len);
+        assert_eq!(looks, (stage == "tuned").then_some(2), "{curves:?}");
     }
 }
 

@@ -115,6 +115,34 @@ fn a_run_that_succeeds_ends_the_watching_with_its_code() {
 }
 
 #[test]
+fn a_run_that_was_over_before_is_told_of_by_its_process_number() {
+    let sandbox = Sandbox::with(WHOLE_PIPELINE);
+    let run = sandbox.start(&["run", "--quiet", "views"]);
+    let pid = run.pid().to_string();
+    assert_eq!(run.output().status.code(), Some(0));
+    let watch = ["status", "--watch", "--pid", &pid];
+    let told = sandbox.run(&watch).succeeded().stdout;
+    let lines: Vec<&str> = told.lines().collect();
+    assert!(lines[0].starts_with("images  done"), "{told}");
+    assert!(
+        lines.last().unwrap().ends_with("s: 2 done") && lines.len() == 3,
+        "{told}"
+    );
+    // What that one told goes with the next run, and there is nothing left to wait for.
+    sandbox
+        .run(&["run", "--quiet", "views", "--force"])
+        .succeeded();
+    let finished = sandbox.run(&watch).exited_with(1);
+    assert!(
+        finished.stderr.contains(&format!(
+            "error: process {pid} has told of no run of this pipeline, and is over\nhint: without `--pid`"
+        )),
+        "{}",
+        finished.stderr
+    );
+}
+
+#[test]
 fn a_run_that_is_killed_is_told_of() {
     let sandbox = Sandbox::with(&endless_teacher());
     let mut run = sandbox.start(&["run", "--quiet"]);

@@ -38,7 +38,7 @@ fn long_pipeline() -> String {
         .replace("views_per_image: 2", "views_per_image: 300")
         .replace(
             "{epochs: 2, batch: 16}",
-            "{epochs: 20, batch: 16, checkpoint_steps: 1}",
+            "{epochs: 20, batch: 16, checkpoint_steps: 1, evaluate: {every: 3}}",
         )
 }
 

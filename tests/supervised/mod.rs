@@ -4,6 +4,7 @@ mod evaluation;
 mod options;
 mod teachers;
 mod transfer;
+mod while_training;
 
 use crate::sandbox::Sandbox;
 
