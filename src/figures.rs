@@ -31,6 +31,12 @@ pub fn is_interval_end(name: &str) -> bool {
     name.ends_with("_low") || name.ends_with("_high")
 }
 
+/// `1 fault`, `1,234 faults`.
+pub fn counted(number: u64, what: &str) -> String {
+    let ending = if number == 1 { "" } else { "s" };
+    format!("{} {what}{ending}", count(number))
+}
+
 /// `1,234,567`.
 pub fn count(number: u64) -> String {
     let digits = number.to_string();

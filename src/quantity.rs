@@ -1,9 +1,8 @@
-//! Durations and amounts of bytes on the command line: `30d`, `1h`, `90`; `10GB`, `1.5GiB`, `4096`.
+//! Durations and amounts of bytes on the command line: `30d`, `1h`, `90s`; `10GB`, `1.5GiB`, `4096`.
 
 use std::time::Duration;
 
-const SECONDS: [(&str, f64); 6] = [
-    ("", 1.0),
+const SECONDS: [(&str, f64); 5] = [
     ("s", 1.0),
     ("min", 60.0),
     ("h", 3_600.0),
@@ -23,12 +22,17 @@ const BYTES: [(&str, f64); 10] = [
     ("tib", 1_099_511_627_776.0),
 ];
 
-/// A duration; plain numbers are seconds.
+/// A duration with its unit, since a plain number is taken for days by one and for seconds by another; 0 needs none.
 ///
 /// # Errors
 /// The message for clap.
 pub fn duration(text: &str) -> Result<Duration, String> {
-    amount(text, &SECONDS)
+    let known = if text == "0" {
+        Some(0.0)
+    } else {
+        amount(text, &SECONDS)
+    };
+    known
         .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
         .ok_or_else(|| "expected a duration such as `90s`, `15min`, `1h`, `30d` or `2w`".to_owned())
 }

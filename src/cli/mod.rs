@@ -21,23 +21,27 @@ pub use storing::{Gc, Pull, Push};
 use values::log_format;
 
 const AFTER_HELP: &str = "\
-Exit codes: 0 done; 1 a stage failed, or a check found faults; 2 bad usage or a bad pipeline.";
+Exit codes: 0 done; 1 a stage failed or was stopped, something is not there yet, or a check found faults; 2 bad usage or a
+bad pipeline.";
+
+/// Heading of the options that every command has.
+const EVERY: &str = "Options of every command";
 
 /// Distils big image networks into small ones, as a pipeline of cached stages
 #[derive(Debug, Parser)]
 #[command(name = "seedpipe", bin_name = "seedpipe", version, after_help = AFTER_HELP, max_term_width = 100)]
 pub struct Arguments {
     /// The pipeline: a file, or a folder with a `pipeline.yaml` [default: `pipeline.yaml` here or in a folder above]
-    #[arg(long, global = true, value_name = "PATH")]
+    #[arg(long, global = true, value_name = "PATH", help_heading = EVERY)]
     pub pipeline: Option<PathBuf>,
     /// No progress: only results, warnings and errors
-    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    #[arg(short, long, global = true, conflicts_with = "verbose", help_heading = EVERY)]
     pub quiet: bool,
     /// More about every stage: why it runs, its fingerprint, rows and figures
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, help_heading = EVERY)]
     pub verbose: bool,
     /// How progress, warnings and errors are written to stderr: `text`, or `json`, an event a line
-    #[arg(long, global = true, value_name = "FORMAT", default_value = "text", value_parser = log_format)]
+    #[arg(long, global = true, value_name = "FORMAT", default_value = "text", value_parser = log_format, help_heading = EVERY)]
     pub log_format: LogFormat,
     #[command(subcommand)]
     pub command: Command,
@@ -57,7 +61,7 @@ pub enum Command {
     Show(Show),
     /// The figures of every stage that is cached
     Metrics(Metrics),
-    /// What decides every stage, defaults filled in
+    /// What decides every stage, as its recipe holds it
     Params(Params),
     /// Write a trained network as a file for other programs
     Export(Export),
@@ -98,7 +102,7 @@ pub enum Command {
 /// Overrides of pipeline.yaml.
 #[derive(Args, Debug)]
 pub struct Overrides {
-    /// Another value for a param, as `student.epochs=5` (repeatable)
+    /// Another value for a param, as `student.training.epochs=5`, or the seed, as `seed=1` (repeatable)
     #[arg(long = "set", value_name = "STAGE.KEY=VALUE")]
     pub set: Vec<String>,
 }

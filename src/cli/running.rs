@@ -21,7 +21,7 @@ pub struct Run {
     pub only: bool,
     #[command(flatten)]
     pub overrides: Overrides,
-    /// Where the networks run: `auto`, `cpu` or `cuda:N` [default: the pipeline's, else `auto`]
+    /// Where the networks run: `auto`, `cpu`, `cuda` or `cuda:N` [default: the pipeline's, else `auto`]
     #[arg(long, value_name = "DEVICE", value_parser = device)]
     pub device: Option<String>,
     /// Run exactly what pipeline.lock records, or refuse; the lock is not written
@@ -48,7 +48,7 @@ pub struct Status {
     /// Follow a run of this pipeline until it ends, looking every SECONDS; where none runs, wait for one [default: 1]
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "1", value_parser = seconds, conflicts_with = "remote")]
     pub watch: Option<Duration>,
-    /// Of the run of this process alone: it may have ended, and need not have begun to tell
+    /// With `--watch`: only the run of this process, even if it has just started or has already ended
     #[arg(long, value_name = "PID", requires = "watch")]
     pub pid: Option<u32>,
     /// As JSON; with `--watch` a line for each change

@@ -35,7 +35,7 @@ pub struct Show {
 #[derive(Args, Debug)]
 #[group(multiple = false)]
 pub struct TableForm {
-    /// As JSON: a list with an object a row; accuracies are fractions
+    /// As JSON: a list with an object a row
     #[arg(long)]
     pub json: bool,
     /// As CSV
@@ -60,13 +60,16 @@ impl TableForm {
 
 #[derive(Args, Debug)]
 pub struct Metrics {
+    /// These stages [default: all]
+    #[arg(value_name = "STAGE")]
+    pub stages: Vec<String>,
     #[command(flatten)]
     pub overrides: Overrides,
     /// Old, new and change against a pipeline.lock, or against the one at a git revision
     #[arg(long, value_name = "LOCK|REV")]
     pub diff: Option<String>,
     /// What a stage's predictions took each class for: counts, true classes down, predicted ones across
-    #[arg(long, value_name = "STAGE", conflicts_with = "diff")]
+    #[arg(long, value_name = "STAGE", conflicts_with_all = ["diff", "stages"])]
     pub confusion: Option<String>,
     #[command(flatten)]
     pub form: TableForm,

@@ -10,7 +10,7 @@ use crate::quantity;
 /// Where results are shared.
 #[derive(Args, Debug)]
 pub struct RemoteAddress {
-    /// Instead of the pipeline's `remote:`: s3://, gs://, az://, https:// or a folder
+    /// Instead of the pipeline's `remote:`: s3://, gs://, az://, a folder, or, to pull, https://
     #[arg(long, value_name = "URL")]
     pub remote: Option<String>,
 }

@@ -21,7 +21,7 @@ pub fn device(text: &str) -> Result<String, String> {
     if known {
         Ok(text.to_owned())
     } else {
-        Err("expected `auto`, `cpu` or `cuda:N`".to_owned())
+        Err("expected `auto`, `cpu`, `cuda` or `cuda:N`".to_owned())
     }
 }
 

@@ -7,7 +7,7 @@ use anyhow::Result;
 use seedpipe_engine::{Engine, Project, Remote};
 
 use crate::cli::Doctor;
-use crate::commands::Invocation;
+use crate::commands::{Invocation, status};
 use crate::doctor::{Finding, Severity, cache, machine};
 use crate::figures::{self, Side};
 use crate::{output, pipeline_file, remote_connection};
@@ -74,10 +74,17 @@ fn with_pipeline(engine: &Engine) -> Vec<Finding> {
 fn plan(engine: &Engine) -> Finding {
     let name = figures::path(engine.project().path());
     match engine.status() {
-        Ok(stages) => Finding::ok(
-            PIPELINE,
-            format!("{name}: {} stages, a sound plan", stages.len()),
-        ),
+        Ok(stages) => match status::source_faults(&stages).next() {
+            Some(fault) => Finding::fault(
+                PIPELINE,
+                format!("{name}: {fault}"),
+                "correct the path in pipeline.yaml; it is relative to that file",
+            ),
+            None => Finding::ok(
+                PIPELINE,
+                format!("{name}: {} stages, a sound plan", stages.len()),
+            ),
+        },
         Err(error) => Finding::of_error(PIPELINE, &error),
     }
 }
@@ -139,6 +146,10 @@ fn as_text(findings: &[Finding]) -> String {
     let (faults, warnings) = (count(Severity::Fault), count(Severity::Warning));
     text + &match (faults, warnings) {
         (0, 0) => "all is well\n".to_owned(),
-        _ => format!("{faults} faults, {warnings} warnings\n"),
+        _ => format!(
+            "{}, {}\n",
+            figures::counted(faults as u64, "fault"),
+            figures::counted(warnings as u64, "warning")
+        ),
     }
 }

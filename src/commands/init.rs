@@ -62,6 +62,7 @@ pub fn execute(invocation: Invocation, arguments: &Init) -> Result<ExitCode> {
         &seen_from(folder, &source)?,
         teacher.as_ref(),
         SCHEMA,
+        &page(&path),
     );
     // What is written must be read again without complaint.
     Project::parse(&path, &written, &invocation.registry, &[])
@@ -76,7 +77,7 @@ pub fn execute(invocation: Invocation, arguments: &Init) -> Result<ExitCode> {
         Some(_) => format!(" --pipeline {}", path.display()),
         None => String::new(),
     };
-    output::print(&told(&found, &choice, &path, &named))?;
+    output::print(&told(&found, &choice, teacher.as_ref(), &path, &named))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -126,6 +127,16 @@ fn only_source(here: &Path) -> Result<PathBuf> {
     }
 }
 
+/// The report of a pipeline: two of them in a folder have two.
+fn page(path: &Path) -> String {
+    match path.file_stem() {
+        Some(stem) if path.file_name() != Some(FILE.as_ref()) => {
+            format!("{}-report.html", stem.to_string_lossy())
+        }
+        _ => "report.html".to_owned(),
+    }
+}
+
 /// A path as pipeline.yaml's folder sees it: as named where that is the current folder, else absolute.
 fn seen_from(folder: &Path, path: &Path) -> Result<String> {
     let seen = if folder.as_os_str().is_empty() {
@@ -169,7 +180,13 @@ fn teacher(invocation: &Invocation, folder: &Path, file: &Path) -> Result<Teache
 }
 
 /// What was found, what was written, and what to do next.
-fn told(found: &Survey, choice: &Choice, path: &Path, named: &str) -> String {
+fn told(
+    found: &Survey,
+    choice: &Choice,
+    teacher: Option<&Teacher>,
+    path: &Path,
+    named: &str,
+) -> String {
     let counts = |all: &mut dyn Iterator<Item = (String, usize)>| {
         let words: Vec<String> = all
             .map(|(name, count)| format!("{} {name}", figures::count(count as u64)))
@@ -207,14 +224,23 @@ fn told(found: &Survey, choice: &Choice, path: &Path, named: &str) -> String {
         }
     }
     text.push_str(&format!(
-        "wrote `{}` from the template `{}`: views of {} pixels, batch {}, {} epochs, {}; and `{SCHEMA}` for editors\n",
+        "wrote `{}` from the template `{}`: views of {} pixels, batch {}, {}; and `{SCHEMA}` for editors\n",
         figures::path(path),
         choice.template.name(),
         choice.size,
         choice.batch,
-        choice.student_epochs,
         choice.precision
     ));
+    text.push_str(&match teacher {
+        Some(teacher) => format!(
+            "teacher: `{}` as {}; student: {} epochs\n",
+            teacher.checkpoint, teacher.network, choice.student_epochs
+        ),
+        None => format!(
+            "teacher: learns from these images for {} epochs; student: {} epochs\nhint: a network that learned from millions of images teaches better: `seedpipe init --teacher CHECKPOINT`\n",
+            choice.teacher_epochs, choice.student_epochs
+        ),
+    });
     text.push_str(&format!(
         "next:\n  seedpipe{named} doctor\n  seedpipe{named} run views && seedpipe{named} preview views\n  seedpipe{named} run\n"
     ));

@@ -42,16 +42,22 @@ struct FigureChange {
 pub fn execute(invocation: Invocation, arguments: &Metrics) -> Result<ExitCode> {
     let all = invocation.verbosity == Verbosity::Verbose;
     let engine = invocation.engine(&arguments.overrides.set)?;
+    let mut wanted = BTreeSet::new();
+    for name in &arguments.stages {
+        let stages = engine.project().select(name)?;
+        wanted.extend(stages.into_iter().map(|stage| stage.name.clone()));
+    }
+    let is_wanted = |stage: &str| wanted.is_empty() || wanted.contains(stage);
     if let Some(old) = &arguments.diff {
         let (old, _) = lock_at(engine.project(), old)?;
-        diff(&engine, &old, arguments)?;
+        diff(&engine, &old, arguments, all, is_wanted)?;
         return Ok(ExitCode::SUCCESS);
     }
     if let Some(stage) = &arguments.confusion {
         confusion::print(&engine, stage, arguments.form.form(), all)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let figures = collect(&engine)?;
+    let figures = collect(&engine, is_wanted)?;
     match arguments.form.form() {
         None => output::print_json(&figures)?,
         Some(Form::Aligned) if figures.is_empty() => {
@@ -63,9 +69,12 @@ pub fn execute(invocation: Invocation, arguments: &Metrics) -> Result<ExitCode> 
     Ok(ExitCode::SUCCESS)
 }
 
-fn collect(engine: &Engine) -> Result<Vec<Figure>> {
+fn collect(engine: &Engine, is_wanted: impl Fn(&str) -> bool) -> Result<Vec<Figure>> {
     let mut figures = Vec::new();
     for status in engine.status()? {
+        if !is_wanted(&status.stage) {
+            continue;
+        }
         let Some(artifact) = status.artifact else {
             continue;
         };
@@ -124,11 +133,52 @@ fn table<'a>(figures: impl Iterator<Item = &'a Figure>, value: impl Fn(&f64) -> 
     }
 }
 
-/// Figures of single classes (`knn_top1/3`) only when `all` are wanted.
+/// What an end of an interval is the end of: `knn_top1` of `knn_top1_low`.
+fn interval_of(name: &str) -> Option<&str> {
+    name.strip_suffix("_low")
+        .or_else(|| name.strip_suffix("_high"))
+}
+
+/// The ends of a figure's 95 % interval, where they are among the figures.
+fn interval(figures: &[Figure], of: &Figure) -> Option<String> {
+    let end = |ending: &str| {
+        let name = format!("{}{ending}", of.name);
+        let found = figures.iter().find(|figure| {
+            figure.stage == of.stage && figure.split == of.split && figure.name == name
+        });
+        found.map(|figure| figures::value(figure.value))
+    };
+    Some(format!("{} to {}", end("_low")?, end("_high")?))
+}
+
+/// Intervals stand beside their figures. Figures of single classes (`knn_top1/3`) only when `all` are wanted.
 fn as_text(figures: &[Figure], all: bool) -> String {
+    let is_end = |figure: &Figure| {
+        interval_of(&figure.name).is_some_and(|of| {
+            figures.iter().any(|other| {
+                other.stage == figure.stage && other.split == figure.split && other.name == of
+            })
+        })
+    };
     let is_shown = |figure: &&Figure| all || !figure.name.contains('/');
-    let shown = figures.iter().filter(is_shown);
-    let mut text = table(shown, |value| figures::value(*value)).text(Form::Aligned);
+    let rows: Vec<&Figure> = figures
+        .iter()
+        .filter(|figure| is_shown(figure) && !is_end(figure))
+        .collect();
+    let mut table = table(rows.iter().copied(), |value| figures::value(*value));
+    let intervals: Vec<Option<String>> = rows
+        .iter()
+        .map(|figure| interval(figures, figure))
+        .collect();
+    if intervals.iter().any(Option::is_some) {
+        table.sides.push(Side::Left);
+        let cells = intervals.into_iter().map(Option::unwrap_or_default);
+        let heading = std::iter::once("95 % interval".to_owned());
+        for (row, cell) in table.rows.iter_mut().zip(heading.chain(cells)) {
+            row.push(cell);
+        }
+    }
+    let mut text = table.text(Form::Aligned);
     let hidden = figures.iter().filter(|figure| !is_shown(figure)).count();
     if hidden > 0 {
         text.push_str(&format!(
@@ -138,10 +188,20 @@ fn as_text(figures: &[Figure], all: bool) -> String {
     text
 }
 
-fn diff(engine: &Engine, old: &PipelineLock, arguments: &Metrics) -> Result<()> {
+/// The ends of intervals are compared for people only when `all` are wanted.
+fn diff(
+    engine: &Engine,
+    old: &PipelineLock,
+    arguments: &Metrics,
+    all: bool,
+    is_wanted: impl Fn(&str) -> bool,
+) -> Result<()> {
     let mut missing = Vec::new();
     let mut changes = Vec::new();
     for status in engine.status()? {
+        if !is_wanted(&status.stage) {
+            continue;
+        }
         let node = engine.project().stage(&status.stage)?;
         let new = status
             .artifact
@@ -157,13 +217,16 @@ fn diff(engine: &Engine, old: &PipelineLock, arguments: &Metrics) -> Result<()> 
         ));
     }
     for (stage, locked) in &old.stages {
-        if engine.project().stage(stage).is_err() {
+        if engine.project().stage(stage).is_err() && is_wanted(stage) {
             changes.extend(compare(stage, &locked.figures(), &BTreeMap::new()));
         }
     }
     let Some(form) = arguments.form.form() else {
         return output::print_json(&changes);
     };
+    if !all && form != Form::Csv {
+        changes.retain(|change| interval_of(&change.name).is_none());
+    }
     if changes.is_empty() && form == Form::Aligned {
         output::print("no figures here, and none in the lock")?;
     } else {

@@ -105,7 +105,13 @@ fn dry_run(engine: &Engine, options: &RunOptions, json: bool) -> Result<ExitCode
     } else {
         output::print(&(status::as_text(&stages) + &storage::lines(&stages, &planned)))?;
     }
-    Ok(ExitCode::SUCCESS)
+    // As the run would end, before anything runs.
+    let mut code = ExitCode::SUCCESS;
+    for fault in status::source_faults(&stages) {
+        output::error(&format!("error: {fault}"));
+        code = ExitCode::from(2);
+    }
+    Ok(code)
 }
 
 /// Tells the end: the counts, the results table, the pages that were written, and what failed.
@@ -129,7 +135,7 @@ fn finish(engine: &Engine, run: &RunReport, console: &Console, json: bool) -> Re
     let code = match (run.cancelled(), run.failed()) {
         (true, _) => {
             output::error(
-                "interrupted; finished shards and checkpoints are kept: `seedpipe run` goes on from there",
+                "interrupted; finished shards and checkpoints are kept: the same command goes on from there",
             );
             ExitCode::FAILURE
         }

@@ -34,6 +34,14 @@ pub fn execute(invocation: Invocation, arguments: &Status) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Which stages can't run, and why: `` stage `images`: source `photos`: … ``.
+pub fn source_faults(stages: &[StageStatus]) -> impl Iterator<Item = String> {
+    stages.iter().filter_map(|stage| {
+        let fault = stage.source_fault.as_ref()?;
+        Some(format!("stage `{}`: {fault}", stage.stage))
+    })
+}
+
 /// Adds to the reasons of stages that will run whether the remote has them.
 fn look_into_remote(engine: &Engine, stages: &mut [StageStatus]) -> Result<()> {
     for stage in stages {

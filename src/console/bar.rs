@@ -61,6 +61,7 @@ fn figures_of(stage: &Stage, work: &Work, is_verbose: bool) -> Vec<(u8, String)>
         (1, work.left()),
         (5, work.epoch()),
         (2, work.loss()),
+        (3, work.accuracy()),
         (8, work.learning_rate()),
         (7, note),
         (5, work.waiting()),

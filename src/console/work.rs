@@ -18,6 +18,9 @@ const PAUSE: f64 = 0.25;
 /// How much of the shown loss is the last step's: single batches jump.
 const FRESH: f64 = 0.1;
 
+/// Accuracies while training, and what they are called here.
+const LOOKS: [(&str, &str); 2] = [("running_knn_top1", "kNN top-1"), ("running_top1", "top-1")];
+
 /// Work at hand.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Work {
@@ -107,8 +110,8 @@ impl Work {
         self.epochs = measured.epoch.map(|(_, epochs)| epochs);
         match measured.over {
             MeasuredOver::Step => self.has_steps = true,
-            // The mean of an epoch is not what is measured now.
-            _ if self.has_steps => return,
+            // The mean of an epoch is not what is measured now; a look at other images is news.
+            _ if self.has_steps && measured.split == "train" => return,
             _ => {}
         }
         for &(name, value) in measured.values {
@@ -198,6 +201,14 @@ impl Work {
         Some(format!("loss {}", figures::value(loss)))
     }
 
+    /// `kNN top-1 31.2 %`: the last look at the accuracy.
+    pub fn accuracy(&self) -> Option<String> {
+        LOOKS.iter().find_map(|(name, title)| {
+            let share = self.values.get(*name)?;
+            Some(format!("{title} {:.1} %", share * 100.0))
+        })
+    }
+
     /// `learning rate 0.0300`.
     pub fn learning_rate(&self) -> Option<String> {
         let rate = self.values.get("learning_rate")?;
@@ -208,7 +219,11 @@ impl Work {
     pub fn others(&self) -> Vec<String> {
         let others = self.values.iter();
         others
-            .filter(|(name, _)| !["loss", "learning_rate"].contains(&name.as_str()))
+            .filter(|(name, _)| {
+                let name = name.as_str();
+                !["loss", "learning_rate"].contains(&name)
+                    && LOOKS.iter().all(|(look, _)| *look != name)
+            })
             .map(|(name, value)| format!("{} {}", name.replace('_', " "), figures::value(*value)))
             .collect()
     }
@@ -237,6 +252,7 @@ impl Work {
             self.left(),
             self.epoch(),
             self.loss(),
+            self.accuracy(),
             self.learning_rate(),
             note,
             self.waiting(),

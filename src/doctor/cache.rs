@@ -126,8 +126,8 @@ fn judge_unfinished(drafts: &[Unfinished]) -> Finding {
         return Finding::ok(subject, told);
     }
     told.push(format!(
-        "{} drafts that no stage of this plan needs ({})",
-        others.len(),
+        "{} that no stage of this plan needs ({})",
+        figures::counted(others.len() as u64, "draft"),
         bytes(&others)
     ));
     Finding::warning(

@@ -261,11 +261,12 @@ impl<'a> Checker<'a> {
                 let hint = format!("add `{key}:` under `params:`");
                 (key, "missing key".to_owned(), Some(hint))
             }
-            ParameterError::Wrong { key, message, hint } => (
-                key,
-                message,
-                hint.or_else(|| Some("see the kind's documentation for its values".to_owned())),
-            ),
+            ParameterError::Wrong { key, message, hint } => {
+                // A message that lists what may be there needs no more.
+                let lists = message.contains("expected one of");
+                let schema = "`seedpipe schema` has what each key may be".to_owned();
+                (key, message, hint.or((!lists).then_some(schema)))
+            }
             ParameterError::Invalid(invalid) => {
                 let message = format!("expected {}, got {}", invalid.expected, invalid.got);
                 (invalid.key, message, Some(invalid.hint))

@@ -101,15 +101,24 @@ impl fmt::Display for GcReport {
         }
         write!(
             formatter,
-            "{} {} things, {}; {} artifacts stay, {}",
+            "{} {} {}, {}; {} {}, {}",
             if self.dry_run {
                 "would remove"
             } else {
                 "removed"
             },
             self.items.len(),
+            if self.items.len() == 1 {
+                "thing"
+            } else {
+                "things"
+            },
             bytes::readable(self.bytes),
             self.kept_artifacts,
+            match self.kept_artifacts {
+                1 => "artifact stays",
+                _ => "artifacts stay",
+            },
             bytes::readable(self.kept_bytes)
         )?;
         if let Some(over) = self.over_budget_bytes {
@@ -149,7 +158,7 @@ impl Engine {
         self.collect_locks(&mut report)?;
         self.collect_history(&mut report)?;
         self.collect_strays(options, &roots, &mut report)?;
-        self.collect_drafts(&roots, &mut report)?;
+        self.collect_drafts(options, &roots, &mut report)?;
         if !options.dry_run {
             for item in &report.items {
                 self.set_aside(item, &mut trash)?;
@@ -212,8 +221,14 @@ impl Engine {
         Ok(())
     }
 
-    /// Drafts of nobody: a run that works at one has its fingerprint in its lease.
-    fn collect_drafts(&self, roots: &Roots, report: &mut GcReport) -> Result<()> {
+    /// Drafts of nobody: a run that works at one has its fingerprint in its lease. One that was just left, say by a run with `--set`, may be
+    /// gone on with yet.
+    fn collect_drafts(
+        &self,
+        options: &GcOptions,
+        roots: &Roots,
+        report: &mut GcReport,
+    ) -> Result<()> {
         for directory in folders_in(&self.store.drafts())? {
             let name = directory
                 .file_name()
@@ -224,7 +239,12 @@ impl Engine {
             let stays = fingerprint.is_some_and(|fingerprint| {
                 roots.in_use.contains(&fingerprint) || roots.unfinished.contains(&fingerprint)
             });
-            if !stays {
+            let is_young = || -> Result<bool> {
+                let mut files = files_below(&directory)?;
+                files.push(directory.clone());
+                Ok(files.iter().any(|path| is_young(path, options.grace)))
+            };
+            if !stays && !is_young()? {
                 let short: String = name.chars().take(12).collect();
                 report.items.extend(item(GcWhat::Draft, directory, short)?);
             }

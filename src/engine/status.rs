@@ -56,6 +56,8 @@ pub struct StageStatus {
     pub fingerprint: Option<Digest>,
     /// The current artifact, when it is there.
     pub artifact: Option<Artifact>,
+    /// What is wrong with a source of it: it can't run.
+    pub source_fault: Option<String>,
 }
 
 impl Engine {
@@ -90,6 +92,7 @@ impl Engine {
                 state: states[&index].clone(),
                 fingerprint: stage.fingerprint,
                 artifact: stage.found.artifact,
+                source_fault: stage.source_fault,
             }
         });
         Ok(statuses.collect())

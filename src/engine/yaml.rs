@@ -103,7 +103,7 @@ fn refusal(error: &serde_yaml::Error) -> Refusal {
     Refusal {
         line: error.location().map(|location| location.line()),
         twice,
-        message: format!("expected YAML, got a text that is none: {message}"),
+        message: format!("expected YAML, got something else: {message}"),
     }
 }
 

@@ -17,12 +17,14 @@ const UNTRAINED: &str = "untrained";
 ///
 /// - `source`: as written under `source:`
 /// - `schema`: the schema's path, for editors
+/// - `page`: where the report goes
 pub fn text(
     choice: &Choice,
     survey: &Survey,
     source: &str,
     teacher: Option<&Teacher>,
     schema: &str,
+    page: &str,
 ) -> String {
     let mut lines = vec![
         format!("# yaml-language-server: $schema={schema}"),
@@ -43,7 +45,7 @@ pub fn text(
     if choice.is_labelled {
         lines.extend(judges(choice, teacher));
     }
-    lines.extend(report(choice, teacher));
+    lines.extend(report(choice, teacher, page));
     let mut text = String::new();
     for line in lines {
         writeln!(text, "{}", line.trim_end()).expect("BUG: a String can always be written");
@@ -284,7 +286,7 @@ fn judges(choice: &Choice, teacher: Option<&Teacher>) -> Vec<String> {
     lines
 }
 
-fn report(choice: &Choice, teacher: Option<&Teacher>) -> Vec<String> {
+fn report(choice: &Choice, teacher: Option<&Teacher>, page: &str) -> Vec<String> {
     let mut metrics = Vec::new();
     if teacher.is_none() {
         metrics.push("teacher.metrics".to_owned());
@@ -310,6 +312,6 @@ fn report(choice: &Choice, teacher: Option<&Teacher>) -> Vec<String> {
             "      features: [student_features, teacher_features]".to_owned(),
         ]);
     }
-    lines.push("    params: {path: report.html}".to_owned());
+    lines.push(format!("    params: {{path: {}}}", flow(page)));
     lines
 }

@@ -55,12 +55,26 @@ pub fn curves(material: &Material) -> Result<String> {
             } else {
                 of
             };
-            let name = match split.as_str() {
-                "train" => name.replace('_', " "),
-                _ => format!("{} ({split})", name.replace('_', " ")),
+            let titled = match name.as_str() {
+                "running_knn_top1" => "kNN top-1 while training".to_owned(),
+                "running_top1" => "top-1 while training".to_owned(),
+                _ => name.replace('_', " "),
             };
-            let is_minor =
-                !(name.contains("loss") || name.contains("top1")) || name.contains("loss scale");
+            let is_accuracy = name.contains("top1");
+            let points = match is_accuracy {
+                true => points
+                    .into_iter()
+                    .map(|(step, share)| (step, share * 100.0))
+                    .collect(),
+                false => points,
+            };
+            let name = match (split.as_str(), is_accuracy) {
+                ("train", false) => titled,
+                ("train", true) => format!("{titled}, %"),
+                (_, false) => format!("{titled} ({split})"),
+                (_, true) => format!("{titled} ({split}), %"),
+            };
+            let is_minor = !(name.contains("loss") || is_accuracy) || name.contains("loss scale");
             groups
                 .entry((is_minor, name, of))
                 .or_default()

@@ -4,7 +4,7 @@
 //! The page is built by `page`, each section in a file of its own, from a `Material`. The kind fills it from its inputs and ancestors and
 //! leaves out seconds, dates and machines, so that equal results give an equal file; `seedpipe report` fills it from the cache.
 //!
-//! Version log: 1 first. 2: sections on sizes, classes, mistakes, maps, neighbours and views; another form.
+//! Version log: 1 first. 2: sections on sizes, classes, mistakes, maps, neighbours and views; another form. 3: accuracies while training in per cent.
 
 mod classes;
 mod curves;
@@ -76,7 +76,7 @@ fn default_path() -> PathBuf {
 
 impl Stage for Report {
     const KIND: &'static str = "report";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
     const INPUTS: &'static [InputSlot] = &[
         InputSlot::new("metrics", &[METRICS], Arity::Many),
         InputSlot::new("images", &[IMAGES], Arity::AnyNumber),

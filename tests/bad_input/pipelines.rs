@@ -141,7 +141,7 @@ fn a_value_of_another_type() {
     let sandbox = whole_with("views_per_image: 2", "views_per_image: two");
     assert_snapshot!(refused_at_once(&sandbox, &["run"]), @r#"
     error: pipeline.yaml: stage `views`: key `params.views_per_image`: expected u32, got string "two"
-    hint: see the kind's documentation for its values
+    hint: `seedpipe schema` has what each key may be
     exit code 2
     "#);
 }
@@ -260,7 +260,7 @@ fn no_pipeline() {
 fn a_pipeline_that_is_no_yaml() {
     let sandbox = Sandbox::with("stages:\n  images: {kind: ingest\n");
     assert_snapshot!(refused_at_once(&sandbox, &["run"]), @r"
-    error: pipeline.yaml:3: expected YAML, got a text that is none: did not find expected ',' or '}' at line 3 column 1, while parsing a flow mapping at line 2 column 11
+    error: pipeline.yaml:3: expected YAML, got something else: did not find expected ',' or '}' at line 3 column 1, while parsing a flow mapping at line 2 column 11
     hint: check the indentation and the quotes around that line
     exit code 2
     ");

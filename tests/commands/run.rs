@@ -229,7 +229,7 @@ fn ctrl_c_stops_cleanly_and_says_how_to_go_on() {
     for part in [
         "teacher  stopped",
         "1 stopped",
-        "`seedpipe run` goes on from there",
+        "the same command goes on from there",
     ] {
         assert!(stderr.contains(part), "`{part}` is not in\n{stderr}");
     }

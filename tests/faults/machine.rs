@@ -55,7 +55,13 @@ fn as_nobody(sandbox: &Sandbox, arguments: &[&str]) -> Command {
     // Nobody may not be able to reach the binary where it was built.
     if !sandbox.path("seedpipe").exists() {
         fs_err::set_permissions(sandbox.path(""), PermissionsExt::from_mode(0o755)).unwrap();
-        fs_err::copy(SEEDPIPE, sandbox.path("seedpipe")).unwrap();
+        // By a process of its own: a child that another test starts meanwhile would inherit the file while it is open for
+        // writing, and then it can't be executed.
+        let copy = Command::new("cp")
+            .arg(SEEDPIPE)
+            .arg(sandbox.path("seedpipe"))
+            .status();
+        assert!(copy.unwrap().success());
     }
     let mut command = Command::new("setpriv");
     command

@@ -59,7 +59,7 @@ fn values_that_can_not_be() {
     ");
     assert_snapshot!(refused("queue: 32, temperature_student: warm"), @r#"
     error: pipeline.yaml: stage `student_wrong`: key `params.temperature_student`: expected a number or {from: …, to: …, epochs: …}, got string "warm"
-    hint: see the kind's documentation for its values
+    hint: `seedpipe schema` has what each key may be
     exit code 2
     "#);
     assert_snapshot!(refused("objective: compress, queue: 30"), @r"
