@@ -83,6 +83,8 @@ pub fn rate(number: f64) -> String {
 pub fn value(number: f64) -> String {
     if number != 0.0 && number.abs() < 0.001 {
         format!("{number:.1e}")
+    } else if number.fract() == 0.0 && (2.0..1e15).contains(&number) {
+        count(number as u64) // of images, say
     } else {
         format!("{number:.4}")
     }

@@ -2,6 +2,7 @@
 
 use std::io::{self, ErrorKind, Write};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
 use seedpipe_engine::clock;
@@ -45,6 +46,13 @@ pub fn log_format() -> LogFormat {
     LOG_FORMAT.get().copied().unwrap_or_default()
 }
 
+static READER_IS_GONE: AtomicBool = AtomicBool::new(false);
+
+/// Whether something was printed that nobody reads: time to end, for who prints without end.
+pub fn reader_is_gone() -> bool {
+    READER_IS_GONE.load(Ordering::Relaxed)
+}
+
 /// Writes text and a line end to stdout; an empty text writes nothing.
 ///
 /// # Errors
@@ -57,7 +65,10 @@ pub fn print(text: &str) -> Result<()> {
     let mut stdout = io::stdout().lock();
     let result = write!(stdout, "{text}{end}").and_then(|()| stdout.flush());
     match result {
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => {
+            READER_IS_GONE.store(true, Ordering::Relaxed);
+            Ok(())
+        }
         other => other.context("stdout can't be written"),
     }
 }

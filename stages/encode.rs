@@ -83,7 +83,7 @@ pub struct Encode {
     /// `.safetensors`, or a torch.save file of either layout; needs `network`.
     #[serde(default)]
     pub checkpoint: Option<PathBuf>,
-    /// A TorchScript file in their place: a program that takes `[B, 3, H, W]` and yields `[B, D]`. Say `preprocessing`, unless
+    /// A TorchScript file in place of `checkpoint` and `network`: a program that takes `[B, 3, H, W]` and yields `[B, D]`. Say `preprocessing`, unless
     /// ImageNet's at 224 pixels is meant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub torchscript: Option<PathBuf>,
@@ -95,7 +95,7 @@ pub struct Encode {
     /// What the network wants done to an image, when it isn't what its weights say.
     #[serde(default)]
     pub preprocessing: Option<Preprocessing>,
-    /// What the network computes in: `f32` or `bf16`.
+    /// What the network computes in: `f32`, `bf16`, or, meant for CUDA, `f16`.
     #[serde(default)]
     pub precision: Precision,
     /// `f16` or `f32`.

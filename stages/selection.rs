@@ -37,7 +37,7 @@ pub fn rows_of_split(images: &ImagesReader, split: &str) -> Result<Vec<usize>> {
     };
     if rows.is_empty() {
         bail!(
-            "key `split`: expected a split that holds images ({}, or `all`), got `{split}`\nhint: name one of those, or let `ingest` make the split",
+            "split `{split}`: expected one that holds images ({}, or `all`), got one without any\nhint: name one of those, or let `ingest` make the split",
             images
                 .splits()
                 .iter()

@@ -205,6 +205,13 @@ impl Network {
     fn find(engine: Option<&Engine>, looking: &Looking, head: Option<&str>) -> Result<Self> {
         let path = Path::new(&looking.network);
         let Some(engine) = engine.filter(|_| !path.is_file()) else {
+            if path.extension().is_some_and(|ending| ending == "onnx") {
+                return Err(UsageError::new(
+                    format!("`{}`: an ONNX file can't be read back", looking.network),
+                    "name the stage that it was exported from, or export it as safetensors",
+                )
+                .into());
+            }
             if head.is_some() {
                 return Err(UsageError::new(
                     format!("`--with-head` with the file `{}`", looking.network),
@@ -217,7 +224,17 @@ impl Network {
                 network: looking.architecture.clone(),
             });
         };
-        let stage = engine.project().stage(&looking.network)?;
+        let is_path = looking.network.contains('/') || path.extension().is_some();
+        let stage = match engine.project().stage(&looking.network) {
+            Err(_) if is_path => {
+                return Err(UsageError::new(
+                    format!("no file `{}`, and no stage of that name", looking.network),
+                    "name a checkpoint, or a stage of the pipeline (`seedpipe status` lists them)",
+                )
+                .into());
+            }
+            found => found?,
+        };
         let head = head.map(|name| engine.project().stage(name)).transpose()?;
         let boxed = |input: Option<Input>| input.map(Box::new);
         Ok(Network::Stage {

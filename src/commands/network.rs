@@ -11,6 +11,7 @@ use seedpipe_stages::network_list::network_list;
 use crate::cli::Network;
 use crate::commands::Invocation;
 use crate::figures::{self, Side};
+use crate::usage::UsageError;
 use crate::yaml_flow::yaml_flow;
 use crate::{output, sibling};
 
@@ -22,6 +23,13 @@ pub fn execute(invocation: Invocation, arguments: &Network) -> Result<ExitCode> 
         Network::List { json: true } => output::print_json(&network_list())?,
         Network::List { json: false } => output::print(&list())?,
         Network::Inspect { file, json } => {
+            if !file.is_file() {
+                return Err(UsageError::new(
+                    format!("no file `{}`", figures::path(file)),
+                    "name a checkpoint: .safetensors, or what `torch.save` wrote",
+                )
+                .into());
+            }
             let whole = invocation.verbosity == crate::console::Verbosity::Verbose;
             let Some(tools) = invocation.tools else {
                 match sibling::become_tensor_program(None)? {}

@@ -12,8 +12,9 @@ use serde_json::{Value, json};
 use crate::cli::Run;
 use crate::commands::{Invocation, status};
 use crate::console::{Console, Picture, RunState, Verbosity, is_cancelled};
+use crate::report::{self, Page};
 use crate::tensorboard::{self, TensorBoard};
-use crate::{Tensors, figures, interrupt, output, report, sibling, storage};
+use crate::{Tensors, figures, interrupt, output, sibling, storage};
 
 pub fn execute(invocation: Invocation, arguments: Run) -> Result<ExitCode> {
     let (tensors, verbosity) = (invocation.tensors, invocation.verbosity);
@@ -66,8 +67,12 @@ pub fn execute(invocation: Invocation, arguments: Run) -> Result<ExitCode> {
     }
     interrupt::listen(console.teller())?;
     console.begin(&options.targets, &plan);
-    match engine.run(&options, &console) {
-        Ok(report) => finish(&engine, &report, &console, arguments.json),
+    let ran = engine.run(&options, &console).and_then(|report| {
+        let pages = report::write_all(&engine, &report)?;
+        Ok((report, pages))
+    });
+    match ran {
+        Ok((report, pages)) => finish(&engine, &report, &pages, &console, arguments.json),
         Err(error) => {
             console.end(RunState::Failed);
             console.run_finished(RunState::Failed, json!({"error": format!("{error:#}")}));
@@ -115,16 +120,21 @@ fn dry_run(engine: &Engine, options: &RunOptions, json: bool) -> Result<ExitCode
 }
 
 /// Tells the end: the counts, the results table, the pages that were written, and what failed.
-fn finish(engine: &Engine, run: &RunReport, console: &Console, json: bool) -> Result<ExitCode> {
+fn finish(
+    engine: &Engine,
+    run: &RunReport,
+    pages: &[Page],
+    console: &Console,
+    json: bool,
+) -> Result<ExitCode> {
     console.end(state(run));
     if !console.tells_events() {
         console.line(&summary(run));
     }
-    let pages = report::write_all(engine, run)?;
     if !json && !pages.is_empty() {
-        output::print(&report::results_table(engine, &pages)?)?;
+        output::print(&report::results_table(engine, pages)?)?;
     }
-    for page in &pages {
+    for page in pages {
         let line = format!("report: {}", figures::path(&page.path));
         if json {
             console.line(&line);
@@ -205,7 +215,8 @@ fn summary(report: &RunReport) -> String {
         .collect();
     let total = report.stages.len() + report.not_reached().len();
     format!(
-        "{total} stages: {}, in {}",
+        "{}: {}, in {}",
+        figures::counted(total as u64, "stage"),
         parts.join(", "),
         figures::duration(report.seconds)
     )

@@ -1,5 +1,5 @@
 //! `status --watch`: follows a run of this pipeline from another terminal, by what the run tells beside its cache. Where none runs it waits
-//! for one, or for the run of the process that it was asked for; it ends with the run, and with the run's exit code.
+//! for one, or for the run of the process that it was asked for; it ends with the run: 0 when the run succeeded, else 1.
 
 use std::process::ExitCode;
 use std::thread;
@@ -44,6 +44,9 @@ pub fn execute(
                 ),
                 _ => view.wait()?,
             },
+        }
+        if output::reader_is_gone() {
+            return Ok(ExitCode::SUCCESS);
         }
         thread::sleep(interval);
     }
@@ -233,7 +236,7 @@ fn print_if_new(last: &mut Option<Value>, value: Value) -> Result<()> {
     Ok(())
 }
 
-/// `pid 4711 on host, since 2025-03-01T12:00:00Z: 3 of 9 stages`.
+/// `pid 4711 on host, 1:02:03: 3 of 9 stages`.
 fn head(picture: &Picture) -> String {
     let is_open = |state: State| matches!(state, State::Waiting | State::Running);
     let over = picture

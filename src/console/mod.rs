@@ -98,7 +98,7 @@ impl Console {
         self
     }
 
-    /// Also tells other processes, by a file beside this cache, once a stage is at work.
+    /// Also tells other processes, by a file beside this cache.
     pub fn tell_others(self, cache: &Path) -> Self {
         self.shown().telling = Some(Telling::new(cache));
         self
@@ -125,10 +125,16 @@ impl Console {
     pub fn begin(&self, targets: &[String], plan: &[StageStatus]) {
         let mut shown = self.shown();
         let Shown {
-            events, picture, ..
+            events,
+            picture,
+            telling,
+            ..
         } = &mut *shown;
         if let Some(events) = events {
             events.run_started(picture, targets, plan);
+        }
+        if let Some(telling) = telling {
+            telling.begin(picture);
         }
         drop(shown);
         self.keep_drawing();
@@ -204,14 +210,16 @@ impl Console {
         });
     }
 
-    /// Writes curves, where they are written. What can't be written ends that, not the run.
+    /// Writes curves, where they are written. What can't be written ends that stage's curves, not the run.
     fn curves(&self, stage: &str, write: impl FnOnce(&mut TensorBoard) -> Result<()>) {
         let mut shown = self.shown();
         let Some(Err(error)) = shown.tensorboard.as_mut().map(write) else {
             return;
         };
-        shown.tensorboard = None;
-        let message = format!("no more curves are written for TensorBoard: {error:#}");
+        if let Some(tensorboard) = &mut shown.tensorboard {
+            tensorboard.give_up(stage);
+        }
+        let message = format!("its curves are no longer written for TensorBoard: {error:#}");
         shown.warn(Some(stage), &message);
     }
 }

@@ -61,9 +61,6 @@ impl Observer for Console {
         if tells_lines {
             self.stage_line(&report.stage, &outcome::line(report, is_verbose));
         }
-        if let Some(difference) = &report.differs {
-            self.warning(Some(&report.stage), &difference.to_string());
-        }
         if let Some(told) = &self.on_finished {
             told(report);
         }

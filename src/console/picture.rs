@@ -182,7 +182,9 @@ impl Picture {
         let open = self.stages.iter().filter(|stage| is_open(stage));
         let open: Vec<String> = open.map(|stage| stage.stage.clone()).collect();
         let waiting = self.stages.iter_mut();
-        for stage in waiting.filter(|stage| stage.why.starts_with(WAITS_FOR)) {
+        let waits =
+            |stage: &&mut Stage| stage.state == State::Waiting && stage.why.starts_with(WAITS_FOR);
+        for stage in waiting.filter(waits) {
             let needs = stage.needs.iter().filter(|need| open.contains(need));
             let needs: Vec<String> = needs.map(|need| format!("`{need}`")).collect();
             stage.why = match needs.is_empty() {
@@ -267,6 +269,9 @@ impl Stage {
             Outcome::Failed if outcome::is_cancelled(report) => State::Stopped,
             Outcome::Failed => State::Failed,
         };
+        if matches!(self.state, State::Cached | State::Fetched) {
+            self.why.clear(); // it waited, and need not have
+        }
         self.fingerprint = report.fingerprint.map(|digest| digest.short());
         self.seconds = (report.outcome != Outcome::Cached).then_some(report.seconds);
         self.work = None;

@@ -116,7 +116,7 @@ impl Shared {
             .any(|stage| stage.state != State::Waiting);
         shown.picture.end(state);
         shown.leave_last_picture(has_begun, self.verbosity == Verbosity::Verbose);
-        if let Some(mut telling) = shown.telling.take() {
+        if let Some(telling) = shown.telling.take() {
             telling.tell_last(&shown.picture);
         }
         drop(shown);

@@ -1,5 +1,5 @@
-//! The picture of a run for other processes, in a file beside the cache: written when a stage starts and each second while one works. What
-//! can't be written is left out, since nothing depends on it.
+//! The picture of a run for other processes, in a file beside the cache: written when it begins, when a stage starts, and each second while
+//! one works. What can't be written is left out, since nothing depends on it.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,7 @@ const INTERVAL: f64 = 1.0;
 
 pub struct Telling {
     cache: PathBuf,
-    /// None before the first stage works: a run that finds everything cached writes nothing.
+    /// None before it begins, and where nothing can be written.
     file: Option<live::Telling>,
     last: f64,
 }
@@ -26,11 +26,12 @@ impl Telling {
         }
     }
 
-    /// A stage is at work.
-    pub fn tell(&mut self, picture: &Picture) {
-        if self.file.is_none() {
-            self.file = live::Telling::begin(&self.cache).ok();
-        }
+    pub fn begin(&mut self, picture: &Picture) {
+        self.file = live::Telling::begin(&self.cache).ok();
+        self.write(picture);
+    }
+
+    pub fn tell(&self, picture: &Picture) {
         self.write(picture);
     }
 
@@ -43,11 +44,11 @@ impl Telling {
     }
 
     /// The run is over.
-    pub fn tell_last(&mut self, picture: &Picture) {
+    pub fn tell_last(&self, picture: &Picture) {
         self.write(picture);
     }
 
-    fn write(&mut self, picture: &Picture) {
+    fn write(&self, picture: &Picture) {
         if let (Some(file), Ok(bytes)) = (&self.file, serde_json::to_vec(picture)) {
             // The disk may be full; the run itself says so where it matters.
             let _ = file.tell(&bytes);

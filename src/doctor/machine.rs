@@ -67,7 +67,10 @@ pub fn tensors() -> Finding {
 }
 
 /// A GPU as the driver's own tool tells it.
-#[derive(Debug, PartialEq, Eq)]
+/// CUDA's variable that says which GPUs a process sees.
+const VISIBLE: &str = "CUDA_VISIBLE_DEVICES";
+
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Gpu {
     name: String,
     driver: String,
@@ -86,6 +89,8 @@ pub fn gpu(device: &str) -> Finding {
         .output();
     let told = asked.ok().filter(|output| output.status.success());
     let gpus = told.map(|output| gpus(&String::from_utf8_lossy(&output.stdout)));
+    let visible = std::env::var(VISIBLE).ok();
+    let gpus = gpus.map(|gpus| only_visible(gpus, visible.as_deref()));
     let module = fs_err::read_to_string(DRIVER_FILE).is_ok();
     let has_cuda = libtorch::find().is_ok_and(|found| found.has_cuda());
     judge_gpus(device, gpus.as_deref(), module, has_cuda)
@@ -95,6 +100,21 @@ pub fn gpu(device: &str) -> Finding {
 pub fn has_gpu() -> bool {
     let finding = gpu("cuda");
     finding.severity == super::Severity::Ok
+}
+
+/// The GPUs that CUDA shows to a process: those that the variable names, up to the first that isn't there.
+fn only_visible(gpus: Vec<Gpu>, variable: Option<&str>) -> Vec<Gpu> {
+    let Some(variable) = variable else {
+        return gpus;
+    };
+    let names = variable.split(',').map(str::trim);
+    let known = names.map_while(|name| match name.parse::<usize>() {
+        Ok(number) => gpus.get(number).cloned(),
+        // By identity, which is not asked for here: one of them.
+        Err(_) if name.starts_with("GPU-") || name.starts_with("MIG-") => gpus.first().cloned(),
+        Err(_) => None,
+    });
+    known.collect()
 }
 
 /// Lines of `name, driver, memory`.
@@ -127,14 +147,14 @@ fn judge_gpus(device: &str, gpus: Option<&[Gpu]>, module: bool, has_cuda: bool) 
             return Finding::fault(
                 subject,
                 format!("the pipeline asks for `device: {device}`, and no GPU is found"),
-                "check `nvidia-smi`, or run with `--device cpu`",
+                "check `nvidia-smi` and CUDA_VISIBLE_DEVICES, or run with `--device cpu`",
             );
         }
         _ if module => {
             return Finding::warning(
                 subject,
-                "the kernel has NVIDIA's driver, and `nvidia-smi` finds no GPU",
-                "check `nvidia-smi`; in a container, start it with the GPU",
+                "the kernel has NVIDIA's driver, and no GPU is found",
+                "check `nvidia-smi` and CUDA_VISIBLE_DEVICES; in a container, start it with the GPU",
             );
         }
         _ => return Finding::ok(subject, "none: networks run on the CPU"),
@@ -250,6 +270,22 @@ pub fn or_fault(subject: &'static str, finding: Result<Finding>) -> Finding {
 mod tests {
     use super::*;
     use crate::doctor::Severity;
+
+    #[test]
+    fn a_process_sees_the_gpus_that_cuda_shows_it() {
+        let names = |variable: Option<&str>| -> Vec<String> {
+            let both = gpus("A, 580.1, 1 MiB\nB, 580.1, 1 MiB");
+            let seen = only_visible(both, variable).into_iter();
+            seen.map(|gpu| gpu.name).collect()
+        };
+        assert_eq!(names(None), ["A", "B"]);
+        assert_eq!(names(Some("1, 0")), ["B", "A"]);
+        assert_eq!(names(Some("1,7,0")), ["B"]);
+        assert_eq!(names(Some("GPU-8932f937")), ["A"]);
+        for none in ["", "-1", "none"] {
+            assert_eq!(names(Some(none)), [""; 0], "{none}");
+        }
+    }
 
     #[test]
     fn gpus_are_held_against_the_device_that_is_asked_for() {

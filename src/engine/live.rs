@@ -2,8 +2,8 @@
 //! run that died is known by its free lock.
 //!
 //! What is told is the caller's business. It is telemetry: outside the store, replaced whole by a rename and never fsynced, and
-//! whoever can't write it goes on without. So there are no fault points here. The last telling of a run stays until the next run
-//! of the same cache begins, for those who look on to see how it ended.
+//! whoever can't write it goes on without. So there are no fault points here. The last telling of a run stays for a quarter of an hour, and
+//! until then the next run of the same cache begins, for those who look on to see how it ended.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,6 +15,8 @@ use rustix::fs::{FlockOperation, flock};
 use crate::locks;
 
 const START: &str = "run-";
+/// Of a run that is over, what it told last stays that long at least.
+const KEPT: Duration = Duration::from_secs(900);
 const TELLING: &str = "json";
 const LOCK: &str = "lock";
 const TRIES: usize = 5;
@@ -35,14 +37,14 @@ pub struct Telling {
 }
 
 impl Telling {
-    /// Begins to tell, and removes what runs that are over have told. A process tells of one run at a time.
+    /// Begins to tell, and removes what runs that have been over for long have told. A process tells of one run at a time.
     ///
     /// # Errors
     /// When the folder can't be written, or its file system has no locks.
     pub fn begin(cache: &Path) -> io::Result<Telling> {
         let folder = folder(cache);
         fs::create_dir_all(&folder)?;
-        clear(&folder)?;
+        clear(&folder, KEPT)?;
         let name = |ending: &str| folder.join(format!("{START}{}.{ending}", std::process::id()));
         let lock = name(LOCK);
         Ok(Telling {
@@ -122,10 +124,15 @@ fn hold(lock: &Path) -> io::Result<fs::File> {
     }
 }
 
-/// Removes what runs that are over left.
-fn clear(folder: &Path) -> io::Result<()> {
+/// Removes what runs that are over left, unless they told it less than `kept` ago.
+fn clear(folder: &Path, kept: Duration) -> io::Result<()> {
     for path in files(folder)? {
-        if process_of(&path).is_some() && !is_held(&path.with_extension(LOCK))? {
+        let is_fresh = || {
+            let told = fs::metadata(&path).and_then(|metadata| metadata.modified());
+            let age = told.ok().and_then(|told| told.elapsed().ok());
+            has_ending(&path, TELLING) && age.is_some_and(|age| age < kept)
+        };
+        if process_of(&path).is_some() && !is_held(&path.with_extension(LOCK))? && !is_fresh() {
             match fs::remove_file(&path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {} // another run may have been quicker
@@ -166,7 +173,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_told_last_stays_until_the_next_run() {
+    fn what_is_told_last_stays_for_a_while() {
         let cache = tempfile::tempdir().unwrap();
         assert_eq!(told(cache.path()).unwrap(), []);
         let telling = Telling::begin(cache.path()).unwrap();
@@ -182,9 +189,10 @@ mod tests {
         assert_eq!(told(cache.path()).unwrap(), expected(true));
         drop(telling);
         assert_eq!(told(cache.path()).unwrap(), expected(false));
-        let next = Telling::begin(cache.path()).unwrap();
+        clear(&folder(cache.path()), Duration::from_secs(60)).unwrap();
+        assert_eq!(told(cache.path()).unwrap(), expected(false));
+        clear(&folder(cache.path()), Duration::ZERO).unwrap();
         assert_eq!(told(cache.path()).unwrap(), []);
-        drop(next);
     }
 
     #[test]
@@ -197,7 +205,7 @@ mod tests {
         }
         fs::write(folder.join("notes.txt"), "not ours").unwrap();
         assert!(!told(cache.path()).unwrap()[0].is_alive);
-        drop(Telling::begin(cache.path()).unwrap());
+        clear(&folder, Duration::ZERO).unwrap();
         let left: Vec<_> = files(&folder).unwrap();
         assert_eq!(left, [folder.join("notes.txt")]);
     }

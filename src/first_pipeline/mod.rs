@@ -104,7 +104,7 @@ pub fn choose(template: Option<Template>, survey: &Survey, machine: &Machine) ->
     let median = survey.shorter_side[1];
     let template = template.unwrap_or_else(|| Template::of_side(median));
     let is_labelled = survey.classes > 1;
-    let splits_off = is_labelled && !survey.splits.contains_key("test");
+    let splits_off = is_labelled && !survey.labelled.contains_key("test");
     let train = survey.splits.get("train").copied().unwrap_or(0);
     let train = if splits_off { train * 4 / 5 } else { train };
     if train < FEWEST {
@@ -183,8 +183,15 @@ mod tests {
         Survey {
             images: train + test,
             splits: splits
+                .clone()
                 .map(|(name, count)| (name.to_owned(), count))
                 .collect(),
+            labelled: match classes {
+                0 => std::collections::BTreeMap::new(),
+                _ => splits
+                    .map(|(name, count)| (name.to_owned(), count))
+                    .collect(),
+            },
             shorter_side: [side; 3],
             classes,
             ..Survey::default()

@@ -1,5 +1,5 @@
-//! The definitions of all kinds in one place: equal ones once; of one name with several meanings, each under `kind.name` with the first
-//! kind that has it.
+//! The definitions of all kinds in one place: equal ones once. Of one name with several meanings, the one that most kinds have keeps the name;
+//! the others are under `kind.name`, with the first kind that has it.
 
 use std::collections::BTreeMap;
 
@@ -17,23 +17,25 @@ impl Definitions {
     /// - `kinds`: names and schemas
     pub fn of<'a>(kinds: impl Iterator<Item = (&'a str, &'a Value)>) -> Definitions {
         let kinds: Vec<(&str, &Value)> = kinds.collect();
-        // What a name means in a kind, references followed → the first kind in which it means that.
-        let mut meanings: BTreeMap<&String, BTreeMap<String, &str>> = BTreeMap::new();
+        // What a name means in a kind, references followed → the kinds in which it means that.
+        let mut meanings: BTreeMap<&String, BTreeMap<String, Vec<&str>>> = BTreeMap::new();
         for (kind, schema) in &kinds {
             for (name, _) in definitions(schema) {
                 let meaning = meaning(schema, name, &mut Vec::new());
                 let of_name = meanings.entry(name).or_default();
-                of_name.entry(meaning).or_insert(kind);
+                of_name.entry(meaning).or_default().push(kind);
             }
         }
         let mut names = BTreeMap::new();
         for (kind, schema) in &kinds {
             for (name, _) in definitions(schema) {
                 let of_name = &meanings[name];
-                let first = of_name[&meaning(schema, name, &mut Vec::new())];
-                let merged = match of_name.len() {
-                    1 => name.clone(),
-                    _ => format!("{first}.{name}"),
+                let meaning = meaning(schema, name, &mut Vec::new());
+                let owners = &of_name[&meaning];
+                let mut others = of_name.iter().filter(|(other, _)| **other != meaning);
+                let merged = match others.all(|(_, others)| others.len() < owners.len()) {
+                    true => name.clone(),
+                    false => format!("{}.{name}", owners[0]),
                 };
                 names.insert(((*kind).to_owned(), name.clone()), merged);
             }
@@ -152,18 +154,22 @@ mod tests {
         let renamed = definitions.renamed("three", &two);
         assert_eq!(
             renamed,
-            json!({"properties": {"a": {"$ref": "#/definitions/two.Outer"}, "b": {"$ref": "#/definitions/Same"}}})
+            json!({"properties": {"a": {"$ref": "#/definitions/Outer"}, "b": {"$ref": "#/definitions/Same"}}})
         );
         let merged = definitions.into_value();
         let names: Vec<&String> = merged.as_object().unwrap().keys().collect();
+        assert_eq!(names, ["Inner", "Outer", "Same", "one.Inner", "one.Outer"]);
+        assert_eq!(
+            merged["one.Outer"]["properties"]["inner"]["$ref"],
+            "#/definitions/one.Inner"
+        );
+        assert_eq!(merged["Inner"]["minimum"], 2);
+        // Of two meanings with as many kinds, none is the usual one.
+        let tied = Definitions::of([("one", &one), ("two", &two)].into_iter()).into_value();
+        let names: Vec<&String> = tied.as_object().unwrap().keys().collect();
         assert_eq!(
             names,
             ["Same", "one.Inner", "one.Outer", "two.Inner", "two.Outer"]
         );
-        assert_eq!(
-            merged["two.Outer"]["properties"]["inner"]["$ref"],
-            "#/definitions/two.Inner"
-        );
-        assert_eq!(merged["one.Inner"]["minimum"], 1);
     }
 }

@@ -131,7 +131,7 @@ fn tolerance(name: &str) -> Value {
                 "maximum": 1,
             },
             "points": {
-                "description": "Percentage points between accuracies, and ten times as many per cent of other figures.",
+                "description": "Of metrics: percentage points between accuracies, and ten times as many per cent of other figures. Of predictions: per cent of the images whose best class may be another.",
                 "type": ["number", "null"],
                 "minimum": 0,
             },

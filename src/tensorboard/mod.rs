@@ -107,20 +107,33 @@ impl TensorBoard {
             .with_context(|| format!("`{}`", curves.folder.display()))
     }
 
+    /// No more of this stage is written.
+    pub fn give_up(&mut self, stage: &str) {
+        self.stages.remove(stage);
+    }
+
     pub fn stage_finished(&mut self, stage: &str) -> Result<()> {
         self.stages.remove(stage);
         Ok(())
     }
 }
 
-/// A stage's name without what a folder's can't have: the values of a matrix may be paths.
+/// Bytes of a folder's name: file systems take 255.
+const LONGEST_NAME: usize = 200;
+
+/// A stage's name without what a folder's can't have, and not too long: the values of a matrix may be paths. Stages that get one name have
+/// folders of their own in it, by their fingerprints.
 fn as_file_name(stage: &str) -> String {
-    stage
-        .chars()
-        .map(|letter| match letter {
+    let mut name = String::new();
+    for letter in stage.chars() {
+        if name.len() + letter.len_utf8() > LONGEST_NAME {
+            break;
+        }
+        name.push(match letter {
             '/' | '\\' => '_',
             letter if letter.is_control() => '_',
             letter => letter,
-        })
-        .collect()
+        });
+    }
+    name
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use seedpipe_artifact::MetricRow;
 use seedpipe_engine::{StageContext, Work};
 use seedpipe_learn::architecture::Architecture;
@@ -48,6 +48,9 @@ impl Work for Finetune {
         )?);
         let classes = Classes::of(pictures.images())?;
         let chosen = self.choose(context, &pictures, &viewed, &classes)?;
+        let test = classes
+            .labelled(pictures.images(), &self.test_split)
+            .with_context(|| format!("stage `{}`: key `test_split`", context.stage()))?;
         let Prepared {
             mut network,
             preprocessing,
@@ -95,7 +98,6 @@ impl Work for Finetune {
         context.shards(1, |shard| {
             let mut rows = train(context, &self.training, &samples, &mut learner)?;
             let step = rows.last().map_or(0, |row| row.step);
-            let test = classes.labelled(pictures.images(), &self.test_split)?;
             let logits = logits_of(
                 &learner.network,
                 &preprocessing,

@@ -11,7 +11,7 @@ mod listing;
 pub mod survey;
 mod table;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
@@ -341,9 +341,21 @@ impl Ingest {
                     )
                 })
                 .collect();
+            if drawn.is_empty() {
+                let splits: BTreeSet<String> = candidates
+                    .all
+                    .iter()
+                    .map(|candidate| format!("`{}`", candidates.split(candidate)))
+                    .collect();
+                let splits: Vec<String> = splits.into_iter().collect();
+                bail!(
+                    "key `params.take.{split}`: expected a split that holds images ({}), got one without any\nhint: name one of those",
+                    splits.join(", ")
+                );
+            }
             if drawn.len() < count {
                 bail!(
-                    "key `take.{split}`: expected at most the {} images of the split, got {count}\nhint: lower it",
+                    "key `params.take.{split}`: expected at most the {} images of the split, got {count}\nhint: lower it",
                     drawn.len()
                 );
             }

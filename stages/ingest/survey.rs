@@ -25,6 +25,8 @@ pub struct Survey {
     pub formats: BTreeMap<&'static str, usize>,
     /// Readable images by split.
     pub splits: BTreeMap<String, usize>,
+    /// Readable images with a label, by split.
+    pub labelled: BTreeMap<String, usize>,
     /// Distinct labels.
     pub classes: usize,
     /// Pixels of the shorter sides: smallest, median, largest.
@@ -80,7 +82,11 @@ pub fn survey(path: &Path) -> Result<Survey> {
                         .splits
                         .entry(candidates.split(candidate).to_owned())
                         .or_default() += 1;
-                    labels.extend(candidates.class(candidate).label.clone());
+                    if let Some(label) = &candidates.class(candidate).label {
+                        let split = candidates.split(candidate).to_owned();
+                        *found.labelled.entry(split).or_default() += 1;
+                        labels.insert(label.clone());
+                    }
                 }
                 Err(reason) => found.broken.push((source, reason)),
             }

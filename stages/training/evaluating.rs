@@ -60,16 +60,16 @@ impl<'a> Evaluating<'a> {
         let Some(options) = &training.evaluate else {
             return Ok(None);
         };
-        let of_key = || {
-            format!(
-                "stage `{}`: key `training.evaluate`: accuracy needs labels; leave the key out where there are none",
-                context.stage()
-            )
-        };
+        let key = |key: &str| format!("stage `{}`: key `training.{key}`", context.stage());
         let images = samples.pictures.images();
-        let classes = Classes::of(images).with_context(of_key)?;
+        let classes = Classes::of(images).with_context(|| {
+            let key = key("evaluate");
+            format!("{key}: accuracy needs labels; leave the key out where there are none")
+        })?;
         let sampled = |split: &str, count: usize| -> Result<Labelled> {
-            let labelled = classes.labelled(images, split).with_context(of_key)?;
+            let labelled = classes
+                .labelled(images, split)
+                .with_context(|| key("evaluate.split"))?;
             let rows = keyed_sample(images, labelled, count, context.seed());
             Ok(Labelled::new(rows))
         };

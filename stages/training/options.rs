@@ -75,9 +75,9 @@ pub struct EvaluateOptions {
     pub every: u32,
     /// The split that is judged.
     pub split: String,
-    /// Labelled images of it at most, the same at each look.
+    /// Labelled images of `split` at most, the same at each look.
     pub images: usize,
-    /// Labelled images of split `train` at most, whose 20 nearest vote; without use for a network with a classifier.
+    /// Labelled images of split `train` at most, whose 20 nearest vote; ignored where the network has a classifier.
     pub bank: usize,
 }
 

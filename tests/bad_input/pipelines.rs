@@ -239,7 +239,7 @@ fn two_stages_that_write_one_file() {
 fn a_device_that_does_not_exist() {
     let sandbox = Sandbox::with(LIGHT_PIPELINE);
     assert_snapshot!(refused_at_once(&sandbox, &["run", "--device", "gpu"]), @r"
-    error: invalid value 'gpu' for '--device <DEVICE>': expected `auto`, `cpu` or `cuda:N`
+    error: invalid value 'gpu' for '--device <DEVICE>': expected `auto`, `cpu`, `cuda` or `cuda:N`
 
     For more information, try '--help'.
     exit code 2

@@ -236,7 +236,7 @@ fn gc_keeps_what_a_lock_names_and_says_what_it_would_delete() {
         .succeeded();
     assert_snapshot!(told.stable_stdout(), @r"
     artifact  augment [short] ([size])
-    would remove 1 things, [size]; 2 artifacts stay, [size]
+    would remove 1 thing, [size]; 2 artifacts stay, [size]
     warning: [size] over the budget, and everything that stays is needed, in use or too young
     hint: name fewer locks, or a smaller `--grace`
     ");

@@ -20,7 +20,7 @@ fn help_lists_the_commands() {
       graph        Draw the pipeline
       show         What a stage made: columns, first rows, and where they come from
       metrics      The figures of every stage that is cached
-      params       What decides every stage, defaults filled in
+      params       What decides every stage, as its recipe holds it
       export       Write a trained network as a file for other programs
       embed        The embeddings of image files by a trained network, as JSON lines or Parquet
       predict      The classes of image files by a trained network, as JSON lines or Parquet
@@ -39,14 +39,17 @@ fn help_lists_the_commands() {
       help         Print this message or the help of the given subcommand(s)
 
     Options:
+      -h, --help     Print help
+      -V, --version  Print version
+
+    Options of every command:
           --pipeline <PATH>      The pipeline: a file, or a folder with a `pipeline.yaml` [default: `pipeline.yaml` here or in a folder above]
       -q, --quiet                No progress: only results, warnings and errors
       -v, --verbose              More about every stage: why it runs, its fingerprint, rows and figures
           --log-format <FORMAT>  How progress, warnings and errors are written to stderr: `text`, or `json`, an event a line [default: text]
-      -h, --help                 Print help
-      -V, --version              Print version
 
-    Exit codes: 0 done; 1 a stage failed, or a check found faults; 2 bad usage or a bad pipeline.
+    Exit codes: 0 done; 1 a stage failed or was stopped, something is not there yet, or a check found faults; 2 bad usage or a
+    bad pipeline.
     ");
 }
 
@@ -62,18 +65,20 @@ fn help_of_run_lists_its_options() {
 
     Options:
           --force                  Run the named stages (or all, when none is named) even if they are cached
-          --pipeline <PATH>        The pipeline: a file, or a folder with a `pipeline.yaml` [default: `pipeline.yaml` here or in a folder above]
           --only                   Run the named stages alone, on cached inputs
-      -q, --quiet                  No progress: only results, warnings and errors
-          --set <STAGE.KEY=VALUE>  Another value for a param, as `student.epochs=5` (repeatable)
-      -v, --verbose                More about every stage: why it runs, its fingerprint, rows and figures
-          --device <DEVICE>        Where the networks run: `auto`, `cpu` or `cuda:N` [default: the pipeline's, else `auto`]
-          --log-format <FORMAT>    How progress, warnings and errors are written to stderr: `text`, or `json`, an event a line [default: text]
+          --set <STAGE.KEY=VALUE>  Another value for a param, as `student.training.epochs=5`, or the seed, as `seed=1` (repeatable)
+          --device <DEVICE>        Where the networks run: `auto`, `cpu`, `cuda` or `cuda:N` [default: the pipeline's, else `auto`]
           --locked                 Run exactly what pipeline.lock records, or refuse; the lock is not written
           --no-remote              Neither fetch from the remote nor write to it
           --dry-run                Say what would run, and run nothing
           --json                   One line of JSON a stage on stdout
       -h, --help                   Print help
+
+    Options of every command:
+          --pipeline <PATH>      The pipeline: a file, or a folder with a `pipeline.yaml` [default: `pipeline.yaml` here or in a folder above]
+      -q, --quiet                No progress: only results, warnings and errors
+      -v, --verbose              More about every stage: why it runs, its fingerprint, rows and figures
+          --log-format <FORMAT>  How progress, warnings and errors are written to stderr: `text`, or `json`, an event a line [default: text]
     ");
 }
 

@@ -208,5 +208,18 @@ fn metrics_are_fractions_of_the_last_step() {
     }
     assert!(value("student", "train", "loss") > 0.0);
     let table = sandbox.run(&["metrics", "--verbose"]).succeeded().stdout;
-    assert_eq!(table.lines().count(), metrics.as_array().unwrap().len() + 1);
+    // The ends of an interval stand beside their figure.
+    let is_end = |row: &&serde_json::Value| {
+        let name = row["name"].as_str().unwrap();
+        !(name.ends_with("_low") || name.ends_with("_high"))
+    };
+    let figures = metrics.as_array().unwrap().iter().filter(is_end);
+    assert_eq!(table.lines().count(), figures.count() + 1);
+    let knn = table.lines().find(|line| line.contains(" knn_top1 "));
+    let (low, high) = (
+        value("neighbours", "test", "knn_top1_low"),
+        value("neighbours", "test", "knn_top1_high"),
+    );
+    let interval = format!("{low:.4} to {high:.4}");
+    assert!(knn.unwrap().ends_with(&interval), "{table}");
 }

@@ -191,7 +191,7 @@ fn an_unfinished_stage_fails_the_run_and_what_does_not_need_it_still_stands() {
         lines[0]
     );
     assert_snapshot!(failed.refusal(), @r"
-    error: pipeline.yaml: stage `images`: key `take.test`: expected at most the 1000 images of the split, got 20000
+    error: pipeline.yaml: stage `images`: key `params.take.test`: expected at most the 1000 images of the split, got 20000
     hint: lower it
     exit code 1
     ");

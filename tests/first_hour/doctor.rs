@@ -118,6 +118,6 @@ fn work_that_no_stage_needs_is_a_warning() {
     assert_eq!(drafts["severity"], "warning");
     assert_eq!(
         drafts["message"],
-        "1 drafts that no stage of this plan needs (2.0 kB)"
+        "1 draft that no stage of this plan needs (2.0 kB)"
     );
 }

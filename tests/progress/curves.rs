@@ -146,7 +146,7 @@ fn curves_are_outside_every_digest_and_where_they_cannot_be_written_the_training
     let run = other.run(&["run", "teacher"]).succeeded();
     let warnings = run
         .stderr
-        .matches("no more curves are written for TensorBoard")
+        .matches("its curves are no longer written for TensorBoard")
         .count();
     assert_eq!(warnings, 1, "{}", run.stderr);
     assert_eq!(contents(&other.run_json(&["teacher"])), expected);

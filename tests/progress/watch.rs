@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Lines};
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::{Duration, SystemTime};
 
 use rustix::process::Signal;
 use serde_json::Value;
@@ -128,10 +129,19 @@ fn a_run_that_was_over_before_is_told_of_by_its_process_number() {
         lines.last().unwrap().ends_with("s: 2 done") && lines.len() == 3,
         "{told}"
     );
-    // What that one told goes with the next run, and there is nothing left to wait for.
-    sandbox
-        .run(&["run", "--quiet", "views", "--force"])
+    // A run that finds everything cached tells that too.
+    let run = sandbox.start(&["run", "--quiet", "views"]);
+    let cached = run.pid().to_string();
+    assert_eq!(run.output().status.code(), Some(0));
+    let told = sandbox
+        .run(&["status", "--watch", "--pid", &cached])
         .succeeded();
+    assert!(told.stdout.ends_with("s: 2 cached\n"), "{}", told.stdout);
+    // Of a process that was no run there is nothing to wait for.
+    let mut other = Command::new("true").spawn().unwrap();
+    let pid = other.id().to_string();
+    other.wait().unwrap();
+    let watch = ["status", "--watch", "--pid", &pid];
     let finished = sandbox.run(&watch).exited_with(1);
     assert!(
         finished.stderr.contains(&format!(
@@ -156,8 +166,19 @@ fn a_run_that_is_killed_is_told_of() {
     assert_eq!(code, Some(1));
     let last: Value = serde_json::from_str(rest.last().unwrap()).unwrap();
     assert_eq!(last["state"], "died");
-    // The next run clears what it left.
+    // A run clears what it left, when that is old.
     let folder = sandbox.path(".seedpipe/progress");
+    for entry in fs_err::read_dir(&folder).unwrap() {
+        let file = fs_err::File::options()
+            .write(true)
+            .open(entry.unwrap().path());
+        let an_hour_ago = SystemTime::now() - Duration::from_secs(3_600);
+        file.unwrap()
+            .into_parts()
+            .0
+            .set_modified(an_hour_ago)
+            .unwrap();
+    }
     assert!(fs_err::read_dir(&folder).unwrap().count() >= 2);
     let mut next = sandbox.start(&["run", "--quiet"]);
     let json = wait_until("a new telling", || {

@@ -141,10 +141,10 @@ def main() -> None:
     say(f"built after {time.monotonic() - began:.0f} s")
 
     # PyTorch is installed once; only our own package is fresh in every trial.
-    own = Environment(work / "with-torch", keep=True)
+    own = Environment(work / ("torch-elsewhere" if arguments.torch_from else "with-torch"), keep=True)
     if arguments.torch_from:
-        (own.site / "torch-from.pth").write_text(f"{arguments.torch_from}\n")
-        torch_site = arguments.torch_from
+        torch_site = arguments.torch_from.resolve()
+        (own.site / "torch-from.pth").write_text(f"{torch_site}\n")
     else:
         if not (own.site / "torch/lib/libtorch_cpu.so").exists():
             say("installing PyTorch without its CUDA packages")
