@@ -53,6 +53,9 @@ pub use page::page;
 /// Name of the page in the artifact.
 pub const PAGE: &str = "report.html";
 
+/// The cache's folder beside pipeline.yaml.
+const CACHE: &str = ".seedpipe";
+
 /// A page on the pipeline's results.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -97,6 +100,27 @@ impl Stage for Report {
             return Err(invalid(
                 "path",
                 "a path below the pipeline's folder",
+                self.path.display(),
+                "e.g. report.html",
+            ));
+        }
+        // The file is overwritten: it must not be the pipeline, its lock or a source.
+        let extension = self.path.extension().unwrap_or_default();
+        if !["html", "htm"]
+            .iter()
+            .any(|html| extension.eq_ignore_ascii_case(html))
+        {
+            return Err(invalid(
+                "path",
+                "a name that ends in .html or .htm",
+                self.path.display(),
+                "e.g. report.html",
+            ));
+        }
+        if self.path.components().any(|part| part.as_os_str() == CACHE) {
+            return Err(invalid(
+                "path",
+                "a path outside of the cache `.seedpipe`",
                 self.path.display(),
                 "e.g. report.html",
             ));
@@ -187,5 +211,35 @@ fn source(ancestor: &Ancestor, makers: &BTreeMap<String, From>, connected: &[&In
             .get("parameters")
             .map(|count| *count as u64),
         making: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(path: &str) -> Option<String> {
+        let report = Report {
+            title: default_title(),
+            path: path.into(),
+        };
+        let refused = report.validate(&InputKinds::default()).err()?;
+        Some(format!("{refused:?}"))
+    }
+
+    #[test]
+    fn a_page_overwrites_nothing_but_pages() {
+        for path in ["report.html", "pages/Report.HTM"] {
+            assert_eq!(refusal(path), None, "{path}");
+        }
+        for path in ["pipeline.yaml", "pipeline.lock", "digits.parquet", "report"] {
+            assert!(refusal(path).unwrap().contains(".html"), "{path}");
+        }
+        for path in [".seedpipe/x.html", "./.seedpipe/artifacts/x.html"] {
+            assert!(refusal(path).unwrap().contains("cache"), "{path}");
+        }
+        for path in ["/x.html", "../x.html", ""] {
+            assert!(refusal(path).unwrap().contains("below"), "{path}");
+        }
     }
 }
