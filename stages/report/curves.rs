@@ -8,7 +8,7 @@ use seedpipe_artifact::{METRICS, MetricsReader};
 
 use super::drawing::{COLOURS, Figure, Frame, legend, level, upright};
 use super::html::{escaped, push};
-use super::material::{Material, Source};
+use super::material::{Catalogue, Source};
 use super::networks;
 use super::scale::Axis;
 use crate::results::grouped;
@@ -37,7 +37,7 @@ type Recorded = (String, String, Vec<(f64, f64)>);
 type Key = (bool, String, String);
 
 /// All drawings: losses and accuracies in the open, the rest folded. Empty when nothing was recorded over steps.
-pub fn curves(material: &Material) -> Result<String> {
+pub fn curves(material: &Catalogue) -> Result<String> {
     let mut groups: BTreeMap<Key, Vec<Series>> = BTreeMap::new();
     for (source, parts) in material.readable(METRICS) {
         for (split, name, points) in series(source, parts)? {
@@ -48,9 +48,10 @@ pub fn curves(material: &Material) -> Result<String> {
             };
             // A fine-tuning's loss is one of labels, wherever it began.
             let of = if source.kind == "finetune" && !of.is_empty() {
-                match material.input(source, "teacher_features") {
-                    Some(_) => "labels and soft labels".to_owned(),
-                    None => "labels".to_owned(),
+                if networks::has_soft_labels(source) {
+                    "labels and soft labels".to_owned()
+                } else {
+                    "labels".to_owned()
                 }
             } else {
                 of
