@@ -119,7 +119,11 @@ fn write(artifact: &Artifact, path: &Path) -> Result<()> {
     for entry in fs_err::read_dir(folder)? {
         let left = entry?.path();
         if durable::is_being_written(&left) == Some(false) {
-            fs_err::remove_file(left)?;
+            match fs_err::remove_file(left) {
+                // Another run that ends now was quicker.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                removed => removed?,
+            }
         }
     }
     Ok(durable::write(path, &page.bytes)?)

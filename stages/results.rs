@@ -18,7 +18,8 @@ pub struct ResultSource {
 }
 
 pub struct Results {
-    /// Measures, in the order of their first appearance by kind.
+    /// Measures, in the order of their first appearance by kind. What measures one network in the same way twice, on another split or
+    /// with another seed, has a column of its own.
     pub columns: Vec<String>,
     pub rows: Vec<ResultRow>,
 }
@@ -42,6 +43,10 @@ pub struct Measure {
 }
 
 impl Measure {
+    fn split(&self) -> &str {
+        self.key.split_once('/').map_or("", |(split, _)| split)
+    }
+
     /// `75.00 % ± 0.8`: the margin is in points.
     pub fn text(&self) -> String {
         match self.interval {
@@ -133,6 +138,18 @@ fn network_of<'a>(
     }
 }
 
+/// `seed=1` of `probe[seed=1,width=2]`, when the other is `probe[seed=0,width=2]`; `None` when they are not of one matrix.
+fn other_axes(stage: &str, other: &str) -> Option<String> {
+    let (base, axes) = stage.strip_suffix(']')?.split_once('[')?;
+    let (other_base, other_axes) = other.strip_suffix(']')?.split_once('[')?;
+    let others: Vec<&str> = other_axes.split(',').collect();
+    let differing: Vec<&str> = axes
+        .split(',')
+        .filter(|axis| !others.contains(axis))
+        .collect();
+    (base == other_base && !differing.is_empty()).then(|| differing.join(","))
+}
+
 fn trimmed(number: f64) -> String {
     format!("{number:.2}")
         .trim_end_matches('0')
@@ -142,28 +159,52 @@ fn trimmed(number: f64) -> String {
 
 impl Results {
     fn set(&mut self, network: &str, parameters: Option<u64>, column: String, measure: Measure) {
-        let column = self
-            .columns
-            .iter()
-            .position(|known| *known == column)
-            .unwrap_or_else(|| {
-                self.columns.push(column);
-                self.rows.iter_mut().for_each(|row| row.values.push(None));
-                self.columns.len() - 1
-            });
-        let width = self.columns.len();
         let row = match self.rows.iter().position(|row| row.network == network) {
             Some(row) => row,
             None => {
                 self.rows.push(ResultRow {
                     network: network.to_owned(),
                     parameters,
-                    values: vec![None; width],
+                    values: vec![None; self.columns.len()],
                 });
                 self.rows.len() - 1
             }
         };
+        let column = self.free_column(row, column, &measure);
         self.rows[row].values[column] = Some(measure);
+    }
+
+    /// The column of this title, or of the title with what tells the measure from the one that is there already: its split, else its
+    /// axes of a matrix, else its stage.
+    fn free_column(&mut self, row: usize, title: String, measure: &Measure) -> usize {
+        let column = self.column(&title);
+        let Some(taken) = &self.rows[row].values[column] else {
+            return column;
+        };
+        let mut others = Vec::new();
+        if measure.split() != taken.split() {
+            others.push(measure.split().to_owned());
+        }
+        others.extend(other_axes(&measure.stage, &taken.stage));
+        others.push(measure.stage.clone());
+        // A split may be called what a stage is.
+        let numbered = (2..).map(|number| format!("{}, {number}", measure.stage));
+        for other in others.into_iter().chain(numbered) {
+            let column = self.column(&format!("{title}, {other}"));
+            if self.rows[row].values[column].is_none() {
+                return column;
+            }
+        }
+        unreachable!("BUG: numbers end")
+    }
+
+    fn column(&mut self, title: &str) -> usize {
+        let known = self.columns.iter().position(|known| known == title);
+        known.unwrap_or_else(|| {
+            self.columns.push(title.to_owned());
+            self.rows.iter_mut().for_each(|row| row.values.push(None));
+            self.columns.len() - 1
+        })
     }
 
     /// The table's cells as text, the heading first.
@@ -230,6 +271,16 @@ impl Results {
         }
         text
     }
+}
+
+/// Whether a metric is one end of another's 95 % interval.
+pub(crate) fn is_interval_end(name: &str) -> bool {
+    name.ends_with("_low") || name.ends_with("_high")
+}
+
+/// Accuracies, whose changes are told in points. The name may begin with a split.
+pub(crate) fn is_fraction(name: &str) -> bool {
+    name.ends_with("top1") || name.ends_with("top5") || name.ends_with("retrieval_map")
 }
 
 /// 272474 → 272,474
@@ -323,5 +374,44 @@ student       1,234  50.00 % ± 0.9       75.00 %               62.50 %
 tuned         1,244                                                              87.50 %
 ";
         assert_eq!(results(&sources).text(), expected);
+    }
+    #[test]
+    fn a_network_that_is_measured_twice_has_two_figures() {
+        let probe = |stage: &str, split: &str, value: f64| {
+            source(
+                stage,
+                "probe",
+                &[("features", "features")],
+                &[(format!("{split}/linear_top1").as_str(), value)],
+                None,
+            )
+        };
+        let sources = [
+            source("student", "distill", &[], &[], None),
+            source("features", "encode", &[("weights", "student")], &[], None),
+            probe("probe[l2=1,seed=0]", "test", 0.75),
+            probe("probe[l2=1,seed=1]", "test", 0.5),
+            probe("on_val", "val", 0.625),
+            probe("again", "test", 0.25),
+        ];
+        let results = results(&sources);
+        assert_eq!(
+            results.columns,
+            [
+                "linear top-1",
+                "linear top-1, seed=1",
+                "linear top-1, val",
+                "linear top-1, again"
+            ]
+        );
+        let values: Vec<f64> = results.rows[0]
+            .values
+            .iter()
+            .map(|measure| measure.as_ref().unwrap().value)
+            .collect();
+        assert_eq!(
+            (results.rows.len(), values),
+            (1, vec![0.75, 0.5, 0.625, 0.25])
+        );
     }
 }

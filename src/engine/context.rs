@@ -16,6 +16,7 @@ use crate::earlier::Search;
 use crate::fault;
 use crate::manifest::{OutputRecord, Telemetry, is_plain_name};
 use crate::observer::{Observer, Progress, StageProgress};
+use crate::project::Connection;
 use crate::random::keyed_rng;
 use crate::recipe::Recipe;
 use crate::registry::Kind;
@@ -43,6 +44,9 @@ pub struct Ancestor {
     pub stage: String,
     pub fingerprint: Digest,
     pub recipe: Recipe,
+    /// Slot → what is connected, as the plan says: contents alone don't tell equal stages apart. Which of several stages of equal content
+    /// it is, is no part of any recipe: a cached result is not made anew when that alone changes.
+    pub inputs: BTreeMap<String, Vec<Connection>>,
     pub outputs: BTreeMap<String, OutputRecord>,
     pub telemetry: Telemetry,
     /// RFC 3339, UTC.

@@ -104,10 +104,12 @@ impl Engine {
     pub(crate) fn lineage(&self, session: &Session, index: usize) -> Vec<Ancestor> {
         let ancestors = self.ancestors(index).into_iter().map(|ancestor| {
             let manifest = session.artifacts[&ancestor].manifest.clone();
+            let node = &self.project.stages()[ancestor];
             Ancestor {
-                stage: self.project.stages()[ancestor].name.clone(),
+                stage: node.name.clone(),
                 fingerprint: manifest.fingerprint,
                 recipe: manifest.recipe,
+                inputs: node.inputs.clone(),
                 outputs: manifest.outputs,
                 telemetry: manifest.telemetry,
                 created: manifest.created,

@@ -256,11 +256,15 @@ fn rendered(image: &RgbImage, view: &View, scratch: &mut Scratch) -> Result<RgbI
     let side = view.size;
     let mut values = vec![0.0; 3 * side as usize * side as usize];
     render(image, view, scratch, &mut values, Layout::Hwc, None)?;
-    let bytes = values
+    Ok(RgbImage::new(side, side, bytes(&values)))
+}
+
+/// 0–1 as 8 bits.
+pub(crate) fn bytes(values: &[f32]) -> Vec<u8> {
+    values
         .iter()
         .map(|value| (value * 255.0).round().clamp(0.0, 255.0) as u8)
-        .collect();
-    Ok(RgbImage::new(side, side, bytes))
+        .collect()
 }
 
 /// A view as large as a tile: its pixels repeated when it is small, else resized.

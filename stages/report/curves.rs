@@ -8,7 +8,7 @@ use seedpipe_artifact::{METRICS, MetricsReader};
 
 use super::drawing::{COLOURS, Figure, Frame, legend, level, upright};
 use super::html::{escaped, push};
-use super::material::{Material, Source};
+use super::material::{Catalogue, Source};
 use super::networks;
 use super::scale::Axis;
 use crate::results::grouped;
@@ -37,7 +37,7 @@ type Recorded = (String, String, Vec<(f64, f64)>);
 type Key = (bool, String, String);
 
 /// All drawings: losses and accuracies in the open, the rest folded. Empty when nothing was recorded over steps.
-pub fn curves(material: &Material) -> Result<String> {
+pub fn curves(material: &Catalogue) -> Result<String> {
     let mut groups: BTreeMap<Key, Vec<Series>> = BTreeMap::new();
     for (source, parts) in material.readable(METRICS) {
         for (split, name, points) in series(source, parts)? {
@@ -48,9 +48,10 @@ pub fn curves(material: &Material) -> Result<String> {
             };
             // A fine-tuning's loss is one of labels, wherever it began.
             let of = if source.kind == "finetune" && !of.is_empty() {
-                match material.input(source, "teacher_features") {
-                    Some(_) => "labels and soft labels".to_owned(),
-                    None => "labels".to_owned(),
+                if networks::has_soft_labels(source) {
+                    "labels and soft labels".to_owned()
+                } else {
+                    "labels".to_owned()
                 }
             } else {
                 of
@@ -189,12 +190,16 @@ fn chart(number: usize, title: &str, series: &[Series]) -> String {
             ));
         }
     }
-    // What the script needs to tell values from places.
-    let span = |axis: &Axis, from: f64, to: f64| (axis.place(from), axis.place(to));
-    let (x0, x1) = span(&x, 0.0, last);
-    let (y0, y1) = span(&y, low, high.max(low + 1e-12));
-    let attributes =
-        format!(" data-x=\"0 {last} {x0:.2} {x1:.2}\" data-y=\"{low} {high} {y0:.2} {y1:.2}\"");
+    // What the script needs to tell values from places: the axes' ends, which differ where a line's don't.
+    let span = |axis: &Axis| {
+        let [low, high] = axis.ends();
+        format!(
+            "{low} {high} {:.2} {:.2}",
+            axis.place(low),
+            axis.place(high)
+        )
+    };
+    let attributes = format!(" data-x=\"{}\" data-y=\"{}\"", span(&x), span(&y));
     Figure {
         id: format!("curve-{number}"),
         title: title.to_owned(),
@@ -219,6 +224,19 @@ mod tests {
         assert_eq!(short.len(), POINTS);
         assert_eq!((short[0], short[POINTS - 1]), (long[0], long[9_999]));
         assert_eq!(thinned(long[..5].to_vec()).len(), 5);
+    }
+
+    #[test]
+    fn a_line_that_is_level_has_an_axis_with_two_ends() {
+        let series = [Series {
+            stage: "level".into(),
+            points: vec![(0.0, 5.0), (20.0, 5.0)],
+        }];
+        let chart = chart(0, "loss", &series);
+        assert!(
+            chart.contains("data-x=\"0 20 48.00 366.00\" data-y=\"4.5 5.5 208.00 12.00\""),
+            "{chart}"
+        );
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use seedpipe_artifact::{EMBEDDINGS, EmbeddingsReader, Of};
 
-use super::material::Material;
+use super::material::Catalogue;
 use super::networks::{self, Role};
 use crate::encode::holds_logits;
 
@@ -77,7 +77,7 @@ pub fn unit(embedding: &[f32]) -> Vec<f32> {
 }
 
 /// The students' and teachers' embeddings of images that the page may read, then the others', each network once.
-pub fn embedded(material: &Material) -> Result<Vec<Embedded>> {
+pub fn embedded(material: &Catalogue) -> Result<Vec<Embedded>> {
     let mut found: Vec<(usize, Embedded)> = Vec::new();
     for (source, parts) in material.readable(EMBEDDINGS) {
         let Some((images, _)) = material.files(source, "images") else {

@@ -13,15 +13,14 @@ use super::drawing::COLOURS;
 use super::embedded::{Embedded, pair};
 use super::gallery::{Gallery, Size};
 use super::html::{escaped, percent, push};
-use super::judged::Judged;
+use super::judged::{Judged, splits};
 use super::pca::principal;
 use super::tabs::{Tab, tabs};
 use super::tsne::tsne;
 
 /// Points at most, evenly spread over the images.
 const POINTS: usize = 2000;
-/// The split that is shown when it has this many images, else all images are.
-const SPLIT: &str = "test";
+/// The judged split is shown when it has this many images, else all images are.
 const ENOUGH: usize = 100;
 /// Side of a map and its margin.
 const SIDE: f64 = 1000.0;
@@ -31,6 +30,7 @@ const MARGIN: f64 = 30.0;
 struct Point {
     row: usize,
     id: u32,
+    label: Option<i32>,
     /// Index into the classes that are shown; images without a label share the last.
     class: usize,
 }
@@ -44,7 +44,8 @@ pub fn maps(all: &[Embedded], judged: &[Judged], gallery: &mut Gallery) -> Resul
     let Some(images) = gallery.images(&stage) else {
         return Ok(String::new());
     };
-    let (points, names, of_split) = points(images);
+    let split = splits(judged, &stage).judged;
+    let (points, names, of_split) = points(images, gallery.classes(&stage), &split);
     if points.len() < 3 {
         return Ok(String::new());
     }
@@ -95,25 +96,32 @@ pub fn maps(all: &[Embedded], judged: &[Judged], gallery: &mut Gallery) -> Resul
     push(
         &mut html,
         format_args!(
-            "<p class=\"note\">{} images of {of_split}, by the features' cosine. Look at a point for its picture, press a class to see it alone.</p>\n{told}",
-            points.len()
+            "<p class=\"note\">{} images of {}, by the features' cosine. Look at a point for its picture, press a class to see it alone.</p>\n{told}",
+            points.len(),
+            escaped(&of_split)
         ),
     );
     Ok(html)
 }
 
 /// The images that are shown, class by class; the classes' names; what they are of.
-fn points(images: &ImagesReader) -> (Vec<Point>, Vec<String>, String) {
-    let of_split = images.rows_in(SPLIT);
+///
+/// - `classes`: label → name
+fn points(
+    images: &ImagesReader,
+    classes: &BTreeMap<i32, String>,
+    split: &str,
+) -> (Vec<Point>, Vec<String>, String) {
+    let of_split = images.rows_in(split);
     let (rows, told) = if of_split.len() >= ENOUGH {
-        (of_split, format!("the split {SPLIT}"))
+        (of_split, format!("the split {split}"))
     } else {
         ((0..images.rows()).collect(), "all splits".to_owned())
     };
     let count = rows.len().min(POINTS);
     let chosen = (0..count).map(|index| rows[index * rows.len() / count]);
-    let mut names: Vec<String> = images.classes().values().cloned().collect();
-    let places: BTreeMap<i32, usize> = images.classes().keys().copied().zip(0..).collect();
+    let mut names: Vec<String> = classes.values().cloned().collect();
+    let places: BTreeMap<i32, usize> = classes.keys().copied().zip(0..).collect();
     let unknown = names.len();
     let mut points: Vec<Point> = chosen
         .map(|row| {
@@ -122,6 +130,7 @@ fn points(images: &ImagesReader) -> (Vec<Point>, Vec<String>, String) {
             Point {
                 row,
                 id: image.image_id,
+                label: image.label,
                 class: class.unwrap_or(unknown),
             }
         })
@@ -189,12 +198,23 @@ fn map(
     )
 }
 
-/// A class of the style sheet; hues around the circle when there are more classes than colours.
+/// A class of the style sheet; when there are more classes than colours, hues evenly around the circle, classes that follow each other far
+/// apart.
 fn colour(class: usize, classes: usize) -> String {
     if classes <= COLOURS {
-        format!("c{class}")
-    } else {
-        format!("hue\" style=\"--h:{}", (class * 137) % 360)
+        return format!("c{class}");
+    }
+    // The golden section of the circle, or what is near and meets every hue.
+    let least = (classes as f64 * 0.382).round() as usize;
+    let step = (least..).find(|step| are_coprime(*step, classes));
+    let place = class * step.expect("BUG: no step meets every hue") % classes;
+    format!("hue\" style=\"--h:{}", place * 360 / classes)
+}
+
+fn are_coprime(one: usize, other: usize) -> bool {
+    match other {
+        0 => one == 1,
+        _ => are_coprime(other, one % other),
     }
 }
 
@@ -234,14 +254,10 @@ fn points_json(
     for point in points {
         classes.push(point.class);
         pictures.push(gallery.place(Size::Small, stage, point.row));
-        let answer = answers.get(&point.id).zip(by);
-        let answer = answer.map_or_else(String::new, |(class, judged)| judged.name(*class));
         // Only what is wrong is told.
-        taken.push(if names.get(point.class) == Some(&answer) {
-            String::new()
-        } else {
-            answer
-        });
+        let answer = answers.get(&point.id);
+        let wrong = answer.filter(|class| point.label != Some(**class)).zip(by);
+        taken.push(wrong.map_or_else(String::new, |(class, judged)| judged.name(*class)));
     }
     let value = serde_json::json!({
         "names": names,
@@ -255,4 +271,63 @@ fn points_json(
         "<script type=\"application/json\" id=\"points\">{}</script>\n",
         value.to_string().replace('<', "\\u003c")
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use seedpipe_artifact::PredictionRow;
+
+    use super::*;
+    use crate::confusion::Tally;
+    use crate::report::example;
+
+    #[test]
+    fn no_two_classes_have_one_colour() {
+        for classes in [2, 10, 11, 12, 26, 100, 360] {
+            let colours = (0..classes).map(|class| colour(class, classes));
+            let colours: std::collections::BTreeSet<String> = colours.collect();
+            assert_eq!(colours.len(), classes);
+        }
+        assert_eq!(colour(1, 12), "hue\" style=\"--h:150");
+    }
+
+    #[test]
+    fn names_of_classes_cannot_break_out_and_one_name_is_not_one_class() {
+        let name = "</script><b>\"";
+        let classes = [(1, name), (2, name)].map(|(label, name)| (label, name.to_owned()));
+        let row = PredictionRow {
+            image_id: 5,
+            label: Some(1),
+            classes: vec![2],
+            probabilities: vec![1.0],
+        };
+        let judged = Judged {
+            stage: "probe".to_owned(),
+            images: "images".to_owned(),
+            split: "test".to_owned(),
+            learned_on: "train".to_owned(),
+            tally: Tally::of(std::slice::from_ref(&row), &classes.into()),
+            rows: vec![row],
+        };
+        let names: Vec<String> = judged.tally.names.values().cloned().collect();
+        let points = [Point {
+            row: 0,
+            id: 5,
+            label: Some(1),
+            class: 0,
+        }];
+        let mut gallery = Gallery::open(&example::material().catalogue()).unwrap();
+        let json = points_json(&points, &names, &[judged], "images", &mut gallery);
+        assert_eq!(json.matches("</script>").count(), 1, "{json}");
+        let told = r#""taken":["\u003c/script>\u003cb>\" (2)"]"#;
+        assert!(json.contains(told), "{json}");
+        let drawn = map("net", "PCA", "", &points, &names, &[0], &[[0.0, 0.0]]);
+        let legend = legend(&names, &points);
+        for html in [drawn, legend] {
+            assert!(
+                !html.contains("</script>") && !html.contains("<b>"),
+                "{html}"
+            );
+        }
+    }
 }

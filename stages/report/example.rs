@@ -43,7 +43,31 @@ fn with_figures(mut source: Source, figures: &[(&str, f64)]) -> Source {
     source
 }
 
-fn encode(stage: &str, weights: &str, parameters: u64) -> Source {
+/// A stage with one output, called `output`, whose one file there is not.
+pub fn stored(stage: &str, kind: &str, readable: bool, inputs: &[(&str, &str, &str)]) -> Source {
+    let output = Output {
+        kind: kind.to_owned(),
+        rows: 1,
+        headline: BTreeMap::new(),
+        parts: readable.then(|| vec!["part-00000.parquet".into()]),
+    };
+    Source {
+        outputs: BTreeMap::from([("output".to_owned(), output)]),
+        ..source(stage, "stored", json!({}), inputs)
+    }
+}
+
+/// A fine-tuning of the student's size, by a slot besides the images.
+pub fn finetune(stage: &str, alpha: f64, inputs: &[(&str, &str, &str)]) -> Source {
+    let inputs = [&[("images", "images", "images")], inputs].concat();
+    let params = json!({"network": {"name": "cifar_resnet8", "width": 0.5}, "alpha": alpha});
+    Source {
+        parameters: Some(18_888),
+        ..source(stage, "finetune", params, &inputs)
+    }
+}
+
+pub fn encode(stage: &str, weights: &str, parameters: u64) -> Source {
     let inputs = [
         ("images", "images", "images"),
         ("weights", weights, "weights"),
@@ -54,15 +78,19 @@ fn encode(stage: &str, weights: &str, parameters: u64) -> Source {
     }
 }
 
+pub fn probe(stage: &str, features: &str, figures: &[(&str, f64)]) -> Source {
+    let inputs = [
+        ("images", "images", "images"),
+        ("features", features, "embeddings"),
+    ];
+    with_figures(source(stage, "probe", json!({}), &inputs), figures)
+}
+
 /// Linear accuracies of 80, 75 ± 2 and 40 %.
 pub fn material() -> Material {
     let images = ("images", "images", "images");
     let views = ("views", "views", "views");
     let small = json!({"name": "cifar_resnet8", "width": 0.5});
-    let probe = |stage: &str, features: &str, figures: &[(&str, f64)]| {
-        let inputs = [images, ("features", features, "embeddings")];
-        with_figures(source(stage, "probe", json!({}), &inputs), figures)
-    };
     Material {
         title: "Example".to_owned(),
         sources: vec![

@@ -13,8 +13,9 @@ use seedpipe_artifact::{IMAGES, ImagesReader};
 use seedpipe_imaging::{Decode, Decoded, Layout, RgbImage, Scratch, View, render};
 
 use super::html::{escaped, push};
-use super::material::Material;
-use crate::contact_sheet::TILE;
+use super::material::Catalogue;
+use crate::confusion::told_apart;
+use crate::contact_sheet::{TILE, bytes};
 use crate::pictures::Pictures;
 
 /// Pictures of two sizes.
@@ -47,19 +48,23 @@ struct Sheet {
 /// The images that a page may show, and the pictures that it does.
 pub struct Gallery {
     pictures: BTreeMap<String, Pictures>,
+    classes: BTreeMap<String, BTreeMap<i32, String>>,
     sheets: [Sheet; 3],
 }
 
 impl Gallery {
-    pub fn open(material: &Material) -> Result<Gallery> {
+    pub fn open(material: &Catalogue) -> Result<Gallery> {
         let mut pictures = BTreeMap::new();
+        let mut classes = BTreeMap::new();
         for (source, parts) in material.readable(IMAGES) {
             let opened = Pictures::open_once(parts, Decode::Fast)
                 .with_context(|| format!("stage `{}`", source.stage))?;
+            classes.insert(source.stage.clone(), told_apart(opened.images().classes()));
             pictures.insert(source.stage.clone(), opened);
         }
         Ok(Gallery {
             pictures,
+            classes,
             sheets: Default::default(),
         })
     }
@@ -67,6 +72,12 @@ impl Gallery {
     /// The images of a stage, where they may be read.
     pub fn images(&self, stage: &str) -> Option<&ImagesReader> {
         Some(self.pictures.get(stage)?.images())
+    }
+
+    /// Label → name of the classes of a stage's images, no two alike; nothing where the images may not be read.
+    pub fn classes(&self, stage: &str) -> &BTreeMap<i32, String> {
+        static NONE: BTreeMap<i32, String> = BTreeMap::new();
+        self.classes.get(stage).unwrap_or(&NONE)
     }
 
     /// A picture's place in its sheet: the n-th that was asked for.
@@ -195,14 +206,6 @@ fn square(
     )
     .with_context(|| format!("rendering {}", pictures.describe(row)))?;
     Ok(RgbImage::new(side, side, bytes(&values)))
-}
-
-/// 0–1 as 8 bits.
-pub fn bytes(values: &[f32]) -> Vec<u8> {
-    values
-        .iter()
-        .map(|value| (value * 255.0).round().clamp(0.0, 255.0) as u8)
-        .collect()
 }
 
 /// The pictures in rows of cells as one JPEG, without colour when none of them has any.

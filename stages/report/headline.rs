@@ -1,7 +1,7 @@
 //! The headline: what the student keeps of its teacher, and the table of every network that was measured.
 
 use super::html::{Cell, Column, Table, change, escaped, percent, push, short};
-use super::material::{Against, Material};
+use super::material::{Against, Catalogue};
 use super::networks::{self, Role};
 use crate::results::{Measure, ResultRow, Results, grouped};
 
@@ -12,7 +12,7 @@ pub struct Ranked<'a> {
 }
 
 /// The rows of the results with their parts, teachers first, then students.
-pub fn ranked<'a>(material: &Material, results: &'a Results) -> Vec<Ranked<'a>> {
+pub fn ranked<'a>(material: &Catalogue, results: &'a Results) -> Vec<Ranked<'a>> {
     let mut rows: Vec<Ranked> = results
         .rows
         .iter()
@@ -48,11 +48,10 @@ pub fn main_column(results: &Results) -> Option<usize> {
 }
 
 /// Cards with the figures that a reader wants first; empty when no student was measured.
-pub fn cards(material: &Material, results: &Results) -> String {
+pub fn cards(material: &Catalogue, results: &Results, ranked: &[Ranked]) -> String {
     let Some(column) = main_column(results) else {
         return String::new();
     };
-    let ranked = ranked(material, results);
     let measured = |role: Role| {
         let of_role = ranked.iter().filter(move |ranked| ranked.role == role);
         of_role.filter_map(move |ranked| Some((ranked.row, ranked.row.values[column].as_ref()?)))
@@ -81,6 +80,7 @@ pub fn cards(material: &Material, results: &Results) -> String {
         }
         if let (Some(small), Some(large)) = (student.parameters, teacher.parameters)
             && small > 0
+            && small < large
         {
             let factor = large as f64 / small as f64;
             let digits = if factor < 9.95 { 1 } else { 0 };
@@ -95,7 +95,9 @@ pub fn cards(material: &Material, results: &Results) -> String {
         }
     }
     let alike = measured(Role::Baseline).filter(|(row, _)| {
-        row.parameters == student.parameters && is_trained(material, &row.network)
+        let is_as_large = row.parameters.is_some() && row.parameters == student.parameters;
+        let source = material.source(&row.network);
+        is_as_large && source.is_some_and(|source| networks::learned_alone(material, source))
     });
     if let Some((other, without)) =
         alike.max_by(|(_, left), (_, right)| left.value.total_cmp(&right.value))
@@ -112,12 +114,6 @@ pub fn cards(material: &Material, results: &Results) -> String {
         ));
     }
     format!("<ul class=\"cards\">{}</ul>\n", cards.concat())
-}
-
-fn is_trained(material: &Material, network: &str) -> bool {
-    material
-        .source(network)
-        .is_some_and(|source| source.kind != "encode")
 }
 
 fn margin(measure: &Measure) -> String {
@@ -150,11 +146,10 @@ fn with_units(text: &str) -> String {
 }
 
 /// The table of networks; `None` when nothing was measured.
-pub fn table(material: &Material, results: &Results) -> Option<String> {
+pub fn table(material: &Catalogue, results: &Results, ranked: &[Ranked]) -> Option<String> {
     if results.rows.is_empty() {
         return None;
     }
-    let ranked = ranked(material, results);
     let costs: Vec<Option<u64>> = ranked
         .iter()
         .map(|ranked| networks::multiply_adds(material, material.source(&ranked.row.network)?))
@@ -216,12 +211,15 @@ fn best_of(results: &Results, column: usize) -> f64 {
         .fold(f64::NEG_INFINITY, f64::max)
 }
 
-fn network_cell(material: &Material, ranked: &Ranked) -> Cell {
+fn network_cell(material: &Catalogue, ranked: &Ranked) -> Cell {
     let name = &ranked.row.network;
     let about = material.source(name).map_or_else(String::new, |source| {
         let learned = networks::learned(material, source);
         let architecture = networks::architecture_text(material, source);
-        let architecture = architecture.map_or_else(String::new, |text| format!(", {text}"));
+        // A width stays on the line of its sign.
+        let architecture = architecture.map_or_else(String::new, |text| {
+            format!(", {}", text.replace("× ", "×\u{a0}"))
+        });
         format!(
             "<small>{}{}</small>",
             escaped(&learned),
@@ -288,9 +286,9 @@ fn measure_cell(measure: &Measure, is_best: bool, against: Option<&Against>) -> 
     Cell::html(html).sorted_by(measure.value)
 }
 
-fn note(material: &Material, has_costs: bool, has_rates: bool) -> String {
+fn note(material: &Catalogue, has_costs: bool, has_rates: bool) -> String {
     let mut notes = vec![
-        "± is half of the 95 % interval over the test images (bootstrap); it says nothing of another seed.".to_owned(),
+        "± is half of the 95 % interval over the judged images (bootstrap); it says nothing of another seed.".to_owned(),
         "The best of a column is bold.".to_owned(),
     ];
     if has_costs {
@@ -312,13 +310,59 @@ fn note(material: &Material, has_costs: bool, has_rates: bool) -> String {
 mod tests {
     use super::*;
     use crate::report::example;
+    use crate::report::material::{Material, Source};
     use crate::results::results;
+
+    fn cards_of(material: &Material) -> String {
+        let material = material.catalogue();
+        let results = results(&material.result_sources());
+        cards(&material, &results, &ranked(&material, &results))
+    }
+
+    #[test]
+    fn only_what_learned_alone_is_called_without_the_teacher() {
+        // Each is measured a little better than the one before.
+        let material_with = |rivals: Vec<Source>| {
+            let mut material = example::material();
+            for (rival, value) in rivals.into_iter().zip([0.5, 0.55, 0.6]) {
+                let [features, probe] =
+                    ["features", "probe"].map(|what| format!("{}_{what}", rival.stage));
+                let figures = [("test/linear_top1", value)];
+                let encode = Source {
+                    parameters: rival.parameters,
+                    ..example::encode(&features, &rival.stage, 0)
+                };
+                let probe = example::probe(&probe, &features, &figures);
+                material.sources.extend([rival, encode, probe]);
+            }
+            material
+        };
+        let alone = example::finetune("alone", 0.0, &[]);
+        let taught = example::finetune("taught", 0.5, &[]);
+        let from_teacher = example::finetune("late", 0.0, &[("weights", "teacher", "weights")]);
+        let cards = cards_of(&material_with(vec![alone, taught, from_teacher]));
+        let cards = cards.replace('\u{a0}', " ");
+        assert!(
+            cards.contains("<strong>+25.0 points</strong> <span>against alone, as large and without the teacher (50.0 %)</span>"),
+            "{cards}"
+        );
+        let unknown = Source {
+            parameters: None,
+            ..example::finetune("unknown", 0.0, &[])
+        };
+        let mut material = material_with(vec![unknown]);
+        assert!(!cards_of(&material).contains("without the teacher"));
+        // Two sizes that nobody knows are not equal.
+        for source in &mut material.sources {
+            source.parameters = None;
+        }
+        assert!(!cards_of(&material).contains("without the teacher"));
+    }
 
     #[test]
     fn the_first_figures_compare_the_student() {
         let material = example::material();
-        let results = results(&material.result_sources());
-        let cards = cards(&material, &results);
+        let cards = cards_of(&material);
         for part in [
             "<strong>75.0 %</strong> <span>linear top-1 of student, ± 2.0</span>",
             "<strong>94 %</strong> <span>of what teacher reaches (80.0 %)</span>",
@@ -336,8 +380,10 @@ mod tests {
     fn changes_stand_below_the_figures_that_changed() {
         let mut material = example::material();
         material.against = Some(example::against());
+        let material = material.catalogue();
         let results = results(&material.result_sources());
-        let table = table(&material, &results).unwrap();
+        let ranked = ranked(&material, &results);
+        let table = table(&material, &results, &ranked).unwrap();
         assert!(table.contains("▲ +5.00<"), "{table}");
         assert!(table.contains("<small>new</small>"), "{table}");
     }

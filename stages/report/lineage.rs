@@ -1,9 +1,9 @@
 //! The stages and what they took from each other, drawn from left to right: a stage stands right of all that it needs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::html::{escaped, push};
-use super::material::Material;
+use super::material::Catalogue;
 
 const LETTER: f64 = 7.0;
 const HEIGHT: f64 = 40.0;
@@ -24,23 +24,20 @@ struct Place {
     width: f64,
 }
 
-pub fn graph(material: &Material) -> String {
+pub fn graph(material: &Catalogue) -> String {
     let sources = &material.sources;
     let number: BTreeMap<&str, usize> = sources
         .iter()
         .enumerate()
         .map(|(index, source)| (source.stage.as_str(), index))
         .collect();
-    let mut edges: Vec<Edge> = Vec::new();
+    let mut edges: BTreeSet<Edge> = BTreeSet::new();
     for (to, source) in sources.iter().enumerate() {
         for from in source.inputs.values().flatten() {
-            if let Some(from) = number.get(from.stage.as_str())
-                && !edges.contains(&(*from, to))
-            {
-                edges.push((*from, to));
-            }
+            edges.extend(number.get(from.stage.as_str()).map(|from| (*from, to)));
         }
     }
+    let edges: Vec<Edge> = edges.into_iter().collect();
     let widths: Vec<f64> = sources
         .iter()
         .map(|source| source.stage.chars().count().max(source.kind.len()) as f64 * LETTER + 24.0)

@@ -3,6 +3,7 @@
 //! Filled by the kind `report` from its inputs and ancestors, and by `seedpipe report` from the cache.
 
 use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::path::PathBuf;
 
 use serde_json::Value;
@@ -88,18 +89,49 @@ pub struct FieldChange {
     pub new: String,
 }
 
+/// A material whose stages are found by their names.
+pub struct Catalogue<'a> {
+    material: &'a Material,
+    by_name: BTreeMap<&'a str, &'a Source>,
+}
+
 impl Material {
-    pub fn source(&self, stage: &str) -> Option<&Source> {
-        self.sources.iter().find(|source| source.stage == stage)
+    pub fn catalogue(&self) -> Catalogue<'_> {
+        let sources = self.sources.iter();
+        let named = sources.map(|source| (source.stage.as_str(), source));
+        Catalogue {
+            material: self,
+            by_name: named.collect(),
+        }
+    }
+}
+
+impl Deref for Catalogue<'_> {
+    type Target = Material;
+
+    fn deref(&self) -> &Material {
+        self.material
+    }
+}
+
+impl<'a> Catalogue<'a> {
+    pub fn source(&self, stage: &str) -> Option<&'a Source> {
+        self.by_name.get(stage).copied()
     }
 
-    /// The first stage on a slot of another one.
-    pub fn input(&self, source: &Source, slot: &str) -> Option<&Source> {
+    /// The stages on a slot of another one, in order.
+    pub fn inputs(&self, source: &Source, slot: &str) -> impl Iterator<Item = &'a Source> {
+        let from = source.inputs.get(slot).into_iter().flatten();
+        from.filter_map(|from| self.source(&from.stage))
+    }
+
+    /// The first of them.
+    pub fn input(&self, source: &Source, slot: &str) -> Option<&'a Source> {
         self.source(&source.inputs.get(slot)?.first()?.stage)
     }
 
     /// The files on a slot of a stage, when the page may read them, and the stage that made them.
-    pub fn files<'a>(&'a self, source: &Source, slot: &str) -> Option<(&'a Source, &'a [PathBuf])> {
+    pub fn files(&self, source: &Source, slot: &str) -> Option<(&'a Source, &'a [PathBuf])> {
         let from = source.inputs.get(slot)?.first()?;
         let maker = self.source(&from.stage)?;
         let parts = maker.outputs.get(&from.output)?.parts.as_deref()?;
@@ -107,11 +139,8 @@ impl Material {
     }
 
     /// The stages of a kind of artifact that the page may read, with the files.
-    pub fn readable<'a>(
-        &'a self,
-        kind: &'a str,
-    ) -> impl Iterator<Item = (&'a Source, &'a [PathBuf])> {
-        self.sources.iter().filter_map(move |source| {
+    pub fn readable(&self, kind: &str) -> impl Iterator<Item = (&'a Source, &'a [PathBuf])> {
+        self.material.sources.iter().filter_map(move |source| {
             let output = source.outputs.values().find(|output| output.kind == kind)?;
             Some((source, output.parts.as_deref()?))
         })

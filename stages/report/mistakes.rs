@@ -1,11 +1,13 @@
 //! Mistakes with their images: the confusion matrix, what is taken for what, and the surest wrong answers.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::gallery::{Gallery, Size};
 use super::html::{escaped, percent, push};
 use super::judged::{Judged, Miss};
 use super::tabs::{Tab, tabs};
+use crate::results::grouped;
 
 /// Classes of a matrix that is written out; larger ones are drawn.
 const WRITTEN: usize = 26;
@@ -14,11 +16,24 @@ const BEHIND: usize = 6;
 const KINDS: usize = 8;
 const OF_KIND: usize = 5;
 const WORST: usize = 24;
-/// Cells of all matrices that have images behind them.
+/// Cells that have images behind them, of all matrices that are written out: the most frequent mistakes of each.
 const CELLS: usize = 120;
+/// Cells of a drawing: the fullest.
+const DRAWN: usize = 3000;
 
 /// (true, predicted) → the mistakes, the surest first.
 type ByKind<'a> = BTreeMap<(i32, i32), Vec<&'a Miss>>;
+
+/// The kinds that have images behind them: the most frequent.
+fn opened(kinds: &ByKind, count: usize) -> BTreeSet<(i32, i32)> {
+    let mut sorted: Vec<(usize, (i32, i32))> = kinds
+        .iter()
+        .map(|(labels, misses)| (misses.len(), *labels))
+        .collect();
+    sorted.sort_by_key(|(misses, labels)| (Reverse(*misses), *labels));
+    let opened = sorted.into_iter().take(count);
+    opened.map(|(_, labels)| labels).collect()
+}
 
 fn by_kind(misses: &[Miss]) -> ByKind<'_> {
     let mut found: ByKind = BTreeMap::new();
@@ -31,14 +46,15 @@ fn by_kind(misses: &[Miss]) -> ByKind<'_> {
 
 /// The matrices, one a tab, each with its most frequent mistakes; empty when nothing was judged.
 pub fn confusion(judged: &[Judged], gallery: &mut Gallery) -> String {
-    let mut left = CELLS;
+    let is_written = |judged: &Judged| judged.tally.names.len() <= WRITTEN;
+    let written_out = judged.iter().filter(|judged| is_written(judged)).count();
     let panels: Vec<Tab> = judged
         .iter()
         .map(|judged| {
             let misses = judged.misses(gallery);
             let kinds = by_kind(&misses);
-            let matrix = if judged.confusion.classes.len() <= WRITTEN {
-                written(judged, &kinds, gallery, &mut left)
+            let matrix = if is_written(judged) {
+                written(judged, &kinds, gallery, CELLS / written_out)
             } else {
                 drawn(judged)
             };
@@ -55,8 +71,12 @@ pub fn confusion(judged: &[Judged], gallery: &mut Gallery) -> String {
 }
 
 /// As a table: what is right in one colour, what is wrong in another, the count in every cell.
-fn written(judged: &Judged, kinds: &ByKind, gallery: &mut Gallery, left: &mut usize) -> String {
-    let confusion = &judged.confusion;
+///
+/// - `most`: cells that have images behind them
+fn written(judged: &Judged, kinds: &ByKind, gallery: &mut Gallery, most: usize) -> String {
+    let tally = &judged.tally;
+    let opened = opened(kinds, most);
+    let images = tally.images();
     let caption = format!(
         "{}: images by true class (down) and predicted class (across)",
         judged.stage
@@ -65,27 +85,24 @@ fn written(judged: &Judged, kinds: &ByKind, gallery: &mut Gallery, left: &mut us
     let mut html = format!(
         "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{caption}\"><table class=\"matrix\"><caption>{caption}</caption><thead><tr><td></td>"
     );
-    for class in &confusion.classes {
-        let name = escaped(&class.name);
+    for name in tally.names.values() {
+        let name = escaped(name);
         push(
             &mut html,
             format_args!("<th scope=\"col\"><span>{name}</span></th>"),
         );
     }
     html.push_str("</tr></thead><tbody>\n");
-    for (class, counts) in confusion.classes.iter().zip(&confusion.counts) {
-        let all: u64 = counts.iter().sum();
+    for (label, name) in &tally.names {
+        let all = images.get(label).copied().unwrap_or(0);
         push(
             &mut html,
-            format_args!("<tr><th scope=\"row\">{}</th>", escaped(&class.name)),
+            format_args!("<tr><th scope=\"row\">{}</th>", escaped(name)),
         );
-        for (other, &count) in confusion.classes.iter().zip(counts) {
-            let share = if all == 0 {
-                0.0
-            } else {
-                count as f64 / all as f64
-            };
-            let is_right = class.label == other.label;
+        for (other, other_name) in &tally.names {
+            let count = tally.counts.get(&(*label, *other)).copied().unwrap_or(0);
+            let share = count as f64 / all.max(1) as f64;
+            let is_right = label == other;
             let class_name = match (count, is_right) {
                 (0, _) => "zero",
                 (_, true) => "hit",
@@ -98,11 +115,10 @@ fn written(judged: &Judged, kinds: &ByKind, gallery: &mut Gallery, left: &mut us
                 (3.0 * share).min(1.0)
             };
             let behind = kinds
-                .get(&(class.label, other.label))
-                .filter(|misses| !misses.is_empty() && *left > 0);
+                .get(&(*label, *other))
+                .filter(|_| opened.contains(&(*label, *other)));
             let inner = match behind {
                 Some(misses) => {
-                    *left -= 1;
                     let places: Vec<String> = misses
                         .iter()
                         .take(BEHIND)
@@ -115,8 +131,8 @@ fn written(judged: &Judged, kinds: &ByKind, gallery: &mut Gallery, left: &mut us
                     format!(
                         "<button type=\"button\" data-pics=\"{}\" title=\"{} taken for {}\">{count}</button>",
                         places.join(" "),
-                        escaped(&class.name),
-                        escaped(&other.name)
+                        escaped(name),
+                        escaped(other_name)
                     )
                 }
                 None => count.to_string(),
@@ -128,58 +144,83 @@ fn written(judged: &Judged, kinds: &ByKind, gallery: &mut Gallery, left: &mut us
         }
         html.push_str("</tr>\n");
     }
-    html.push_str("</tbody></table></div><div class=\"behind\" aria-live=\"polite\"><p class=\"note\">Press a mistake to see its images.</p></div>");
+    html.push_str("</tbody></table></div>");
+    if !opened.is_empty() {
+        let which = if opened.len() == kinds.len() {
+            "a mistake"
+        } else {
+            "an underlined mistake"
+        };
+        push(
+            &mut html,
+            format_args!(
+                "<div class=\"behind\" aria-live=\"polite\"><p class=\"note\">Press {which} to see its images.</p></div>"
+            ),
+        );
+    }
     html
 }
 
 /// As a drawing, for classes too many to be written out.
 fn drawn(judged: &Judged) -> String {
-    let confusion = &judged.confusion;
-    let count = confusion.classes.len();
+    let tally = &judged.tally;
+    let count = tally.names.len();
+    let places: BTreeMap<i32, usize> = tally.names.keys().copied().zip(0..).collect();
+    let images = tally.images();
+    let mut cells: Vec<(&(i32, i32), &u64)> = tally.counts.iter().collect();
+    cells.sort_by_key(|(labels, images)| (Reverse(**images), **labels));
+    let all_cells = cells.len();
+    cells.truncate(DRAWN);
     let mut body = String::new();
-    for (down, counts) in confusion.counts.iter().enumerate() {
-        let all: u64 = counts.iter().sum::<u64>().max(1);
-        for (across, &images) in counts.iter().enumerate().filter(|(_, images)| **images > 0) {
-            let share = images as f64 / all as f64;
-            let (class, strength) = if across == down {
-                ("hit", 0.25 + 0.75 * share)
-            } else {
-                ("miss", 0.35 + 0.65 * (2.0 * share).min(1.0))
-            };
-            push(
-                &mut body,
-                format_args!(
-                    "<rect class=\"{class}\" x=\"{across}\" y=\"{down}\" opacity=\"{strength:.2}\"><title>{} → {}: {images}</title></rect>",
-                    escaped(&confusion.classes[down].name),
-                    escaped(&confusion.classes[across].name)
-                ),
-            );
-        }
+    for ((label, best), in_cell) in cells {
+        let share = *in_cell as f64 / images[label] as f64;
+        let (class, strength) = if label == best {
+            ("hit", 0.25 + 0.75 * share)
+        } else {
+            ("miss", 0.35 + 0.65 * (2.0 * share).min(1.0))
+        };
+        push(
+            &mut body,
+            format_args!(
+                "<rect class=\"{class}\" x=\"{}\" y=\"{}\" opacity=\"{strength:.2}\"><title>{} → {}: {in_cell}</title></rect>",
+                places[best],
+                places[label],
+                escaped(&tally.names[label]),
+                escaped(&tally.names[best])
+            ),
+        );
     }
-    let right: u64 = (0..count).map(|class| confusion.counts[class][class]).sum();
-    let all: u64 = confusion.counts.iter().flatten().sum();
+    let right = tally
+        .counts
+        .iter()
+        .filter(|((label, best), _)| label == best);
+    let right: u64 = right.map(|(_, images)| images).sum();
+    let all: u64 = tally.counts.values().sum();
     let name = escaped(&judged.stage);
+    let left_out = if all_cells > DRAWN {
+        format!(
+            " Of {} cells that are not empty, the {} fullest are drawn.",
+            grouped(all_cells as u64),
+            grouped(DRAWN as u64)
+        )
+    } else {
+        String::new()
+    };
     format!(
-        "<figure class=\"chart heat\"><figcaption>{name}: {count} classes, true ones down, predicted ones across</figcaption><svg viewBox=\"0 0 {count} {count}\" role=\"img\" aria-label=\"{name}: {right} of {all} images on the diagonal\"><rect class=\"ground\"/>{body}</svg></figure><p class=\"note\">A cell's strength is its share of the true class; look at it for the names.</p>",
+        "<figure class=\"chart heat\"><figcaption>{name}: {count} classes, true ones down, predicted ones across</figcaption><svg viewBox=\"0 0 {count} {count}\" role=\"img\" aria-label=\"{name}: {right} of {all} images on the diagonal\"><rect class=\"ground\"/>{body}</svg></figure><p class=\"note\">A cell's strength is its share of the true class; look at it for the names.{left_out}</p>",
     )
 }
 
 /// What is taken for what most often, with images.
 fn frequent(judged: &Judged, kinds: &ByKind, gallery: &mut Gallery) -> String {
-    let confusion = &judged.confusion;
-    let label = |name: &str| {
-        let class = confusion.classes.iter().find(|class| class.name == name);
-        class.map(|class| class.label)
-    };
-    let mistakes = confusion.mistakes();
+    let mistakes = judged.tally.mistakes();
     if mistakes.is_empty() {
         return "<p>No image was taken for another class.</p>".to_owned();
     }
     let mut html = "<h3>Most frequent mistakes</h3><ul class=\"kinds\">".to_owned();
     for mistake in mistakes.iter().take(KINDS) {
-        let pictures: String = label(mistake.of)
-            .zip(label(mistake.taken_for))
-            .and_then(|key| kinds.get(&key))
+        let pictures: String = kinds
+            .get(&mistake.labels)
             .into_iter()
             .flatten()
             .take(OF_KIND)
@@ -231,4 +272,106 @@ pub fn worst(judged: &[Judged], gallery: &mut Gallery) -> String {
         }
     }
     tabs("Whose mistakes", panels)
+}
+
+#[cfg(test)]
+mod tests {
+    use seedpipe_artifact::PredictionRow;
+
+    use super::*;
+    use crate::confusion::Tally;
+    use crate::report::example;
+
+    /// - `answers`: true class, predicted class, images
+    fn judged(names: &[(i32, &str)], answers: &[(i32, i32, usize)]) -> Judged {
+        let names = names
+            .iter()
+            .map(|(label, name)| (*label, (*name).to_owned()));
+        let row = |label, best| PredictionRow {
+            image_id: 0,
+            label: Some(label),
+            classes: vec![best],
+            probabilities: vec![1.0],
+        };
+        let rows: Vec<PredictionRow> = answers
+            .iter()
+            .flat_map(|&(label, best, images)| (0..images).map(move |_| row(label, best)))
+            .collect();
+        Judged {
+            stage: "probe".to_owned(),
+            images: "images".to_owned(),
+            split: "test".to_owned(),
+            learned_on: "train".to_owned(),
+            tally: Tally::of(&rows, &names.collect()),
+            rows,
+        }
+    }
+
+    fn gallery() -> Gallery {
+        Gallery::open(&example::material().catalogue()).unwrap()
+    }
+
+    #[test]
+    fn classes_of_one_name_are_not_taken_for_each_other() {
+        let names = [(1, "crane"), (2, "crane"), (3, "cat")];
+        let judged = judged(&names, &[(1, 1, 3), (2, 1, 2), (2, 2, 1), (3, 2, 1)]);
+        let html = confusion(&[judged], &mut gallery());
+        for part in [
+            "<b>crane (2)</b> taken for <b>crane (1)</b> <small>2 of its images, 66.7 %",
+            "<b>cat</b> taken for <b>crane (2)</b> <small>1 of its images",
+        ] {
+            assert!(html.contains(part), "{part}: {html}");
+        }
+    }
+
+    #[test]
+    fn the_most_frequent_mistakes_have_images_behind_them() {
+        let miss = |label, taken_for| Miss {
+            row: 0,
+            label,
+            taken_for,
+            probability: 1.0,
+        };
+        let misses = [(1, 2), (1, 3), (2, 1), (2, 1), (3, 1)].map(|(of, best)| miss(of, best));
+        let kinds = by_kind(&misses);
+        assert_eq!(opened(&kinds, 2), BTreeSet::from([(1, 2), (2, 1)]));
+        assert_eq!(opened(&kinds, 9).len(), 4);
+        // Images that can't be read are behind nothing, and nobody is told to press.
+        let judged = judged(&[(1, "one"), (2, "two")], &[(1, 2, 1)]);
+        let html = confusion(&[judged], &mut gallery());
+        assert!(
+            !html.contains("Press") && !html.contains("<button"),
+            "{html}"
+        );
+    }
+
+    #[test]
+    fn a_large_matrix_is_drawn_in_part() {
+        // 80 classes, each taken for each: 6400 cells.
+        let answers: Vec<(i32, i32, usize)> = (0..6400)
+            .map(|cell| {
+                (
+                    cell / 80,
+                    cell % 80,
+                    if cell / 80 == cell % 80 { 2 } else { 1 },
+                )
+            })
+            .collect();
+        let html = confusion(&[judged(&[], &answers)], &mut gallery());
+        assert_eq!(html.matches("<rect class=\"hit\"").count(), 80);
+        assert_eq!(html.matches("<title>").count(), DRAWN);
+        assert!(html.contains("Of 6,400 cells that are not empty, the 3,000 fullest are drawn."));
+    }
+
+    #[test]
+    fn names_of_classes_cannot_break_out() {
+        let name = "</script><b>\"";
+        let judged = judged(&[(1, name), (2, "two")], &[(1, 2, 2), (2, 1, 1)]);
+        let html = confusion(&[judged], &mut gallery());
+        assert!(
+            !html.contains("</script>") && !html.contains("<b>\""),
+            "{html}"
+        );
+        assert!(html.contains("&lt;/script&gt;&lt;b&gt;&quot;"), "{html}");
+    }
 }

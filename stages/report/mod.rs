@@ -4,7 +4,9 @@
 //! The page is built by `page`, each section in a file of its own, from a `Material`. The kind fills it from its inputs and ancestors and
 //! leaves out seconds, dates and machines, so that equal results give an equal file; `seedpipe report` fills it from the cache.
 //!
-//! Version log: 1 first. 2: sections on sizes, classes, mistakes, maps, neighbours and views; another form. 3: accuracies while training in per cent.
+//! Version log: 1 first. 2: sections on sizes, classes, mistakes, maps, neighbours and views; another form. 3: accuracies while training in per cent;
+//! what is measured twice has two columns; soft labels by `alpha`; inputs by the plan's names; classes of one name told apart; the split
+//! that was judged instead of `test`; large matrices drawn in part; components of close variances.
 
 mod classes;
 mod curves;
@@ -32,7 +34,6 @@ mod timeline;
 mod tsne;
 mod view_sheet;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::Result;
@@ -52,6 +53,9 @@ pub use page::page;
 
 /// Name of the page in the artifact.
 pub const PAGE: &str = "report.html";
+
+/// The cache's folder beside pipeline.yaml.
+const CACHE: &str = ".seedpipe";
 
 /// A page on the pipeline's results.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -101,6 +105,27 @@ impl Stage for Report {
                 "e.g. report.html",
             ));
         }
+        // The file is overwritten: it must not be the pipeline, its lock or a source.
+        let extension = self.path.extension().unwrap_or_default();
+        if !["html", "htm"]
+            .iter()
+            .any(|html| extension.eq_ignore_ascii_case(html))
+        {
+            return Err(invalid(
+                "path",
+                "a name that ends in .html or .htm",
+                self.path.display(),
+                "e.g. report.html",
+            ));
+        }
+        if self.path.components().any(|part| part.as_os_str() == CACHE) {
+            return Err(invalid(
+                "path",
+                "a path outside of the cache `.seedpipe`",
+                self.path.display(),
+                "e.g. report.html",
+            ));
+        }
         Ok(())
     }
 }
@@ -126,37 +151,25 @@ impl Work for Report {
     }
 }
 
-/// The ancestors; their inputs are found by content, and what is connected may be read.
+/// The ancestors; what is connected may be read.
 fn sources(context: &StageContext) -> Vec<Source> {
-    let lineage = context.lineage();
-    let makers: BTreeMap<String, From> = lineage
-        .iter()
-        .flat_map(|ancestor| {
-            ancestor.outputs.iter().map(|(slot, output)| {
-                let from = From {
-                    stage: ancestor.stage.clone(),
-                    output: slot.clone(),
-                };
-                (output.content.to_string(), from)
-            })
-        })
-        .collect();
     let connected: Vec<&Input> = Report::INPUTS
         .iter()
         .flat_map(|slot| context.inputs(slot.name))
         .collect();
+    let lineage = context.lineage().iter();
     lineage
-        .iter()
-        .map(|ancestor| source(ancestor, &makers, &connected))
+        .map(|ancestor| source(ancestor, &connected))
         .collect()
 }
 
-fn source(ancestor: &Ancestor, makers: &BTreeMap<String, From>, connected: &[&Input]) -> Source {
+fn source(ancestor: &Ancestor, connected: &[&Input]) -> Source {
     let recipe = &ancestor.recipe;
-    let inputs = recipe.inputs.iter().map(|(slot, contents)| {
-        let from = contents
-            .iter()
-            .filter_map(|content| makers.get(&content.to_string()).cloned());
+    let inputs = ancestor.inputs.iter().map(|(slot, connections)| {
+        let from = connections.iter().map(|connection| From {
+            stage: connection.stage.clone(),
+            output: connection.output.clone(),
+        });
         (slot.clone(), from.collect())
     });
     let outputs = ancestor.outputs.iter().map(|(slot, output)| {
@@ -187,5 +200,35 @@ fn source(ancestor: &Ancestor, makers: &BTreeMap<String, From>, connected: &[&In
             .get("parameters")
             .map(|count| *count as u64),
         making: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(path: &str) -> Option<String> {
+        let report = Report {
+            title: default_title(),
+            path: path.into(),
+        };
+        let refused = report.validate(&InputKinds::default()).err()?;
+        Some(format!("{refused:?}"))
+    }
+
+    #[test]
+    fn a_page_overwrites_nothing_but_pages() {
+        for path in ["report.html", "pages/Report.HTM"] {
+            assert_eq!(refusal(path), None, "{path}");
+        }
+        for path in ["pipeline.yaml", "pipeline.lock", "digits.parquet", "report"] {
+            assert!(refusal(path).unwrap().contains(".html"), "{path}");
+        }
+        for path in [".seedpipe/x.html", "./.seedpipe/artifacts/x.html"] {
+            assert!(refusal(path).unwrap().contains("cache"), "{path}");
+        }
+        for path in ["/x.html", "../x.html", ""] {
+            assert!(refusal(path).unwrap().contains("below"), "{path}");
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! What the networks find alike: the training images nearest to some test images, the student's beside the teacher's.
+//! What the networks find alike: the training images nearest to some judged images, the student's beside the teacher's.
 
 use anyhow::Result;
 use rayon::prelude::*;
@@ -7,16 +7,17 @@ use seedpipe_artifact::ImagesReader;
 use super::embedded::{Embedded, pair, unit};
 use super::gallery::{Gallery, Size};
 use super::html::{escaped, push};
+use super::judged::{Judged, Splits, splits};
 
-/// Test images, and neighbours of each.
+/// Judged images, and neighbours of each.
 const QUERIES: usize = 8;
 const NEIGHBOURS: usize = 6;
 
 /// Row in the images, and the cosine.
 type Near = (usize, f32);
 
-/// One panel a test image; empty when no embeddings may be read, or there are no two splits.
-pub fn panels(all: &[Embedded], gallery: &mut Gallery) -> Result<String> {
+/// One panel a judged image; empty when no embeddings may be read, or there are no two splits.
+pub fn panels(all: &[Embedded], judged: &[Judged], gallery: &mut Gallery) -> Result<String> {
     let pair = pair(all);
     let Some(stage) = pair.first().map(|embedded| embedded.images.clone()) else {
         return Ok(String::new());
@@ -24,10 +25,11 @@ pub fn panels(all: &[Embedded], gallery: &mut Gallery) -> Result<String> {
     let Some(images) = gallery.images(&stage) else {
         return Ok(String::new());
     };
-    let queries = queries(images);
+    let splits = splits(judged, &stage);
+    let queries = queries(images, &splits);
     let found: Vec<Option<Vec<Vec<Near>>>> = pair
         .par_iter()
-        .map(|embedded| nearest(embedded, images, &queries))
+        .map(|embedded| nearest(embedded, images, &queries, &splits.learned_on))
         .collect::<Result<_>>()?;
     let mut panels = String::new();
     for (index, &query) in queries.iter().enumerate() {
@@ -61,17 +63,20 @@ pub fn panels(all: &[Embedded], gallery: &mut Gallery) -> Result<String> {
     if panels.is_empty() {
         return Ok(panels);
     }
+    let Splits { judged, learned_on } = &splits;
     Ok(format!(
-        "<ul class=\"queries\">{panels}</ul><p class=\"note\">Left a test image, right the training images with the greatest cosine to it. ✓ is of the same class, ✗ of another.</p>\n"
+        "<ul class=\"queries\">{panels}</ul><p class=\"note\">Left an image of the split {}, right the images of the split {} with the greatest cosine to it. ✓ is of the same class, ✗ of another.</p>\n",
+        escaped(judged),
+        escaped(learned_on)
     ))
 }
 
-/// Test images of evenly chosen classes; without classes evenly chosen ones.
-fn queries(images: &ImagesReader) -> Vec<usize> {
-    let test = images.rows_in("test");
-    if test.is_empty() || test.len() == images.rows() {
+/// Judged images of evenly chosen classes; without classes evenly chosen ones. None where they would find themselves.
+fn queries(images: &ImagesReader, splits: &Splits) -> Vec<usize> {
+    if splits.judged == splits.learned_on {
         return Vec::new();
     }
+    let test = images.rows_in(&splits.judged);
     let labels: Vec<i32> = images.classes().keys().copied().collect();
     let mut chosen: Vec<usize> = Vec::new();
     let count = labels.len().min(QUERIES);
@@ -94,11 +99,12 @@ fn queries(images: &ImagesReader) -> Vec<usize> {
     chosen
 }
 
-/// Of each query; `None` when one of them has no embedding.
+/// Of each query, in the split `among`; `None` when one of them has no embedding, and when that split has none.
 fn nearest(
     embedded: &Embedded,
     images: &ImagesReader,
     queries: &[usize],
+    among: &str,
 ) -> Result<Option<Vec<Vec<Near>>>> {
     if queries.is_empty() {
         return Ok(None);
@@ -117,7 +123,7 @@ fn nearest(
     embedded.each(|id, embedding| {
         let Some(row) = images
             .row_of(id)
-            .filter(|row| images.image(*row).split != "test")
+            .filter(|row| images.image(*row).split == among)
         else {
             return;
         };
@@ -150,7 +156,8 @@ fn name(gallery: &Gallery, stage: &str, row: usize) -> String {
         return String::new();
     };
     let image = images.image(row);
-    let class = image.label.and_then(|label| images.classes().get(&label));
+    let classes = gallery.classes(stage);
+    let class = image.label.and_then(|label| classes.get(&label));
     class
         .cloned()
         .unwrap_or_else(|| format!("image {}", image.image_id))

@@ -4,14 +4,14 @@ use seedpipe_learn::architecture::{Architecture, Preprocessing};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::material::{Material, Source};
+use super::material::{Catalogue, Source};
 
 /// A network's part in the experiment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     Teacher,
     Student,
-    /// Anything else that was measured.
+    /// Anything else that was measured. Learned from a teacher by embeddings or soft labels, a network is a student.
     Baseline,
 }
 
@@ -26,33 +26,52 @@ impl Role {
 }
 
 /// The part of the network that a stage made.
-pub fn role(material: &Material, source: &Source) -> Role {
-    if source.kind == "distill" {
+pub fn role(material: &Catalogue, source: &Source) -> Role {
+    if source.kind == "distill" || has_soft_labels(source) {
         return Role::Student;
     }
     // Trained on with labels, a student stays one.
-    if source.kind == "finetune" {
-        let from = material.input(source, "weights");
-        return match from.map(|from| role(material, from)) {
-            Some(Role::Student) => Role::Student,
-            _ => Role::Baseline,
-        };
+    if source.kind == "finetune"
+        && let Some(from) = material.input(source, "weights")
+        && role(material, from) == Role::Student
+    {
+        return Role::Student;
     }
-    let is_teacher = material
-        .sources
-        .iter()
-        .filter(|stage| stage.kind == "distill")
-        .filter_map(|student| material.input(student, "targets"))
-        .any(|targets| is_maker(material, targets, source));
-    if is_teacher {
+    let taught = material.sources.iter().flat_map(|student| {
+        let slots: &[&str] = match student.kind.as_str() {
+            "distill" => &["targets"],
+            _ if has_soft_labels(student) => &["teacher_features", "teacher_logits"],
+            _ => &[],
+        };
+        slots.iter().map(move |slot| (student, *slot))
+    });
+    let mut encodes = taught.flat_map(|(student, slot)| material.inputs(student, slot));
+    if encodes.any(|encode| is_maker(material, encode, source)) {
         Role::Teacher
     } else {
         Role::Baseline
     }
 }
 
+/// Whether it learned from other networks' answers beside the labels.
+pub fn has_soft_labels(source: &Source) -> bool {
+    source.kind == "finetune"
+        && source.params["alpha"]
+            .as_f64()
+            .is_some_and(|alpha| alpha > 0.0)
+}
+
+/// Whether it was trained, and nothing of a teacher went into it: no soft labels, and no weights of a teacher or a student.
+pub fn learned_alone(material: &Catalogue, source: &Source) -> bool {
+    source.kind != "encode"
+        && role(material, source) == Role::Baseline
+        && material
+            .input(source, "weights")
+            .is_none_or(|from| learned_alone(material, from))
+}
+
 /// Whether an `encode` stage's network is the one that `source` made, or read from the same file.
-fn is_maker(material: &Material, encode: &Source, source: &Source) -> bool {
+fn is_maker(material: &Catalogue, encode: &Source, source: &Source) -> bool {
     if let Some(maker) = material.input(encode, "weights") {
         return maker.stage == source.stage;
     }
@@ -68,7 +87,7 @@ fn is_maker(material: &Material, encode: &Source, source: &Source) -> bool {
 }
 
 /// How it learned, in a few words.
-pub fn learned(material: &Material, source: &Source) -> String {
+pub fn learned(material: &Catalogue, source: &Source) -> String {
     let objective = source.params["objective"].as_str();
     match source.kind.as_str() {
         "pretrain" => match objective.unwrap_or("moco") {
@@ -83,14 +102,15 @@ pub fn learned(material: &Material, source: &Source) -> String {
             other => format!("distilled by {other}"),
         },
         "finetune" => {
-            let soft = if material.input(source, "teacher_features").is_some() {
+            let soft = if has_soft_labels(source) {
                 ", soft labels"
             } else {
                 ""
             };
             match material.input(source, "weights") {
                 Some(from) => format!("fine-tuned from {}{soft}", from.stage),
-                None => format!("labels alone{soft}"),
+                None if has_soft_labels(source) => "labels and soft labels".to_owned(),
+                None => "labels alone".to_owned(),
             }
         }
         "encode" if source.params["checkpoint"].is_string() => "checkpoint".to_owned(),
@@ -101,7 +121,7 @@ pub fn learned(material: &Material, source: &Source) -> String {
 }
 
 /// Its name, as `cifar_resnet8 × 0.5`.
-pub fn architecture_text(material: &Material, source: &Source) -> Option<String> {
+pub fn architecture_text(material: &Catalogue, source: &Source) -> Option<String> {
     let architecture = architecture(material, source)?;
     let name = match architecture.name.as_str() {
         "" => "own graph",
@@ -116,7 +136,7 @@ pub fn architecture_text(material: &Material, source: &Source) -> Option<String>
 
 /// Multiplications with additions for one image, at the size that it is measured at, without head or classifier; `None` where the
 /// recipe doesn't say the network or the size.
-pub fn multiply_adds(material: &Material, source: &Source) -> Option<u64> {
+pub fn multiply_adds(material: &Catalogue, source: &Source) -> Option<u64> {
     let architecture = architecture(material, source)?.backbone();
     let size = size(material, source, &architecture)?;
     let graph = architecture.graph().ok()?;
@@ -127,12 +147,12 @@ fn parsed<T: DeserializeOwned>(value: &Value) -> Option<T> {
     serde_json::from_value(value.clone()).ok()
 }
 
-fn architecture(material: &Material, source: &Source) -> Option<Architecture> {
+fn architecture(material: &Catalogue, source: &Source) -> Option<Architecture> {
     parsed(&source.params["network"])
         .or_else(|| architecture(material, material.input(source, "weights")?))
 }
 
-fn size(material: &Material, source: &Source, architecture: &Architecture) -> Option<u32> {
+fn size(material: &Catalogue, source: &Source, architecture: &Architecture) -> Option<u32> {
     let own: Option<Preprocessing> = parsed(&source.params["preprocessing"]);
     if let Some(preprocessing) = own {
         return Some(preprocessing.size);
@@ -149,7 +169,7 @@ fn size(material: &Material, source: &Source, architecture: &Architecture) -> Op
 }
 
 /// Images a second of the encoding that a network was measured by, when it embedded all of its rows anew.
-pub fn images_per_second(material: &Material, network: &str) -> Option<f64> {
+pub fn images_per_second(material: &Catalogue, network: &str) -> Option<f64> {
     let encodes = material.sources.iter().filter(|source| {
         source.kind == "encode"
             && !source.inputs.contains_key("views")
@@ -174,6 +194,7 @@ mod tests {
     #[test]
     fn networks_are_told_by_their_stages() {
         let material = example::material();
+        let material = material.catalogue();
         let of = |stage: &str| material.source(stage).unwrap();
         let teacher = of("teacher");
         assert_eq!(role(&material, teacher), Role::Teacher);
@@ -190,5 +211,45 @@ mod tests {
         let cost = multiply_adds(&material, of("student")).unwrap();
         assert_eq!(multiply_adds(&material, of("untrained")), Some(cost));
         assert!(multiply_adds(&material, teacher).unwrap() > 10 * cost);
+    }
+
+    #[test]
+    fn soft_labels_are_of_a_teacher_whatever_slot_they_come_by() {
+        let mut material = example::material();
+        material.sources.extend([
+            example::finetune("alone", 0.0, &[("views", "views", "views")]),
+            example::finetune(
+                "unused",
+                0.0,
+                &[("teacher_features", "targets", "embeddings")],
+            ),
+            example::finetune(
+                "taught",
+                0.5,
+                &[("teacher_logits", "untrained", "embeddings")],
+            ),
+            example::finetune("from_teacher", 0.0, &[("weights", "teacher", "weights")]),
+            example::finetune("further", 0.0, &[("weights", "from_teacher", "weights")]),
+        ]);
+        let material = material.catalogue();
+        let of = |stage: &str| material.source(stage).unwrap();
+        let roles = ["alone", "unused", "taught", "from_teacher", "untrained"];
+        assert_eq!(
+            roles.map(|stage| role(&material, of(stage)).name()),
+            ["baseline", "baseline", "student", "baseline", "teacher"]
+        );
+        assert_eq!(learned(&material, of("unused")), "labels alone");
+        assert_eq!(learned(&material, of("taught")), "labels and soft labels");
+        for (stage, alone) in [
+            ("alone", true),
+            ("unused", true),
+            ("taught", false),
+            ("from_teacher", false),
+            ("further", false),
+            ("student", false),
+            ("untrained", false),
+        ] {
+            assert_eq!(learned_alone(&material, of(stage)), alone, "{stage}");
+        }
     }
 }

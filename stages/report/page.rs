@@ -2,10 +2,11 @@
 //! end says what would give them.
 
 use anyhow::Result;
+use seedpipe_artifact::{EMBEDDINGS, METRICS, PREDICTIONS};
 
 use super::gallery::Gallery;
 use super::html::{escaped, push};
-use super::material::Material;
+use super::material::{Catalogue, Material};
 use super::{
     classes, curves, embedded, embedding_map, headline, judged, lineage, mistakes, near, recipe,
     size_plot, timeline, view_sheet,
@@ -16,6 +17,10 @@ const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("script.js");
 /// Nothing is fetched, whatever the content says.
 const POLICY: &str = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
+
+/// What would give sections that lack more than a connection.
+const EPOCHS: &str = "a training stage of two epochs or more";
+const ENCODE: &str = "an `encode` stage without `views`, of the student and of the teacher";
 
 /// A part of the page.
 struct Section {
@@ -48,6 +53,7 @@ impl Sections {
 /// # Errors
 /// When an artifact can't be read.
 pub fn page(material: &Material) -> Result<String> {
+    let material = &material.catalogue();
     let mut gallery = Gallery::open(material)?;
     let sections = sections(material, &mut gallery)?;
     let title = escaped(&material.title);
@@ -86,7 +92,7 @@ pub fn page(material: &Material) -> Result<String> {
     Ok(page)
 }
 
-fn lead(material: &Material) -> String {
+fn lead(material: &Catalogue) -> String {
     let stages = material.sources.len();
     let against = material
         .against
@@ -127,16 +133,17 @@ fn with_code(text: &str) -> String {
     parts.collect()
 }
 
-fn sections(material: &Material, gallery: &mut Gallery) -> Result<Sections> {
+fn sections(material: &Catalogue, gallery: &mut Gallery) -> Result<Sections> {
     let results = results(&material.result_sources());
+    let ranked = headline::ranked(material, &results);
     let judged = judged::judged(material, gallery)?;
     let embedded = embedded::embedded(material)?;
     let cached = material.has_telemetry();
     // What the kind `report` shows hangs on its inputs; the command reads the whole cache.
     let hint = |stage: &'static str, command: &'static str| if cached { command } else { stage };
     let mut sections = Sections::default();
-    let mut html = headline::cards(material, &results);
-    html.push_str(&headline::table(material, &results).unwrap_or_default());
+    let mut html = headline::cards(material, &results, &ranked);
+    html.push_str(&headline::table(material, &results, &ranked).unwrap_or_default());
     sections.add(
         "results",
         "Results",
@@ -150,28 +157,38 @@ fn sections(material: &Material, gallery: &mut Gallery) -> Result<Sections> {
     sections.add(
         "size",
         "Accuracy against size",
-        size_plot::plots(material, &results),
-        "measure at least two networks by the same kind of stage",
+        size_plot::plots(&results, &ranked),
+        "measure at least two networks of known size by the same kind of stage",
     );
     sections.add(
         "training",
         "Training",
         curves::curves(material)?,
-        hint(
-            "connect the `metrics` of the training stages",
-            "a training stage of two epochs or more",
-        ),
+        if trains(material) {
+            EPOCHS
+        } else {
+            hint("connect the `metrics` of the training stages", EPOCHS)
+        },
     );
     sections.add(
         "classes",
         "Class by class",
-        classes::table(material, &results, &judged)?.unwrap_or_default(),
+        classes::table(material, gallery, &results, &ranked, &judged)?.unwrap_or_default(),
         "labels for the test images, and a stage that judges by them",
     );
-    let predictions = hint(
-        "connect `predictions` and `images`, or run `seedpipe report`",
-        "labels for the test images, and a `probe`, `knn` or `finetune` stage",
-    );
+    // What is connected and yet gives nothing is not to be connected again.
+    let is_read = |kind: &'static str| {
+        let mut readable = material.readable(kind);
+        readable.any(|(source, _)| material.files(source, "images").is_some())
+    };
+    let predictions = match (judged.is_empty(), is_read(PREDICTIONS)) {
+        (false, _) => "there are none: every judged image was named rightly",
+        (_, true) => "labels for the judged images",
+        _ => hint(
+            "connect `predictions` and `images`, or run `seedpipe report`",
+            "labels for the test images, and a `probe`, `knn` or `finetune` stage",
+        ),
+    };
     sections.add(
         "confusion",
         "What is taken for what",
@@ -184,21 +201,27 @@ fn sections(material: &Material, gallery: &mut Gallery) -> Result<Sections> {
         mistakes::worst(&judged, gallery),
         predictions,
     );
-    let features = hint(
-        "connect `features` and `images`, or run `seedpipe report`",
-        "an `encode` stage without `views`, of the student and of the teacher",
-    );
+    let features = |of_little: &'static str| match (embedded.is_empty(), is_read(EMBEDDINGS)) {
+        (false, _) => of_little,
+        (_, true) => ENCODE,
+        _ => hint(
+            "connect `features` and `images`, or run `seedpipe report`",
+            ENCODE,
+        ),
+    };
     sections.add(
         "map",
         "Map of the embeddings",
         embedding_map::maps(&embedded, &judged, gallery)?,
-        features,
+        features("embeddings of at least three images"),
     );
     sections.add(
         "neighbours",
         "Nearest neighbours",
-        near::panels(&embedded, gallery)?,
-        features,
+        near::panels(&embedded, &judged, gallery)?,
+        features(
+            "embeddings of two splits: the one that is judged and the one that is learned from",
+        ),
     );
     sections.add(
         "views",
@@ -226,6 +249,12 @@ fn sections(material: &Material, gallery: &mut Gallery) -> Result<Sections> {
         command,
     );
     Ok(sections)
+}
+
+/// Whether the metrics of a stage that trains may be read.
+fn trains(material: &Catalogue) -> bool {
+    let mut readable = material.readable(METRICS);
+    readable.any(|(source, _)| ["pretrain", "distill", "finetune"].contains(&source.kind.as_str()))
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 /// Directions that are iterated beside the two that are wanted, so that close ones converge.
 const DIRECTIONS: usize = 6;
 const ITERATIONS: usize = 60;
+/// Rounds of rotations; entries beside the diagonal are nothing after five or six.
+const JACOBI_SWEEPS: usize = 12;
 
 /// Coordinates along the first two principal components, and their shares of the variance.
 pub struct Principal {
@@ -37,7 +39,8 @@ pub fn principal(values: &[f32], dimension: usize) -> Principal {
         directions = applied(&centred, dimension, &directions);
         orthonormalise(&mut directions);
     }
-    // Iteration finds the span; the order within it is by the variance along each direction.
+    // Iteration finds the span of all; within it, close variances are told apart at once.
+    let directions = turned(&centred, dimension, &directions);
     let mut found: Vec<(f64, Vec<f64>)> = directions
         .into_iter()
         .map(|direction| {
@@ -96,6 +99,60 @@ fn applied(centred: &[f64], dimension: usize, directions: &[Vec<f64>]) -> Vec<Ve
             product
         })
         .collect()
+}
+
+/// Rayleigh and Ritz: other directions of the same span, along which the vectors vary independently.
+fn turned(centred: &[f64], dimension: usize, directions: &[Vec<f64>]) -> Vec<Vec<f64>> {
+    let count = directions.len();
+    let images = applied(centred, dimension, directions);
+    let covariance = directions
+        .iter()
+        .map(|direction| images.iter().map(|image| dot(direction, image)).collect());
+    let turn = eigenvectors(covariance.collect());
+    let turned = (0..count).map(|index| {
+        let mut sum = vec![0.0; dimension];
+        for (direction, turn) in directions.iter().zip(&turn) {
+            for (sum, value) in sum.iter_mut().zip(direction) {
+                *sum += turn[index] * value;
+            }
+        }
+        sum
+    });
+    turned.collect()
+}
+
+/// Of a small symmetric matrix, as columns, by Jacobi's rotations.
+fn eigenvectors(mut matrix: Vec<Vec<f64>>) -> Vec<Vec<f64>> {
+    let count = matrix.len();
+    let mut vectors = vec![vec![0.0; count]; count];
+    for (index, row) in vectors.iter_mut().enumerate() {
+        row[index] = 1.0;
+    }
+    for _ in 0..JACOBI_SWEEPS {
+        for p in 0..count {
+            for q in p + 1..count {
+                if matrix[p][q] == 0.0 {
+                    continue;
+                }
+                // The angle that makes the two entries beside the diagonal zero.
+                let theta = (matrix[q][q] - matrix[p][p]) / (2.0 * matrix[p][q]);
+                let tangent = theta.signum() / (theta.abs() + theta.hypot(1.0));
+                let cosine = 1.0 / tangent.hypot(1.0);
+                let sine = tangent * cosine;
+                let rotate = |left: f64, right: f64| {
+                    (cosine * left - sine * right, sine * left + cosine * right)
+                };
+                for row in matrix.iter_mut().chain(&mut vectors) {
+                    (row[p], row[q]) = rotate(row[p], row[q]);
+                }
+                let (before, after) = matrix.split_at_mut(q);
+                for (left, right) in before[p].iter_mut().zip(&mut after[0]) {
+                    (*left, *right) = rotate(*left, *right);
+                }
+            }
+        }
+    }
+    vectors
 }
 
 /// Gram and Schmidt, the first direction kept; one that vanishes becomes zero.
@@ -181,6 +238,29 @@ mod tests {
         );
         assert!((found.places[1][0] + 3.0).abs() < 1e-4);
         assert!((found.places[2][1].abs() - 2.0).abs() < 1e-4);
+    }
+
+    #[test]
+    fn close_variances_are_told_apart() {
+        // Points at ± the root of each variance along each axis: the axes are the components.
+        let variances = [1.0f32, 0.98, 0.96, 0.5, 0.4, 0.3, 0.2, 0.1];
+        let mut values = Vec::new();
+        for (axis, variance) in variances.iter().enumerate() {
+            for sign in [1.0, -1.0] {
+                let mut point = vec![0.0; variances.len()];
+                point[axis] = sign * variance.sqrt();
+                values.extend(point);
+            }
+        }
+        let found = principal(&values, variances.len());
+        let expected = [[1.0, 0.0], [-1.0, 0.0], [0.0, 0.98f64.sqrt()]];
+        for (place, expected) in found.places.iter().zip(expected) {
+            for (place, expected) in place.iter().zip(expected) {
+                assert!((place - expected).abs() < 1e-4, "{:?}", found.places);
+            }
+        }
+        let total: f32 = variances.iter().sum();
+        assert!((found.shares[1] - f64::from(0.98 / total)).abs() < 1e-6);
     }
 
     #[test]

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use super::html::{Cell, Column, Table, escaped, push};
 use super::lineage::anchor;
-use super::material::{Material, Source};
-use crate::results::grouped;
+use super::material::{Catalogue, Source};
+use crate::results::{grouped, is_fraction, is_interval_end};
 
 /// A folded block a stage: its inputs, its params, its recipe as it is hashed.
-pub fn recipes(material: &Material) -> String {
+pub fn recipes(material: &Catalogue) -> String {
     let mut html = String::new();
     for source in &material.sources {
         push(
@@ -82,7 +82,7 @@ fn flatten(name: String, value: &serde_json::Value, leaves: &mut Vec<(String, St
 }
 
 /// The machine and the programs; `None` on a page without telemetry.
-pub fn environment(material: &Material) -> Option<String> {
+pub fn environment(material: &Catalogue) -> Option<String> {
     let mut facts: Vec<(String, String)> = material.environment.clone();
     // What the stages say of themselves, the stages of equal answers together.
     let mut answers: BTreeMap<(String, String), Vec<&str>> = BTreeMap::new();
@@ -126,7 +126,7 @@ pub fn environment(material: &Material) -> Option<String> {
 }
 
 /// Figures and fields that differ from an earlier state; `None` when there is none to compare with.
-pub fn changes(material: &Material) -> Option<String> {
+pub fn changes(material: &Catalogue) -> Option<String> {
     let against = material.against.as_ref()?;
     let mut rows = Vec::new();
     let mut unchanged = 0;
@@ -187,16 +187,6 @@ pub fn changes(material: &Material) -> Option<String> {
     Some(html)
 }
 
-/// Whether a metric is one end of another's interval.
-fn is_interval_end(name: &str) -> bool {
-    name.ends_with("_low") || name.ends_with("_high")
-}
-
-/// Accuracies, whose changes are told in points.
-fn is_fraction(name: &str) -> bool {
-    name.ends_with("top1") || name.ends_with("top5") || name.ends_with("retrieval_map")
-}
-
 fn figure_row(stage: &str, name: &str, old: Option<f64>, new: Option<f64>) -> Vec<Cell> {
     let is_fraction = is_fraction(name);
     let value = |value: Option<f64>| {
@@ -220,7 +210,7 @@ fn figure_row(stage: &str, name: &str, old: Option<f64>, new: Option<f64>) -> Ve
     ]
 }
 
-fn fields(material: &Material) -> Option<String> {
+fn fields(material: &Catalogue) -> Option<String> {
     let against = material.against.as_ref()?;
     if against.changes.is_empty() {
         return Some("<p>No setting differs.</p>\n".to_owned());
@@ -258,9 +248,9 @@ mod tests {
     #[test]
     fn what_differs_is_told_and_what_does_not_is_counted() {
         let mut material = example::material();
-        assert!(changes(&material).is_none());
+        assert!(changes(&material.catalogue()).is_none());
         material.against = Some(example::against());
-        let html = changes(&material).unwrap();
+        let html = changes(&material.catalogue()).unwrap();
         for part in [
             "<th scope=\"row\">student_probe</th><td>test/linear_top1</td><td class=\"n\" data-v=\"0.7\">70.00 %</td><td class=\"n\" data-v=\"0.75\">75.00 %</td>",
             "▲ +5.00 points",

@@ -35,6 +35,16 @@ impl Axis {
         }
     }
 
+    /// The values at its start and its end.
+    pub fn ends(&self) -> [f64; 2] {
+        let ends = [self.low, self.high];
+        if self.logarithmic {
+            ends.map(f64::exp)
+        } else {
+            ends
+        }
+    }
+
     pub fn place(&self, value: f64) -> f64 {
         let value = if self.logarithmic { value.ln() } else { value };
         self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start)

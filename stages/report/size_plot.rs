@@ -1,9 +1,8 @@
 //! Accuracy against size, as in figure 1 of the SEED paper, with the pipeline's own networks.
 
 use super::drawing::{Figure, Frame, level, upright};
-use super::headline::{Ranked, ranked};
+use super::headline::Ranked;
 use super::html::{escaped, percent, push, short};
-use super::material::Material;
 use super::networks::Role;
 use super::scale::Axis;
 use crate::results::Results;
@@ -50,8 +49,7 @@ impl Taken {
 }
 
 /// One plot for each measure that at least two networks of known size have; empty when there is none.
-pub fn plots(material: &Material, results: &Results) -> String {
-    let ranked = ranked(material, results);
+pub fn plots(results: &Results, ranked: &[Ranked]) -> String {
     let mut plots = String::new();
     let mut count = 0;
     for (column, title) in results.columns.iter().enumerate() {
@@ -218,6 +216,7 @@ fn label_place(name: &str, x: f64, y: f64, taken: &mut Vec<Taken>) -> Option<(f6
 mod tests {
     use super::*;
     use crate::report::example;
+    use crate::report::headline::ranked;
     use crate::results::results;
 
     #[test]
@@ -235,7 +234,9 @@ mod tests {
     #[test]
     fn every_measured_network_is_in_the_plot() {
         let material = example::material();
-        let plots = plots(&material, &results(&material.result_sources()));
+        let material = material.catalogue();
+        let results = results(&material.result_sources());
+        let plots = plots(&results, &ranked(&material, &results));
         assert_eq!(plots.matches("<figure").count(), 1, "{plots}");
         assert!(
             plots.contains("student (student): 75.0 % with 19 k parameters"),

@@ -1,7 +1,7 @@
 //! How long every stage took, one after the other, and how much of it was waiting for pixels.
 
 use super::html::{Cell, Column, Table, duration, escaped, percent, push};
-use super::material::{Making, Material};
+use super::material::{Catalogue, Making};
 use crate::results::grouped;
 
 /// Rates and shares in a stage's telemetry.
@@ -11,7 +11,7 @@ const RATES: [&str; 2] = ["images_per_second", "views_per_second"];
 const LEAST: f64 = 0.003;
 
 /// `None` on a page without telemetry.
-pub fn timeline(material: &Material) -> Option<String> {
+pub fn timeline(material: &Catalogue) -> Option<String> {
     let made: Vec<(&str, &str, &Making)> = material
         .sources
         .iter()

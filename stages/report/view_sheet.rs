@@ -7,7 +7,7 @@ use seedpipe_artifact::VIEWS;
 
 use super::gallery::Gallery;
 use super::html::{escaped, push};
-use super::material::Material;
+use super::material::{Catalogue, Source};
 use crate::contact_sheet::{COLORS, Looked, looked};
 
 /// Images that are shown, and stages.
@@ -15,12 +15,9 @@ const IMAGES: usize = 4;
 const STAGES: usize = 2;
 
 /// One sheet a stage of views; empty when none may be read.
-pub fn sheets(material: &Material, gallery: &mut Gallery) -> Result<String> {
+pub fn sheets(material: &Catalogue, gallery: &mut Gallery) -> Result<String> {
     let mut html = String::new();
-    for (source, parts) in material.readable(VIEWS).take(STAGES) {
-        let Some((_, images)) = material.files(source, "images") else {
-            continue;
-        };
+    for (source, images, parts) in shown(material) {
         let looked = rows(&source.stage, images, parts)?;
         push(
             &mut html,
@@ -35,6 +32,15 @@ pub fn sheets(material: &Material, gallery: &mut Gallery) -> Result<String> {
         html.push_str("<p class=\"note\">Each box on the original is what the view in the frame of its colour sees. Below a view: its crop in pixels (width × height + left + top), then brightness b, contrast c, saturation s, hue h, blur, gray, flip.</p>\n");
     }
     Ok(html)
+}
+
+/// Stages of views, with the files of their images and of the views; those whose images can't be read take no place.
+fn shown<'a>(material: &Catalogue<'a>) -> Vec<(&'a Source, &'a [PathBuf], &'a [PathBuf])> {
+    let readable = material.readable(VIEWS).filter_map(|(source, parts)| {
+        let (_, images) = material.files(source, "images")?;
+        Some((source, images, parts))
+    });
+    readable.take(STAGES).collect()
 }
 
 fn rows(stage: &str, images: &[PathBuf], views: &[PathBuf]) -> Result<Vec<Looked>> {
@@ -68,10 +74,37 @@ fn row(image: Looked, gallery: &mut Gallery) -> String {
             format_args!(
                 "<figure class=\"view\" style=\"--frame:rgb({red} {green} {blue})\">{}<figcaption>{}</figcaption></figure>",
                 gallery.drawn(picture, name),
-                escaped(&numbers.join(" "))
+                // A line may break after a hyphen, not after a minus.
+                escaped(&numbers.join(" ").replace('-', "−"))
             ),
         );
     }
     html.push_str("</li>\n");
     html
+}
+
+#[cfg(test)]
+mod tests {
+    use seedpipe_artifact::IMAGES;
+
+    use super::*;
+    use crate::report::example;
+
+    #[test]
+    fn views_whose_images_cannot_be_read_take_no_place() {
+        let mut material = example::material();
+        material.sources.clear();
+        for number in 0..STAGES + 2 {
+            let images = format!("images_{number}");
+            let is_readable = number >= STAGES;
+            let of_images = example::stored(&images, IMAGES, is_readable, &[]);
+            let inputs = [("images", images.as_str(), "output")];
+            let views = example::stored(&format!("views_{number}"), VIEWS, true, &inputs);
+            material.sources.extend([of_images, views]);
+        }
+        let material = material.catalogue();
+        let shown = shown(&material);
+        let names: Vec<&str> = shown.iter().map(|(of, ..)| of.stage.as_str()).collect();
+        assert_eq!(names, ["views_2", "views_3"]);
+    }
 }
