@@ -112,6 +112,6 @@ mod tests {
             (sizes, report.kept_bytes, report.over_budget_bytes),
             (vec![1, 2, 3, 4], 10, Some(3))
         );
-        assert!(report.to_string().ends_with("1 artifacts stay, 10 B\nwarning: 3 B over the budget, and everything that stays is needed, in use or too young\nhint: name fewer locks, or a smaller `--grace`"), "{report}");
+        assert!(report.to_string().ends_with("1 artifact stays, 10 B\nwarning: 3 B over the budget, and everything that stays is needed, in use or too young\nhint: name fewer locks, or a smaller `--grace`"), "{report}");
     }
 }
