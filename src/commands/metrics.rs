@@ -318,7 +318,7 @@ mod tests {
     fn accuracies_change_in_points_and_losses_as_they_are() {
         let old = [
             ("test/knn_top1", 0.5),
-            ("train/loss", 2.0),
+            ("train/loss", 2.5),
             ("test/gone", 1.0),
         ];
         let new = [("test/knn_top1", 0.625), ("train/loss", 1.75)];
@@ -334,14 +334,14 @@ mod tests {
             "stage  split  name         old     new         change\n\
              probe  test   gone      1.0000       -              -\n\
              probe  test   knn_top1  0.5000  0.6250  +12.50 points\n\
-             probe  train  loss      2.0000  1.7500        -0.2500\n"
+             probe  train  loss      2.5000  1.7500        -0.7500\n"
         );
         assert_eq!(
             diff_table(&changes, Form::Csv).text(Form::Csv),
             "stage,split,name,old,new,change,points\n\
              probe,test,gone,1,,,\n\
              probe,test,knn_top1,0.5,0.625,0.125,12.5\n\
-             probe,train,loss,2,1.75,-0.25,\n"
+             probe,train,loss,2.5,1.75,-0.75,\n"
         );
     }
 }

@@ -170,6 +170,8 @@ pub fn change(difference: f64, is_fraction: bool) -> String {
         (true, true) => ("up", "▲ +", "up"),
         (true, false) => ("down", "▼ −", "down"),
     };
+    // More of an accuracy is better; of a loss it may mean nothing.
+    let class = if is_fraction { class } else { "same" };
     let text = if size { text } else { "0".to_owned() };
     let unit = if is_fraction && size { " points" } else { "" };
     format!("<span class=\"change {class}\" title=\"{word}\">{sign}{text}{unit}</span>")
@@ -206,7 +208,7 @@ mod tests {
     #[test]
     fn changes_say_their_direction_without_colour() {
         assert!(change(0.0125, true).contains(">▲ +1.25 points<"));
-        assert!(change(-0.25, false).contains(">▼ −0.2500<"));
+        assert!(change(-0.25, false).contains("change same\" title=\"down\">▼ −0.2500<"));
         assert!(change(0.00001, true).contains(">±0<"));
     }
 }
