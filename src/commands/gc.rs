@@ -1,13 +1,14 @@
 //! `gc`: deletes what neither the pipeline nor a running process needs.
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use seedpipe_engine::GcOptions;
+use seedpipe_engine::{Digest, GcItem, GcOptions, GcWhat};
 
 use crate::cli::Gc;
 use crate::commands::Invocation;
-use crate::output;
+use crate::{output, tensorboard};
 
 pub fn execute(invocation: Invocation, arguments: &Gc) -> Result<ExitCode> {
     let options = GcOptions {
@@ -17,7 +18,23 @@ pub fn execute(invocation: Invocation, arguments: &Gc) -> Result<ExitCode> {
         older_than: arguments.older_than,
         max_bytes: arguments.max_bytes,
     };
-    let report = invocation.engine(&[])?.gc(&options)?;
+    let engine = invocation.engine(&[])?;
+    let mut report = engine.gc(&options)?;
+    let curves = engine.project().cache().join(tensorboard::FOLDER);
+    let stays: BTreeSet<String> = report.stays.iter().map(Digest::short).collect();
+    for (path, bytes) in tensorboard::unneeded(&curves, options.grace, |name| stays.contains(name))?
+    {
+        if !options.dry_run {
+            tensorboard::remove(&path)?;
+        }
+        let name = path.strip_prefix(&curves).unwrap_or(&path).display();
+        report.add(GcItem {
+            what: GcWhat::Curves,
+            name: name.to_string(),
+            path,
+            bytes,
+        });
+    }
     if arguments.json {
         output::print_json(&report)?;
     } else {

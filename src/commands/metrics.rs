@@ -139,26 +139,30 @@ fn interval_of(name: &str) -> Option<&str> {
         .or_else(|| name.strip_suffix("_high"))
 }
 
-/// The ends of a figure's 95 % interval, where they are among the figures.
-fn interval(figures: &[Figure], of: &Figure) -> Option<String> {
-    let end = |ending: &str| {
-        let name = format!("{}{ending}", of.name);
-        let found = figures.iter().find(|figure| {
-            figure.stage == of.stage && figure.split == of.split && figure.name == name
-        });
-        found.map(|figure| figures::value(figure.value))
-    };
-    Some(format!("{} to {}", end("_low")?, end("_high")?))
-}
-
 /// Intervals stand beside their figures. Figures of single classes (`knn_top1/3`) only when `all` are wanted.
 fn as_text(figures: &[Figure], all: bool) -> String {
-    let is_end = |figure: &Figure| {
-        interval_of(&figure.name).is_some_and(|of| {
-            figures.iter().any(|other| {
-                other.stage == figure.stage && other.split == figure.split && other.name == of
-            })
+    let by_name: BTreeMap<[&str; 3], f64> = figures
+        .iter()
+        .map(|figure| {
+            let key = [&figure.stage, &figure.split, &figure.name].map(String::as_str);
+            (key, figure.value)
         })
+        .collect();
+    let beside = |figure: &Figure, name: &str| {
+        let key = [figure.stage.as_str(), figure.split.as_str(), name];
+        by_name.get(&key).copied()
+    };
+    let is_end = |figure: &Figure| {
+        interval_of(&figure.name).is_some_and(|name| beside(figure, name).is_some())
+    };
+    let interval = |figure: &Figure| {
+        let end = |ending: &str| beside(figure, &format!("{}{ending}", figure.name));
+        let (low, high) = (end("_low")?, end("_high")?);
+        Some(format!(
+            "{} to {}",
+            figures::value(low),
+            figures::value(high)
+        ))
     };
     let is_shown = |figure: &&Figure| all || !figure.name.contains('/');
     let rows: Vec<&Figure> = figures
@@ -166,10 +170,7 @@ fn as_text(figures: &[Figure], all: bool) -> String {
         .filter(|figure| is_shown(figure) && !is_end(figure))
         .collect();
     let mut table = table(rows.iter().copied(), |value| figures::value(*value));
-    let intervals: Vec<Option<String>> = rows
-        .iter()
-        .map(|figure| interval(figures, figure))
-        .collect();
+    let intervals: Vec<Option<String>> = rows.iter().map(|figure| interval(figure)).collect();
     if intervals.iter().any(Option::is_some) {
         table.sides.push(Side::Left);
         let cells = intervals.into_iter().map(Option::unwrap_or_default);
@@ -313,6 +314,30 @@ fn diff_table(changes: &[FigureChange], form: Form) -> Table {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_interval_stands_beside_its_figure_and_a_name_alone_stays() {
+        let figures = [
+            ("knn", "top1", 0.5),
+            ("knn", "top1_high", 0.625),
+            ("knn", "top1_low", 0.25),
+            ("knn", "top1/3", 1.0),
+            ("other", "score_low", 3.0),
+        ];
+        let figures = figures.map(|(stage, name, value)| Figure {
+            stage: stage.into(),
+            split: "test".into(),
+            name: name.into(),
+            value,
+        });
+        assert_eq!(
+            as_text(&figures, false),
+            "stage  split  name        value  95 % interval\n\
+             knn    test   top1       0.5000  0.2500 to 0.6250\n\
+             other  test   score_low       3\n\
+             and 1 of single classes: `--verbose` or `--json`\n"
+        );
+    }
 
     #[test]
     fn accuracies_change_in_points_and_losses_as_they_are() {

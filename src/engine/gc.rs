@@ -4,6 +4,7 @@
 //! Kept besides: everything younger than the grace period, and the draft of a stage of the current plan that is not in
 //! the cache yet, because a run goes on with it. What is referred to is `gc_roots`'s, which of the rest go is `gc_choice`'s.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -62,6 +63,17 @@ pub struct GcReport {
     /// By how much the kept artifacts exceed `max_bytes`: they are needed, in use or too young to go.
     pub over_budget_bytes: Option<u64>,
     pub dry_run: bool,
+    /// Of the artifacts and drafts that stay.
+    #[serde(skip)]
+    pub stays: BTreeSet<Digest>,
+}
+
+impl GcReport {
+    /// What else goes with them.
+    pub fn add(&mut self, item: GcItem) {
+        self.bytes += item.bytes;
+        self.items.push(item);
+    }
 }
 
 /// Something that goes.
@@ -86,6 +98,8 @@ pub enum GcWhat {
     History,
     /// A half-written file or folder that a dead process left.
     Stray,
+    /// What a training told of itself, beside the store, whose artifact is gone.
+    Curves,
 }
 
 impl fmt::Display for GcReport {
@@ -142,6 +156,7 @@ impl Engine {
             kept_bytes: 0,
             over_budget_bytes: None,
             dry_run: options.dry_run,
+            stays: BTreeSet::new(),
         };
         if !self.store.artifacts().exists() {
             return Ok(report);
@@ -179,6 +194,7 @@ impl Engine {
         report: &mut GcReport,
     ) -> Result<()> {
         let mut candidates = Vec::new();
+        let mut may_go = Vec::new();
         for fingerprint in self.store.fingerprints()? {
             // Nothing is hashed here: everybody waits at the gate.
             let entries = self.store.entries(fingerprint)?;
@@ -207,17 +223,23 @@ impl Engine {
                     continue;
                 };
                 if stays {
+                    report.stays.insert(fingerprint);
                     report.kept_artifacts += 1;
                     report.kept_bytes += item.bytes;
                 } else if state.is_err() {
                     report.items.push(item); // of no use to anybody
                 } else {
                     let made = fs::metadata(&manifest)?.modified()?;
+                    may_go.push((item.path.clone(), fingerprint));
                     candidates.push(Candidate { item, made });
                 }
             }
         }
         gc_choice::choose(candidates, options, SystemTime::now(), report);
+        let goes: BTreeSet<&PathBuf> = report.items.iter().map(|item| &item.path).collect();
+        let kept = may_go.iter().filter(|(path, _)| !goes.contains(path));
+        let kept: Vec<Digest> = kept.map(|(_, fingerprint)| *fingerprint).collect();
+        report.stays.extend(kept);
         Ok(())
     }
 
@@ -244,7 +266,9 @@ impl Engine {
                 files.push(directory.clone());
                 Ok(files.iter().any(|path| is_young(path, options.grace)))
             };
-            if !stays && !is_young()? {
+            if stays || is_young()? {
+                report.stays.extend(fingerprint);
+            } else {
                 let short: String = name.chars().take(12).collect();
                 report.items.extend(item(GcWhat::Draft, directory, short)?);
             }

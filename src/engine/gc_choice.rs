@@ -77,6 +77,7 @@ mod tests {
             kept_bytes: 10,
             over_budget_bytes: None,
             dry_run: true,
+            stays: std::collections::BTreeSet::new(),
         };
         choose(candidates.collect(), &options, now, &mut report);
         let sizes = report.items.iter().map(|item| item.bytes).collect();

@@ -1,6 +1,6 @@
 //! Curves for TensorBoard: what a training measures of itself, in event files under `<cache>/tensorboard/<stage>/<fingerprint>/`.
 //!
-//! They are telemetry, outside every digest; the folder may be deleted at any time. A training that goes on after an interruption takes
+//! They are telemetry, outside every digest; the folder may be deleted at any time, and `gc` clears it with the artifacts. A training that goes on after an interruption takes
 //! out what was written of steps that it does again, and writes on in a file of its own. Tags are `<split>/<name>` for the rows of
 //! the stage's `metrics/v1`, and `step/<name>` for single steps, of which one a second is written at most.
 
@@ -9,8 +9,9 @@ mod file;
 mod record;
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result};
 use seedpipe_engine::{Digest, Measured, MeasuredOver};
@@ -116,6 +117,66 @@ impl TensorBoard {
         self.stages.remove(stage);
         Ok(())
     }
+}
+
+/// Folders with curves of fingerprints that nobody needs, unless they were written less than `grace` ago, with their bytes.
+///
+/// - `folder`: of all curves
+/// - `is_needed`: by the first digits of a fingerprint
+///
+/// # Errors
+/// When the folder can't be read; where there is none, there are no curves.
+pub fn unneeded(
+    folder: &Path,
+    grace: Duration,
+    is_needed: impl Fn(&str) -> bool,
+) -> io::Result<Vec<(PathBuf, u64)>> {
+    let mut found = Vec::new();
+    for stage in entries(folder)? {
+        for recipe in entries(&stage)? {
+            let name = recipe.file_name().unwrap_or_default().to_string_lossy();
+            if is_needed(&name) {
+                continue;
+            }
+            let (mut bytes, mut is_young) = (0, false);
+            for file in entries(&recipe)? {
+                let metadata = fs_err::metadata(&file)?;
+                bytes += metadata.len();
+                // A time in the future is young.
+                is_young |= metadata.modified()?.elapsed().is_ok_and(|age| age < grace)
+                    || metadata.modified()? > SystemTime::now();
+            }
+            if !is_young {
+                found.push((recipe, bytes));
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Removes a folder that [`unneeded`] found, and the stage's when it was the last.
+///
+/// # Errors
+/// When it can't be removed.
+pub fn remove(recipe: &Path) -> io::Result<()> {
+    fs_err::remove_dir_all(recipe)?;
+    match recipe.parent().map(std::fs::remove_dir) {
+        Some(Err(error)) if error.kind() != io::ErrorKind::DirectoryNotEmpty => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Paths in a folder, in order; none where it isn't one.
+fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    if !folder.is_dir() {
+        return Ok(Vec::new());
+    }
+    let mut paths = Vec::new();
+    for entry in fs_err::read_dir(folder)? {
+        paths.push(entry?.path());
+    }
+    paths.sort();
+    Ok(paths)
 }
 
 /// Bytes of a folder's name: file systems take 255.

@@ -153,6 +153,31 @@ fn curves_are_outside_every_digest_and_where_they_cannot_be_written_the_training
 }
 
 #[test]
+fn curves_go_with_the_artifact_that_they_are_of() {
+    let sandbox = Sandbox::with(PIPELINE);
+    let shorter = "teacher.training.epochs=1";
+    let run = ["run", "--quiet", "teacher", "--set", shorter];
+    sandbox.run(&run).succeeded();
+    let old = folders(&sandbox);
+    sandbox.run(&["run", "--quiet", "teacher"]).succeeded();
+    let both = folders(&sandbox);
+    assert_eq!((old.len(), both.len()), (1, 2));
+    // Young ones stay.
+    sandbox.run(&["gc"]).succeeded();
+    assert_eq!(folders(&sandbox), both);
+    let told = sandbox.run(&["gc", "--grace", "0", "--dry-run", "--json"]);
+    let told = told.succeeded().json();
+    let items = told["items"].as_array().unwrap().iter();
+    let curves: Vec<_> = items.filter(|item| item["what"] == "curves").collect();
+    assert_eq!(curves.len(), 1, "{told}");
+    assert_eq!(curves[0]["name"], old[0]);
+    assert_eq!(folders(&sandbox), both);
+    sandbox.run(&["gc", "--grace", "0"]).succeeded();
+    let left = folders(&sandbox);
+    assert!(left.len() == 1 && left != old, "{left:?}");
+}
+
+#[test]
 fn tensorboard_reads_the_golden_file_that_the_writer_is_held_against() {
     let sandbox = Sandbox::empty();
     let golden = format!(
