@@ -65,6 +65,7 @@ impl Measure {
 /// Metrics that get a column: the kind that reports it, name in metrics/v1, and title.
 const MEASURES: &[(&str, &str, &str)] = &[
     ("knn", "knn_top1", "kNN top-1"),
+    ("knn", "retrieval_map", "retrieval mAP"),
     ("probe", "linear_top1", "linear top-1"),
     ("probe", "top1", "own classifier top-1"),
     ("finetune", "top1", "fine-tuned top-1"),

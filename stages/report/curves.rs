@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use seedpipe_artifact::{METRICS, MetricsReader};
 
-use super::drawing::{COLOURS, Figure, Frame, legend, level, upright};
+use super::drawing::{Figure, Frame, legend, level, line, upright};
 use super::html::{escaped, push};
 use super::material::{Catalogue, Source};
 use super::networks;
@@ -27,6 +27,8 @@ const POINTS: usize = 240;
 /// A stage's values over steps.
 struct Series {
     stage: String,
+    /// Of the stage among those with curves: it looks the same in every drawing.
+    number: usize,
     points: Vec<(f64, f64)>,
 }
 
@@ -39,8 +41,11 @@ type Key = (bool, String, String);
 /// All drawings: losses and accuracies in the open, the rest folded. Empty when nothing was recorded over steps.
 pub fn curves(material: &Catalogue) -> Result<String> {
     let mut groups: BTreeMap<Key, Vec<Series>> = BTreeMap::new();
+    let mut numbers: BTreeMap<&str, usize> = BTreeMap::new();
     for (source, parts) in material.readable(METRICS) {
         for (split, name, points) in series(source, parts)? {
+            let known = numbers.len();
+            let number = *numbers.entry(&source.stage).or_insert(known);
             let of = if name.ends_with("loss") {
                 networks::learned(material, source)
             } else {
@@ -81,6 +86,7 @@ pub fn curves(material: &Catalogue) -> Result<String> {
                 .or_default()
                 .push(Series {
                     stage: source.stage.clone(),
+                    number,
                     points,
                 });
         }
@@ -167,8 +173,8 @@ fn chart(number: usize, title: &str, series: &[Series]) -> String {
         "step",
     );
     let mut described = Vec::new();
-    for (index, series) in series.iter().enumerate() {
-        let line: Vec<String> = series
+    for series in series {
+        let places: Vec<String> = series
             .points
             .iter()
             .map(|point| format!("{:.1},{:.1}", x.place(point.0), y.place(point.1)))
@@ -176,11 +182,10 @@ fn chart(number: usize, title: &str, series: &[Series]) -> String {
         push(
             &mut body,
             format_args!(
-                "<polyline class=\"curve c{} d{}\" data-name=\"{}\" points=\"{}\"/>",
-                index % COLOURS,
-                index % 3,
+                "<polyline class=\"curve {}\" data-name=\"{}\" points=\"{}\"/>",
+                line(series.number),
                 escaped(&series.stage),
-                line.join(" ")
+                places.join(" ")
             ),
         );
         if let (Some(first), Some(last)) = (series.points.first(), series.points.last()) {
@@ -208,7 +213,11 @@ fn chart(number: usize, title: &str, series: &[Series]) -> String {
         height: HEIGHT,
         attributes,
         body,
-        below: legend(series.iter().map(|series| series.stage.as_str())),
+        below: legend(
+            series
+                .iter()
+                .map(|series| (series.number, series.stage.as_str())),
+        ),
     }
     .html()
 }
@@ -230,6 +239,7 @@ mod tests {
     fn a_line_that_is_level_has_an_axis_with_two_ends() {
         let series = [Series {
             stage: "level".into(),
+            number: 0,
             points: vec![(0.0, 5.0), (20.0, 5.0)],
         }];
         let chart = chart(0, "loss", &series);
@@ -243,12 +253,18 @@ mod tests {
     fn a_drawing_says_where_its_lines_begin_and_end() {
         let series = [Series {
             stage: "a<b".into(),
+            number: 12,
             points: vec![(10.0, 2.0), (20.0, 1.0)],
         }];
         let chart = chart(0, "loss: SEED", &series);
         assert!(
             chart.contains("a&lt;b: from 2.000 to 1.000 at step 20"),
             "{chart}"
+        );
+        assert_eq!(
+            chart.matches("c2 d0").count(),
+            2,
+            "line and legend: {chart}"
         );
         assert!(chart.contains("aria-labelledby=\"curve-0-t curve-0-d\""));
     }

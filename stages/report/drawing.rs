@@ -112,16 +112,19 @@ pub fn level(
     );
 }
 
-/// A list of series with their colours.
-pub fn legend<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
-    let items: Vec<String> = names
+/// Style of a line by its number: colour and dashes, of which thirty go together.
+pub fn line(number: usize) -> String {
+    format!("c{} d{}", number % COLOURS, number % 3)
+}
+
+/// A list of lines: number and name.
+pub fn legend<'a>(lines: impl IntoIterator<Item = (usize, &'a str)>) -> String {
+    let items: Vec<String> = lines
         .into_iter()
-        .enumerate()
-        .map(|(index, name)| {
+        .map(|(number, name)| {
             format!(
-                "<li><span class=\"line c{} d{}\"></span>{}</li>",
-                index % COLOURS,
-                index % 3,
+                "<li><span class=\"line {}\"></span>{}</li>",
+                line(number),
                 escaped(name)
             )
         })
