@@ -2,8 +2,8 @@
 //! run that died is known by its free lock.
 //!
 //! What is told is the caller's business. It is telemetry: outside the store, replaced whole by a rename and never fsynced, and
-//! whoever can't write it goes on without. So there are no fault points here. The last telling of a run stays for a quarter of an hour, and
-//! until then the next run of the same cache begins, for those who look on to see how it ended.
+//! whoever can't write it goes on without. So there are no fault points here. The last telling of a run stays for a quarter of an hour
+//! at least, for those who look on to see how it ended; after that the next run of the same cache removes it.
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -78,3 +78,20 @@ fn gc_deletes_what_the_pipeline_no_longer_needs() {
         ["images=cached", "views=cached"]
     );
 }
+
+#[test]
+fn a_draft_that_was_just_left_outlives_a_gc() {
+    let sandbox = Sandbox::with(LIGHT_PIPELINE);
+    sandbox.run_json(&[]);
+    // As a run with another value leaves it when it is stopped.
+    let draft = format!(".seedpipe/v1/drafts/{}", "ab".repeat(32));
+    sandbox.write(&format!("{draft}/content/x"), [0; 2000]);
+    sandbox.run(&["gc"]).succeeded();
+    assert!(sandbox.path(&draft).exists());
+    let told = sandbox.run(&["gc", "--grace", "0"]).succeeded().stdout;
+    assert!(
+        told.starts_with("draft     abababababab (2.0 kB)\n"),
+        "{told}"
+    );
+    assert!(!sandbox.path(&draft).exists());
+}

@@ -121,3 +121,21 @@ fn work_that_no_stage_needs_is_a_warning() {
         "1 draft that no stage of this plan needs (2.0 kB)"
     );
 }
+
+#[test]
+fn images_that_are_not_there_are_a_fault_before_anything_runs() {
+    let sandbox = Sandbox::with(&LIGHT_PIPELINE.replace("digits.parquet", "photoz"));
+    let findings = sandbox.run(&["doctor", "--json"]).exited_with(1).json();
+    let pipeline = finding(&findings, "pipeline");
+    assert_eq!(pipeline["severity"], "fault");
+    let message = pipeline["message"].as_str().unwrap();
+    let fault = "stage `images`: source `photoz`: expected a file or folder, got nothing there";
+    assert!(message.ends_with(fault), "{message}");
+    let dry = sandbox.run(&["run", "--dry-run"]).exited_with(2);
+    assert!(
+        dry.stderr.starts_with(&format!("error: {fault}")),
+        "{}",
+        dry.stderr
+    );
+    sandbox.run(&["run", "--quiet"]).exited_with(2);
+}
