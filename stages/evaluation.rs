@@ -233,26 +233,6 @@ pub fn load_classifier(input: &Input) -> Result<LinearClassifier> {
     }
 }
 
-/// The logits of plain images under the network's own preprocessing: `[rows, classes]` on the CPU.
-pub fn logits_of(
-    network: &Network,
-    preprocessing: &Preprocessing,
-    pictures: &Arc<Pictures>,
-    rows: Vec<usize>,
-    precision: Precision,
-    device: Device,
-) -> Result<Tensor> {
-    outputs_of(
-        network,
-        preprocessing,
-        pictures,
-        rows,
-        precision,
-        device,
-        |output| output.logits,
-    )
-}
-
 /// One of a network's outputs for plain images, under the network's own preprocessing: `[rows, D]` f32 on the CPU.
 ///
 /// - `of`: which output; the network must have it

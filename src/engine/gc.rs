@@ -2,23 +2,22 @@
 //! uses the cache, nor a run that is alive; and what dead runs left.
 //!
 //! Kept besides: everything younger than the grace period, and the draft of a stage of the current plan that is not in
-//! the cache yet, because a run goes on with it. What is referred to is `gc_roots`'s, which of the rest go is `gc_choice`'s.
+//! the cache yet, because a run goes on with it. What is referred to is `gc_roots`'s, which of the rest go is `gc_choice`'s,
+//! what is told of it `gc_report`'s.
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use anyhow::Result;
 use fs_err as fs;
-use serde::Serialize;
 
-use crate::bytes;
 use crate::digest::Digest;
 use crate::durable;
 use crate::engine::Engine;
 use crate::gc_choice::{self, Candidate};
+use crate::gc_report::{GcItem, GcReport, GcWhat};
 use crate::gc_roots::Roots;
 use crate::history;
 use crate::lease;
@@ -50,99 +49,6 @@ impl Default for GcOptions {
             older_than: None,
             max_bytes: None,
         }
-    }
-}
-
-/// What was, or would be, removed.
-#[derive(Debug, Clone, Serialize)]
-pub struct GcReport {
-    pub items: Vec<GcItem>,
-    pub bytes: u64,
-    pub kept_artifacts: usize,
-    pub kept_bytes: u64,
-    /// By how much the kept artifacts exceed `max_bytes`: they are needed, in use or too young to go.
-    pub over_budget_bytes: Option<u64>,
-    pub dry_run: bool,
-    /// Of the artifacts and drafts that stay.
-    #[serde(skip)]
-    pub stays: BTreeSet<Digest>,
-}
-
-impl GcReport {
-    /// What else goes with them.
-    pub fn add(&mut self, item: GcItem) {
-        self.bytes += item.bytes;
-        self.items.push(item);
-    }
-}
-
-/// Something that goes.
-#[derive(Debug, Clone, Serialize)]
-pub struct GcItem {
-    pub what: GcWhat,
-    pub path: PathBuf,
-    /// For people: `encode 0123456789ab`.
-    pub name: String,
-    pub bytes: u64,
-}
-
-/// The sort of a thing that goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum GcWhat {
-    Artifact,
-    Draft,
-    /// A lock or a lease that a dead process left.
-    Lock,
-    /// The last runs of a pipeline that is gone.
-    History,
-    /// A half-written file or folder that a dead process left.
-    Stray,
-    /// What a training told of itself, beside the store, whose artifact is gone.
-    Curves,
-}
-
-impl fmt::Display for GcReport {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for item in &self.items {
-            let what = format!("{:?}", item.what).to_lowercase();
-            writeln!(
-                formatter,
-                "{what:<9} {} ({})",
-                item.name,
-                bytes::readable(item.bytes)
-            )?;
-        }
-        write!(
-            formatter,
-            "{} {} {}, {}; {} {}, {}",
-            if self.dry_run {
-                "would remove"
-            } else {
-                "removed"
-            },
-            self.items.len(),
-            if self.items.len() == 1 {
-                "thing"
-            } else {
-                "things"
-            },
-            bytes::readable(self.bytes),
-            self.kept_artifacts,
-            match self.kept_artifacts {
-                1 => "artifact stays",
-                _ => "artifacts stay",
-            },
-            bytes::readable(self.kept_bytes)
-        )?;
-        if let Some(over) = self.over_budget_bytes {
-            write!(
-                formatter,
-                "\nwarning: {} over the budget, and everything that stays is needed, in use or too young\nhint: name fewer locks, or a smaller `--grace`",
-                bytes::readable(over)
-            )?;
-        }
-        Ok(())
     }
 }
 

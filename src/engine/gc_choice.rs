@@ -2,7 +2,8 @@
 
 use std::time::SystemTime;
 
-use crate::gc::{GcItem, GcOptions, GcReport};
+use crate::gc::GcOptions;
+use crate::gc_report::{GcItem, GcReport};
 
 /// An artifact that nobody refers to.
 pub(crate) struct Candidate {
@@ -50,7 +51,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::gc::GcWhat;
+    use crate::gc_report::GcWhat;
 
     /// 10 bytes needed, and unneeded artifacts of 1, 2, 3 and 4 bytes that are 4, 3, 2 and 1 days old: which of them go.
     fn gone(days: Option<u64>, budget: Option<u64>) -> (Vec<u64>, GcReport) {

@@ -17,7 +17,7 @@ use tch::Device;
 use super::learner::SupervisedLearner;
 use super::{Finetune, Freeze};
 use crate::evaluation::{
-    best_is_right, interval_rows, logits_of, metric_rows, ranked, write_metrics, write_predictions,
+    best_is_right, interval_rows, metric_rows, outputs_of, ranked, write_metrics, write_predictions,
 };
 use crate::network_artifact::{
     Prepared, initialise, load_network, save_network, trained_preprocessing,
@@ -98,13 +98,14 @@ impl Work for Finetune {
         context.shards(1, |shard| {
             let mut rows = train(context, &self.training, &samples, &mut learner)?;
             let step = rows.last().map_or(0, |row| row.step);
-            let logits = logits_of(
+            let logits = outputs_of(
                 &learner.network,
                 &preprocessing,
                 &pictures,
                 test.iter().map(|&(row, _)| row).collect(),
                 self.training.precision,
                 device,
+                |output| output.logits,
             )?;
             let labels: Vec<i64> = test.iter().map(|&(_, class)| class as i64).collect();
             let evaluation = evaluate(&logits, &labels, classes.len());
