@@ -11,6 +11,7 @@ mod decode;
 mod exif;
 mod format;
 mod gif_frame;
+mod instructions;
 mod interleave;
 mod jitter;
 mod jpeg;
@@ -31,6 +32,7 @@ mod webp;
 
 pub use decode::{DecodeError, Header, Limits, check, decode, inspect};
 pub use format::Format;
+pub use instructions::{Instructions, InstructionsError};
 pub use part::{Decode, Decoded, Pixels, decode_for};
 pub use pixels::RgbImage;
 pub use recipe::{Adjust, Crop, Recipe, RecipeError};

@@ -6,6 +6,7 @@
 //! pass turns into one row of each plane. Nothing is rounded between. Filters that round as Pillow does are in
 //! `pillow.rs`.
 
+use crate::instructions::Instructions;
 use crate::part::Pixels;
 use crate::resample_row::{self, RowWeights, shrink};
 use crate::{Filter, View};
@@ -170,6 +171,7 @@ pub(crate) struct ResampleScratch {
 /// - `planes`: `[3, size, size]`
 #[inline(always)]
 pub(crate) fn resample(
+    instructions: Instructions,
     image: &Pixels,
     view: &View,
     scratch: &mut ResampleScratch,
@@ -217,7 +219,7 @@ pub(crate) fn resample(
             &image.part.pixels[start..start + samples]
         };
         vertical(&mut line[..samples], weights, source);
-        shrink(line, &row_weights, [red, green, blue]);
+        shrink(instructions, line, &row_weights, [red, green, blue]);
     }
 }
 

@@ -4,6 +4,7 @@
 //! blue and a lane that is thrown away: compilers don't find that by themselves. Every output's products are added in the
 //! same order, so that all ways give the same bits.
 
+use crate::instructions::{Instructions, Level};
 use crate::resample::to_unit_range;
 
 /// Outputs that are made together.
@@ -39,20 +40,21 @@ pub(crate) fn spread(values: &[f32], taps: usize, spread: &mut Vec<f32>) {
 /// - `line`: `[pixels, 3]` and one value more, which is not looked at
 /// - `output`: red, green and blue, `[outputs]` each
 #[inline(always)]
-pub(crate) fn shrink(line: &[f32], weights: &RowWeights, output: [&mut [f32]; 3]) {
-    #[cfg(target_arch = "x86_64")]
-    if std::arch::is_x86_feature_detected!("avx512f") {
-        // SAFETY: the processor has AVX-512, which is all that the function asks for.
-        unsafe { shrink_avx512(line, weights, output) };
-        return;
-    }
-    #[cfg(target_arch = "x86_64")]
-    if std::arch::is_x86_feature_detected!("avx2") {
+pub(crate) fn shrink(
+    instructions: Instructions,
+    line: &[f32],
+    weights: &RowWeights,
+    output: [&mut [f32]; 3],
+) {
+    match instructions.level() {
+        Level::Portable => shrink_portable(line, weights, 0, output),
         // SAFETY: the processor has AVX2, which is all that the function asks for.
-        unsafe { shrink_avx2(line, weights, output) };
-        return;
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => unsafe { shrink_avx2(line, weights, output) },
+        // SAFETY: the processor has AVX-512, which is all that the function asks for.
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 => unsafe { shrink_avx512(line, weights, output) },
     }
-    shrink_portable(line, weights, 0, output);
 }
 
 /// The outputs from `start` on.
@@ -223,24 +225,17 @@ mod tests {
                 taps,
                 left: 5,
             };
-            type Way = fn(&[f32], &RowWeights, [&mut [f32]; 3]);
-            let run = |way: Way| {
+            let run = |instructions: Instructions| {
                 let mut planes = vec![f32::NAN; 3 * outputs as usize];
                 let (red, rest) = planes.split_at_mut(outputs as usize);
                 let (green, blue) = rest.split_at_mut(outputs as usize);
-                way(&line, &weights, [red, green, blue]);
+                shrink(instructions, &line, &weights, [red, green, blue]);
                 planes
             };
-            let expected = run(|line, weights, output| shrink_portable(line, weights, 0, output));
+            let expected = run(Instructions::PORTABLE);
             assert!(expected.iter().all(|value| (0.0..=1.0).contains(value)));
-            assert_eq!(run(shrink), expected);
-            #[cfg(target_arch = "x86_64")]
-            if std::arch::is_x86_feature_detected!("avx2") {
-                // SAFETY: the processor has AVX2.
-                let narrow = run(|line, weights, output| unsafe {
-                    shrink_avx2(line, weights, output);
-                });
-                assert_eq!(narrow, expected);
+            for instructions in Instructions::available() {
+                assert_eq!(run(instructions), expected, "{instructions}");
             }
         }
     }
