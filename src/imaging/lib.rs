@@ -25,6 +25,8 @@ mod recipe;
 mod recipe_name;
 mod render;
 mod resample;
+#[cfg(target_arch = "x86_64")]
+mod resample_beside;
 mod resample_row;
 mod sample;
 mod view;

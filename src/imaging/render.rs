@@ -186,7 +186,7 @@ fn render_by(
                 rest = others;
             }
             Operation::Blur(sigma) => {
-                blur(planes, size, *sigma, &mut scratch.blur);
+                blur(instructions, planes, size, *sigma, &mut scratch.blur);
                 rest = others;
             }
             _ => {

@@ -1,8 +1,8 @@
 //! The horizontal pass of resizing over one row in floats: interleaved RGB in, three planes out.
 //!
-//! Four outputs go through one vector of AVX-512 or two of AVX2 where the processor has them, each with its red, green,
-//! blue and a lane that is thrown away: compilers don't find that by themselves. Every output's products are added in the
-//! same order, so that all ways give the same bits.
+//! Four outputs go through one vector of AVX-512 where the processor has it, each with its red, green, blue and a lane that is
+//! thrown away: compilers don't find that by themselves. Every output's products are added in the same order, so that both
+//! ways give the same bits.
 
 use crate::instructions::{Instructions, Level};
 use crate::resample::to_unit_range;
@@ -47,13 +47,10 @@ pub(crate) fn shrink(
     output: [&mut [f32]; 3],
 ) {
     match instructions.level() {
-        Level::Portable => shrink_portable(line, weights, 0, output),
-        // SAFETY: the processor has AVX2, which is all that the function asks for.
-        #[cfg(target_arch = "x86_64")]
-        Level::Avx2 => unsafe { shrink_avx2(line, weights, output) },
         // SAFETY: the processor has AVX-512, which is all that the function asks for.
         #[cfg(target_arch = "x86_64")]
         Level::Avx512 => unsafe { shrink_avx512(line, weights, output) },
+        _ => shrink_portable(line, weights, 0, output),
     }
 }
 
@@ -135,67 +132,6 @@ fn shrink_avx512(line: &[f32], weights: &RowWeights, [red, green, blue]: [&mut [
             _mm_storeu_ps(red.as_mut_ptr(), _mm512_castps512_ps128(sums));
             _mm_storeu_ps(green.as_mut_ptr(), _mm512_extractf32x4_ps::<1>(sums));
             _mm_storeu_ps(blue.as_mut_ptr(), _mm512_extractf32x4_ps::<2>(sums));
-        }
-        done = outputs.end;
-    }
-    shrink_portable(line, weights, done, [red, green, blue]);
-}
-
-/// [`shrink_portable`] by two vectors for four outputs.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2")]
-fn shrink_avx2(line: &[f32], weights: &RowWeights, [red, green, blue]: [&mut [f32]; 3]) {
-    use std::arch::x86_64::*;
-
-    const LANES: usize = 4 * TOGETHER;
-    let taps = weights.taps;
-    let groups = weights.spread.chunks_exact(LANES * taps).enumerate();
-    let mut done = 0;
-    for (group, spread) in groups {
-        let pixels = begins(line, weights, group);
-        let outputs = TOGETHER * group..TOGETHER * (group + 1);
-        let places = [
-            &mut red[outputs.clone()],
-            &mut green[outputs.clone()],
-            &mut blue[outputs.clone()],
-        ];
-        let mut sums = [_mm256_setzero_ps(); 2];
-        for tap in 0..taps {
-            for half in 0..2 {
-                // SAFETY: `begins` has checked 3 · taps + 1 values of each output, and `spread` has LANES · taps.
-                let (values, weight) = unsafe {
-                    let values = _mm256_loadu2_m128(
-                        pixels[2 * half + 1].add(3 * tap),
-                        pixels[2 * half].add(3 * tap),
-                    );
-                    let weight = _mm256_loadu_ps(spread.as_ptr().add(LANES * tap + 8 * half));
-                    (values, weight)
-                };
-                sums[half] = _mm256_add_ps(sums[half], _mm256_mul_ps(weight, values));
-            }
-        }
-        let [zero, one] = [_mm256_setzero_ps(), _mm256_set1_ps(1.0)];
-        // Lanes are red, green, blue, nothing of outputs 0 and 1, and of 2 and 3; first put 0 beside 2 and 1 beside 3.
-        let first = _mm256_min_ps(_mm256_max_ps(sums[0], zero), one);
-        let second = _mm256_min_ps(_mm256_max_ps(sums[1], zero), one);
-        let even = _mm256_permute2f128_ps::<0x20>(first, second);
-        let odd = _mm256_permute2f128_ps::<0x31>(first, second);
-        let red_green = _mm256_unpacklo_ps(even, odd); // r0 r1 g0 g1 | r2 r3 g2 g3
-        let blue_none = _mm256_unpackhi_ps(even, odd); // b0 b1 .. .. | b2 b3 .. ..
-        let halves = |vector| {
-            (
-                _mm256_castps256_ps128(vector),
-                _mm256_extractf128_ps::<1>(vector),
-            )
-        };
-        let (low, high) = halves(red_green);
-        let (blue_low, blue_high) = halves(blue_none);
-        let [red, green, blue] = places;
-        // SAFETY: four values each.
-        unsafe {
-            _mm_storeu_ps(red.as_mut_ptr(), _mm_movelh_ps(low, high));
-            _mm_storeu_ps(green.as_mut_ptr(), _mm_movehl_ps(high, low));
-            _mm_storeu_ps(blue.as_mut_ptr(), _mm_movelh_ps(blue_low, blue_high));
         }
         done = outputs.end;
     }
