@@ -37,6 +37,7 @@ unsafe extern "C" {
     fn seedpipe_grad_enabled() -> c_int;
     fn seedpipe_keep_memory();
     fn seedpipe_storage_users(tensor: *mut c_void) -> c_ulong;
+    fn seedpipe_pin_memory(tensor: *mut c_void, result: *mut *mut c_void) -> *mut c_char;
     fn seedpipe_set_deterministic(on: c_int) -> *mut c_char;
     fn seedpipe_load_cuda(found: *mut c_int) -> *mut c_char;
     fn seedpipe_cuda_capability(device: c_int, major: *mut c_int, minor: *mut c_int)
@@ -173,6 +174,19 @@ pub(crate) fn keep_memory() {
 pub(crate) fn storage_users(tensor: &Tensor) -> u64 {
     // SAFETY: `as_ptr` is the live `at::Tensor` behind `tensor`, which is only looked at.
     unsafe { seedpipe_storage_users(tensor.as_ptr() as *mut c_void) as u64 }
+}
+
+/// A copy in memory that a GPU reads by itself; an error without a GPU.
+pub(crate) fn pin_memory(tensor: &Tensor) -> Result<Tensor, String> {
+    let mut result = ptr::null_mut();
+    // SAFETY: `as_ptr` is the live `at::Tensor` behind `tensor`; `result` receives a new one, owned by the returned Tensor.
+    unsafe {
+        outcome(seedpipe_pin_memory(
+            tensor.as_ptr() as *mut c_void,
+            &mut result,
+        ))?;
+        Ok(Tensor::from_ptr(result as *mut C_tensor))
+    }
 }
 
 /// Whether operations of this thread are recorded for a backward pass.
