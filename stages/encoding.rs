@@ -12,7 +12,7 @@ use tch::{Device, Kind};
 use crate::batches::Batches;
 use crate::encode::Embedding;
 use crate::encoder::Encoder;
-use crate::feed::{Feed, Frame, workers};
+use crate::feed::{Feed, Frame};
 use crate::looks::Looks;
 use crate::pictures::Pictures;
 use crate::reuse::Reuse;
@@ -56,13 +56,8 @@ impl Encoding<'_> {
         let positions = reuse.spread(images_a_batch);
         let mut jobs = Some(self.looks.jobs(self.pictures, &positions)?);
         let plan = move || Ok(jobs.take());
-        let mut feed = Feed::start(
-            self.pictures.clone(),
-            self.frame,
-            workers(self.device),
-            plan,
-        )?;
-        let Some(pixels) = feed.next(self.device)? else {
+        let mut feed = Feed::start(self.pictures.clone(), self.frame, self.device, plan)?;
+        let Some(pixels) = feed.next()? else {
             bail!("BUG: no batch for the trial");
         };
         let embedding = self.encoder.embed(&pixels, self.embedding)?;
@@ -101,7 +96,7 @@ impl Encoding<'_> {
             let Some((feed, _)) = &mut run.feed else {
                 bail!("BUG: no feed for a shard");
             };
-            let Some(pixels) = feed.next(self.device)? else {
+            let Some(pixels) = feed.next()? else {
                 bail!("BUG: fewer batches were rendered than planned");
             };
             self.context.check_cancelled()?;
@@ -146,12 +141,7 @@ impl Encoding<'_> {
             }
             Ok(None)
         };
-        let feed = Feed::start(
-            self.pictures.clone(),
-            self.frame,
-            workers(self.device),
-            plan,
-        )?;
+        let feed = Feed::start(self.pictures.clone(), self.frame, self.device, plan)?;
         run.feed = Some((feed, shard + 1));
         Ok(())
     }

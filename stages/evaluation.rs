@@ -20,7 +20,7 @@ use seedpipe_learn::tensors::from_slice_f32;
 use tch::{Device, Tensor};
 
 use crate::encode::holds_logits;
-use crate::feed::{Feed, Frame, Job, workers};
+use crate::feed::{Feed, Frame, Job};
 use crate::network_artifact::{
     eval_recipe, load_tensors, normalise as normalisation, save_tensors,
 };
@@ -254,7 +254,7 @@ pub fn outputs_of(
     let inference = Inference::new(network, precision);
     let count = rows.len();
     let (shared, mut next) = (pictures.clone(), 0);
-    let mut feed = Feed::start(pictures.clone(), frame, workers(device), move || {
+    let mut feed = Feed::start(pictures.clone(), frame, device, move || {
         let batch = &rows[next..rows.len().min(next + EVALUATION_BATCH)];
         next += batch.len();
         let jobs: Vec<Job> = batch
@@ -270,7 +270,7 @@ pub fn outputs_of(
         Ok((!jobs.is_empty()).then_some(jobs))
     })?;
     let mut outputs = Vec::new();
-    while let Some(pixels) = feed.next(device)? {
+    while let Some(pixels) = feed.next()? {
         let output = of(inference.forward(&pixels));
         let output = output.context("BUG: the network lacks the output")?;
         outputs.push(output.to_device(Device::Cpu));

@@ -13,7 +13,7 @@ use anyhow::{Context, Result, anyhow};
 use rayon::ThreadPool;
 use rayon::prelude::*;
 use seedpipe_imaging::{Decoded, Layout, Normalise, Scratch, View, render};
-use seedpipe_learn::tensors::{as_mut_slice_f32, is_shared};
+use seedpipe_learn::tensors::{as_mut_slice_f32, is_shared, pinned};
 use tch::{Device, Kind, Tensor};
 
 use crate::pictures::Pictures;
@@ -48,12 +48,18 @@ impl Frame {
         3 * (self.size as usize).pow(2)
     }
 
-    fn empty(&self) -> Tensor {
+    /// For a GPU in memory that it reads by itself, so that nothing is copied twice on the way.
+    fn empty(&self, device: Device) -> Tensor {
         let side = i64::from(self.size);
-        Tensor::empty(
+        let memory = Tensor::empty(
             [self.batch as i64, side, side, 3],
             (Kind::Float, Device::Cpu),
-        )
+        );
+        if device.is_cuda() {
+            pinned(memory)
+        } else {
+            memory
+        }
     }
 }
 
@@ -67,18 +73,23 @@ pub struct Feed {
     /// What the consumer has at hand.
     lent: Option<Buffers>,
     producer: Option<JoinHandle<()>>,
+    /// Where batches go.
+    device: Device,
     waited: Duration,
 }
 
 impl Feed {
-    /// Starts rendering what `plan` names, batch by batch, until it gives `None`.
+    /// Starts rendering what `plan` names, batch by batch, until it gives `None`, on one thread for each core: beside a network on the CPU
+    /// they run where its threads wait.
+    ///
+    /// - `device`: the network's, which batches are moved to
     pub fn start(
         pictures: Arc<Pictures>,
         frame: Frame,
-        workers: usize,
+        device: Device,
         plan: impl FnMut() -> Result<Option<Vec<Job>>> + Send + 'static,
     ) -> Result<Feed> {
-        Feed::start_sizes(pictures, vec![(frame, usize::MAX)], workers, plan)
+        Feed::start_sizes(pictures, vec![(frame, usize::MAX)], device, plan)
     }
 
     /// As [`Feed::start`], for views of several sizes: an image is decoded once for all of them.
@@ -87,10 +98,10 @@ impl Feed {
     pub fn start_sizes(
         pictures: Arc<Pictures>,
         frames: Vec<(Frame, usize)>,
-        workers: usize,
+        device: Device,
         mut plan: impl FnMut() -> Result<Option<Vec<Job>>> + Send + 'static,
     ) -> Result<Feed> {
-        let pool = rendering_threads(workers)?;
+        let pool = rendering_threads()?;
         let (sender, receiver) = sync_channel(READY_BATCHES);
         let (used, back) = channel::<Buffers>();
         let producer = std::thread::Builder::new()
@@ -101,7 +112,8 @@ impl Feed {
                         Ok(None) => return,
                         Ok(Some(jobs)) => {
                             let mut buffers = back.try_recv().unwrap_or_else(|_| {
-                                frames.iter().map(|(frame, _)| frame.empty()).collect()
+                                let empty = |(frame, _): &(Frame, usize)| frame.empty(device);
+                                frames.iter().map(empty).collect()
                             });
                             pool.install(|| render_batch(&pictures, &frames, &jobs, &mut buffers))
                                 .map(|()| buffers)
@@ -120,18 +132,19 @@ impl Feed {
             used,
             lent: None,
             producer: Some(producer),
+            device,
             waited: Duration::ZERO,
         })
     }
 
     /// The next batch of a feed of one frame, as of [`Feed::next_sizes`].
-    pub fn next(&mut self, device: Device) -> Result<Option<Tensor>> {
-        Ok(self.next_sizes(device)?.and_then(|mut sizes| sizes.pop()))
+    pub fn next(&mut self) -> Result<Option<Tensor>> {
+        Ok(self.next_sizes()?.and_then(|mut sizes| sizes.pop()))
     }
 
     /// The next batch, for each frame `[batch, 3, size, size]` f32 in channels-last memory, or `None` after the last. The memory of the
     /// batch before is used again unless some tensor still uses it.
-    pub fn next_sizes(&mut self, device: Device) -> Result<Option<Vec<Tensor>>> {
+    pub fn next_sizes(&mut self) -> Result<Option<Vec<Tensor>>> {
         if let Some(lent) = self.lent.take().filter(|lent| !lent.iter().any(is_shared)) {
             let _ = self.used.send(lent); // fails after the last batch
         }
@@ -150,7 +163,7 @@ impl Feed {
         let buffers = self.lent.insert(batch?);
         let sizes = buffers
             .iter()
-            .map(|pixels| pixels.permute([0, 3, 1, 2]).to_device(device)); // [B, 3, S, S]
+            .map(|pixels| pixels.permute([0, 3, 1, 2]).to_device(self.device)); // [B, 3, S, S]
         Ok(Some(sizes.collect()))
     }
 
@@ -169,9 +182,10 @@ impl Drop for Feed {
     }
 }
 
-fn rendering_threads(workers: usize) -> Result<ThreadPool> {
+fn rendering_threads() -> Result<ThreadPool> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
     rayon::ThreadPoolBuilder::new()
-        .num_threads(workers.max(1))
+        .num_threads(cores)
         .thread_name(|index| format!("render-{index}"))
         .start_handler(|_| step_back())
         .build()
@@ -233,11 +247,6 @@ fn render_batch(
                 Ok(())
             })
         })
-}
-
-/// Rendering threads beside a network: one for each core. Beside a network on the CPU they run where its threads wait.
-pub fn workers(_device: Device) -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 #[cfg(test)]
@@ -317,10 +326,10 @@ mod tests {
                 jobs.collect()
             }))
         };
-        let mut feed = Feed::start(pictures, frame(3, 2), 2, plan).unwrap();
+        let mut feed = Feed::start(pictures, frame(3, 2), Device::Cpu, plan).unwrap();
         let mut kept = Vec::new();
         for (number, length) in [3, 1, 2, 3, 1, 2, 1].into_iter().enumerate() {
-            let pixels = feed.next(Device::Cpu).unwrap().unwrap();
+            let pixels = feed.next().unwrap().unwrap();
             assert_eq!(pixels.size(), [3, 3, 2, 2]);
             let whole = pixels.sum_dim_intlist([1, 2, 3].as_slice(), false, Kind::Float);
             let expected: Vec<f32> = (0..3)
@@ -332,7 +341,7 @@ mod tests {
                 kept.push(pixels);
             }
         }
-        assert!(feed.next(Device::Cpu).unwrap().is_none());
+        assert!(feed.next().unwrap().is_none());
         assert_eq!(kept[0].sum(Kind::Float).double_value(&[]), 36.0);
     }
 
@@ -351,8 +360,8 @@ mod tests {
             }))
         };
         let frames = vec![(frame(2, 4), 1), (frame(4, 2), 2)];
-        let mut feed = Feed::start_sizes(pictures, frames, 1, plan).unwrap();
-        let sizes = feed.next_sizes(Device::Cpu).unwrap().unwrap();
+        let mut feed = Feed::start_sizes(pictures, frames, Device::Cpu, plan).unwrap();
+        let sizes = feed.next_sizes().unwrap().unwrap();
         let of_rows = |tensor: &Tensor| {
             to_vec_f32(&tensor.mean_dim([1, 2, 3].as_slice(), false, Kind::Float))
         };

@@ -14,7 +14,7 @@ use tch::{Device, Tensor};
 
 use crate::deliverable::Sample;
 use crate::evaluation::plain_view;
-use crate::feed::{Feed, Frame, Job, workers};
+use crate::feed::{Feed, Frame, Job};
 use crate::network_artifact::{eval_recipe, normalise};
 use crate::pictures::Pictures;
 use crate::selection::{Classes, rows_of_split};
@@ -91,7 +91,7 @@ fn each_batch(
     let order = batches.clone();
     batches.reverse();
     let shared = pictures.clone();
-    let mut feed = Feed::start(pictures.clone(), frame, workers(Device::Cpu), move || {
+    let mut feed = Feed::start(pictures.clone(), frame, Device::Cpu, move || {
         let jobs = batches.pop().map(|batch| {
             let jobs = batch.into_iter().map(|row| {
                 let image = shared.images().image(row);
@@ -107,7 +107,7 @@ fn each_batch(
     for rows in &order {
         cancel::check()?;
         let pixels = feed
-            .next(Device::Cpu)?
+            .next()?
             .context("BUG: fewer batches than were asked for")?;
         // The padding must not widen a range.
         work(&pixels.slice(0, 0, rows.len() as i64, 1).contiguous(), rows);

@@ -10,7 +10,7 @@ use seedpipe_learn::architecture::Architecture;
 use tch::Device;
 
 use crate::evaluation::plain_view;
-use crate::feed::{Feed, Frame, Job, workers};
+use crate::feed::{Feed, Frame, Job};
 use crate::network_artifact::{eval_recipe, normalise};
 use crate::pictures::Pictures;
 
@@ -30,7 +30,7 @@ pub fn rendering(parts: &[PathBuf], network: &str, batch: usize) -> Result<f64> 
     };
     let (shared, mut next) = (pictures.clone(), 0);
     let begun = Instant::now();
-    let mut feed = Feed::start(pictures, frame, workers(Device::Cpu), move || {
+    let mut feed = Feed::start(pictures, frame, Device::Cpu, move || {
         let rows = next..count.min(next + batch);
         next = rows.end;
         let jobs: Vec<Job> = rows
@@ -44,6 +44,6 @@ pub fn rendering(parts: &[PathBuf], network: &str, batch: usize) -> Result<f64> 
             .collect();
         Ok((!jobs.is_empty()).then_some(jobs))
     })?;
-    while feed.next(Device::Cpu)?.is_some() {}
+    while feed.next()?.is_some() {}
     Ok(count as f64 / begun.elapsed().as_secs_f64())
 }

@@ -15,6 +15,7 @@ mod real_weights;
 mod remote;
 mod report;
 mod reproducibility;
+mod requirements;
 mod resume;
 mod reuse;
 mod sandbox;

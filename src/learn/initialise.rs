@@ -3,11 +3,21 @@
 //! One tensor's values depend on its own generator and shape alone, so that adding a head redraws nothing else.
 
 use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
 use tch::{Device, Kind, Tensor};
 
 use crate::graph::{Initial, Role, TensorSpec};
+use crate::one_thread::with_one_thread;
 use crate::random;
 use crate::tensors;
+
+/// The first values of some tensors, each with its own generator, drawn side by side: a large network has hundreds of millions of them.
+pub(crate) fn all_first_values(keyed: Vec<(&TensorSpec, ChaCha8Rng)>) -> Vec<Tensor> {
+    let draw = |(spec, generator): (&TensorSpec, ChaCha8Rng)| {
+        with_one_thread(|| first_values(spec, generator))
+    };
+    keyed.into_par_iter().map(draw).collect()
+}
 
 /// The first values of a tensor, on the CPU.
 pub(crate) fn first_values(spec: &TensorSpec, mut generator: ChaCha8Rng) -> Tensor {
@@ -72,6 +82,21 @@ mod tests {
             .sum::<f64>()
             / values.len() as f64;
         (mean, variance)
+    }
+
+    #[test]
+    fn drawn_side_by_side_they_are_what_each_draws_alone() {
+        let network = crate::architecture::Architecture::named("resnet18");
+        let specs = network.graph().unwrap().state();
+        let keyed = || {
+            let rng = |number: usize| ChaCha8Rng::seed_from_u64(number as u64);
+            specs
+                .iter()
+                .enumerate()
+                .map(move |(number, spec)| (spec, rng(number)))
+        };
+        let alone: Vec<Tensor> = keyed().map(|(spec, rng)| first_values(spec, rng)).collect();
+        assert_eq!(all_first_values(keyed().collect()), alone);
     }
 
     #[test]

@@ -77,8 +77,9 @@ impl Network {
         device: Device,
     ) -> Result<Self, ArchitectureError> {
         let graph = architecture.graph()?;
-        let first = |spec: &TensorSpec| initialise::first_values(spec, key(plain(&spec.name)));
-        let tensors = graph.state().iter().map(first).collect();
+        let specs = graph.state();
+        let keyed = specs.iter().map(|spec| (spec, key(plain(&spec.name))));
+        let tensors = initialise::all_first_values(keyed.collect());
         Ok(Self::assemble(architecture, graph, tensors, device))
     }
 

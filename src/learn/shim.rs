@@ -10,6 +10,7 @@ unsafe extern "C" {
     fn seedpipe_free(text: *mut c_char);
     fn seedpipe_libtorch_version() -> *const c_char;
     fn seedpipe_cpu_capability() -> *const c_char;
+    fn seedpipe_has_mkl() -> c_int;
     fn seedpipe_autocast_enter(
         cuda: c_int,
         half: c_int,
@@ -36,6 +37,7 @@ unsafe extern "C" {
     fn seedpipe_grad_enabled() -> c_int;
     fn seedpipe_keep_memory();
     fn seedpipe_storage_users(tensor: *mut c_void) -> c_ulong;
+    fn seedpipe_pin_memory(tensor: *mut c_void, result: *mut *mut c_void) -> *mut c_char;
     fn seedpipe_set_deterministic(on: c_int) -> *mut c_char;
     fn seedpipe_load_cuda(found: *mut c_int) -> *mut c_char;
     fn seedpipe_cuda_capability(device: c_int, major: *mut c_int, minor: *mut c_int)
@@ -71,6 +73,12 @@ pub(crate) fn libtorch_version() -> String {
 pub(crate) fn cpu_capability() -> String {
     // SAFETY: returns a pointer into a static string.
     static_text(unsafe { seedpipe_cpu_capability() })
+}
+
+/// Whether libtorch's products of matrices are MKL's.
+pub(crate) fn has_mkl() -> bool {
+    // SAFETY: only reads what libtorch was built with.
+    unsafe { seedpipe_has_mkl() != 0 }
 }
 
 /// What autocast was set to before [`autocast_enter`].
@@ -166,6 +174,19 @@ pub(crate) fn keep_memory() {
 pub(crate) fn storage_users(tensor: &Tensor) -> u64 {
     // SAFETY: `as_ptr` is the live `at::Tensor` behind `tensor`, which is only looked at.
     unsafe { seedpipe_storage_users(tensor.as_ptr() as *mut c_void) as u64 }
+}
+
+/// A copy in memory that a GPU reads by itself; an error without a GPU.
+pub(crate) fn pin_memory(tensor: &Tensor) -> Result<Tensor, String> {
+    let mut result = ptr::null_mut();
+    // SAFETY: `as_ptr` is the live `at::Tensor` behind `tensor`; `result` receives a new one, owned by the returned Tensor.
+    unsafe {
+        outcome(seedpipe_pin_memory(
+            tensor.as_ptr() as *mut c_void,
+            &mut result,
+        ))?;
+        Ok(Tensor::from_ptr(result as *mut C_tensor))
+    }
 }
 
 /// Whether operations of this thread are recorded for a backward pass.

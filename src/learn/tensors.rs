@@ -65,6 +65,11 @@ pub fn is_shared(tensor: &Tensor) -> bool {
     shim::storage_users(tensor) > 1
 }
 
+/// The tensor in memory that a GPU reads by itself, without the processor; as it is where there is no GPU or such memory is short.
+pub fn pinned(tensor: Tensor) -> Tensor {
+    shim::pin_memory(&tensor).unwrap_or(tensor)
+}
+
 /// The numbers of a row-major f32 tensor on the CPU, to be written in place.
 ///
 /// # Panics
@@ -194,6 +199,13 @@ mod tests {
         assert!(is_shared(&buffer));
         drop(pixels);
         assert!(!is_shared(&buffer));
+    }
+
+    #[test]
+    fn memory_for_a_gpu_is_written_as_any_other_also_where_there_is_none() {
+        let mut memory = pinned(Tensor::zeros([2, 3], (Kind::Float, Device::Cpu)));
+        as_mut_slice_f32(&mut memory)[4] = 2.5;
+        assert_eq!(to_vec_f32(&memory), [0.0, 0.0, 0.0, 0.0, 2.5, 0.0]);
     }
 
     #[test]

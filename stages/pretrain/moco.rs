@@ -75,7 +75,9 @@ impl MocoLearner {
             back[index as usize] = place as i64;
         }
         let order: Vec<i64> = order.into_iter().map(i64::from).collect();
-        let shuffled = images.index_select(0, &Tensor::from_slice(&order).to_device(self.device));
+        // Both before the network is at work: such a copy waits for all that a GPU has been given.
+        let [order, back] = [order, back].map(|at| Tensor::from_slice(&at).to_device(self.device));
+        let shuffled = images.index_select(0, &order);
         let keys: Vec<Tensor> = shuffled
             .split(GROUP, 0)
             .iter()
@@ -86,10 +88,7 @@ impl MocoLearner {
                     .shallow_clone()
             })
             .collect();
-        normalise(
-            &Tensor::cat(&keys, 0)
-                .index_select(0, &Tensor::from_slice(&back).to_device(self.device)),
-        )
+        normalise(&Tensor::cat(&keys, 0).index_select(0, &back))
     }
 }
 

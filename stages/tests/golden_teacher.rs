@@ -1,5 +1,8 @@
 //! The real ResNet-56 on real photographs: our own decoding and resizing, then the network, against PyTorch's features.
 
+#[path = "../../tests/requirements.rs"]
+mod requirements;
+
 use std::path::{Path, PathBuf};
 
 use seedpipe_artifact::{SourceColumns, SourceTable};
@@ -29,18 +32,16 @@ fn cosine(a: &[f32], b: &[f32]) -> f64 {
 
 #[test]
 fn photographs_decoded_and_resized_by_us_give_the_teachers_golden_features() {
-    let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared");
-    let checkpoint = shared.join("data/teachers/resnet56-cifar10.safetensors");
-    if !checkpoint.is_file() {
-        eprintln!(
-            "skipped: `{}` is missing: the real teacher and photographs are not part of the repository",
-            checkpoint.display()
-        );
-        return;
-    }
     let facts: serde_json::Value =
         serde_json::from_slice(&fs_err::read(fixtures().join("teacher_resnet56.json")).unwrap())
             .unwrap();
+    let files = [
+        "data/teachers/resnet56-cifar10.safetensors",
+        facts["source"].as_str().unwrap(),
+    ];
+    let [Some(checkpoint), Some(source)] = files.map(requirements::shared) else {
+        return;
+    };
     let rows =
         facts["rows"][0].as_u64().unwrap() as usize..facts["rows"][1].as_u64().unwrap() as usize;
     let file = fs_err::read(fixtures().join("teacher_resnet56.safetensors")).unwrap();
@@ -53,11 +54,7 @@ fn photographs_decoded_and_resized_by_us_give_the_teachers_golden_features() {
         .map(|bytes| f32::from_le_bytes(bytes.try_into().unwrap()))
         .collect();
 
-    let table = SourceTable::open(
-        &shared.join(facts["source"].as_str().unwrap()),
-        &SourceColumns::default(),
-    )
-    .unwrap();
+    let table = SourceTable::open(&source, &SourceColumns::default()).unwrap();
     let mut pixels = Vec::new();
     for row in table
         .batches(rows.clone())

@@ -7,13 +7,12 @@ use tch::Tensor;
 
 use super::learner::Samples;
 use super::orders::Orders;
-use crate::feed::{Feed, Frame, Job, workers};
+use crate::feed::{Feed, Frame, Job};
 use crate::network_artifact::normalise;
 use crate::view_list::ViewList;
 
 pub struct Feeding {
     feed: Feed,
-    device: tch::Device,
 }
 
 /// Which batches.
@@ -73,18 +72,16 @@ impl Feeding {
             step += 1;
             Ok(Some(jobs))
         };
-        let threads = workers(samples.device);
         let pictures = samples.pictures.clone();
         Ok(Feeding {
-            feed: Feed::start_sizes(pictures, frames.collect(), threads, plan)?,
-            device: samples.device,
+            feed: Feed::start_sizes(pictures, frames.collect(), samples.device, plan)?,
         })
     }
 
     /// The next batch, one tensor for each of the samples' crops.
     pub fn next(&mut self) -> Result<Vec<Tensor>> {
         self.feed
-            .next_sizes(self.device)?
+            .next_sizes()?
             .context("BUG: the feed ended before the last step")
     }
 

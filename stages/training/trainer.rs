@@ -261,15 +261,20 @@ impl<'a, L: Learner> Trainer<'a, L> {
     fn add_gradients(&mut self, batch: &Batch) -> Result<f64> {
         let recomputing = self.options.recompute.then(Recomputing::begin);
         let loss = self.learner.loss(batch)?;
+        let factor = self.loss_scale() / self.options.accumulate as f64;
+        let scaled = if factor == 1.0 {
+            loss.shallow_clone()
+        } else {
+            &loss * factor
+        };
+        match recomputing {
+            Some(recomputing) => recomputing.backward(&scaled),
+            None => scaled.backward(),
+        }
+        // Only now: on a GPU reading a number waits for all that was queued before, and the backward pass would be queued late.
         let value = loss.double_value(&[]);
         if !value.is_finite() {
             return Err(self.diverged(&format!("the loss became {value}")));
-        }
-        let factor = self.loss_scale() / self.options.accumulate as f64;
-        let loss = if factor == 1.0 { loss } else { loss * factor };
-        match recomputing {
-            Some(recomputing) => recomputing.backward(&loss),
-            None => loss.backward(),
         }
         Ok(value)
     }

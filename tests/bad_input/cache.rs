@@ -5,6 +5,7 @@ use std::process::Command;
 
 use insta::assert_snapshot;
 
+use crate::requirements::missing;
 use crate::sandbox::{LIGHT_PIPELINE, SEEDPIPE, Sandbox};
 
 pub fn is_root() -> bool {
@@ -17,7 +18,7 @@ pub struct SmallDisk<'a> {
 }
 
 impl<'a> SmallDisk<'a> {
-    /// `None` where this user may not mount.
+    /// `None`, told of, where this user may not mount.
     pub fn mount(sandbox: &'a Sandbox, size: &str) -> Option<Self> {
         let folder = sandbox.path("disk");
         fs_err::create_dir_all(&folder).unwrap();
@@ -25,9 +26,14 @@ impl<'a> SmallDisk<'a> {
             .args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"])
             .arg(&folder)
             .output();
-        mounted
-            .is_ok_and(|output| output.status.success())
-            .then_some(Self { sandbox })
+        if mounted.is_ok_and(|output| output.status.success()) {
+            return Some(Self { sandbox });
+        }
+        missing(
+            "the right to mount a small file system",
+            "run the tests as root, in a container that may mount",
+        );
+        None
     }
 
     /// Gives it more room, keeping what is on it.
@@ -59,7 +65,6 @@ impl Drop for SmallDisk<'_> {
 fn a_full_disk() {
     let sandbox = Sandbox::with(&LIGHT_PIPELINE.replace(", take: {train: 60, test: 20}", ""));
     let Some(_disk) = SmallDisk::mount(&sandbox, "256k") else {
-        eprintln!("skipped: this user may not mount a small file system");
         return;
     };
     let mut command = sandbox.command(&["run", "--quiet"]);

@@ -1,4 +1,5 @@
-//! The book hangs together: its table of contents names every page once, and every link of a page leads somewhere.
+//! The book hangs together: its table of contents names every page once, every link of a document leads somewhere, and so does every
+//! path of the repository that a comment or a document names.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
@@ -71,10 +72,77 @@ fn resolved(page: &str, target: &str) -> Option<String> {
     path.to_str().map(str::to_owned)
 }
 
+/// Text files of the repository, without what is built or fetched into it.
+fn text_files() -> Vec<String> {
+    let mut found = Vec::new();
+    let mut open = vec![String::new()];
+    while let Some(folder) = open.pop() {
+        for entry in fs_err::read_dir(Path::new(REPOSITORY).join(&folder)).unwrap() {
+            let entry = entry.unwrap();
+            let name = entry.file_name().into_string().unwrap();
+            let path = format!("{folder}{name}");
+            let is_foreign = name.starts_with('.') && name != ".ci"
+                || ["target", "data/raw", "fuzz/target"].contains(&path.as_str());
+            if entry.file_type().unwrap().is_dir() {
+                if !is_foreign {
+                    open.push(path + "/");
+                }
+            } else if TEXT.iter().any(|end| name.ends_with(end)) {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    assert!(found.len() > 300, "{found:?}");
+    found
+}
+
+/// How the names of files end in which paths are looked for.
+const TEXT: [&str; 9] = [
+    ".md", ".rs", ".py", ".sh", ".toml", ".yaml", ".txt", "Makefile", "run",
+];
+
+#[test]
+fn no_path_that_a_comment_or_document_names_is_gone() {
+    static PATH: LazyLock<Regex> = LazyLock::new(|| {
+        let folders = "(?:docs|tests|src|stages|data|pipelines|fuzz)";
+        Regex::new(&format!(
+            r"(?:^|[^\w./-])({folders}/[\w./-]+\.(?:md|rs|py|sh|js|yaml|toml))\b"
+        ))
+        .unwrap()
+    });
+    let (mut named, mut broken) = (0, Vec::new());
+    // This file has paths that are none.
+    for file in text_files()
+        .iter()
+        .filter(|file| *file != "tests/book/links.rs")
+    {
+        for found in PATH.captures_iter(&read(file)) {
+            let near = Path::new(file).parent().unwrap();
+            let places = [Path::new(""), near].map(|folder| folder.join(&found[1]));
+            named += 1;
+            if !places
+                .iter()
+                .any(|path| Path::new(REPOSITORY).join(path).exists())
+            {
+                broken.push(format!("{file}: `{}` is nowhere", &found[1]));
+            }
+        }
+    }
+    assert_eq!(broken, [""; 0], "{}", broken.join("\n"));
+    assert!(named > 100, "{named}");
+}
+
 #[test]
 fn no_link_is_broken() {
     let mut broken = Vec::new();
-    for page in page_paths().iter().map(String::as_str).chain([SUMMARY]) {
+    let documents = text_files();
+    let documents = documents.iter().filter(|file| file.ends_with(".md"));
+    let documents: BTreeSet<&str> = documents.map(String::as_str).collect();
+    for page in page_paths() {
+        assert!(documents.contains(page.as_str()), "{page}");
+    }
+    for page in documents {
         let text = read(page);
         for target in targets(&text) {
             if target.starts_with("https://") || target.is_empty() {

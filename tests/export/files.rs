@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use super::{RUN, python, python_block, run_python};
+use super::{RUN, python_block, run_python};
+use crate::requirements::python;
 use crate::sandbox::REPOSITORY;
 
 #[test]

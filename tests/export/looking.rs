@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use super::{RUN, python, run_python, without_metadata};
+use super::{RUN, run_python, without_metadata};
+use crate::requirements::python;
 use crate::sandbox::Sandbox;
 
 /// A grey PNG of that side whose pixels rise to the right by `slope`.

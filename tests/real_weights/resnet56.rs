@@ -8,6 +8,7 @@ use seedpipe_artifact::{ImagesReader, PredictionsReader};
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::requirements::{missing, shared};
 use crate::sandbox::{REPOSITORY, Sandbox};
 
 /// PyTorch rounds elsewhere: an image whose two best classes are nearly equal may fall on the other side.
@@ -20,23 +21,19 @@ struct Class {
     seen: Vec<i32>,
 }
 
-/// Both, unless one is missing.
-fn checkpoint_and_images() -> Option<(PathBuf, PathBuf)> {
-    let repository = Path::new(REPOSITORY);
-    let checkpoint = repository.join("../shared/data/teachers/resnet56-cifar10.safetensors");
-    let images = repository.join("data/raw/cifar10/test");
-    if !checkpoint.is_file() {
-        println!("skipped: `{}` is missing", checkpoint.display());
-        return None;
+/// The test images in the folder that `SEEDPIPE_CIFAR10` names, or where `make cifar10-images` puts them.
+fn test_images() -> Option<PathBuf> {
+    let named = std::env::var_os("SEEDPIPE_CIFAR10").map(PathBuf::from);
+    let folder = named.unwrap_or_else(|| Path::new(REPOSITORY).join("data/raw/cifar10"));
+    let images = folder.join("test");
+    if images.is_dir() {
+        return Some(images);
     }
-    if !images.is_dir() {
-        println!(
-            "skipped: `{}` is missing; `python3 data/fetch_cifar10.py data/raw/cifar10` fetches it",
-            images.display()
-        );
-        return None;
-    }
-    Some((checkpoint, images))
+    missing(
+        &format!("CIFAR-10: `{}`", images.display()),
+        "make cifar10-images",
+    );
+    None
 }
 
 /// The only part of a stage's output.
@@ -50,7 +47,8 @@ fn part(sandbox: &Sandbox, stage: &Value, output: &str) -> PathBuf {
 
 #[test]
 fn resnet_56_sees_in_cifar_10_what_it_sees_in_pytorch() {
-    let Some((checkpoint, images)) = checkpoint_and_images() else {
+    let checkpoint = shared("data/teachers/resnet56-cifar10.safetensors");
+    let (Some(checkpoint), Some(images)) = (checkpoint, test_images()) else {
         return;
     };
     let fixture = Path::new(REPOSITORY).join("tests/fixtures/resnet56_cifar10.json");

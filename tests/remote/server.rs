@@ -10,14 +10,14 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::requirements::missing;
 use crate::sandbox::Sandbox;
 
 pub const ACCESS_KEY: &str = "AKIDTESTEXAMPLE0001";
 pub const SECRET_KEY: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
 const BUCKET: &str = "shared";
 
-/// The program, or why there is none.
-pub fn program() -> Result<PathBuf, String> {
+fn program() -> Option<PathBuf> {
     if let Some(named) = env::var_os("SEEDPIPE_S3_SERVER").filter(|named| !named.is_empty()) {
         let path = PathBuf::from(named);
         assert!(
@@ -25,24 +25,12 @@ pub fn program() -> Result<PathBuf, String> {
             "SEEDPIPE_S3_SERVER names `{}`, which is no file",
             path.display()
         );
-        return Ok(path);
+        return Some(path);
     }
     let folders = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&folders)
         .map(|folder| folder.join("s3s-fs"))
         .find(|path| path.is_file())
-        .ok_or_else(|| {
-            "no S3 server: `s3s-fs` is not on PATH and SEEDPIPE_S3_SERVER is not set; tests/remote/install_s3_server.sh installs it".to_owned()
-        })
-}
-
-/// Past the test harness, which hides what a test that passes prints.
-#[expect(
-    clippy::explicit_write,
-    reason = "the harness captures what eprintln! prints"
-)]
-fn say(line: &str) {
-    writeln!(std::io::stderr(), "{line}").unwrap();
 }
 
 pub fn free_port() -> u16 {
@@ -74,14 +62,14 @@ pub struct Server {
 }
 
 impl Server {
-    /// `None`, and a line that says why, where there is no such program.
+    /// `None`, told of, where there is no such program.
     pub fn start() -> Option<Self> {
-        let program = match program() {
-            Ok(program) => program,
-            Err(why) => {
-                say(&format!("skipped: {why}"));
-                return None;
-            }
+        let Some(program) = program() else {
+            missing(
+                "an S3 server, `s3s-fs` on PATH or named by SEEDPIPE_S3_SERVER",
+                "SEEDPIPE_S3_SERVER=\"$(tests/remote/install_s3_server.sh)\"",
+            );
+            return None;
         };
         let folder = tempfile::Builder::new()
             .prefix("seedpipe-s3-")
@@ -222,7 +210,7 @@ fn pass(
     let _ = from.shutdown(Shutdown::Both);
 }
 
-/// Serves a folder over plain HTTP; `None`, and a line that says why, where there is no python3.
+/// Serves a folder over plain HTTP; `None`, told of, where there is no python3.
 pub struct StaticServer {
     process: Child,
     pub port: u16,
@@ -251,7 +239,10 @@ impl StaticServer {
                 Some(server)
             }
             Err(error) => {
-                say(&format!("skipped: no python3 to serve a folder: {error}"));
+                missing(
+                    &format!("python3, to serve a folder: {error}"),
+                    "apt-get install python3",
+                );
                 None
             }
         }

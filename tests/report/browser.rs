@@ -1,6 +1,4 @@
 //! The page in headless Chromium: no complaint on the console, nothing fetched, tables that sort, names for who can't see, contrast.
-//!
-//! Skipped, with the reason, where there is no Chromium (`apt-get install chromium`, or its path in `CHROMIUM`).
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,6 +6,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use super::{RAN, reported};
+use crate::requirements::missing;
 
 /// What is looked at in the browser; it leaves its answer in `<pre id="checks">`.
 const CHECKS: &str = include_str!("checks.js");
@@ -86,7 +85,10 @@ fn checked(
 #[test]
 fn a_browser_finds_nothing_to_complain_of() {
     let Some(chromium) = chromium() else {
-        eprintln!("skipped: no chromium in PATH and none named by CHROMIUM");
+        missing(
+            "Chromium, in PATH or named by CHROMIUM",
+            "apt-get install chromium",
+        );
         return;
     };
     let page = reported(&RAN, "seen.html", &[]);

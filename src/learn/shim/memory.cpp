@@ -1,6 +1,8 @@
-// What libtorch's tensors do with memory: how long the C library keeps it, and who else uses a tensor's.
+// What libtorch's tensors do with memory: how long the C library keeps it, who else uses a tensor's, what a GPU may read by itself.
 
 #include <ATen/ATen.h>
+
+#include "guard.h"
 
 #ifdef __GLIBC__
 #include <malloc.h>
@@ -20,5 +22,10 @@ void seedpipe_keep_memory() {
 unsigned long seedpipe_storage_users(void *tensor) {
   const auto *own = static_cast<at::Tensor *>(tensor);
   return own->storage().use_count() + own->use_count() - 1;
+}
+
+// `*result` receives a copy in memory that a GPU reads by itself, or the tensor if its memory is such. An error without a GPU.
+char *seedpipe_pin_memory(void *tensor, void **result) {
+  return guarded([&] { *result = new at::Tensor(static_cast<at::Tensor *>(tensor)->pin_memory()); });
 }
 }

@@ -220,30 +220,8 @@ fn write_case(folder: &Path, number: usize, case: &Case, format: Format) -> Valu
     })
 }
 
-/// Whether the named Python has what the script needs; says why not.
-fn python(modules: &str) -> Option<String> {
-    let Some(python) = std::env::var_os("SEEDPIPE_PYTHON") else {
-        println!("skipped: SEEDPIPE_PYTHON doesn't name a Python with {modules}");
-        return None;
-    };
-    let python = python.into_string().unwrap();
-    let output = Command::new(&python)
-        .args(["-c", &format!("import {modules}")])
-        .output()
-        .unwrap();
-    if output.status.success() {
-        return Some(python);
-    }
-    let reason = String::from_utf8_lossy(&output.stderr);
-    println!(
-        "skipped: `{python}`: {}",
-        reason.trim().lines().last().unwrap_or("no reason")
-    );
-    None
-}
-
 fn check(cases: &[Case], format: Format) {
-    let Some(python) = python(format.modules()) else {
+    let Some(python) = support::requirements::python(format.modules()) else {
         return;
     };
     let folder = tempfile::tempdir().unwrap();

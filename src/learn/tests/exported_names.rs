@@ -110,21 +110,6 @@ fn networks_that_timm_does_not_have_are_refused_by_name() {
     }
 }
 
-/// `SEEDPIPE_PYTHON`, when it has these modules; says why not.
-fn python(modules: &str) -> Option<String> {
-    let Ok(python) = std::env::var("SEEDPIPE_PYTHON") else {
-        println!("skipped: SEEDPIPE_PYTHON doesn't name a Python with {modules}");
-        return None;
-    };
-    let import = ["-c", &format!("import {modules}")];
-    let output = Command::new(&python).args(import).output().unwrap();
-    if !output.status.success() {
-        println!("skipped: `{python}` lacks one of {modules}");
-        return None;
-    }
-    Some(python)
-}
-
 struct Case {
     model: String,
     options: Value,
@@ -134,7 +119,8 @@ struct Case {
 
 /// Has Python load each case's state dict strictly and compare its logits.
 fn check(library: &str, cases: &[Case]) {
-    let Some(python) = python(&format!("{library}, safetensors.torch")) else {
+    let modules = format!("{library}, safetensors.torch");
+    let Some(python) = support::requirements::python(&modules) else {
         return;
     };
     let folder = tempfile::tempdir().unwrap();

@@ -10,6 +10,7 @@ use seedpipe_learn::network::{Mode, Network, Precision};
 use seedpipe_learn::tch::{Device, Kind, Tensor, no_grad};
 use seedpipe_learn::tensors::to_vec_f32;
 use serde_json::Value;
+use support::requirements;
 
 /// The models of the fixture that this crate has.
 fn models() -> (u64, Vec<(Architecture, Value)>) {
@@ -135,7 +136,7 @@ fn golden_models_compute_torchvisions_features_and_logits() {
 }
 
 fn teacher() -> Option<(Network, checkpoint_file::Recognised)> {
-    let path = support::shared_data("teachers/resnet56-cifar10.safetensors")?;
+    let path = requirements::shared("data/teachers/resnet56-cifar10.safetensors")?;
     let architecture = Architecture {
         classes: Some(10),
         ..Architecture::named("cifar_resnet56")
@@ -188,10 +189,10 @@ fn the_legacy_teacher_file_equals_its_safetensors() {
             .find(|(candidate, _)| *candidate == name)
             .unwrap()
             .1;
-        let Some(legacy) = support::shared_data(&format!("teachers/{legacy}")) else {
+        let Some(legacy) = requirements::shared(&format!("data/teachers/{legacy}")) else {
             return;
         };
-        let Some(plain) = support::shared_data(&format!("teachers/{name}-cifar10.safetensors"))
+        let Some(plain) = requirements::shared(&format!("data/teachers/{name}-cifar10.safetensors"))
         else {
             return;
         };

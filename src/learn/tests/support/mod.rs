@@ -3,6 +3,9 @@
 //! Every test binary compiles this file and none uses all of it.
 #![allow(dead_code, reason = "each test binary uses a part")]
 
+#[path = "../../../../tests/requirements.rs"]
+pub mod requirements;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -32,18 +35,6 @@ pub fn tensors(name: &str) -> BTreeMap<String, Tensor> {
     checkpoint_file::read(&fixtures().join(format!("{name}.safetensors")))
         .unwrap()
         .tensors
-}
-
-/// The data shared beside the repository, or nothing, said plainly.
-pub fn shared_data(name: &str) -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../../shared/data")
-        .join(name);
-    if !path.exists() {
-        println!("skipped: {} missing", path.display());
-        return None;
-    }
-    Some(path)
 }
 
 pub fn crc32(text: &str) -> u32 {
