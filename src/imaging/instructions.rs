@@ -116,18 +116,17 @@ impl Instructions {
         Instructions::available().last().unwrap_or(Self::PORTABLE)
     }
 
-    /// What SEEDPIPE_SIMD asks for: the widest where it is not set. Programs ask at their start and tell the error; whoever
+    /// What SEEDPIPE_SIMD asks for: the widest where it is not set, or empty. Programs ask at their start and tell the error; whoever
     /// renders without having asked gets the widest.
     ///
     /// # Errors
     /// When it holds no level's name, or that of one that this processor lacks.
     pub fn chosen() -> Result<Instructions, InstructionsError> {
-        static CHOSEN: LazyLock<Result<Instructions, InstructionsError>> = LazyLock::new(|| {
-            std::env::var_os(VARIABLE).map_or_else(
-                || Ok(Instructions::widest()),
-                |value| Instructions::named(&value.to_string_lossy()),
-            )
-        });
+        static CHOSEN: LazyLock<Result<Instructions, InstructionsError>> =
+            LazyLock::new(|| match std::env::var_os(VARIABLE) {
+                Some(value) if !value.is_empty() => Instructions::named(&value.to_string_lossy()),
+                _ => Ok(Instructions::widest()),
+            });
         CHOSEN.clone()
     }
 
