@@ -1,6 +1,8 @@
 //! Gaussian blur: both directions of a true Gaussian of radius ceil(4 sigma), edges replicated.
 
-use crate::instructions::{Instructions, Level};
+use crate::instructions::Instructions;
+#[cfg(target_arch = "x86_64")]
+use crate::instructions::Level;
 use crate::resample::to_unit_range;
 
 /// Buffers of blurring, reused from view to view.

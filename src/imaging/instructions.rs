@@ -151,6 +151,7 @@ impl Instructions {
     ///
     /// # Safety
     /// The processor must have it.
+    #[cfg(target_arch = "x86_64")]
     #[inline(always)]
     pub(crate) const unsafe fn assumed(level: Level) -> Instructions {
         Instructions(level)

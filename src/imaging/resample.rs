@@ -6,7 +6,9 @@
 //! pass turns into one row of each plane; by AVX2 eight rows go together (`resample_beside.rs`). Nothing is rounded between. Filters that round as Pillow does are in
 //! `pillow.rs`.
 
-use crate::instructions::{Instructions, Level};
+use crate::instructions::Instructions;
+#[cfg(target_arch = "x86_64")]
+use crate::instructions::Level;
 use crate::part::Pixels;
 #[cfg(target_arch = "x86_64")]
 use crate::resample_beside::{BESIDE, Beside, Source, shrink_beside};

@@ -235,7 +235,6 @@ fn turned(rows: &[__m256; BESIDE]) -> [__m256; BESIDE] {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::instructions::Instructions;
     use crate::{CropBox, Filter, Layout, RgbImage, Scratch, View, render};
 

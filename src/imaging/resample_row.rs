@@ -4,7 +4,9 @@
 //! thrown away: compilers don't find that by themselves. Every output's products are added in the same order, so that both
 //! ways give the same bits.
 
-use crate::instructions::{Instructions, Level};
+use crate::instructions::Instructions;
+#[cfg(target_arch = "x86_64")]
+use crate::instructions::Level;
 use crate::resample::to_unit_range;
 
 /// Outputs that are made together.
