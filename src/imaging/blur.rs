@@ -1,5 +1,8 @@
 //! Gaussian blur: both directions of a true Gaussian of radius ceil(4 sigma), edges replicated.
 
+use crate::instructions::Instructions;
+#[cfg(target_arch = "x86_64")]
+use crate::instructions::Level;
 use crate::resample::to_unit_range;
 
 /// Buffers of blurring, reused from view to view.
@@ -18,7 +21,13 @@ pub(crate) struct BlurScratch {
 /// # Shapes
 /// - `planes`: `[3, size, size]`
 #[inline(always)]
-pub(crate) fn blur(planes: &mut [f32], size: usize, sigma: f32, scratch: &mut BlurScratch) {
+pub(crate) fn blur(
+    instructions: Instructions,
+    planes: &mut [f32],
+    size: usize,
+    sigma: f32,
+    scratch: &mut BlurScratch,
+) {
     let BlurScratch {
         kernel,
         padded,
@@ -34,13 +43,13 @@ pub(crate) fn blur(planes: &mut [f32], size: usize, sigma: f32, scratch: &mut Bl
             padded[radius..radius + size].copy_from_slice(row);
             padded[radius + size..].fill(row[size - 1]);
             let shifted = |start: usize| &padded[start..start + size];
-            symmetric_sum(output, kernel, |distance| {
+            symmetric_sum(instructions, output, kernel, |distance| {
                 (shifted(radius - distance), shifted(radius + distance))
             });
         }
         for (y, output) in plane.chunks_exact_mut(size).enumerate() {
             let row = |y: usize| &rows[y * size..(y + 1) * size];
-            symmetric_sum(output, kernel, |distance| {
+            symmetric_sum(instructions, output, kernel, |distance| {
                 (
                     row(y.saturating_sub(distance)),
                     row((y + distance).min(size - 1)),
@@ -65,15 +74,77 @@ fn fill_kernel(kernel: &mut Vec<f32>, sigma: f32) {
 /// `values(distance)` are the values that lie before and after, as long as `output`.
 #[inline(always)]
 fn symmetric_sum<'values>(
+    instructions: Instructions,
     output: &mut [f32],
     kernel: &[f32],
     values: impl Fn(usize) -> (&'values [f32], &'values [f32]),
 ) {
-    // Half a row of a view of 224 pixels: seven vectors of AVX-512, fourteen of AVX2.
-    let done = symmetric_chunks::<112>(output, 0, kernel, &values);
-    let done = symmetric_chunks::<32>(output, done, kernel, &values);
-    let done = symmetric_chunks::<8>(output, done, kernel, &values);
+    let done = match instructions.level() {
+        // A quarter of a row of a view of 224 pixels, then less.
+        // SAFETY: the processor has AVX2, which is all that the function asks for.
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => unsafe {
+            let done = symmetric_vectors::<7>(output, 0, kernel, &values);
+            let done = symmetric_vectors::<4>(output, done, kernel, &values);
+            symmetric_vectors::<1>(output, done, kernel, &values)
+        },
+        // Half a row: seven vectors of AVX-512.
+        _ => {
+            let done = symmetric_chunks::<112>(output, 0, kernel, &values);
+            let done = symmetric_chunks::<32>(output, done, kernel, &values);
+            symmetric_chunks::<8>(output, done, kernel, &values)
+        }
+    };
     symmetric_chunks::<1>(output, done, kernel, &values);
+}
+
+/// [`symmetric_chunks`] of `VECTORS` times eight outputs. Compilers leave the sums of their lanes in memory.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+#[inline]
+fn symmetric_vectors<'values, const VECTORS: usize>(
+    output: &mut [f32],
+    start: usize,
+    kernel: &[f32],
+    values: &impl Fn(usize) -> (&'values [f32], &'values [f32]),
+) -> usize {
+    use std::arch::x86_64::*;
+
+    let lanes = 8 * VECTORS;
+    let mut start = start;
+    while start + lanes <= output.len() {
+        let (centre, _) = values(0);
+        let centre = centre[start..start + lanes].as_ptr();
+        let weight = _mm256_set1_ps(kernel[0]);
+        let mut sums = [_mm256_setzero_ps(); VECTORS];
+        for (vector, sum) in sums.iter_mut().enumerate() {
+            // SAFETY: `lanes` values.
+            *sum = _mm256_mul_ps(weight, unsafe { _mm256_loadu_ps(centre.add(8 * vector)) });
+        }
+        for (distance, weight) in kernel.iter().enumerate().skip(1) {
+            let (before, after) = values(distance);
+            let before = before[start..start + lanes].as_ptr();
+            let after = after[start..start + lanes].as_ptr();
+            let weight = _mm256_set1_ps(*weight);
+            for (vector, sum) in sums.iter_mut().enumerate() {
+                // SAFETY: `lanes` values each.
+                let both = unsafe {
+                    let before = _mm256_loadu_ps(before.add(8 * vector));
+                    _mm256_add_ps(before, _mm256_loadu_ps(after.add(8 * vector)))
+                };
+                *sum = _mm256_add_ps(*sum, _mm256_mul_ps(weight, both));
+            }
+        }
+        let output = output[start..start + lanes].as_mut_ptr();
+        for (vector, sum) in sums.into_iter().enumerate() {
+            let sum = _mm256_max_ps(sum, _mm256_setzero_ps());
+            let sum = _mm256_min_ps(sum, _mm256_set1_ps(1.0));
+            // SAFETY: `lanes` values.
+            unsafe { _mm256_storeu_ps(output.add(8 * vector), sum) };
+        }
+        start += lanes;
+    }
+    start
 }
 
 /// As many outputs from `start` on as fill groups of `LANES`, which stay in registers over all distances. Returns
@@ -134,7 +205,7 @@ mod tests {
             let centre = size / 2;
             planes[centre * size + centre] = 1.0;
             let mut scratch = BlurScratch::default();
-            blur(&mut planes, size, 1.0, &mut scratch);
+            blur(Instructions::widest(), &mut planes, size, 1.0, &mut scratch);
             for (dx, dy) in [(0, 0), (1, 0), (2, 3), (4, 4)] {
                 let expected = scratch.kernel[dx] * scratch.kernel[dy];
                 for index in [
@@ -151,7 +222,8 @@ mod tests {
     #[test]
     fn a_plain_view_stays_plain_to_its_edges() {
         let mut planes = vec![0.25; 3 * 5 * 5];
-        blur(&mut planes, 5, 2.0, &mut BlurScratch::default());
+        let mut scratch = BlurScratch::default();
+        blur(Instructions::widest(), &mut planes, 5, 2.0, &mut scratch);
         assert!(planes.iter().all(|value| (value - 0.25).abs() < 1e-6));
     }
 }

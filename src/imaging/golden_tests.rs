@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use safetensors::SafeTensors;
 use serde_json::Value;
 
-use crate::{CropBox, Layout, Limits, Operation, RgbImage, Scratch, View, decode, render};
+use crate::{
+    CropBox, Instructions, Layout, Limits, Operation, RgbImage, Scratch, View, decode, render,
+};
 
 /// Errors of 0–1 values in 8-bit steps: no more than `mean` on average and `tail` at the 99.9th percentile.
 struct Tolerance {
@@ -123,17 +125,35 @@ fn cases() -> Vec<Case> {
     cases.iter().map(Case::read).collect()
 }
 
-fn rendered(image: &RgbImage, view: &View, scratch: &mut Scratch) -> Vec<f32> {
-    let mut out = vec![f32::NAN; 3 * (view.size * view.size) as usize];
-    render(image, view, scratch, &mut out, Layout::Chw, None).unwrap();
-    out
+/// Rendered by all instructions that the processor has, which must agree.
+fn rendered(image: &RgbImage, view: &View, scratches: &mut [Scratch]) -> Vec<f32> {
+    let values = 3 * (view.size * view.size) as usize;
+    let mut first = vec![];
+    for scratch in scratches {
+        let mut out = vec![f32::NAN; values];
+        render(image, view, scratch, &mut out, Layout::Chw, None).unwrap();
+        if first.is_empty() {
+            first = out;
+        } else {
+            assert!(first == out, "{} gives other bits", scratch.instructions());
+        }
+    }
+    first
+}
+
+/// One for each level of instructions.
+fn scratches() -> Vec<Scratch> {
+    for missing in Instructions::missing() {
+        println!("not run: {missing}, which this processor lacks");
+    }
+    Instructions::available().map(Scratch::with).collect()
 }
 
 #[test]
 fn golden_views_match_torchvision_in_float() {
     let bytes = fs_err::read(folder().join("final_float.safetensors")).unwrap();
     let tensors = SafeTensors::deserialize(&bytes).unwrap();
-    let mut scratch = Scratch::default();
+    let mut scratches = scratches();
     for case in cases() {
         let tensor = tensors.tensor(&case.name).unwrap();
         let size = case.last.size as usize;
@@ -149,7 +169,7 @@ fn golden_views_match_torchvision_in_float() {
             })
             .collect();
         let image = read_image(&format!("{}_input.png", case.name));
-        let got = rendered(&image, &case.last, &mut scratch);
+        let got = rendered(&image, &case.last, &mut scratches);
         assert_within(
             &got,
             &expected,
@@ -161,7 +181,7 @@ fn golden_views_match_torchvision_in_float() {
 
 #[test]
 fn golden_views_match_pillow_after_every_stage() {
-    let mut scratch = Scratch::default();
+    let mut scratches = scratches();
     for case in cases() {
         let image = read_image(&format!("{}_input.png", case.name));
         for (stage, view) in [
@@ -171,7 +191,7 @@ fn golden_views_match_pillow_after_every_stage() {
         ] {
             let name = format!("{}_{stage}.png", case.name);
             let expected = planes(&read_image(&name));
-            let got = rendered(&image, view, &mut scratch);
+            let got = rendered(&image, view, &mut scratches);
             assert_within(&got, &expected, &PILLOW, &name);
         }
     }

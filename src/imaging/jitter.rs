@@ -169,12 +169,20 @@ fn turn_hue(red: f32, green: f32, blue: f32, sixths: f32) -> [f32; 3] {
     let turned = hue + sixths;
     let channel = |place: f32| {
         let place: f32 = turned + place + 6.0;
-        let place = if place >= 12.0 { place - 12.0 } else { place };
-        let place = if place >= 6.0 { place - 6.0 } else { place };
+        let place = less_where_possible(place, 12.0);
+        let place = less_where_possible(place, 6.0);
         let weight = to_unit_range(lesser(place, 4.0 - place));
-        to_unit_range(value - chroma * weight)
+        // From 0 to 1 as it is: rounding takes chroma no further than value, and weight no further than 1.
+        value - chroma * weight
     };
     [channel(5.0), channel(3.0), channel(1.0)]
+}
+
+/// `value - amount` where that is 0 or more, else `value`, which is itself 0 or more: below 0 a number's bits are greater than
+/// those of any above.
+#[inline(always)]
+fn less_where_possible(value: f32, amount: f32) -> f32 {
+    f32::from_bits(value.to_bits().min((value - amount).to_bits()))
 }
 
 /// The greater of two numbers, neither of them NaN: one instruction, where `f32::max` asks for NaN first.

@@ -11,6 +11,7 @@ mod decode;
 mod exif;
 mod format;
 mod gif_frame;
+mod instructions;
 mod interleave;
 mod jitter;
 mod jpeg;
@@ -24,6 +25,8 @@ mod recipe;
 mod recipe_name;
 mod render;
 mod resample;
+#[cfg(target_arch = "x86_64")]
+mod resample_beside;
 mod resample_row;
 mod sample;
 mod view;
@@ -31,6 +34,7 @@ mod webp;
 
 pub use decode::{DecodeError, Header, Limits, check, decode, inspect};
 pub use format::Format;
+pub use instructions::{Instructions, InstructionsError};
 pub use part::{Decode, Decoded, Pixels, decode_for};
 pub use pixels::RgbImage;
 pub use recipe::{Adjust, Crop, Recipe, RecipeError};

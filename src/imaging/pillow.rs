@@ -4,6 +4,7 @@
 //! the point; the horizontal pass first, rounded to 8 bits, then the vertical pass, rounded to 8 bits. As in
 //! `resample.rs` only the window that is wanted is computed, which changes none of its pixels.
 
+use crate::instructions::Instructions;
 use crate::part::Pixels;
 use crate::pillow_row::{PADDING, RowWeights, shrink};
 use crate::resample::{Span, kernel, radius};
@@ -116,6 +117,7 @@ pub(crate) struct PillowScratch {
 /// - `planes`: `[3, size, size]`
 #[inline(always)]
 pub(crate) fn resample(
+    instructions: Instructions,
     image: &Pixels,
     view: &View,
     scratch: &mut PillowScratch,
@@ -152,7 +154,7 @@ pub(crate) fn resample(
     for (index, output) in middle.chunks_exact_mut(length).enumerate() {
         let start = corner + index * stride;
         source[..samples].copy_from_slice(&image.part.pixels[start..start + samples]);
-        shrink(source, &weights, output);
+        shrink(instructions, source, &weights, output);
     }
 
     sums.resize(length, 0);

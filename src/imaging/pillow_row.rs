@@ -3,6 +3,7 @@
 //! Two pixels go through one AVX2 vector where the processor has it: compilers don't find that by themselves, and the pass
 //! reads every row of the image. Whole numbers are summed, so that both ways give the same bits.
 
+use crate::instructions::{Instructions, Level};
 use crate::pillow::{HALF, PRECISION_BITS, to_8_bits};
 
 /// Values that a source row must have behind its last pixel, since 16 are read at once.
@@ -20,14 +21,19 @@ pub(crate) struct RowWeights<'weights> {
 /// # Shapes
 /// - `source`: `[pixels, 3]` and [`PADDING`] values more
 /// - `output`: `[3, outputs]`
-pub(crate) fn shrink(source: &[u8], weights: &RowWeights, output: &mut [u8]) {
-    #[cfg(target_arch = "x86_64")]
-    if std::arch::is_x86_feature_detected!("avx2") {
+#[inline(always)]
+pub(crate) fn shrink(
+    instructions: Instructions,
+    source: &[u8],
+    weights: &RowWeights,
+    output: &mut [u8],
+) {
+    match instructions.level() {
+        Level::Portable => shrink_portable(source, weights, output),
         // SAFETY: the processor has AVX2, which is all that the function asks for.
-        unsafe { shrink_avx2(source, weights, output) };
-        return;
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 | Level::Avx512 => unsafe { shrink_avx2(source, weights, output) },
     }
-    shrink_portable(source, weights, output);
 }
 
 /// Each output's place in its plane, the values from its first pixel on, and its weights.
@@ -43,7 +49,7 @@ fn outputs<'row>(
     })
 }
 
-pub(crate) fn shrink_portable(source: &[u8], weights: &RowWeights, output: &mut [u8]) {
+fn shrink_portable(source: &[u8], weights: &RowWeights, output: &mut [u8]) {
     let size = weights.first.len();
     for (x, pixels, values) in outputs(source, weights) {
         let mut sums = [HALF; 3];

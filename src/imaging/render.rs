@@ -2,12 +2,13 @@
 //!
 //! Everything is computed in f32 on planes of 0–1 and clamped after each operation, with no rounding to 8 bits
 //! between: torchvision's float path. Only the resizing of a filter that is Pillow's rounds, within itself. On x86-64
-//! the same code is compiled three times, and the widest chosen that the processor has: AVX-512, AVX2 or SSE2. No
-//! operation is fused or reordered, so all give the same bits.
+//! the same code is compiled three times, for SSE2, AVX2 and AVX-512, and [`Instructions`] chooses. No operation is fused or
+//! reordered, so all give the same bits.
 
 use serde::{Deserialize, Serialize};
 
 use crate::blur::{BlurScratch, blur};
+use crate::instructions::{Instructions, Level};
 use crate::interleave::interleave;
 use crate::jitter::{is_jitter, jitter};
 use crate::part::Pixels;
@@ -49,14 +50,30 @@ impl Normalise {
 }
 
 /// Buffers that are reused from view to view, so that rendering allocates nothing once they have grown. One a
-/// thread.
+/// thread. Also says by which instructions a view is rendered, which changes none of its bits.
 #[derive(Debug, Default)]
 pub struct Scratch {
+    instructions: Instructions,
     resample: ResampleScratch,
     pillow: PillowScratch,
     blur: BlurScratch,
     /// `[3, size, size]`
     planes: Vec<f32>,
+}
+
+impl Scratch {
+    /// Of rendering by these instructions, whatever the environment says.
+    pub fn with(instructions: Instructions) -> Scratch {
+        Scratch {
+            instructions,
+            ..Scratch::default()
+        }
+    }
+
+    /// By which a view is rendered.
+    pub fn instructions(&self) -> Instructions {
+        self.instructions
+    }
 }
 
 /// Writes the view's values: 0–1, or normalised.
@@ -93,37 +110,24 @@ pub fn render<'pixels>(
         mean: [0.0; 3],
         std: [1.0; 3],
     });
-    #[cfg(target_arch = "x86_64")]
-    if has_avx512() {
-        // SAFETY: the processor has all that the function asks for.
-        unsafe {
-            render_avx512(image, view, scratch, out, layout, normalise);
+    match scratch.instructions.level() {
+        Level::Portable => {
+            let portable = Instructions::PORTABLE;
+            render_by(portable, image, view, scratch, out, layout, normalise);
         }
-        return Ok(());
+        // SAFETY: `Instructions` of this level exist only where the processor has all that the function asks for.
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => unsafe { render_avx2(image, view, scratch, out, layout, normalise) },
+        // SAFETY: the same.
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 => unsafe { render_avx512(image, view, scratch, out, layout, normalise) },
     }
-    #[cfg(target_arch = "x86_64")]
-    if std::arch::is_x86_feature_detected!("avx2") {
-        // SAFETY: the processor has AVX2, which is all that the function asks for.
-        unsafe {
-            render_avx2(image, view, scratch, out, layout, normalise);
-        }
-        return Ok(());
-    }
-    render_portable(image, view, scratch, out, layout, normalise);
     Ok(())
 }
 
+/// [`render_by`] compiled for AVX-512.
 #[cfg(target_arch = "x86_64")]
-fn has_avx512() -> bool {
-    std::arch::is_x86_feature_detected!("avx512f")
-        && std::arch::is_x86_feature_detected!("avx512vl")
-        && std::arch::is_x86_feature_detected!("avx512bw")
-        && std::arch::is_x86_feature_detected!("avx512dq")
-}
-
-/// [`render_portable`] compiled for AVX-512, as of Skylake and Zen 4.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq")]
+#[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2")]
 fn render_avx512(
     image: &Pixels,
     view: &View,
@@ -132,10 +136,12 @@ fn render_avx512(
     layout: Layout,
     normalise: &Normalise,
 ) {
-    render_portable(image, view, scratch, out, layout, normalise);
+    // SAFETY: this function is called only where the processor has them.
+    let here = unsafe { Instructions::assumed(Level::Avx512) };
+    render_by(here, image, view, scratch, out, layout, normalise);
 }
 
-/// [`render_portable`] compiled for AVX2.
+/// [`render_by`] compiled for AVX2.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
 fn render_avx2(
@@ -146,11 +152,14 @@ fn render_avx2(
     layout: Layout,
     normalise: &Normalise,
 ) {
-    render_portable(image, view, scratch, out, layout, normalise);
+    // SAFETY: this function is called only where the processor has them.
+    let here = unsafe { Instructions::assumed(Level::Avx2) };
+    render_by(here, image, view, scratch, out, layout, normalise);
 }
 
 #[inline(always)]
-fn render_portable(
+fn render_by(
+    instructions: Instructions,
     image: &Pixels,
     view: &View,
     scratch: &mut Scratch,
@@ -162,9 +171,9 @@ fn render_portable(
     let planes = &mut scratch.planes;
     planes.resize(3 * size * size, 0.0);
     if view.filter.is_pillow() {
-        pillow::resample(image, view, &mut scratch.pillow, planes);
+        pillow::resample(instructions, image, view, &mut scratch.pillow, planes);
     } else {
-        resample(image, view, &mut scratch.resample, planes);
+        resample(instructions, image, view, &mut scratch.resample, planes);
     }
 
     // A mirrored view stays mirrored whatever else is done to it, so mirroring waits for the writing.
@@ -177,7 +186,7 @@ fn render_portable(
                 rest = others;
             }
             Operation::Blur(sigma) => {
-                blur(planes, size, *sigma, &mut scratch.blur);
+                blur(instructions, planes, size, *sigma, &mut scratch.blur);
                 rest = others;
             }
             _ => {
@@ -189,7 +198,7 @@ fn render_portable(
     }
     match layout {
         Layout::Chw => write_planes(planes, size, flipped, normalise, out),
-        Layout::Hwc => write_pixels(planes, size, flipped, normalise, out),
+        Layout::Hwc => write_pixels(instructions, planes, size, flipped, normalise, out),
     }
 }
 
@@ -221,6 +230,7 @@ fn write_planes(
 
 #[inline(always)]
 fn write_pixels(
+    instructions: Instructions,
     planes: &[f32],
     size: usize,
     flipped: bool,
@@ -234,7 +244,7 @@ fn write_pixels(
     for (y, out) in out.chunks_exact_mut(3 * size).enumerate() {
         let row = y * size..(y + 1) * size;
         let rows = [&red[row.clone()], &green[row.clone()], &blue[row]];
-        interleave(rows, flipped, normalise.mean, reciprocal, out);
+        interleave(instructions, rows, flipped, normalise.mean, reciprocal, out);
     }
 }
 

@@ -137,7 +137,10 @@ fn a_reused_scratch_changes_nothing() {
 }
 
 #[test]
-fn the_portable_code_gives_the_same_bits() {
+fn all_instructions_give_the_same_bits() {
+    for missing in Instructions::missing() {
+        println!("not run: {missing}, which this processor lacks");
+    }
     let recipe = Recipe::new(RecipeName::Mocov1, Some(50), &Adjust::default()).unwrap();
     let blurred = Adjust {
         blur_probability: Some(1.0),
@@ -147,20 +150,25 @@ fn the_portable_code_gives_the_same_bits() {
     let blurred = Recipe::new(RecipeName::Mocov2, Some(37), &blurred).unwrap();
     let image = noise(120, 80, 6);
     let mut random = ChaCha8Rng::seed_from_u64(7);
-    for index in 0..40 {
+    let mut scratches: Vec<Scratch> = Instructions::available().map(Scratch::with).collect();
+    for index in 0..80 {
         let recipe = if index % 2 == 0 { &recipe } else { &blurred };
-        let view = recipe.sample(&mut random, 120, 80);
-        let chosen = rendered(&image, &view, Layout::Chw, Some(&Normalise::IMAGENET));
-        let mut portable = vec![f32::NAN; chosen.len()];
-        render_portable(
-            &Pixels::from(&image),
-            &view,
-            &mut Scratch::default(),
-            &mut portable,
-            Layout::Chw,
-            &Normalise::IMAGENET,
-        );
-        assert_eq!(chosen, portable);
+        let view = View {
+            filter: FILTERS[index / 2 % FILTERS.len()],
+            ..recipe.sample(&mut random, 120, 80)
+        };
+        for layout in [Layout::Chw, Layout::Hwc] {
+            let mut rendered = scratches.iter_mut().map(|scratch| {
+                let mut out = vec![f32::NAN; 3 * (view.size * view.size) as usize];
+                let normalise = Some(&Normalise::IMAGENET);
+                render(&image, &view, scratch, &mut out, layout, normalise).unwrap();
+                (scratch.instructions(), out)
+            });
+            let (_, portable) = rendered.next().unwrap();
+            for (instructions, out) in rendered {
+                assert!(out == portable, "{instructions}: {view:?}, {layout:?}");
+            }
+        }
     }
 }
 

@@ -3,10 +3,15 @@
 //! Weights are those of Pillow and of torchvision's `antialias=True`: the filter widens with the shrinking factor,
 //! samples lie at pixel centres, the support ends at the crop's edge, and each output's weights sum to 1. The
 //! vertical pass comes first: it reads 8-bit rows once in order and leaves one float row, which the horizontal
-//! pass turns into one row of each plane. Nothing is rounded between. Filters that round as Pillow does are in
+//! pass turns into one row of each plane; by AVX2 eight rows go together (`resample_beside.rs`). Nothing is rounded between. Filters that round as Pillow does are in
 //! `pillow.rs`.
 
+use crate::instructions::Instructions;
+#[cfg(target_arch = "x86_64")]
+use crate::instructions::Level;
 use crate::part::Pixels;
+#[cfg(target_arch = "x86_64")]
+use crate::resample_beside::{BESIDE, Beside, Source, shrink_beside};
 use crate::resample_row::{self, RowWeights, shrink};
 use crate::{Filter, View};
 
@@ -70,6 +75,7 @@ pub(crate) struct Weights {
 
 impl Weights {
     /// Weights of the outputs `start..start + count`, when `span` becomes `output` pixels; each weight times `scale`.
+    #[inline(always)]
     fn fill(
         &mut self,
         filter: Filter,
@@ -162,6 +168,9 @@ pub(crate) struct ResampleScratch {
     spread: Vec<f32>,
     /// One vertically weighed row of interleaved RGB, and one value more.
     line: Vec<f32>,
+    /// Eight such rows side by side.
+    #[cfg(target_arch = "x86_64")]
+    beside: Vec<Beside>,
 }
 
 /// Writes the view's window, before its operations, as three planes of `size` × `size` values of 0–1.
@@ -170,6 +179,7 @@ pub(crate) struct ResampleScratch {
 /// - `planes`: `[3, size, size]`
 #[inline(always)]
 pub(crate) fn resample(
+    instructions: Instructions,
     image: &Pixels,
     view: &View,
     scratch: &mut ResampleScratch,
@@ -180,6 +190,8 @@ pub(crate) fn resample(
         rows,
         spread,
         line,
+        #[cfg(target_arch = "x86_64")]
+        beside,
     } = scratch;
     let [across, down] = Span::of(image, view);
     let [resized_width, resized_height] = view.resize;
@@ -201,23 +213,53 @@ pub(crate) fn resample(
         taps: columns.taps,
         left,
     };
-    line.clear();
-    line.resize(samples + 1, 0.0);
-
+    let pixels = &image.part.pixels[..];
+    let place = |row: u32| column + down.place(row as usize) * stride;
     let (red, rest) = planes.split_at_mut(size * size);
     let (green, blue) = rest.split_at_mut(size * size);
+
+    #[cfg(target_arch = "x86_64")]
+    if instructions.level() == Level::Avx2 {
+        let outputs = red
+            .chunks_mut(BESIDE * size)
+            .zip(green.chunks_mut(BESIDE * size))
+            .zip(blue.chunks_mut(BESIDE * size));
+        let weighed = rows
+            .first
+            .chunks(BESIDE)
+            .zip(rows.values.chunks(BESIDE * rows.taps));
+        for (((red, green), blue), (firsts, weights)) in outputs.zip(weighed) {
+            // Where there are fewer rows, the first stands for those that are missing.
+            let mut places = [place(firsts[0]); BESIDE];
+            for (place_of, &first) in places.iter_mut().zip(firsts) {
+                *place_of = place(first);
+            }
+            let source = Source {
+                pixels,
+                stride,
+                samples,
+                places,
+                weights,
+                taps: rows.taps,
+            };
+            // SAFETY: the processor has AVX2, which is all that the function asks for.
+            unsafe { shrink_beside(&source, &row_weights, beside, [red, green, blue]) };
+        }
+        return;
+    }
+
+    line.clear();
+    line.resize(samples + 1, 0.0);
     let outputs = red
         .chunks_exact_mut(size)
         .zip(green.chunks_exact_mut(size))
         .zip(blue.chunks_exact_mut(size));
     let weighed = rows.first.iter().zip(rows.values.chunks_exact(rows.taps));
     for (((red, green), blue), (&first, weights)) in outputs.zip(weighed) {
-        let source = |tap: usize| {
-            let start = column + down.place(first as usize + tap) * stride;
-            &image.part.pixels[start..start + samples]
-        };
+        let start = place(first);
+        let source = |tap: usize| &pixels[start + tap * stride..][..samples];
         vertical(&mut line[..samples], weights, source);
-        shrink(line, &row_weights, [red, green, blue]);
+        shrink(instructions, line, &row_weights, [red, green, blue]);
     }
 }
 

@@ -1,9 +1,12 @@
 //! The horizontal pass of resizing over one row in floats: interleaved RGB in, three planes out.
 //!
-//! Four outputs go through one vector of AVX-512 or two of AVX2 where the processor has them, each with its red, green,
-//! blue and a lane that is thrown away: compilers don't find that by themselves. Every output's products are added in the
-//! same order, so that all ways give the same bits.
+//! Four outputs go through one vector of AVX-512 where the processor has it, each with its red, green, blue and a lane that is
+//! thrown away: compilers don't find that by themselves. Every output's products are added in the same order, so that both
+//! ways give the same bits.
 
+use crate::instructions::Instructions;
+#[cfg(target_arch = "x86_64")]
+use crate::instructions::Level;
 use crate::resample::to_unit_range;
 
 /// Outputs that are made together.
@@ -39,20 +42,18 @@ pub(crate) fn spread(values: &[f32], taps: usize, spread: &mut Vec<f32>) {
 /// - `line`: `[pixels, 3]` and one value more, which is not looked at
 /// - `output`: red, green and blue, `[outputs]` each
 #[inline(always)]
-pub(crate) fn shrink(line: &[f32], weights: &RowWeights, output: [&mut [f32]; 3]) {
-    #[cfg(target_arch = "x86_64")]
-    if std::arch::is_x86_feature_detected!("avx512f") {
+pub(crate) fn shrink(
+    instructions: Instructions,
+    line: &[f32],
+    weights: &RowWeights,
+    output: [&mut [f32]; 3],
+) {
+    match instructions.level() {
         // SAFETY: the processor has AVX-512, which is all that the function asks for.
-        unsafe { shrink_avx512(line, weights, output) };
-        return;
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 => unsafe { shrink_avx512(line, weights, output) },
+        _ => shrink_portable(line, weights, 0, output),
     }
-    #[cfg(target_arch = "x86_64")]
-    if std::arch::is_x86_feature_detected!("avx2") {
-        // SAFETY: the processor has AVX2, which is all that the function asks for.
-        unsafe { shrink_avx2(line, weights, output) };
-        return;
-    }
-    shrink_portable(line, weights, 0, output);
 }
 
 /// The outputs from `start` on.
@@ -139,67 +140,6 @@ fn shrink_avx512(line: &[f32], weights: &RowWeights, [red, green, blue]: [&mut [
     shrink_portable(line, weights, done, [red, green, blue]);
 }
 
-/// [`shrink_portable`] by two vectors for four outputs.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2")]
-fn shrink_avx2(line: &[f32], weights: &RowWeights, [red, green, blue]: [&mut [f32]; 3]) {
-    use std::arch::x86_64::*;
-
-    const LANES: usize = 4 * TOGETHER;
-    let taps = weights.taps;
-    let groups = weights.spread.chunks_exact(LANES * taps).enumerate();
-    let mut done = 0;
-    for (group, spread) in groups {
-        let pixels = begins(line, weights, group);
-        let outputs = TOGETHER * group..TOGETHER * (group + 1);
-        let places = [
-            &mut red[outputs.clone()],
-            &mut green[outputs.clone()],
-            &mut blue[outputs.clone()],
-        ];
-        let mut sums = [_mm256_setzero_ps(); 2];
-        for tap in 0..taps {
-            for half in 0..2 {
-                // SAFETY: `begins` has checked 3 · taps + 1 values of each output, and `spread` has LANES · taps.
-                let (values, weight) = unsafe {
-                    let values = _mm256_loadu2_m128(
-                        pixels[2 * half + 1].add(3 * tap),
-                        pixels[2 * half].add(3 * tap),
-                    );
-                    let weight = _mm256_loadu_ps(spread.as_ptr().add(LANES * tap + 8 * half));
-                    (values, weight)
-                };
-                sums[half] = _mm256_add_ps(sums[half], _mm256_mul_ps(weight, values));
-            }
-        }
-        let [zero, one] = [_mm256_setzero_ps(), _mm256_set1_ps(1.0)];
-        // Lanes are red, green, blue, nothing of outputs 0 and 1, and of 2 and 3; first put 0 beside 2 and 1 beside 3.
-        let first = _mm256_min_ps(_mm256_max_ps(sums[0], zero), one);
-        let second = _mm256_min_ps(_mm256_max_ps(sums[1], zero), one);
-        let even = _mm256_permute2f128_ps::<0x20>(first, second);
-        let odd = _mm256_permute2f128_ps::<0x31>(first, second);
-        let red_green = _mm256_unpacklo_ps(even, odd); // r0 r1 g0 g1 | r2 r3 g2 g3
-        let blue_none = _mm256_unpackhi_ps(even, odd); // b0 b1 .. .. | b2 b3 .. ..
-        let halves = |vector| {
-            (
-                _mm256_castps256_ps128(vector),
-                _mm256_extractf128_ps::<1>(vector),
-            )
-        };
-        let (low, high) = halves(red_green);
-        let (blue_low, blue_high) = halves(blue_none);
-        let [red, green, blue] = places;
-        // SAFETY: four values each.
-        unsafe {
-            _mm_storeu_ps(red.as_mut_ptr(), _mm_movelh_ps(low, high));
-            _mm_storeu_ps(green.as_mut_ptr(), _mm_movehl_ps(high, low));
-            _mm_storeu_ps(blue.as_mut_ptr(), _mm_movelh_ps(blue_low, blue_high));
-        }
-        done = outputs.end;
-    }
-    shrink_portable(line, weights, done, [red, green, blue]);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -223,24 +163,17 @@ mod tests {
                 taps,
                 left: 5,
             };
-            type Way = fn(&[f32], &RowWeights, [&mut [f32]; 3]);
-            let run = |way: Way| {
+            let run = |instructions: Instructions| {
                 let mut planes = vec![f32::NAN; 3 * outputs as usize];
                 let (red, rest) = planes.split_at_mut(outputs as usize);
                 let (green, blue) = rest.split_at_mut(outputs as usize);
-                way(&line, &weights, [red, green, blue]);
+                shrink(instructions, &line, &weights, [red, green, blue]);
                 planes
             };
-            let expected = run(|line, weights, output| shrink_portable(line, weights, 0, output));
+            let expected = run(Instructions::PORTABLE);
             assert!(expected.iter().all(|value| (0.0..=1.0).contains(value)));
-            assert_eq!(run(shrink), expected);
-            #[cfg(target_arch = "x86_64")]
-            if std::arch::is_x86_feature_detected!("avx2") {
-                // SAFETY: the processor has AVX2.
-                let narrow = run(|line, weights, output| unsafe {
-                    shrink_avx2(line, weights, output);
-                });
-                assert_eq!(narrow, expected);
+            for instructions in Instructions::available() {
+                assert_eq!(run(instructions), expected, "{instructions}");
             }
         }
     }
