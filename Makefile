@@ -1,8 +1,8 @@
-# Set-up, demo and tests. Needs a Rust toolchain, a C++ compiler, python3 with pip; nasm too, or JPEG decoding is slow.
+# Set-up, demo and tests. Needs a Rust toolchain, a C++ compiler, python3 with pip; nothing is installed, and no command asks for root.
 #
 #   make demo          everything that is needed, then the main job on data/digits.parquet
 #   make test          everything that is needed, then all tests
-#   make setup         libtorch 2.11.0 into .libtorch/ (CUDA=1: with its CUDA libraries); skipped when LIBTORCH is set
+#   make setup         libtorch 2.11.0 into .libtorch/ (CUDA=1: with its CUDA libraries; none when LIBTORCH is set), and nasm if it is missing
 #   make cifar10       fetches CIFAR-10, then runs pipelines/cifar10.yaml
 #   make book          the documents as HTML into target/book (needs mdBook)
 #   make install       everything that is needed, then `seedpipe` and `seedpipe-torch` into ~/.cargo/bin (ROOT=DIR: into DIR/bin)
@@ -10,20 +10,29 @@
 #   make peers         what tests/peers/ measures against, into .peers/
 #   make cifar10-images, make lite0    fetch what the other pipelines in pipelines/ need into data/raw/
 
-.PHONY: setup build demo test cifar10 cifar10-images lite0 lint peers book wheel install
+.PHONY: libtorch setup build demo test cifar10 cifar10-images lite0 lint peers book wheel install
+
+# The assembler of JPEG decoding, where `make setup` had to fetch it.
+export PATH := $(CURDIR)/.libtorch/bin:$(PATH)
 
 ifeq ($(origin LIBTORCH),environment)
-setup:
+libtorch:
 	@test -e "$(LIBTORCH)/lib/libtorch_cpu.so" || { echo "error: LIBTORCH is $(LIBTORCH), and $(LIBTORCH)/lib/libtorch_cpu.so is missing" >&2; echo "hint: point it at a libtorch 2.11.0, or unset it" >&2; exit 1; }
 else
-setup:
+libtorch:
 	@python3 src/learn/setup_libtorch.py .libtorch $(if $(CUDA),--cuda)
 endif
 
+setup: libtorch
+	@python3 src/imaging/setup_nasm.py .libtorch
+
+# docs/build.md has the times.
 build: setup
+	@test -e "$${CARGO_TARGET_DIR:-target}/debug/seedpipe-torch" || echo "build: some 430 crates are compiled once: about @@ minutes on 2 cores of a laptop or CI machine; later builds take seconds" >&2
 	cargo build --bins
 
 demo: build
+	@echo "demo: pipeline.yaml runs, about @@ minutes on 2 cores; Ctrl-C stops it, and the same command goes on from there" >&2
 	cargo run --quiet -- run
 
 test: setup

@@ -7,6 +7,7 @@ use std::collections::hash_map::DefaultHasher;
 use std::env;
 use std::fs;
 use std::hash::{Hash, Hasher};
+use std::io::Read;
 use std::path::{self, Path, PathBuf};
 
 /// What decides a build; folders are read whole.
@@ -27,6 +28,7 @@ fn main() {
             library.display()
         );
     }
+    check_machine(&library.join("libtorch_cpu.so"));
     leave_libtorch_out_of("seedpipe");
     let libtorch = path::absolute(&libtorch).expect("LIBTORCH is a path");
     let rpath = if env::var_os("CARGO_FEATURE_WHEEL").is_some() {
@@ -43,6 +45,27 @@ fn main() {
         "cargo:rustc-env=SEEDPIPE_BUILD_STAMP={:016x}",
         stamp(&libtorch)
     );
+}
+
+/// Refuses a libtorch for another family of processors, of which the linker would only say that it is skipped.
+fn check_machine(library: &Path) {
+    // `e_machine` of the ELF header (System V ABI, chapter 4).
+    let known = [("x86_64", 62u16), ("aarch64", 183)];
+    let target = env::var("CARGO_CFG_TARGET_ARCH").unwrap_or_default();
+    let expected = known.iter().find(|(name, _)| *name == target);
+    let mut header = [0; 20];
+    let read = fs::File::open(library).and_then(|mut file| file.read_exact(&mut header));
+    let got = u16::from_le_bytes([header[18], header[19]]);
+    if let (Some((name, machine)), Ok(())) = (expected, read)
+        && got != *machine
+    {
+        let of = known.iter().find(|(_, number)| *number == got);
+        panic!(
+            "`{}`: expected a library for {name}, got one for {}\nhint: set LIBTORCH to a libtorch 2.11.0 for {name}; `make setup` fetches this machine's",
+            library.display(),
+            of.map_or("another processor", |(name, _)| name)
+        );
+    }
 }
 
 /// Keeps the C++ half of the bindings away from the linker for one binary. Its static initialisers would hold libtorch in a

@@ -8,6 +8,8 @@ mod colours;
 mod commands;
 mod console;
 mod doctor;
+mod elf;
+mod emulation;
 mod figures;
 mod first_pipeline;
 mod image_files;

@@ -12,7 +12,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::python_environment;
+use crate::{elf, python_environment};
 
 /// The version that the bindings are made for.
 pub const VERSION: &str = "2.11.0";
@@ -156,6 +156,21 @@ fn find_in(
 }
 
 fn checked(folder: PathBuf, hidden: bool, place: &Place) -> Result<Found> {
+    let library = folder.join(LIBRARY);
+    match elf::machine(&library)? {
+        Some(machine) if machine == elf::THIS_MACHINE => {}
+        other => bail!(
+            "wrong libtorch in `{}`: expected a shared library for {}, got {} (`{}`)\nhint: {}",
+            folder.display(),
+            elf::name(elf::THIS_MACHINE),
+            other.map_or("no ELF file".to_owned(), |machine| format!(
+                "one for {}",
+                elf::name(machine)
+            )),
+            library.display(),
+            place.remedy
+        ),
+    }
     let Some((file, version)) = version(&folder)? else {
         return Ok(Found {
             folder,
@@ -178,7 +193,13 @@ fn checked(folder: PathBuf, hidden: bool, place: &Place) -> Result<Found> {
     })
 }
 
-/// The version, and the file that says it: a libtorch's `build-version`, or PyTorch's `version.py`.
+/// Headers that name the version, below the folder of a libtorch.
+const HEADERS: [&str; 2] = [
+    "include/torch/headeronly/version.h",
+    "include/torch/csrc/api/include/torch/version.h",
+];
+
+/// The version, and the file that says it: a libtorch's `build-version`, PyTorch's `version.py`, or a header.
 fn version(library_folder: &Path) -> Result<Option<(PathBuf, String)>> {
     let above = library_folder.parent().unwrap_or(library_folder);
     let file = above.join("build-version");
@@ -188,12 +209,38 @@ fn version(library_folder: &Path) -> Result<Option<(PathBuf, String)>> {
     }
     let file = above.join("version.py");
     if !file.exists() {
-        return Ok(None);
+        return of_header(above);
     }
     let text = fs_err::read_to_string(&file)?;
     let line = text.lines().find(|line| line.starts_with("__version__"));
     let quoted = line.and_then(|line| line.split(['\'', '"']).nth(1));
     Ok(quoted.map(|version| (file, version.to_owned())))
+}
+
+/// `#define TORCH_VERSION_MAJOR 2` and so on.
+fn of_header(above: &Path) -> Result<Option<(PathBuf, String)>> {
+    for header in HEADERS {
+        let file = above.join(header);
+        if !file.exists() {
+            continue;
+        }
+        let text = fs_err::read_to_string(&file)?;
+        let number = |part: &str| {
+            let name = format!("TORCH_VERSION_{part}");
+            let mut lines = text.lines().map(|line| line.split_whitespace());
+            lines.find_map(|mut words| {
+                (words.nth(1) == Some(name.as_str())).then(|| words.next().map(str::to_owned))?
+            })
+        };
+        let numbers: Option<Vec<String>> = ["MAJOR", "MINOR", "PATCH"]
+            .map(number)
+            .into_iter()
+            .collect();
+        if let Some(numbers) = numbers {
+            return Ok(Some((file, numbers.join("."))));
+        }
+    }
+    Ok(None)
 }
 
 #[cfg(test)]
@@ -204,8 +251,10 @@ mod tests {
     fn libtorch(version: Option<(&str, &str)>) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
         fs_err::create_dir(folder.path().join("lib")).unwrap();
-        fs_err::write(folder.path().join("lib").join(LIBRARY), "").unwrap();
+        let library = folder.path().join("lib").join(LIBRARY);
+        fs_err::write(library, elf::header(elf::THIS_MACHINE)).unwrap();
         if let Some((file, version)) = version {
+            fs_err::create_dir_all(folder.path().join(file).parent().unwrap()).unwrap();
             fs_err::write(folder.path().join(file), version).unwrap();
         }
         folder
@@ -239,6 +288,13 @@ mod tests {
                 Some(("version.py", "a = 1\n__version__ = '2.11.0+cu130'\n")),
                 Some("2.11.0+cu130"),
             ),
+            (
+                Some((
+                    HEADERS[0],
+                    "/// Of 2.4.\n#define TORCH_VERSION_MAJOR 2\n#define TORCH_VERSION_MINOR 11\n#define TORCH_VERSION_PATCH 0\n",
+                )),
+                Some("2.11.0"),
+            ),
             (None, None),
         ] {
             let folder = libtorch(file);
@@ -256,6 +312,26 @@ mod tests {
             message,
             "libtorch is missing: no `libtorch_cpu.so` in `here`\nhint: run `make setup`"
         );
+    }
+
+    #[test]
+    fn a_library_of_another_processor_family_is_refused() {
+        for (content, got) in [
+            (elf::header(3), "one for ELF machine 3"),
+            (elf::header(8), "one for ELF machine 8"),
+            (b"GROUP ( libtorch.a )".to_vec(), "no ELF file"),
+            (Vec::new(), "no ELF file"),
+        ] {
+            let folder = of_version("2.11.0");
+            fs_err::write(lib(&folder).join(LIBRARY), content).unwrap();
+            let message = find_among(&[lib(&folder)], None).unwrap_err().to_string();
+            let expected = format!(
+                "expected a shared library for {}, got {got} (`{}`)\nhint: run `make setup`",
+                elf::name(elf::THIS_MACHINE),
+                lib(&folder).join(LIBRARY).display()
+            );
+            assert!(message.ends_with(&expected), "{message}");
+        }
     }
 
     #[test]

@@ -19,7 +19,13 @@ impl Processor {
         Processor {
             name: name(&about),
             threads: thread::available_parallelism().map_or(1, usize::from),
-            features: features(&flags(&about)),
+            features: allowed(
+                features(&flags(&about), has_itself),
+                ONEDNN_LIMITS
+                    .iter()
+                    .find_map(|name| std::env::var(name).ok())
+                    .as_deref(),
+            ),
         }
     }
 
@@ -27,19 +33,42 @@ impl Processor {
         self.features.contains(&feature)
     }
 
-    /// Whether bf16 is multiplied by instructions of its own, and is faster than f32.
-    pub fn has_bf16(&self) -> bool {
-        self.has("avx512_bf16") || self.has("amx_bf16") || self.has("bf16")
+    /// Whether networks compute in a precision by instructions of the processor's own.
+    ///
+    /// - `precision`: `f32`, `bf16` or `f16`
+    pub fn computes_in(&self, precision: &str) -> bool {
+        match precision {
+            "bf16" => self.has("avx512_bf16") || self.has("amx_bf16") || self.has("bf16"),
+            "f16" => self.has("avx512_fp16") || self.has("amx_fp16") || self.has("asimdhp"),
+            _ => true,
+        }
+    }
+
+    /// Name and extensions: `AMD EPYC: avx2 fma`.
+    pub fn described(&self) -> String {
+        let name = match self.name.as_str() {
+            "" => std::env::consts::ARCH,
+            name => name,
+        };
+        format!("{name}: {}", self.features.join(" "))
     }
 
     /// Whether the renderer and libtorch find the vector instructions that they have fast code for.
     pub fn is_wide(&self) -> bool {
         !cfg!(target_arch = "x86_64") || (self.has("avx2") && self.has("fma"))
     }
+
+    /// What is slow on a processor that isn't [wide](Self::is_wide), with what it has.
+    pub fn narrowness(&self) -> String {
+        format!(
+            "AVX2 and FMA are missing, expected for fast pixels and networks; got {}: expect a tenth of the speed",
+            self.described()
+        )
+    }
 }
 
 /// What libtorch and oneDNN choose their kernels by, in the kernel's spelling; of x86 and of ARM.
-const KNOWN: [&str; 12] = [
+const KNOWN: [&str; 15] = [
     "avx2",
     "fma",
     "avx512f",
@@ -48,15 +77,60 @@ const KNOWN: [&str; 12] = [
     "avx_vnni",
     "avx512_bf16",
     "amx_bf16",
+    "avx512_fp16",
+    "amx_fp16",
     "asimd",
+    "asimdhp",
     "sve",
     "bf16",
     "i8mm",
 ];
 
-fn features(flags: &[&str]) -> Vec<&'static str> {
+/// Variables that make oneDNN pass over newer instructions, the first that is set counts.
+const ONEDNN_LIMITS: [&str; 2] = ["ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"];
+
+/// What oneDNN may use of the extensions that decide about half precision, under the limit's name in its documentation.
+fn allowed(features: Vec<&'static str>, limit: Option<&str>) -> Vec<&'static str> {
+    let Some(limit) = limit.map(str::to_uppercase) else {
+        return features;
+    };
+    let narrower = |than: &str| match limit.as_str() {
+        "SSE41" | "AVX" | "AVX2" | "AVX2_VNNI" | "AVX2_VNNI_2" | "AVX512_CORE"
+        | "AVX512_CORE_VNNI" => true,
+        "AVX512_CORE_BF16" => matches!(than, "avx512_fp16" | "amx_bf16" | "amx_fp16"),
+        "AVX512_CORE_FP16" => matches!(than, "amx_bf16" | "amx_fp16"),
+        "AVX512_CORE_AMX" | "AVX10_1_512_AMX" => than == "amx_fp16",
+        _ => false,
+    };
+    let halves = ["avx512_bf16", "avx512_fp16", "amx_bf16", "amx_fp16"];
+    features
+        .into_iter()
+        .filter(|feature| !halves.contains(feature) || !narrower(feature))
+        .collect()
+}
+
+/// - `has_itself`: whether the processor says that it has a feature, where that can be asked of it: what the system lists may be of
+///   the machine below an emulator
+fn features(flags: &[&str], has_itself: impl Fn(&str) -> Option<bool>) -> Vec<&'static str> {
     let known = KNOWN.into_iter();
-    known.filter(|name| flags.contains(name)).collect()
+    known
+        .filter(|name| has_itself(name).unwrap_or_else(|| flags.contains(name)))
+        .collect()
+}
+
+#[cfg(target_arch = "x86_64")]
+fn has_itself(name: &str) -> Option<bool> {
+    match name {
+        "avx2" => Some(std::arch::is_x86_feature_detected!("avx2")),
+        "fma" => Some(std::arch::is_x86_feature_detected!("fma")),
+        "avx512f" => Some(std::arch::is_x86_feature_detected!("avx512f")),
+        _ => None,
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn has_itself(_name: &str) -> Option<bool> {
+    None
 }
 
 /// - `about`: /proc/cpuinfo, empty where there is none
@@ -84,14 +158,18 @@ mod tests {
         let processor = Processor {
             name: name(about),
             threads: 1,
-            features: features(&flags(about)),
+            features: features(&flags(about), |_| None),
         };
         assert_eq!(processor.name, "AMD EPYC 9V74");
         assert_eq!(
             processor.features,
             ["avx2", "fma", "avx512f", "avx512_bf16"]
         );
-        assert!(processor.has_bf16());
+        assert!(processor.computes_in("bf16") && !processor.computes_in("f16"));
+        let limited = |limit| allowed(processor.features.clone(), limit);
+        assert_eq!(limited(None), processor.features);
+        assert_eq!(limited(Some("avx2")), ["avx2", "fma", "avx512f"]);
+        assert_eq!(limited(Some("AVX512_CORE_BF16")), processor.features);
         assert!(flags("").is_empty());
     }
 }

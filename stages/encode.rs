@@ -133,6 +133,7 @@ impl Stage for Encode {
     ];
     const OUTPUTS: &'static [OutputSlot] = &[OutputSlot::new("embeddings", EMBEDDINGS)];
     const TENSORS: bool = true;
+    const PRECISION: Option<&'static str> = Some("precision");
 
     fn sources(&self) -> Vec<PathBuf> {
         let files = [&self.checkpoint, &self.torchscript];
@@ -303,8 +304,8 @@ impl Encode {
             return Err(invalid(
                 "precision",
                 "`f32`, since a TorchScript file says itself what it computes in",
-                "`bf16`",
-                "leave the key out",
+                "another one",
+                "write `precision: f32`, or leave it out where the pipeline has no other",
             ));
         }
         Ok(())

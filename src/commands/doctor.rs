@@ -9,6 +9,7 @@ use seedpipe_engine::{Engine, Project, Remote};
 use crate::cli::Doctor;
 use crate::commands::{Invocation, status};
 use crate::doctor::{Finding, Severity, cache, machine};
+use crate::emulation::Emulation;
 use crate::figures::{self, Side};
 use crate::{output, pipeline_file, remote_connection};
 
@@ -63,6 +64,7 @@ fn with_pipeline(engine: &Engine) -> Vec<Finding> {
     let mut findings = vec![machine::gpu(project.device())];
     findings.extend(machine::processor(machine::most_threads(params)));
     findings.push(plan(engine));
+    findings.extend(emulation(engine));
     findings.push(machine::or_fault("disk", cache::room(engine)));
     findings.push(machine::or_fault("cache", cache::health(project.cache())));
     findings.push(machine::or_fault("drafts", cache::unfinished(engine)));
@@ -87,6 +89,13 @@ fn plan(engine: &Engine) -> Finding {
         },
         Err(error) => Finding::of_error(PIPELINE, &error),
     }
+}
+
+/// What the processor would emulate; a plan that can't be made is told already.
+fn emulation(engine: &Engine) -> Option<Finding> {
+    let plan = engine.status().ok()?;
+    let (message, remedy) = Emulation::ahead(engine.project(), &plan, None)?.parts();
+    Some(Finding::warning("precision", message, remedy))
 }
 
 fn remote(project: &Project) -> Result<Finding> {

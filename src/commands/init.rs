@@ -157,7 +157,7 @@ fn this_machine() -> Machine {
     let processor = Processor::of_this_machine();
     Machine {
         threads: processor.threads,
-        has_bf16: processor.has_bf16(),
+        has_bf16: processor.computes_in("bf16"),
         has_gpu: machine::has_gpu(),
     }
 }

@@ -12,6 +12,8 @@ use serde_json::{Value, json};
 use crate::cli::Run;
 use crate::commands::{Invocation, status};
 use crate::console::{Console, Picture, RunState, Verbosity, is_cancelled};
+use crate::emulation::Emulation;
+use crate::processor::Processor;
 use crate::report::{self, Page};
 use crate::tensorboard::{self, TensorBoard};
 use crate::{Tensors, figures, interrupt, output, sibling, storage};
@@ -51,6 +53,7 @@ pub fn execute(invocation: Invocation, arguments: Run) -> Result<ExitCode> {
             match sibling::become_tensor_program(Some(&engine.handover()))? {}
         }
     }
+    warn_of_slowness(&engine, &plan, &options);
     let cache = engine.project().cache();
     let mut console = Console::of_run(verbosity, Picture::of(&engine, &plan))
         .tell_others(cache)
@@ -97,9 +100,21 @@ fn check_locked(engine: &Engine, options: &RunOptions, json: bool) -> Result<()>
     checked
 }
 
+/// Tells what would take many times longer than it needs.
+fn warn_of_slowness(engine: &Engine, plan: &[StageStatus], options: &RunOptions) {
+    let processor = Processor::of_this_machine();
+    if !processor.is_wide() && needs_tensors(plan) {
+        output::error(&format!("warning: {}", processor.narrowness()));
+    }
+    if let Some(emulation) = Emulation::ahead(engine.project(), plan, options.device.as_deref()) {
+        output::error(&emulation.warning());
+    }
+}
+
 fn dry_run(engine: &Engine, options: &RunOptions, json: bool) -> Result<ExitCode> {
     let stages = engine.dry_run(options)?;
     let planned = storage::planned(engine, &stages)?;
+    warn_of_slowness(engine, &stages, options);
     if json {
         let lines: Vec<String> = stages
             .iter()

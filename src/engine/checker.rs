@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::{Map, Value};
+
 use crate::overrides::Override;
 use crate::parameters::ParameterError;
 use crate::pipeline_error::PipelineError;
-use crate::project::{Connection, StageNode};
+use crate::project::{Connection, StageNode, StagePrecision};
 use crate::reference::Reference;
 use crate::registry::{Kind, Registry};
 use crate::spec::{Spec, StageSpec};
@@ -19,6 +21,14 @@ pub(crate) struct Checker<'a> {
     overrides: &'a [Override],
     spec: &'a Spec,
     index: BTreeMap<&'a str, usize>,
+}
+
+/// The value at a dotted path; a null counts as nothing.
+fn at<'value>(params: &'value Value, path: &str) -> Option<&'value Value> {
+    let value = path
+        .split('.')
+        .try_fold(params, |value, key| value.get(key));
+    value.filter(|value| !value.is_null())
 }
 
 impl<'a> Checker<'a> {
@@ -59,8 +69,15 @@ impl<'a> Checker<'a> {
             (slot.clone(), kinds.collect())
         }));
         let checked = kind
-            .check(stage.params.clone(), &kinds)
+            .check(self.with_precision(stage, kind), &kinds)
             .map_err(|error| self.parameter_error(stage, error))?;
+        let precision = kind.precision().and_then(|param| {
+            Some(StagePrecision {
+                param,
+                value: at(&checked.params, param)?.as_str()?.to_owned(),
+                is_pipelines: at(&stage.params, param).is_none(),
+            })
+        });
         Ok(StageNode {
             name: stage.name.clone(),
             base: stage.base.clone(),
@@ -68,6 +85,7 @@ impl<'a> Checker<'a> {
             kind: stage.kind.clone(),
             seed: stage.seed.unwrap_or(self.spec.seed),
             params: checked.params,
+            precision,
             how: kind.how(),
             sources: checked.sources,
             needs: inputs
@@ -77,6 +95,28 @@ impl<'a> Checker<'a> {
                 .collect(),
             inputs,
         })
+    }
+
+    /// The stage's params, with the pipeline's precision where they leave theirs out.
+    fn with_precision(&self, stage: &StageSpec, kind: &Kind) -> Value {
+        let mut params = stage.params.clone();
+        if let (Some(param), Some(precision)) = (kind.precision(), &self.spec.precision)
+            && at(&params, param).is_none()
+        {
+            let mut place = Some(&mut params);
+            for key in param.split('.') {
+                // What is no mapping is left for the kind to refuse.
+                place = place.and_then(Value::as_object_mut).map(|entries| {
+                    entries
+                        .entry(key)
+                        .or_insert_with(|| Value::Object(Map::new()))
+                });
+            }
+            if let Some(place) = place {
+                *place = Value::from(precision.as_str());
+            }
+        }
+        params
     }
 
     fn error(&self, stage: &StageSpec, key: String, message: String) -> PipelineError {

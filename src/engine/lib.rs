@@ -97,7 +97,7 @@ pub use manifest::{Manifest, ManifestError, OutputRecord, PartRecord, Telemetry}
 pub use observer::{Measured, MeasuredOver, Observer, Progress, Silent};
 pub use pipeline_error::{Invalid, PipelineError};
 pub use pipeline_lock::{LockedStage, PipelineLock};
-pub use project::{Connection, Project, StageNode};
+pub use project::{Connection, Project, StageNode, StagePrecision};
 pub use pull::{PullOutcome, PullReport, PulledStage};
 pub use push::PushOptions;
 pub use push_report::{PushReport, PushedArtifact, RemoteConflict};

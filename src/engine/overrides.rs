@@ -11,9 +11,9 @@ use crate::yaml::{self, describe};
 pub(crate) struct Override {
     /// As given, for messages.
     pub argument: String,
-    /// `None` for the pipeline's own `seed`.
+    /// `None` for a key of the pipeline's own: `seed` or `precision`.
     pub stage: Option<String>,
-    /// The key's segments inside the params.
+    /// The key's segments, inside the params of a stage.
     pub key: Vec<String>,
     pub value: Yaml,
 }
@@ -36,7 +36,7 @@ impl Override {
 pub(crate) fn parse(argument: &str) -> Result<Override, PipelineError> {
     let wrong = |message: &str| {
         PipelineError::new(format!("--set {argument}"), message).hint(
-            "write `--set stage.key=value`, such as `--set student.queue=1024`, or `--set seed=1`",
+            "write `--set stage.key=value`, such as `--set student.queue=1024`, or `--set seed=1` or `--set precision=bf16` for the whole pipeline",
         )
     };
     if let Some(open) = argument
@@ -67,7 +67,7 @@ pub(crate) fn parse(argument: &str) -> Result<Override, PipelineError> {
         value,
     };
     match (stage.as_str(), key.as_slice()) {
-        ("seed", []) => Ok(override_of(None, Vec::new())),
+        ("seed" | "precision", []) => Ok(override_of(None, vec![stage])),
         ("", _) | (_, []) => Err(wrong("expected a stage and a key before `=`")),
         (_, key) if key.iter().any(String::is_empty) => {
             Err(wrong("expected a name between the dots"))
@@ -87,7 +87,7 @@ pub(crate) fn apply(
         return Ok(()); // reading it says what is wrong with it
     };
     let Some(stage) = &change.stage else {
-        top.insert("seed".into(), change.value.clone());
+        top.insert(change.key[0].as_str().into(), change.value.clone());
         return Ok(());
     };
     let Some(Yaml::Mapping(stages)) = top.get_mut("stages") else {
@@ -190,6 +190,10 @@ mod tests {
     fn seeds_are_set_where_they_belong() {
         let text = "stages: {s: {kind: x}, t: {kind: seeded}}";
         assert_eq!(changed(text, "seed=3").unwrap()["seed"], Yaml::from(3));
+        assert_eq!(
+            changed(text, "precision=bf16").unwrap()["precision"],
+            Yaml::from("bf16")
+        );
         assert_eq!(
             changed(text, "s.seed=3").unwrap()["stages"]["s"]["seed"],
             Yaml::from(3)

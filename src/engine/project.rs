@@ -51,6 +51,8 @@ pub struct StageNode {
     pub seed: u64,
     /// The whole parameter block, defaults filled in.
     pub params: Value,
+    /// What its networks compute in, where the kind has such a param.
+    pub precision: Option<StagePrecision>,
     /// Params that say how to work, not what comes out: no part of the recipe.
     pub(crate) how: &'static [&'static str],
     /// Slot → what is connected, in file order; slots with nothing connected are absent.
@@ -59,6 +61,17 @@ pub struct StageNode {
     pub sources: Vec<PathBuf>,
     /// Indices of the stages that are connected, in order of slots; may repeat.
     pub(crate) needs: Vec<usize>,
+}
+
+/// What a stage's networks compute in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StagePrecision {
+    /// The param, as a dotted path.
+    pub param: &'static str,
+    /// `f32`, `bf16` or `f16`.
+    pub value: String,
+    /// The stage doesn't say it: the pipeline's `precision` counts.
+    pub is_pipelines: bool,
 }
 
 /// An output that is connected to an input.
@@ -72,8 +85,8 @@ pub struct Connection {
 }
 
 impl Project {
-    /// Reads pipeline.yaml, applies `--set` (`stage.key=value`, `stage.nested.key=value`, `seed=3`, and `stage.seed=3`
-    /// where the kind has no such param) and checks everything that can be checked before anything runs.
+    /// Reads pipeline.yaml, applies `--set` (`stage.key=value`, `stage.nested.key=value`, `seed=3`, `precision=bf16`, and
+    /// `stage.seed=3` where the kind has no such param) and checks everything that can be checked before anything runs.
     pub fn open(path: &Path, registry: &Registry, overrides: &[String]) -> Result<Project> {
         let text = read_text(path, &path.display().to_string())?;
         Ok(Self::parse(path, &text, registry, overrides)?)

@@ -21,6 +21,7 @@ pub struct Kind {
     outputs: &'static [OutputSlot],
     tensors: bool,
     lineage: bool,
+    precision: Option<&'static str>,
     how: &'static [&'static str],
     headline: &'static [&'static str],
     check: fn(Value, &InputKinds) -> Result<CheckedParams, ParameterError>,
@@ -57,6 +58,7 @@ impl Kind {
             outputs: S::OUTPUTS,
             tensors: S::TENSORS,
             lineage: S::LINEAGE,
+            precision: S::PRECISION,
             how: S::HOW,
             headline: S::HEADLINE,
             check: check::<S>,
@@ -88,6 +90,11 @@ impl Kind {
     /// Whether the recipe holds the fingerprints of all ancestors.
     pub fn lineage(&self) -> bool {
         self.lineage
+    }
+
+    /// The param, as a dotted path, that says what networks compute in.
+    pub fn precision(&self) -> Option<&'static str> {
+        self.precision
     }
 
     /// Params, as dotted paths, that are no part of the recipe.

@@ -11,7 +11,17 @@ use crate::remote_spec::{self, RemoteSpec};
 use crate::suggestion;
 use crate::yaml::{describe, to_json};
 
-const TOP_KEYS: [&str; 6] = ["seed", "cache", "device", "remote", "verify", "stages"];
+const TOP_KEYS: [&str; 7] = [
+    "seed",
+    "precision",
+    "cache",
+    "device",
+    "remote",
+    "verify",
+    "stages",
+];
+/// What `precision` may be, at the top and in stages.
+pub(crate) const PRECISIONS: [&str; 3] = ["f32", "bf16", "f16"];
 const STAGE_KEYS: [&str; 5] = ["kind", "inputs", "params", "seed", "matrix"];
 
 /// Slot → references (`stage` or `stage.output`), in file order.
@@ -24,6 +34,8 @@ pub(crate) type KeyedMessage = (String, String);
 #[derive(Debug, PartialEq)]
 pub(crate) struct Spec {
     pub seed: u64,
+    /// One of [`PRECISIONS`].
+    pub precision: Option<String>,
     pub cache: Option<PathBuf>,
     pub device: Option<String>,
     pub remote: Option<RemoteSpec>,
@@ -82,6 +94,11 @@ pub(crate) fn read(place: &str, document: &Yaml) -> Result<Spec, PipelineError> 
         seed: seed(top)
             .map_err(|error| PipelineError::new(place, error).key("seed"))?
             .unwrap_or(0),
+        precision: precision(top).map_err(|message| {
+            PipelineError::new(place, message)
+                .key("precision")
+                .hint("`f32` is fast on every processor")
+        })?,
         cache: text(top, "cache")
             .map_err(|error| PipelineError::new(place, error).key("cache"))?
             .map(PathBuf::from),
@@ -161,6 +178,16 @@ fn seed(entries: &Mapping) -> Result<Option<u64>, String> {
                 describe(value)
             )
         }),
+    }
+}
+
+fn precision(top: &Mapping) -> Result<Option<String>, String> {
+    match text(top, "precision")? {
+        Some(other) if !PRECISIONS.contains(&other.as_str()) => Err(format!(
+            "expected one of {}, got `{other}`",
+            suggestion::list(&PRECISIONS)
+        )),
+        known => Ok(known),
     }
 }
 
@@ -325,6 +352,10 @@ mod tests {
             (
                 "stages: {a: {kind: x, seed: -1}}\n",
                 "expected a whole number of 0 or more, got `-1`",
+            ),
+            (
+                "precision: auto\nstages: {a: {kind: x}}\n",
+                "key `precision`: expected one of `f32`, `bf16`, `f16`, got `auto`",
             ),
             (
                 "stages: {a: {kind: x, inputs: b}}\n",

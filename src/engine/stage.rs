@@ -101,6 +101,10 @@ pub trait Stage: Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'stat
     /// The recipe also holds the fingerprints of all ancestors, and the work may look at them.
     const LINEAGE: bool = false;
 
+    /// The param, as a dotted path, that says what networks compute in (`f32`, `bf16`, `f16`): where pipeline.yaml's stage
+    /// leaves it out, the pipeline's own `precision` counts.
+    const PRECISION: Option<&'static str> = None;
+
     /// Params, as dotted paths, that decide how the work is done and not what comes out of it, such as how often a
     /// checkpoint is written: they are left out of the recipe, and so of the fingerprint and of pipeline.lock.
     const HOW: &'static [&'static str] = &[];

@@ -80,6 +80,8 @@ pub struct Choice {
     /// Stored of each image.
     pub views: u32,
     pub precision: &'static str,
+    /// bf16 would be faster on this machine, and is not chosen.
+    pub bf16_is_faster: bool,
     pub threads: usize,
     /// Images are labelled: kNN and probe can judge.
     pub is_labelled: bool,
@@ -165,11 +167,9 @@ pub fn choose(template: Option<Template>, survey: &Survey, machine: &Machine) ->
         teacher_epochs,
         student_epochs,
         views,
-        precision: if machine.has_bf16 || machine.has_gpu {
-            "bf16"
-        } else {
-            "f32"
-        },
+        // A pipeline.yaml goes from machine to machine, and f32 is fast on every processor.
+        precision: if machine.has_gpu { "bf16" } else { "f32" },
+        bf16_is_faster: machine.has_bf16 && !machine.has_gpu,
         threads: machine.threads.div_ceil(2).clamp(1, 8),
         is_labelled,
         splits_off,
@@ -220,6 +220,12 @@ mod tests {
         assert_eq!((digits.teacher_epochs, digits.student_epochs), (20, 10));
         assert_eq!((digits.precision, digits.threads), ("f32", 2));
         assert!(digits.is_labelled && !digits.splits_off);
+        let wide = Machine {
+            has_bf16: true,
+            ..LAPTOP
+        };
+        let wide = choose(None, &survey(4000, 1000, 28, 10), &wide).unwrap();
+        assert_eq!((wide.precision, wide.bf16_is_faster), ("f32", true));
 
         let few = choose(None, &survey(80, 0, 200, 3), &LAPTOP).unwrap();
         assert_eq!((few.template, few.size), (Template::Photos, 128));

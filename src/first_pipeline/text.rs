@@ -35,6 +35,15 @@ pub fn text(
         ),
         String::new(),
         "seed: 0".to_owned(),
+        format!(
+            "precision: {}      # of networks: f32 is fast everywhere; bf16 on GPUs and processors with bf16 instructions{}",
+            choice.precision,
+            if choice.bf16_is_faster {
+                ", such as this one"
+            } else {
+                ""
+            }
+        ),
         String::new(),
         "stages:".to_owned(),
     ];
@@ -154,8 +163,8 @@ fn training(choice: &Choice, epochs: u32, more: &str) -> String {
         false => String::new(),
     };
     format!(
-        "training: {{epochs: {epochs}, batch: {}, learning_rate: 0.03, {more}precision: {}, threads: {}{evaluate}}}",
-        choice.batch, choice.precision, choice.threads
+        "training: {{epochs: {epochs}, batch: {}, learning_rate: 0.03, {more}threads: {}{evaluate}}}",
+        choice.batch, choice.threads
     )
 }
 
@@ -169,7 +178,7 @@ fn teachers(choice: &Choice, teacher: Option<&Teacher>) -> Vec<String> {
             "  targets:".to_owned(),
             "    kind: encode".to_owned(),
             "    inputs: {images: images, views: views}".to_owned(),
-            format!("    params: {}", checkpoint(choice, teacher)),
+            format!("    params: {}", checkpoint(teacher)),
             String::new(),
         ];
     }
@@ -208,18 +217,16 @@ fn teachers(choice: &Choice, teacher: Option<&Teacher>) -> Vec<String> {
         "  targets:".to_owned(),
         "    kind: encode".to_owned(),
         "    inputs: {images: images, views: views, weights: teacher}".to_owned(),
-        format!("    params: {{precision: {}}}", choice.precision),
         String::new(),
     ]
 }
 
 /// Params of an `encode` by the given teacher.
-fn checkpoint(choice: &Choice, teacher: &Teacher) -> String {
+fn checkpoint(teacher: &Teacher) -> String {
     format!(
-        "{{checkpoint: {}, network: {}, embedding: features, precision: {}}}",
+        "{{checkpoint: {}, network: {}, embedding: features}}",
         flow(&teacher.checkpoint),
-        teacher.network,
-        choice.precision
+        teacher.network
     )
 }
 
@@ -253,21 +260,20 @@ fn student(choice: &Choice) -> Vec<String> {
 
 fn judges(choice: &Choice, teacher: Option<&Teacher>) -> Vec<String> {
     let [_, network] = networks(choice);
-    let precision = choice.precision;
-    let plain = format!("{{embedding: features, precision: {precision}}}");
+    let plain = "{embedding: features}";
     let mut lines = vec![
         "  # Features of the plain images, judged by nearest neighbours and by a linear classifier; the untrained network as the floor.".to_owned(),
     ];
     lines.push(match teacher {
         Some(teacher) => format!(
             "  teacher_features: {{kind: encode, inputs: {{images: images}}, params: {}}}",
-            checkpoint(choice, teacher)
+            checkpoint(teacher)
         ),
         None => format!("  teacher_features: {{kind: encode, inputs: {{images: images, weights: teacher}}, params: {plain}}}"),
     });
     lines.push(format!("  student_features: {{kind: encode, inputs: {{images: images, weights: student}}, params: {plain}}}"));
     lines.push(format!(
-        "  untrained: {{kind: encode, inputs: {{images: images}}, params: {{network: {network}, preprocessing: {{size: {}}}, precision: {precision}}}}}",
+        "  untrained: {{kind: encode, inputs: {{images: images}}, params: {{network: {network}, preprocessing: {{size: {}}}}}}}",
         choice.size
     ));
     for name in JUDGED.into_iter().chain([UNTRAINED]) {

@@ -14,8 +14,8 @@ fn main() {
     let assembled = matches!(architecture.as_str(), "x86" | "x86_64");
     if assembled && Command::new("nasm").arg("-v").output().is_err() {
         println!(
-            "cargo:warning=`nasm` is missing, so JPEG files are decoded without SIMD, several times slower; install nasm \
-             (apt or PyPI), then `cargo clean -p mozjpeg-sys -p seedpipe-imaging` and build again"
+            "cargo:warning=`nasm` is missing, so JPEG files are decoded without SIMD, several times slower; build by `make`, which \
+             fetches it, or install it, after `cargo clean -p mozjpeg-sys -p seedpipe-imaging`"
         );
     }
 }

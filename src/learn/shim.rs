@@ -10,6 +10,7 @@ unsafe extern "C" {
     fn seedpipe_free(text: *mut c_char);
     fn seedpipe_libtorch_version() -> *const c_char;
     fn seedpipe_cpu_capability() -> *const c_char;
+    fn seedpipe_has_mkl() -> c_int;
     fn seedpipe_autocast_enter(
         cuda: c_int,
         half: c_int,
@@ -71,6 +72,12 @@ pub(crate) fn libtorch_version() -> String {
 pub(crate) fn cpu_capability() -> String {
     // SAFETY: returns a pointer into a static string.
     static_text(unsafe { seedpipe_cpu_capability() })
+}
+
+/// Whether libtorch's products of matrices are MKL's.
+pub(crate) fn has_mkl() -> bool {
+    // SAFETY: only reads what libtorch was built with.
+    unsafe { seedpipe_has_mkl() != 0 }
 }
 
 /// What autocast was set to before [`autocast_enter`].

@@ -42,6 +42,10 @@ pub fn pipeline_schema(registry: &Registry) -> Value {
                 "minimum": 0,
                 "default": 0,
             },
+            "precision": {
+                "description": "What networks compute in, for the stages that don't say their own: `f32`, `bf16` (faster on GPUs and processors with bf16 instructions), or `f16` (GPUs). Default: each kind's own, `f32`.",
+                "enum": ["f32", "bf16", "f16", null],
+            },
             "cache": {
                 "description": "The folder that keeps every stage's result, relative to this file. Default: SEEDPIPE_CACHE, else `.seedpipe`.",
                 "type": ["string", "null"],

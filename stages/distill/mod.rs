@@ -109,6 +109,7 @@ impl Stage for Distill {
         OutputSlot::new("metrics", METRICS),
     ];
     const TENSORS: bool = true;
+    const PRECISION: Option<&'static str> = Some("training.precision");
     const HOW: &'static [&'static str] = HOW;
 
     /// Each objective's own numbers, and no others.

@@ -104,6 +104,7 @@ impl Stage for Finetune {
         OutputSlot::new("predictions", PREDICTIONS),
     ];
     const TENSORS: bool = true;
+    const PRECISION: Option<&'static str> = Some("training.precision");
     const HOW: &'static [&'static str] = HOW;
 
     fn validate(&self, inputs: &InputKinds) -> Result<(), Invalid> {

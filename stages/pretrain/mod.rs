@@ -99,6 +99,7 @@ impl Stage for Pretrain {
         OutputSlot::new("metrics", METRICS),
     ];
     const TENSORS: bool = true;
+    const PRECISION: Option<&'static str> = Some("training.precision");
     const HOW: &'static [&'static str] = HOW;
 
     /// Each objective's own params, and no others.

@@ -6,4 +6,5 @@ mod experiments;
 mod help;
 mod inspect;
 mod maintain;
+mod precision;
 mod run;

@@ -1,5 +1,6 @@
-//! What makes results come again: the lock, reruns, explanations, thread counts, kind versions.
+//! What makes results come again: the lock, reruns, numerics classes, explanations, thread counts, kind versions.
 
+mod classes;
 mod every_kind;
 mod explain;
 mod falsified;

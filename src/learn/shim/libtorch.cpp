@@ -75,6 +75,9 @@ const char *seedpipe_cpu_capability() {
   return capability.c_str();
 }
 
+// Whether products of matrices are MKL's; else they are OpenBLAS' or another's.
+int seedpipe_has_mkl() { return at::hasMKL() ? 1 : 0; }
+
 // Loads `libtorch_cuda.so` from the folder of `libtorch_cpu.so`. `*found` tells whether such a file exists; its absence is no error.
 char *seedpipe_load_cuda(int *found) {
   return guarded([&] {
