@@ -53,6 +53,8 @@ pub mod optimiser;
 #[cfg(test)]
 mod optimiser_fixture;
 mod packed;
+#[cfg(target_arch = "x86_64")]
+mod panels;
 mod parameters;
 pub mod preprocessing;
 pub mod probe;

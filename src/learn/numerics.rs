@@ -11,6 +11,7 @@ use std::collections::BTreeSet;
 use tch::Device;
 
 use crate::device::{DeviceError, device, libtorch_version};
+use crate::products;
 use crate::shim;
 
 /// Environment variables that make oneDNN choose other kernels or other precisions, under both of its names.
@@ -68,6 +69,7 @@ fn cpu() -> String {
     words.extend(maker(&about));
     words.push(shim::cpu_capability().to_lowercase());
     words.extend(extensions(&about).into_iter().map(str::to_owned));
+    words.extend(products::word().map(str::to_owned));
     let environment = |variable: &str| std::env::var(variable).ok();
     words.extend(switches(&ONEDNN, environment));
     words.extend(match shim::has_mkl() {

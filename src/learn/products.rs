@@ -1,7 +1,8 @@
 //! Matrix products of what is compared by the million: queue, bank and features.
 //!
 //! On a CPU in f32 oneDNN computes them, whose kernels use all of an AMD processor's width, unlike MKL's: 240 to 280 against 120 Gflop/s a core of
-//! a Zen 5 (`tests/peers/README.md`). Other kinds and devices, and a libtorch without oneDNN, take libtorch's own product.
+//! a Zen 5 (`tests/peers/README.md`). Other kinds and devices, and a libtorch without oneDNN, take libtorch's own product. Where
+//! an AVX2 processor has no AVX-512, kNN and the losses over a queue use `panels` in their place.
 
 use std::sync::LazyLock;
 
@@ -25,6 +26,15 @@ pub(crate) fn times_transposed(a: &Tensor, b: &Tensor) -> Tensor {
         return product;
     }
     a.matmul(&b.tr())
+}
+
+/// What the numerics class says where kNN and the losses over a queue work by `panels` instead.
+pub(crate) fn word() -> Option<&'static str> {
+    #[cfg(target_arch = "x86_64")]
+    let is_by_panels = crate::panels::Avx2::chosen().is_some();
+    #[cfg(not(target_arch = "x86_64"))]
+    let is_by_panels = false;
+    is_by_panels.then_some("panels")
 }
 
 /// The values of a contiguous tensor on the CPU, where they lie.

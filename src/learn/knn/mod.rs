@@ -1,17 +1,21 @@
 //! Exact k-nearest-neighbour classification by cosine similarity, the evaluation that trains nothing.
 //!
-//! Neighbours are found block by block with matrix products of one fixed shape on one thread, so that the
+//! Neighbours are found block by block with matrix products of one fixed shape on one thread, or by `panels`, so that the
 //! similarity of a pair depends neither on how many queries or rows there are nor on the number of threads.
 //! Equal similarities go to the earlier row, equal votes to the lower class.
 
 mod ballot;
 mod nearest;
+#[cfg(target_arch = "x86_64")]
+mod panelled;
 
 use rayon::prelude::*;
 use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::loss::seed::normalise;
 use crate::one_thread::with_one_thread;
+#[cfg(target_arch = "x86_64")]
+use crate::panels::Avx2;
 use crate::products::{times_transposed, values};
 use ballot::Ballot;
 use nearest::{Candidate, Nearest, Similarity};
@@ -156,6 +160,11 @@ impl Bank {
         });
         let rows = self.labels.len();
         let task = |(queries, start, blocks): (Tensor, i64, Vec<Tensor>)| {
+            #[cfg(target_arch = "x86_64")]
+            if let Some(panels) = by_panels(&queries) {
+                let find = || panelled::search(panels, &queries, start, &blocks, rows, most);
+                return with_one_thread(|| no_grad(find));
+            }
             with_one_thread(|| no_grad(|| search::<T>(&queries, start, &blocks, rows, most)))
         };
         if self.device.is_cuda() {
@@ -164,6 +173,13 @@ impl Bank {
         let tasks: Vec<_> = tasks.collect();
         tasks.into_par_iter().flat_map_iter(task).collect()
     }
+}
+
+/// Whether these queries are to meet the bank in panels.
+#[cfg(target_arch = "x86_64")]
+fn by_panels(queries: &Tensor) -> Option<Avx2> {
+    let fits = queries.kind() == Kind::Float && queries.device() == Device::Cpu;
+    Avx2::chosen().filter(|_| fits && queries.size()[1] > 0)
 }
 
 /// The nearest rows of a block of queries, which begins at `start`.
@@ -310,7 +326,8 @@ mod tests {
             let features = (normal(&[rows as i64, 2], &mut rng) * 1.5).round() + 0.25;
             let query = normal(&[1, 2], &mut rng);
             let bank = Bank::new(&features, &vec![0; rows], 1);
-            let got = bank.nearest_rows(&query, k).remove(0);
+            let found = with_one_thread(|| search::<f32>(&query, 0, bank.blocks(), rows, k.min(rows))).remove(0);
+            let got: Vec<u32> = found.iter().map(|candidate| candidate.row).collect();
             let product = with_one_thread(|| times_transposed(&padded(&query, 0, QUERY_BLOCK), &bank.blocks[0])).get(0);
             let all: Vec<f32> = Vec::try_from(product).unwrap();
             let mut order: Vec<u32> = (0..rows as u32).collect();

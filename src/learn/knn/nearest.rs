@@ -71,15 +71,21 @@ impl<T: Similarity> Nearest<T> {
     fn take(&mut self, group: &[T], first: usize) {
         for (offset, &similarity) in group.iter().enumerate() {
             if similarity > self.threshold {
-                self.kept.push(Candidate {
-                    similarity: similarity.into(),
-                    row: (first + offset) as u32,
-                });
-                if self.kept.len() == 2 * self.most {
-                    self.compact();
-                }
+                self.push(similarity, first + offset);
             }
         }
+    }
+
+    /// Keeps a row whose similarity exceeds the threshold, and returns the threshold of those that follow.
+    pub fn push(&mut self, similarity: T, row: usize) -> T {
+        self.kept.push(Candidate {
+            similarity: similarity.into(),
+            row: row as u32,
+        });
+        if self.kept.len() == 2 * self.most {
+            self.compact();
+        }
+        self.threshold
     }
 
     fn compact(&mut self) {

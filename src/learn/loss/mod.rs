@@ -12,3 +12,5 @@ pub mod soft_contrastive;
 pub mod swav;
 
 mod candidates;
+#[cfg(target_arch = "x86_64")]
+mod panelled;
