@@ -43,6 +43,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use seedpipe_engine::{LockMismatch, PipelineError, Registry};
+use seedpipe_imaging::{Instructions, InstructionsError};
 use seedpipe_stages::tools::Tools;
 
 use crate::cli::Arguments;
@@ -79,6 +80,7 @@ pub fn main_with(registry: Registry, tools: Option<Tools>) -> ExitCode {
     let arguments = Arguments::parse();
     output::set_log_format(arguments.log_format);
     let result = sibling::check_caller(tensors).and_then(|()| {
+        Instructions::chosen()?;
         commands::execute(
             Invocation::new(registry, tools, &arguments),
             arguments.command,
@@ -90,7 +92,8 @@ pub fn main_with(registry: Registry, tools: Option<Tools>) -> ExitCode {
             output::error(&format!("error: {error:#}"));
             let is_refused = error.is::<PipelineError>()
                 || error.is::<UsageError>()
-                || error.is::<LockMismatch>();
+                || error.is::<LockMismatch>()
+                || error.is::<InstructionsError>();
             if is_refused {
                 ExitCode::from(2)
             } else {

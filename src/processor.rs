@@ -2,6 +2,8 @@
 
 use std::thread;
 
+use anyhow::{Result, bail};
+
 /// What is asked of a processor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Processor {
@@ -58,6 +60,18 @@ impl Processor {
         !cfg!(target_arch = "x86_64") || (self.has("avx2") && self.has("fma"))
     }
 
+    /// Refuses a processor on which libtorch would end by an illegal instruction: its builds for ARM use the atomics of ARMv8.1.
+    pub fn check(&self) -> Result<()> {
+        let is_told = !self.features.is_empty();
+        if cfg!(target_arch = "aarch64") && is_told && !self.has("atomics") {
+            bail!(
+                "libtorch needs a processor of ARMv8.1 or newer (with `atomics`), got {}\nhint: stages without networks run here; run the others on another machine",
+                self.described()
+            );
+        }
+        Ok(())
+    }
+
     /// What is slow on a processor that isn't [wide](Self::is_wide), with what it has.
     pub fn narrowness(&self) -> String {
         format!(
@@ -68,7 +82,7 @@ impl Processor {
 }
 
 /// What libtorch and oneDNN choose their kernels by, in the kernel's spelling; of x86 and of ARM.
-const KNOWN: [&str; 15] = [
+const KNOWN: [&str; 16] = [
     "avx2",
     "fma",
     "avx512f",
@@ -80,6 +94,7 @@ const KNOWN: [&str; 15] = [
     "avx512_fp16",
     "amx_fp16",
     "asimd",
+    "atomics",
     "asimdhp",
     "sve",
     "bf16",

@@ -10,6 +10,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, anyhow, bail};
 
+use crate::processor::Processor;
 use crate::{Tensors, libtorch};
 
 const NAME: &str = "seedpipe-torch";
@@ -102,6 +103,7 @@ pub fn program() -> Result<PathBuf> {
 pub fn become_tensor_program(handed_over: Option<&str>) -> Result<Infallible> {
     let sibling = program()?;
     let libtorch = libtorch::find()?;
+    Processor::of_this_machine().check()?;
     let mut command = Command::new(&sibling);
     libtorch.show_to_loader(&mut command);
     command

@@ -255,7 +255,7 @@ impl Finished {
     }
 }
 
-/// Replaces paths, digests, times, sizes and the repository's place.
+/// Replaces paths, digests, times, sizes, the processor's architecture and the repository's place.
 fn stable(text: &str, folder: &Path) -> String {
     static VARIABLE: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         [
@@ -268,6 +268,7 @@ fn stable(text: &str, folder: &Path) -> String {
                 "[time]",
             ),
             (r"\b\d+(\.\d+)? (kB|MB|GB)\b", "[size]"),
+            (r"\b(x86_64|aarch64)\b", "[architecture]"),
         ]
         .map(|(pattern, name)| (Regex::new(pattern).unwrap(), name))
         .into()

@@ -46,3 +46,5 @@ pub use view::{CropBox, Filter, Operation, View, ViewError};
 mod decode_tests;
 #[cfg(test)]
 mod golden_tests;
+#[cfg(test)]
+mod recorded_tests;

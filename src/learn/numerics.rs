@@ -36,8 +36,8 @@ const CUDA: [&str; 3] = [
 
 /// Names that libraries of OpenMP begin with.
 const OPENMP: [&str; 3] = ["libgomp", "libiomp", "libomp"];
-/// The beginnings of the BLAKE3 digests of the OpenMP that PyPI's libtorch 2.11.0 brings.
-const OPENMP_OF_LIBTORCH: [&str; 1] = ["88a31b44"];
+/// The beginnings of the BLAKE3 digests of the OpenMP that PyPI's libtorch 2.11.0 brings: for x86-64, for aarch64.
+const OPENMP_OF_LIBTORCH: [&str; 2] = ["88a31b44", "5147986a"];
 
 /// The class of a device by name (`auto` is looked up): `cpu x86_64 amd avx512 vnni bf16, libtorch 2.11.0`, `cuda sm_90, libtorch 2.11.0`.
 ///
@@ -114,12 +114,22 @@ fn foreign_openmp(maps: &str) -> Vec<String> {
     found.collect()
 }
 
-/// `intel`, `amd`, or the vendor's own name; `None` where the system doesn't tell.
+/// The value of the first line of /proc/cpuinfo with that key.
+fn value_of<'about>(about: &'about str, key: &str) -> Option<&'about str> {
+    let mut lines = about.lines().filter_map(|line| line.split_once(':'));
+    lines.find_map(|(name, value)| (name.trim() == key).then(|| value.trim()))
+}
+
+/// `intel`, `amd`, or the vendor's own name; on ARM the numbers of the implementer and of the core, as `0x41-0xd4f`; `None` where the
+/// system doesn't tell.
 ///
 /// - `about`: /proc/cpuinfo, empty where there is none
 fn maker(about: &str) -> Option<String> {
-    let line = about.lines().find(|line| line.starts_with("vendor_id"))?;
-    match line.split_once(':')?.1.trim() {
+    if let Some(implementer) = value_of(about, "CPU implementer") {
+        let part = value_of(about, "CPU part").unwrap_or_default();
+        return Some(format!("{implementer}-{part}"));
+    }
+    match value_of(about, "vendor_id")? {
         "GenuineIntel" => Some("intel".to_owned()),
         "AuthenticAMD" => Some("amd".to_owned()),
         other => Some(other.to_lowercase().replace(' ', "_")),
@@ -148,9 +158,13 @@ fn extensions(about: &str) -> Vec<&'static str> {
     .collect()
 }
 
+/// What oneDNN, the Compute Library and OpenBLAS use beyond ARMv8 itself.
 #[cfg(not(target_arch = "x86_64"))]
-fn extensions(_about: &str) -> Vec<&'static str> {
-    Vec::new()
+fn extensions(about: &str) -> Vec<&'static str> {
+    let features = value_of(about, "Features").unwrap_or_default();
+    let known = ["asimdhp", "asimddp", "sve", "sve2", "bf16", "i8mm", "sme"];
+    let here = |name: &&str| features.split_whitespace().any(|feature| feature == *name);
+    known.into_iter().filter(here).collect()
 }
 
 #[cfg(test)]
@@ -169,6 +183,17 @@ mod tests {
             class.split([' ', ',']).any(|word| word == instructions),
             "{class}"
         );
+    }
+
+    #[test]
+    fn makers_are_named_on_both_architectures() {
+        let of = |about: &str| maker(about);
+        assert_eq!(of("vendor_id\t: AuthenticAMD\n").as_deref(), Some("amd"));
+        assert_eq!(
+            of("CPU implementer\t: 0x41\nCPU part\t: 0xd4f\n").as_deref(),
+            Some("0x41-0xd4f")
+        );
+        assert_eq!(of(""), None);
     }
 
     #[test]

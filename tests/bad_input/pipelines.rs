@@ -265,3 +265,29 @@ fn a_pipeline_that_is_no_yaml() {
     exit code 2
     ");
 }
+
+#[test]
+fn vector_instructions_that_are_not_known() {
+    let sandbox = Sandbox::with(LIGHT_PIPELINE);
+    let mut command = sandbox.command(&["run"]);
+    command.env("SEEDPIPE_SIMD", "neon");
+    let refused = sandbox.finish(&mut command).exited_with(2);
+    assert!(
+        refused
+            .stderr
+            .starts_with("error: SEEDPIPE_SIMD: expected ")
+            && refused.stderr.contains(", got `neon`\nhint: unset it"),
+        "{}",
+        refused.stderr
+    );
+    assert!(!sandbox.path(".seedpipe").exists());
+    command.env(
+        "SEEDPIPE_SIMD",
+        if cfg!(target_arch = "x86_64") {
+            "sse2"
+        } else {
+            "portable"
+        },
+    );
+    sandbox.finish(&mut command).succeeded();
+}

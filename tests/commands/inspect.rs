@@ -34,7 +34,7 @@ fn explain_names_the_fields_that_differ_and_where_it_began() {
     assert_snapshot!(sandbox.run(&["explain", "views"]).succeeded().stable_stdout(), @r"
     views (augment): cached
       its recipe is the last run's
-      artifact [short] of content [short], made [date] in the numerics class `x86_64`, is whole: 2 files, [size]
+      artifact [short] of content [short], made [date] in the numerics class `[architecture]`, is whole: 2 files, [size]
     ");
     sandbox.write(
         "pipeline.yaml",
@@ -123,7 +123,7 @@ fn show_prints_columns_rows_and_provenance() {
       directory    .seedpipe/v1/artifacts/[digest]/[digest]
       took         [time]
       device       auto
-      numerics     x86_64
+      numerics     [architecture]
       versions     seedpipe 0.1.0
     recipe
       {

@@ -50,9 +50,9 @@ fn lite0_sees_photographs_as_its_authors_network_does() {
     let Some((python, checkpoint, photographs)) = reference() else {
         return;
     };
-    let encode = |precision| {
+    let encode = |more: &str| {
         format!(
-            "{{checkpoint: {}, network: {{name: efficientnet_lite0, classes: 1000}}, embedding: features, store: f32, batch: 32, precision: {precision}}}",
+            "{{checkpoint: {}, network: {{name: efficientnet_lite0, classes: 1000}}, embedding: features, store: f32, batch: 32, {more}}}",
             checkpoint.display()
         )
     };
@@ -63,8 +63,9 @@ stages:
   exact: {{kind: encode, inputs: {{images: images}}, params: {}}}
   fast: {{kind: encode, inputs: {{images: images}}, params: {}}}
 ",
-        encode("f32"),
-        encode("bf16")
+        encode("precision: f32"),
+        // Emulated on most processors: some of the images are enough.
+        encode("precision: bf16, splits: [val]")
     ));
     for split in ["train", "val"] {
         let file = format!("{split}.parquet");
@@ -86,8 +87,8 @@ stages:
         let reader = EmbeddingsReader::open(&[sandbox.path(&part)]).unwrap();
         reader.read(0..reader.rows()).unwrap().values
     });
-    assert_eq!(exact.len(), 160 * 1280);
-    let least = exact
+    assert_eq!((exact.len(), fast.len()), (160 * 1280, 64 * 1280));
+    let least = exact[96 * 1280..]
         .chunks_exact(1280)
         .zip(fast.chunks_exact(1280))
         .map(|(exact, fast)| cosine(exact, fast))

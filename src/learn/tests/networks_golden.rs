@@ -192,7 +192,8 @@ fn the_legacy_teacher_file_equals_its_safetensors() {
         let Some(legacy) = requirements::shared(&format!("data/teachers/{legacy}")) else {
             return;
         };
-        let Some(plain) = requirements::shared(&format!("data/teachers/{name}-cifar10.safetensors"))
+        let Some(plain) =
+            requirements::shared(&format!("data/teachers/{name}-cifar10.safetensors"))
         else {
             return;
         };
