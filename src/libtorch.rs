@@ -156,6 +156,27 @@ fn find_in(
 }
 
 fn checked(folder: PathBuf, hidden: bool, place: &Place) -> Result<Found> {
+    let found = version(&folder)?;
+    if let Some((file, version)) = &found
+        && version.split('+').next() != Some(VERSION)
+    {
+        bail!(
+            "wrong libtorch in `{}`: expected version {VERSION}, got {version} (`{}`)\nhint: {}",
+            folder.display(),
+            file.display(),
+            place.remedy
+        );
+    }
+    check_machine(&folder, place)?;
+    Ok(Found {
+        folder,
+        version: found.map(|(_, version)| version),
+        hidden,
+    })
+}
+
+/// Refuses a library for another family of processors.
+fn check_machine(folder: &Path, place: &Place) -> Result<()> {
     let library = folder.join(LIBRARY);
     match elf::machine(&library)? {
         Some(machine) if machine == elf::THIS_MACHINE => {}
@@ -171,26 +192,7 @@ fn checked(folder: PathBuf, hidden: bool, place: &Place) -> Result<Found> {
             place.remedy
         ),
     }
-    let Some((file, version)) = version(&folder)? else {
-        return Ok(Found {
-            folder,
-            version: None,
-            hidden,
-        });
-    };
-    if version.split('+').next() != Some(VERSION) {
-        bail!(
-            "wrong libtorch in `{}`: expected version {VERSION}, got {version} (`{}`)\nhint: {}",
-            folder.display(),
-            file.display(),
-            place.remedy
-        );
-    }
-    Ok(Found {
-        folder,
-        version: Some(version),
-        hidden,
-    })
+    Ok(())
 }
 
 /// Headers that name the version, below the folder of a libtorch.
