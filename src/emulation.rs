@@ -6,8 +6,8 @@ use crate::doctor::machine;
 use crate::processor::Processor;
 
 /// Measured on 2 cores of an AMD EPYC (Zen 3, AVX2) against f32: networks that look (`encode` of a ResNet-50) and that learn
-/// (`pretrain` of a ResNet-20). docs/numerics.md has the commands.
-const TIMES_SLOWER: &str = "about 10 times slower where networks look, 25 where they learn";
+/// (`pretrain` of a ResNet-20); docs/numerics.md has the figures.
+const TIMES_SLOWER: &str = "about 6 times slower where networks look, 10 to 25 where they learn";
 
 /// Stages that are named one by one; of more only some.
 const NAMED: usize = 3;
