@@ -35,7 +35,8 @@ pub fn left_out(what: &str, remedy: &str) {
     let thread = std::thread::current();
     let test = thread.name().unwrap_or("a test");
     // Not `eprintln`, which the harness keeps to itself where a test passes.
-    writeln!(std::io::stderr(), "skipped: {test}: {what}\nhint: {remedy}").unwrap();
+    let mut terminal = std::io::stderr();
+    writeln!(terminal, "skipped: {test}: {what}\nhint: {remedy}").unwrap();
     fs_err::create_dir_all(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let record = fs_err::OpenOptions::new()
         .create(true)

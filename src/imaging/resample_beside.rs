@@ -58,8 +58,8 @@ pub(crate) fn shrink_beside(
     let mut shrunk = [[zero; BESIDE]; 3];
     for start in (0..outputs).step_by(BESIDE) {
         let count = BESIDE.min(outputs - start);
-        for index in 0..count {
-            let from = (columns.first[start + index] as usize - columns.left) * 3;
+        for (index, first) in columns.first[start..][..count].iter().enumerate() {
+            let from = (*first as usize - columns.left) * 3;
             let pixels = &beside[from..][..3 * taps];
             let weights = &columns.values[(start + index) * taps..][..taps];
             let mut sums = [zero; 3];

@@ -43,13 +43,12 @@ pub(super) fn softmax(
         .zip(values::<f32>(&own).par_chunks(task))
         .map(|(rows, own)| stream(avx2, rows, own, queue, width as usize, temperature))
         .collect();
-    let join = |field: fn(&(Vec<f32>, Vec<f32>)) -> &Vec<f32>, width: i64| {
-        let joined: Vec<f32> = parts.iter().flat_map(field).copied().collect();
-        Tensor::from_slice(&joined).reshape([batch, width])
-    };
+    let (log_sums, means): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
+    let joined =
+        |parts: Vec<Vec<f32>>, width| Tensor::from_slice(&parts.concat()).reshape([batch, width]);
     Softmax {
-        log_sum: join(|part| &part.0, 1),
-        mean: join(|part| &part.1, width),
+        log_sum: joined(log_sums, 1),
+        mean: joined(means, width),
     }
 }
 
@@ -253,7 +252,7 @@ fn exponential(logit: __m256) -> __m256 {
     // logit = whole · ln 2 + rest, ln 2 in two parts.
     let whole = _mm256_mul_ps(logit, _mm256_set1_ps(std::f32::consts::LOG2_E));
     let whole = _mm256_round_ps::<NEAREST>(whole);
-    let rest = _mm256_fnmadd_ps(whole, _mm256_set1_ps(0.693_359_375), logit);
+    let rest = _mm256_fnmadd_ps(whole, _mm256_set1_ps(0.693_359_4), logit);
     let rest = _mm256_fnmadd_ps(whole, _mm256_set1_ps(-2.121_944_4e-4), rest);
     let mut power = _mm256_set1_ps(1.987_569_1e-4);
     for coefficient in [
@@ -261,7 +260,7 @@ fn exponential(logit: __m256) -> __m256 {
         8.333_452e-3,
         4.166_579_6e-2,
         1.666_666_5e-1,
-        5.000_000_1e-1,
+        0.5,
     ] {
         power = _mm256_fmadd_ps(power, rest, _mm256_set1_ps(coefficient));
     }
