@@ -7,8 +7,10 @@ use std::collections::hash_map::DefaultHasher;
 use std::env;
 use std::fs;
 use std::hash::{Hash, Hasher};
-use std::io::Read;
 use std::path::{self, Path, PathBuf};
+
+#[path = "src/elf.rs"]
+mod elf;
 
 /// What decides a build; folders are read whole.
 const SOURCES: [&str; 4] = ["Cargo.toml", "Cargo.lock", "src", "stages"];
@@ -49,21 +51,12 @@ fn main() {
 
 /// Refuses a libtorch for another family of processors, of which the linker would only say that it is skipped.
 fn check_machine(library: &Path) {
-    // `e_machine` of the ELF header (System V ABI, chapter 4).
-    let known = [("x86_64", 62u16), ("aarch64", 183)];
+    println!("cargo:rerun-if-changed=src/elf.rs");
     let target = env::var("CARGO_CFG_TARGET_ARCH").unwrap_or_default();
-    let expected = known.iter().find(|(name, _)| *name == target);
-    let mut header = [0; 20];
-    let read = fs::File::open(library).and_then(|mut file| file.read_exact(&mut header));
-    let got = u16::from_le_bytes([header[18], header[19]]);
-    if let (Some((name, machine)), Ok(())) = (expected, read)
-        && got != *machine
-    {
-        let of = known.iter().find(|(_, number)| *number == got);
+    if let Some(got) = readable(library, elf::mismatch(library, &target)) {
         panic!(
-            "`{}`: expected a library for {name}, got one for {}\nhint: set LIBTORCH to a libtorch 2.11.0 for {name}; `make setup` fetches this machine's",
-            library.display(),
-            of.map_or("another processor", |(name, _)| name)
+            "`{}`: expected a shared library for {target}, got {got}\nhint: set LIBTORCH to a libtorch 2.11.0 for {target}; `make setup` fetches this machine's",
+            library.display()
         );
     }
 }

@@ -1,42 +1,38 @@
-//! Which processors a shared library is for, read off its ELF header.
+//! Which processors a shared library is for, read off its ELF header. The build script includes this file: the standard library alone.
 
-use std::io::Read;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
-
-use anyhow::Result;
 
 /// Machines by the header's `e_machine` (System V ABI, chapter 4), under the names of Rust's targets.
 const MACHINES: [(u16, &str); 2] = [(62, "x86_64"), (183, "aarch64")];
 
-/// What this program itself is for.
-pub const THIS_MACHINE: u16 = if cfg!(target_arch = "aarch64") {
-    MACHINES[1].0
-} else {
-    MACHINES[0].0
-};
-
 /// Bytes of the header up to and with `e_machine`.
 const BEGINNING: usize = 20;
 
-/// The machine that a file is for; `None` when it is no ELF file.
+/// What a library is for when it isn't for that architecture: a name of Rust's, a number, or no ELF file at all.
+///
+/// - `architecture`: as in Rust's targets; one that isn't known here fits everything
 ///
 /// # Errors
 /// When the file can't be read.
-pub fn machine(file: &Path) -> Result<Option<u16>> {
+pub fn mismatch(library: &Path, architecture: &str) -> io::Result<Option<String>> {
+    let Some((expected, _)) = MACHINES.iter().find(|(_, name)| *name == architecture) else {
+        return Ok(None);
+    };
     let mut beginning = Vec::new();
-    fs_err::File::open(file)?
+    File::open(library)?
         .take(BEGINNING as u64)
         .read_to_end(&mut beginning)?;
-    let is_elf = beginning.len() == BEGINNING && beginning.starts_with(b"\x7fELF");
-    Ok(is_elf.then(|| u16::from_le_bytes([beginning[18], beginning[19]])))
-}
-
-/// `x86_64`, `aarch64`, or the number.
-pub fn name(machine: u16) -> String {
-    match MACHINES.iter().find(|(number, _)| *number == machine) {
-        Some((_, name)) => (*name).to_owned(),
-        None => format!("ELF machine {machine}"),
+    if beginning.len() < BEGINNING || !beginning.starts_with(b"\x7fELF") {
+        return Ok(Some("no ELF file".to_owned()));
     }
+    let got = u16::from_le_bytes([beginning[18], beginning[19]]);
+    let known = MACHINES.iter().find(|(number, _)| *number == got);
+    Ok((got != *expected).then(|| match known {
+        Some((_, name)) => format!("one for {name}"),
+        None => format!("one for ELF machine {got}"),
+    }))
 }
 
 /// A header's beginning, for tests.
@@ -46,4 +42,13 @@ pub fn header(machine: u16) -> Vec<u8> {
     header[..4].copy_from_slice(b"\x7fELF");
     header[18..].copy_from_slice(&machine.to_le_bytes());
     header
+}
+
+/// This program's own.
+#[cfg(test)]
+pub fn own_header() -> Vec<u8> {
+    let own = MACHINES
+        .iter()
+        .find(|(_, name)| *name == std::env::consts::ARCH);
+    header(own.map_or(0, |(number, _)| *number))
 }

@@ -6,6 +6,7 @@
 //! that the loader would not find by itself is named to it.
 
 use std::env;
+use std::env::consts::ARCH;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -178,19 +179,15 @@ fn checked(folder: PathBuf, hidden: bool, place: &Place) -> Result<Found> {
 /// Refuses a library for another family of processors.
 fn check_machine(folder: &Path, place: &Place) -> Result<()> {
     let library = folder.join(LIBRARY);
-    match elf::machine(&library)? {
-        Some(machine) if machine == elf::THIS_MACHINE => {}
-        other => bail!(
-            "wrong libtorch in `{}`: expected a shared library for {}, got {} (`{}`)\nhint: {}",
+    let mismatch = elf::mismatch(&library, ARCH)
+        .with_context(|| format!("`{}` can't be read", library.display()))?;
+    if let Some(got) = mismatch {
+        bail!(
+            "wrong libtorch in `{}`: expected a shared library for {ARCH}, got {got} (`{}`)\nhint: {}",
             folder.display(),
-            elf::name(elf::THIS_MACHINE),
-            other.map_or("no ELF file".to_owned(), |machine| format!(
-                "one for {}",
-                elf::name(machine)
-            )),
             library.display(),
             place.remedy
-        ),
+        );
     }
     Ok(())
 }
@@ -254,7 +251,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         fs_err::create_dir(folder.path().join("lib")).unwrap();
         let library = folder.path().join("lib").join(LIBRARY);
-        fs_err::write(library, elf::header(elf::THIS_MACHINE)).unwrap();
+        fs_err::write(library, elf::own_header()).unwrap();
         if let Some((file, version)) = version {
             fs_err::create_dir_all(folder.path().join(file).parent().unwrap()).unwrap();
             fs_err::write(folder.path().join(file), version).unwrap();
@@ -328,8 +325,7 @@ mod tests {
             fs_err::write(lib(&folder).join(LIBRARY), content).unwrap();
             let message = find_among(&[lib(&folder)], None).unwrap_err().to_string();
             let expected = format!(
-                "expected a shared library for {}, got {got} (`{}`)\nhint: run `make setup`",
-                elf::name(elf::THIS_MACHINE),
+                "expected a shared library for {ARCH}, got {got} (`{}`)\nhint: run `make setup`",
                 lib(&folder).join(LIBRARY).display()
             );
             assert!(message.ends_with(&expected), "{message}");
