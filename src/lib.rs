@@ -75,7 +75,7 @@ impl Tensors {
 pub fn main_with(registry: Registry, tools: Option<Tools>) -> ExitCode {
     let tensors = Tensors::of(&tools);
     if tensors == Tensors::Here {
-        sibling::settle_waiting();
+        sibling::settle_threads();
     }
     let arguments = Arguments::parse();
     output::set_log_format(arguments.log_format);

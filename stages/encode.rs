@@ -2,7 +2,8 @@
 //!
 //! Images are decoded once for all of their views; rendering and the network run at the same time. A shard is a range of images.
 //!
-//! Version log: 1 first; 2 the network is folded and fused, and published ones see images as Pillow resizes them.
+//! Version log: 1 first; 2 the network is folded and fused, and published ones see images as Pillow resizes them; 3 bits depend on
+//! no number of cores.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -125,7 +126,7 @@ fn rendering() -> u32 {
 
 impl Stage for Encode {
     const KIND: &'static str = "encode";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
     const INPUTS: &'static [InputSlot] = &[
         InputSlot::new("images", &[IMAGES], Arity::One),
         InputSlot::new("views", &[VIEWS], Arity::Optional),

@@ -21,8 +21,8 @@ use crate::encode::hex;
 use crate::evaluation::plain_view;
 use crate::network_artifact::{eval_recipe, load_network, normalise};
 
-/// Images that the network sees at once; fewer are padded to as many, so that a result doesn't depend on its neighbours.
-const BATCH: usize = 32;
+/// Images that are decoded and handed to the network at once.
+const BATCH: usize = 128;
 /// An image with more pixels is refused: it would take gigabytes.
 const LARGEST: Limits = Limits {
     pixels: 200_000_000,
@@ -148,21 +148,22 @@ fn see(
     sink: &mut Sink,
 ) -> Result<()> {
     let length = 3 * (recipe.size as usize).pow(2);
-    let mut pixels = vec![0f32; BATCH * length];
+    let mut pixels = vec![0f32; paths.len() * length];
     let rendered: Vec<Result<()>> = paths
         .par_iter()
         .zip(pixels.par_chunks_exact_mut(length))
         .map(|(path, place)| rendered(path, recipe, normalise, place))
         .collect();
     let side = i64::from(recipe.size);
-    let batch = from_slice_f32(&[BATCH as i64, side, side, 3], &pixels).permute([0, 3, 1, 2]);
+    let shape = [paths.len() as i64, side, side, 3];
+    let batch = from_slice_f32(&shape, &pixels).permute([0, 3, 1, 2]);
     let results = inference.forward(&batch);
-    let features = to_vec_f32(&results.features); // [BATCH, D]
+    let features = to_vec_f32(&results.features); // [paths, D]
     let probabilities = results
         .logits
-        .map(|logits| to_vec_f32(&logits.softmax(-1, Kind::Float))); // [BATCH, classes]
+        .map(|logits| to_vec_f32(&logits.softmax(-1, Kind::Float))); // [paths, classes]
     let row = |values: &[f32], index: usize| {
-        let length = values.len() / BATCH;
+        let length = values.len() / paths.len();
         values[index * length..(index + 1) * length].to_vec()
     };
     for (index, (path, rendered)) in paths.iter().zip(rendered).enumerate() {

@@ -12,8 +12,6 @@ use crate::{figures, libtorch, sibling};
 const OLDEST_DRIVER: u32 = 580;
 /// What the kernel's module tells of itself.
 const DRIVER_FILE: &str = "/proc/driver/nvidia/version";
-/// Overrides of how many threads libtorch takes: sums depend on it.
-const THREAD_VARIABLES: [&str; 2] = ["OMP_NUM_THREADS", "MKL_NUM_THREADS"];
 
 /// Whether the program with the tensors is there, finds a libtorch of the right version, and starts.
 pub fn tensors() -> Finding {
@@ -208,22 +206,15 @@ fn judge_gpus(device: &str, gpus: Option<&[Gpu]>, module: bool, has_cuda: bool) 
 /// - `threads`: the most that a stage's `training.threads` asks for; `None` without a pipeline
 pub fn processor(threads: Option<u64>) -> Vec<Finding> {
     let processor = Processor::of_this_machine();
-    let set: Vec<String> = THREAD_VARIABLES
-        .iter()
-        .filter_map(|name| Some(format!("{name}={}", std::env::var(name).ok()?)))
-        .collect();
     vec![
-        judge_threads(&processor, threads, &set),
+        judge_threads(&processor, threads),
         judge_features(&processor),
     ]
 }
 
-fn judge_threads(processor: &Processor, wanted: Option<u64>, set: &[String]) -> Finding {
+fn judge_threads(processor: &Processor, wanted: Option<u64>) -> Finding {
     let subject = "threads";
-    let mut told = format!("{} may run at once", processor.threads);
-    if !set.is_empty() {
-        told = format!("{told}; {} is set", set.join(", "));
-    }
+    let told = format!("{} may run at once", processor.threads);
     match wanted.filter(|wanted| *wanted > processor.threads as u64) {
         Some(wanted) => Finding::warning(
             subject,
@@ -329,11 +320,8 @@ mod tests {
             threads: 2,
             features: vec!["avx2", "fma"],
         };
-        assert_eq!(
-            judge_threads(&processor, Some(2), &[]).severity,
-            Severity::Ok
-        );
-        let finding = judge_threads(&processor, Some(8), &[]);
+        assert_eq!(judge_threads(&processor, Some(2)).severity, Severity::Ok);
+        let finding = judge_threads(&processor, Some(8));
         assert_eq!(finding.severity, Severity::Warning);
         assert!(
             finding

@@ -93,6 +93,19 @@ pub fn set_threads(threads: usize) {
     tch::set_num_threads(i32::try_from(threads.max(1)).unwrap_or(i32::MAX));
 }
 
+/// Runs `work` with that many threads, then restores the number, also when `work` panics: what comes after must not depend on it.
+pub fn with_threads<T>(threads: usize, work: impl FnOnce() -> T) -> T {
+    struct Restore(usize);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            set_threads(self.0);
+        }
+    }
+    let _restore = Restore(self::threads());
+    set_threads(threads);
+    work()
+}
+
 pub fn threads() -> usize {
     usize::try_from(tch::get_num_threads()).unwrap_or(1)
 }

@@ -3,6 +3,9 @@
 //!
 //! Faster than [`Network::forward`] and not bit-equal to it: for features and predictions.
 //!
+//! On a processor images go through it in parts of a fixed size, each on one thread, several side by side. So an image's bits depend
+//! neither on how many cores there are nor on how many images: oneDNN deals a layer out by its threads, on AVX2 to other bits.
+//!
 //! In bf16 the weights lose more than the activations do. On EfficientNet-Lite0's weights, biases kept in f32 and depthwise weights
 //! rounded so that their sums stay (`depthwise.rs`) lift the least cosine of an image's features to those in f32 above 0.999,
 //! and cost nothing while it runs.
@@ -19,32 +22,41 @@ use crate::folding::{self, Folded};
 use crate::fusion::{self, Action, Step};
 use crate::graph::{Activation, Graph, Operation, Role};
 use crate::network::{Network, Output, Precision};
+use crate::one_thread::{PART, side_by_side, with_one_thread};
 use crate::operations::{self, Operands};
 use crate::packed::{self, Sum};
 use crate::tensors;
 
-/// Bytes of the largest value between two layers, of all images that go through the network together.
+/// Bytes of the largest value between two layers, of all images of a part: what passes from layer to layer is still in the cache,
+/// and is memory that the allocator keeps; glibc maps every block of 32 MiB anew, page by page.
 const LARGEST_RESULT: i64 = 31 << 20;
 
-/// Weights laid out for images of one size.
+/// Weights laid out for parts of images of one size.
 struct Packed {
     size: [i64; 2],
-    /// By step; none where a step has no layer or has not run yet.
-    weights: Vec<Option<Tensor>>,
+    weights: Weights,
 }
+
+/// By step; none where a step has no layer or has not run yet.
+type Weights = Vec<Option<Tensor>>;
 
 pub struct Inference {
     architecture: Architecture,
+    program: Program,
+    /// In the precision's kind, convolution weights channels-last.
+    tensors: Vec<Tensor>,
+    packed: RefCell<Option<Packed>>,
+}
+
+/// What is computed, without the tensors: threads share it.
+struct Program {
     graph: Graph,
     steps: Vec<Step>,
     outputs: Vec<usize>,
-    /// In the precision's kind, convolution weights channels-last.
-    tensors: Vec<Tensor>,
     kind: Kind,
     device: Device,
     /// Where oneDNN can't be used.
     plain: Option<Plan>,
-    packed: RefCell<Option<Packed>>,
 }
 
 impl Inference {
@@ -86,15 +98,18 @@ impl Inference {
         };
         let fused = device == Device::Cpu && packed::works(kind);
         let tensors = tch::no_grad(|| in_kind(&graph, &tensors, kind, fused));
-        Self {
-            architecture: architecture.clone(),
+        let program = Program {
             steps: fusion::steps(&graph),
             outputs: graph.outputs().iter().map(|output| output.0).collect(),
             plain: (!fused).then(|| Plan::new(&graph)),
             graph,
-            tensors,
             kind,
             device,
+        };
+        Self {
+            architecture: architecture.clone(),
+            program,
+            tensors,
             packed: RefCell::new(None),
         }
     }
@@ -105,24 +120,23 @@ impl Inference {
 
     /// The folded graph.
     pub fn graph(&self) -> &Graph {
-        &self.graph
+        &self.program.graph
     }
 
     /// # Shapes
     /// - `images`: `[B, 3, H, W]`, normalised; moved to the network's device and kind
     /// - returns f32; gradients don't flow
     pub fn forward(&self, images: &Tensor) -> Output {
-        let size = images.size();
-        let at_once = self.images_at_once(size[2], size[3]);
-        let parts: Vec<Vec<Tensor>> = tch::no_grad(|| {
-            let parts = images.split(at_once, 0);
-            parts.iter().map(|part| self.forward_part(part)).collect()
-        });
-        let mut results = (0..self.outputs.len()).map(|output| {
+        let parts = match self.program.device {
+            Device::Cpu => self.side_by_side(images),
+            _ => vec![self.program.forward(&self.tensors, &mut vec![], images)],
+        };
+        let count = images.size()[0];
+        let mut results = (0..self.program.outputs.len()).map(|output| {
             let parts: Vec<&Tensor> = parts.iter().map(|part| &part[output]).collect();
             match parts[..] {
-                [only] => only.shallow_clone(),
-                _ => Tensor::cat(&parts, 0),
+                [only] => only.narrow(0, 0, count),
+                _ => Tensor::cat(&parts, 0).narrow(0, 0, count),
             }
         });
         let mut next = || {
@@ -130,54 +144,83 @@ impl Inference {
                 .next()
                 .expect("BUG: the steps yield every output of the graph")
         };
+        let graph = &self.program.graph;
         Output {
             features: next(),
-            logits: self.graph.logits().map(|_| next()),
-            embedding: self.graph.embedding().map(|_| next()),
+            logits: graph.logits().map(|_| next()),
+            embedding: graph.embedding().map(|_| next()),
         }
     }
 
-    /// How many images go through the network together. On a processor few, so that what passes from layer to layer is still in
-    /// its cache, and is memory that the allocator keeps: glibc maps every block of 32 MiB anew, page by page.
-    fn images_at_once(&self, height: i64, width: i64) -> i64 {
-        if self.device != Device::Cpu {
-            return i64::MAX;
+    /// Every output of the graph for each part, in their order.
+    fn side_by_side(&self, images: &Tensor) -> Vec<Vec<Tensor>> {
+        let size = images.size();
+        let size = [size[2], size[3]];
+        let parts = parts(images, self.program.images_at_once(size));
+        let mut packed = self.packed.borrow_mut();
+        let mut results = Vec::with_capacity(parts.len());
+        if packed.as_ref().is_none_or(|packed| packed.size != size) {
+            // The first part lays the weights out for all.
+            let mut weights: Weights = self.program.steps.iter().map(|_| None).collect();
+            let forward = || self.program.forward(&self.tensors, &mut weights, &parts[0]);
+            results.push(with_one_thread(forward));
+            *packed = Some(Packed { size, weights });
         }
+        let weights = &packed.as_ref().expect("BUG: just packed").weights;
+        // Tensors can't be shared among threads, but each task may own its handles.
+        let task = |part: &Tensor| {
+            let tensors: Vec<Tensor> = self.tensors.iter().map(Tensor::shallow_clone).collect();
+            let weights: Weights = weights
+                .iter()
+                .map(|weight| weight.as_ref().map(Tensor::shallow_clone))
+                .collect();
+            (part.shallow_clone(), tensors, weights)
+        };
+        let tasks: Vec<(Tensor, Vec<Tensor>, Weights)> =
+            parts[results.len()..].iter().map(task).collect();
+        let program = &self.program;
+        let forward = |(part, tensors, mut weights): (Tensor, Vec<Tensor>, Weights)| {
+            program.forward(&tensors, &mut weights, &part)
+        };
+        results.extend(side_by_side(tasks, forward));
+        results
+    }
+}
+
+impl Program {
+    /// How many images go through the network together on a processor: a power of two, as batches are multiples of.
+    fn images_at_once(&self, [height, width]: [i64; 2]) -> i64 {
         let largest = self.graph.largest_result(height, width);
         let bytes = largest * if self.kind == Kind::Float { 4 } else { 2 };
-        (LARGEST_RESULT / bytes.max(1)).max(1)
+        let fit = (LARGEST_RESULT / bytes.max(1)).clamp(1, PART);
+        1 << fit.ilog2()
     }
 
     /// Every output of the graph, f32.
-    fn forward_part(&self, images: &Tensor) -> Vec<Tensor> {
-        let images = images.to_device(self.device).to_kind(self.kind);
-        let images = tensors::channels_last(&images);
-        let results = match &self.plain {
-            Some(plan) => plan.run(&self.tensors, &images, Mode::Eval),
-            None => self.run(&images),
-        };
-        results
-            .iter()
-            .map(|result| result.to_kind(Kind::Float))
-            .collect()
+    ///
+    /// - `weights`: by step, filled where a layer finds none
+    fn forward(&self, tensors: &[Tensor], weights: &mut Weights, images: &Tensor) -> Vec<Tensor> {
+        tch::no_grad(|| {
+            let images = images.to_device(self.device).to_kind(self.kind);
+            let images = tensors::channels_last(&images);
+            let results = match &self.plain {
+                Some(plan) => plan.run(tensors, &images, Mode::Eval),
+                None => self.run(tensors, weights, &images),
+            };
+            results
+                .iter()
+                .map(|result| result.to_kind(Kind::Float))
+                .collect()
+        })
     }
 
-    fn run(&self, images: &Tensor) -> Vec<Tensor> {
-        let size = images.size();
-        let size = [size[2], size[3]];
-        let mut packed = self.packed.borrow_mut();
-        if packed.as_ref().is_none_or(|packed| packed.size != size) {
-            *packed = Some(Packed {
-                size,
-                weights: self.steps.iter().map(|_| None).collect(),
-            });
-        }
-        let weights = &mut packed.as_mut().expect("BUG: just packed").weights;
+    fn run(&self, tensors: &[Tensor], weights: &mut Weights, images: &Tensor) -> Vec<Tensor> {
         let nodes = self.graph.nodes();
         let mut values: Vec<Option<Tensor>> = nodes.iter().map(|_| None).collect();
         for (step, weight) in self.steps.iter().zip(weights) {
+            let own = &tensors[step.first_tensor..];
             let value = self
-                .step(step, &mut values, weight, images)
+                .step(step, &mut values, weight, own, images)
                 .unwrap_or_else(|error| panic!("BUG: oneDNN refused a layer: {error}"));
             for &finished in &step.finished {
                 values[finished] = None;
@@ -193,9 +236,9 @@ impl Inference {
         step: &Step,
         values: &mut [Option<Tensor>],
         weight: &mut Option<Tensor>,
+        own: &[Tensor],
         images: &Tensor,
     ) -> Result<Tensor, String> {
-        let own = &self.tensors[step.first_tensor..];
         match &step.action {
             Action::Convolution {
                 layer,
@@ -252,6 +295,19 @@ impl Inference {
             }
         }
     }
+}
+
+/// The images `at_once` at a time; the last one is filled up with zeros, so that an image's bits don't depend on how many
+/// there are.
+fn parts(images: &Tensor, at_once: i64) -> Vec<Tensor> {
+    let mut parts = images.split(at_once, 0);
+    if let Some(last) = parts.last_mut() {
+        let missing = at_once - last.size()[0];
+        if missing > 0 {
+            *last = last.constant_pad_nd([0, 0, 0, 0, 0, 0, 0, missing]);
+        }
+    }
+    parts
 }
 
 /// The tensors as the steps want them: weights in the precision's kind, convolution weights channels-last. oneDNN takes a layer's

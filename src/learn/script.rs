@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use tch::{CModule, Device, Kind, Tensor};
 use thiserror::Error;
 
+use crate::one_thread::{PART, side_by_side};
+
 #[derive(Debug, Error)]
 pub enum ScriptError {
     #[error(transparent)]
@@ -63,10 +65,21 @@ impl Script {
         self.digest
     }
 
+    /// On a processor in parts of a fixed size, as [`crate::inference`] does.
+    ///
     /// # Shapes
     /// - `images`: `[B, 3, H, W]`
     /// - returns `[B, D]` f32; gradients don't flow
     pub fn features(&self, images: &Tensor) -> Result<Tensor, ScriptError> {
+        if self.device != Device::Cpu {
+            return self.features_of_part(images);
+        }
+        let parts = side_by_side(images.split(PART, 0), |part| self.features_of_part(&part));
+        let parts: Vec<Tensor> = parts.into_iter().collect::<Result<_, _>>()?;
+        Ok(Tensor::cat(&parts, 0))
+    }
+
+    fn features_of_part(&self, images: &Tensor) -> Result<Tensor, ScriptError> {
         let images = images.to_device(self.device);
         let features = tch::no_grad(|| self.module.forward_ts(&[&images])).map_err(|error| {
             ScriptError::Forward {

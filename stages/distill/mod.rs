@@ -5,7 +5,8 @@
 //!
 //! This file declares; `work` puts the parts together, `learner` does a step, one file for each family of objectives gives its loss and memory.
 //!
-//! Version log: 1 first; 2 JPEG files are decoded by libjpeg-turbo, similarities to a queue are computed by oneDNN.
+//! Version log: 1 first; 2 JPEG files are decoded by libjpeg-turbo, similarities to a queue are computed by oneDNN; 3 judged by
+//! `evaluate` in bits that depend on no number of cores.
 
 mod clusters;
 mod in_batch;
@@ -96,7 +97,7 @@ pub struct Distill {
 
 impl Stage for Distill {
     const KIND: &'static str = "distill";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
     const INPUTS: &'static [InputSlot] = &[
         InputSlot::new("images", &[IMAGES], Arity::One),
         InputSlot::new("views", &[VIEWS], Arity::One),

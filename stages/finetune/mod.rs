@@ -6,7 +6,7 @@
 //!
 //! Version log: 1 first. 2: the interval of top-1 in the metrics; the cross-entropy by targets of every class; judged through the folded, fused network.
 //! 3: with `unlabelled`, the cross-entropy is divided by the batch's size, no longer by the labels that a batch holds on average.
-//! 4: JPEG files are decoded by libjpeg-turbo.
+//! 4: JPEG files are decoded by libjpeg-turbo. 5: judged in bits that depend on no number of cores.
 
 mod learner;
 mod work;
@@ -89,7 +89,7 @@ fn default_temperature() -> f64 {
 
 impl Stage for Finetune {
     const KIND: &'static str = "finetune";
-    const VERSION: u32 = 4;
+    const VERSION: u32 = 5;
     const INPUTS: &'static [InputSlot] = &[
         InputSlot::new("images", &[IMAGES], Arity::One),
         InputSlot::new("views", &[VIEWS], Arity::One),

@@ -17,7 +17,7 @@ mod trainer;
 use anyhow::Result;
 use seedpipe_artifact::MetricRow;
 use seedpipe_engine::StageContext;
-use seedpipe_learn::device::set_threads;
+use seedpipe_learn::device::with_threads;
 
 pub use learner::{Batch, Crops, Learner, Samples};
 pub use options::{HOW, TrainingOptions};
@@ -32,6 +32,7 @@ pub fn train(
     samples: &Samples,
     learner: &mut impl Learner,
 ) -> Result<Vec<MetricRow>> {
-    set_threads(options.threads);
-    Trainer::new(context, options, samples, learner)?.run()
+    with_threads(options.threads, || {
+        Trainer::new(context, options, samples, learner)?.run()
+    })
 }

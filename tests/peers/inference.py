@@ -20,6 +20,7 @@ if hasattr(os, "RTLD_LAZY"):
 
 import torch
 import torchvision
+from turns import threads_of
 
 NETWORKS = [("resnet18", 16), ("resnet50", 16), ("mobilenet_v3_large", 16), ("efficientnet_b0", 16)]
 OURS = ["plain_f32", "plain_bf16", "folded_f32", "folded_bf16"]
@@ -62,7 +63,7 @@ def main() -> None:
     parser.add_argument("--networks", default=",".join(name for name, _ in NETWORKS))
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    environment = {**os.environ, "OMP_NUM_THREADS": str(arguments.threads)}
+    environment = {**os.environ, **threads_of(arguments.threads)}
     child = subprocess.Popen(
         [arguments.example], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
     )

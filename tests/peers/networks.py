@@ -15,6 +15,7 @@ import statistics
 import subprocess
 
 from inference import pytorch
+from turns import threads_of
 
 import torch
 import torchvision
@@ -59,7 +60,7 @@ def main() -> None:
     parser.add_argument("--networks", default=",".join(name for name, _ in NETWORKS))
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    environment = {**os.environ, "OMP_NUM_THREADS": str(arguments.threads)}
+    environment = {**os.environ, **threads_of(arguments.threads)}
     counts = parameters(arguments.seedpipe)
     child = subprocess.Popen([arguments.example], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
 

@@ -138,6 +138,36 @@ fn held_against(known: &[Entry], found: &[Entry]) -> (Vec<String>, Vec<Entry>) {
     (faults, missing)
 }
 
+/// The stages whose entries are missing only because nobody has recorded them in this class: their kind's version is known of
+/// another class, and of this one neither it nor what it is made from.
+///
+/// - `missing`: a stage behind those that it is made from
+/// - `above`: what a stage is made from
+fn known_of_other_classes(
+    known: &[Entry],
+    missing: &[Entry],
+    above: &BTreeMap<&str, Vec<String>>,
+) -> BTreeSet<String> {
+    let mut stages: BTreeSet<String> = BTreeSet::new();
+    for entry in missing {
+        let same = |other: &&Entry| {
+            (&other.kind, &other.stage, other.version) == (&entry.kind, &entry.stage, entry.version)
+        };
+        let mut recorded = known.iter().filter(same).peekable();
+        let is_known = recorded.peek().is_some();
+        let is_known_here = recorded.any(|other| other.class == entry.class);
+        let moved_above = || {
+            above[entry.stage.as_str()]
+                .iter()
+                .any(|name| stages.contains(name))
+        };
+        if is_known && (!is_known_here || moved_above()) {
+            stages.insert(entry.stage.clone());
+        }
+    }
+    stages
+}
+
 #[test]
 fn content_moves_only_with_a_kinds_version() {
     let sandbox = with_every_kind();
@@ -164,10 +194,12 @@ fn content_moves_only_with_a_kinds_version() {
     };
     let (faults, missing) = held_against(&known, &found);
     assert!(faults.is_empty(), "{}", faults.join("\n"));
-    let classes: BTreeSet<&str> = known.iter().map(|entry| entry.class.as_str()).collect();
-    let (new_recipes, new_classes): (Vec<Entry>, Vec<Entry>) = missing
+    let above = lock.stages.iter();
+    let above = above.map(|(stage, locked)| (stage.as_str(), inputs(locked)));
+    let elsewhere = known_of_other_classes(&known, &missing, &above.collect());
+    let (new_classes, new_recipes): (Vec<Entry>, Vec<Entry>) = missing
         .into_iter()
-        .partition(|entry| classes.contains(entry.class.as_str()));
+        .partition(|entry| elsewhere.contains(&entry.stage));
     if std::env::var_os(RECORD).is_some() {
         known.extend(new_recipes.into_iter().chain(new_classes));
         known.sort();
@@ -218,4 +250,40 @@ fn a_moved_content_is_told_of_the_kind_that_moved_it() {
     );
     assert_eq!(missing, [entry("below", "3", "d")]);
     assert_eq!(held_against(&known, &known), (vec![], vec![]));
+}
+
+#[test]
+fn a_class_that_nobody_recorded_is_told_from_a_recipe_that_nobody_did() {
+    let entry = |stage: &str, version: u32, class: &str| Entry {
+        kind: "encode".into(),
+        stage: stage.into(),
+        version,
+        class: class.into(),
+        fingerprint: "1".repeat(64),
+        content: "a".repeat(64),
+    };
+    let known = [
+        entry("targets", 2, "old"),
+        entry("below", 1, "old"),
+        entry("targets", 3, "new"),
+        entry("below", 1, "new"),
+        entry("alone", 1, "old"),
+    ];
+    let above = BTreeMap::from([
+        ("targets", vec![]),
+        ("below", vec!["targets".to_owned()]),
+        ("alone", vec![]),
+    ]);
+    let names = |missing: &[Entry]| -> Vec<String> {
+        known_of_other_classes(&known, missing, &above)
+            .into_iter()
+            .collect()
+    };
+    // Version 3 was recorded of `new` alone, so what is made from it is another recipe on `old`.
+    let missing = [entry("targets", 3, "old"), entry("below", 1, "old")];
+    assert_eq!(names(&missing), ["below", "targets"]);
+    assert_eq!(names(&[entry("targets", 3, "third")]), ["targets"]);
+    // A version that nobody recorded, and another recipe of one that was.
+    assert!(names(&[entry("targets", 4, "old")]).is_empty());
+    assert!(names(&[entry("alone", 1, "old")]).is_empty());
 }

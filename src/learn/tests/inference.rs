@@ -3,6 +3,7 @@
 mod support;
 
 use seedpipe_learn::architecture::{Architecture, Head};
+use seedpipe_learn::device::set_threads;
 use seedpipe_learn::inference::Inference;
 use seedpipe_learn::network::{Mode, Output, Precision};
 use seedpipe_learn::tch::{Kind, Tensor, no_grad};
@@ -105,5 +106,29 @@ fn images_of_another_size_or_count_are_laid_out_anew() {
         let error =
             support::relative_difference(&inference.forward(&images).features, &plain.features);
         assert!(error < 2e-5, "{shape:?}: off by {error}");
+    }
+}
+
+#[test]
+fn an_images_bits_depend_neither_on_how_many_there_are_nor_on_threads() {
+    for precision in [Precision::F32, Precision::Bf16] {
+        let features = |threads: usize, count: i64| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+            let work = || {
+                let network = support::formula_network(&Architecture::named("resnet18"), 3);
+                let images = support::formula_image(&[37, 3, 64, 64], 3).narrow(0, 0, count);
+                set_threads(threads);
+                Inference::new(&network, precision)
+                    .forward(&images)
+                    .features
+            };
+            pool.build().unwrap().install(work)
+        };
+        let all = features(3, 37);
+        assert_eq!(all.size(), [37, 512]);
+        assert_eq!(features(1, 37), all);
+        for count in [1, 15, 16, 17, 36] {
+            assert_eq!(features(2, count), all.narrow(0, 0, count), "{count}");
+        }
     }
 }
