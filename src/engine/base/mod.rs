@@ -1,0 +1,15 @@
+//! Words and tools that every room uses: digests and canonical JSON, refusals with a place, YAML
+//! that knows its lines, files written durably, fault points for tests, random numbers by key.
+
+pub(crate) mod bytes;
+pub mod cancel;
+pub(crate) mod canonical;
+pub mod clock;
+pub(crate) mod digest;
+pub mod durable;
+pub mod fault;
+pub(crate) mod pipeline_error;
+pub(crate) mod random;
+pub(crate) mod suggestion;
+pub(crate) mod untrusted;
+pub(crate) mod yaml;

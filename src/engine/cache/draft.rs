@@ -1,0 +1,476 @@
+//! A stage's unfinished work: `<cache>/v1/drafts/<fingerprint>/`, kept when interrupted and gone on with later.
+//!
+//! `content/` becomes the artifact; `shard-00000.json` records a finished shard with length and BLAKE3 of each of its
+//! files, written after they are fsynced; `checkpoints/` belongs to the stage. A file that no record names doesn't exist.
+//! A draft is only touched under its fingerprint's lock.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use fs_err as fs;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::base::digest::Digest;
+use crate::base::durable;
+use crate::base::fault;
+use crate::base::untrusted;
+use crate::cache::manifest::{PartRecord, is_plain_name};
+use crate::cache::recipe::Recipe;
+use crate::cache::store::Store;
+
+const ABOUT: &str = "draft.json";
+const CONTENT: &str = "content";
+const CHECKPOINTS: &str = "checkpoints";
+
+/// What a draft is for.
+#[derive(Debug, Serialize, Deserialize)]
+struct About {
+    stage: String,
+    /// Made by `--force`: work that was not forced must not pass for it.
+    forced: bool,
+    recipe: Recipe,
+}
+
+/// A finished shard.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ShardRecord {
+    shard: usize,
+    total: usize,
+    files: Vec<ShardFile>,
+    /// What the stage had told by then: a shard that is not done again doesn't tell it again.
+    #[serde(default)]
+    telemetry: BTreeMap<String, f64>,
+}
+
+impl ShardRecord {
+    /// Whether no name leads out of the draft: its files are read, and removed with it.
+    fn stays_inside(&self) -> bool {
+        self.files
+            .iter()
+            .all(|file| is_plain_name(&file.slot) && is_plain_name(&file.part.name))
+    }
+}
+
+/// A file of a finished shard.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ShardFile {
+    slot: String,
+    part: PartRecord,
+}
+
+/// The unfinished work of one stage.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    directory: PathBuf,
+    records: BTreeMap<usize, ShardRecord>,
+    /// What the stage tells for the manifest.
+    pub telemetry: BTreeMap<String, f64>,
+}
+
+impl Draft {
+    /// Goes on with what an interrupted run left, or begins anew. `forced`: only what a forced run left is taken.
+    ///
+    /// - `slots`: names of the outputs
+    pub fn open(
+        store: &Store,
+        recipe: &Recipe,
+        stage: &str,
+        forced: bool,
+        slots: &[&str],
+    ) -> Result<Draft> {
+        let directory = store.draft(recipe.fingerprint());
+        if directory.exists() && !may_go_on(&directory, forced) {
+            store.discard(&directory)?;
+        }
+        for slot in slots {
+            fault::at("draft.create", &directory)?;
+            fs::create_dir_all(directory.join(CONTENT).join(slot))?;
+        }
+        fs::create_dir_all(directory.join(CHECKPOINTS))?;
+        let about = About {
+            stage: stage.to_owned(),
+            forced,
+            recipe: recipe.clone(),
+        };
+        let about =
+            serde_json::to_string_pretty(&about).expect("BUG: a draft's description is JSON");
+        durable::write_if_changed(&directory.join(ABOUT), about.as_bytes())?;
+        let mut draft = Draft {
+            directory,
+            records: BTreeMap::new(),
+            telemetry: BTreeMap::new(),
+        };
+        draft.read_records()?;
+        remove_temporaries(&draft.checkpoints())?;
+        draft.remove_unrecorded(slots)?;
+        Ok(draft)
+    }
+
+    pub fn content(&self) -> PathBuf {
+        self.directory.join(CONTENT)
+    }
+
+    pub fn checkpoints(&self) -> PathBuf {
+        self.directory.join(CHECKPOINTS)
+    }
+
+    /// Finished shards of a division into `total`, and what was told while they were made; records of another division
+    /// are dropped with their files.
+    pub fn finished(&mut self, total: usize) -> Result<BTreeSet<usize>> {
+        let wrong = |record: &&ShardRecord| record.total != total || record.shard >= total;
+        let stale: Vec<usize> = self
+            .records
+            .values()
+            .filter(wrong)
+            .map(|record| record.shard)
+            .collect();
+        for shard in stale {
+            self.drop_record(shard)?;
+        }
+        for record in self.records.values() {
+            self.telemetry.extend(record.telemetry.clone());
+        }
+        Ok(self.records.keys().copied().collect())
+    }
+
+    /// Fsyncs and records the files of a shard: from here on it is finished.
+    pub fn commit(&mut self, shard: usize, total: usize, files: &[(String, String)]) -> Result<()> {
+        let content = self.content();
+        let taken = self.records.values().flat_map(|record| &record.files);
+        let taken: BTreeSet<_> = taken
+            .map(|file| (file.slot.as_str(), file.part.name.as_str()))
+            .collect();
+        let mut distinct = BTreeSet::new();
+        for (slot, name) in files {
+            if taken.contains(&(slot.as_str(), name.as_str())) || !distinct.insert((slot, name)) {
+                bail!(
+                    "shard {shard}: expected a part of its own, got `{slot}/{name}`, which was written before"
+                );
+            }
+        }
+        let files = files.par_iter().map(|(slot, name)| {
+            let path = content.join(slot).join(name);
+            let file = fs::File::open(&path).with_context(|| {
+                format!(
+                    "shard {shard}: expected the stage to write `{slot}/{name}`, got no such file"
+                )
+            })?;
+            fault::at("part.fsync", &path)?;
+            file.sync_all()?;
+            let part = PartRecord {
+                name: name.clone(),
+                bytes: file.metadata()?.len(),
+                blake3: Digest::of_file(&path)?,
+            };
+            Ok(ShardFile {
+                slot: slot.clone(),
+                part,
+            })
+        });
+        let files = files.collect::<Result<Vec<_>>>()?;
+        for slot in files.iter().map(|file| &file.slot).collect::<BTreeSet<_>>() {
+            fault::at("part.fsync-folder", &content.join(slot))?;
+            durable::sync_folder(&content.join(slot))?;
+        }
+        let record = ShardRecord {
+            shard,
+            total,
+            files,
+            telemetry: self.telemetry.clone(),
+        };
+        let text = serde_json::to_string_pretty(&record).expect("BUG: a shard's record is JSON");
+        durable::write(&self.record_path(shard), text.as_bytes())?;
+        self.records.insert(shard, record);
+        Ok(())
+    }
+
+    /// The recorded files of an output, sorted by name.
+    pub fn parts(&self, slot: &str) -> Vec<PartRecord> {
+        let files = self.records.values().flat_map(|record| &record.files);
+        let mut parts: Vec<PartRecord> = files
+            .filter(|file| file.slot == slot)
+            .map(|file| file.part.clone())
+            .collect();
+        parts.sort_by(|left, right| left.name.cmp(&right.name));
+        parts
+    }
+
+    /// Whether there is anything worth keeping: a finished shard or a checkpoint.
+    pub fn is_worth_keeping(&self) -> bool {
+        let checkpoints =
+            fs::read_dir(self.checkpoints()).map(|mut entries| entries.next().is_some());
+        !self.records.is_empty() || checkpoints.unwrap_or(false)
+    }
+
+    /// Removes the draft, with whatever is left in it.
+    pub fn remove(self, store: &Store) -> Result<()> {
+        Ok(store.discard(&self.directory)?)
+    }
+
+    fn record_path(&self, shard: usize) -> PathBuf {
+        self.directory.join(format!("shard-{shard:05}.json"))
+    }
+
+    /// Reads the records and hashes their files; a record that doesn't hold is dropped, so that its shard runs again.
+    fn read_records(&mut self) -> Result<()> {
+        let mut candidates = Vec::new();
+        for entry in fs::read_dir(&self.directory)? {
+            let path = entry?.path();
+            let name = path
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned();
+            if name.starts_with("shard-") && name.ends_with(".json") {
+                let text = untrusted::read_text(&path, untrusted::MAXIMAL_RECORD);
+                let record = text
+                    .ok()
+                    .and_then(|text| untrusted::from_json::<ShardRecord>(&text).ok());
+                match record {
+                    Some(record)
+                        if path == self.record_path(record.shard) && record.stays_inside() =>
+                    {
+                        candidates.push(record);
+                    }
+                    _ => fs::remove_file(&path)?,
+                }
+            } else if name.starts_with(durable::TEMPORARY_PREFIX) {
+                fs::remove_file(&path)?;
+            }
+        }
+        let content = self.content();
+        let holds = |record: &ShardRecord| {
+            record.files.par_iter().all(|file| {
+                let path = content.join(&file.slot).join(&file.part.name);
+                let length = fs::symlink_metadata(&path).map(|metadata| metadata.len());
+                length.is_ok_and(|length| length == file.part.bytes)
+                    && untrusted::is_own_file(&path)
+                    && Digest::of_file(&path).is_ok_and(|digest| digest == file.part.blake3)
+            })
+        };
+        for record in candidates {
+            if holds(&record) {
+                self.records.insert(record.shard, record);
+            } else {
+                fs::remove_file(self.record_path(record.shard))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The record first: its files are then no longer part of anything.
+    fn drop_record(&mut self, shard: usize) -> Result<()> {
+        fs::remove_file(self.record_path(shard))?;
+        if let Some(record) = self.records.remove(&shard) {
+            for file in record.files {
+                fs::remove_file(self.content().join(file.slot).join(file.part.name))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn remove_unrecorded(&self, slots: &[&str]) -> Result<()> {
+        let files = self.records.values().flat_map(|record| &record.files);
+        let recorded: BTreeSet<PathBuf> = files
+            .map(|file| self.content().join(&file.slot).join(&file.part.name))
+            .collect();
+        for entry in fs::read_dir(self.content())? {
+            let folder = entry?.path();
+            let known = slots
+                .iter()
+                .any(|slot| folder.file_name() == Some(slot.as_ref()));
+            if !known {
+                if folder.is_dir() {
+                    fs::remove_dir_all(folder)?
+                } else {
+                    fs::remove_file(folder)?
+                }
+                continue;
+            }
+            for entry in fs::read_dir(&folder)? {
+                let path = entry?.path();
+                if !recorded.contains(&path) {
+                    if path.is_dir() {
+                        fs::remove_dir_all(path)?
+                    } else {
+                        fs::remove_file(path)?
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Removes what a crash left half-written in a folder. Only the holder of the draft's lock writes there.
+fn remove_temporaries(folder: &Path) -> Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if durable::is_being_written(&path).is_some() {
+            fs::remove_file(&path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether the draft's description can be read, and its work was forced when that is asked for.
+fn may_go_on(directory: &Path, forced: bool) -> bool {
+    let text = untrusted::read_text(&directory.join(ABOUT), untrusted::MAXIMAL_RECORD);
+    untrusted::from_json::<About>(&text.unwrap_or_default())
+        .is_ok_and(|about| about.forced || !forced)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::manifest::tests::example;
+
+    fn open(store: &Store, forced: bool) -> Draft {
+        Draft::open(store, &example().recipe, "views", forced, &["views"]).unwrap()
+    }
+
+    fn write(draft: &Draft, name: &str) -> (String, String) {
+        fs::write(draft.content().join("views").join(name), name).unwrap();
+        ("views".to_owned(), name.to_owned())
+    }
+
+    #[test]
+    fn finished_shards_are_kept_and_everything_else_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::new(folder.path());
+        let mut draft = open(&store, false);
+        let first = write(&draft, "a");
+        draft.commit(0, 3, &[first]).unwrap();
+        write(&draft, "b");
+        fs::write(draft.checkpoints().join("epoch"), "1").unwrap();
+        let mut again = open(&store, false);
+        assert_eq!(again.finished(3).unwrap(), BTreeSet::from([0]));
+        assert!(again.content().join("views/a").exists());
+        assert!(!again.content().join("views/b").exists());
+        assert!(again.checkpoints().join("epoch").exists());
+    }
+
+    #[test]
+    fn what_a_finished_shard_told_is_told_when_it_is_not_done_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::new(folder.path());
+        let mut draft = open(&store, false);
+        draft.telemetry.insert("parameters".to_owned(), 7.0);
+        let file = write(&draft, "a");
+        draft.commit(0, 2, &[file]).unwrap();
+        draft.telemetry.insert("lost".to_owned(), 1.0);
+        let mut again = open(&store, false);
+        again.finished(2).unwrap();
+        assert_eq!(
+            again.telemetry,
+            BTreeMap::from([("parameters".to_owned(), 7.0)])
+        );
+    }
+
+    #[test]
+    fn a_damaged_shard_runs_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::new(folder.path());
+        let mut draft = open(&store, false);
+        for (shard, name) in ["a", "b", "c"].into_iter().enumerate() {
+            let file = write(&draft, name);
+            draft.commit(shard, 3, &[file]).unwrap();
+        }
+        fs::write(draft.content().join("views/a"), "X").unwrap();
+        fs::write(draft.record_path(1), "{").unwrap();
+        assert_eq!(
+            open(&store, false).finished(3).unwrap(),
+            BTreeSet::from([2])
+        );
+    }
+
+    /// A record may come from a shared cache. Nothing outside the draft is read or removed on its word.
+    #[test]
+    fn a_record_that_leads_out_of_the_draft_is_dropped_and_touches_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::new(folder.path());
+        let outside = folder.path().join("precious");
+        fs::write(&outside, "x").unwrap();
+        for (slot, name) in [
+            ("views", "../../../../../precious"),
+            ("../../../..", "precious"),
+            ("views", outside.to_str().unwrap()),
+            ("views", "link"),
+        ] {
+            let draft = open(&store, false);
+            let link = draft.content().join("views/link");
+            std::os::unix::fs::symlink(&outside, link).unwrap();
+            let file = ShardFile {
+                slot: slot.to_owned(),
+                part: PartRecord {
+                    name: name.to_owned(),
+                    bytes: 1,
+                    blake3: Digest::of(b"x"),
+                },
+            };
+            let record = ShardRecord {
+                shard: 0,
+                total: 7,
+                files: vec![file],
+                telemetry: BTreeMap::new(),
+            };
+            let text = serde_json::to_string(&record).unwrap();
+            fs::write(draft.record_path(0), text).unwrap();
+            let mut again = open(&store, false);
+            assert!(again.finished(2).unwrap().is_empty());
+            assert!(!again.record_path(0).exists(), "{slot}/{name}");
+            assert_eq!(fs::read(&outside).unwrap(), b"x", "{slot}/{name}");
+        }
+    }
+
+    #[test]
+    fn another_division_into_shards_starts_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::new(folder.path());
+        let mut draft = open(&store, false);
+        let file = write(&draft, "a");
+        draft.commit(0, 3, &[file]).unwrap();
+        assert!(draft.finished(2).unwrap().is_empty());
+        assert!(!draft.content().join("views/a").exists());
+    }
+
+    #[test]
+    fn forced_work_does_not_take_unforced_shards() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::new(folder.path());
+        let mut draft = open(&store, false);
+        let file = write(&draft, "a");
+        draft.commit(0, 1, &[file]).unwrap();
+        let mut forced = open(&store, true);
+        assert!(forced.finished(1).unwrap().is_empty());
+        let file = write(&forced, "a");
+        forced.commit(0, 1, &[file]).unwrap();
+        assert_eq!(open(&store, true).finished(1).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_part_belongs_to_one_shard_and_must_be_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::new(folder.path());
+        let mut draft = open(&store, false);
+        let file = write(&draft, "a");
+        draft.commit(0, 2, std::slice::from_ref(&file)).unwrap();
+        let twice = draft.commit(1, 2, &[file]).unwrap_err().to_string();
+        assert!(
+            twice.contains("`views/a`, which was written before"),
+            "{twice}"
+        );
+        let absent = draft
+            .commit(1, 2, &[("views".into(), "b".into())])
+            .unwrap_err()
+            .to_string();
+        assert_eq!(
+            absent,
+            "shard 1: expected the stage to write `views/b`, got no such file"
+        );
+    }
+}

@@ -1,0 +1,20 @@
+//! What is kept on disk. A [`recipe`] names an artifact by its fingerprint; a [`draft`] grows shard
+//! by shard until it is sealed and published into the [`store`]; a [`source`] is a file or folder
+//! outside, known by its digest.
+//!
+//! Processes share the cache: leases say what a live run uses, [`locks`] who may change what, the
+//! history what a pipeline's last run used.
+
+pub(crate) mod artifact;
+pub(crate) mod draft;
+pub(crate) mod history;
+pub(crate) mod lease;
+pub mod live;
+pub(crate) mod locks;
+pub(crate) mod manifest;
+pub(crate) mod recipe;
+pub(crate) mod remote;
+pub(crate) mod seal;
+pub(crate) mod source;
+pub(crate) mod stat_cache;
+pub(crate) mod store;

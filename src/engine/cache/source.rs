@@ -1,0 +1,483 @@
+//! Outside files: the digest of a file or a whole folder, by relative paths and contents alone.
+//!
+//! Owns the walk and the tree digest; which files were hashed before is `stat_cache`'s. Times,
+//! owners and modes don't matter, and neither does where the folder lies.
+//!
+//! A pipeline's last run leaves a listing of each folder, so that an explanation can name the files
+//! that were added, removed or changed since: `<cache>/v1/history/<pipeline>/<digest of the
+//! source's path>.tree`. It begins with the folder's digest; a listing that doesn't read, or is of
+//! another digest, is none.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::io;
+use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Result, anyhow, bail};
+use fs_err as fs;
+use rayon::prelude::*;
+use serde::Serialize;
+
+use crate::base::digest::Digest;
+use crate::base::durable;
+use crate::cache::stat_cache::{FileStat, Record, StatCache};
+
+/// Folders inside folders; more is a loop of links.
+const MAXIMAL_DEPTH: usize = 64;
+
+/// The content digest of a file or folder. Unchanged files are not read again when `cache` knows them.
+pub(crate) fn digest(root: &Path, cache: &StatCache) -> Result<Digest> {
+    let listed = list(root)?;
+    let is_folder = fs::metadata(root)?.is_dir();
+    let known = cache.load(root);
+    let records = hash(root, &listed, &known)?;
+    cache.store(root, &known, &records)?;
+    if !is_folder {
+        return Ok(records[0].digest);
+    }
+    let files = records
+        .iter()
+        .map(|record| (record.path.as_slice(), &record.digest));
+    Ok(tree_digest(files))
+}
+
+/// The digest of a folder with these files, which are sorted by path.
+pub(crate) fn tree_digest<'a>(files: impl Iterator<Item = (&'a [u8], &'a Digest)>) -> Digest {
+    let mut hasher = blake3::Hasher::new_derive_key("seedpipe digest of a folder, version 1");
+    for (path, digest) in files {
+        hasher.update(&(path.len() as u64).to_le_bytes());
+        hasher.update(path);
+        hasher.update(&digest.0);
+    }
+    Digest(*hasher.finalize().as_bytes())
+}
+
+/// A file below a root: its path inside, with `/`, and what `stat` says.
+struct Listed {
+    path: Vec<u8>,
+    stat: FileStat,
+}
+
+/// All files below `root`, sorted by path; `root` itself, with an empty path, when it is a file.
+fn list(root: &Path) -> Result<Vec<Listed>> {
+    let metadata = fs::metadata(root).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => anyhow!("expected a file or folder, got nothing there"),
+        _ => anyhow!(error),
+    })?;
+    if metadata.is_file() {
+        return Ok(vec![Listed {
+            path: Vec::new(),
+            stat: stat_of(&metadata),
+        }]);
+    }
+    let mut files = walk(root, &[], 0)?;
+    files.par_sort_unstable_by(|left, right| left.path.cmp(&right.path));
+    Ok(files)
+}
+
+enum Found {
+    File(Listed),
+    Folder(Vec<Listed>),
+}
+
+fn walk(folder: &Path, prefix: &[u8], depth: usize) -> Result<Vec<Listed>> {
+    if depth > MAXIMAL_DEPTH {
+        bail!(
+            "`{}`: expected at most {MAXIMAL_DEPTH} folders inside each other, got more: links in a loop?",
+            folder.display()
+        );
+    }
+    let entries = fs::read_dir(folder)?.collect::<io::Result<Vec<_>>>()?;
+    let found = entries.par_iter().map(|entry| {
+        let mut path = Vec::with_capacity(prefix.len() + 32);
+        path.extend_from_slice(prefix);
+        path.extend_from_slice(entry.file_name().as_bytes());
+        let is_link = entry.file_type()?.is_symlink();
+        // A link stands for what it leads to; everything else is asked relative to the open folder, which is quicker.
+        let metadata = if is_link {
+            fs::metadata(entry.path())?
+        } else {
+            entry.metadata()?
+        };
+        if metadata.is_dir() {
+            path.push(b'/');
+            Ok(Found::Folder(walk(&entry.path(), &path, depth + 1)?))
+        } else if metadata.is_file() {
+            Ok(Found::File(Listed {
+                path,
+                stat: stat_of(&metadata),
+            }))
+        } else {
+            bail!(
+                "`{}`: expected a file or a folder, got something else",
+                entry.path().display()
+            )
+        }
+    });
+    let mut files = Vec::with_capacity(entries.len());
+    for found in found.collect::<Result<Vec<_>>>()? {
+        match found {
+            Found::File(file) => files.push(file),
+            Found::Folder(inner) => files.extend(inner),
+        }
+    }
+    Ok(files)
+}
+
+pub(crate) fn stat_of(metadata: &std::fs::Metadata) -> FileStat {
+    let nanoseconds =
+        |seconds: i64, rest: i64| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
+    FileStat {
+        size: metadata.size(),
+        modified: nanoseconds(metadata.mtime(), metadata.mtime_nsec()),
+        changed: nanoseconds(metadata.ctime(), metadata.ctime_nsec()),
+        inode: metadata.ino(),
+    }
+}
+
+/// A record for every listed file, in order: the known one where nothing changed, else a fresh one.
+fn hash(root: &Path, listed: &[Listed], known: &[Record]) -> Result<Vec<Record>> {
+    let mut known = known.iter().peekable();
+    let matched: Vec<(&Listed, Option<&Record>)> = listed
+        .iter()
+        .map(|file| {
+            while known.next_if(|record| record.path < file.path).is_some() {}
+            let same = known.next_if(|record| record.path == file.path);
+            (
+                file,
+                same.filter(|record| record.trusted && record.stat == file.stat),
+            )
+        })
+        .collect();
+    let hashed = matched.into_par_iter().map(|(file, same)| match same {
+        Some(record) => Ok(record.clone()),
+        None => hash_file(root, file),
+    });
+    hashed.collect()
+}
+
+fn hash_file(root: &Path, file: &Listed) -> Result<Record> {
+    let path = path_of(root, &file.path);
+    let start = now();
+    let digest = Digest::of_file(&path)?;
+    let after = stat_of(&fs::metadata(&path)?);
+    if after != file.stat {
+        bail!(
+            "`{}`: expected a file at rest, got one that changes while it is read\nhint: run again when nobody writes to it",
+            path.display()
+        );
+    }
+    Ok(Record {
+        path: file.path.clone(),
+        stat: file.stat,
+        digest,
+        trusted: file.stat.is_settled(start),
+    })
+}
+
+fn path_of(root: &Path, relative: &[u8]) -> PathBuf {
+    if relative.is_empty() {
+        root.to_owned()
+    } else {
+        root.join(std::ffi::OsStr::from_bytes(relative))
+    }
+}
+
+/// Nanoseconds since 1970.
+pub(crate) fn now() -> i128 {
+    match SystemTime::now().duration_since(UNIX_EPOCH) {
+        Ok(since) => since.as_nanos() as i128,
+        Err(before) => -(before.duration().as_nanos() as i128),
+    }
+}
+
+/// Sources as they are at one moment: each is looked at once, however many stages name it.
+#[derive(Debug)]
+pub(crate) struct Snapshot {
+    cache: StatCache,
+    known: RefCell<BTreeMap<PathBuf, Digest>>,
+}
+
+impl Snapshot {
+    pub fn new(cache: StatCache) -> Self {
+        Snapshot {
+            cache,
+            known: RefCell::new(BTreeMap::new()),
+        }
+    }
+
+    /// The content digest of a file or folder at this snapshot's moment.
+    pub fn digest(&self, root: &Path) -> Result<Digest> {
+        if let Some(known) = self.known.borrow().get(root) {
+            return Ok(*known);
+        }
+        let digest = digest(root, &self.cache)?;
+        self.known.borrow_mut().insert(root.to_owned(), digest);
+        Ok(digest)
+    }
+}
+
+/// A file of a folder source that is not as it was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FileChange {
+    /// The source, as written in the params.
+    pub source: String,
+    /// Inside the source.
+    pub file: String,
+    pub how: FileChanged,
+}
+
+/// How a file differs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FileChanged {
+    Added,
+    Removed,
+    Changed,
+}
+
+impl FileChanged {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            FileChanged::Added => "added",
+            FileChanged::Removed => "removed",
+            FileChanged::Changed => "changed",
+        }
+    }
+}
+
+/// Files of a folder, sorted by path, with their digests.
+type Listing = Vec<(Vec<u8>, Digest)>;
+
+/// Where the listing of a source lies in a pipeline's history folder.
+fn path_in(folder: &Path, source: &str) -> PathBuf {
+    folder.join(format!("{}.tree", Digest::of(source.as_bytes()).prefix(16)))
+}
+
+/// Whether the listing of that digest is kept already; reads its first bytes only.
+pub(crate) fn is_kept(folder: &Path, source: &str, digest: Digest) -> bool {
+    let mut kept = [0; 32];
+    let read =
+        fs::File::open(path_in(folder, source)).and_then(|mut file| file.read_exact(&mut kept));
+    read.is_ok() && kept == digest.0
+}
+
+/// Keeps a listing in the place of an earlier one.
+pub(crate) fn keep(folder: &Path, source: &str, digest: Digest, records: &[Record]) -> Result<()> {
+    let mut bytes = digest.0.to_vec();
+    for record in records {
+        bytes.extend((record.path.len() as u32).to_le_bytes());
+        bytes.extend(&record.path);
+        bytes.extend(record.digest.0);
+    }
+    Ok(durable::write(&path_in(folder, source), &bytes)?)
+}
+
+/// The listing of a source when it had that digest.
+pub(crate) fn read(folder: &Path, source: &str, digest: Digest) -> Option<Listing> {
+    let bytes = fs::read(path_in(folder, source)).ok()?;
+    let mut rest = bytes.strip_prefix(&digest.0)?;
+    let mut listing = Listing::new();
+    while !rest.is_empty() {
+        let (length, after) = rest.split_first_chunk::<4>()?;
+        let (path, after) = after.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+        let (file, after) = after.split_first_chunk::<32>()?;
+        listing.push((path.to_vec(), Digest(*file)));
+        rest = after;
+    }
+    let files = listing.iter().map(|(path, file)| (path.as_slice(), file));
+    (tree_digest(files) == digest).then_some(listing)
+}
+
+/// What differs, sorted by file.
+pub(crate) fn changes(source: &str, old: &Listing, new: &[Record]) -> Vec<FileChange> {
+    let mut changes = Vec::new();
+    let mut tell = |path: &[u8], how| {
+        changes.push(FileChange {
+            source: source.to_owned(),
+            file: String::from_utf8_lossy(path).into_owned(),
+            how,
+        });
+    };
+    let mut old = old.iter().peekable();
+    for record in new {
+        while let Some((gone, _)) = old.next_if(|(path, _)| *path < record.path) {
+            tell(gone, FileChanged::Removed);
+        }
+        match old.next_if(|(path, _)| *path == record.path) {
+            None => tell(&record.path, FileChanged::Added),
+            Some((_, digest)) if *digest != record.digest => {
+                tell(&record.path, FileChanged::Changed);
+            }
+            Some(_) => {}
+        }
+    }
+    for (gone, _) in old {
+        tell(gone, FileChanged::Removed);
+    }
+    changes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder_with(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for (path, text) in files {
+            let path = folder.path().join("root").join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        folder
+    }
+
+    fn digest_of(folder: &tempfile::TempDir) -> Digest {
+        digest(&folder.path().join("root"), &StatCache::disabled()).unwrap()
+    }
+
+    #[test]
+    fn a_tree_is_its_paths_and_contents_and_nothing_else() {
+        let reference = digest_of(&folder_with(&[("a/x", "1"), ("b", "2")]));
+        assert_eq!(
+            reference,
+            digest_of(&folder_with(&[("b", "2"), ("a/x", "1")]))
+        );
+        for other in [
+            folder_with(&[("a/x", "1"), ("b", "3")]),
+            folder_with(&[("a/y", "1"), ("b", "2")]),
+            folder_with(&[("a/x", "1")]),
+            folder_with(&[("a/x", "1"), ("b", "2"), ("c", "")]),
+            folder_with(&[("a/x", "2"), ("b", "1")]),
+        ] {
+            assert_ne!(reference, digest_of(&other));
+        }
+    }
+
+    #[test]
+    fn a_file_is_its_bytes() {
+        let folder = folder_with(&[("a", "text")]);
+        let digest = digest(&folder.path().join("root/a"), &StatCache::disabled()).unwrap();
+        assert_eq!(digest, Digest::of(b"text"));
+    }
+
+    #[test]
+    fn links_stand_for_what_they_lead_to() {
+        let folder = folder_with(&[("a/x", "1")]);
+        let reference = digest_of(&folder_with(&[("a/x", "1"), ("b/x", "1")]));
+        std::os::unix::fs::symlink("a", folder.path().join("root/b")).unwrap();
+        assert_eq!(digest_of(&folder), reference);
+        std::os::unix::fs::symlink(".", folder.path().join("root/loop")).unwrap();
+        let message = digest(&folder.path().join("root"), &StatCache::disabled())
+            .unwrap_err()
+            .to_string();
+        assert!(
+            message.contains("loop") || message.contains("symbolic links"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn an_unchanged_file_is_not_read_again() {
+        let folder = folder_with(&[("a", "1"), ("b", "2")]);
+        let root = folder.path().join("root");
+        let cache = StatCache::required(&folder.path().join("stat"));
+        let before = digest(&root, &cache).unwrap();
+        assert!(
+            cache.load(&root).iter().all(|record| !record.trusted),
+            "files of this second are not trusted"
+        );
+        // The record says that `a` has other content: believed, because stat says that nothing changed.
+        let mut records = cache.load(&root);
+        for record in &mut records {
+            record.trusted = true;
+        }
+        records[0].digest = Digest::of(b"believed");
+        cache.store(&root, &[], &records).unwrap();
+        let believed = digest(&root, &cache).unwrap();
+        assert_ne!(believed, before);
+        // Touched: read again.
+        fs::write(root.join("a"), "1").unwrap();
+        assert_eq!(digest(&root, &cache).unwrap(), before);
+    }
+
+    #[test]
+    fn what_is_not_there_is_told() {
+        let error = digest(Path::new("/no/such"), &StatCache::disabled()).unwrap_err();
+        assert_eq!(
+            format!("{error:#}"),
+            "expected a file or folder, got nothing there"
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests_of_source_listing {
+    use super::*;
+    use crate::cache::stat_cache::FileStat;
+
+    fn record(path: &str, content: &str) -> Record {
+        let stat = FileStat {
+            size: 1,
+            modified: 0,
+            changed: 0,
+            inode: 1,
+        };
+        Record {
+            path: path.into(),
+            stat,
+            digest: Digest::of(content.as_bytes()),
+            trusted: true,
+        }
+    }
+
+    fn digest_of(records: &[Record]) -> Digest {
+        tree_digest(
+            records
+                .iter()
+                .map(|record| (record.path.as_slice(), &record.digest)),
+        )
+    }
+
+    #[test]
+    fn added_removed_and_changed_files_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let old = [
+            record("a", "1"),
+            record("b/c", "2"),
+            record("d", "3"),
+            record("z", "4"),
+        ];
+        assert!(!is_kept(folder.path(), "photos", digest_of(&old)));
+        keep(folder.path(), "photos", digest_of(&old), &old).unwrap();
+        assert!(is_kept(folder.path(), "photos", digest_of(&old)));
+        let listing = read(folder.path(), "photos", digest_of(&old)).unwrap();
+        let new = [record("a", "1"), record("b/c", "5"), record("c", "6")];
+        let told: Vec<String> = changes("photos", &listing, &new)
+            .iter()
+            .map(|change| format!("{} {}", change.file, change.how.as_str()))
+            .collect();
+        assert_eq!(told, ["b/c changed", "c added", "d removed", "z removed"]);
+        assert_eq!(changes("photos", &listing, &old), []);
+    }
+
+    #[test]
+    fn a_listing_of_another_digest_or_a_damaged_one_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let old = [record("a", "1"), record("b", "2")];
+        let digest = digest_of(&old);
+        keep(folder.path(), "photos", digest, &old).unwrap();
+        assert!(read(folder.path(), "photos", Digest::of(b"other")).is_none());
+        assert!(read(folder.path(), "pictures", digest).is_none());
+        let path = path_in(folder.path(), "photos");
+        let bytes = fs::read(&path).unwrap();
+        for length in 0..bytes.len() {
+            fs::write(&path, &bytes[..length]).unwrap();
+            assert!(read(folder.path(), "photos", digest).is_none(), "{length}");
+        }
+    }
+}

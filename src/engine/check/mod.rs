@@ -1,0 +1,9 @@
+//! Looking after what is kept: hashing it again and repairing ([`verify`]), making it again and
+//! comparing ([`rerun`]), removing what nobody needs ([`gc`]), and what is left of runs that did
+//! not end ([`unfinished`]).
+
+pub(crate) mod gc;
+pub(crate) mod gc_roots;
+pub(crate) mod rerun;
+pub(crate) mod unfinished;
+pub(crate) mod verify;

@@ -1,0 +1,449 @@
+//! `verify --rerun`: makes stages again from the plan's recipes and the cached inputs, in a scratch
+//! store that is removed afterwards, and compares what comes out with what is stored, stage by
+//! stage and output by output.
+//!
+//! Within one numerics class content must be equal to the bit; across classes it must lie within
+//! the declared tolerances. Where a stored artifact's class is unknown, nothing excuses a
+//! difference.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use fs_err as fs;
+use serde::Serialize;
+
+use crate::base::cancel::Cancelled;
+use crate::base::digest::Digest;
+use crate::base::durable;
+use crate::base::pipeline_error::PipelineError;
+use crate::cache::artifact::Artifact;
+use crate::cache::lease::Lease;
+use crate::cache::recipe::Recipe;
+use crate::cache::source::Snapshot;
+use crate::cache::stat_cache::StatCache;
+use crate::cache::store::{Store, remove_folder};
+use crate::kind::comparison::{Comparison, Tolerance};
+use crate::kind::context::SampledRows;
+use crate::kind::observer::Observer;
+use crate::kind::report::{Outcome, StageReport};
+use crate::pipeline::pipeline_lock::headline;
+use crate::pipeline::plan;
+use crate::run::engine::{Engine, RunOptions};
+use crate::run::execute::Made;
+use crate::run::session::Session;
+
+/// What to make again, and how.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RerunOptions {
+    /// Names of stages; none: all. Nothing else is made again.
+    pub targets: Vec<String>,
+    /// Per cent of the rows, more than 0, for the stages that can make some rows alone.
+    pub sample: Option<f64>,
+    /// Instead of the pipeline's own `device`.
+    pub device: Option<String>,
+}
+
+/// A store for one stage's rerun, removed when it is dropped; `gc` removes those of dead processes.
+struct Scratch {
+    folder: PathBuf,
+    store: Store,
+}
+
+impl Scratch {
+    fn new(store: &Store) -> Result<Scratch> {
+        let folder = durable::temporary_in(&store.scratch());
+        fs::create_dir_all(&folder)?;
+        let store = Store::new(&folder);
+        let scratch = Scratch { folder, store };
+        scratch.store.prepare()?;
+        Ok(scratch)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What can't be removed now is cleared by `gc`.
+        let _ = remove_folder(&self.folder);
+    }
+}
+
+impl Engine {
+    /// Makes stages again and compares. Leaves the stored artifacts, pipeline.lock and the last runs as they are.
+    ///
+    /// Fails before anything runs when something was asked that is not there, or the cache can't be written, and with
+    /// [`Cancelled`] when it is interrupted. What a stage's rerun finds is in the report.
+    pub fn rerun(&self, options: &RerunOptions, observer: &dyn Observer) -> Result<RerunReport> {
+        let start = Instant::now();
+        if options
+            .sample
+            .is_some_and(|percent| !(percent > 0.0 && percent <= 100.0))
+        {
+            let error = PipelineError::new(
+                self.place(),
+                "expected a sample of more than 0 and at most 100 per cent",
+            );
+            return Err(error
+                .hint("leave `--sample` out to rerun everything")
+                .into());
+        }
+        let targets = self.targets(&run_options(options))?;
+        let needed = plan::wanted(&self.project.needs(), targets.iter().copied());
+        let snapshot = Snapshot::new(StatCache::optional(&self.store.stat_cache()));
+        let mut sources = BTreeMap::new();
+        for &index in &needed {
+            sources.insert(index, self.source_digests(index, &snapshot)?);
+        }
+        self.store.prepare()?;
+        let lease = Lease::begin(&self.store).map_err(|error| self.store.unwritable(&error))?;
+        let device = options.device.clone();
+        let mut session = Session {
+            observer,
+            device: device.unwrap_or_else(|| self.project.device().to_owned()),
+            forced: BTreeSet::new(),
+            sources,
+            artifacts: BTreeMap::new(),
+            lease,
+            lock: None,
+            locked: false,
+            told_of_class: false,
+            sample: options.sample,
+            may_reuse: false,
+        };
+        let mut recipes = BTreeMap::new();
+        let mut faults = BTreeMap::new();
+        for index in self.in_order(&needed) {
+            let node = &self.project.stages()[index];
+            let missing = node
+                .needs
+                .iter()
+                .find(|need| !session.artifacts.contains_key(need));
+            if let Some(&missing) = missing {
+                let missing = &self.project.stages()[missing].name;
+                faults.insert(
+                    index,
+                    format!("expected `{missing}` in the cache, got nothing there"),
+                );
+                continue;
+            }
+            let (recipe, found) = self.look_up(&mut session, index)?;
+            recipes.insert(index, recipe);
+            match found.artifact {
+                Some(artifact) => drop(session.artifacts.insert(index, artifact)),
+                None if found.faults.is_empty() => {
+                    faults.insert(
+                        index,
+                        "expected it in the cache, got nothing there".to_owned(),
+                    );
+                }
+                None => {
+                    faults.insert(index, format!("damaged: {}", found.faults.join("; ")));
+                }
+            }
+        }
+        let mut stages = Vec::new();
+        for index in self.in_order(&targets) {
+            stages.push(match faults.remove(&index) {
+                Some(fault) => RerunStage {
+                    fault: Some(format!("{fault}\nhint: run it first: `seedpipe run`")),
+                    ..self.blank(index)
+                },
+                None => self.rerun_stage(&session, index, &recipes[&index])?,
+            });
+        }
+        Ok(RerunReport {
+            stages,
+            seconds: start.elapsed().as_secs_f64(),
+            sample: options.sample,
+        })
+    }
+
+    /// Whether a stage to be made again needs libtorch.
+    pub fn rerun_needs_tensors(&self, options: &RerunOptions) -> Result<bool> {
+        let targets = self.targets(&run_options(options))?;
+        let mut kinds = targets
+            .iter()
+            .map(|&index| self.registry.known(&self.project.stages()[index].kind));
+        Ok(kinds.any(|kind| kind.tensors()))
+    }
+
+    fn blank(&self, index: usize) -> RerunStage {
+        let node = &self.project.stages()[index];
+        RerunStage {
+            stage: node.name.clone(),
+            kind: node.kind.clone(),
+            verdict: Verdict::Missing,
+            fingerprint: None,
+            content: None,
+            numerics: String::new(),
+            numerics_now: String::new(),
+            rows: 0,
+            rows_stored: 0,
+            seconds: 0.0,
+            created: None,
+            outputs: BTreeMap::new(),
+            fault: None,
+        }
+    }
+
+    fn rerun_stage(&self, session: &Session, index: usize, recipe: &Recipe) -> Result<RerunStage> {
+        let start = Instant::now();
+        let stored = &session.artifacts[&index];
+        let manifest = &stored.manifest;
+        let mut report = RerunStage {
+            fingerprint: Some(stored.fingerprint),
+            content: Some(stored.content),
+            numerics: manifest.telemetry.numerics.clone(),
+            rows_stored: manifest.outputs.values().map(|output| output.rows).sum(),
+            created: Some(manifest.created.clone()),
+            ..self.blank(index)
+        };
+        if let Some(fault) = self.falsehood(stored, recipe)? {
+            report.verdict = Verdict::False;
+            report.fault = Some(fault);
+            return Ok(report);
+        }
+        let scratch = Scratch::new(&self.store)?;
+        let made = self.execute(&scratch.store, session, index, recipe);
+        self.tell(session, index, &made, start.elapsed().as_secs_f64());
+        match made.and_then(|made| self.compare_stage(stored, &made, &mut report)) {
+            Ok(()) => {}
+            Err(error) if error.is::<Cancelled>() => return Err(error),
+            Err(error) => {
+                report.verdict = Verdict::Failed;
+                report.fault = Some(format!("{error:#}"));
+            }
+        }
+        report.seconds = start.elapsed().as_secs_f64();
+        Ok(report)
+    }
+
+    /// In what a stored artifact contradicts its own name, its manifest or its files.
+    fn falsehood(&self, stored: &Artifact, recipe: &Recipe) -> Result<Option<String>> {
+        let manifest = &stored.manifest;
+        if manifest.recipe.fingerprint() != stored.fingerprint {
+            let changes = manifest.recipe.changes_since(recipe);
+            let changes: Vec<String> = changes.iter().map(ToString::to_string).collect();
+            return Ok(Some(format!(
+                "expected the recipe of fingerprint {}, got another one in its manifest: {}",
+                stored.fingerprint.short(),
+                changes.join(", ")
+            )));
+        }
+        if let Err(error) = manifest.check() {
+            return Ok(Some(error.to_string()));
+        }
+        for (slot, record) in &manifest.outputs {
+            let found = self
+                .codec
+                .digest(&record.kind, &stored.parts(slot))
+                .map(|content| content.digest);
+            match found {
+                Ok(found) if found == record.content => {}
+                Ok(found) => {
+                    return Ok(Some(format!(
+                        "output `{slot}`: expected content {}, got {} in its files",
+                        record.content.short(),
+                        found.short()
+                    )));
+                }
+                Err(error) => return Ok(Some(format!("output `{slot}`: {error:#}"))),
+            }
+        }
+        Ok(None)
+    }
+
+    fn compare_stage(&self, stored: &Artifact, made: &Made, report: &mut RerunStage) -> Result<()> {
+        let again = &made.artifact;
+        report
+            .numerics_now
+            .clone_from(&again.manifest.telemetry.numerics);
+        let is_other_class = report.numerics != report.numerics_now
+            && !report.numerics.is_empty()
+            && !report.numerics_now.is_empty();
+        report.verdict = Verdict::Equal;
+        for (slot, record) in &stored.manifest.outputs {
+            let tolerance = is_other_class.then(|| {
+                let declared = self.project.tolerance(&record.kind);
+                declared.unwrap_or_else(|| self.codec.tolerance(&record.kind))
+            });
+            let comparison = self
+                .compare_output(stored, again, slot, &made.sampled, tolerance)
+                .with_context(|| format!("output `{slot}`"))?;
+            let verdict = if comparison.equal {
+                Verdict::Equal
+            } else if is_other_class && comparison.within {
+                Verdict::Within
+            } else {
+                Verdict::Differs
+            };
+            report.verdict = report.verdict.max(verdict);
+            report.rows += comparison.rows;
+            let output = RerunOutput {
+                kind: record.kind.clone(),
+                verdict,
+                tolerance,
+                comparison,
+            };
+            report.outputs.insert(slot.clone(), output);
+        }
+        Ok(())
+    }
+
+    fn compare_output(
+        &self,
+        stored: &Artifact,
+        again: &Artifact,
+        slot: &str,
+        sampled: &SampledRows,
+        tolerance: Option<Tolerance>,
+    ) -> Result<Comparison> {
+        let (before, now) = (
+            &stored.manifest.outputs[slot],
+            &again.manifest.outputs[slot],
+        );
+        // Its files were held against its record already.
+        if before.content == now.content {
+            return Ok(Comparison {
+                equal: true,
+                within: true,
+                rows: now.rows,
+                ..Comparison::default()
+            });
+        }
+        self.codec.compare(
+            &before.kind,
+            &stored.parts(slot),
+            sampled.get(slot).map(Vec::as_slice),
+            &again.parts(slot),
+            &tolerance.unwrap_or_default(),
+        )
+    }
+
+    /// Tells the observer that the work is done.
+    fn tell(&self, session: &Session, index: usize, made: &Result<Made>, seconds: f64) {
+        let node = &self.project.stages()[index];
+        let artifact = made.as_ref().ok().map(|made| &made.artifact);
+        let outputs = artifact.map(|artifact| artifact.manifest.outputs.iter());
+        session.observer.stage_finished(&StageReport {
+            stage: node.name.clone(),
+            kind: node.kind.clone(),
+            outcome: if artifact.is_some() {
+                Outcome::Executed
+            } else {
+                Outcome::Failed
+            },
+            fingerprint: artifact.map(|artifact| artifact.fingerprint),
+            content: artifact.map(|artifact| artifact.content),
+            seconds,
+            rows: outputs
+                .into_iter()
+                .flatten()
+                .map(|(output, record)| (output.clone(), record.rows))
+                .collect(),
+            headline: artifact.map(headline).unwrap_or_default(),
+            telemetry: BTreeMap::new(),
+            error: match made {
+                Err(error) if error.is::<Cancelled>() => Some(Cancelled.into()),
+                Err(error) => Some(anyhow::anyhow!("{error:#}")),
+                Ok(_) => None,
+            },
+            differs: None,
+        });
+    }
+}
+
+fn run_options(options: &RerunOptions) -> RunOptions {
+    RunOptions {
+        targets: options.targets.clone(),
+        device: options.device.clone(),
+        ..RunOptions::default()
+    }
+}
+
+/// How a stage's rerun ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// Equal to the bit.
+    Equal,
+    /// Of another numerics class, and within the tolerance.
+    Within,
+    /// Other content than is stored.
+    Differs,
+    /// The stored artifact is not what it says that it is.
+    False,
+    /// It, or something that it needs, is not in the cache.
+    Missing,
+    /// The work failed.
+    Failed,
+}
+
+impl Verdict {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Verdict::Equal => "equal",
+            Verdict::Within => "within",
+            Verdict::Differs => "differs",
+            Verdict::False => "false",
+            Verdict::Missing => "missing",
+            Verdict::Failed => "failed",
+        }
+    }
+
+    pub fn is_good(self) -> bool {
+        matches!(self, Verdict::Equal | Verdict::Within)
+    }
+}
+
+/// What reruns gave.
+#[derive(Debug, Clone, Serialize)]
+pub struct RerunReport {
+    /// In the order of the plan.
+    pub stages: Vec<RerunStage>,
+    pub seconds: f64,
+    /// Per cent that was asked for.
+    pub sample: Option<f64>,
+}
+
+/// What one stage's rerun gave.
+#[derive(Debug, Clone, Serialize)]
+pub struct RerunStage {
+    pub stage: String,
+    pub kind: String,
+    pub verdict: Verdict,
+    pub fingerprint: Option<Digest>,
+    /// What is stored.
+    pub content: Option<Digest>,
+    /// The numerics class that made what is stored, and the one of this rerun; empty: unknown.
+    pub numerics: String,
+    pub numerics_now: String,
+    /// Rows that were made again, of all outputs, and how many there are.
+    pub rows: u64,
+    pub rows_stored: u64,
+    /// Wall time of the rerun and the comparison.
+    pub seconds: f64,
+    /// When what is stored was made; RFC 3339, UTC.
+    pub created: Option<String>,
+    pub outputs: BTreeMap<String, RerunOutput>,
+    /// Why there is nothing to compare.
+    pub fault: Option<String>,
+}
+
+/// One output compared.
+#[derive(Debug, Clone, Serialize)]
+pub struct RerunOutput {
+    /// The artifact kind.
+    pub kind: String,
+    pub verdict: Verdict,
+    /// What was allowed; `None` within one numerics class: nothing.
+    pub tolerance: Option<Tolerance>,
+    pub comparison: Comparison,
+}
+
+impl RerunReport {
+    pub fn is_good(&self) -> bool {
+        self.stages.iter().all(|stage| stage.verdict.is_good())
+    }
+}

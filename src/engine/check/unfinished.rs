@@ -1,0 +1,52 @@
+//! What interrupted runs left in the cache, for a run to go on with or for `gc` to remove.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use fs_err as fs;
+
+use crate::base::digest::Digest;
+use crate::cache::store::folders_in;
+use crate::check::verify::files_below;
+use crate::run::engine::Engine;
+
+/// A stage's unfinished work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unfinished {
+    pub fingerprint: Digest,
+    /// The stage of the current plan that a run would go on with; `None`: no stage's.
+    pub stage: Option<String>,
+    pub bytes: u64,
+}
+
+impl Engine {
+    /// Drafts in the cache, sorted by fingerprint. Reads and changes nothing else; also tells those that a live run works on.
+    ///
+    /// # Errors
+    /// When the cache can't be read.
+    pub fn unfinished(&self) -> Result<Vec<Unfinished>> {
+        let planned: BTreeMap<Digest, String> = self
+            .status()?
+            .into_iter()
+            .filter_map(|stage| Some((stage.fingerprint?, stage.stage)))
+            .collect();
+        let mut found = Vec::new();
+        for folder in folders_in(&self.store.drafts())? {
+            let name = folder.file_name().and_then(|name| name.to_str());
+            let Some(fingerprint) = name.and_then(|name| name.parse().ok()) else {
+                continue;
+            };
+            let mut bytes = 0;
+            for file in files_below(&folder)? {
+                // Gone, when a live run has just finished.
+                bytes += fs::symlink_metadata(&file).map_or(0, |about| about.len());
+            }
+            found.push(Unfinished {
+                fingerprint,
+                stage: planned.get(&fingerprint).cloned(),
+                bytes,
+            });
+        }
+        Ok(found)
+    }
+}

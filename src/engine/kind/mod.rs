@@ -1,0 +1,14 @@
+//! What a kind of stage is. A [`stage`] declares inputs, outputs and params; its work sees a
+//! [`context`]; the [`registry`] has all kinds. What a kind tells while it works goes to an
+//! [`observer`].
+
+pub(crate) mod comparison;
+pub(crate) mod context;
+pub(crate) mod earlier;
+pub(crate) mod observer;
+pub(crate) mod parameters;
+pub(crate) mod reference;
+pub(crate) mod registry;
+pub(crate) mod report;
+pub(crate) mod sample;
+pub(crate) mod stage;

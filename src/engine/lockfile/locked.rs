@@ -1,0 +1,277 @@
+//! `run --locked`: a run is refused unless its plan is the one that pipeline.lock records, and each stage's content is held
+//! against the lock's.
+//!
+//! The plan is compared by each stage's own facts and by the names of its inputs, so that it needs no upstream content, and a
+//! lock made on another machine still serves.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use anyhow::{Result, bail};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::base::digest::Digest;
+use crate::base::pipeline_error::PipelineError;
+use crate::cache::artifact::Artifact;
+use crate::cache::recipe::{Change, differences};
+use crate::cache::source::Snapshot;
+use crate::cache::stat_cache::StatCache;
+use crate::lockfile::contents::{Agreement, SeenContent};
+use crate::pipeline::pipeline_lock::{LockedStage, PipelineLock, path_for};
+use crate::pipeline::plan;
+use crate::pipeline::project::StageNode;
+use crate::run::engine::{Engine, RunOptions};
+use crate::run::session::Session;
+
+/// What a plan and pipeline.lock differ in.
+#[derive(Debug, Clone, PartialEq, Serialize, thiserror::Error)]
+pub struct LockMismatch {
+    /// The lock's path.
+    pub lock: String,
+    /// In the order of the plan, then what is only in the lock.
+    pub stages: Vec<StageMismatch>,
+}
+
+/// What one stage differs in.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct StageMismatch {
+    pub stage: String,
+    pub how: Mismatch,
+    /// From the lock to the plan; empty for a stage that is only in one of them.
+    pub changes: Vec<Change>,
+}
+
+/// How a stage differs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mismatch {
+    /// In both, with other facts.
+    Changed,
+    /// The pipeline has it, the lock doesn't.
+    NotInLock,
+    /// The lock has it, the pipeline doesn't.
+    OnlyInLock,
+}
+
+impl fmt::Display for LockMismatch {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            formatter,
+            "{}: expected the plan that it records, got another one:",
+            self.lock
+        )?;
+        for stage in &self.stages {
+            let name = &stage.stage;
+            match stage.how {
+                Mismatch::NotInLock => write!(formatter, "\n  stage `{name}`: is not in the lock")?,
+                Mismatch::OnlyInLock => {
+                    write!(
+                        formatter,
+                        "\n  stage `{name}`: is in the lock, not in the pipeline"
+                    )?;
+                }
+                Mismatch::Changed => {
+                    for change in &stage.changes {
+                        write!(formatter, "\n  stage `{name}`: {change}")?;
+                    }
+                }
+            }
+        }
+        write!(
+            formatter,
+            "\nhint: take the change back, or run without `--locked` and commit the lock that it writes"
+        )
+    }
+}
+
+/// The facts of a stage that are decided before anything runs, by field.
+pub(crate) fn planned_facts(
+    node: &StageNode,
+    version: u32,
+    sources: &BTreeMap<String, Digest>,
+) -> BTreeMap<String, Value> {
+    let mut facts = node.fields();
+    facts.insert("version".to_owned(), version.into());
+    for (path, digest) in sources {
+        facts.insert(format!("sources.{path}"), digest.to_string().into());
+    }
+    facts
+}
+
+/// The same facts as a lock records them.
+pub(crate) fn recorded_facts(locked: &LockedStage) -> BTreeMap<String, Value> {
+    let mut facts = locked.fields();
+    facts.insert("version".to_owned(), locked.version.into());
+    let sources = locked
+        .facts
+        .iter()
+        .filter(|(key, _)| key.starts_with("sources."));
+    facts.extend(sources.map(|(key, value)| (key.clone(), value.clone())));
+    facts
+}
+
+impl Engine {
+    /// Refuses a plan that is not pipeline.lock's, as `run` does with [`RunOptions::locked`]. Read-only; needs no upstream
+    /// content.
+    ///
+    /// Fails with [`LockMismatch`], or with [`PipelineError`] when there is no lock or a source is missing.
+    pub fn check_locked(&self, options: &RunOptions) -> Result<()> {
+        let targets = self.targets(options)?;
+        let needed = plan::wanted(&self.project.needs(), targets.iter().copied());
+        let snapshot = Snapshot::new(StatCache::optional(&self.store.stat_cache()));
+        let mut sources = BTreeMap::new();
+        for &index in &needed {
+            sources.insert(index, self.source_digests(index, &snapshot)?);
+        }
+        self.locked_plan(&needed, &sources, options.targets.is_empty())
+            .map(drop)
+    }
+
+    /// The lock, when the stages' plan is the one that it records.
+    ///
+    /// - `whole`: the stages are all of the pipeline, so that the lock must not have others
+    pub(crate) fn locked_plan(
+        &self,
+        stages: &BTreeSet<usize>,
+        sources: &BTreeMap<usize, BTreeMap<String, Digest>>,
+        whole: bool,
+    ) -> Result<PipelineLock> {
+        let path = path_for(self.project.path());
+        let place = path.display().to_string();
+        let Some(lock) = PipelineLock::read(&path)? else {
+            return Err(PipelineError::new(
+                place,
+                "expected a lock for `--locked`, got no such file",
+            )
+            .hint("run once without `--locked` and commit the lock that it writes")
+            .into());
+        };
+        let mut mismatches = Vec::new();
+        for index in self.in_order(stages) {
+            let node = &self.project.stages()[index];
+            let (how, changes) = match lock.stage(&node.name) {
+                None => (Mismatch::NotInLock, Vec::new()),
+                Some(locked) => {
+                    let version = self.registry.known(&node.kind).version();
+                    let planned = planned_facts(node, version, &sources[&index]);
+                    (
+                        Mismatch::Changed,
+                        differences(&recorded_facts(locked), &planned),
+                    )
+                }
+            };
+            if how != Mismatch::Changed || !changes.is_empty() {
+                mismatches.push(StageMismatch {
+                    stage: node.name.clone(),
+                    how,
+                    changes,
+                });
+            }
+        }
+        let known = |name: &String| self.project.stages().iter().any(|node| node.name == *name);
+        let only_in_lock = lock.stages.iter().filter(|(name, _)| whole && !known(name));
+        mismatches.extend(only_in_lock.map(|(name, _)| StageMismatch {
+            stage: name.clone(),
+            how: Mismatch::OnlyInLock,
+            changes: Vec::new(),
+        }));
+        if mismatches.is_empty() {
+            Ok(lock)
+        } else {
+            Err(LockMismatch {
+                lock: place,
+                stages: mismatches,
+            }
+            .into())
+        }
+    }
+
+    /// Holds a stage's content against the lock's: told, or with `--locked` an error, where nothing excuses the difference.
+    pub(crate) fn agree_with_lock(
+        &self,
+        session: &mut Session,
+        index: usize,
+        artifact: &Artifact,
+    ) -> Result<()> {
+        let Some(lock) = session.lock.take() else {
+            return Ok(());
+        };
+        let agreed = if session.locked {
+            self.hold_to_lock(session, &lock, index, artifact)
+        } else {
+            self.tell_of_lock(session, &lock, index, artifact);
+            Ok(())
+        };
+        session.lock = Some(lock);
+        agreed
+    }
+
+    fn hold_to_lock(
+        &self,
+        session: &mut Session,
+        lock: &PipelineLock,
+        index: usize,
+        artifact: &Artifact,
+    ) -> Result<()> {
+        let name = &self.project.stages()[index].name;
+        let Some(locked) = lock.stage(name) else {
+            return Ok(());
+        };
+        match artifact.agreement(&self.seen(locked)) {
+            Agreement::Conflict(conflict) => bail!(conflict),
+            Agreement::OtherClass => {
+                if !session.told_of_class {
+                    session.told_of_class = true;
+                    let message = format!(
+                        "content differs from pipeline.lock's, which was made in the numerics class `{}`; here it is `{}`: contents are not held to the lock from here down",
+                        locked.numerics, artifact.manifest.telemetry.numerics
+                    );
+                    session.observer.warning(Some(name), &message);
+                }
+                return Ok(());
+            }
+            Agreement::Fine => {}
+        }
+        // Equal plans on equal inputs have equal fingerprints, whatever the class.
+        let differs_above = self.ancestors(index).into_iter().any(|ancestor| {
+            let recorded = lock.stage(&self.project.stages()[ancestor].name);
+            let above = session.artifacts.get(&ancestor);
+            above.map(|artifact| (artifact.fingerprint, artifact.content))
+                != recorded.map(|locked| (locked.fingerprint, locked.content))
+        });
+        if artifact.fingerprint != locked.fingerprint && !differs_above {
+            bail!(
+                "pipeline.lock: expected fingerprint {}, got {}, though its facts and its inputs' contents are the lock's\nhint: the lock was changed by hand or by another version of seedpipe; run without `--locked` to write it anew",
+                locked.fingerprint.short(),
+                artifact.fingerprint.short()
+            );
+        }
+        Ok(())
+    }
+
+    fn tell_of_lock(
+        &self,
+        session: &Session,
+        lock: &PipelineLock,
+        index: usize,
+        artifact: &Artifact,
+    ) {
+        let name = &self.project.stages()[index].name;
+        for (_, locked) in &lock.stages {
+            if let Agreement::Conflict(conflict) = artifact.agreement(&self.seen(locked)) {
+                session.observer.warning(Some(name), &conflict.to_string());
+                return;
+            }
+        }
+    }
+
+    fn seen(&self, locked: &LockedStage) -> SeenContent {
+        SeenContent {
+            fingerprint: locked.fingerprint,
+            content: locked.content,
+            numerics: locked.numerics.clone(),
+            place: path_for(self.project.path()).display().to_string(),
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! A pipeline.lock of another time or place: a file, or the one that git has at a revision.
+
+use std::io::Read;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+use crate::base::durable::folder_of;
+use crate::base::pipeline_error::PipelineError;
+use crate::base::yaml;
+use crate::pipeline::pipeline_lock::{PipelineLock, path_for};
+use crate::pipeline::project::Project;
+
+/// The lock that `text` names, and how to call it: an existing file first, else a git revision such as `HEAD~1`, at which the
+/// pipeline's own lock file is read.
+///
+/// # Errors
+/// [`PipelineError`] when `text` names neither; another error when what it names is no lock.
+pub fn lock_at(project: &Project, text: &str) -> Result<(PipelineLock, String)> {
+    if Path::new(text).is_file()
+        && let Some(lock) = PipelineLock::read(Path::new(text))?
+    {
+        return Ok((lock, text.to_owned()));
+    }
+    let unknown = |message: String| {
+        PipelineError::new(text, message)
+            .hint("name a pipeline.lock, or a git revision that has one, such as `HEAD~1`")
+    };
+    if text.is_empty() || text.starts_with('-') || text.contains(':') {
+        return Err(unknown("expected a file or a git revision, got neither".to_owned()).into());
+    }
+    let path = path_for(project.path());
+    let name = path
+        .file_name()
+        .context("the pipeline's path has no file name")?
+        .to_string_lossy()
+        .into_owned();
+    let object = format!("{text}:./{name}");
+    let mut git = Command::new("git")
+        .arg("-C")
+        .arg(folder_of(&path))
+        .args(["--no-pager", "show", "--no-textconv", &object])
+        .env("LC_ALL", "C")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|error| {
+            unknown(format!(
+                "expected a file or a git revision, got no such file, and git can't be asked: {error}"
+            ))
+        })?;
+    let mut bytes = Vec::new();
+    if let Some(stdout) = git.stdout.take() {
+        stdout
+            .take(yaml::LOCK.bytes as u64 + 1)
+            .read_to_end(&mut bytes)?;
+    }
+    let finished = git.wait_with_output()?;
+    if bytes.len() <= yaml::LOCK.bytes && !finished.status.success() {
+        let said = String::from_utf8_lossy(&finished.stderr);
+        let said = said.lines().next().unwrap_or_default();
+        return Err(unknown(format!(
+            "expected a file or a git revision, got no such file, and git says: {}",
+            said.trim_start_matches("fatal: ")
+        ))
+        .into());
+    }
+    let Ok(lock) = String::from_utf8(bytes) else {
+        bail!("{object}: expected a pipeline.lock, got bytes that are no text");
+    };
+    let lock = PipelineLock::parse(&object, &lock)?;
+    Ok((lock, format!("{text}:{name}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use fs_err as fs;
+
+    use super::*;
+
+    fn git(folder: &Path, arguments: &[&str]) {
+        let identity = [
+            "-c",
+            "user.name=n",
+            "-c",
+            "user.email=e@x",
+            "-c",
+            "commit.gpgsign=false",
+        ];
+        let done = Command::new("git")
+            .arg("-C")
+            .arg(folder)
+            .args(identity)
+            .args(arguments)
+            .output()
+            .unwrap();
+        assert!(
+            done.status.success(),
+            "{}",
+            String::from_utf8_lossy(&done.stderr)
+        );
+    }
+
+    fn lock(seed: u64) -> String {
+        let digest = crate::base::digest::Digest::of(b"x");
+        format!(
+            "format: 1\nstages:\n  a:\n    kind: x\n    version: 1\n    seed: {seed}\n    fingerprint: {digest}\n    content: {digest}\n"
+        )
+    }
+
+    #[test]
+    fn a_lock_is_read_from_a_file_or_from_a_revision() {
+        let folder = tempfile::tempdir().unwrap();
+        let below = folder.path().join("below");
+        fs::create_dir(&below).unwrap();
+        fs::write(below.join("pipeline.yaml"), "stages: {a: {kind: x}}").unwrap();
+        let project = Project::for_tests(&below.join("pipeline.yaml"));
+        let read = |text: &str| lock_at(&project, text);
+        fs::write(below.join("pipeline.lock"), lock(1)).unwrap();
+        git(folder.path(), &["init", "--quiet"]);
+        git(folder.path(), &["add", "."]);
+        git(folder.path(), &["commit", "--quiet", "-m", "one"]);
+        fs::write(below.join("pipeline.lock"), lock(2)).unwrap();
+        let other = folder.path().join("other.lock");
+        fs::write(&other, lock(3)).unwrap();
+        let seed = |lock: PipelineLock| lock.stage("a").unwrap().seed;
+        assert_eq!(seed(read("HEAD").unwrap().0), 1);
+        assert_eq!(seed(read(other.to_str().unwrap()).unwrap().0), 3);
+        for (text, part) in [
+            ("HEAD~7", "and git says: "),
+            ("--output=/tmp/x", "got neither"),
+            ("HEAD:./pipeline.yaml", "got neither"),
+            ("", "got neither"),
+        ] {
+            let error = read(text).unwrap_err();
+            assert!(error.is::<PipelineError>(), "{text}");
+            assert!(error.to_string().contains(part), "{error}");
+            assert!(
+                error.to_string().contains("\nhint: name a pipeline.lock"),
+                "{error}"
+            );
+        }
+        fs::write(&other, "no lock").unwrap();
+        assert!(
+            read(other.to_str().unwrap())
+                .unwrap_err()
+                .to_string()
+                .contains("expected a pipeline.lock")
+        );
+    }
+}

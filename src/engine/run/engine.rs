@@ -1,0 +1,215 @@
+//! The engine: a project, the kinds it may run, the store it keeps results in, and who is asked about artifacts.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::Result;
+
+use crate::base::digest::Digest;
+use crate::base::pipeline_error::PipelineError;
+use crate::cache::artifact::Artifact;
+use crate::cache::history::History;
+use crate::cache::remote::{Remote, SharedRemote};
+use crate::cache::source::Snapshot;
+use crate::cache::store::Store;
+use crate::kind::registry::{Kind, Registry};
+use crate::kind::stage::Codec;
+use crate::pipeline::plan;
+use crate::pipeline::project::Project;
+
+/// Runs and explains one project.
+pub struct Engine {
+    pub(crate) project: Project,
+    pub(crate) registry: Registry,
+    pub(crate) codec: Box<dyn Codec>,
+    pub(crate) store: Store,
+    pub(crate) history: History,
+    pub(crate) versions: BTreeMap<String, String>,
+    pub(crate) numerics: NumericsOf,
+    pub(crate) shared_remote: Option<SharedRemote>,
+}
+
+/// The numerics class of a kind's work on a device by name; empty: unknown.
+pub type NumericsOf = Box<dyn Fn(&Kind, &str) -> Result<String> + Send + Sync>;
+
+/// What to run, and how.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RunOptions {
+    /// Names of stages; none: all. A stage brings what it needs.
+    pub targets: Vec<String>,
+    /// Run the targets even when they are cached.
+    pub force: bool,
+    /// Run the targets alone, on cached inputs.
+    pub only: bool,
+    /// Instead of the pipeline's own `device`.
+    pub device: Option<String>,
+    /// Refuse a plan that is not pipeline.lock's and content that contradicts it; don't write the lock.
+    pub locked: bool,
+}
+
+impl Engine {
+    /// Creates nothing on disk.
+    pub fn new(project: Project, registry: Registry, codec: Box<dyn Codec>) -> Result<Engine> {
+        let store = Store::new(project.cache());
+        let history = History::new(&store, project.path())?;
+        let versions =
+            BTreeMap::from([("seedpipe".to_owned(), env!("CARGO_PKG_VERSION").to_owned())]);
+        Ok(Engine {
+            project,
+            registry,
+            codec,
+            store,
+            history,
+            versions,
+            numerics: Box::new(|_, _| Ok(String::new())),
+            shared_remote: None,
+        })
+    }
+
+    /// How to learn the numerics class of a kind's work: the engine knows neither processors nor tensors.
+    #[must_use]
+    pub fn with_numerics(mut self, numerics: NumericsOf) -> Engine {
+        self.numerics = numerics;
+        self
+    }
+
+    /// Versions that manifests tell as telemetry, beside seedpipe's own.
+    #[must_use]
+    pub fn with_versions(mut self, versions: BTreeMap<String, String>) -> Engine {
+        self.versions.extend(versions);
+        self
+    }
+
+    /// A remote that a run looks into before it executes a stage.
+    ///
+    /// - `write_back`: whether a run pushes what it executed
+    #[must_use]
+    pub fn with_remote(mut self, remote: Box<dyn Remote>, write_back: bool) -> Engine {
+        self.shared_remote = Some(SharedRemote::new(remote, write_back));
+        self
+    }
+
+    /// Works as if no remote were named.
+    #[must_use]
+    pub fn without_remote(mut self) -> Engine {
+        self.shared_remote = None;
+        self
+    }
+
+    pub fn has_remote(&self) -> bool {
+        self.shared_remote.is_some()
+    }
+
+    /// What another process must know to go on with this run: what was fetched for it, and whether the remote failed.
+    pub fn handover(&self) -> String {
+        self.shared_remote
+            .as_ref()
+            .map_or_else(String::new, SharedRemote::handover)
+    }
+
+    /// Goes on with a run that another process began.
+    pub fn take_over(&self, handover: &str) {
+        if let Some(shared) = &self.shared_remote {
+            shared.take_over(handover);
+        }
+    }
+
+    pub(crate) fn expect_remote(&self) -> Result<&SharedRemote, PipelineError> {
+        self.shared_remote.as_ref().ok_or_else(|| {
+            PipelineError::new(self.place(), "expected a remote, got none")
+                .key("remote")
+                .hint("add `remote: s3://bucket/prefix` (or a folder, gs://, az://, https://), set SEEDPIPE_REMOTE, or name it with `--remote URL`")
+        })
+    }
+
+    pub fn project(&self) -> &Project {
+        &self.project
+    }
+
+    /// The current artifact of a stage; `None` when it, or something that it needs, is not in the cache.
+    pub fn find(&self, stage: &str) -> Result<Option<Artifact>> {
+        let index = self.project.index(stage)?;
+        let mut resolved = self.resolve(&plan::wanted(&self.project.needs(), [index]))?;
+        Ok(resolved
+            .remove(&index)
+            .and_then(|stage| stage.found.artifact))
+    }
+
+    /// The place that messages name: pipeline.yaml as given.
+    pub(crate) fn place(&self) -> String {
+        self.project.path().display().to_string()
+    }
+
+    /// Indices of the named stages, of all when none is named.
+    pub(crate) fn targets(&self, options: &RunOptions) -> Result<BTreeSet<usize>, PipelineError> {
+        if options.targets.is_empty() {
+            if options.only {
+                return Err(PipelineError::new(
+                    self.place(),
+                    "expected a stage with `--only`, got none",
+                )
+                .hint("name the stages that are to run alone"));
+            }
+            return Ok((0..self.project.stages().len()).collect());
+        }
+        let targets = options.targets.iter();
+        let indices = targets.map(|name| self.project.indices(name));
+        Ok(indices
+            .collect::<Result<Vec<_>, _>>()?
+            .into_iter()
+            .flatten()
+            .collect())
+    }
+
+    /// All that the stage needs, directly or not, in the order of the plan.
+    pub(crate) fn ancestors(&self, index: usize) -> Vec<usize> {
+        let needs = self.project.needs();
+        let mut wanted = plan::wanted(&needs, [index]);
+        wanted.remove(&index);
+        self.in_order(&wanted)
+    }
+
+    /// These stages in the order of the plan.
+    pub(crate) fn in_order(&self, stages: &BTreeSet<usize>) -> Vec<usize> {
+        self.project
+            .order()
+            .iter()
+            .copied()
+            .filter(|index| stages.contains(index))
+            .collect()
+    }
+
+    /// Digests of a stage's sources; the message names the key that holds the path.
+    pub(crate) fn source_digests(
+        &self,
+        index: usize,
+        snapshot: &Snapshot,
+    ) -> Result<BTreeMap<String, Digest>, PipelineError> {
+        let node = &self.project.stages()[index];
+        let mut digests = BTreeMap::new();
+        for path in &node.sources {
+            let written = path.display().to_string();
+            let digest = snapshot
+                .digest(&self.project.folder().join(path))
+                .map_err(|error| {
+                    let leaves = crate::cache::recipe::flatten(&node.params);
+                    let key = leaves
+                        .iter()
+                        .find(|(_, value)| value.as_str() == Some(&written));
+                    let key =
+                        key.map_or_else(|| "params".to_owned(), |(key, _)| format!("params.{key}"));
+                    let error =
+                        PipelineError::new(self.place(), format!("source `{written}`: {error:#}"))
+                            .stage(&node.name)
+                            .key(key);
+                    match error.message.contains("\nhint: ") {
+                        true => error,
+                        false => error.hint(
+                            "correct the path; a relative one starts at the pipeline's folder",
+                        ),
+                    }
+                })?;
+            digests.insert(written, digest);
+        }
+        Ok(digests)
+    }
+}

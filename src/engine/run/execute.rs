@@ -1,0 +1,446 @@
+//! A run: for each wanted stage in order, its recipe from the actual upstream contents → cached? → else lock, shards,
+//! publish. That recipes hold contents gives the early cut-off: equal content leaves everything below cached.
+
+use std::any::Any;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use anyhow::{Context, Result, anyhow, bail};
+
+use crate::base::clock;
+use crate::cache::artifact::Artifact;
+use crate::cache::draft::Draft;
+use crate::cache::lease::Lease;
+use crate::cache::locks::{Holder, Lock};
+use crate::cache::manifest::{FORMAT, Manifest, OutputRecord, Telemetry, content_of};
+use crate::cache::recipe::Recipe;
+use crate::cache::source::Snapshot;
+use crate::cache::stat_cache::StatCache;
+use crate::cache::store::{Found, Store};
+use crate::kind::context::{SampledRows, StageContext, State};
+use crate::kind::earlier::Search;
+use crate::kind::observer::{Observer, StageProgress};
+use crate::kind::report::{ContentDifference, Outcome, RunReport, StageReport};
+use crate::kind::sample::Sample;
+use crate::pipeline::pipeline_lock::{PipelineLock, headline, path_for};
+use crate::pipeline::plan;
+use crate::run::engine::{Engine, RunOptions};
+use crate::run::session::Session;
+use crate::run::status::contents_warning;
+
+/// What a panic said.
+fn message_of(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().cloned();
+    text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
+        .unwrap_or_else(|| "a panic without a message".to_owned())
+}
+
+/// What a stage's work gave.
+pub(crate) struct Made {
+    pub artifact: Artifact,
+    /// Of a sampled rerun.
+    pub sampled: SampledRows,
+    /// What the stage told of its work.
+    pub telemetry: BTreeMap<String, f64>,
+}
+
+/// A finished stage.
+struct Finished {
+    artifact: Artifact,
+    outcome: Outcome,
+    differs: Option<ContentDifference>,
+    telemetry: BTreeMap<String, f64>,
+}
+
+impl Engine {
+    /// Runs the wanted stages and writes pipeline.lock. Stops at the first stage that fails, which is in the report.
+    ///
+    /// Fails before anything runs when something was asked that is not there, a source is missing, or the cache can't be
+    /// written, or with `locked` when the plan isn't pipeline.lock's; and afterwards when pipeline.lock can't be written.
+    pub fn run(&self, options: &RunOptions, observer: &dyn Observer) -> Result<RunReport> {
+        let start = Instant::now();
+        let targets = self.targets(options)?;
+        let needed = plan::wanted(&self.project.needs(), targets.iter().copied());
+        let wanted = if options.only { &targets } else { &needed };
+        // Before the cache is touched: a missing source leaves nothing behind.
+        let snapshot = Snapshot::new(StatCache::optional(&self.store.stat_cache()));
+        let mut sources = BTreeMap::new();
+        for &index in &needed {
+            sources.insert(index, self.source_digests(index, &snapshot)?);
+        }
+        let lock = match options.locked {
+            true => Some(self.locked_plan(&needed, &sources, options.targets.is_empty())?),
+            // One that can't be read is told of when it is written anew.
+            false => PipelineLock::read(&path_for(self.project.path())).unwrap_or_default(),
+        };
+        self.store.prepare()?;
+        let lease = Lease::begin(&self.store).map_err(|error| self.store.unwritable(&error))?;
+        let mut session = Session {
+            observer,
+            device: options
+                .device
+                .clone()
+                .unwrap_or_else(|| self.project.device().to_owned()),
+            forced: if options.force {
+                targets.clone()
+            } else {
+                BTreeSet::new()
+            },
+            sources,
+            artifacts: BTreeMap::new(),
+            lease,
+            lock,
+            locked: options.locked,
+            told_of_class: false,
+            sample: None,
+            may_reuse: true,
+        };
+        if options.only {
+            self.take_cached(&mut session, &needed, wanted)?;
+        }
+        let mut reports = Vec::new();
+        let order = self.in_order(wanted);
+        for &index in &order {
+            let report = self.stage(&mut session, index);
+            observer.stage_finished(&report);
+            let failed = report.outcome == Outcome::Failed;
+            reports.push(report);
+            if failed {
+                break;
+            }
+        }
+        let not_reached = order.iter().skip(reports.len());
+        Ok(RunReport {
+            not_reached: not_reached
+                .map(|&index| self.project.stages()[index].name.clone())
+                .collect(),
+            lock_file: self.write_lock(&session)?,
+            stages: reports,
+            seconds: start.elapsed().as_secs_f64(),
+        })
+    }
+
+    fn stage(&self, session: &mut Session, index: usize) -> StageReport {
+        let start = Instant::now();
+        let node = &self.project.stages()[index];
+        let mut report = StageReport {
+            stage: node.name.clone(),
+            kind: node.kind.clone(),
+            outcome: Outcome::Failed,
+            fingerprint: None,
+            content: None,
+            seconds: 0.0,
+            rows: BTreeMap::new(),
+            headline: BTreeMap::new(),
+            telemetry: BTreeMap::new(),
+            error: None,
+            differs: None,
+        };
+        let finished = self.look_up(session, index).and_then(|(recipe, found)| {
+            report.fingerprint = Some(recipe.fingerprint());
+            let finished = self.cached_or_executed(session, index, &recipe, found)?;
+            self.agree_with_lock(session, index, &finished.artifact)?;
+            self.keep_history(session, node, &finished.artifact)?;
+            Ok(finished)
+        });
+        match finished {
+            Ok(Finished {
+                artifact,
+                outcome,
+                differs,
+                telemetry,
+            }) => {
+                report.outcome = outcome;
+                report.content = Some(artifact.content);
+                let outputs = artifact.manifest.outputs.iter();
+                report.rows = outputs
+                    .map(|(output, record)| (output.clone(), record.rows))
+                    .collect();
+                report.headline = headline(&artifact);
+                report.telemetry = telemetry;
+                report.differs = differs;
+                session.artifacts.insert(index, artifact);
+            }
+            Err(error) => report.error = Some(with_remedy(error)),
+        }
+        report.seconds = start.elapsed().as_secs_f64();
+        report
+    }
+
+    fn cached_or_executed(
+        &self,
+        session: &Session,
+        index: usize,
+        recipe: &Recipe,
+        found: Found,
+    ) -> Result<Finished> {
+        let node = &self.project.stages()[index];
+        let warn = |message: &str| session.observer.warning(Some(&node.name), message);
+        let is_forced = session.forced.contains(&index);
+        if let (Some(artifact), false) = (&found.artifact, is_forced) {
+            if let Some(message) = contents_warning(artifact, &found.others) {
+                warn(&message);
+            }
+            let shared = self.shared_remote.as_ref();
+            let was_fetched = shared.is_some_and(|shared| shared.was_fetched(artifact.fingerprint));
+            return Ok(Finished {
+                artifact: artifact.clone(),
+                outcome: match was_fetched {
+                    true => Outcome::Fetched,
+                    false => Outcome::Cached,
+                },
+                differs: None,
+                telemetry: BTreeMap::new(),
+            });
+        }
+        let faults = found.faults;
+        for fault in &faults {
+            warn(&format!("damaged and not used: {fault}; it is made again"));
+        }
+        let fingerprint = recipe.fingerprint();
+        let path = self.store.locks().join(format!("{fingerprint}.lock"));
+        let waiting = |holder: &Holder| session.observer.waiting(&node.name, holder);
+        let _lock = Lock::take(&path, &Holder::here(&node.name), waiting)?;
+        // Whoever held the lock may have made it.
+        let found = self.store.find(fingerprint)?;
+        if let (Some(artifact), false) = (&found.artifact, is_forced) {
+            return Ok(Finished {
+                artifact: artifact.clone(),
+                outcome: Outcome::Cached,
+                differs: None,
+                telemetry: BTreeMap::new(),
+            });
+        }
+        if !is_forced && let Some(artifact) = self.read_through(session, &node.name, recipe)? {
+            return Ok(Finished {
+                artifact,
+                outcome: Outcome::Fetched,
+                differs: None,
+                telemetry: BTreeMap::new(),
+            });
+        }
+        let reasons = match is_forced {
+            true => vec!["forced".to_owned()],
+            false => self.reasons_to_run(index, recipe, &faults),
+        };
+        session.observer.reasons(&node.name, &reasons);
+        let Made {
+            artifact,
+            telemetry,
+            ..
+        } = self.execute(&self.store, session, index, recipe)?;
+        self.write_back(&node.name, &artifact, session.observer);
+        let differs = found.artifact.and_then(|old| difference(&old, &artifact));
+        if let Some(differs) = &differs {
+            warn(&differs.to_string());
+        }
+        Ok(Finished {
+            artifact,
+            outcome: Outcome::Executed,
+            differs,
+            telemetry,
+        })
+    }
+
+    /// Runs the stage's work in a draft of `store` and publishes there. What a failure leaves is kept when it is worth it.
+    pub(crate) fn execute(
+        &self,
+        store: &Store,
+        session: &Session,
+        index: usize,
+        recipe: &Recipe,
+    ) -> Result<Made> {
+        let start = Instant::now();
+        let node = &self.project.stages()[index];
+        let kind = self.registry.known(&node.kind);
+        let Some(work) = self.registry.work(kind.name()) else {
+            bail!(
+                "kind `{}`: expected a binary that can run it, got one that only plans\nhint: run it with `seedpipe-torch`",
+                kind.name()
+            );
+        };
+        session
+            .observer
+            .stage_started(&node.name, kind.name(), recipe.fingerprint());
+        let is_forced = session.forced.contains(&index);
+        let slots: Vec<&str> = kind.outputs().iter().map(|slot| slot.name).collect();
+        let draft = Draft::open(store, recipe, &node.name, is_forced, &slots)?;
+        let context = StageContext {
+            stage: &node.name,
+            kind,
+            seed: node.seed,
+            device: &session.device,
+            folder: self.project.folder(),
+            inputs: self.inputs(session, node),
+            lineage: if kind.lineage() {
+                self.lineage(session, index)
+            } else {
+                Vec::new()
+            },
+            checkpoints: draft.checkpoints(),
+            content: draft.content(),
+            observer: session.observer,
+            progress: StageProgress {
+                stage: &node.name,
+                observer: session.observer,
+            },
+            sample: session
+                .sample
+                .map(|percent| Sample::new(percent, recipe.fingerprint())),
+            search: (!is_forced && session.may_reuse).then_some(Search {
+                store: store.clone(),
+                lease: &session.lease,
+                recipe,
+                numerics: (self.numerics)(kind, &session.device)?,
+            }),
+            state: Mutex::new(State {
+                draft,
+                sharded: false,
+                sampled: SampledRows::new(),
+            }),
+        };
+        // A panic below is a bug of ours or of a library; it fails the stage, not the run's bookkeeping.
+        let worked = catch_unwind(AssertUnwindSafe(|| work(&node.params, &context)))
+            .unwrap_or_else(|panic| Err(anyhow!("BUG: {}", message_of(panic.as_ref()))));
+        let State { draft, sampled, .. } = context
+            .state
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Err(error) = worked {
+            if !draft.is_worth_keeping() {
+                draft
+                    .remove(store)
+                    .context("failed to remove what a failed stage left")?;
+            }
+            return Err(error);
+        }
+        if let Err(error) = self.check_sources(session, index) {
+            draft.remove(store)?;
+            return Err(error);
+        }
+        let telemetry = Telemetry {
+            seconds: start.elapsed().as_secs_f64(),
+            device: session.device.clone(),
+            numerics: (self.numerics)(kind, &session.device)?,
+            versions: self.versions.clone(),
+            values: draft.telemetry.clone(),
+        };
+        let values = telemetry.values.clone();
+        let artifact = self.publish(store, recipe, draft, telemetry)?;
+        Ok(Made {
+            artifact,
+            sampled,
+            telemetry: values,
+        })
+    }
+
+    /// Shards that were computed while a source changed are not what the recipe says.
+    fn check_sources(&self, session: &Session, index: usize) -> Result<()> {
+        let snapshot = Snapshot::new(StatCache::required(&self.store.stat_cache()));
+        let now = self.source_digests(index, &snapshot)?;
+        for (path, before) in &session.sources[&index] {
+            if now.get(path) != Some(before) {
+                bail!(
+                    "source `{path}`: expected it at rest, got other content than when the run began; nothing is published\nhint: run again when nobody writes to it"
+                );
+            }
+        }
+        Ok(())
+    }
+
+    fn publish(
+        &self,
+        store: &Store,
+        recipe: &Recipe,
+        draft: Draft,
+        telemetry: Telemetry,
+    ) -> Result<Artifact> {
+        let kind = self.registry.known(&recipe.kind);
+        let mut outputs = BTreeMap::new();
+        for slot in kind.outputs() {
+            let parts = draft.parts(slot.name);
+            if parts.is_empty() {
+                bail!(
+                    "BUG: kind `{}` wrote no part of its output `{}`",
+                    kind.name(),
+                    slot.name
+                );
+            }
+            let folder = draft.content().join(slot.name);
+            let paths: Vec<PathBuf> = parts.iter().map(|part| folder.join(&part.name)).collect();
+            let content = self
+                .codec
+                .digest(slot.kind, &paths)
+                .with_context(|| format!("output `{}`", slot.name))?;
+            let headline = self
+                .codec
+                .headline(slot.kind, &paths, kind.headline())
+                .with_context(|| format!("output `{}`", slot.name))?;
+            let record = OutputRecord {
+                kind: slot.kind.to_owned(),
+                content: content.digest,
+                rows: content.rows,
+                headline,
+                parts,
+            };
+            outputs.insert(slot.name.to_owned(), record);
+        }
+        let manifest = Manifest {
+            format: FORMAT,
+            fingerprint: recipe.fingerprint(),
+            content: content_of(&outputs),
+            created: clock::now(),
+            sequence: 0,
+            recipe: recipe.clone(),
+            outputs,
+            telemetry,
+        };
+        let artifact = store.publish(&draft.content(), manifest)?;
+        draft.remove(store)?;
+        Ok(artifact)
+    }
+}
+
+/// What differs between two artifacts of one recipe.
+fn difference(old: &Artifact, new: &Artifact) -> Option<ContentDifference> {
+    if old.content == new.content {
+        return None;
+    }
+    let outputs = new.manifest.outputs.iter();
+    let differing = outputs.filter(|(output, record)| {
+        old.manifest
+            .outputs
+            .get(*output)
+            .map(|record| record.content)
+            != Some(record.content)
+    });
+    Some(ContentDifference {
+        fingerprint: new.fingerprint,
+        old: old.content,
+        new: new.content,
+        outputs: differing.map(|(output, _)| output.clone()).collect(),
+    })
+}
+
+/// Adds the remedy to faults of the machine, which stages cannot know.
+fn with_remedy(error: anyhow::Error) -> anyhow::Error {
+    let kinds: Vec<io::ErrorKind> = error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<io::Error>())
+        .map(io::Error::kind)
+        .collect();
+    let hint = if kinds.contains(&io::ErrorKind::StorageFull)
+        || kinds.contains(&io::ErrorKind::QuotaExceeded)
+    {
+        "free space, for example by `seedpipe gc`, and run again: finished shards are kept"
+    } else if kinds.contains(&io::ErrorKind::ReadOnlyFilesystem) {
+        "name a cache that can be written by `cache:` in pipeline.yaml or SEEDPIPE_CACHE"
+    } else {
+        return error;
+    };
+    anyhow!("{error:#}\nhint: {hint}")
+}

@@ -1,0 +1,10 @@
+//! Running. The [`engine`] looks up what is cached ([`resolve`]), makes the rest in order
+//! ([`execute`]), and says what would run and why ([`status`], [`explain`]).
+
+pub(crate) mod engine;
+pub(crate) mod execute;
+pub(crate) mod explain;
+pub(crate) mod graph;
+pub(crate) mod resolve;
+pub(crate) mod session;
+pub(crate) mod status;
