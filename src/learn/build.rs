@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 fn main() {
     println!("cargo:rerun-if-env-changed=LIBTORCH");
-    println!("cargo:rerun-if-changed=shim");
+    println!("cargo:rerun-if-changed=torch/shim");
     let libtorch = PathBuf::from(env::var_os("LIBTORCH").unwrap_or_default());
     let include = libtorch.join("include");
     if !include.join("ATen/autocast_mode.h").exists() {
@@ -28,11 +28,11 @@ fn main() {
         .define("_GLIBCXX_USE_CXX11_ABI", "1")
         .include(&include)
         .include(include.join("torch/csrc/api/include"))
-        .file("shim/gradients.cpp")
-        .file("shim/libtorch.cpp")
-        .file("shim/memory.cpp")
-        .file("shim/packed.cpp")
-        .file("shim/torchscript.cpp")
+        .file("torch/shim/gradients.cpp")
+        .file("torch/shim/libtorch.cpp")
+        .file("torch/shim/memory.cpp")
+        .file("torch/shim/packed.cpp")
+        .file("torch/shim/torchscript.cpp")
         // Kept out of the rlib: the light binary leaves it out of its link, see the root package's build script.
         .link_lib_modifier("-bundle")
         .compile("seedpipe_libtorch_shim");

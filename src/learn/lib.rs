@@ -2,79 +2,28 @@
 //!
 //! Knows tensors and checkpoint files; knows neither stages, artifacts nor images. A network is data (`graph`), written
 //! once per family; weights carry PyTorch's state-dict names. libtorch's own random generator is never drawn from.
+//!
+//! The rooms, each knowing only those before it: `graph`, `torch`, `architecture`, `network`, `loss`, `training`, `judge`,
+//! `deploy`, `checkpoint_file`.
 
-pub use tch;
-
-pub mod adamw;
 pub mod architecture;
-mod architecture_checks;
-pub mod autocast;
-pub mod average;
-pub mod beta;
-pub mod bootstrap;
 pub mod checkpoint_file;
-mod cifar_resnet;
-pub mod custom_graph;
-pub mod deployment;
-pub mod depth;
-mod depthwise;
-pub mod device;
-mod efficientnet;
-mod efficientnet_lite;
-mod execution;
-pub mod families;
-pub mod folding;
-mod fusion;
-#[cfg(test)]
-mod golden;
+mod deploy;
 pub mod graph;
-pub mod graph_builder;
-mod head;
-pub mod inference;
-mod initialise;
-mod inverted_residual;
-pub mod knn;
-pub mod lars;
-pub mod lbfgs;
+mod judge;
 pub mod loss;
-pub mod loss_scale;
-pub mod memory;
-pub mod metrics;
-pub mod mismatch;
-mod mobilenet_v2;
-mod mobilenet_v3;
 pub mod network;
-pub mod numerics;
-mod one_thread;
-pub mod onnx;
-mod operation;
-mod operations;
-pub mod optimiser;
-#[cfg(test)]
-mod optimiser_fixture;
-mod packed;
-#[cfg(target_arch = "x86_64")]
-mod panels;
-mod parameters;
-pub mod preprocessing;
-pub mod probe;
-mod products;
-pub mod quantisation;
-pub mod queue;
-pub mod random;
-pub mod recompute;
-mod resnet;
-pub mod retrieval;
-pub mod schedule;
-pub mod script;
-#[cfg(test)]
-mod seed_trajectory;
-pub mod sgd;
-mod shim;
-pub mod spherical_kmeans;
-pub mod state_digest;
-pub mod tensors;
-pub mod torchscript_file;
-pub mod training_state;
-mod vision_transformer;
-pub mod weights_file;
+mod torch;
+mod training;
+
+pub use architecture::{custom_graph, families, preprocessing};
+pub use deploy::{deployment, inference, onnx, quantisation, torchscript_file};
+pub use graph::{depth, folding, graph_builder, mismatch};
+pub use judge::{bootstrap, knn, lbfgs, metrics, probe, retrieval};
+pub use loss::{queue, spherical_kmeans};
+pub use network::{autocast, recompute};
+pub use tch;
+pub use torch::{
+    beta, device, memory, numerics, random, script, state_digest, tensors, weights_file,
+};
+pub use training::{adamw, average, lars, loss_scale, optimiser, schedule, sgd, training_state};

@@ -6,7 +6,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use tch::{Device, Kind, Tensor};
 
 use super::{DAMAGED, Fault};
-use crate::tensors;
+use crate::torch::tensors;
 
 /// A header length within the file, then a JSON object.
 pub(super) fn is_safetensors(start: &[u8], length: u64) -> bool {

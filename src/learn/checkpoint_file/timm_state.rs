@@ -9,7 +9,7 @@ use tch::{Tensor, no_grad};
 use thiserror::Error;
 
 use super::spellings;
-use crate::deployment::Deployment;
+use crate::deploy::deployment::Deployment;
 use crate::graph::{Graph, Operation};
 
 /// timm has no network of this kind.

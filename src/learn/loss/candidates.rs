@@ -9,10 +9,10 @@ use tch::{Device, Kind, Tensor, no_grad};
 
 #[cfg(target_arch = "x86_64")]
 use super::panelled;
-use crate::one_thread::with_one_thread;
+use crate::torch::one_thread::with_one_thread;
 #[cfg(target_arch = "x86_64")]
-use crate::panels::Avx2;
-use crate::products::times_transposed;
+use crate::torch::panels::Avx2;
+use crate::torch::products::times_transposed;
 
 /// What a softmax over the candidates leaves.
 pub(super) struct Softmax {
@@ -194,7 +194,7 @@ fn check(rows: &Tensor, own: &Tensor, queue: &Tensor, temperature: f64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::random::normal;
+    use crate::torch::random::normal;
     use proptest::prelude::*;
     use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 

@@ -16,7 +16,7 @@ use tch::{Kind, Tensor, no_grad};
 
 use super::candidates::{self, contrast};
 use super::seed::normalise;
-use crate::one_thread::with_one_thread;
+use crate::torch::one_thread::with_one_thread;
 
 /// Rows of the memories that are looked at together.
 const BLOCK: i64 = 1024;
@@ -96,7 +96,7 @@ fn first_and_rest(memory: &Tensor, batch: i64) -> (Tensor, Tensor) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::golden::Fixture;
+    use crate::torch::golden::Fixture;
 
     #[test]
     fn golden_compress() {

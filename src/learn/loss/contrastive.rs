@@ -44,7 +44,7 @@ pub fn nt_xent_loss(embeddings: &Tensor, temperature: f64) -> Tensor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::golden::{Fixture, assert_close};
+    use crate::torch::golden::{Fixture, assert_close};
 
     const PRECISIONS: [(Kind, f64); 2] = [(Kind::Double, 1e-10), (Kind::Float, 1e-5)];
 

@@ -2,6 +2,9 @@
 //! (`contrastive`), clustering online (`swav`), and SEED's alternatives. Each gives a scalar tensor whose `backward` fills the student's gradients.
 //! They know no network, no queue order and no data.
 
+pub mod queue;
+pub mod spherical_kmeans;
+
 pub mod compress;
 pub mod contrastive;
 pub mod distillation;

@@ -10,10 +10,10 @@ use rayon::prelude::*;
 use tch::Tensor;
 
 use super::candidates::Softmax;
-use crate::panels::{
+use crate::torch::panels::{
     Avx2, GROUP, LANES, Lanes, Panel, add_columns, add_rows, begins, load, nothing, store,
 };
-use crate::products::values;
+use crate::torch::products::values;
 
 /// Rows of the batch that are one task.
 const TASK: usize = 128;
@@ -276,7 +276,7 @@ fn exponential(logit: __m256) -> __m256 {
 mod tests {
     use super::*;
     use crate::loss::seed::normalise;
-    use crate::random::normal;
+    use crate::torch::random::normal;
     use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
     use tch::Kind;
 

@@ -102,8 +102,8 @@ pub fn teacher_entropy(teacher: &Tensor, queue: &Tensor, temperature_teacher: f6
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::golden::{Fixture, assert_close};
-    use crate::random::normal;
+    use crate::torch::golden::{Fixture, assert_close};
+    use crate::torch::random::normal;
     use proptest::prelude::*;
     use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 

@@ -42,9 +42,9 @@ pub fn soft_contrastive_loss(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::golden::Fixture;
     use crate::loss::seed::seed_loss;
-    use crate::random::normal;
+    use crate::torch::golden::Fixture;
+    use crate::torch::random::normal;
     use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 
     #[test]

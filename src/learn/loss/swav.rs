@@ -122,8 +122,8 @@ pub fn prototype_scores(embeddings: &Tensor, prototypes: &Tensor) -> Tensor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::golden::assert_close;
-    use crate::random::normal;
+    use crate::torch::golden::assert_close;
+    use crate::torch::random::normal;
     use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
     use serde_json::Value;
 

@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use super::*;
-use crate::golden::{Fixture, assert_close};
+use crate::torch::golden::{Fixture, assert_close};
 
 fn labels_of(tensor: &Tensor) -> Vec<Option<i64>> {
     Vec::<i64>::try_from(tensor)

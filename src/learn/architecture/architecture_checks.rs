@@ -1,0 +1,133 @@
+//! What a description of a network may not say, and how that is told.
+
+use thiserror::Error;
+
+use crate::architecture::families::{Family, find, nearest};
+use crate::architecture::{Architecture, names};
+
+/// An impossible description; `key` is the field, so that a stage can name the place.
+#[derive(Clone, Debug, PartialEq, Error)]
+#[error("`{key}`: expected {expected}, got {got}{}", hint_line(.hint))]
+pub struct ArchitectureError {
+    pub key: &'static str,
+    pub expected: String,
+    pub got: String,
+    pub hint: String,
+}
+
+fn hint_line(hint: &str) -> String {
+    if hint.is_empty() {
+        String::new()
+    } else {
+        format!("\nhint: {hint}")
+    }
+}
+
+impl ArchitectureError {
+    pub(crate) fn new(
+        key: &'static str,
+        expected: impl Into<String>,
+        got: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> Self {
+        Self {
+            key,
+            expected: expected.into(),
+            got: got.into(),
+            hint: hint.into(),
+        }
+    }
+}
+
+/// Largest length of any layer that a description may ask for.
+const LARGEST_LENGTH: i64 = 1 << 20;
+
+impl Architecture {
+    pub fn validate(&self) -> Result<(), ArchitectureError> {
+        match self.graph {
+            Some(_) => self.graph().map(|_| ()),
+            None => self.checked_family().map(|_| ()),
+        }
+    }
+
+    pub(crate) fn checked_family(&self) -> Result<&'static dyn Family, ArchitectureError> {
+        let Some(family) = find(&self.name) else {
+            let hint = match nearest(&self.name) {
+                Some(name) => format!("did you mean `{name}`?"),
+                None => String::new(),
+            };
+            let expected = format!("one of {}", names().join(", "));
+            return Err(ArchitectureError::new(
+                "name",
+                expected,
+                format!("`{}`", self.name),
+                hint,
+            ));
+        };
+        if !(self.width > 0.0 && self.width <= 16.0) {
+            return Err(ArchitectureError::new(
+                "width",
+                "a factor above 0 and at most 16",
+                self.width.to_string(),
+                "",
+            ));
+        }
+        self.check_choices(family)?;
+        self.check_ends()?;
+        Ok(family)
+    }
+
+    /// Refuses impossible lengths of classifier and head.
+    pub(crate) fn check_ends(&self) -> Result<(), ArchitectureError> {
+        let length = |key, length: i64| {
+            if (1..=LARGEST_LENGTH).contains(&length) {
+                return Ok(());
+            }
+            Err(ArchitectureError::new(
+                key,
+                format!("1 to {LARGEST_LENGTH}"),
+                length.to_string(),
+                "",
+            ))
+        };
+        if let Some(classes) = self.classes {
+            length("classes", classes)?;
+        }
+        if let Some(head) = &self.head {
+            length("head.out", head.out)?;
+            for &hidden in &head.hidden {
+                length("head.hidden", hidden)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses what a family does not leave to choose.
+    fn check_choices(&self, family: &dyn Family) -> Result<(), ArchitectureError> {
+        let refused = |key, got: &str, what: &str| {
+            let hint = format!("`{}` has {what}; leave `{key}` out", self.name);
+            Err(ArchitectureError::new(key, "none", got, hint))
+        };
+        if self.stem.is_some() && !family.offers_stems() {
+            return refused("stem", "a stem", "one stem");
+        }
+        if self.shortcut.is_some() && !family.offers_shortcuts() {
+            return refused("shortcut", "a shortcut", "one kind of shortcut");
+        }
+        let Some(size) = self.position_size else {
+            return Ok(());
+        };
+        let Some(patch) = family.patch() else {
+            return refused("position_size", "a size", "no position embedding");
+        };
+        if !(patch..=4096).contains(&size) || size % patch != 0 {
+            return Err(ArchitectureError::new(
+                "position_size",
+                format!("a multiple of the patch, {patch}, up to 4096"),
+                size.to_string(),
+                "",
+            ));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,9 @@
+//! How good features are: nearest neighbours ([`knn`]), linear classifiers ([`probe`]),
+//! [`retrieval`], and accuracies with their intervals ([`metrics`], [`bootstrap`]).
+
+pub mod bootstrap;
+pub mod knn;
+pub mod lbfgs;
+pub mod metrics;
+pub mod probe;
+pub mod retrieval;

@@ -1,0 +1,133 @@
+//! The bytes of a checkpoint: a safetensors file whose metadata holds step, scalars and a BLAKE3 of everything.
+
+use std::collections::{BTreeMap, HashMap};
+
+use safetensors::SafeTensors;
+use safetensors::tensor::{TensorView, serialize};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::TrainingState;
+use crate::torch::tensors::{from_bytes, to_bytes};
+
+/// The one entry of the file's metadata: a [`Header`] as JSON.
+const HEADER: &str = "seedpipe";
+
+#[derive(Serialize, Deserialize)]
+struct Header {
+    step: u64,
+    scalars: Value,
+    /// of everything in the file, see [`checksum`]
+    blake3: String,
+}
+
+/// A tensor as it lies in the file.
+struct Stored {
+    dtype: &'static str,
+    shape: Vec<i64>,
+    bytes: Vec<u8>,
+}
+
+pub(super) fn encode(state: &TrainingState) -> Vec<u8> {
+    let stored: BTreeMap<&str, Stored> = state
+        .tensors
+        .iter()
+        .map(|(name, tensor)| {
+            let (dtype, shape, bytes) = to_bytes(tensor);
+            (
+                name.as_str(),
+                Stored {
+                    dtype,
+                    shape,
+                    bytes,
+                },
+            )
+        })
+        .collect();
+    let parts = stored.iter().map(|(&name, tensor)| {
+        (
+            name,
+            tensor.dtype,
+            tensor.shape.as_slice(),
+            tensor.bytes.as_slice(),
+        )
+    });
+    let blake3 = checksum(state.step, &state.scalars, parts);
+    let header = Header {
+        step: state.step,
+        scalars: state.scalars.clone(),
+        blake3,
+    };
+    let header = serde_json::to_string(&header).expect("BUG: a header of plain values");
+    let views = stored.iter().map(|(&name, tensor)| {
+        let shape = tensor.shape.iter().map(|&length| length as usize).collect();
+        let dtype = serde_json::from_value(tensor.dtype.into())
+            .expect("BUG: dtype names are safetensors' own");
+        (
+            name,
+            TensorView::new(dtype, shape, &tensor.bytes).expect("BUG: bytes fit the shape"),
+        )
+    });
+    let metadata = HashMap::from([(HEADER.to_owned(), header)]);
+    serialize(views, Some(metadata)).expect("BUG: tensors that safetensors can hold")
+}
+
+pub(super) fn decode(bytes: &[u8]) -> Result<TrainingState, String> {
+    let bad = |error: &dyn std::fmt::Display| format!("corrupt: {error}");
+    let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|error| bad(&error))?;
+    let header = metadata
+        .metadata()
+        .as_ref()
+        .and_then(|entries| entries.get(HEADER));
+    let header = header.ok_or("corrupt: it has no header of this program")?;
+    let header: Header = serde_json::from_str(header).map_err(|error| bad(&error))?;
+    let file = SafeTensors::deserialize(bytes).map_err(|error| bad(&error))?;
+    let mut views: BTreeMap<&str, (String, Vec<i64>, &[u8])> = BTreeMap::new();
+    for (name, view) in file.iter() {
+        let shape = view.shape().iter().map(|&length| length as i64).collect();
+        views.insert(name, (format!("{:?}", view.dtype()), shape, view.data()));
+    }
+    let parts = views
+        .iter()
+        .map(|(&name, (dtype, shape, data))| (name, dtype.as_str(), shape.as_slice(), *data));
+    let found = checksum(header.step, &header.scalars, parts);
+    if found != header.blake3 {
+        return Err(format!(
+            "corrupt: its contents have BLAKE3 {found}, expected {}",
+            header.blake3
+        ));
+    }
+    let mut state = TrainingState::new(header.step, header.scalars);
+    for (name, (dtype, shape, data)) in views {
+        state.tensors.insert(
+            name.to_owned(),
+            from_bytes(&dtype, &shape, data).map_err(|error| bad(&error))?,
+        );
+    }
+    Ok(state)
+}
+
+/// BLAKE3 of step, scalars and every tensor's name, dtype, shape and bytes, each with its length, in order of names.
+fn checksum<'a>(
+    step: u64,
+    scalars: &Value,
+    tensors: impl Iterator<Item = (&'a str, &'a str, &'a [i64], &'a [u8])>,
+) -> String {
+    let mut hasher = blake3::Hasher::new();
+    let mut add = |bytes: &[u8]| {
+        hasher.update(&(bytes.len() as u64).to_le_bytes());
+        hasher.update_rayon(bytes);
+    };
+    add(&step.to_le_bytes());
+    add(scalars.to_string().as_bytes());
+    for (name, dtype, shape, bytes) in tensors {
+        add(name.as_bytes());
+        add(dtype.as_bytes());
+        add(&shape
+            .iter()
+            .flat_map(|length| length.to_le_bytes())
+            .collect::<Vec<u8>>());
+        add(bytes);
+    }
+    hasher.finalize().to_string()
+}
