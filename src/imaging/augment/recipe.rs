@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::view::{MAXIMAL_SIGMA, MAXIMAL_SIZE};
+use crate::augment::view::{MAXIMAL_SIGMA, MAXIMAL_SIZE};
 use crate::{Filter, RecipeName};
 
 /// Which part of the image a view shows.

@@ -9,10 +9,10 @@
 use crate::instructions::Instructions;
 #[cfg(target_arch = "x86_64")]
 use crate::instructions::Level;
-use crate::part::Pixels;
+use crate::resize::part::Pixels;
 #[cfg(target_arch = "x86_64")]
-use crate::resample_beside::{BESIDE, Beside, Source, shrink_beside};
-use crate::resample_row::{self, RowWeights, shrink};
+use crate::resize::resample_beside::{BESIDE, Beside, Source, shrink_beside};
+use crate::resize::resample_row::{self, RowWeights, shrink};
 use crate::{Filter, View};
 
 /// One direction of a view's crop, in the pixels that were decoded.

@@ -4,7 +4,7 @@
 //! reads every row of the image. Whole numbers are summed, so that both ways give the same bits.
 
 use crate::instructions::{Instructions, Level};
-use crate::pillow::{HALF, PRECISION_BITS, to_8_bits};
+use crate::resize::pillow::{HALF, PRECISION_BITS, to_8_bits};
 
 /// Values that a source row must have behind its last pixel, since 16 are read at once.
 pub(crate) const PADDING: usize = 32;

@@ -5,7 +5,7 @@
 
 use rand_chacha::rand_core::Rng;
 
-use crate::recipe::{Crop, Recipe};
+use crate::augment::recipe::{Crop, Recipe};
 use crate::{CropBox, Operation, View};
 
 /// How often a crop is drawn before the centre is taken, as in `RandomResizedCrop`.

@@ -5,7 +5,7 @@
 //! machine's vector width.
 
 use crate::Operation;
-use crate::resample::to_unit_range;
+use crate::resize::resample::to_unit_range;
 
 /// Pixels that are worked on together; three planes of them fit the first-level cache.
 const TILE: usize = 1024;

@@ -6,7 +6,7 @@
 
 use std::arch::x86_64::*;
 
-use crate::resample_row::RowWeights;
+use crate::resize::resample_row::RowWeights;
 
 /// Rows that go together.
 pub(crate) const BESIDE: usize = 8;

@@ -5,9 +5,9 @@
 //! `resample.rs` only the window that is wanted is computed, which changes none of its pixels.
 
 use crate::instructions::Instructions;
-use crate::part::Pixels;
-use crate::pillow_row::{PADDING, RowWeights, shrink};
-use crate::resample::{Span, kernel, radius};
+use crate::resize::part::Pixels;
+use crate::resize::pillow_row::{PADDING, RowWeights, shrink};
+use crate::resize::resample::{Span, kernel, radius};
 use crate::{Filter, View};
 
 /// Bits of a weight behind the point: 8 of 32 are the pixel's, 2 are for sums that reach beyond it.

@@ -6,7 +6,7 @@ use image::ImageDecoder;
 use image::codecs::webp::WebPDecoder;
 
 use crate::decode::{DecodeError, Limits, Stored, image_error, read_all};
-use crate::{Format, RgbImage, exif};
+use crate::{Format, RgbImage, decode::exif};
 
 /// Size and orientation. A file shorter than its container says is refused, metadata at its end included.
 pub(crate) fn header(bytes: &[u8]) -> Result<Stored, DecodeError> {

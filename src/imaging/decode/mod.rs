@@ -5,9 +5,21 @@
 //! allocated. `inspect` and `decode` agree on width and height. JPEG pixels are
 //! libjpeg-turbo's, so Pillow's; lossless formats are exact.
 
+pub(crate) mod bmp;
+pub(crate) mod color;
+#[cfg(test)]
+pub(crate) mod decode_tests;
+pub(crate) mod exif;
+pub(crate) mod format;
+pub(crate) mod gif_frame;
+pub(crate) mod jpeg;
+pub(crate) mod jpeg_region;
+pub(crate) mod png;
+pub(crate) mod webp;
+
 use image::{ImageDecoder, ImageError};
 
-use crate::{Format, RgbImage, bmp, color, gif_frame, jpeg, png, webp};
+use crate::{Format, RgbImage};
 
 /// What an image may ask for.
 #[derive(Debug, Clone, PartialEq, Eq)]

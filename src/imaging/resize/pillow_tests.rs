@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::pillow_row::{PADDING, RowWeights, shrink};
+use crate::resize::pillow_row::{PADDING, RowWeights, shrink};
 use crate::{CropBox, Filter, Instructions, Layout, RgbImage, Scratch, View, render};
 
 /// As in the script: black and white beside each other, so that the cubic filter overshoots, and all bits in use.

@@ -89,7 +89,7 @@ struct Quantiles {
 #[test]
 fn crops_are_distributed_as_torchvisions() {
     let rows: Vec<Quantiles> =
-        serde_json::from_str(include_str!("testdata/quantiles.json")).unwrap();
+        serde_json::from_str(include_str!("../testdata/quantiles.json")).unwrap();
     assert!(rows.len() >= 12);
     for row in rows {
         let recipe = recipe(row.recipe, 32);

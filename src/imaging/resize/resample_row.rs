@@ -7,7 +7,7 @@
 use crate::instructions::Instructions;
 #[cfg(target_arch = "x86_64")]
 use crate::instructions::Level;
-use crate::resample::to_unit_range;
+use crate::resize::resample::to_unit_range;
 
 /// Outputs that are made together.
 pub(crate) const TOGETHER: usize = 4;

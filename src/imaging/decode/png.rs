@@ -5,7 +5,7 @@ use std::io::Cursor;
 use image::codecs::png::PngDecoder;
 
 use crate::decode::{DecodeError, Limits, Stored, image_error, read_all};
-use crate::{Format, RgbImage, exif};
+use crate::{Format, RgbImage, decode::exif};
 
 /// Size and orientation.
 pub(crate) fn header(bytes: &[u8], limits: &Limits) -> Result<Stored, DecodeError> {

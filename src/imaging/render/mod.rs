@@ -5,15 +5,23 @@
 //! the same code is compiled three times, for SSE2, AVX2 and AVX-512, and [`Instructions`] chooses. No operation is fused or
 //! reordered, so all give the same bits.
 
+pub(crate) mod blur;
+#[cfg(test)]
+pub(crate) mod golden_tests;
+pub(crate) mod interleave;
+pub(crate) mod jitter;
+#[cfg(test)]
+pub(crate) mod recorded_tests;
+
 use serde::{Deserialize, Serialize};
 
-use crate::blur::{BlurScratch, blur};
 use crate::instructions::{Instructions, Level};
-use crate::interleave::interleave;
-use crate::jitter::{is_jitter, jitter};
-use crate::part::Pixels;
-use crate::pillow::{self, PillowScratch};
-use crate::resample::{ResampleScratch, resample};
+use crate::render::blur::{BlurScratch, blur};
+use crate::render::interleave::interleave;
+use crate::render::jitter::{is_jitter, jitter};
+use crate::resize::part::Pixels;
+use crate::resize::pillow::{self, PillowScratch};
+use crate::resize::resample::{ResampleScratch, resample};
 use crate::{Operation, View, ViewError};
 
 /// Grows by 1 whenever equal views of equal images would give other values.

@@ -32,7 +32,7 @@ impl Case {
 }
 
 fn cases() -> Vec<Case> {
-    let cases: Vec<Case> = serde_json::from_str(include_str!("testdata/images.json")).unwrap();
+    let cases: Vec<Case> = serde_json::from_str(include_str!("../testdata/images.json")).unwrap();
     assert!(cases.len() > 50);
     cases
 }

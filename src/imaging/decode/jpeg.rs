@@ -4,9 +4,9 @@
 //! coding with 8 bits a sample are read; CMYK and YCCK are taken as inverted (Adobe's convention) always, which is
 //! what Pillow does. Stray bytes between segments are forgiven; damage inside the coded data is not.
 
+use crate::decode::jpeg_region::decode_region;
 use crate::decode::{DecodeError, Stored};
-use crate::jpeg_region::decode_region;
-use crate::{CropBox, Format, RgbImage, exif};
+use crate::{CropBox, Format, RgbImage, decode::exif};
 
 const START_OF_IMAGE: u8 = 0xd8;
 const END_OF_IMAGE: u8 = 0xd9;

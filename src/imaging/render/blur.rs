@@ -3,7 +3,7 @@
 use crate::instructions::Instructions;
 #[cfg(target_arch = "x86_64")]
 use crate::instructions::Level;
-use crate::resample::to_unit_range;
+use crate::resize::resample::to_unit_range;
 
 /// Buffers of blurring, reused from view to view.
 #[derive(Debug, Default)]

@@ -8,10 +8,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::decode::jpeg_region::decode_region;
 use crate::decode::stored;
-use crate::jpeg_region::decode_region;
-use crate::resample::radius;
-use crate::{CropBox, DecodeError, Format, Limits, RgbImage, View, decode, jpeg};
+use crate::resize::resample::radius;
+use crate::{CropBox, DecodeError, Format, Limits, RgbImage, View, decode, decode::jpeg};
 
 /// How images are decoded for views.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
