@@ -6,66 +6,39 @@
 //!
 //! A writer writes straight to the path that it is given; atomic publication and fsync are the store's. A reader never trusts a file: a
 //! wrong kind, a wrong schema, truncation or garbage is an [`ArtifactError`] that names the file, never a panic.
+//!
+//! The rooms, each knowing only those before it: `schema`, `on_disk`, `tables`, `foreign`, `content`.
 
-mod codec;
-mod columns;
-mod compare;
 mod content;
-mod described;
-mod distinct;
-mod embeddings;
-mod error;
-mod file;
-mod files;
-mod footer;
-mod images;
-mod images_reader;
-mod matching;
-mod metadata;
-mod metrics;
-mod page;
-mod part;
-mod parts;
-mod predictions;
-mod rejected;
-mod scattered;
+mod foreign;
+mod on_disk;
 mod schema;
-mod seen;
-mod seen_reader;
-mod show;
-mod source;
-mod source_columns;
-mod table;
-mod vectors;
-mod views;
-mod weights;
-mod write;
+mod tables;
 
-pub use codec::{ContentDigest, HEADLINE_METRICS, digest, headline};
-pub use compare::{Difference, Tolerance, WorstRow, compare, compare_rows};
-pub use described::{ARTIFACT_DESCRIPTIONS, DescribedColumn, described_columns};
-pub use distinct::Distinct;
-pub use embeddings::{
-    Embeddings, EmbeddingsHeader, EmbeddingsReader, EmbeddingsWriter, Of, Precision,
-};
-pub use error::{ArtifactError, Result};
-pub use files::{FileRow, FilesReader, FilesWriter};
-pub use images::{ImageRow, ImagesWriter};
-pub use images_reader::{Image, ImagesReader};
-pub use matching::{ImageKey, places_among};
-pub use metadata::Metadata;
-pub use metrics::{MetricRow, MetricsReader, MetricsWriter};
-pub use predictions::{PredictionRow, PredictionsReader, PredictionsWriter};
-pub use rejected::{RejectedReader, RejectedRow, RejectedWriter};
-pub use scattered::Places;
+pub use content::codec::{ContentDigest, HEADLINE_METRICS, digest, headline};
+pub use content::compare::{Difference, Tolerance, WorstRow, compare, compare_rows};
+pub use content::described::{ARTIFACT_DESCRIPTIONS, DescribedColumn, described_columns};
+pub use content::show::{Preview, preview};
+pub use foreign::source::{SourceBatches, SourceLabel, SourceRow, SourceTable, guessed_columns};
+pub use foreign::source_columns::SourceColumns;
+pub use on_disk::distinct::Distinct;
+pub use on_disk::table::{TableReader, TableWriter};
+pub use schema::embeddings_header::{EmbeddingsHeader, Of, Precision};
+pub use schema::error::{ArtifactError, Result};
+pub use schema::metadata::Metadata;
 pub use schema::{
     EMBEDDINGS, FILES, IMAGES, KINDS, METRICS, PREDICTIONS, REJECTED, VIEWS, WEIGHTS,
 };
-pub use seen::{SeenRow, SeenWriter};
-pub use seen_reader::SeenReader;
-pub use show::{Preview, preview};
-pub use source::{SourceBatches, SourceLabel, SourceRow, SourceTable, guessed_columns};
-pub use source_columns::SourceColumns;
-pub use table::{TableReader, TableWriter};
-pub use views::{OperationName, Scale, ViewFilter, ViewRow, ViewsReader, ViewsWriter};
-pub use weights::{Dtype, WeightRow, WeightsReader, WeightsWriter};
+pub use tables::embeddings::{Embeddings, EmbeddingsReader, EmbeddingsWriter};
+pub use tables::files::{FileRow, FilesReader, FilesWriter};
+pub use tables::images::{ImageRow, ImagesWriter};
+pub use tables::images_reader::{Image, ImagesReader};
+pub use tables::matching::{ImageKey, places_among};
+pub use tables::metrics::{MetricRow, MetricsReader, MetricsWriter};
+pub use tables::predictions::{PredictionRow, PredictionsReader, PredictionsWriter};
+pub use tables::rejected::{RejectedReader, RejectedRow, RejectedWriter};
+pub use tables::scattered::Places;
+pub use tables::seen::{SeenRow, SeenWriter};
+pub use tables::seen_reader::SeenReader;
+pub use tables::views::{OperationName, Scale, ViewFilter, ViewRow, ViewsReader, ViewsWriter};
+pub use tables::weights::{Dtype, WeightRow, WeightsReader, WeightsWriter};

@@ -1,0 +1,140 @@
+//! What the engine asks about outputs without knowing their columns: content digest and rows, headline metrics.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use crate::content::content_digest;
+use crate::on_disk::part::Positions;
+use crate::on_disk::parts::Parts;
+use crate::schema::error::Result;
+use crate::schema::{EMBEDDINGS, METRICS};
+use crate::tables::metrics::MetricsReader;
+
+/// An output's logical content, and how many rows it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ContentDigest {
+    /// BLAKE3; its byte form is described in `content.rs`.
+    pub digest: [u8; 32],
+    pub rows: u64,
+}
+
+/// Digests an output of `kind`, given its parts in logical row order. Fails where a part is not of this kind or is damaged.
+pub fn digest(kind: &str, parts: &[PathBuf]) -> Result<ContentDigest> {
+    let parts = open(kind, parts)?;
+    Ok(ContentDigest {
+        digest: content_digest(&parts)?,
+        rows: parts.rows() as u64,
+    })
+}
+
+/// Opens an output of `kind` for reading all of it.
+pub(crate) fn open(kind: &str, parts: &[PathBuf]) -> Result<Parts> {
+    let positions = if kind == EMBEDDINGS {
+        Positions::Load
+    } else {
+        Positions::Skip
+    };
+    Parts::open(parts, Some(kind), positions)
+}
+
+/// Metrics that stand for a result, as against those that only show how training went.
+pub const HEADLINE_METRICS: &[&str] = &[
+    "knn_top1",
+    "knn_top1_low",
+    "knn_top1_high",
+    "knn_top5",
+    "knn_majority_top1",
+    "retrieval_map",
+    "linear_top1",
+    "linear_top1_low",
+    "linear_top1_high",
+    "linear_top5",
+    "top1",
+    "top1_low",
+    "top1_high",
+    "top5",
+    "loss",
+];
+
+/// For `metrics/v1`: `split/name` → the value of the last step, for the [`HEADLINE_METRICS`] and those in `own`; of several rows of one step, the last.
+/// A value that is not finite is left out, since JSON cannot hold it. Other kinds have none.
+pub fn headline(kind: &str, parts: &[PathBuf], own: &[&str]) -> Result<BTreeMap<String, f64>> {
+    if kind != METRICS {
+        return Ok(BTreeMap::new());
+    }
+    let mut last: BTreeMap<String, (u64, f64)> = BTreeMap::new();
+    for row in MetricsReader::open(parts)?.read_all()? {
+        let name = row.name.as_str();
+        if !HEADLINE_METRICS.contains(&name) && !own.contains(&name) {
+            continue;
+        }
+        let latest = last
+            .entry(format!("{}/{}", row.split, row.name))
+            .or_insert((row.step, row.value));
+        if row.step >= latest.0 {
+            *latest = (row.step, row.value);
+        }
+    }
+    Ok(last
+        .into_iter()
+        .filter(|(_, (_, value))| value.is_finite())
+        .map(|(name, (_, value))| (name, value))
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::metadata::Metadata;
+    use crate::tables::metrics::{MetricRow, MetricsWriter};
+
+    fn row(step: u64, split: &str, name: &str, value: f64) -> MetricRow {
+        MetricRow {
+            step,
+            split: split.into(),
+            name: name.into(),
+            value,
+        }
+    }
+
+    #[test]
+    fn the_headline_is_the_last_step_of_evaluation_metrics() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("m.parquet");
+        let mut writer = MetricsWriter::create(&path, &Metadata::new()).unwrap();
+        writer
+            .write(&[
+                row(2, "train", "loss", 0.5),
+                row(1, "train", "loss", 0.9),
+                row(2, "train", "learning_rate", 0.1),
+                row(0, "test", "knn_top1", 0.75),
+                row(0, "val", "knn_top1", 0.5),
+                row(0, "val", "top1", f64::NAN),
+            ])
+            .unwrap();
+        writer.finish().unwrap();
+        let headline = headline(METRICS, std::slice::from_ref(&path), &["learning_rate"]).unwrap();
+        let expected = [
+            ("test/knn_top1", 0.75),
+            ("train/learning_rate", 0.1),
+            ("train/loss", 0.5),
+            ("val/knn_top1", 0.5),
+        ];
+        assert_eq!(
+            headline,
+            expected
+                .map(|(name, value)| (name.to_string(), value))
+                .into()
+        );
+        assert!(
+            super::headline("images/v1", &[path], &[])
+                .unwrap()
+                .is_empty()
+        );
+    }
+
+    #[test]
+    fn an_output_without_parts_is_refused() {
+        assert!(digest(METRICS, &[]).is_err());
+    }
+}

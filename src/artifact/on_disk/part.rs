@@ -1,0 +1,313 @@
+//! One Parquet file: opened, checked against its kind, and read in batches of rows. Holds no file handle: an output may have thousands of
+//! parts.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
+    ParquetRecordBatchReaderBuilder,
+};
+use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetStatisticsPolicy};
+
+use crate::on_disk::file::PositionedFile;
+use crate::on_disk::footer;
+use crate::schema;
+use crate::schema::error::{ArtifactError, Result, guarded};
+use crate::schema::metadata::{self, Metadata};
+
+/// Decoded bytes that a batch aims at: bounds memory whatever the rows' width.
+const BATCH_BYTES: u64 = 8 << 20;
+const BATCH_ROWS: u64 = 8192;
+
+/// Whether the positions of a file's pages are wanted (for direct reads), which costs memory per page.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Positions {
+    Skip,
+    Load,
+}
+
+pub(crate) struct Part {
+    path: PathBuf,
+    reader: ArrowReaderMetadata,
+    kind: &'static str,
+    metadata: Metadata,
+    /// First row of each row group, and the number of rows at the end.
+    starts: Vec<usize>,
+}
+
+impl Part {
+    /// Opens an artifact's part. Fails when the file is not Parquet, is not of `expected` kind, or its schema is not that of its kind.
+    pub fn open(path: &Path, expected: Option<&str>, positions: Positions) -> Result<Self> {
+        let file = PositionedFile::open(path)?;
+        let found = guarded(path, || load(path, &file, options(positions)))?;
+        let (kind, metadata) = metadata::from_footer(path, found.metadata().file_metadata())?;
+        if let Some(expected) = expected.filter(|expected| *expected != kind) {
+            return Err(ArtifactError::unexpected(
+                path,
+                "artifact kind",
+                format!("`{expected}`"),
+                format!("`{kind}`"),
+            ));
+        }
+        let schema = schema::schema(path, kind, &metadata)?;
+        let reader = guarded(path, || {
+            let options = ArrowReaderOptions::new().with_schema(schema.clone());
+            ArrowReaderMetadata::try_new(found.metadata().clone(), options).map_err(|error| {
+                ArtifactError::new(
+                    path,
+                    format!("columns differ from those of `{kind}`: {error}"),
+                )
+            })
+        })?;
+        let starts = row_group_starts(path, reader.metadata(), file.length())?;
+        Ok(Self {
+            path: path.to_path_buf(),
+            reader,
+            kind,
+            metadata,
+            starts,
+        })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub fn kind(&self) -> &'static str {
+        self.kind
+    }
+
+    pub fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
+    pub fn schema(&self) -> &SchemaRef {
+        self.reader.schema()
+    }
+
+    pub fn rows(&self) -> usize {
+        self.starts[self.starts.len() - 1]
+    }
+
+    /// Mean bytes of a row before compression.
+    pub fn row_bytes(&self) -> usize {
+        let groups = self.parquet().row_groups().iter();
+        let bytes: u64 = groups
+            .map(|group| group.total_byte_size().max(0) as u64)
+            .fold(0, u64::saturating_add);
+        usize::try_from(bytes).unwrap_or(usize::MAX) / self.rows().max(1)
+    }
+
+    /// First row of each row group, and the number of rows at the end.
+    pub fn row_group_starts(&self) -> &[usize] {
+        &self.starts
+    }
+
+    pub fn parquet(&self) -> &ParquetMetaData {
+        self.reader.metadata()
+    }
+
+    /// Reads the given rows of the given columns (by index into the schema), touching only the row groups that hold them.
+    pub fn batches(&self, rows: Range<usize>, columns: &[usize]) -> Result<Batches> {
+        let file = PositionedFile::open(&self.path)?;
+        read_batches(&self.path, file, &self.reader, &self.starts, rows, columns)
+    }
+}
+
+/// Options for a first look at a file: no statistics, no column index, page positions where wanted.
+fn options(positions: Positions) -> ArrowReaderOptions {
+    let policy = if positions == Positions::Load {
+        PageIndexPolicy::Optional
+    } else {
+        PageIndexPolicy::Skip
+    };
+    ArrowReaderOptions::new()
+        .with_skip_arrow_metadata(true)
+        .with_column_index_policy(PageIndexPolicy::Skip)
+        .with_offset_index_policy(policy)
+        .with_column_stats_policy(ParquetStatisticsPolicy::SkipAll)
+}
+
+/// Reads the footer; for artifacts and for a user's Parquet.
+pub(crate) fn load(
+    path: &Path,
+    file: &PositionedFile,
+    options: ArrowReaderOptions,
+) -> Result<ArrowReaderMetadata> {
+    if file.length() == 0 {
+        return Err(ArtifactError::unexpected(
+            path,
+            "not Parquet",
+            "a Parquet file",
+            "an empty file",
+        ));
+    }
+    footer::check(path, file)?;
+    ArrowReaderMetadata::load(file, options)
+        .map_err(|error| ArtifactError::parquet(path, "not Parquet, or damaged", error))
+}
+
+/// First row of each row group, and the number of rows at the end. A footer whose numbers contradict each other or the file's length is
+/// refused.
+pub(crate) fn row_group_starts(
+    path: &Path,
+    parquet: &ParquetMetaData,
+    length: u64,
+) -> Result<Vec<usize>> {
+    let claimed = parquet.file_metadata().num_rows();
+    let mut starts = vec![0usize];
+    for group in parquet.row_groups() {
+        for column in group.columns() {
+            let offset = column
+                .dictionary_page_offset()
+                .unwrap_or(column.data_page_offset());
+            let end = u64::try_from(offset)
+                .ok()
+                .zip(u64::try_from(column.compressed_size()).ok());
+            if end
+                .and_then(|(offset, size)| offset.checked_add(size))
+                .is_none_or(|end| end > length)
+            {
+                let what = format!("place of column `{}`", column.column_path());
+                let got = format!("{} bytes at offset {offset}", column.compressed_size());
+                return Err(ArtifactError::unexpected(
+                    path,
+                    what,
+                    format!("within the file's {length} bytes"),
+                    got,
+                ));
+            }
+        }
+        let rows = usize::try_from(group.num_rows()).ok();
+        let end = rows.and_then(|rows| starts[starts.len() - 1].checked_add(rows));
+        starts.push(end.ok_or_else(|| {
+            ArtifactError::unexpected(
+                path,
+                "rows of a row group",
+                "a number of rows",
+                group.num_rows(),
+            )
+        })?);
+    }
+    let rows = starts[starts.len() - 1];
+    if i64::try_from(rows) != Ok(claimed) {
+        return Err(ArtifactError::unexpected(
+            path,
+            "rows in the footer",
+            rows,
+            claimed,
+        ));
+    }
+    Ok(starts)
+}
+
+/// Reads `rows` of `columns`: for artifacts and for a user's Parquet.
+pub(crate) fn read_batches(
+    path: &Path,
+    file: PositionedFile,
+    reader: &ArrowReaderMetadata,
+    starts: &[usize],
+    rows: Range<usize>,
+    columns: &[usize],
+) -> Result<Batches> {
+    let total = starts[starts.len() - 1];
+    if rows.start > rows.end || rows.end > total {
+        return Err(ArtifactError::unexpected(
+            path,
+            "rows asked for",
+            format!("a range within 0..{total}"),
+            format!("{}..{}", rows.start, rows.end),
+        ));
+    }
+    if rows.is_empty() {
+        return Ok(Batches {
+            path: path.to_path_buf(),
+            reader: None,
+            missing: 0,
+        });
+    }
+    let first = starts.partition_point(|start| *start <= rows.start) - 1;
+    let last = starts.partition_point(|start| *start < rows.end);
+    let batch_rows = batch_rows(reader.metadata(), first..last, columns).min(rows.len());
+    let reader = guarded(path, || {
+        let mask = ProjectionMask::roots(reader.parquet_schema(), columns.iter().copied());
+        ParquetRecordBatchReaderBuilder::new_with_metadata(file, reader.clone())
+            .with_projection(mask)
+            .with_row_groups((first..last).collect())
+            .with_offset(rows.start - starts[first])
+            .with_limit(rows.len())
+            .with_batch_size(batch_rows)
+            .build()
+            .map_err(|error| ArtifactError::parquet(path, "cannot read", error))
+    })?;
+    Ok(Batches {
+        path: path.to_path_buf(),
+        reader: Some(reader),
+        missing: rows.len(),
+    })
+}
+
+/// Rows whose columns come to about [`BATCH_BYTES`].
+fn batch_rows(parquet: &ParquetMetaData, groups: Range<usize>, columns: &[usize]) -> usize {
+    let schema = parquet.file_metadata().schema_descr();
+    let wanted: Vec<usize> = (0..schema.num_columns())
+        .filter(|leaf| columns.contains(&schema.get_column_root_idx(*leaf)))
+        .collect();
+    let widest = groups
+        .map(|group| {
+            let group = parquet.row_group(group);
+            let bytes: u64 = wanted
+                .iter()
+                .map(|leaf| group.column(*leaf).uncompressed_size().max(0) as u64)
+                .sum();
+            bytes / (group.num_rows().max(1) as u64)
+        })
+        .max()
+        .unwrap_or(0);
+    (BATCH_BYTES / widest.max(1)).clamp(1, BATCH_ROWS) as usize
+}
+
+/// The batches of one read; an error where the file holds fewer rows than it claims.
+pub(crate) struct Batches {
+    path: PathBuf,
+    reader: Option<ParquetRecordBatchReader>,
+    missing: usize,
+}
+
+impl Iterator for Batches {
+    type Item = Result<RecordBatch>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let reader = self.reader.as_mut()?;
+        let next = guarded(&self.path, || {
+            reader
+                .next()
+                .transpose()
+                .map_err(|error| ArtifactError::arrow(&self.path, "cannot read", error))
+        });
+        let item = match next {
+            Ok(Some(batch)) if batch.num_rows() <= self.missing => {
+                self.missing -= batch.num_rows();
+                return Some(Ok(batch));
+            }
+            Ok(None) if self.missing == 0 => None,
+            Ok(batch) => Some(Err(ArtifactError::unexpected(
+                &self.path,
+                "rows in the pages",
+                "as many as the footer says",
+                if batch.is_some() {
+                    "more".to_string()
+                } else {
+                    format!("{} fewer", self.missing)
+                },
+            ))),
+            Err(error) => Some(Err(error)),
+        };
+        self.reader = None;
+        item
+    }
+}

@@ -1,0 +1,234 @@
+//! Kinds that are read and written as rows: one writer and one reader for all of them. A kind says in its own file how rows become
+//! columns and back ([`TableRow`]).
+
+use std::marker::PhantomData;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use arrow::array::{ArrayRef, RecordBatch};
+
+use crate::on_disk::part::Positions;
+use crate::on_disk::parts::Parts;
+use crate::on_disk::write::{PartWriter, ROW_GROUP_ROWS};
+use crate::schema::error::{ArtifactError, Invalid, Result};
+use crate::schema::metadata::Metadata;
+
+/// A row group ends when its rows' text and bytes reach this.
+const ROW_GROUP_BYTES: usize = 16 << 20;
+const PAGE_BYTES: usize = 1 << 20;
+/// What Arrow's 32-bit offsets and Parquet's 32-bit page sizes can hold in one cell, with room for the page's header.
+const CELL_BYTES: usize = (i32::MAX as usize) - (1 << 20);
+
+/// A row struct of a kind. Sealed: only this crate's row structs are.
+pub trait TableRow: Sized + Send + Sync {
+    #[doc(hidden)]
+    const KIND: &'static str;
+
+    /// Bytes of the row's text and binary cells together.
+    #[doc(hidden)]
+    fn bytes(&self) -> usize;
+
+    #[doc(hidden)]
+    fn columns(rows: &[Self]) -> Vec<ArrayRef>;
+
+    /// Appends the rows of a batch.
+    #[doc(hidden)]
+    fn rows(batch: &RecordBatch, rows: &mut Vec<Self>) -> std::result::Result<(), Invalid>;
+
+    /// What a single row must satisfy.
+    #[doc(hidden)]
+    fn check(&self) -> std::result::Result<(), Invalid> {
+        Ok(())
+    }
+
+    /// What the rows of an output must satisfy together: a row's key, which must differ from all others' or be greater than the last.
+    #[doc(hidden)]
+    fn key(&self) -> Key {
+        Key::None
+    }
+
+    #[doc(hidden)]
+    fn check_metadata(_metadata: &Metadata) -> std::result::Result<(), Invalid> {
+        Ok(())
+    }
+}
+
+/// A row's place among an output's rows.
+#[doc(hidden)]
+pub enum Key {
+    None,
+    /// Strictly ascending.
+    Ascending(u64),
+    /// Different from all others.
+    Distinct(String),
+}
+
+/// Checks [`TableRow::key`] from row to row.
+#[derive(Default)]
+struct Keys {
+    last: Option<u64>,
+    seen: std::collections::HashSet<String>,
+}
+
+impl Keys {
+    fn check(&mut self, key: Key) -> std::result::Result<(), Invalid> {
+        match key {
+            Key::None => Ok(()),
+            Key::Ascending(value) => match self.last.replace(value) {
+                Some(last) if last >= value => Err(Invalid::new(
+                    "order of rows",
+                    format!("an id above {last}"),
+                    value,
+                )),
+                _ => Ok(()),
+            },
+            Key::Distinct(name) if self.seen.contains(&name) => Err(Invalid::new(
+                "names of rows",
+                "every name once",
+                format!("`{name}` twice"),
+            )),
+            Key::Distinct(name) => {
+                self.seen.insert(name);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Writes the rows of one part. How they are cut into calls of `write` does not matter.
+pub struct TableWriter<R: TableRow> {
+    part: PartWriter,
+    group_rows: usize,
+    group_bytes: usize,
+    keys: Keys,
+    row: PhantomData<fn(R)>,
+}
+
+impl<R: TableRow> TableWriter<R> {
+    /// Creates or empties the file at `path`, whose folder must exist. `metadata` must be the same for all parts of an output.
+    pub fn create(path: &Path, metadata: &Metadata) -> Result<Self> {
+        R::check_metadata(metadata).map_err(|invalid| invalid.at(path))?;
+        let part = PartWriter::create(path, R::KIND, metadata, PAGE_BYTES)?;
+        Ok(Self {
+            part,
+            group_rows: 0,
+            group_bytes: 0,
+            keys: Keys::default(),
+            row: PhantomData,
+        })
+    }
+
+    /// Appends rows. A row that the kind forbids is an error, and the file is then not to be used.
+    pub fn write(&mut self, rows: &[R]) -> Result<()> {
+        let path = self.part.path().to_path_buf();
+        for row in rows {
+            row.check()
+                .and_then(|()| self.keys.check(row.key()))
+                .map_err(|invalid| invalid.at(&path))?;
+            if row.bytes() > CELL_BYTES {
+                let most = format!("at most {CELL_BYTES} bytes");
+                return Err(ArtifactError::unexpected(
+                    &path,
+                    "size of a row",
+                    most,
+                    row.bytes(),
+                ));
+            }
+        }
+        let mut begin = 0;
+        let mut bytes = 0;
+        for (index, row) in rows.iter().enumerate() {
+            let full = self.group_rows + index - begin == ROW_GROUP_ROWS
+                || (self.group_bytes + bytes + row.bytes() > ROW_GROUP_BYTES
+                    && self.group_rows + index - begin > 0);
+            if full {
+                self.append(&rows[begin..index])?;
+                self.part.end_row_group()?;
+                (self.group_rows, self.group_bytes, begin, bytes) = (0, 0, index, 0);
+            }
+            bytes += row.bytes();
+        }
+        self.append(&rows[begin..])?;
+        self.group_bytes += bytes;
+        Ok(())
+    }
+
+    /// Writes the footer and returns the number of rows. A file that was not finished is not readable.
+    pub fn finish(self) -> Result<u64> {
+        self.part.finish()
+    }
+
+    fn append(&mut self, rows: &[R]) -> Result<()> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let batch = RecordBatch::try_new(self.part.schema().clone(), R::columns(rows))
+            .unwrap_or_else(|error| {
+                panic!(
+                    "BUG: columns of `{}` do not fit its schema: {error}",
+                    R::KIND
+                )
+            });
+        self.part.write(&batch)?;
+        self.group_rows += rows.len();
+        Ok(())
+    }
+}
+
+/// Reads the rows of an output over all its parts.
+pub struct TableReader<R: TableRow> {
+    parts: Parts,
+    row: PhantomData<fn() -> R>,
+}
+
+impl<R: TableRow> TableReader<R> {
+    /// Opens the parts, given in logical row order. Fails where a part is not this kind's, or parts disagree in metadata.
+    pub fn open(parts: &[PathBuf]) -> Result<Self> {
+        let parts = Parts::open(parts, Some(R::KIND), Positions::Skip)?;
+        R::check_metadata(parts.metadata()).map_err(|invalid| invalid.at(parts.first().path()))?;
+        Ok(Self {
+            parts,
+            row: PhantomData,
+        })
+    }
+
+    pub fn rows(&self) -> usize {
+        self.parts.rows()
+    }
+
+    /// The declared metadata, without the kind.
+    pub fn metadata(&self) -> &Metadata {
+        self.parts.metadata()
+    }
+
+    /// Reads `rows`, decoding only the row groups that hold them. Fails when the range ends beyond the rows.
+    pub fn read(&self, rows: Range<usize>) -> Result<Vec<R>> {
+        let mut read = Vec::new();
+        for (part, within) in self.parts.spans(rows)? {
+            let part = self.parts.part(part);
+            let columns: Vec<usize> = (0..part.schema().fields().len()).collect();
+            for batch in part.batches(within, &columns)? {
+                let first = read.len();
+                R::rows(&batch?, &mut read)
+                    .and_then(|()| read[first..].iter().try_for_each(R::check))
+                    .map_err(|invalid| invalid.at(part.path()))?;
+            }
+        }
+        Ok(read)
+    }
+
+    /// Reads everything, and checks what the rows must satisfy together (distinct names, ascending ids).
+    pub fn read_all(&self) -> Result<Vec<R>> {
+        let rows = self.read(0..self.rows())?;
+        let mut keys = Keys::default();
+        for row in &rows {
+            keys.check(row.key())
+                .map_err(|invalid| invalid.at(self.parts.first().path()))?;
+        }
+        Ok(rows)
+    }
+
+    pub(crate) fn first_path(&self) -> &Path {
+        self.parts.first().path()
+    }
+}

@@ -1,0 +1,391 @@
+//! Reading `images/v1`: an index of the images in memory, their encoded bytes by one `pread` each, their sources from the disk.
+//!
+//! Memory: 60 bytes for each image (digest 32; id, length and combination of labels and split 4 each; size and offset 8 each), and 4 more
+//! where any image occurs twice. Pages' positions are read, turned into offsets and let go.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU64;
+use std::path::PathBuf;
+
+use arrow::array::{Array, RecordBatch};
+use arrow::datatypes::{Int32Type, UInt32Type};
+use parquet::basic::Compression;
+use rayon::prelude::*;
+
+use crate::on_disk::columns::{binaries, fixed, numbers, texts};
+use crate::on_disk::distinct::Distinct;
+use crate::on_disk::file::PositionedFile;
+use crate::on_disk::part::{Part, Positions};
+use crate::on_disk::parts::Parts;
+use crate::schema::IMAGES;
+use crate::schema::error::{ArtifactError, Invalid, Result};
+use crate::schema::metadata::Metadata;
+use crate::tables::images::{BYTES, SOURCE, digest};
+
+/// All columns but the encoded bytes and the source.
+const OTHERS: [usize; 8] = [0, 1, 2, 4, 5, 6, 7, 8];
+/// Parts whose file stays open; those beyond are opened for each read.
+const OPEN_FILES: usize = 256;
+
+/// What is known of an image without reading it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Image<'a> {
+    pub image_id: u32,
+    /// BLAKE3 of the encoded bytes.
+    pub digest: &'a [u8; 32],
+    pub occurrence: u32,
+    /// In pixels, after EXIF orientation.
+    pub width: u32,
+    pub height: u32,
+    pub label: Option<i32>,
+    pub label_name: Option<&'a str>,
+    pub split: &'a str,
+    /// Encoded bytes.
+    pub length: u32,
+}
+
+/// Where an image's encoded bytes are in its part's file; `None`: only the Parquet decoder knows.
+#[derive(Clone, Copy, Debug)]
+struct Position {
+    offset: Option<NonZeroU64>,
+    length: u32,
+}
+
+/// What few combinations of are shared by many images.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Attributes {
+    label: Option<i32>,
+    /// Index into the names of labels.
+    name: Option<u32>,
+    /// Index into the splits.
+    split: u32,
+}
+
+/// Reads the images of an output: what finds and describes them is in memory, bytes and sources are read on demand.
+pub struct ImagesReader {
+    parts: Parts,
+    files: Vec<PositionedFile>,
+    ids: Vec<u32>,
+    digests: Vec<[u8; 32]>,
+    /// Empty where all are 0.
+    occurrences: Vec<u32>,
+    sizes: Vec<[u32; 2]>,
+    /// Index into `attributes`.
+    attributes_of: Vec<u32>,
+    attributes: Vec<Attributes>,
+    names: Vec<String>,
+    splits: Vec<String>,
+    offsets: Vec<Option<NonZeroU64>>,
+    lengths: Vec<u32>,
+    classes: BTreeMap<i32, String>,
+}
+
+impl ImagesReader {
+    /// Opens the parts, given in logical row order. Fails where ids do not ascend, or a label has two names.
+    pub fn open(parts: &[PathBuf]) -> Result<Self> {
+        let parts = Parts::open(parts, Some(IMAGES), Positions::Skip)?;
+        let files = parts
+            .iter()
+            .take(OPEN_FILES)
+            .map(|part| PositionedFile::open(part.path()))
+            .collect::<Result<_>>()?;
+        let positions: Vec<Vec<Position>> = parts
+            .iter()
+            .collect::<Vec<_>>()
+            .into_par_iter()
+            .map(positions)
+            .collect::<Result<_>>()?;
+        // The pages were found, so there are this many rows.
+        let rows = positions.iter().map(Vec::len).sum();
+        let (mut offsets, mut lengths) = (Vec::with_capacity(rows), Vec::with_capacity(rows));
+        for position in positions.into_iter().flatten() {
+            offsets.push(position.offset);
+            lengths.push(position.length);
+        }
+        let mut reader = Self {
+            files,
+            ids: Vec::with_capacity(rows),
+            digests: Vec::with_capacity(rows),
+            occurrences: Vec::new(),
+            sizes: Vec::with_capacity(rows),
+            attributes_of: Vec::with_capacity(rows),
+            attributes: Vec::new(),
+            names: Vec::new(),
+            splits: Vec::new(),
+            offsets,
+            lengths,
+            classes: BTreeMap::new(),
+            parts,
+        };
+        let mut texts = Texts::default();
+        for part in 0..reader.parts.iter().count() {
+            let part = reader.parts.part(part);
+            let path = part.path().to_path_buf();
+            for batch in part.batches(0..part.rows(), &OTHERS)? {
+                reader
+                    .extend(&batch?, &mut texts)
+                    .map_err(|invalid| invalid.at(&path))?;
+            }
+        }
+        reader.names = texts.labels.into_values();
+        reader.attributes = texts.attributes.into_values();
+        reader.sort_splits(texts.splits.values());
+        Ok(reader)
+    }
+
+    fn extend(
+        &mut self,
+        batch: &RecordBatch,
+        found: &mut Texts,
+    ) -> std::result::Result<(), Invalid> {
+        let integer = |column: usize| numbers::<UInt32Type>(batch, column).values();
+        let (digests, labels) = (fixed(batch, 1), numbers::<Int32Type>(batch, 5));
+        let (names, splits) = (texts(batch, 6), texts(batch, 7));
+        for row in 0..batch.num_rows() {
+            let id = integer(0)[row];
+            if let Some(last) = self.ids.last().filter(|last| **last >= id) {
+                return Err(Invalid::new(
+                    "order of rows",
+                    format!("an image_id above {last}"),
+                    id,
+                ));
+            }
+            let label = labels.is_valid(row).then(|| labels.value(row));
+            let name = names.is_valid(row).then(|| names.value(row));
+            if let Some(label) = label {
+                self.name_class(label, name)?;
+            }
+            self.ids.push(id);
+            self.digests.push(digest(digests, row));
+            let occurrence = integer(2)[row];
+            if occurrence > 0 && self.occurrences.is_empty() {
+                self.occurrences.reserve_exact(self.lengths.len());
+                self.occurrences.resize(self.ids.len() - 1, 0);
+            }
+            if occurrence > 0 || !self.occurrences.is_empty() {
+                self.occurrences.push(occurrence);
+            }
+            self.sizes.push([integer(3)[row], integer(4)[row]]);
+            let attributes = Attributes {
+                label,
+                name: name.map(|name| found.labels.index(name)),
+                split: found.splits.index(splits.value(row)),
+            };
+            self.attributes_of.push(found.attributes.index(&attributes));
+        }
+        Ok(())
+    }
+
+    fn name_class(&mut self, label: i32, name: Option<&str>) -> std::result::Result<(), Invalid> {
+        let number = label.to_string();
+        let class = self
+            .classes
+            .entry(label)
+            .or_insert_with(|| name.unwrap_or(&number).to_string());
+        match name {
+            Some(name) if name != class && *class == number => *class = name.to_string(),
+            Some(name) if name != class => {
+                return Err(Invalid::new(
+                    format!("name of label {label}"),
+                    format!("`{class}`"),
+                    format!("`{name}`"),
+                ));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn sort_splits(&mut self, found: &[String]) {
+        let mut order: Vec<usize> = (0..found.len()).collect();
+        order.sort_by(|left, right| found[*left].cmp(&found[*right]));
+        let mut rank = vec![0u32; order.len()];
+        for (place, index) in (0..).zip(&order) {
+            rank[*index] = place;
+        }
+        for attributes in &mut self.attributes {
+            attributes.split = rank[attributes.split as usize];
+        }
+        self.splits = order
+            .into_iter()
+            .map(|index| found[index].clone())
+            .collect();
+    }
+
+    pub fn rows(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// The declared metadata, without the kind.
+    pub fn metadata(&self) -> &Metadata {
+        self.parts.metadata()
+    }
+
+    /// Panics where `row` is not below [`Self::rows`].
+    pub fn image(&self, row: usize) -> Image<'_> {
+        let [width, height] = self.sizes[row];
+        let attributes = self.attributes_of(row);
+        Image {
+            image_id: self.ids[row],
+            digest: &self.digests[row],
+            occurrence: self.occurrences.get(row).copied().unwrap_or(0),
+            width,
+            height,
+            label: attributes.label,
+            label_name: attributes
+                .name
+                .map(|name| self.names[name as usize].as_str()),
+            split: &self.splits[attributes.split as usize],
+            length: self.lengths[row],
+        }
+    }
+
+    fn attributes_of(&self, row: usize) -> Attributes {
+        self.attributes[self.attributes_of[row] as usize]
+    }
+
+    pub fn row_of(&self, image_id: u32) -> Option<usize> {
+        self.ids.binary_search(&image_id).ok()
+    }
+
+    /// Where the image came from. Reads its row group's sources from the disk: for messages and short lists. Panics where `row` is not
+    /// below [`Self::rows`].
+    pub fn source(&self, row: usize) -> Result<String> {
+        let (index, within) = self.parts.locate(row);
+        let batch = one_row(self.parts.part(index), within, SOURCE)?;
+        Ok(texts(&batch, 0).value(0).to_string())
+    }
+
+    /// The encoded bytes, checked against their digest. One read; may be called from any thread. Panics where `row` is not below
+    /// [`Self::rows`].
+    pub fn bytes(&self, row: usize) -> Result<Vec<u8>> {
+        let (index, within) = self.parts.locate(row);
+        let part = self.parts.part(index);
+        let bytes = match self.offsets[row] {
+            Some(offset) => self.read_at(index, offset.get(), self.lengths[row])?,
+            None => binaries(&one_row(part, within, BYTES)?, 0)
+                .value(0)
+                .to_vec(),
+        };
+        if *blake3::hash(&bytes).as_bytes() != self.digests[row] {
+            let what = format!("bytes of image {}", self.ids[row]);
+            return Err(ArtifactError::unexpected(
+                part.path(),
+                what,
+                "those of its digest",
+                "others: the file is damaged",
+            ));
+        }
+        Ok(bytes)
+    }
+
+    fn read_at(&self, part: usize, offset: u64, length: u32) -> Result<Vec<u8>> {
+        let path = self.parts.part(part).path();
+        let opened;
+        let file = match self.files.get(part) {
+            Some(file) => file,
+            None => {
+                opened = PositionedFile::open(path)?;
+                &opened
+            }
+        };
+        let mut bytes = Vec::new();
+        file.read_into(offset, length as usize, &mut bytes)
+            .map_err(|error| ArtifactError::io(path, "cannot read", error))?;
+        Ok(bytes)
+    }
+
+    /// The rows of a split, ascending.
+    pub fn rows_in(&self, split: &str) -> Vec<usize> {
+        let Ok(wanted) = self
+            .splits
+            .binary_search_by(|name| name.as_str().cmp(split))
+        else {
+            return Vec::new();
+        };
+        (0..self.rows())
+            .filter(|row| self.attributes_of(*row).split as usize == wanted)
+            .collect()
+    }
+
+    /// The splits that occur, sorted.
+    pub fn splits(&self) -> &[String] {
+        &self.splits
+    }
+
+    /// Every label that occurs and its name; the number itself where it has none.
+    pub fn classes(&self) -> &BTreeMap<i32, String> {
+        &self.classes
+    }
+}
+
+/// What is told apart while the rows are read.
+#[derive(Default)]
+struct Texts {
+    labels: Distinct<String>,
+    splits: Distinct<String>,
+    attributes: Distinct<Attributes>,
+}
+
+/// Where the images of a part are, by its offset index; by decoding where that does not say it.
+fn positions(part: &Part) -> Result<Vec<Position>> {
+    // The index takes 32 bytes a page, and goes with this reader.
+    let part = &Part::open(part.path(), Some(IMAGES), Positions::Load)?;
+    let mut positions = Vec::new();
+    for (group, bounds) in part.row_group_starts().windows(2).enumerate() {
+        match indexed(part, group, bounds[1] - bounds[0]) {
+            Some(found) => positions.extend(found),
+            None => {
+                for batch in part.batches(bounds[0]..bounds[1], &[BYTES])? {
+                    let batch = batch?;
+                    let lengths = binaries(&batch, 0).offsets().lengths();
+                    positions.extend(lengths.map(|length| Position {
+                        offset: None,
+                        length: length as u32,
+                    }));
+                }
+            }
+        }
+    }
+    Ok(positions)
+}
+
+/// The positions of a row group's images where each has its own plain page: an image is the end of its page.
+fn indexed(part: &Part, group: usize, rows: usize) -> Option<Vec<Position>> {
+    if part.parquet().row_group(group).column(BYTES).compression() != Compression::UNCOMPRESSED {
+        return None;
+    }
+    let index = part.parquet().page_index()?.offset_index(group, BYTES)?;
+    let (pages, lengths) = (
+        index.page_locations(),
+        index.unencoded_byte_array_data_bytes()?,
+    );
+    if pages.len() != rows || lengths.len() != rows {
+        return None;
+    }
+    let position = |row: usize| {
+        let (page, length) = (&pages[row], u32::try_from(lengths[row]).ok()?);
+        // The page's header and the value's own length come before it.
+        let header = u64::try_from(page.compressed_page_size)
+            .ok()?
+            .checked_sub(u64::from(length) + 4)?;
+        let offset = u64::try_from(page.offset).ok()?.checked_add(header + 4)?;
+        let alone = page.first_row_index == row as i64;
+        alone.then_some(Position {
+            offset: NonZeroU64::new(offset),
+            length,
+        })
+    };
+    (0..rows).map(position).collect()
+}
+
+/// A row of one column.
+fn one_row(part: &Part, row: usize, column: usize) -> Result<RecordBatch> {
+    let batch = part.batches(row..row + 1, &[column])?.next().transpose()?;
+    let batch = batch.filter(|batch| batch.num_rows() == 1);
+    batch.ok_or_else(|| ArtifactError::unexpected(part.path(), "rows in the pages", "one", "none"))
+}
+
+#[cfg(test)]
+#[path = "images_tests.rs"]
+mod tests;

@@ -1,0 +1,231 @@
+//! Parquet for a user's own tools, outside the cache: what a network made of image files. No artifact kind.
+
+use std::fs::File;
+use std::io::BufWriter;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, Float32Array, Int32Array, ListArray, RecordBatch, StringArray,
+};
+use arrow::buffer::OffsetBuffer;
+use arrow::datatypes::{DataType, Field, Schema};
+use parquet::arrow::ArrowWriter;
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::WriterProperties;
+
+use crate::schema::element;
+use crate::schema::error::{ArtifactError, Result};
+use crate::schema::metadata::Metadata;
+
+/// One image and what was made of it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SeenRow {
+    /// Columns `image`, `embedding`.
+    Embedding { image: String, embedding: Vec<f32> },
+    /// Columns `image`, `classes`, `names`, `probabilities`, best first.
+    Prediction {
+        image: String,
+        classes: Vec<i32>,
+        names: Vec<String>,
+        probabilities: Vec<f32>,
+    },
+}
+
+/// Of our keys in the footer, so that they meet no other program's.
+pub(crate) const METADATA_PREFIX: &str = "seedpipe.";
+
+/// Rows that are collected before they are written.
+const ROWS: usize = 1024;
+
+/// Writes rows of one sort to a file.
+pub struct SeenWriter {
+    path: PathBuf,
+    metadata: Metadata,
+    pending: Vec<SeenRow>,
+    writer: Option<ArrowWriter<BufWriter<File>>>,
+}
+
+impl SeenWriter {
+    /// The file is created with the first rows; `metadata` is kept in its footer.
+    pub fn create(path: &Path, metadata: &Metadata) -> Self {
+        Self {
+            path: path.to_owned(),
+            metadata: metadata.clone(),
+            pending: Vec::new(),
+            writer: None,
+        }
+    }
+
+    pub fn write(&mut self, row: SeenRow) -> Result<()> {
+        self.pending.push(row);
+        if self.pending.len() == ROWS {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    /// Writes the footer; without any row there is no file, and `false` says so.
+    pub fn finish(mut self) -> Result<bool> {
+        self.flush()?;
+        let Some(writer) = self.writer else {
+            return Ok(false);
+        };
+        let wrong = |error| ArtifactError::parquet(&self.path, "cannot write", error);
+        let file = writer.into_inner().map_err(wrong)?;
+        let file = file
+            .into_inner()
+            .map_err(|error| ArtifactError::io(&self.path, "cannot write", error.into_error()))?;
+        file.sync_all()
+            .map_err(|error| ArtifactError::io(&self.path, "cannot write", error))?;
+        Ok(true)
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        let batch = batch(&self.pending);
+        self.pending.clear();
+        let writer = match &mut self.writer {
+            Some(writer) => writer,
+            None => {
+                let file = fs_err::File::create(&self.path)
+                    .map_err(|error| ArtifactError::io(&self.path, "cannot create", error))?
+                    .into_file();
+                let entries = self.metadata.iter().map(|(key, value)| {
+                    KeyValue::new(format!("{METADATA_PREFIX}{key}"), value.clone())
+                });
+                let properties = WriterProperties::builder()
+                    .set_key_value_metadata(Some(entries.collect()))
+                    .build();
+                let schema = batch.schema();
+                let writer = ArrowWriter::try_new(BufWriter::new(file), schema, Some(properties))
+                    .map_err(|error| {
+                    ArtifactError::parquet(&self.path, "cannot write", error)
+                })?;
+                self.writer.insert(writer)
+            }
+        };
+        writer
+            .write(&batch)
+            .map_err(|error| ArtifactError::parquet(&self.path, "cannot write", error))
+    }
+}
+
+fn batch(rows: &[SeenRow]) -> RecordBatch {
+    let images = rows.iter().map(|row| match row {
+        SeenRow::Embedding { image, .. } | SeenRow::Prediction { image, .. } => image.as_str(),
+    });
+    let mut columns: Vec<(&str, ArrayRef)> =
+        vec![("image", Arc::new(StringArray::from_iter_values(images)))];
+    let (mut embeddings, mut classes, mut names, mut probabilities) =
+        (vec![], vec![], vec![], vec![]);
+    let mut lengths = Vec::with_capacity(rows.len());
+    for row in rows {
+        match row {
+            SeenRow::Embedding { embedding, .. } => {
+                lengths.push(embedding.len());
+                embeddings.extend_from_slice(embedding);
+            }
+            SeenRow::Prediction {
+                classes: these,
+                names: called,
+                probabilities: sure,
+                ..
+            } => {
+                lengths.push(these.len());
+                classes.extend_from_slice(these);
+                names.extend(called.iter().map(String::as_str));
+                probabilities.extend_from_slice(sure);
+            }
+        }
+    }
+    let list = |values: ArrayRef| -> ArrayRef {
+        let item = element(values.data_type().clone());
+        Arc::new(ListArray::new(
+            item,
+            OffsetBuffer::from_lengths(lengths.iter().copied()),
+            values,
+            None,
+        ))
+    };
+    if matches!(rows[0], SeenRow::Embedding { .. }) {
+        columns.push(("embedding", list(Arc::new(Float32Array::from(embeddings)))));
+    } else {
+        columns.push(("classes", list(Arc::new(Int32Array::from(classes)))));
+        columns.push(("names", list(Arc::new(StringArray::from(names)))));
+        columns.push((
+            "probabilities",
+            list(Arc::new(Float32Array::from(probabilities))),
+        ));
+    }
+    let fields: Vec<Field> = columns
+        .iter()
+        .map(|(name, values)| Field::new(*name, DataType::clone(values.data_type()), false))
+        .collect();
+    let columns = columns.into_iter().map(|(_, values)| values).collect();
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
+        .unwrap_or_else(|error| panic!("BUG: columns of what was seen do not fit: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+    #[test]
+    fn rows_read_back_in_their_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("seen.parquet");
+        let mut writer = SeenWriter::create(&path, &Metadata::new());
+        for index in 0..ROWS + 1 {
+            writer
+                .write(SeenRow::Prediction {
+                    image: format!("{index}.png"),
+                    classes: vec![index as i32, 7],
+                    names: vec!["a".to_owned(), "b".to_owned()],
+                    probabilities: vec![0.75, 0.25],
+                })
+                .unwrap();
+        }
+        assert!(writer.finish().unwrap());
+        let file = std::fs::File::open(&path).unwrap();
+        let reader = ParquetRecordBatchReaderBuilder::try_new(file)
+            .unwrap()
+            .with_batch_size(2 * ROWS)
+            .build()
+            .unwrap();
+        let batches: Vec<RecordBatch> = reader.map(|batch| batch.unwrap()).collect();
+        let last = batches.last().unwrap();
+        assert_eq!(
+            batches.iter().map(RecordBatch::num_rows).sum::<usize>(),
+            ROWS + 1
+        );
+        let names: Vec<&str> = last
+            .schema_ref()
+            .fields()
+            .iter()
+            .map(|field| field.name().as_str())
+            .collect();
+        assert_eq!(names, ["image", "classes", "names", "probabilities"]);
+        let images = last
+            .column(0)
+            .as_any()
+            .downcast_ref::<StringArray>()
+            .unwrap();
+        assert_eq!(images.value(last.num_rows() - 1), "1024.png");
+    }
+
+    #[test]
+    fn nothing_seen_leaves_no_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("seen.parquet");
+        assert!(
+            !SeenWriter::create(&path, &Metadata::new())
+                .finish()
+                .unwrap()
+        );
+        assert!(!path.exists());
+    }
+}
