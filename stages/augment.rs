@@ -14,9 +14,9 @@ use seedpipe_engine::{
 use seedpipe_imaging::{Adjust, Recipe, RecipeName};
 use serde::{Deserialize, Serialize};
 
-use crate::invalid::invalid;
-use crate::selection::item;
-use crate::viewed::{SIZE, row_of};
+use crate::pixels::viewed::{SIZE, row_of};
+use crate::shared::invalid::invalid;
+use crate::shared::selection::item;
 
 /// Images whose views are drawn and written together.
 const CHUNK: usize = 8192;
@@ -87,7 +87,7 @@ impl Work for Augment {
     fn run(&self, context: &StageContext) -> Result<()> {
         let recipe = self.recipe()?;
         let images = ImagesReader::open(&context.input("images").parts)?;
-        let rows = crate::selection::rows_of_split(&images, &self.split)?;
+        let rows = crate::shared::selection::rows_of_split(&images, &self.split)?;
         let scale =
             Scale::from_name(recipe.scale()).context("BUG: a recipe with an unknown scale")?;
         let metadata = Metadata::from([

@@ -15,9 +15,11 @@ use seedpipe_learn::retrieval::retrieval;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
-use crate::evaluation::{Features, interval_rows, metric_rows, write_metrics, write_predictions};
-use crate::invalid::{invalid, temperature};
-use crate::selection::Classes;
+use crate::judging::evaluation::{
+    Features, interval_rows, metric_rows, write_metrics, write_predictions,
+};
+use crate::shared::invalid::{invalid, temperature};
+use crate::shared::selection::Classes;
 
 /// Nearest-neighbour classification.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -30,10 +32,10 @@ pub struct Knn {
     #[serde(default = "default_temperature")]
     pub temperature: f64,
     /// The split whose images vote.
-    #[serde(default = "crate::selection::train_split")]
+    #[serde(default = "crate::shared::selection::train_split")]
     pub bank_split: String,
     /// The split whose images are judged.
-    #[serde(default = "crate::selection::test_split")]
+    #[serde(default = "crate::shared::selection::test_split")]
     pub test_split: String,
     /// Also ranks the whole bank for each test image, by cosine: the mean average precision (`retrieval_map`) and the shares of
     /// test images with one of their class among the 1, 5 and 10 first (`retrieval_recall_at_1` …), over the test images whose

@@ -1,52 +1,36 @@
-//! The kinds of stages, one file each: read inputs, call imaging or learn, write the artifact. This file is the registry
+//! The kinds of stages: read inputs, call imaging or learn, write the artifact. This file is the registry
 //! (docs/extending.md).
 //!
 //! A kind's declaration is apart from its work, so that a binary which leaves out the works that need tensors is not linked
 //! against libtorch.
+//!
+//! The rooms, each knowing only those before it: `shared`, `pixels`, `judging`, `training`; the kinds, of which `pretrain` learns from
+//! `finetune`'s learner and `storage` in `tools` asks kinds; `tools`, for commands that look at networks.
 
 mod augment;
-mod batches;
-pub mod confusion;
-pub mod contact_sheet;
-pub mod deliverable;
 mod distill;
 mod encode;
-mod encoder;
-mod encoding;
-mod evaluation;
 mod export;
-mod feed;
 mod finetune;
 mod ingest;
-pub mod inspection;
-mod invalid;
+mod judging;
 mod knn;
-pub mod looking;
-mod looks;
-mod network_artifact;
-pub mod network_list;
-mod objectives;
-mod pictures;
+mod pixels;
 mod pretrain;
 mod probe;
 pub mod report;
-pub mod results;
-mod reuse;
-mod rounding;
-mod selection;
-mod soft_labels;
-pub mod speed;
-pub mod storage;
-pub mod stored;
+mod shared;
 pub mod tools;
 mod training;
-mod view_list;
-mod viewed;
 
 use seedpipe_engine::{Registry, Work};
 
+pub use export::deliverable;
 pub use ingest::survey::{Survey, survey};
+pub use pixels::contact_sheet;
 pub use report::PAGE;
+pub use shared::{confusion, results};
+pub use tools::{inspection, looking, network_list, speed, storage, stored};
 
 /// Every kind; the works of those that need libtorch are left out, so that the linker can leave out libtorch.
 pub fn light_registry() -> Registry {

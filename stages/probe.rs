@@ -19,12 +19,12 @@ use seedpipe_learn::metrics::evaluate;
 use seedpipe_learn::probe::{LbfgsProbe, LinearClassifier, SgdProbe, fit_lbfgs, fit_sgd};
 use serde::{Deserialize, Serialize};
 
-use crate::evaluation::{
+use crate::judging::evaluation::{
     Features, best_is_right, interval_rows, metric_rows, ranked, save_classifier, write_metrics,
     write_predictions,
 };
-use crate::invalid::{at_least, invalid, positive};
-use crate::selection::{Classes, label_subset};
+use crate::shared::invalid::{at_least, invalid, positive};
+use crate::shared::selection::{Classes, label_subset};
 
 /// How the classifier is fitted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -51,13 +51,13 @@ pub struct Probe {
     #[serde(default)]
     pub sgd: SgdProbe,
     /// The split that the classifier is fitted on.
-    #[serde(default = "crate::selection::train_split")]
+    #[serde(default = "crate::shared::selection::train_split")]
     pub train_split: String,
     /// The split whose images are judged.
-    #[serde(default = "crate::selection::test_split")]
+    #[serde(default = "crate::shared::selection::test_split")]
     pub test_split: String,
     /// Share of the labelled images that is trained on, class balanced.
-    #[serde(default = "crate::selection::all_labels")]
+    #[serde(default = "crate::shared::selection::all_labels")]
     pub label_fraction: f64,
 }
 

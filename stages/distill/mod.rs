@@ -26,9 +26,9 @@ use seedpipe_engine::{Arity, InputKinds, InputSlot, Invalid, OutputSlot, Stage};
 use seedpipe_learn::architecture::{Architecture, Preprocessing};
 use serde::{Deserialize, Serialize};
 
-use crate::invalid::{at_least, check_queue, fraction, invalid, positive};
-use crate::network_artifact::validate_architecture;
-use crate::objectives::{is_default, told};
+use crate::shared::invalid::{at_least, check_queue, fraction, invalid, positive};
+use crate::shared::network_artifact::validate_architecture;
+use crate::shared::objectives::{is_default, told};
 use crate::training::{HOW, TrainingOptions};
 use objective::{Augmentation, Number, Objective, QueueStart};
 use temperature::Temperature;

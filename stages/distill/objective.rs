@@ -5,7 +5,7 @@ use seedpipe_engine::Invalid;
 use serde::{Deserialize, Serialize};
 
 use super::temperature::Temperature;
-use crate::invalid::invalid;
+use crate::shared::invalid::invalid;
 
 /// What the student learns of the teacher's embeddings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -15,7 +15,7 @@ use seedpipe_learn::random::permutation;
 use seedpipe_learn::tensors::from_slice_f32;
 use tch::{Device, Kind, Tensor};
 
-use crate::viewed::Viewed;
+use crate::pixels::viewed::Viewed;
 
 /// Rows that are read together.
 const BLOCK: usize = 16_384;

@@ -7,7 +7,7 @@ use seedpipe_engine::Invalid;
 use serde::de::{MapAccess, Visitor, value::MapAccessDeserializer};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::invalid::{positive, temperature};
+use crate::shared::invalid::{positive, temperature};
 
 /// A divisor of similarities: `0.04`, or `{from: 0.1, to: 0.04, epochs: 5}`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, JsonSchema)]

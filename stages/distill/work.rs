@@ -21,11 +21,11 @@ use super::prototypes::Prototypes;
 use super::queued::{Queued, Target};
 use super::targets::Targets;
 use super::two_memories::TwoMemories;
-use crate::evaluation::write_metrics;
-use crate::network_artifact::{initialise, save_network, trained_preprocessing};
-use crate::pictures::Pictures;
+use crate::judging::evaluation::write_metrics;
+use crate::pixels::pictures::Pictures;
+use crate::pixels::viewed::Viewed;
+use crate::shared::network_artifact::{initialise, save_network, trained_preprocessing};
 use crate::training::{Crops, Samples, train};
-use crate::viewed::Viewed;
 
 impl Work for Distill {
     fn run(&self, context: &StageContext) -> Result<()> {

@@ -12,7 +12,7 @@ use seedpipe_learn::training_state::TrainingState;
 use tch::{Device, Tensor};
 
 use super::Finetune;
-use crate::soft_labels::Teachers;
+use crate::judging::soft_labels::Teachers;
 use crate::training::{Batch, Learner, TrainingOptions};
 
 pub struct SupervisedLearner {

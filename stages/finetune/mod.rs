@@ -19,10 +19,10 @@ use seedpipe_engine::{Arity, InputKinds, InputSlot, Invalid, OutputSlot, Stage};
 use seedpipe_learn::architecture::{Architecture, Preprocessing};
 use serde::{Deserialize, Serialize};
 
-use crate::invalid::{fraction, invalid, temperature};
-use crate::network_artifact::validate_architecture;
-use crate::objectives::is_default;
-use crate::soft_labels::{CLASSIFIER, FEATURES, LOGITS};
+use crate::judging::soft_labels::{CLASSIFIER, FEATURES, LOGITS};
+use crate::shared::invalid::{fraction, invalid, temperature};
+use crate::shared::network_artifact::validate_architecture;
+use crate::shared::objectives::is_default;
 use crate::training::{HOW, TrainingOptions};
 
 /// Supervised training from the weights of the input `weights`, or from scratch.
@@ -40,7 +40,7 @@ pub struct Finetune {
     #[serde(default = "default_temperature")]
     pub temperature: f64,
     /// Share of the labelled images whose labels are used, above 0 to 1, class balanced; default 1.
-    #[serde(default = "crate::selection::all_labels")]
+    #[serde(default = "crate::shared::selection::all_labels")]
     pub label_fraction: f64,
     /// Trains on the viewed images without a label in that share too, by the soft labels alone (default: no); images of
     /// `test_split` stay out. Both terms are divided by the batch's size, so that a label counts the same however few there are;
@@ -62,10 +62,10 @@ pub struct Finetune {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub layer_decay: Option<f64>,
     /// The split that is trained on; it must be the one that was viewed.
-    #[serde(default = "crate::selection::train_split")]
+    #[serde(default = "crate::shared::selection::train_split")]
     pub train_split: String,
     /// The split that is evaluated at the end.
-    #[serde(default = "crate::selection::test_split")]
+    #[serde(default = "crate::shared::selection::test_split")]
     pub test_split: String,
     #[serde(default)]
     pub training: TrainingOptions,

@@ -16,17 +16,17 @@ use tch::Device;
 
 use super::learner::SupervisedLearner;
 use super::{Finetune, Freeze};
-use crate::evaluation::{
+use crate::judging::evaluation::{
     best_is_right, interval_rows, metric_rows, outputs_of, ranked, write_metrics, write_predictions,
 };
-use crate::network_artifact::{
+use crate::judging::soft_labels::{Teachers, Wanted};
+use crate::pixels::pictures::Pictures;
+use crate::pixels::viewed::Viewed;
+use crate::shared::network_artifact::{
     Prepared, initialise, load_network, save_network, trained_preprocessing,
 };
-use crate::pictures::Pictures;
-use crate::selection::{Classes, label_subset, rows_of_split};
-use crate::soft_labels::{Teachers, Wanted};
+use crate::shared::selection::{Classes, label_subset, rows_of_split};
 use crate::training::{Crops, Samples, tell_results, train};
-use crate::viewed::Viewed;
 
 /// What is trained on, by position among the viewed images.
 struct Chosen {

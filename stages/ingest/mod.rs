@@ -24,8 +24,8 @@ use seedpipe_engine::{InputKinds, InputSlot, Invalid, OutputSlot, Stage, StageCo
 use seedpipe_imaging::{Limits, check};
 use serde::{Deserialize, Serialize};
 
-use crate::invalid::{fraction, invalid};
-use crate::selection::item;
+use crate::shared::invalid::{fraction, invalid};
+use crate::shared::selection::item;
 use candidates::Candidates;
 use listing::{Found, Listing};
 

@@ -4,8 +4,8 @@ use seedpipe_engine::{InputKinds, Invalid};
 
 use super::Pretrain;
 use super::objective::{Objective, Param};
-use crate::invalid::{at_least, check_queue, invalid};
-use crate::objectives::told;
+use crate::shared::invalid::{at_least, check_queue, invalid};
+use crate::shared::objectives::told;
 
 /// MoCo's heads.
 const VERSIONS: [u8; 2] = [1, 2];

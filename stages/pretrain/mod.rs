@@ -28,15 +28,15 @@ use seedpipe_learn::network::Network;
 use serde::{Deserialize, Serialize};
 use tch::Device;
 
-use crate::evaluation::write_metrics;
-use crate::invalid::{at_least, fraction, positive, temperature};
-use crate::network_artifact::{
+use crate::judging::evaluation::write_metrics;
+use crate::pixels::pictures::Pictures;
+use crate::pixels::viewed::Viewed;
+use crate::shared::invalid::{at_least, fraction, positive, temperature};
+use crate::shared::network_artifact::{
     initialise, save_network, trained_preprocessing, validate_architecture,
 };
-use crate::objectives::is_default;
-use crate::pictures::Pictures;
+use crate::shared::objectives::is_default;
 use crate::training::{Crops, HOW, Learner, Samples, TrainingOptions, train};
-use crate::viewed::Viewed;
 use objective::{Objective, Param};
 
 /// Training of a network on images alone.

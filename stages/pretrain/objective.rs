@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use seedpipe_engine::Invalid;
 use serde::{Deserialize, Serialize};
 
-use crate::invalid::invalid;
+use crate::shared::invalid::invalid;
 
 /// What is learned.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -6,8 +6,8 @@ use seedpipe_learn::architecture::Architecture;
 
 use super::{Pretrain, Setup};
 use crate::finetune::SupervisedLearner;
-use crate::network_artifact::initialise;
-use crate::selection::Classes;
+use crate::shared::network_artifact::initialise;
+use crate::shared::selection::Classes;
 
 pub fn learner(
     params: &Pretrain,

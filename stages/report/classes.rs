@@ -10,7 +10,7 @@ use super::headline::{Ranked, main_column};
 use super::html::{Cell, Column, Table, percent};
 use super::judged::Judged;
 use super::material::Catalogue;
-use crate::results::{Measure, Results};
+use crate::shared::results::{Measure, Results};
 
 /// Networks in the table at most.
 const NETWORKS: usize = 6;

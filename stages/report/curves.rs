@@ -11,7 +11,7 @@ use super::html::{escaped, push};
 use super::material::{Catalogue, Source};
 use super::networks;
 use super::scale::Axis;
-use crate::results::grouped;
+use crate::shared::results::grouped;
 
 const WIDTH: f64 = 380.0;
 const HEIGHT: f64 = 256.0;

@@ -7,7 +7,7 @@ use seedpipe_artifact::{EMBEDDINGS, EmbeddingsReader, Of};
 
 use super::material::Catalogue;
 use super::networks::{self, Role};
-use crate::encode::holds_logits;
+use crate::shared::logits::holds_logits;
 
 /// Rows that are read at once.
 const ROWS: usize = 4096;

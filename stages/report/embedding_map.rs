@@ -278,8 +278,8 @@ mod tests {
     use seedpipe_artifact::PredictionRow;
 
     use super::*;
-    use crate::confusion::Tally;
     use crate::report::example;
+    use crate::shared::confusion::Tally;
 
     #[test]
     fn no_two_classes_have_one_colour() {

@@ -14,9 +14,9 @@ use seedpipe_imaging::{Decode, Decoded, Layout, RgbImage, Scratch, View, render}
 
 use super::html::{escaped, push};
 use super::material::Catalogue;
-use crate::confusion::told_apart;
-use crate::contact_sheet::{TILE, bytes};
-use crate::pictures::Pictures;
+use crate::pixels::contact_sheet::{TILE, bytes};
+use crate::pixels::pictures::Pictures;
+use crate::shared::confusion::told_apart;
 
 /// Pictures of two sizes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use super::html::{Cell, Column, Table, change, escaped, percent, push, short};
 use super::material::{Against, Catalogue};
 use super::networks::{self, Role};
-use crate::results::{Measure, ResultRow, Results, grouped};
+use crate::shared::results::{Measure, ResultRow, Results, grouped};
 
 /// A network with its part.
 pub struct Ranked<'a> {
@@ -311,7 +311,7 @@ mod tests {
     use super::*;
     use crate::report::example;
     use crate::report::material::{Material, Source};
-    use crate::results::results;
+    use crate::shared::results::results;
 
     fn cards_of(material: &Material) -> String {
         let material = material.catalogue();

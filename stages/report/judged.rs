@@ -9,7 +9,7 @@ use seedpipe_artifact::{ImagesReader, PREDICTIONS, PredictionRow, PredictionsRea
 use super::gallery::Gallery;
 use super::material::{Catalogue, Source};
 use super::networks::{self, Role};
-use crate::confusion::Tally;
+use crate::shared::confusion::Tally;
 
 /// The slot that predictions' images are connected to.
 const IMAGES: &str = "images";

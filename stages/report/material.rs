@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use crate::results::ResultSource;
+use crate::shared::results::ResultSource;
 
 /// All that a page shows.
 pub struct Material {

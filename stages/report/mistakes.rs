@@ -7,7 +7,7 @@ use super::gallery::{Gallery, Size};
 use super::html::{escaped, percent, push};
 use super::judged::{Judged, Miss};
 use super::tabs::{Tab, tabs};
-use crate::results::grouped;
+use crate::shared::results::grouped;
 
 /// Classes of a matrix that is written out; larger ones are drawn.
 const WRITTEN: usize = 26;
@@ -279,8 +279,8 @@ mod tests {
     use seedpipe_artifact::PredictionRow;
 
     use super::*;
-    use crate::confusion::Tally;
     use crate::report::example;
+    use crate::shared::confusion::Tally;
 
     /// - `answers`: true class, predicted class, images
     fn judged(names: &[(i32, &str)], answers: &[(i32, i32, usize)]) -> Judged {

@@ -47,7 +47,7 @@ use seedpipe_engine::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::invalid::invalid;
+use crate::shared::invalid::invalid;
 
 pub use material::{Against, FieldChange, From, Making, Material, Output, Source};
 pub use page::page;

@@ -11,7 +11,7 @@ use super::{
     classes, curves, embedded, embedding_map, headline, judged, lineage, mistakes, near, recipe,
     size_plot, timeline, view_sheet,
 };
-use crate::results::results;
+use crate::shared::results::results;
 
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("script.js");

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::html::{Cell, Column, Table, escaped, push};
 use super::lineage::anchor;
 use super::material::{Catalogue, Source};
-use crate::results::{grouped, is_fraction, is_interval_end};
+use crate::shared::results::{grouped, is_fraction, is_interval_end};
 
 /// A folded block a stage: its inputs, its params, its recipe as it is hashed.
 pub fn recipes(material: &Catalogue) -> String {

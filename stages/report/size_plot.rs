@@ -5,7 +5,7 @@ use super::headline::Ranked;
 use super::html::{escaped, percent, push, short};
 use super::networks::Role;
 use super::scale::Axis;
-use crate::results::Results;
+use crate::shared::results::Results;
 
 const WIDTH: f64 = 380.0;
 const HEIGHT: f64 = 290.0;
@@ -217,7 +217,7 @@ mod tests {
     use super::*;
     use crate::report::example;
     use crate::report::headline::ranked;
-    use crate::results::results;
+    use crate::shared::results::results;
 
     #[test]
     fn names_never_lie_on_each_other() {

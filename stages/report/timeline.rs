@@ -2,7 +2,7 @@
 
 use super::html::{Cell, Column, Table, duration, escaped, percent, push};
 use super::material::{Catalogue, Making};
-use crate::results::grouped;
+use crate::shared::results::grouped;
 
 /// Rates and shares in a stage's telemetry.
 const WAITING: &str = "waiting_share";

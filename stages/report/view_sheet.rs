@@ -8,7 +8,7 @@ use seedpipe_artifact::VIEWS;
 use super::gallery::Gallery;
 use super::html::{escaped, push};
 use super::material::{Catalogue, Source};
-use crate::contact_sheet::{COLORS, Looked, looked};
+use crate::pixels::contact_sheet::{COLORS, Looked, looked};
 
 /// Images that are shown, and stages.
 const IMAGES: usize = 4;

@@ -12,9 +12,9 @@ use tch::Tensor;
 
 use super::learner::Samples;
 use super::options::{EvaluateOptions, TrainingOptions};
-use crate::evaluation::outputs_of;
-use crate::pictures::Pictures;
-use crate::selection::{Classes, keyed_sample, train_split};
+use crate::judging::evaluation::outputs_of;
+use crate::pixels::pictures::Pictures;
+use crate::shared::selection::{Classes, keyed_sample, train_split};
 
 /// Neighbours that vote, and the temperature of their votes: as `knn` does by default.
 const NEIGHBOURS: usize = 20;

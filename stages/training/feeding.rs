@@ -7,9 +7,9 @@ use tch::Tensor;
 
 use super::learner::Samples;
 use super::orders::Orders;
-use crate::feed::{Feed, Frame, Job};
-use crate::network_artifact::normalise;
-use crate::view_list::ViewList;
+use crate::pixels::feed::{Feed, Frame, Job};
+use crate::pixels::view_list::ViewList;
+use crate::shared::network_artifact::normalise;
 
 pub struct Feeding {
     feed: Feed,

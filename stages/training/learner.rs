@@ -10,8 +10,8 @@ use seedpipe_learn::training_state::TrainingState;
 use serde_json::json;
 use tch::{Device, Tensor};
 
-use crate::pictures::Pictures;
-use crate::viewed::Viewed;
+use crate::pixels::pictures::Pictures;
+use crate::pixels::viewed::Viewed;
 
 /// What is trained on.
 pub struct Samples {

@@ -8,8 +8,8 @@ use seedpipe_learn::optimiser::OptimiserOptions;
 use seedpipe_learn::schedule::Schedule;
 use serde::{Deserialize, Serialize};
 
-use crate::invalid::{at_least, invalid, positive};
-use crate::selection::test_split;
+use crate::shared::invalid::{at_least, invalid, positive};
+use crate::shared::selection::test_split;
 
 /// How a network is trained: the `training:` block of the training stages.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]

@@ -13,7 +13,7 @@ use seedpipe_imaging::{
     CropBox, Filter, Layout, Limits, Operation, RgbImage, Scratch, View, decode, render,
 };
 
-use crate::viewed::Viewed;
+use crate::pixels::viewed::Viewed;
 use canvas::{Canvas, Color, LETTER};
 
 /// Side of a tile in pixels.

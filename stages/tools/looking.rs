@@ -16,10 +16,9 @@ use seedpipe_learn::tensors::{from_slice_f32, to_vec_f32};
 use seedpipe_learn::{checkpoint_file, weights_file};
 use tch::{Device, Kind};
 
-use crate::deliverable::{Sources, class_names, deployed};
-use crate::encode::hex;
-use crate::evaluation::plain_view;
-use crate::network_artifact::{eval_recipe, load_network, normalise};
+use crate::export::deliverable::{Sources, class_names, deployed};
+use crate::judging::evaluation::plain_view;
+use crate::shared::network_artifact::{eval_recipe, hex, load_network, normalise};
 
 /// Images that are decoded and handed to the network at once.
 const BATCH: usize = 128;

@@ -7,12 +7,12 @@ use seedpipe_artifact::Of;
 use seedpipe_engine::StageContext;
 use seedpipe_learn::architecture::Preprocessing;
 
-use crate::evaluation::plain_view;
-use crate::feed::Job;
-use crate::network_artifact::eval_recipe;
-use crate::pictures::Pictures;
-use crate::selection::rows_of_split;
-use crate::viewed::Viewed;
+use crate::judging::evaluation::plain_view;
+use crate::pixels::feed::Job;
+use crate::pixels::pictures::Pictures;
+use crate::pixels::viewed::Viewed;
+use crate::shared::network_artifact::eval_recipe;
+use crate::shared::selection::rows_of_split;
 
 /// What is looked at: stored views, or plain images under one recipe.
 pub enum Looks {

@@ -12,12 +12,12 @@ use seedpipe_learn::deployment::{Deployment, Results};
 use seedpipe_learn::quantisation::{Calibration, Quantisation, Quantised};
 use tch::{Device, Tensor};
 
-use crate::deliverable::Sample;
-use crate::evaluation::plain_view;
-use crate::feed::{Feed, Frame, Job};
-use crate::network_artifact::{eval_recipe, normalise};
-use crate::pictures::Pictures;
-use crate::selection::{Classes, rows_of_split};
+use crate::export::deliverable::Sample;
+use crate::judging::evaluation::plain_view;
+use crate::pixels::feed::{Feed, Frame, Job};
+use crate::pixels::pictures::Pictures;
+use crate::shared::network_artifact::{eval_recipe, normalise};
+use crate::shared::selection::{Classes, rows_of_split};
 
 /// Images that the network sees at once.
 const BATCH: usize = 32;

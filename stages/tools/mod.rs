@@ -1,12 +1,19 @@
 //! What commands do with networks outside a pipeline's run. A program that is not linked with libtorch has none of it.
 
+pub mod inspection;
+pub mod looking;
+pub mod network_list;
+pub mod speed;
+pub mod storage;
+pub mod stored;
+
 use std::path::Path;
 
 use anyhow::Result;
 
-use crate::deliverable::{self, Deliverable, Manner, Sources};
-use crate::inspection::{self, Inspection};
-use crate::looking::{self, Eye, Looker};
+use crate::export::deliverable::{self, Deliverable, Manner, Sources};
+use crate::tools::inspection::Inspection;
+use crate::tools::looking::{Eye, Looker};
 
 /// The functions that need libtorch.
 #[derive(Clone, Copy)]

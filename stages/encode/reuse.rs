@@ -14,9 +14,9 @@ use seedpipe_artifact::{
 };
 use seedpipe_engine::{Earlier, StageContext};
 
-use crate::looks::Looks;
-use crate::pictures::Pictures;
-use crate::viewed::Viewed;
+use crate::encode::looks::Looks;
+use crate::pixels::pictures::Pictures;
+use crate::pixels::viewed::Viewed;
 
 /// Key of the views' content digest in the embeddings' metadata: the one thing that must differ.
 pub(crate) const VIEWS: &str = "views";

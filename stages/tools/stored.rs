@@ -5,8 +5,8 @@ use seedpipe_artifact::{EmbeddingsHeader, Metadata, Of};
 use seedpipe_learn::architecture::{Architecture, Preprocessing};
 use serde_json::Value;
 
-use crate::encode::holds_logits;
-use crate::looking::Identity;
+use crate::shared::logits::holds_logits;
+use crate::tools::looking::Identity;
 
 const NETWORK: &str = "network";
 const PREPROCESSING: &str = "preprocessing";

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use seedpipe_engine::StageContext;
 
-use crate::reuse::Reuse;
+use crate::encode::reuse::Reuse;
 
 /// The work of one shard.
 pub struct Batches {

@@ -5,6 +5,9 @@
 //! Version log: 1 first; 2 eight bits are judged on images that they were not calibrated on, and their number is told; 3 JPEG files are decoded by libjpeg-turbo;
 //! 4 calibrated on one thread, whatever the machine has.
 
+pub mod deliverable;
+pub(crate) mod rounding;
+
 use anyhow::Result;
 use schemars::JsonSchema;
 use seedpipe_artifact::{
@@ -15,9 +18,9 @@ use seedpipe_engine::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::deliverable::{self, DESCRIPTION, Format, Manner, Names, Precision, Sample, Sources};
-use crate::evaluation::write_metrics;
-use crate::invalid::invalid;
+use crate::export::deliverable::{DESCRIPTION, Format, Manner, Names, Precision, Sample, Sources};
+use crate::judging::evaluation::write_metrics;
+use crate::shared::invalid::invalid;
 
 /// A network as a file.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]

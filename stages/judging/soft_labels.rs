@@ -11,11 +11,11 @@ use seedpipe_learn::probe::LinearClassifier;
 use seedpipe_learn::tensors::from_slice_f32;
 use tch::Tensor;
 
-use crate::encode::holds_logits;
-use crate::evaluation;
-use crate::pictures::Pictures;
-use crate::selection::Classes;
-use crate::viewed::Viewed;
+use crate::judging::evaluation;
+use crate::pixels::pictures::Pictures;
+use crate::pixels::viewed::Viewed;
+use crate::shared::logits::holds_logits;
+use crate::shared::selection::Classes;
 
 /// Input slots, for the messages.
 pub const FEATURES: &str = "teacher_features";

@@ -19,13 +19,13 @@ use seedpipe_learn::probe::LinearClassifier;
 use seedpipe_learn::tensors::from_slice_f32;
 use tch::{Device, Tensor};
 
-use crate::encode::holds_logits;
-use crate::feed::{Feed, Frame, Job};
-use crate::network_artifact::{
+use crate::pixels::feed::{Feed, Frame, Job};
+use crate::pixels::pictures::Pictures;
+use crate::shared::logits::holds_logits;
+use crate::shared::network_artifact::{
     eval_recipe, load_tensors, normalise as normalisation, save_tensors,
 };
-use crate::pictures::Pictures;
-use crate::selection::Classes;
+use crate::shared::selection::Classes;
 
 /// Images that a network sees at once when it is evaluated.
 const EVALUATION_BATCH: usize = 256;

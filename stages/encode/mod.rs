@@ -5,6 +5,12 @@
 //! Version log: 1 first; 2 the network is folded and fused, and published ones see images as Pillow resizes them; 3 bits depend on
 //! no number of cores.
 
+pub(crate) mod batches;
+pub(crate) mod encoder;
+pub(crate) mod encoding;
+pub(crate) mod looks;
+pub(crate) mod reuse;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -24,17 +30,18 @@ use seedpipe_learn::device::device;
 use seedpipe_learn::network::Precision;
 use serde::{Deserialize, Serialize};
 
-use crate::batches::{Batches, work};
-use crate::encoder::Encoder;
-use crate::encoding::{Encoding, Run};
-use crate::feed::Frame;
-use crate::invalid::{at_least, invalid};
-use crate::looks::Looks;
-use crate::network_artifact::{
-    Prepared, initialise, load_network, normalise, validate_architecture,
+use crate::encode::batches::{Batches, work};
+use crate::encode::encoder::Encoder;
+use crate::encode::encoding::{Encoding, Run};
+use crate::encode::looks::Looks;
+use crate::encode::reuse::{Reuse, VIEWS as VIEWS_DIGEST};
+use crate::pixels::feed::Frame;
+use crate::pixels::pictures::Pictures;
+use crate::shared::invalid::{at_least, invalid};
+use crate::shared::logits::{LOGITS, OUTPUT};
+use crate::shared::network_artifact::{
+    Prepared, hex, initialise, load_network, normalise, validate_architecture,
 };
-use crate::pictures::Pictures;
-use crate::reuse::{Reuse, VIEWS as VIEWS_DIGEST};
 
 /// Embeddings that a shard should hold at least, so that files stay large.
 const SHARD_ROWS: usize = 16_384;
@@ -54,18 +61,6 @@ pub enum Embedding {
     Features,
     /// The output of the network's own classifier, for `probe` with `method: logits`; better stored as `f32`.
     Logits,
-}
-
-/// Key of the embeddings' metadata that says so when they are logits.
-const OUTPUT: &str = "output";
-const LOGITS: &str = "logits";
-
-/// Whether stored embeddings are a classifier's logits.
-pub(crate) fn holds_logits(header: &EmbeddingsHeader) -> bool {
-    header
-        .extra
-        .get(OUTPUT)
-        .is_some_and(|output| output == LOGITS)
 }
 
 /// How an embedding is stored.
@@ -369,8 +364,4 @@ impl Encode {
         prepared.network.freeze();
         Ok(prepared)
     }
-}
-
-pub(crate) fn hex(digest: &[u8; 32]) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }

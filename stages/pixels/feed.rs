@@ -16,7 +16,7 @@ use seedpipe_imaging::{Decoded, Layout, Normalise, Scratch, View, render};
 use seedpipe_learn::tensors::{as_mut_slice_f32, is_shared, pinned};
 use tch::{Device, Kind, Tensor};
 
-use crate::pictures::Pictures;
+use crate::pixels::pictures::Pictures;
 
 /// Ready batches that may wait for the network.
 const READY_BATCHES: usize = 3;
@@ -256,7 +256,7 @@ mod tests {
     use seedpipe_imaging::{Adjust, Recipe, RecipeName};
     use seedpipe_learn::tensors::to_vec_f32;
 
-    use crate::evaluation::plain_view;
+    use crate::judging::evaluation::plain_view;
 
     /// A BMP of one colour, 2 × 2 pixels with rows padded to 8 bytes.
     fn picture(colour: u8) -> Vec<u8> {

@@ -9,10 +9,10 @@ use seedpipe_imaging::Decode;
 use seedpipe_learn::architecture::Architecture;
 use tch::Device;
 
-use crate::evaluation::plain_view;
-use crate::feed::{Feed, Frame, Job};
-use crate::network_artifact::{eval_recipe, normalise};
-use crate::pictures::Pictures;
+use crate::judging::evaluation::plain_view;
+use crate::pixels::feed::{Feed, Frame, Job};
+use crate::pixels::pictures::Pictures;
+use crate::shared::network_artifact::{eval_recipe, normalise};
 
 /// Renders every image of an artifact as `network` wants it, on as many threads as `encode` has, and lets the batches go.
 ///

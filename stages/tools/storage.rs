@@ -9,8 +9,8 @@ use seedpipe_learn::architecture::{Architecture, Head};
 
 use crate::augment::Augment;
 use crate::encode::{Embedding, Encode, Storage as Stored};
-use crate::network_artifact::ARCHITECTURE;
-use crate::selection::rows_of_split;
+use crate::shared::network_artifact::ARCHITECTURE;
+use crate::shared::selection::rows_of_split;
 
 /// The embeddings that an `encode` stage stores of views.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -14,9 +14,9 @@ use seedpipe_learn::{onnx, torchscript_file, weights_file};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind};
 
-use crate::evaluation::load_classifier;
-use crate::network_artifact::{Prepared, load_network};
-use crate::rounding::quantise;
+use crate::export::rounding::quantise;
+use crate::judging::evaluation::load_classifier;
+use crate::shared::network_artifact::{Prepared, load_network};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]

@@ -9,13 +9,13 @@ use seedpipe_engine::{Shard, StageContext};
 use seedpipe_learn::tensors::to_vec_f32;
 use tch::{Device, Kind};
 
-use crate::batches::Batches;
 use crate::encode::Embedding;
-use crate::encoder::Encoder;
-use crate::feed::{Feed, Frame};
-use crate::looks::Looks;
-use crate::pictures::Pictures;
-use crate::reuse::Reuse;
+use crate::encode::batches::Batches;
+use crate::encode::encoder::Encoder;
+use crate::encode::looks::Looks;
+use crate::encode::reuse::Reuse;
+use crate::pixels::feed::{Feed, Frame};
+use crate::pixels::pictures::Pictures;
 
 /// Embeddings of one view that are collected before they are written.
 const PENDING_ROWS: usize = 1_024;

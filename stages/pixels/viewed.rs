@@ -7,7 +7,7 @@ use anyhow::{Context, Result, anyhow};
 use seedpipe_artifact::{ImagesReader, OperationName, ViewFilter, ViewRow, ViewsReader};
 use seedpipe_imaging::{CropBox, Filter, Operation, View};
 
-use crate::view_list::ViewList;
+use crate::pixels::view_list::ViewList;
 
 /// Key of the views' side in pixels in the artifact's metadata.
 pub const SIZE: &str = "size";

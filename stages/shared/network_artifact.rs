@@ -12,7 +12,7 @@ use seedpipe_learn::network::Network;
 use seedpipe_learn::tensors;
 use tch::{Device, Tensor};
 
-use crate::invalid::invalid;
+use crate::shared::invalid::invalid;
 
 pub(crate) const ARCHITECTURE: &str = "architecture";
 const PREPROCESSING: &str = "preprocessing";
@@ -182,4 +182,9 @@ pub fn validate_architecture(key: &str, architecture: &Architecture) -> Result<(
             &error.hint,
         )
     })
+}
+
+/// A network's digest as embeddings name it.
+pub fn hex(digest: &[u8; 32]) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
