@@ -9,7 +9,7 @@ use std::fs;
 use std::hash::{Hash, Hasher};
 use std::path::{self, Path, PathBuf};
 
-#[path = "src/elf.rs"]
+#[path = "src/program/torch/elf.rs"]
 mod elf;
 
 /// What decides a build; folders are read whole.
@@ -51,7 +51,7 @@ fn main() {
 
 /// Refuses a libtorch for another family of processors, of which the linker would only say that it is skipped.
 fn check_machine(library: &Path) {
-    println!("cargo:rerun-if-changed=src/elf.rs");
+    println!("cargo:rerun-if-changed=src/program/torch/elf.rs");
     let target = env::var("CARGO_CFG_TARGET_ARCH").unwrap_or_default();
     if let Some(got) = readable(library, elf::mismatch(library, &target)) {
         panic!(

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 
-#: The environment in which `seedpipe` runs libtorch's threads (src/sibling.rs); for our examples, which don't set it. Peers keep their own.
+#: The environment in which `seedpipe` runs libtorch's threads (src/program/torch/sibling.rs); for our examples, which don't set it. Peers keep their own.
 OUR_WAITING = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "1000"}
 
 

@@ -1,0 +1,27 @@
+//! `explain STAGE`: which fields differ from the last run, or from another lock, and which stage upstream caused it.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use seedpipe_engine::lock_at;
+
+use crate::commands::Invocation;
+use crate::commands::cli::Explain;
+use crate::terminal::output;
+
+pub fn execute(invocation: Invocation, arguments: &Explain) -> Result<ExitCode> {
+    let engine = invocation.engine(&arguments.overrides.set)?;
+    let explanation = match &arguments.against {
+        None => engine.explain(&arguments.stage)?,
+        Some(reference) => {
+            let (lock, place) = lock_at(engine.project(), reference)?;
+            engine.explain_against(&arguments.stage, &lock, &place)?
+        }
+    };
+    if arguments.json {
+        output::print_json(&explanation)?;
+    } else {
+        output::print(&explanation.to_string())?;
+    }
+    Ok(ExitCode::SUCCESS)
+}

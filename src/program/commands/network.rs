@@ -1,0 +1,151 @@
+//! `network list` and `network inspect FILE`.
+
+use std::fmt::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use seedpipe_stages::inspection::{Architecture, Inspection};
+use seedpipe_stages::network_list::network_list;
+
+use crate::commands::Invocation;
+use crate::commands::cli::Network;
+use crate::terminal::figures::{self, Side};
+use crate::terminal::usage::UsageError;
+use crate::terminal::yaml_flow::yaml_flow;
+use crate::{terminal::output, torch::sibling};
+
+/// Tensors that are listed without `--verbose`, from each end of the file.
+const LISTED: usize = 8;
+
+pub fn execute(invocation: Invocation, arguments: &Network) -> Result<ExitCode> {
+    match arguments {
+        Network::List { json: true } => output::print_json(&network_list())?,
+        Network::List { json: false } => output::print(&list())?,
+        Network::Inspect { file, json } => {
+            if !file.is_file() {
+                return Err(UsageError::new(
+                    format!("no file `{}`", figures::path(file)),
+                    "name a checkpoint: .safetensors, or what `torch.save` wrote",
+                )
+                .into());
+            }
+            let whole = invocation.verbosity == crate::progress::console::Verbosity::Verbose;
+            let Some(tools) = invocation.tools else {
+                match sibling::become_tensor_program(None)? {}
+            };
+            let inspection = (tools.inspect)(file)?;
+            if *json {
+                output::print_json(&inspection)?;
+            } else {
+                output::print(&inspected(file, &inspection, whole)?)?;
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A line a network.
+fn list() -> String {
+    let mut rows = vec![
+        [
+            "network",
+            "pixels",
+            "features",
+            "parameters",
+            "multiply-adds",
+        ]
+        .map(str::to_owned)
+        .to_vec(),
+    ];
+    for listed in network_list() {
+        rows.push(vec![
+            listed.name.to_owned(),
+            listed.size.to_string(),
+            listed.features.to_string(),
+            figures::count(listed.parameters),
+            figures::count(listed.multiply_adds),
+        ]);
+    }
+    figures::table(
+        &[
+            Side::Left,
+            Side::Right,
+            Side::Right,
+            Side::Right,
+            Side::Right,
+        ],
+        &rows,
+    )
+}
+
+/// As under `network:` in a pipeline, the name first and without what is so by default.
+pub fn network(architecture: &Architecture) -> Result<String> {
+    let mut value = serde_json::to_value(architecture)?;
+    let Some(entries) = value.as_object_mut() else {
+        return Ok(yaml_flow(&value));
+    };
+    if architecture.width == 1.0 {
+        entries.remove("width");
+    }
+    let name = entries.remove("name");
+    let rest = yaml_flow(&value);
+    Ok(match name {
+        None => rest,
+        Some(name) if rest == "{}" => format!("{{name: {}}}", yaml_flow(&name)),
+        Some(name) => rest.replacen('{', &format!("{{name: {}, ", yaml_flow(&name)), 1),
+    })
+}
+
+fn inspected(file: &Path, inspection: &Inspection, whole: bool) -> Result<String> {
+    let mut text = String::new();
+    writeln!(
+        text,
+        "{}: {}, {} tensors, {} numbers",
+        figures::path(file),
+        inspection.format,
+        inspection.tensors.len(),
+        figures::count(inspection.numbers)
+    )?;
+    for guess in &inspection.guesses {
+        writeln!(text, "network: {}", network(&guess.network)?)?;
+        // By way of text, in which an f32 is as short as it was written.
+        let preprocessing = serde_json::to_string(&guess.preprocessing)?;
+        let preprocessing = serde_json::from_str(&preprocessing)?;
+        writeln!(text, "preprocessing: {}", yaml_flow(&preprocessing))?;
+        writeln!(text, "  layout       {}", guess.layout)?;
+        writeln!(text, "  parameters   {}", figures::count(guess.parameters))?;
+        if !guess.leftovers.is_empty() {
+            writeln!(text, "  not used     {}", guess.leftovers.join(", "))?;
+        }
+    }
+    if let Some(nearest) = &inspection.nearest {
+        writeln!(
+            text,
+            "no network that is known; nearest is `{}`, of whose {} tensors {} are missing or of another shape",
+            nearest.network, nearest.of, nearest.unmatched
+        )?;
+    } else if inspection.guesses.is_empty() {
+        writeln!(text, "no network that is known")?;
+    }
+    writeln!(text, "tensors")?;
+    let count = inspection.tensors.len();
+    for (index, tensor) in inspection.tensors.iter().enumerate() {
+        if !whole && count > 2 * LISTED && index >= LISTED && index < count - LISTED {
+            if index == LISTED {
+                writeln!(
+                    text,
+                    "  … {} more: `--verbose` lists them",
+                    count - 2 * LISTED
+                )?;
+            }
+            continue;
+        }
+        writeln!(
+            text,
+            "  {} {} {:?}",
+            tensor.name, tensor.dtype, tensor.shape
+        )?;
+    }
+    Ok(text)
+}

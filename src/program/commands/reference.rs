@@ -1,0 +1,21 @@
+//! `reference DIR`: the reference part of the book as Markdown pages. Hidden, since only this repository needs it.
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::CommandFactory;
+use seedpipe_engine::durable;
+
+use crate::commands::Invocation;
+use crate::commands::cli::{Arguments, Reference};
+use crate::reference;
+
+pub fn execute(invocation: &Invocation, arguments: &Reference) -> Result<ExitCode> {
+    for (name, page) in reference::pages(&invocation.registry, Arguments::command()) {
+        let path = arguments.folder.join(name);
+        fs_err::create_dir_all(path.parent().unwrap_or(&arguments.folder))?;
+        durable::write(&path, page.as_bytes())
+            .with_context(|| format!("`{}` can't be written", path.display()))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}

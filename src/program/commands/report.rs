@@ -1,0 +1,248 @@
+//! `report`: one HTML file on all that is cached, for people who were not there: the page of the kind `report`, and what that one must not
+//! hold: times, waiting, rates, machines, and with `--against` what changed since another lock.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use seedpipe_engine::{
+    Artifact, Engine, LockedStage, PipelineLock, StageNode, StageStatus, durable, lock_at,
+};
+use seedpipe_stages::report::{Against, FieldChange, From, Making, Material, Output, Source, page};
+use serde_json::Value;
+
+use crate::commands::Invocation;
+use crate::commands::cli::Report;
+use crate::torch::processor::Processor;
+use crate::{terminal::figures, terminal::output, torch::libtorch};
+
+const KIND: &str = "report";
+/// Telemetry of a stage that made or used a network.
+const PARAMETERS: &str = "parameters";
+
+pub fn execute(invocation: Invocation, arguments: &Report) -> Result<ExitCode> {
+    let engine = invocation.engine(&arguments.overrides.set)?;
+    let statuses: Vec<StageStatus> = engine
+        .status()?
+        .into_iter()
+        .filter(|status| status.kind != KIND)
+        .collect();
+    check_cached(&statuses, arguments.partial)?;
+    let against = match &arguments.against {
+        Some(text) => {
+            let (lock, name) = lock_at(engine.project(), text)?;
+            Some(against(&engine, &statuses, &lock, name)?)
+        }
+        None => None,
+    };
+    let mut sources = Vec::new();
+    for status in &statuses {
+        if let Some(artifact) = &status.artifact {
+            sources.push(source(engine.project().stage(&status.stage)?, artifact));
+        }
+    }
+    let html = page(&Material {
+        title: title(&engine, arguments),
+        environment: environment(&sources),
+        sources,
+        against,
+    })?;
+    let path = arguments
+        .output
+        .clone()
+        .unwrap_or_else(|| default_path(engine.project().path()));
+    durable::write(&path, html.as_bytes())
+        .with_context(|| format!("`{}` can't be written", path.display()))?;
+    output::print(&format!(
+        "wrote `{}`, {}",
+        figures::path(&path),
+        figures::bytes(html.len() as u64)
+    ))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Refuses a page that would lack something, unless that is what is wanted.
+fn check_cached(statuses: &[StageStatus], partial: bool) -> Result<()> {
+    let missing: Vec<String> = statuses
+        .iter()
+        .filter(|status| status.artifact.is_none())
+        .map(|status| format!("`{}`", status.stage))
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    if missing.len() == statuses.len() {
+        bail!(
+            "no stage of the pipeline is cached, so there is nothing to report\nhint: run `seedpipe run`"
+        );
+    }
+    let named = missing.join(", ");
+    if !partial {
+        bail!(
+            "not cached, so the page would lack them: {named}\nhint: run `seedpipe run`, or add `--partial` for a page on what there is"
+        );
+    }
+    output::error(&format!(
+        "warning: not cached, so the page lacks them: {named}"
+    ));
+    Ok(())
+}
+
+/// The name that was given, else that of the pipeline's `report` stage, else the pipeline's.
+fn title(engine: &Engine, arguments: &Report) -> String {
+    let of_stage = || {
+        let stages = engine.project().stages().iter();
+        let mut reports = stages.filter(|stage| stage.kind == KIND);
+        let title = reports.find_map(|stage| stage.params["title"].as_str().map(str::to_owned));
+        title.filter(|title| title != seedpipe_stages::report::default_title().as_str())
+    };
+    let of_file = || {
+        let pipeline = engine.project().path();
+        let full = fs_err::canonicalize(pipeline).unwrap_or_else(|_| pipeline.to_owned());
+        let stem = full.file_stem().unwrap_or_default().to_string_lossy();
+        if stem != "pipeline" {
+            return stem.into_owned();
+        }
+        let folder = full.parent().and_then(Path::file_name);
+        folder.map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+    };
+    let title = arguments.title.clone().or_else(of_stage);
+    title.unwrap_or_else(of_file)
+}
+
+/// `pipeline-report.html` here: not the file that a `report` stage writes.
+fn default_path(pipeline: &Path) -> PathBuf {
+    let stem = pipeline.file_stem().unwrap_or_default().to_string_lossy();
+    PathBuf::from(format!("{stem}-report.html"))
+}
+
+fn source(stage: &StageNode, artifact: &Artifact) -> Source {
+    let manifest = &artifact.manifest;
+    let inputs = stage.inputs.iter().map(|(slot, connections)| {
+        let from = connections.iter().map(|connection| From {
+            stage: connection.stage.clone(),
+            output: connection.output.clone(),
+        });
+        (slot.clone(), from.collect())
+    });
+    let outputs = manifest.outputs.iter().map(|(slot, record)| {
+        let output = Output {
+            kind: record.kind.clone(),
+            rows: record.rows,
+            headline: record.headline.clone(),
+            parts: Some(artifact.parts(slot)),
+        };
+        (slot.clone(), output)
+    });
+    let telemetry = &manifest.telemetry;
+    Source {
+        stage: stage.name.clone(),
+        kind: stage.kind.clone(),
+        version: manifest.recipe.version,
+        seed: stage.seed,
+        params: manifest.recipe.params.clone(),
+        recipe: manifest.recipe.canonical(),
+        fingerprint: artifact.fingerprint.to_string(),
+        inputs: inputs.collect(),
+        outputs: outputs.collect(),
+        parameters: telemetry.values.get(PARAMETERS).map(|count| *count as u64),
+        making: Some(Making {
+            seconds: telemetry.seconds,
+            created: manifest.created.clone(),
+            device: telemetry.device.clone(),
+            numerics: telemetry.numerics.clone(),
+            versions: telemetry.versions.clone(),
+            values: telemetry.values.clone(),
+        }),
+    }
+}
+
+/// What a lock says of figures and settings, and which settings differ now.
+fn against(
+    engine: &Engine,
+    statuses: &[StageStatus],
+    lock: &PipelineLock,
+    name: String,
+) -> Result<Against> {
+    let is_told = |locked: &LockedStage| locked.kind != KIND;
+    let figures = lock
+        .stages
+        .iter()
+        .filter(|(_, locked)| is_told(locked))
+        .map(|(stage, locked)| (stage.clone(), locked.figures()))
+        .filter(|(_, figures)| !figures.is_empty());
+    let mut changes = Vec::new();
+    for status in statuses {
+        let fields = engine.project().stage(&status.stage)?.fields();
+        match lock.stage(&status.stage) {
+            Some(locked) => changes.extend(differing(&status.stage, &locked.fields(), &fields)),
+            None => changes.push(whole(&status.stage, "", "new stage")),
+        }
+    }
+    for (stage, _) in lock.stages.iter().filter(|(_, locked)| is_told(locked)) {
+        if engine.project().stage(stage).is_err() {
+            changes.push(whole(stage, "a stage", ""));
+        }
+    }
+    Ok(Against {
+        name,
+        figures: figures.collect(),
+        changes,
+    })
+}
+
+/// A stage that is only on one side, as one change.
+fn whole(stage: &str, old: &str, new: &str) -> FieldChange {
+    FieldChange {
+        stage: stage.to_owned(),
+        field: "stage".to_owned(),
+        old: old.to_owned(),
+        new: new.to_owned(),
+    }
+}
+
+fn differing(
+    stage: &str,
+    old: &BTreeMap<String, Value>,
+    new: &BTreeMap<String, Value>,
+) -> Vec<FieldChange> {
+    let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    let text = |value: Option<&Value>| value.map_or_else(String::new, Value::to_string);
+    names
+        .into_iter()
+        .filter(|name| old.get(*name) != new.get(*name))
+        .map(|field| FieldChange {
+            stage: stage.to_owned(),
+            field: field.clone(),
+            old: text(old.get(field)),
+            new: text(new.get(field)),
+        })
+        .collect()
+}
+
+/// This program and this machine, which need not be the one that made the results.
+fn environment(sources: &[Source]) -> Vec<(String, String)> {
+    let processor = Processor::of_this_machine();
+    let newest = sources
+        .iter()
+        .filter_map(|source| source.making.as_ref())
+        .map(|making| making.created.as_str())
+        .max()
+        .unwrap_or_default();
+    let facts = [
+        ("newest result", newest.to_owned()),
+        ("seedpipe", env!("CARGO_PKG_VERSION").to_owned()),
+        ("libtorch that it is made for", libtorch::VERSION.to_owned()),
+        (
+            "processor of this machine",
+            format!("{}, {} threads", processor.name, processor.threads),
+        ),
+        ("its extensions", processor.features.join(" ")),
+    ];
+    facts
+        .into_iter()
+        .filter(|(_, value)| !value.is_empty())
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
+}

@@ -1,0 +1,323 @@
+//! The choices as a commented pipeline.yaml.
+
+use std::fmt::Write;
+
+use seedpipe_stages::Survey;
+use serde_json::Value;
+
+use super::{Choice, Teacher, Template};
+use crate::terminal::yaml_flow::yaml_flow;
+
+/// What the evaluation's stages are called, and the weights that they judge.
+const JUDGED: [&str; 2] = ["teacher", "student"];
+/// The student's network as it was drawn.
+const UNTRAINED: &str = "untrained";
+
+/// The whole file.
+///
+/// - `source`: as written under `source:`
+/// - `schema`: the schema's path, for editors
+/// - `page`: where the report goes
+pub fn text(
+    choice: &Choice,
+    survey: &Survey,
+    source: &str,
+    teacher: Option<&Teacher>,
+    schema: &str,
+    page: &str,
+) -> String {
+    let mut lines = vec![
+        format!("# yaml-language-server: $schema={schema}"),
+        format!(
+            "# Written by `seedpipe init` for {} images in {}. Everything may be changed: `seedpipe explain STAGE` says what will run again.",
+            survey.images,
+            source.replace('\n', " ")
+        ),
+        String::new(),
+        "seed: 0".to_owned(),
+        format!(
+            "precision: {}      # of networks: f32 is fast everywhere; bf16 on GPUs and processors with bf16 instructions{}",
+            choice.precision,
+            if choice.bf16_is_faster {
+                ", such as this one"
+            } else {
+                ""
+            }
+        ),
+        String::new(),
+        "stages:".to_owned(),
+    ];
+    lines.extend(images(choice, survey, source));
+    lines.extend(views(choice));
+    lines.extend(teachers(choice, teacher));
+    lines.extend(student(choice));
+    if choice.is_labelled {
+        lines.extend(judges(choice, teacher));
+    }
+    lines.extend(report(choice, teacher, page));
+    let mut text = String::new();
+    for line in lines {
+        writeln!(text, "{}", line.trim_end()).expect("BUG: a String can always be written");
+    }
+    text
+}
+
+fn flow(text: &str) -> String {
+    yaml_flow(&Value::from(text))
+}
+
+fn images(choice: &Choice, survey: &Survey, source: &str) -> Vec<String> {
+    let splits: Vec<String> = survey
+        .splits
+        .iter()
+        .map(|(split, count)| format!("{count} {split}"))
+        .collect();
+    let labels = match choice.is_labelled {
+        true => format!(
+            "{} classes, which only the evaluation looks at",
+            survey.classes
+        ),
+        false => "no classes: nothing can be judged".to_owned(),
+    };
+    let mut lines = vec![
+        format!("  # {}; {labels}.", splits.join(", ")),
+        "  images:".to_owned(),
+        "    kind: ingest".to_owned(),
+        "    params:".to_owned(),
+        format!("      source: {}", flow(source)),
+    ];
+    let columns = &survey.columns;
+    for (key, column) in [
+        ("label_column", &columns.label),
+        ("label_name_column", &columns.label_name),
+        ("split_column", &columns.split),
+    ] {
+        if let Some(column) = column {
+            lines.push(format!("      {key}: {}", flow(column)));
+        }
+    }
+    if choice.splits_off {
+        lines.push(
+            "      hash_split: {test: 0.2}        # a fifth is kept for the evaluation".to_owned(),
+        );
+    }
+    if !survey.broken.is_empty() {
+        let all = survey.images + survey.broken.len();
+        // Rounded up, so that as many pass.
+        let share = (survey.broken.len() as f64 / all as f64 * 1e4).ceil() / 1e4;
+        lines.push(format!(
+            "      max_bad_fraction: {share}        # {} files can't be read and are left out",
+            survey.broken.len()
+        ));
+    }
+    lines.push(String::new());
+    lines
+}
+
+fn views(choice: &Choice) -> Vec<String> {
+    let (what, adjust) = match choice.template {
+        Template::Digits => (
+            "crops and contrast as MoCo v2's, but no flip, blur or colour for signs",
+            ", adjust: {crop_area: [0.3, 1.0], flip_probability: 0, blur_probability: 0, grayscale_probability: 0, saturation: 0, hue: 0}",
+        ),
+        Template::Cifar10 => (
+            "MoCo v2's, without blur for images so small",
+            ", adjust: {blur_probability: 0}",
+        ),
+        Template::Photos | Template::Paper => ("MoCo v2's", ""),
+    };
+    vec![
+        format!(
+            "  # How networks look at the training images: {what}. `seedpipe preview views` shows them."
+        ),
+        "  # Stored as numbers, and cycled through when training has more epochs.".to_owned(),
+        "  views:".to_owned(),
+        "    kind: augment".to_owned(),
+        "    inputs: {images: images}".to_owned(),
+        format!(
+            "    params: {{recipe: mocov2, size: {}, views_per_image: {}{adjust}}}",
+            choice.size, choice.views
+        ),
+        String::new(),
+    ]
+}
+
+/// Networks: the teacher that learns here, and the student.
+fn networks(choice: &Choice) -> [&'static str; 2] {
+    let is_large = choice.size >= 160;
+    match choice.template {
+        Template::Digits => ["cifar_resnet20", "{name: cifar_resnet8, width: 0.5}"],
+        Template::Cifar10 => ["cifar_resnet20", "{name: cifar_resnet8}"],
+        Template::Photos if is_large => ["resnet50", "{name: resnet18}"],
+        Template::Photos => ["resnet18, width: 0.5", "{name: resnet18, width: 0.125}"],
+        Template::Paper => ["resnet50", "{name: resnet18}"],
+    }
+}
+
+/// Looks at the accuracy while a network is trained, where there are labels.
+const LOOKS: u32 = 10;
+
+fn training(choice: &Choice, epochs: u32, more: &str) -> String {
+    let evaluate = match choice.is_labelled {
+        true => format!(", evaluate: {{every: {}}}", epochs.div_ceil(LOOKS)),
+        false => String::new(),
+    };
+    format!(
+        "training: {{epochs: {epochs}, batch: {}, learning_rate: 0.03, {more}threads: {}{evaluate}}}",
+        choice.batch, choice.threads
+    )
+}
+
+fn teachers(choice: &Choice, teacher: Option<&Teacher>) -> Vec<String> {
+    let [network, _] = networks(choice);
+    let told = "  # The frozen teacher's embedding of every view, once for any number of students."
+        .to_owned();
+    if let Some(teacher) = teacher {
+        return vec![
+            told,
+            "  targets:".to_owned(),
+            "    kind: encode".to_owned(),
+            "    inputs: {images: images, views: views}".to_owned(),
+            format!("    params: {}", checkpoint(teacher)),
+            String::new(),
+        ];
+    }
+    let head = if choice.template == Template::Paper {
+        2048
+    } else {
+        256
+    };
+    // A short training needs a key encoder that follows faster than the paper's.
+    let momentum = if choice.template == Template::Paper {
+        0.999
+    } else {
+        0.99
+    };
+    let temperature = if choice.template == Template::Paper {
+        0.2
+    } else {
+        0.1
+    };
+    vec![
+        "  # The teacher learns by itself: MoCo v2 on the unlabelled images. A pretrained one: `seedpipe init --teacher FILE`.".to_owned(),
+        "  teacher:".to_owned(),
+        "    kind: pretrain".to_owned(),
+        "    inputs: {images: images, views: views}".to_owned(),
+        "    params:".to_owned(),
+        format!("      network: {{name: {network}, head: {{hidden: [{head}], out: 128}}}}"),
+        format!("      queue: {}", choice.queue),
+        format!("      temperature: {temperature}"),
+        format!("      encoder_momentum: {momentum}"),
+        format!(
+            "      {}",
+            training(choice, choice.teacher_epochs, "optimiser: {kind: sgd, weight_decay: 0.0005}, ")
+        ),
+        String::new(),
+        told,
+        "  targets:".to_owned(),
+        "    kind: encode".to_owned(),
+        "    inputs: {images: images, views: views, weights: teacher}".to_owned(),
+        String::new(),
+    ]
+}
+
+/// Params of an `encode` by the given teacher.
+fn checkpoint(teacher: &Teacher) -> String {
+    format!(
+        "{{checkpoint: {}, network: {}, embedding: features}}",
+        flow(&teacher.checkpoint),
+        teacher.network
+    )
+}
+
+fn student(choice: &Choice) -> Vec<String> {
+    let [_, network] = networks(choice);
+    let sharp = if choice.template == Template::Paper {
+        0.01
+    } else {
+        0.04
+    };
+    let head = if choice.template == Template::Paper {
+        512
+    } else {
+        256
+    };
+    vec![
+        "  # SEED: the student spreads its similarities over a queue of teacher embeddings as the teacher does.".to_owned(),
+        "  student:".to_owned(),
+        "    kind: distill".to_owned(),
+        "    inputs: {images: images, views: views, targets: targets}".to_owned(),
+        "    params:".to_owned(),
+        format!("      network: {network}"),
+        format!("      head_hidden: [{head}]"),
+        format!("      queue: {}", choice.queue),
+        "      temperature_student: 0.2".to_owned(),
+        format!("      temperature_teacher: {sharp}"),
+        format!("      {}", training(choice, choice.student_epochs, "")),
+        String::new(),
+    ]
+}
+
+fn judges(choice: &Choice, teacher: Option<&Teacher>) -> Vec<String> {
+    let [_, network] = networks(choice);
+    let plain = "{embedding: features}";
+    let mut lines = vec![
+        "  # Features of the plain images, judged by nearest neighbours and by a linear classifier; the untrained network as the floor.".to_owned(),
+    ];
+    lines.push(match teacher {
+        Some(teacher) => format!(
+            "  teacher_features: {{kind: encode, inputs: {{images: images}}, params: {}}}",
+            checkpoint(teacher)
+        ),
+        None => format!("  teacher_features: {{kind: encode, inputs: {{images: images, weights: teacher}}, params: {plain}}}"),
+    });
+    lines.push(format!("  student_features: {{kind: encode, inputs: {{images: images, weights: student}}, params: {plain}}}"));
+    lines.push(format!(
+        "  untrained: {{kind: encode, inputs: {{images: images}}, params: {{network: {network}, preprocessing: {{size: {}}}}}}}",
+        choice.size
+    ));
+    for name in JUDGED.into_iter().chain([UNTRAINED]) {
+        // The report calls a network as the stage of its features is called.
+        let features = match name {
+            UNTRAINED => name.to_owned(),
+            judged => format!("{judged}_features"),
+        };
+        for kind in ["knn", "probe"] {
+            lines.push(format!(
+                "  {name}_{kind}: {{kind: {kind}, inputs: {{images: images, features: {features}}}}}"
+            ));
+        }
+    }
+    lines.push(String::new());
+    lines
+}
+
+fn report(choice: &Choice, teacher: Option<&Teacher>, page: &str) -> Vec<String> {
+    let mut metrics = Vec::new();
+    if teacher.is_none() {
+        metrics.push("teacher.metrics".to_owned());
+    }
+    metrics.push("student.metrics".to_owned());
+    if choice.is_labelled {
+        for name in JUDGED.into_iter().chain([UNTRAINED]) {
+            metrics.extend([format!("{name}_knn"), format!("{name}_probe")]);
+        }
+    }
+    let mut lines = vec![
+        "  # One page with the results, the curves, mistakes and maps, and what ran.".to_owned(),
+        "  report:".to_owned(),
+        "    kind: report".to_owned(),
+        "    inputs:".to_owned(),
+        format!("      metrics: [{}]", metrics.join(", ")),
+        "      images: images".to_owned(),
+        "      views: views".to_owned(),
+    ];
+    if choice.is_labelled {
+        lines.extend([
+            "      predictions: [student_probe, teacher_probe]".to_owned(),
+            "      features: [student_features, teacher_features]".to_owned(),
+        ]);
+    }
+    lines.push(format!("    params: {{path: {}}}", flow(page)));
+    lines
+}

@@ -1,0 +1,82 @@
+//! The program that both binaries share: parse, run, print `error: {:#}`, exit code.
+//!
+//! Exit codes: 0 done, 1 a stage failed or a check found faults, 2 bad usage or a bad pipeline.
+//!
+//! The rooms, each knowing only those before it: `terminal`, `torch`, `progress`, `project`, `delivery`, `init`, `reference`,
+//! `doctor`, `commands`.
+
+mod commands;
+mod delivery;
+mod doctor;
+mod init;
+mod progress;
+mod project;
+mod reference;
+mod terminal;
+mod torch;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use seedpipe_engine::{LockMismatch, PipelineError, Registry};
+use seedpipe_imaging::{Instructions, InstructionsError};
+use seedpipe_stages::tools::Tools;
+
+use crate::commands::Invocation;
+use crate::commands::cli::Arguments;
+use crate::terminal::output;
+use crate::terminal::usage::UsageError;
+use crate::torch::sibling;
+
+/// Where the code of stages that need libtorch is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tensors {
+    /// In this program: it is linked with libtorch.
+    Here,
+    /// In `seedpipe-torch`, which lies beside this program.
+    InSibling,
+}
+
+impl Tensors {
+    fn of(tools: &Option<Tools>) -> Self {
+        match tools {
+            Some(_) => Tensors::Here,
+            None => Tensors::InSibling,
+        }
+    }
+}
+
+/// Parses the command line, runs the command and gives the exit code.
+///
+/// - `registry`: the kinds, with the work that this program can do itself
+/// - `tools`: what commands do with networks, in a program that is linked with libtorch
+pub fn main_with(registry: Registry, tools: Option<Tools>) -> ExitCode {
+    let tensors = Tensors::of(&tools);
+    if tensors == Tensors::Here {
+        sibling::settle_threads();
+    }
+    let arguments = Arguments::parse();
+    output::set_log_format(arguments.log_format);
+    let result = sibling::check_caller(tensors).and_then(|()| {
+        Instructions::chosen()?;
+        commands::execute(
+            Invocation::new(registry, tools, &arguments),
+            arguments.command,
+        )
+    });
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            output::error(&format!("error: {error:#}"));
+            let is_refused = error.is::<PipelineError>()
+                || error.is::<UsageError>()
+                || error.is::<LockMismatch>()
+                || error.is::<InstructionsError>();
+            if is_refused {
+                ExitCode::from(2)
+            } else {
+                ExitCode::FAILURE
+            }
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! Joins the engine's idea of a remote with the crate that carries the bytes. Connects with the first question, so that a
+//! command that asks nothing starts no runtime and no request.
+
+use std::io::Read;
+use std::path::Path;
+use std::sync::OnceLock;
+
+use anyhow::Result;
+use seedpipe_engine::{PipelineError, Project, Remote, RemoteOrigin, RemoteSpec};
+use seedpipe_remote::{Address, AddressError, Objects, RemoteError};
+
+use crate::terminal::usage::UsageError;
+
+/// The remote that the command line, the pipeline or the environment names, in this order; and whether a run writes to it.
+///
+/// - `create`: whether a folder that isn't there is made
+///
+/// # Errors
+/// When what is named is no remote: [`UsageError`] or [`PipelineError`].
+pub fn choose(
+    project: &Project,
+    named: Option<&str>,
+    create: bool,
+) -> Result<Option<(Connection, bool)>> {
+    if let Some(named) = named {
+        let address = Address::parse(named, Path::new("")).map_err(|error| {
+            let (message, hint) = parts(&error);
+            UsageError::new(format!("--remote: {message}"), hint)
+        })?;
+        return Ok(Some((Connection::new(address, create), false)));
+    }
+    let Some(spec) = project.remote() else {
+        return Ok(None);
+    };
+    let wrong = |message: &str, hint: String| match spec.origin {
+        RemoteOrigin::Pipeline => PipelineError::new(project.path().display().to_string(), message)
+            .key("remote")
+            .hint(hint),
+        RemoteOrigin::Environment => PipelineError::new("SEEDPIPE_REMOTE", message).hint(hint),
+    };
+    let address = Address::parse(&spec.url, start_of(project, spec)).map_err(|error| {
+        let (message, hint) = parts(&error);
+        wrong(&message, hint)
+    })?;
+    if spec.write && !address.is_writable() {
+        let message =
+            format!("expected a remote that can be written, got `{address}`, which is read-only");
+        return Err(wrong(
+            &message,
+            "leave `write` out, or name s3://, gs://, az:// or a folder".to_owned(),
+        )
+        .into());
+    }
+    Ok(Some((
+        Connection::new(address, create || spec.write),
+        spec.write,
+    )))
+}
+
+/// Where a relative folder starts.
+fn start_of<'a>(project: &'a Project, spec: &RemoteSpec) -> &'a Path {
+    match spec.origin {
+        RemoteOrigin::Pipeline => project.folder(),
+        RemoteOrigin::Environment => Path::new(""),
+    }
+}
+
+/// Message and hint.
+fn parts(error: &AddressError) -> (String, String) {
+    let text = error.to_string();
+    let (message, hint) = text.split_once("\nhint: ").unwrap_or((&text, ""));
+    (message.to_owned(), hint.to_owned())
+}
+
+/// A remote that is connected when it is first asked.
+pub struct Connection {
+    address: Address,
+    create: bool,
+    objects: OnceLock<Result<Objects, RemoteError>>,
+}
+
+impl Connection {
+    fn new(address: Address, create: bool) -> Self {
+        Self {
+            address,
+            create,
+            objects: OnceLock::new(),
+        }
+    }
+
+    fn objects(&self) -> Result<&Objects> {
+        let opened = self
+            .objects
+            .get_or_init(|| Objects::open(&self.address, self.create));
+        opened.as_ref().map_err(|error| error.clone().into())
+    }
+}
+
+impl Remote for Connection {
+    fn name(&self) -> String {
+        self.address.to_string()
+    }
+
+    fn is_writable(&self) -> bool {
+        self.address.is_writable()
+    }
+
+    fn length(&self, key: &str) -> Result<Option<u64>> {
+        Ok(self.objects()?.length(key)?)
+    }
+
+    fn read(&self, key: &str, limit: u64) -> Result<Option<Vec<u8>>> {
+        Ok(self.objects()?.read(key, limit)?)
+    }
+
+    fn fetch(&self, key: &str, sink: &mut dyn FnMut(&[u8]) -> bool) -> Result<bool> {
+        Ok(self.objects()?.fetch(key, sink)?)
+    }
+
+    fn write(&self, key: &str, length: u64, source: &mut dyn Read) -> Result<()> {
+        Ok(self.objects()?.write(key, length, source)?)
+    }
+
+    fn change(
+        &self,
+        key: &str,
+        limit: u64,
+        change: &mut dyn FnMut(Option<Vec<u8>>) -> Option<Vec<u8>>,
+    ) -> Result<()> {
+        Ok(self.objects()?.change(key, limit, change)?)
+    }
+
+    fn names(&self, folder: &str) -> Result<Vec<String>> {
+        Ok(self.objects()?.names(folder)?)
+    }
+}

@@ -1,0 +1,184 @@
+//! What a run shows of its `report` stages: the page, written out of the cache to where the `path` param says, and the same
+//! results as a table.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use seedpipe_artifact::FilesReader;
+use seedpipe_engine::{
+    Artifact, Connection, Engine, Outcome, PipelineError, Project, RunReport, StageNode, durable,
+};
+use seedpipe_stages::PAGE;
+use seedpipe_stages::results::{ResultSource, results};
+
+use crate::terminal::figures;
+
+const KIND: &str = "report";
+const OUTPUT: &str = "report";
+/// Telemetry of a stage that made or used a network.
+const PARAMETERS: &str = "parameters";
+
+/// A page that was written.
+pub struct Page {
+    /// The stage that made it.
+    pub stage: String,
+    pub path: PathBuf,
+}
+
+fn is_report(stage: &StageNode) -> bool {
+    stage.kind == KIND
+}
+
+/// Where a report stage's page goes.
+fn path(project: &Project, stage: &StageNode) -> PathBuf {
+    let path = stage
+        .params
+        .get("path")
+        .and_then(|path| path.as_str())
+        .unwrap_or(PAGE);
+    project.folder().join(path)
+}
+
+/// Refuses two report stages that would write one file.
+///
+/// # Errors
+/// [`PipelineError`] naming both.
+pub fn check_paths(project: &Project) -> Result<()> {
+    let reports: Vec<&StageNode> = project
+        .stages()
+        .iter()
+        .filter(|stage| is_report(stage))
+        .collect();
+    for (position, stage) in reports.iter().enumerate() {
+        let path = path(project, stage);
+        if let Some(earlier) = reports[..position]
+            .iter()
+            .find(|earlier| self::path(project, earlier) == path)
+        {
+            let message = format!(
+                "expected a file of its own, got `{}`, which stage `{}` writes",
+                figures::path(&path),
+                earlier.name
+            );
+            return Err(
+                PipelineError::new(project.path().display().to_string(), message)
+                    .stage(&stage.name)
+                    .key("params.path")
+                    .hint(format!("set `path` of `{}` to another name", stage.name))
+                    .into(),
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Writes the pages of the report stages that a run has done.
+///
+/// # Errors
+/// When an artifact holds no page, or a file can't be written.
+pub fn write_all(engine: &Engine, run: &RunReport) -> Result<Vec<Page>> {
+    let mut pages = Vec::new();
+    for done in run
+        .stages
+        .iter()
+        .filter(|stage| stage.outcome != Outcome::Failed)
+    {
+        let stage = engine.project().stage(&done.stage)?;
+        if !is_report(stage) {
+            continue;
+        }
+        if let Some(artifact) = engine.find(&done.stage)? {
+            let path = path(engine.project(), stage);
+            write(&artifact, &path)?;
+            pages.push(Page {
+                stage: done.stage.clone(),
+                path,
+            });
+        }
+    }
+    Ok(pages)
+}
+
+/// Writes the page, in one step, when the file differs from it.
+///
+/// # Errors
+/// When the artifact holds no page, or the file can't be written.
+fn write(artifact: &Artifact, path: &Path) -> Result<()> {
+    let files = FilesReader::open(&artifact.parts(OUTPUT))?.read_all()?;
+    let page = files
+        .into_iter()
+        .find(|file| file.name == PAGE)
+        .with_context(|| format!("`{}` holds no `{PAGE}`", artifact.directory.display()))?;
+    if path.is_file() && fs_err::read(path)? == page.bytes {
+        return Ok(());
+    }
+    let folder = durable::folder_of(path);
+    fs_err::create_dir_all(folder)?;
+    // `gc` looks beside pipeline.yaml; the page may lie elsewhere.
+    for entry in fs_err::read_dir(folder)? {
+        let left = entry?.path();
+        if durable::is_being_written(&left) == Some(false) {
+            match fs_err::remove_file(left) {
+                // Another run that ends now was quicker.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                removed => removed?,
+            }
+        }
+    }
+    Ok(durable::write(path, &page.bytes)?)
+}
+
+/// The results of everything above these pages, as a table; empty when nothing was measured.
+///
+/// # Errors
+/// When the cache can't be read.
+pub fn results_table(engine: &Engine, pages: &[Page]) -> Result<String> {
+    let project = engine.project();
+    let mut wanted: BTreeSet<&str> = BTreeSet::new();
+    let mut open: Vec<&str> = pages.iter().map(|page| page.stage.as_str()).collect();
+    while let Some(name) = open.pop() {
+        if wanted.insert(name) {
+            open.extend(
+                project
+                    .stage(name)?
+                    .inputs
+                    .values()
+                    .flatten()
+                    .map(|from| from.stage.as_str()),
+            );
+        }
+    }
+    let mut sources = Vec::new();
+    for status in engine.status()? {
+        if let Some(artifact) = status.artifact
+            && wanted.contains(status.stage.as_str())
+        {
+            sources.push(result_source(project.stage(&status.stage)?, &artifact));
+        }
+    }
+    Ok(results(&sources).text())
+}
+
+fn result_source(stage: &StageNode, artifact: &Artifact) -> ResultSource {
+    let outputs = artifact.manifest.outputs.values();
+    let names =
+        |connections: &Vec<Connection>| connections.iter().map(|from| from.stage.clone()).collect();
+    ResultSource {
+        stage: stage.name.clone(),
+        kind: stage.kind.clone(),
+        params: stage.params.clone(),
+        inputs: stage
+            .inputs
+            .iter()
+            .map(|(slot, connections)| (slot.clone(), names(connections)))
+            .collect(),
+        headline: outputs.flat_map(|output| output.headline.clone()).collect(),
+        parameters: artifact
+            .manifest
+            .telemetry
+            .values
+            .get(PARAMETERS)
+            .map(|count| *count as u64),
+    }
+}

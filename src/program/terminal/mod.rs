@@ -1,0 +1,10 @@
+//! What is written to a terminal: figures and quantities in words, tables, colours, and errors of
+//! usage.
+
+pub(crate) mod colours;
+pub(crate) mod figures;
+pub(crate) mod output;
+pub(crate) mod quantity;
+pub(crate) mod tabular;
+pub(crate) mod usage;
+pub(crate) mod yaml_flow;

@@ -1,0 +1,124 @@
+//! The way from `seedpipe` to `seedpipe-torch`, which has the stages that need libtorch: same arguments, same process.
+//!
+//! Both carry the stamp of the sources that they were built from, so that two builds never mix.
+
+use std::convert::Infallible;
+use std::env;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, anyhow, bail};
+
+use crate::torch::processor::Processor;
+use crate::{Tensors, torch::libtorch};
+
+const NAME: &str = "seedpipe-torch";
+
+/// Digest of the sources, made by the build script.
+const STAMP: &str = env!("SEEDPIPE_BUILD_STAMP");
+
+/// Hands the caller's stamp to the sibling.
+const STAMP_VARIABLE: &str = "SEEDPIPE_BUILD_STAMP";
+
+/// Hands over what `seedpipe` found out about the remote.
+const HANDOVER_VARIABLE: &str = "SEEDPIPE_HANDOVER";
+
+/// How libtorch's OpenMP threads wait for each other: they sleep, after some microseconds of spinning. Left to itself, libgomp spins for
+/// milliseconds: beside any other busy thread, such as our own rendering, a spinning thread keeps the one that it waits for off the core
+/// (measured on 2 cores with another load: ResNet-20 trains at 342 images/s waiting passively and at 19 spinning). Without any spinning,
+/// waking up costs more than most layers (on 2 idle cores: 866 images/s with a count of 0, 1,086 with 1,000, 1,173 with 100,000).
+const WAITING: [(&str, &str); 2] = [("OMP_WAIT_POLICY", "passive"), ("GOMP_SPINCOUNT", "1000")];
+
+/// How many threads one operation of libtorch has, unless a training asks for more (`training.threads`): sums depend on it, and what
+/// only looks or counts works on several pieces at a time instead. A number of the user's own is not kept.
+const THREADS: [(&str, &str); 2] = [("OMP_NUM_THREADS", "1"), ("MKL_NUM_THREADS", "1")];
+
+/// What is to be set in the environment that isn't yet.
+fn settings() -> Vec<(&'static str, &'static str)> {
+    let waits = WAITING.iter().any(|(name, _)| env::var_os(name).is_some());
+    let waiting = WAITING.into_iter().filter(|_| !waits);
+    let threads = THREADS.into_iter();
+    let threads = threads.filter(|(name, count)| env::var_os(name).is_none_or(|set| set != *count));
+    waiting.chain(threads).collect()
+}
+
+/// In `seedpipe-torch`: starts itself again when something is to be set, since OpenMP reads it when it is loaded.
+pub fn settle_threads() {
+    let settings = settings();
+    if settings.is_empty() {
+        return;
+    }
+    if let Ok(program) = env::current_exe() {
+        // Only a failure returns; then the work is done all the same, if slower.
+        let _ = Command::new(program)
+            .args(env::args_os().skip(1))
+            .envs(settings)
+            .exec();
+    }
+}
+
+/// In `seedpipe-torch`: refuses a `seedpipe` of another build.
+///
+/// # Errors
+/// When this program was started by a `seedpipe` with another stamp.
+pub fn check_caller(tensors: Tensors) -> Result<()> {
+    let Some(caller) = env::var_os(STAMP_VARIABLE).filter(|_| tensors == Tensors::Here) else {
+        return Ok(());
+    };
+    if caller != STAMP {
+        bail!(
+            "`seedpipe` and `{NAME}` are of different builds: expected build {STAMP}, got {}\nhint: run `cargo build`, which makes both",
+            caller.display()
+        );
+    }
+    Ok(())
+}
+
+/// In `seedpipe-torch`: what the `seedpipe` that became it handed over.
+pub fn handover() -> Option<String> {
+    env::var_os(STAMP_VARIABLE)?;
+    env::var(HANDOVER_VARIABLE).ok()
+}
+
+/// The `seedpipe-torch` beside this program.
+///
+/// # Errors
+/// When it is missing.
+pub fn program() -> Result<PathBuf> {
+    let program = env::current_exe()
+        .and_then(fs_err::canonicalize)
+        .context("this program's own path can't be read")?;
+    let sibling = program.parent().unwrap_or(Path::new("/")).join(NAME);
+    if !sibling.is_file() {
+        bail!(
+            "`{}` is missing: it runs the stages that need libtorch\nhint: run `cargo build`, which makes both programs; when they are installed, both belong in one folder",
+            sibling.display()
+        );
+    }
+    Ok(sibling)
+}
+
+/// In `seedpipe`: becomes `seedpipe-torch` with the same arguments. Returns only on failure.
+///
+/// - `handed_over`: for [`handover`] there, by commands that ask for it
+///
+/// # Errors
+/// When the sibling or its libtorch is missing, or it can't be started.
+pub fn become_tensor_program(handed_over: Option<&str>) -> Result<Infallible> {
+    let sibling = program()?;
+    let libtorch = libtorch::find()?;
+    Processor::of_this_machine().check()?;
+    let mut command = Command::new(&sibling);
+    libtorch.show_to_loader(&mut command);
+    command
+        .args(env::args_os().skip(1))
+        .env(STAMP_VARIABLE, STAMP)
+        .env_remove(HANDOVER_VARIABLE)
+        .envs(settings());
+    if let Some(handed_over) = handed_over {
+        command.env(HANDOVER_VARIABLE, handed_over);
+    }
+    let error = command.exec();
+    Err(anyhow!(error).context(format!("`{}` can't be started", sibling.display())))
+}
