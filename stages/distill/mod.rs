@@ -219,6 +219,11 @@ impl Stage for Distill {
 }
 
 impl Distill {
+    /// The network that it writes: the student without the head that it learned with.
+    pub(crate) fn written(&self) -> Architecture {
+        self.network.without_head()
+    }
+
     /// A number that the objective hasn't would be without effect.
     fn refuse_others_numbers(&self) -> Result<(), Invalid> {
         let set: [(Number, Option<String>); 11] = [

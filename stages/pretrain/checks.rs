@@ -121,6 +121,17 @@ mod tests {
         stage.validate(&inputs(small_views)).unwrap_err()
     }
 
+    #[test]
+    fn a_network_is_written_with_the_head_that_its_objective_keeps() {
+        let head = |params: Value| filled(params, false).written().unwrap().head;
+        let hidden = |params: Value| head(params).map(|head| (head.hidden, head.out));
+        assert_eq!(hidden(json!({})), Some((vec![64], 128)));
+        assert_eq!(hidden(json!({ "version": 1 })), Some((vec![], 128)));
+        let own = json!({ "network": { "name": "cifar_resnet8", "head": { "out": 8 } } });
+        assert_eq!(hidden(own), Some((vec![], 8)));
+        assert_eq!(hidden(json!({ "objective": "supervised" })), None);
+    }
+
     /// The params apart from those that every objective has.
     fn own(params: Value, small_views: bool) -> Value {
         let stage = filled(params, small_views);

@@ -170,6 +170,32 @@ impl Stage for Pretrain {
 }
 
 impl Pretrain {
+    /// The network that it writes: with the head that it learned with, which `supervised` has none of.
+    pub(crate) fn written(&self) -> Result<Architecture> {
+        let head = match self.objective {
+            Objective::Supervised => None,
+            _ => Some(self.head()?),
+        };
+        Ok(Architecture {
+            head,
+            ..self.network.backbone()
+        })
+    }
+
+    /// The way to learn, as its paper is called.
+    pub(crate) fn way(&self) -> &'static str {
+        let head = self.network.head.as_ref();
+        match self.objective {
+            // What version 2 added is the head's hidden layer (MoCo v2, section 3).
+            Objective::Moco if self.version == Some(1) => "MoCo v1",
+            Objective::Moco if head.is_some_and(|head| head.hidden.is_empty()) => "MoCo v1",
+            Objective::Moco => "MoCo v2",
+            Objective::Simclr => "SimCLR",
+            Objective::Swav => "SwAV",
+            Objective::Supervised => "labels",
+        }
+    }
+
     /// The head that the network learns with.
     fn head(&self) -> Result<Head> {
         if let Some(head) = &self.network.head {

@@ -67,6 +67,10 @@ pub fn finetune(stage: &str, alpha: f64, inputs: &[(&str, &str, &str)]) -> Sourc
     }
 }
 
+pub fn pretrain(stage: &str, params: Value) -> Source {
+    source(stage, "pretrain", params, &[("views", "views", "views")])
+}
+
 pub fn encode(stage: &str, weights: &str, parameters: u64) -> Source {
     let inputs = [
         ("images", "images", "images"),

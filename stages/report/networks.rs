@@ -1,10 +1,15 @@
 //! What can be said of a network without loading it: how it learned, its part in the experiment, and what an image costs.
 
+use seedpipe_engine::Stage;
 use seedpipe_learn::architecture::{Architecture, Preprocessing};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::material::{Catalogue, Source};
+use crate::distill::Distill;
+use crate::encode::Encode;
+use crate::finetune::Finetune;
+use crate::pretrain::Pretrain;
 
 /// A network's part in the experiment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,11 +32,11 @@ impl Role {
 
 /// The part of the network that a stage made.
 pub fn role(material: &Catalogue, source: &Source) -> Role {
-    if source.kind == "distill" || has_soft_labels(source) {
+    if source.kind == Distill::KIND || has_soft_labels(source) {
         return Role::Student;
     }
     // Trained on with labels, a student stays one.
-    if source.kind == "finetune"
+    if source.kind == Finetune::KIND
         && let Some(from) = material.input(source, "weights")
         && role(material, from) == Role::Student
     {
@@ -39,7 +44,7 @@ pub fn role(material: &Catalogue, source: &Source) -> Role {
     }
     let taught = material.sources.iter().flat_map(|student| {
         let slots: &[&str] = match student.kind.as_str() {
-            "distill" => &["targets"],
+            Distill::KIND => &["targets"],
             _ if has_soft_labels(student) => &["teacher_features", "teacher_logits"],
             _ => &[],
         };
@@ -55,7 +60,7 @@ pub fn role(material: &Catalogue, source: &Source) -> Role {
 
 /// Whether it learned from other networks' answers beside the labels.
 pub fn has_soft_labels(source: &Source) -> bool {
-    source.kind == "finetune"
+    source.kind == Finetune::KIND
         && source.params["alpha"]
             .as_f64()
             .is_some_and(|alpha| alpha > 0.0)
@@ -63,7 +68,7 @@ pub fn has_soft_labels(source: &Source) -> bool {
 
 /// Whether it was trained, and nothing of a teacher went into it: no soft labels, and no weights of a teacher or a student.
 pub fn learned_alone(material: &Catalogue, source: &Source) -> bool {
-    source.kind != "encode"
+    source.kind != Encode::KIND
         && role(material, source) == Role::Baseline
         && material
             .input(source, "weights")
@@ -83,25 +88,22 @@ fn is_maker(material: &Catalogue, encode: &Source, source: &Source) -> bool {
             .next()
     };
     encode.stage == source.stage
-        || (source.kind == "encode" && file(source).is_some() && file(source) == file(encode))
+        || (source.kind == Encode::KIND && file(source).is_some() && file(source) == file(encode))
 }
 
 /// How it learned, in a few words.
 pub fn learned(material: &Catalogue, source: &Source) -> String {
     let objective = source.params["objective"].as_str();
     match source.kind.as_str() {
-        "pretrain" => match objective.unwrap_or("moco") {
-            "moco" => "MoCo v2".to_owned(),
-            "simclr" => "SimCLR".to_owned(),
-            "swav" => "SwAV".to_owned(),
-            "supervised" => "labels".to_owned(),
-            other => other.to_owned(),
+        Pretrain::KIND => match serde_json::from_value::<Pretrain>(source.params.clone()) {
+            Ok(pretrain) => pretrain.way().to_owned(),
+            Err(_) => objective.unwrap_or("itself").to_owned(),
         },
-        "distill" => match objective.unwrap_or("seed") {
+        Distill::KIND => match objective.unwrap_or("seed") {
             "seed" => "SEED".to_owned(),
             other => format!("distilled by {other}"),
         },
-        "finetune" => {
+        Finetune::KIND => {
             let soft = if has_soft_labels(source) {
                 ", soft labels"
             } else {
@@ -113,9 +115,9 @@ pub fn learned(material: &Catalogue, source: &Source) -> String {
                 None => "labels alone".to_owned(),
             }
         }
-        "encode" if source.params["checkpoint"].is_string() => "checkpoint".to_owned(),
-        "encode" if source.params["torchscript"].is_string() => "TorchScript".to_owned(),
-        "encode" => "nothing: untrained".to_owned(),
+        Encode::KIND if source.params["checkpoint"].is_string() => "checkpoint".to_owned(),
+        Encode::KIND if source.params["torchscript"].is_string() => "TorchScript".to_owned(),
+        Encode::KIND => "nothing: untrained".to_owned(),
         other => other.to_owned(),
     }
 }
@@ -171,7 +173,7 @@ fn size(material: &Catalogue, source: &Source, architecture: &Architecture) -> O
 /// Images a second of the encoding that a network was measured by, when it embedded all of its rows anew.
 pub fn images_per_second(material: &Catalogue, network: &str) -> Option<f64> {
     let encodes = material.sources.iter().filter(|source| {
-        source.kind == "encode"
+        source.kind == Encode::KIND
             && !source.inputs.contains_key("views")
             && (source.stage == network
                 || material
@@ -188,6 +190,8 @@ pub fn images_per_second(material: &Catalogue, network: &str) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::report::example;
 
@@ -211,6 +215,29 @@ mod tests {
         let cost = multiply_adds(&material, of("student")).unwrap();
         assert_eq!(multiply_adds(&material, of("untrained")), Some(cost));
         assert!(multiply_adds(&material, teacher).unwrap() > 10 * cost);
+    }
+
+    #[test]
+    fn each_way_to_learn_without_a_teacher_has_its_papers_name() {
+        let mut material = example::material();
+        let network = json!({ "name": "cifar_resnet8" });
+        let linear = json!({ "name": "cifar_resnet8", "head": { "out": 64 } });
+        let ways = [
+            (json!({ "network": network }), "MoCo v2"),
+            (json!({ "network": network, "version": 1 }), "MoCo v1"),
+            (json!({ "network": linear }), "MoCo v1"),
+            (json!({ "network": network, "objective": "swav" }), "SwAV"),
+            (
+                json!({ "network": network, "objective": "supervised" }),
+                "labels",
+            ),
+        ];
+        for (params, way) in ways {
+            material.sources.push(example::pretrain("tried", params));
+            let catalogue = material.catalogue();
+            assert_eq!(learned(&catalogue, catalogue.source("tried").unwrap()), way);
+            material.sources.pop();
+        }
     }
 
     #[test]

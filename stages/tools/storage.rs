@@ -4,11 +4,13 @@
 
 use anyhow::{Context, Result};
 use seedpipe_artifact::{ImagesReader, WeightsReader};
-use seedpipe_engine::{Artifact, Project, StageNode};
-use seedpipe_learn::architecture::{Architecture, Head};
+use seedpipe_engine::{Artifact, Project, Stage, StageNode};
+use seedpipe_learn::architecture::Architecture;
 
 use crate::augment::Augment;
+use crate::distill::Distill;
 use crate::encode::{Embedding, Encode, Storage as Stored};
+use crate::pretrain::Pretrain;
 use crate::shared::network_artifact::ARCHITECTURE;
 use crate::shared::selection::rows_of_split;
 
@@ -61,10 +63,11 @@ pub fn of_stage(
     stage: &StageNode,
     find: &dyn Fn(&str) -> Result<Option<Artifact>>,
 ) -> Result<Option<Storage>> {
-    if stage.kind != "encode" {
+    if stage.kind != Encode::KIND {
         return Ok(None);
     }
-    let Some(views) = connected(project, stage, "views")?.filter(|views| views.kind == "augment")
+    let Some(views) =
+        connected(project, stage, "views")?.filter(|views| views.kind == Augment::KIND)
     else {
         return Ok(None);
     };
@@ -134,19 +137,9 @@ fn stored_architecture(artifact: &Artifact) -> Option<Architecture> {
 
 /// What a training stage's params say of the network that it will write.
 fn trained_architecture(stage: &StageNode) -> Option<Architecture> {
-    let mut architecture: Architecture =
-        serde_json::from_value(stage.params.get("network")?.clone()).ok()?;
     match stage.kind.as_str() {
-        // Its head is kept; MoCo v2's unless another is named.
-        "pretrain" => {
-            architecture.head.get_or_insert(Head {
-                hidden: Vec::new(),
-                out: 128,
-                batch_norm: false,
-            });
-            Some(architecture)
-        }
-        "distill" => Some(architecture.without_head()),
+        Pretrain::KIND => params::<Pretrain>(stage).ok()?.written().ok(),
+        Distill::KIND => Some(params::<Distill>(stage).ok()?.written()),
         _ => None,
     }
 }
