@@ -18,6 +18,7 @@ mod reproducibility;
 mod requirements;
 mod resume;
 mod reuse;
+mod rooms;
 mod sandbox;
 mod startup;
 mod supervised;
