@@ -31,11 +31,11 @@ setup: libtorch
 
 # docs/build.md has the times.
 build: setup
-	@test -e "$${CARGO_TARGET_DIR:-target}/debug/seedpipe-torch" || echo "build: some 430 crates are compiled once: about 20 minutes on 2 cores; later builds take seconds" >&2
+	@test -e "$${CARGO_TARGET_DIR:-target}/debug/seedpipe-torch" || echo "build: some 430 crates are compiled once: 7 to 20 minutes on 2 cores; later builds take seconds" >&2
 	cargo build --bins
 
 demo: build
-	@echo "demo: pipeline.yaml runs, about 5 minutes on 2 cores; Ctrl-C stops it, and the same command goes on from there" >&2
+	@echo "demo: pipeline.yaml runs, 2 to 5 minutes on 2 cores; Ctrl-C stops it, and the same command goes on from there" >&2
 	cargo run --quiet -- run
 
 test: setup
