@@ -174,11 +174,6 @@ impl Registry {
         self.kinds.get(name)
     }
 
-    /// Whether this binary can run stages of that kind.
-    pub fn has_work(&self, name: &str) -> bool {
-        self.works.contains_key(name)
-    }
-
     pub(crate) fn work(&self, name: &str) -> Option<WorkFunction> {
         self.works.get(name).copied()
     }

@@ -6,13 +6,10 @@
 
 use std::fmt;
 
-use anyhow::Result;
 use serde::Serialize;
 
 use crate::base::digest::Digest;
 use crate::cache::artifact::Artifact;
-use crate::pipeline::pipeline_lock::{PipelineLock, path_for};
-use crate::run::engine::Engine;
 
 /// What somebody says that a fingerprint gave.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,41 +99,5 @@ impl Artifact {
             numerics_here: here.clone(),
             numerics_there: seen.numerics.clone(),
         })
-    }
-}
-
-impl Engine {
-    /// What in the local store, and in pipeline.lock, contradicts what was seen elsewhere, such as in a remote. Read-only.
-    ///
-    /// Each conflict's `here` is the local content. An unreadable pipeline.lock counts for nothing here; `run` tells of it.
-    pub fn content_conflicts(&self, seen: &SeenContent) -> Result<Vec<TwoContents>> {
-        let mut conflicts = Vec::new();
-        let found = self.store.find(seen.fingerprint)?;
-        for artifact in found.artifact.iter().chain(&found.others) {
-            if let Agreement::Conflict(conflict) = artifact.agreement(seen) {
-                conflicts.push(conflict);
-            }
-        }
-        let path = path_for(self.project.path());
-        let lock = PipelineLock::read(&path).ok().flatten().unwrap_or_default();
-        for locked in lock.stages.iter().map(|(_, locked)| locked) {
-            let is_contrary =
-                locked.fingerprint == seen.fingerprint && locked.content != seen.content;
-            let is_same_class = locked.numerics == seen.numerics
-                || locked.numerics.is_empty()
-                || seen.numerics.is_empty();
-            if is_contrary && is_same_class {
-                conflicts.push(TwoContents {
-                    fingerprint: seen.fingerprint,
-                    here: locked.content,
-                    there: seen.content,
-                    place: seen.place.clone(),
-                    numerics_here: locked.numerics.clone(),
-                    numerics_there: seen.numerics.clone(),
-                });
-            }
-        }
-        conflicts.dedup();
-        Ok(conflicts)
     }
 }

@@ -180,18 +180,6 @@ impl Recipe {
         check_number("flip_probability", self.flip_probability, 0.0, 1.0)
     }
 
-    /// Whether anything is drawn; otherwise every view of an image is the same.
-    pub fn is_random(&self) -> bool {
-        let jitter = [self.brightness, self.contrast, self.saturation, self.hue];
-        let chance = |probability: f64| probability > 0.0 && probability < 1.0;
-        matches!(self.crop, Crop::Random { .. })
-            || (self.jitter_probability > 0.0 && jitter.iter().any(|strength| *strength > 0.0))
-            || (self.blur_probability > 0.0 && self.blur_sigma[0] < self.blur_sigma[1])
-            || chance(self.grayscale_probability)
-            || chance(self.blur_probability)
-            || chance(self.flip_probability)
-    }
-
     /// `small` for crops of less than 0.15 of the area (`swav_small`), else `global`.
     pub fn scale(&self) -> &'static str {
         match self.crop {

@@ -146,7 +146,6 @@ mod tests {
         assert_eq!(named(RecipeName::SwavSmall).size, 96);
         assert_eq!(named(RecipeName::SwavSmall).scale(), "small");
         assert_eq!(named(RecipeName::Swav).scale(), "global");
-        assert!(!named(RecipeName::Eval).is_random() && named(RecipeName::Custom).is_random());
         for name in RecipeName::ALL {
             assert_eq!(name.name().parse(), Ok(name));
             let recipe = named(name);

@@ -12,8 +12,7 @@ use crate::{CropBox, Operation, View};
 const TRIES: usize = 10;
 
 impl Recipe {
-    /// A view of an image of `width` × `height` pixels (each at least 1). It lies within the image always. A recipe
-    /// that is not [random](Recipe::is_random) draws nothing that shows.
+    /// A view of an image of `width` × `height` pixels (each at least 1). It lies within the image always.
     ///
     /// # Panics
     /// When the image is empty.

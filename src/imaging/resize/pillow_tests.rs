@@ -66,7 +66,7 @@ fn every_pixel_is_pillows() {
             resize: two("resize"),
             window: two("window"),
             size: whole(&case["size"]),
-            filter: case["filter"].as_str().unwrap().parse().unwrap(),
+            filter: serde_json::from_value(case["filter"].clone()).unwrap(),
             operations: vec![],
         };
         for scratch in &mut scratches {

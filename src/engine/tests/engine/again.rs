@@ -89,27 +89,23 @@ fn a_content_that_was_seen_elsewhere_contradicts_only_in_its_class() {
             numerics: class.to_owned(),
             place: "remote".to_owned(),
         };
-        world.engine().content_conflicts(&seen).unwrap()
+        match artifact.agreement(&seen) {
+            Agreement::Conflict(conflict) => Some(conflict),
+            _ => None,
+        }
     };
     let fingerprint = artifact.fingerprint;
-    assert_eq!(conflicts(fingerprint, artifact.content, "toy 1"), []);
-    assert_eq!(conflicts(fingerprint, other, "toy 2"), []);
-    assert_eq!(conflicts(other, other, "toy 1"), []);
-    let found = conflicts(fingerprint, other, "toy 1");
-    // The store and pipeline.lock say the same, which is told once.
-    assert_eq!(found.len(), 1, "{found:?}");
-    assert_eq!((found[0].here, found[0].there), (artifact.content, other));
-    let message = found[0].to_string();
+    assert_eq!(conflicts(fingerprint, artifact.content, "toy 1"), None);
+    assert_eq!(conflicts(fingerprint, other, "toy 2"), None);
+    let found = conflicts(fingerprint, other, "toy 1").unwrap();
+    assert_eq!((found.here, found.there), (artifact.content, other));
+    let message = found.to_string();
     assert!(
         message.contains("in `remote`, both in the numerics class `toy 1`"),
         "{message}"
     );
-    let unknown = conflicts(fingerprint, other, "");
-    assert!(
-        unknown[0].to_string().contains("an unknown class"),
-        "{}",
-        unknown[0]
-    );
+    let unknown = conflicts(fingerprint, other, "").unwrap().to_string();
+    assert!(unknown.contains("an unknown class"), "{unknown}");
 }
 
 #[test]
