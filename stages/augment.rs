@@ -7,14 +7,14 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use rayon::prelude::*;
 use schemars::JsonSchema;
-use seedpipe_artifact::{IMAGES, ImagesReader, Metadata, Scale, VIEWS, ViewsWriter};
+use seedpipe_artifact::{IMAGES, ImagesReader, Metadata, Scale, VIEWS, ViewRow, ViewsWriter};
 use seedpipe_engine::{
     Arity, InputKinds, InputSlot, Invalid, OutputSlot, Stage, StageContext, Work,
 };
 use seedpipe_imaging::{Adjust, Recipe, RecipeName};
 use serde::{Deserialize, Serialize};
 
-use crate::pixels::viewed::{SIZE, row_of};
+use crate::pixels::viewed::SIZE;
 use crate::shared::invalid::invalid;
 use crate::shared::selection::item;
 
@@ -144,7 +144,7 @@ fn write_view(
     images: &ImagesReader,
     rows: &[usize],
     positions: &[usize],
-    view: u16,
+    number: u16,
     draw: impl Fn(usize) -> (seedpipe_imaging::View, Scale) + Sync,
 ) -> Result<()> {
     let mut writer = ViewsWriter::create(path, metadata)?;
@@ -152,10 +152,15 @@ fn write_view(
         let drawn: Vec<_> = chunk
             .par_iter()
             .map(|&position| {
-                let view_id = u64::from(view) * rows.len() as u64 + position as u64;
                 let row = rows[position];
-                let (drawn, scale) = draw(row);
-                row_of(drawn, view_id, images.image(row).image_id, view, scale)
+                let (view, scale) = draw(row);
+                ViewRow {
+                    view_id: u64::from(number) * rows.len() as u64 + position as u64,
+                    image_id: images.image(row).image_id,
+                    number,
+                    scale,
+                    view,
+                }
             })
             .collect();
         writer.write(&drawn)?;

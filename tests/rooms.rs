@@ -15,7 +15,12 @@ struct Crate {
     rooms: &'static [&'static str],
 }
 
-const CRATES: [Crate; 7] = [
+const CRATES: [Crate; 8] = [
+    Crate {
+        folder: "src/base",
+        knows: &[],
+        rooms: &[],
+    },
     Crate {
         folder: "src/engine",
         knows: &[],
@@ -25,12 +30,12 @@ const CRATES: [Crate; 7] = [
     },
     Crate {
         folder: "src/artifact",
-        knows: &[],
+        knows: &["base"],
         rooms: &["schema", "on_disk", "tables", "foreign", "content"],
     },
     Crate {
         folder: "src/imaging",
-        knows: &[],
+        knows: &["base"],
         rooms: &[
             "instructions",
             "pixels",
@@ -42,7 +47,7 @@ const CRATES: [Crate; 7] = [
     },
     Crate {
         folder: "src/learn",
-        knows: &[],
+        knows: &["base"],
         rooms: &[
             "graph",
             "torch",

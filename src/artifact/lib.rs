@@ -40,5 +40,5 @@ pub use tables::rejected::{RejectedReader, RejectedRow, RejectedWriter};
 pub use tables::scattered::Places;
 pub use tables::seen::{SeenRow, SeenWriter};
 pub use tables::seen_reader::SeenReader;
-pub use tables::views::{OperationName, Scale, ViewFilter, ViewRow, ViewsReader, ViewsWriter};
+pub use tables::views::{Scale, ViewRow, ViewsReader, ViewsWriter};
 pub use tables::weights::{Dtype, WeightRow, WeightsReader, WeightsWriter};

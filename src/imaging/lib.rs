@@ -15,10 +15,10 @@ mod resize;
 
 pub use augment::recipe::{Adjust, Crop, Recipe, RecipeError};
 pub use augment::recipe_name::RecipeName;
-pub use augment::view::{CropBox, Filter, Operation, View, ViewError};
 pub use decode::format::Format;
 pub use decode::{DecodeError, Header, Limits, check, decode, inspect};
 pub use instructions::{Instructions, InstructionsError};
 pub use pixels::RgbImage;
 pub use render::{Layout, Normalise, RENDERING_VERSION, Scratch, render};
 pub use resize::part::{Decode, Decoded, Pixels, decode_for};
+pub use seedpipe_base::{CropBox, Filter, Operation, View, ViewError};

@@ -59,10 +59,9 @@ impl ViewList {
             write_number(&mut self.bytes, number);
         }
         for operation in &view.operations {
-            let (code, amount) = coded(operation);
-            self.bytes.push(code);
-            if let Some(amount) = amount {
-                self.bytes.extend(amount.to_le_bytes());
+            self.bytes.push(operation.row());
+            if operation.has_amount() {
+                self.bytes.extend(operation.amount().to_le_bytes());
             }
         }
     }
@@ -137,32 +136,14 @@ fn read_number(rest: &mut &[u8]) -> Option<u32> {
     None
 }
 
-/// An operation's number in the bytes, and the amount that it has.
-fn coded(operation: &Operation) -> (u8, Option<f32>) {
-    match *operation {
-        Operation::Brightness(amount) => (0, Some(amount)),
-        Operation::Contrast(amount) => (1, Some(amount)),
-        Operation::Saturation(amount) => (2, Some(amount)),
-        Operation::Hue(amount) => (3, Some(amount)),
-        Operation::Grayscale => (4, None),
-        Operation::Blur(amount) => (5, Some(amount)),
-        Operation::Flip => (6, None),
-    }
-}
-
 fn read_operation(rest: &mut &[u8]) -> Option<Operation> {
-    let with_amount: fn(f32) -> Operation = match *rest.split_off_first()? {
-        0 => Operation::Brightness,
-        1 => Operation::Contrast,
-        2 => Operation::Saturation,
-        3 => Operation::Hue,
-        4 => return Some(Operation::Grayscale),
-        5 => Operation::Blur,
-        6 => return Some(Operation::Flip),
-        _ => return None,
-    };
+    let row = *rest.split_off_first()?;
+    let without = Operation::of_row(row, 1.0)?;
+    if !without.has_amount() {
+        return Some(without);
+    }
     let amount = rest.split_off(..4)?;
-    Some(with_amount(f32::from_le_bytes(amount.try_into().ok()?)))
+    Operation::of_row(row, f32::from_le_bytes(amount.try_into().ok()?))
 }
 
 #[cfg(test)]
@@ -180,12 +161,6 @@ mod tests {
             Operation::Blur(f32::MAX),
             Operation::Flip,
         ];
-        let filters = [
-            Filter::Bilinear,
-            Filter::Bicubic,
-            Filter::PillowBilinear,
-            Filter::PillowBicubic,
-        ];
         View {
             crop: CropBox {
                 x: number.wrapping_mul(0x9e37_79b9),
@@ -196,7 +171,7 @@ mod tests {
             resize: [number % 5, 3],
             window: [0, number % 2],
             size: 32,
-            filter: filters[number as usize % 4],
+            filter: Filter::ALL[number as usize % 4],
             operations: all
                 .into_iter()
                 .cycle()

@@ -4,8 +4,8 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow};
-use seedpipe_artifact::{ImagesReader, OperationName, ViewFilter, ViewRow, ViewsReader};
-use seedpipe_imaging::{CropBox, Filter, Operation, View};
+use seedpipe_artifact::{ImagesReader, ViewsReader};
+use seedpipe_imaging::View;
 
 use crate::pixels::view_list::ViewList;
 
@@ -66,8 +66,8 @@ impl Viewed {
         Ok(self
             .reader
             .read(view, positions)?
-            .iter()
-            .map(view_of)
+            .into_iter()
+            .map(|row| row.view)
             .collect())
     }
 
@@ -77,89 +77,9 @@ impl Viewed {
         let view = (n % self.views() as u64) as usize;
         for rows in self.reader.blocks(view) {
             for row in &rows? {
-                views.push(&view_of(row));
+                views.push(&row.view);
             }
         }
         Ok(views)
-    }
-}
-
-fn view_of(row: &ViewRow) -> View {
-    View {
-        crop: CropBox {
-            x: row.crop_x,
-            y: row.crop_y,
-            width: row.crop_width,
-            height: row.crop_height,
-        },
-        resize: [row.resize_width, row.resize_height],
-        window: [row.window_x, row.window_y],
-        size: row.size,
-        filter: match row.filter {
-            ViewFilter::Bilinear => Filter::Bilinear,
-            ViewFilter::Bicubic => Filter::Bicubic,
-            ViewFilter::PillowBilinear => Filter::PillowBilinear,
-            ViewFilter::PillowBicubic => Filter::PillowBicubic,
-        },
-        operations: row
-            .operations
-            .iter()
-            .map(|&(name, amount)| match name {
-                OperationName::Brightness => Operation::Brightness(amount),
-                OperationName::Contrast => Operation::Contrast(amount),
-                OperationName::Saturation => Operation::Saturation(amount),
-                OperationName::Hue => Operation::Hue(amount),
-                OperationName::Grayscale => Operation::Grayscale,
-                OperationName::Blur => Operation::Blur(amount),
-                OperationName::Flip => Operation::Flip,
-            })
-            .collect(),
-    }
-}
-
-/// The row of a view as it is stored.
-pub fn row_of(
-    view: View,
-    view_id: u64,
-    image_id: u32,
-    number: u16,
-    scale: seedpipe_artifact::Scale,
-) -> ViewRow {
-    ViewRow {
-        view_id,
-        image_id,
-        view: number,
-        scale,
-        crop_x: view.crop.x,
-        crop_y: view.crop.y,
-        crop_width: view.crop.width,
-        crop_height: view.crop.height,
-        resize_width: view.resize[0],
-        resize_height: view.resize[1],
-        window_x: view.window[0],
-        window_y: view.window[1],
-        size: view.size,
-        filter: match view.filter {
-            Filter::Bilinear => ViewFilter::Bilinear,
-            Filter::Bicubic => ViewFilter::Bicubic,
-            Filter::PillowBilinear => ViewFilter::PillowBilinear,
-            Filter::PillowBicubic => ViewFilter::PillowBicubic,
-        },
-        operations: view
-            .operations
-            .iter()
-            .map(|operation| {
-                let name = match operation {
-                    Operation::Brightness(_) => OperationName::Brightness,
-                    Operation::Contrast(_) => OperationName::Contrast,
-                    Operation::Saturation(_) => OperationName::Saturation,
-                    Operation::Hue(_) => OperationName::Hue,
-                    Operation::Grayscale => OperationName::Grayscale,
-                    Operation::Blur(_) => OperationName::Blur,
-                    Operation::Flip => OperationName::Flip,
-                };
-                (name, operation.amount())
-            })
-            .collect(),
     }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result, anyhow};
 use seedpipe_artifact::{Dtype, Metadata, WeightRow, WeightsReader, WeightsWriter};
 use seedpipe_engine::{Input, Invalid, StageContext};
-use seedpipe_imaging::{Adjust, Crop, Filter, Normalise, Recipe, RecipeName};
+use seedpipe_imaging::{Adjust, Crop, Normalise, Recipe, RecipeName};
 use seedpipe_learn::architecture::{self, Architecture, Preprocessing};
 use seedpipe_learn::network::Network;
 use seedpipe_learn::tensors;
@@ -128,12 +128,7 @@ pub fn normalise(preprocessing: &Preprocessing) -> Normalise {
 pub fn eval_recipe(preprocessing: &Preprocessing) -> Result<Recipe> {
     let adjust = Adjust {
         crop_ratio: Some(preprocessing.crop_ratio),
-        filter: Some(match preprocessing.filter {
-            architecture::Filter::Bilinear => Filter::Bilinear,
-            architecture::Filter::Bicubic => Filter::Bicubic,
-            architecture::Filter::PillowBilinear => Filter::PillowBilinear,
-            architecture::Filter::PillowBicubic => Filter::PillowBicubic,
-        }),
+        filter: Some(preprocessing.filter),
         ..Adjust::default()
     };
     let recipe = Recipe::new(RecipeName::Eval, Some(preprocessing.size), &adjust);

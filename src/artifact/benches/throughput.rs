@@ -5,9 +5,10 @@ use std::time::Instant;
 
 use seedpipe_artifact::{
     EMBEDDINGS, EmbeddingsHeader, EmbeddingsReader, EmbeddingsWriter, IMAGES, ImageRow,
-    ImagesReader, ImagesWriter, Metadata, Of, OperationName, Precision, Scale, VIEWS, ViewFilter,
-    ViewRow, ViewsReader, ViewsWriter, digest,
+    ImagesReader, ImagesWriter, Metadata, Of, Precision, Scale, VIEWS, ViewRow, ViewsReader,
+    ViewsWriter, digest,
 };
+use seedpipe_base::{CropBox, Operation, View};
 
 fn main() {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -77,26 +78,25 @@ fn view(view_id: u64, viewed: u64) -> ViewRow {
     ViewRow {
         view_id,
         image_id: (view_id % viewed) as u32,
-        view: (view_id / viewed) as u16,
+        number: (view_id / viewed) as u16,
         scale: Scale::Global,
-        crop_x: random(1) % 300,
-        crop_y: random(2) % 300,
-        crop_width: 50 + random(3) % 250,
-        crop_height: 50 + random(4) % 250,
-        resize_width: 224,
-        resize_height: 224,
-        window_x: 0,
-        window_y: 0,
-        size: 224,
-        filter: ViewFilter::Bilinear,
-        operations: vec![
-            (OperationName::Brightness, amount(5)),
-            (OperationName::Hue, amount(6)),
-            (OperationName::Contrast, amount(7)),
-            (OperationName::Saturation, amount(8)),
-            (OperationName::Blur, amount(9)),
-            (OperationName::Flip, 1.0),
-        ],
+        view: View {
+            crop: CropBox {
+                x: random(1) % 300,
+                y: random(2) % 300,
+                width: 50 + random(3) % 250,
+                height: 50 + random(4) % 250,
+            },
+            operations: vec![
+                Operation::Brightness(amount(5)),
+                Operation::Hue(amount(6)),
+                Operation::Contrast(amount(7)),
+                Operation::Saturation(amount(8)),
+                Operation::Blur(amount(9)),
+                Operation::Flip,
+            ],
+            ..View::identity(224)
+        },
     }
 }
 

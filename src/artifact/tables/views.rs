@@ -11,6 +11,7 @@ use arrow::array::{
 };
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Float32Type, UInt16Type, UInt32Type, UInt64Type};
+use seedpipe_base::{CropBox, Filter, Operation, View};
 
 use crate::on_disk::columns::{list_numbers, list_range, list_texts, lists, numbers, texts};
 use crate::on_disk::table::{TableReader, TableRow, TableWriter};
@@ -57,65 +58,29 @@ named! {
     Scale { Global = "global", Small = "small" }
 }
 
-named! {
-    /// The filter of the crop's resizing; those of Pillow round to 8 bits.
-    ViewFilter {
-        Bilinear = "bilinear",
-        Bicubic = "bicubic",
-        PillowBilinear = "pillow_bilinear",
-        PillowBicubic = "pillow_bicubic",
-    }
-}
-
-named! {
-    /// An operation on the resized crop.
-    OperationName {
-        Brightness = "brightness",
-        Contrast = "contrast",
-        Saturation = "saturation",
-        Hue = "hue",
-        Grayscale = "grayscale",
-        Blur = "blur",
-        Flip = "flip",
-    }
-}
-
 #[derive(Clone, Debug, PartialEq)]
 pub struct ViewRow {
     pub view_id: u64,
     pub image_id: u32,
-    pub view: u16,
+    /// Which of its image's views it is, from 0.
+    pub number: u16,
     pub scale: Scale,
-    /// The crop in the EXIF-oriented image, in whole pixels.
-    pub crop_x: u32,
-    pub crop_y: u32,
-    pub crop_width: u32,
-    pub crop_height: u32,
-    /// What the crop is resized to.
-    pub resize_width: u32,
-    pub resize_height: u32,
-    /// Offset of the `size` × `size` window in the resized crop.
-    pub window_x: u32,
-    pub window_y: u32,
-    pub size: u32,
-    pub filter: ViewFilter,
-    /// In the order of application, each with its amount: a factor, a hue shift, a sigma in pixels; 1 for grayscale and flip.
-    pub operations: Vec<(OperationName, f32)>,
+    pub view: View,
 }
 
 pub type ViewsWriter = TableWriter<ViewRow>;
 
 /// The columns of u32 between `scale` and `filter`.
-const NUMBERS: [fn(&ViewRow) -> u32; 9] = [
-    |row| row.crop_x,
-    |row| row.crop_y,
-    |row| row.crop_width,
-    |row| row.crop_height,
-    |row| row.resize_width,
-    |row| row.resize_height,
-    |row| row.window_x,
-    |row| row.window_y,
-    |row| row.size,
+const NUMBERS: [fn(&View) -> u32; 9] = [
+    |view| view.crop.x,
+    |view| view.crop.y,
+    |view| view.crop.width,
+    |view| view.crop.height,
+    |view| view.resize[0],
+    |view| view.resize[1],
+    |view| view.window[0],
+    |view| view.window[1],
+    |view| view.size,
 ];
 
 impl TableRow for ViewRow {
@@ -123,7 +88,7 @@ impl TableRow for ViewRow {
 
     fn bytes(&self) -> usize {
         // Names are stored once a page by the dictionary.
-        5 * self.operations.len()
+        5 * self.view.operations.len()
     }
 
     fn columns(rows: &[Self]) -> Vec<ArrayRef> {
@@ -135,7 +100,7 @@ impl TableRow for ViewRow {
                 rows.iter().map(|row| row.image_id),
             )),
             Arc::new(UInt16Array::from_iter_values(
-                rows.iter().map(|row| row.view),
+                rows.iter().map(|row| row.number),
             )),
             Arc::new(StringArray::from_iter_values(
                 rows.iter().map(|row| row.scale.name()),
@@ -143,16 +108,17 @@ impl TableRow for ViewRow {
         ];
         for number in NUMBERS {
             columns.push(Arc::new(UInt32Array::from_iter_values(
-                rows.iter().map(number),
+                rows.iter().map(|row| number(&row.view)),
             )));
         }
         columns.push(Arc::new(StringArray::from_iter_values(
-            rows.iter().map(|row| row.filter.name()),
+            rows.iter().map(|row| row.view.filter.name()),
         )));
-        let offsets = || OffsetBuffer::from_lengths(rows.iter().map(|row| row.operations.len()));
-        let operations = rows.iter().flat_map(|row| row.operations.iter());
-        let names = StringArray::from_iter_values(operations.clone().map(|(name, _)| name.name()));
-        let amounts = Float32Array::from_iter_values(operations.map(|(_, amount)| *amount));
+        let lengths = || rows.iter().map(|row| row.view.operations.len());
+        let offsets = || OffsetBuffer::from_lengths(lengths());
+        let operations = rows.iter().flat_map(|row| row.view.operations.iter());
+        let names = StringArray::from_iter_values(operations.clone().map(Operation::name));
+        let amounts = Float32Array::from_iter_values(operations.map(Operation::amount));
         columns.push(Arc::new(ListArray::new(
             element(DataType::Utf8),
             offsets(),
@@ -202,28 +168,39 @@ impl TableRow for ViewRow {
             rows.push(Self {
                 view_id: view_ids[row],
                 image_id: image_ids[row],
-                view: views[row],
+                number: views[row],
                 scale: Scale::parse(scales.value(row))?,
-                crop_x,
-                crop_y,
-                crop_width,
-                crop_height,
-                resize_width,
-                resize_height,
-                window_x,
-                window_y,
-                size,
-                filter: ViewFilter::parse(filters.value(row))?,
-                operations: named
-                    .zip(valued)
-                    .map(|(name, amount)| {
-                        Ok((OperationName::parse(names.value(name))?, factors[amount]))
-                    })
-                    .collect::<std::result::Result<_, Invalid>>()?,
+                view: View {
+                    crop: CropBox {
+                        x: crop_x,
+                        y: crop_y,
+                        width: crop_width,
+                        height: crop_height,
+                    },
+                    resize: [resize_width, resize_height],
+                    window: [window_x, window_y],
+                    size,
+                    filter: filter(filters.value(row))?,
+                    operations: named
+                        .zip(valued)
+                        .map(|(name, amount)| operation(names.value(name), factors[amount]))
+                        .collect::<std::result::Result<_, Invalid>>()?,
+                },
             });
         }
         Ok(())
     }
+}
+
+fn filter(name: &str) -> std::result::Result<Filter, Invalid> {
+    let expected = || Filter::ALL.map(Filter::name).join(", ");
+    Filter::from_name(name).ok_or_else(|| Invalid::new("filter", expected(), format!("`{name}`")))
+}
+
+fn operation(name: &str, amount: f32) -> std::result::Result<Operation, Invalid> {
+    let expected = || Operation::NAMES.join(", ");
+    Operation::named(name, amount)
+        .ok_or_else(|| Invalid::new("operation", expected(), format!("`{name}`")))
 }
 
 /// Reads views by their number and the images' positions.
@@ -242,7 +219,7 @@ impl ViewsReader {
         } else {
             table.read(rows - 1..rows)?.pop()
         };
-        let views = last.map_or(0, |row| usize::from(row.view) + 1);
+        let views = last.map_or(0, |row| usize::from(row.number) + 1);
         if rows % views.max(1) != 0 {
             return Err(ArtifactError::unexpected(
                 table.first_path(),
@@ -289,12 +266,12 @@ impl ViewsReader {
         let first = view * viewed + positions.start;
         let rows = self.table.read(first..first + positions.len())?;
         for (row, place) in rows.iter().zip(first as u64..) {
-            if row.view_id != place || usize::from(row.view) != view {
+            if row.view_id != place || usize::from(row.number) != view {
                 return Err(ArtifactError::unexpected(
                     self.table.first_path(),
                     format!("row {place}"),
                     format!("view_id {place}, view {view}"),
-                    format!("view_id {}, view {}", row.view_id, row.view),
+                    format!("view_id {}, view {}", row.view_id, row.number),
                 ));
             }
         }
@@ -337,26 +314,28 @@ mod tests {
         ViewRow {
             view_id: u64::from(view) * u64::from(viewed) + u64::from(position),
             image_id: 10 + 3 * position,
-            view,
+            number: view,
             scale: if view.is_multiple_of(2) {
                 Scale::Global
             } else {
                 Scale::Small
             },
-            crop_x: position,
-            crop_y: 2,
-            crop_width: 30,
-            crop_height: 40,
-            resize_width: 32,
-            resize_height: 33,
-            window_x: 0,
-            window_y: 1,
-            size: 32,
-            filter: ViewFilter::Bicubic,
-            operations: match position % 3 {
-                0 => vec![],
-                1 => vec![(OperationName::Hue, -0.1), (OperationName::Flip, 1.0)],
-                _ => vec![(OperationName::Blur, 1.5)],
+            view: View {
+                crop: CropBox {
+                    x: position,
+                    y: 2,
+                    width: 30,
+                    height: 40,
+                },
+                resize: [32, 33],
+                window: [0, 1],
+                size: 32,
+                filter: Filter::Bicubic,
+                operations: match position % 3 {
+                    0 => vec![],
+                    1 => vec![Operation::Hue(-0.1), Operation::Flip],
+                    _ => vec![Operation::Blur(1.5)],
+                },
             },
         }
     }

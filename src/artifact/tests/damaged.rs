@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 use seedpipe_artifact::*;
+use seedpipe_base::{CropBox, Operation, View};
 
 #[path = "readers.rs"]
 mod readers;
@@ -41,19 +42,19 @@ fn view(position: u32) -> ViewRow {
     ViewRow {
         view_id: u64::from(position),
         image_id: position,
-        view: 0,
+        number: 0,
         scale: Scale::Global,
-        crop_x: 0,
-        crop_y: 0,
-        crop_width: 9,
-        crop_height: 9,
-        resize_width: 8,
-        resize_height: 8,
-        window_x: 0,
-        window_y: 0,
-        size: 8,
-        filter: ViewFilter::Bilinear,
-        operations: vec![(OperationName::Flip, 1.0), (OperationName::Hue, 0.1)],
+        view: View {
+            crop: CropBox {
+                x: 0,
+                y: 0,
+                width: 9,
+                height: 9,
+            },
+            resize: [8, 8],
+            operations: vec![Operation::Flip, Operation::Hue(0.1)],
+            ..View::identity(8)
+        },
     }
 }
 

@@ -4,4 +4,3 @@
 pub(crate) mod recipe;
 pub(crate) mod recipe_name;
 pub(crate) mod sample;
-pub(crate) mod view;

@@ -3,8 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::augment::view::{MAXIMAL_SIGMA, MAXIMAL_SIZE};
 use crate::{Filter, RecipeName};
+use seedpipe_base::{MAXIMAL_SIGMA, MAXIMAL_SIZE};
 
 /// Which part of the image a view shows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

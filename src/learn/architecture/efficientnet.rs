@@ -2,10 +2,12 @@
 //!
 //! The stochastic depth and the dropout of their training are left out.
 
+use seedpipe_base::Filter;
+
 use crate::architecture::families::{Choices, Family};
 use crate::architecture::inverted_residual::{InvertedResidual, Layout, Squeeze};
 use crate::architecture::mobilenet_v2::divisible;
-use crate::architecture::preprocessing::{Filter, Preprocessing};
+use crate::architecture::preprocessing::Preprocessing;
 use crate::graph::graph_builder::{GraphBuilder, NORM};
 use crate::graph::{Activation, Convolution, Initial, NodeId};
 

@@ -3,11 +3,13 @@
 //! Converted from TensorFlow, so images are padded as there (`SAME`), and an input is (x − 127) / 128. Stem and head, and
 //! the depth of the first and last stage, are not scaled.
 
+use seedpipe_base::Filter;
+
 use crate::architecture::efficientnet::STAGES;
 use crate::architecture::families::{Choices, Family};
 use crate::architecture::inverted_residual::{InvertedResidual, Layout};
 use crate::architecture::mobilenet_v2::divisible;
-use crate::architecture::preprocessing::{Crop, Filter, Preprocessing};
+use crate::architecture::preprocessing::{Crop, Preprocessing};
 use crate::graph::graph_builder::{GraphBuilder, TENSORFLOW_NORM};
 use crate::graph::{Activation, Convolution, Initial, NodeId};
 

@@ -21,7 +21,9 @@ pub use crate::architecture::architecture_checks::ArchitectureError;
 use crate::architecture::custom_graph::GraphDescription;
 use crate::architecture::families::Choices;
 pub use crate::architecture::families::names;
-pub use crate::architecture::preprocessing::{Crop, Filter, Preprocessing};
+pub use seedpipe_base::Filter;
+
+pub use crate::architecture::preprocessing::{Crop, Preprocessing};
 use crate::graph::graph_builder::GraphBuilder;
 use crate::graph::{Graph, Initial, NodeId};
 

@@ -1,46 +1,10 @@
 //! How an image becomes a network's input: belongs to the network's description and travels with its weights.
 
 use schemars::JsonSchema;
+use seedpipe_base::Filter;
 use serde::{Deserialize, Serialize};
 
 use crate::architecture::ArchitectureError;
-
-/// Filter of a resize, antialiased.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Filter {
-    /// In floats, as torchvision on tensors with `antialias=True`.
-    Bilinear,
-    /// In floats, as torchvision on tensors with `antialias=True`.
-    Bicubic,
-    /// Rounded to 8 bits after each direction, as Pillow does, and so torchvision and timm on PIL images.
-    PillowBilinear,
-    /// Rounded to 8 bits after each direction, as Pillow does, and so torchvision and timm on PIL images.
-    PillowBicubic,
-}
-
-impl Filter {
-    /// `bilinear` or `bicubic`: what Pillow, torchvision and timm call the interpolation.
-    pub fn interpolation(self) -> &'static str {
-        match self {
-            Filter::Bilinear | Filter::PillowBilinear => "bilinear",
-            Filter::Bicubic | Filter::PillowBicubic => "bicubic",
-        }
-    }
-
-    /// Whether it rounds to 8 bits as Pillow does.
-    pub fn is_pillow(self) -> bool {
-        matches!(self, Filter::PillowBilinear | Filter::PillowBicubic)
-    }
-
-    /// The same interpolation without rounding.
-    pub fn in_floats(self) -> Filter {
-        match self {
-            Filter::Bilinear | Filter::PillowBilinear => Filter::Bilinear,
-            Filter::Bicubic | Filter::PillowBicubic => Filter::Bicubic,
-        }
-    }
-}
 
 /// Which comes first, the crop or the resize.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

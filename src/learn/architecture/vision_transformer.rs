@@ -3,8 +3,10 @@
 //! Features are the class token after the last norm. A position embedding serves images of other sizes by the
 //! interpolation of its origin.
 
+use seedpipe_base::Filter;
+
 use crate::architecture::families::{Choices, Family};
-use crate::architecture::preprocessing::{Filter, Preprocessing};
+use crate::architecture::preprocessing::Preprocessing;
 use crate::graph::graph_builder::GraphBuilder;
 use crate::graph::{Activation, Convolution, Initial, Interpolation, NodeId};
 

@@ -231,14 +231,12 @@ fn numbers(number: usize, view: &View) -> Vec<String> {
     ];
     let mut line = String::new();
     for operation in &view.operations {
+        let (short, amount) = (operation.short(), operation.amount());
         let word = match operation {
-            Operation::Brightness(amount) => format!("b{amount:.2}"),
-            Operation::Contrast(amount) => format!("c{amount:.2}"),
-            Operation::Saturation(amount) => format!("s{amount:.2}"),
-            Operation::Hue(amount) => format!("h{amount:+.2}"),
-            Operation::Blur(amount) => format!("blur{amount:.1}"),
-            Operation::Grayscale => "gray".to_owned(),
-            Operation::Flip => "flip".to_owned(),
+            Operation::Hue(_) => format!("{short}{amount:+.2}"),
+            Operation::Blur(_) => format!("{short}{amount:.1}"),
+            _ if operation.has_amount() => format!("{short}{amount:.2}"),
+            _ => short.to_owned(),
         };
         if !line.is_empty() && line.len() + 1 + word.len() > (TILE / LETTER) as usize {
             lines.push(std::mem::take(&mut line));

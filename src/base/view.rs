@@ -3,16 +3,14 @@
 //! A view says everything that rendering needs: which box of the upright image, resized to what, which window of
 //! that, and which operations in which order. Two equal views of one image are equal pixels.
 
-use std::fmt;
-
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use crate::filter::Filter;
+use crate::operation::Operation;
 
 /// The greatest `size` of a view, in pixels a side.
-pub(crate) const MAXIMAL_SIZE: u32 = 8192;
+pub const MAXIMAL_SIZE: u32 = 8192;
 
 /// The greatest standard deviation of a blur, in pixels.
-pub(crate) const MAXIMAL_SIGMA: f32 = 256.0;
+pub const MAXIMAL_SIGMA: f32 = 256.0;
 
 /// A box of whole pixels within an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -25,110 +23,6 @@ pub struct CropBox {
     pub width: u32,
     /// Rows.
     pub height: u32,
-}
-
-/// How pixels are weighed when an image is resized; all widen their support when shrinking (antialiased).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Filter {
-    /// A triangle of 1 pixel to either side.
-    #[default]
-    Bilinear,
-    /// Keys' cubic with a = −0.5, of 2 pixels to either side.
-    Bicubic,
-    /// As `bilinear`, rounded to 8 bits after each direction, bit for bit as Pillow's `Image.resize`.
-    PillowBilinear,
-    /// As `bicubic`, rounded to 8 bits after each direction, bit for bit as Pillow's `Image.resize`.
-    PillowBicubic,
-}
-
-impl Filter {
-    /// `bilinear`, `bicubic`, `pillow_bilinear` or `pillow_bicubic`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Filter::Bilinear => "bilinear",
-            Filter::Bicubic => "bicubic",
-            Filter::PillowBilinear => "pillow_bilinear",
-            Filter::PillowBicubic => "pillow_bicubic",
-        }
-    }
-
-    /// Whether resizing rounds to 8 bits after each direction.
-    pub(crate) fn is_pillow(self) -> bool {
-        matches!(self, Filter::PillowBilinear | Filter::PillowBicubic)
-    }
-}
-
-impl fmt::Display for Filter {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.name())
-    }
-}
-
-/// One operation on the pixels of a view. Values are clamped to 0–1 after each.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Operation {
-    /// Multiplies by the factor.
-    Brightness(f32),
-    /// Moves away from the mean of the gray view by the factor.
-    Contrast(f32),
-    /// Moves away from each pixel's gray by the factor.
-    Saturation(f32),
-    /// Turns the hue by the part of a whole turn, −0.5 to 0.5.
-    Hue(f32),
-    /// 0.2989 red + 0.587 green + 0.114 blue in all three channels.
-    Grayscale,
-    /// Gaussian blur of that standard deviation in pixels, of radius ceil(4 sigma), edges replicated.
-    Blur(f32),
-    /// Mirrors left and right.
-    Flip,
-}
-
-impl Operation {
-    /// The operation's name in a table of views.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Operation::Brightness(_) => "brightness",
-            Operation::Contrast(_) => "contrast",
-            Operation::Saturation(_) => "saturation",
-            Operation::Hue(_) => "hue",
-            Operation::Grayscale => "grayscale",
-            Operation::Blur(_) => "blur",
-            Operation::Flip => "flip",
-        }
-    }
-
-    /// The operation's number; 1 for those that have none.
-    pub fn amount(&self) -> f32 {
-        match *self {
-            Operation::Brightness(amount)
-            | Operation::Contrast(amount)
-            | Operation::Saturation(amount)
-            | Operation::Hue(amount)
-            | Operation::Blur(amount) => amount,
-            Operation::Grayscale | Operation::Flip => 1.0,
-        }
-    }
-
-    fn check(&self) -> Result<(), ViewError> {
-        let amount = self.amount();
-        let (possible, expected) = match self {
-            Operation::Hue(_) => ((-0.5..=0.5).contains(&amount), "-0.5 to 0.5"),
-            Operation::Blur(_) => (
-                amount > 0.0 && amount <= MAXIMAL_SIGMA,
-                "more than 0, at most 256",
-            ),
-            _ => (amount >= 0.0 && amount.is_finite(), "a number from 0"),
-        };
-        if possible {
-            return Ok(());
-        }
-        Err(ViewError::Amount {
-            operation: self.name(),
-            expected,
-            got: amount,
-        })
-    }
 }
 
 /// A view of an image: its `crop` resized to `resize`, the `window` of `size` × `size` pixels cut from that, and
@@ -277,39 +171,6 @@ pub enum ViewError {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_filter_is_written_by_its_name() {
-        let filters = [
-            Filter::Bilinear,
-            Filter::Bicubic,
-            Filter::PillowBilinear,
-            Filter::PillowBicubic,
-        ];
-        for filter in filters {
-            assert_eq!(
-                serde_json::to_value(filter).unwrap(),
-                serde_json::json!(filter.name())
-            );
-        }
-    }
-
-    #[test]
-    fn impossible_operations_are_refused() {
-        let impossible = [
-            Operation::Hue(0.6),
-            Operation::Blur(0.0),
-            Operation::Brightness(f32::NAN),
-            Operation::Contrast(-0.1),
-        ];
-        for operation in impossible {
-            let view = View {
-                operations: vec![operation],
-                ..View::identity(8)
-            };
-            assert!(view.check(8, 8).is_err(), "{operation:?}");
-        }
-    }
 
     #[test]
     fn a_view_beyond_its_image_or_its_resized_crop_is_refused() {

@@ -1,0 +1,11 @@
+//! Words that the other crates share and each would otherwise say for itself: what a view of an image is.
+//!
+//! Data alone: nothing here reads, writes or computes pixels.
+
+mod filter;
+mod operation;
+mod view;
+
+pub use filter::Filter;
+pub use operation::Operation;
+pub use view::{CropBox, MAXIMAL_SIGMA, MAXIMAL_SIZE, View, ViewError};
