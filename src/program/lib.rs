@@ -23,7 +23,7 @@ use seedpipe_imaging::{Instructions, InstructionsError};
 use seedpipe_stages::tools::Tools;
 
 use crate::commands::Invocation;
-use crate::commands::cli::Arguments;
+use crate::commands::arguments::Arguments;
 use crate::terminal::output;
 use crate::terminal::usage::UsageError;
 use crate::torch::sibling;

@@ -4,14 +4,21 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use clap::Args;
 use seedpipe_engine::{Engine, Project, Remote};
 
-use crate::commands::cli::Doctor;
 use crate::commands::{Invocation, status};
 use crate::doctor::emulation::Emulation;
 use crate::doctor::{Finding, Severity, cache, machine};
 use crate::terminal::figures::{self, Side};
 use crate::{project::pipeline_file, project::remote_connection, terminal::output};
+
+#[derive(Args, Debug)]
+pub struct Doctor {
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+}
 
 /// A key that no remote has: asking for it shows whether the remote answers.
 const NO_KEY: &str = "seedpipe/v1/doctor";

@@ -3,11 +3,25 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
+use clap::Args;
 use seedpipe_engine::lock_at;
 
 use crate::commands::Invocation;
-use crate::commands::cli::Explain;
+use crate::commands::arguments::Overrides;
 use crate::terminal::output;
+
+#[derive(Args, Debug)]
+pub struct Explain {
+    pub stage: String,
+    /// Hold it against another lock file, or against pipeline.lock of a git revision, not the last run
+    #[arg(long, value_name = "LOCK|REV")]
+    pub against: Option<String>,
+    #[command(flatten)]
+    pub overrides: Overrides,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+}
 
 pub fn execute(invocation: Invocation, arguments: &Explain) -> Result<ExitCode> {
     let engine = invocation.engine(&arguments.overrides.set)?;

@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
+use clap::Args;
 use seedpipe_artifact::{FilesReader, WEIGHTS};
 use seedpipe_engine::{Artifact, Engine, Input, StageNode, durable};
+use seedpipe_stages::deliverable::Names;
 use seedpipe_stages::deliverable::{
     DESCRIPTION, Deliverable, Format, Manner, Precision, Sample, Sources,
 };
@@ -16,11 +18,45 @@ use seedpipe_stages::tools::Tools;
 use serde_json::{Value, json};
 
 use crate::commands::Invocation;
-use crate::commands::cli::Export;
+use crate::commands::arguments::Overrides;
+use crate::commands::values::{at_least_one, export_format, export_names, export_precision};
 use crate::delivery::model_card::ModelCard;
 use crate::terminal::usage::UsageError;
 use crate::torch::onnx_speed::{self, Measured, Speed};
 use crate::{terminal::figures, terminal::output, torch::sibling};
+
+#[derive(Args, Debug)]
+pub struct Export {
+    /// A stage with a network, or of kind `export`
+    #[arg(value_name = "STAGE")]
+    pub stage: String,
+    /// `safetensors`, `torchscript` or `onnx`
+    #[arg(long, value_parser = export_format)]
+    pub format: Option<Format>,
+    /// `fp32`, `fp16` or, in ONNX, `int8` [default: fp32]
+    #[arg(long, value_parser = export_precision)]
+    pub precision: Option<Precision>,
+    /// The network takes RGB of 0-1 and normalises it itself
+    #[arg(long)]
+    pub normalise: bool,
+    /// Of safetensors: `torchvision` or `timm`, whose networks load it [default: torchvision]
+    #[arg(long, value_parser = export_names)]
+    pub names: Option<Names>,
+    /// Of int8: images that it is calibrated on [default: 128]
+    #[arg(long, value_name = "COUNT", value_parser = at_least_one)]
+    pub calibration_images: Option<usize>,
+    /// With the linear classifier of this `probe` stage on top
+    #[arg(long, value_name = "STAGE")]
+    pub with_head: Option<String>,
+    /// The file [default: the stage's name with the format's ending, here]
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    #[command(flatten)]
+    pub overrides: Overrides,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+}
 
 const KIND: &str = "export";
 const IMAGES: &str = "images";
@@ -65,9 +101,7 @@ pub fn execute(invocation: Invocation, arguments: &Export) -> Result<ExitCode> {
     let classifier = head
         .map(|stage| self::weights(&engine, stage))
         .transpose()?;
-    let Some(tools) = tools else {
-        match sibling::become_tensor_program(None)? {}
-    };
+    let tools = sibling::tools(tools)?;
     let images = images(&engine, head.unwrap_or(stage))?;
     let sources = Sources {
         weights: &weights,
@@ -217,9 +251,7 @@ fn speed_of_stage(
     }
     let weights = |stage: Option<&StageNode>| stage.map(|stage| weights(engine, stage)).transpose();
     let [network, classifier] = [weights(stages[0])?, weights(stages[1])?];
-    let Some(tools) = tools else {
-        match sibling::become_tensor_program(None)? {}
-    };
+    let tools = sibling::tools(tools)?;
     let sources = Sources {
         weights: network.as_ref().context("BUG: an export without weights")?,
         classifier: classifier.as_ref(),

@@ -4,17 +4,32 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
+use clap::Args;
 use seedpipe_engine::{Project, durable};
 use seedpipe_stages::{Survey, survey};
 
-use crate::commands::cli::Init;
+use crate::commands::values::template;
 use crate::commands::{Invocation, network};
 use crate::doctor::machine;
+use crate::init::Template;
 use crate::init::{Choice, Machine, Teacher, choose, text};
 use crate::reference::pipeline_schema::pipeline_schema;
 use crate::terminal::usage::UsageError;
 use crate::torch::processor::Processor;
 use crate::{terminal::figures, terminal::output, torch::sibling};
+
+#[derive(Args, Debug)]
+pub struct Init {
+    /// A folder of images, a Parquet file, or a folder of Parquet files [default: the only one here]
+    #[arg(long, value_name = "IMAGES")]
+    pub from: Option<PathBuf>,
+    /// `digits`, `cifar10`, `photos` or `paper` [default: by the images' size]
+    #[arg(long, value_parser = template)]
+    pub template: Option<Template>,
+    /// A pretrained network's checkpoint as the teacher [default: a teacher learns here, by MoCo v2]
+    #[arg(long, value_name = "FILE")]
+    pub teacher: Option<PathBuf>,
+}
 
 const FILE: &str = "pipeline.yaml";
 const SCHEMA: &str = "pipeline.schema.json";

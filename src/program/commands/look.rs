@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{self, ExitCode};
 
 use anyhow::{Context, Result, bail};
+use clap::Args;
 use seedpipe_artifact::{Metadata, SeenRow, SeenWriter};
 use seedpipe_engine::{Engine, Input};
 use seedpipe_stages::deliverable::Sources;
@@ -14,18 +15,62 @@ use seedpipe_stages::tools::Tools;
 use serde_json::{Value, json};
 
 use crate::commands::among::Among;
-use crate::commands::cli::{Embed, Looking, Predict};
 use crate::commands::{Invocation, export};
 use crate::delivery::neighbours::Nearest;
 use crate::project::image_files::image_files;
 use crate::terminal::usage::UsageError;
 use crate::{terminal::figures, terminal::output, torch::sibling};
 
+/// What `embed` and `predict` share.
+#[derive(Args, Debug)]
+pub struct Looking {
+    /// A stage with a network, or a checkpoint
+    #[arg(value_name = "STAGE|FILE")]
+    pub network: String,
+    /// The checkpoint's network, a name or JSON, when the file doesn't say it
+    #[arg(long = "network", value_name = "NETWORK")]
+    pub architecture: Option<String>,
+    /// A .parquet or .jsonl file [default: JSON lines on stdout]
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub struct Embed {
+    #[command(flatten)]
+    pub looking: Looking,
+    /// Image files, and folders with images below them
+    #[arg(value_name = "IMAGE", required_unless_present = "among")]
+    pub images: Vec<PathBuf>,
+    /// Print the images nearest to this one instead of the embeddings
+    #[arg(long, value_name = "IMAGE")]
+    pub neighbours_of: Option<PathBuf>,
+    /// Search embeddings that are stored already: a file by `embed -o`, or an `encode` stage
+    #[arg(long, value_name = "FILE.parquet|STAGE", requires = "neighbours_of", conflicts_with_all = ["images", "output"])]
+    pub among: Option<String>,
+    /// How many of them
+    #[arg(short = 'k', long, default_value_t = 10, value_name = "COUNT")]
+    pub neighbours: usize,
+}
+
+#[derive(Args, Debug)]
+pub struct Predict {
+    #[command(flatten)]
+    pub looking: Looking,
+    /// Image files, and folders with images below them
+    #[arg(value_name = "IMAGE", required = true)]
+    pub images: Vec<PathBuf>,
+    /// With the linear classifier of this `probe` stage on top
+    #[arg(long, value_name = "STAGE")]
+    pub with_head: Option<String>,
+    /// How many of the best classes
+    #[arg(long, default_value_t = 5, value_name = "COUNT")]
+    pub top: usize,
+}
+
 /// `embed`.
 pub fn embed(invocation: Invocation, arguments: &Embed) -> Result<ExitCode> {
-    let Some(tools) = invocation.tools else {
-        match sibling::become_tensor_program(None)? {}
-    };
+    let tools = sibling::tools(invocation.tools)?;
     let among = arguments.among.as_deref();
     let images = match among {
         None => image_files(&arguments.images)?,
@@ -112,9 +157,7 @@ fn engine_for<const N: usize>(
 
 /// `predict`.
 pub fn predict(invocation: Invocation, arguments: &Predict) -> Result<ExitCode> {
-    let Some(tools) = invocation.tools else {
-        match sibling::become_tensor_program(None)? {}
-    };
+    let tools = sibling::tools(invocation.tools)?;
     let images = image_files(&arguments.images)?;
     let head = arguments.with_head.as_deref();
     let engine = engine_for(invocation, [Some(arguments.looking.network.as_str())])?;

@@ -1,16 +1,31 @@
 //! `completions SHELL` and `man [DIR]`: the command line as shells and `man` know it, from the same definitions as `--help`.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
+use clap::Args;
 use clap::CommandFactory;
 
-use crate::commands::cli::{Arguments, Completions, Man};
+use crate::commands::Invocation;
+use crate::commands::arguments::Arguments;
 use crate::terminal::output;
+
+#[derive(Args, Debug)]
+pub struct Completions {
+    pub shell: clap_complete::Shell,
+}
+
+#[derive(Args, Debug)]
+pub struct Man {
+    /// Where the pages are written: `seedpipe.1`, `seedpipe-run.1` …
+    #[arg(value_name = "DIR")]
+    pub folder: Option<PathBuf>,
+}
 
 const PROGRAM: &str = "seedpipe";
 
-pub fn completions(arguments: &Completions) -> Result<ExitCode> {
+pub fn completions(_: Invocation, arguments: &Completions) -> Result<ExitCode> {
     let mut script = Vec::new();
     clap_complete::generate(
         arguments.shell,
@@ -22,7 +37,7 @@ pub fn completions(arguments: &Completions) -> Result<ExitCode> {
 }
 
 /// A page a command into the folder, or the program's own page on stdout.
-pub fn man(arguments: &Man) -> Result<ExitCode> {
+pub fn man(_: Invocation, arguments: &Man) -> Result<ExitCode> {
     let Some(folder) = &arguments.folder else {
         let mut page = Vec::new();
         clap_mangen::Man::new(Arguments::command())

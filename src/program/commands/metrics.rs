@@ -5,16 +5,34 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 
 use anyhow::Result;
+use clap::Args;
 use seedpipe_artifact::{METRICS, MetricsReader};
 use seedpipe_engine::{Artifact, Engine, LockedStage, PipelineLock, lock_at};
 use serde::Serialize;
 
-use crate::commands::cli::Metrics;
+use crate::commands::arguments::{Overrides, TableForm};
 use crate::commands::{Invocation, confusion};
 use crate::progress::console::Verbosity;
 use crate::terminal::figures::{self, Side};
 use crate::terminal::output;
 use crate::terminal::tabular::{Form, Table};
+
+#[derive(Args, Debug)]
+pub struct Metrics {
+    /// These stages [default: all]
+    #[arg(value_name = "STAGE")]
+    pub stages: Vec<String>,
+    #[command(flatten)]
+    pub overrides: Overrides,
+    /// Old, new and change against a pipeline.lock, or against the one at a git revision
+    #[arg(long, value_name = "LOCK|REV")]
+    pub diff: Option<String>,
+    /// What a stage's predictions took each class for: counts, true classes down, predicted ones across
+    #[arg(long, value_name = "STAGE", conflicts_with_all = ["diff", "stages"])]
+    pub confusion: Option<String>,
+    #[command(flatten)]
+    pub form: TableForm,
+}
 
 /// One figure; accuracies are fractions.
 #[derive(Debug, Serialize)]

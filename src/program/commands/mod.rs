@@ -1,8 +1,7 @@
 //! One file a subcommand; here what they share: the pipeline as the command line names it.
 
-pub(crate) mod cli;
-
 mod among;
+pub(crate) mod arguments;
 mod confusion;
 mod doctor;
 mod explain;
@@ -25,6 +24,7 @@ mod run;
 mod schema;
 mod show;
 mod status;
+mod values;
 mod verify;
 mod watch;
 
@@ -33,11 +33,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use clap::Subcommand;
 use seedpipe_engine::{Engine, Project, Registry};
-
 use seedpipe_stages::tools::Tools;
 
-use crate::commands::cli::{Arguments, Command};
+use crate::commands::arguments::Arguments;
 use crate::progress::console::Verbosity;
 use crate::project::codec::ParquetCodec;
 use crate::{
@@ -107,35 +107,73 @@ impl Invocation {
     }
 }
 
-/// Runs one command.
-///
-/// # Errors
-/// Whatever the command could not do; a stage that failed is no error but exit code 1.
-pub fn execute(invocation: Invocation, command: Command) -> Result<ExitCode> {
-    match command {
-        Command::Run(arguments) => run::execute(invocation, arguments),
-        Command::Status(arguments) => status::execute(invocation, &arguments),
-        Command::Explain(arguments) => explain::execute(invocation, &arguments),
-        Command::Graph(arguments) => graph::execute(invocation, &arguments),
-        Command::Show(arguments) => show::execute(invocation, &arguments),
-        Command::Export(arguments) => export::execute(invocation, &arguments),
-        Command::Embed(arguments) => look::embed(invocation, &arguments),
-        Command::Predict(arguments) => look::predict(invocation, &arguments),
-        Command::Network(arguments) => network::execute(invocation, &arguments),
-        Command::Metrics(arguments) => metrics::execute(invocation, &arguments),
-        Command::Verify(arguments) if arguments.rerun => rerun::execute(invocation, &arguments),
-        Command::Params(arguments) => params::execute(invocation, &arguments),
-        Command::Verify(arguments) => verify::execute(invocation, &arguments),
-        Command::Push(arguments) => push::execute(invocation, &arguments),
-        Command::Pull(arguments) => pull::execute(invocation, &arguments),
-        Command::Gc(arguments) => gc::execute(invocation, &arguments),
-        Command::Init(arguments) => init::execute(invocation, &arguments),
-        Command::Doctor(arguments) => doctor::execute(invocation, &arguments),
-        Command::Preview(arguments) => preview::execute(invocation, &arguments),
-        Command::Report(arguments) => report::execute(invocation, &arguments),
-        Command::Schema => schema::execute(&invocation),
-        Command::Completions(arguments) => manual::completions(&arguments),
-        Command::Man(arguments) => manual::man(&arguments),
-        Command::Reference(arguments) => reference::execute(&invocation, &arguments),
-    }
+/// The commands: a line each.
+macro_rules! commands {
+    ($($(#[$about:meta])* $name:ident($arguments:ty) => $execute:path,)+) => {
+        #[derive(Debug, Subcommand)]
+        pub enum Command {
+            $($(#[$about])* $name($arguments),)+
+        }
+
+        /// Runs one command.
+        ///
+        /// # Errors
+        /// Whatever the command could not do; a stage that failed is no error but exit code 1.
+        pub fn execute(invocation: Invocation, command: Command) -> Result<ExitCode> {
+            match command {
+                $(Command::$name(arguments) => $execute(invocation, &arguments),)+
+            }
+        }
+    };
+}
+
+commands! {
+    /// Run the stages that are not cached
+    Run(run::Run) => run::execute,
+    /// Which stages are cached, and which will run
+    Status(status::Status) => status::execute,
+    /// Why a stage will run: what differs from its last run, and where that began
+    Explain(explain::Explain) => explain::execute,
+    /// Draw the pipeline
+    Graph(graph::Graph) => graph::execute,
+    /// What a stage made: columns, first rows, and where they come from
+    Show(show::Show) => show::execute,
+    /// The figures of every stage that is cached
+    Metrics(metrics::Metrics) => metrics::execute,
+    /// What decides every stage, as its recipe holds it
+    Params(params::Params) => params::execute,
+    /// Write a trained network as a file for other programs
+    Export(export::Export) => export::execute,
+    /// The embeddings of image files by a trained network, as JSON lines or Parquet
+    Embed(look::Embed) => look::embed,
+    /// The classes of image files by a trained network, as JSON lines or Parquet
+    Predict(look::Predict) => look::predict,
+    /// The networks that are known, and what a checkpoint holds
+    #[command(subcommand)]
+    Network(network::Network) => network::execute,
+    /// Hash every file of the cache again and compare; with `--rerun`, run stages again and compare
+    Verify(verify::Verify) => verify::execute,
+    /// Copy cached results into the remote
+    Push(push::Push) => push::execute,
+    /// Bring results from the remote into the cache
+    Pull(pull::Pull) => pull::execute,
+    /// Delete what the pipeline no longer needs from the cache
+    Gc(gc::Gc) => gc::execute,
+    /// Write a pipeline.yaml that suits a folder of images and this machine
+    Init(init::Init) => init::execute,
+    /// What this machine has and lacks for the pipeline, with remedies
+    Doctor(doctor::Doctor) => doctor::execute,
+    /// A contact sheet of images and their views, as PNG
+    Preview(preview::Preview) => preview::execute,
+    /// All results as one HTML page that needs nothing else: tables, curves, mistakes, maps, times
+    Report(report::Report) => report::execute,
+    /// JSON Schema of pipeline.yaml, by which editors complete and check
+    Schema(schema::Schema) => schema::execute,
+    /// A script by which a shell completes commands and options
+    Completions(manual::Completions) => manual::completions,
+    /// Manual pages: this program's on stdout, or one a command into a folder
+    Man(manual::Man) => manual::man,
+    /// The reference part of the documents, as Markdown pages in a folder
+    #[command(hide = true)]
+    Reference(reference::Reference) => reference::execute,
 }

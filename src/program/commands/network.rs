@@ -2,18 +2,37 @@
 
 use std::fmt::Write;
 use std::path::Path;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use clap::Subcommand;
 use seedpipe_stages::inspection::{Architecture, Inspection};
 use seedpipe_stages::network_list::network_list;
 
 use crate::commands::Invocation;
-use crate::commands::cli::Network;
 use crate::terminal::figures::{self, Side};
 use crate::terminal::usage::UsageError;
 use crate::terminal::yaml_flow::yaml_flow;
 use crate::{terminal::output, torch::sibling};
+
+#[derive(Debug, Subcommand)]
+pub enum Network {
+    /// The networks that are known by name, with 1000 classes
+    List {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// What a checkpoint holds, and which network it may be
+    Inspect {
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
 
 /// Tensors that are listed without `--verbose`, from each end of the file.
 const LISTED: usize = 8;
@@ -31,9 +50,7 @@ pub fn execute(invocation: Invocation, arguments: &Network) -> Result<ExitCode> 
                 .into());
             }
             let whole = invocation.verbosity == crate::progress::console::Verbosity::Verbose;
-            let Some(tools) = invocation.tools else {
-                match sibling::become_tensor_program(None)? {}
-            };
+            let tools = sibling::tools(invocation.tools)?;
             let inspection = (tools.inspect)(file)?;
             if *json {
                 output::print_json(&inspection)?;

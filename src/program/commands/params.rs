@@ -4,15 +4,30 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 
 use anyhow::Result;
+use clap::Args;
 use seedpipe_engine::{LockedStage, PipelineLock, Project, StageNode, lock_at};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::commands::Invocation;
-use crate::commands::cli::Params;
+use crate::commands::arguments::{Overrides, TableForm};
 use crate::terminal::figures::Side;
 use crate::terminal::output;
 use crate::terminal::tabular::{Form, Table};
+
+#[derive(Args, Debug)]
+pub struct Params {
+    /// These stages [default: all]
+    #[arg(value_name = "STAGE")]
+    pub stages: Vec<String>,
+    #[command(flatten)]
+    pub overrides: Overrides,
+    /// Only the fields that differ from a pipeline.lock, or from the one at a git revision
+    #[arg(long, value_name = "LOCK|REV")]
+    pub diff: Option<String>,
+    #[command(flatten)]
+    pub form: TableForm,
+}
 
 /// One field of a stage.
 #[derive(Debug, Serialize)]

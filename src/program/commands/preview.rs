@@ -4,13 +4,28 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
+use clap::Args;
 use seedpipe_engine::{Artifact, Engine, StageNode, durable};
 use seedpipe_stages::contact_sheet;
 
 use crate::commands::Invocation;
-use crate::commands::cli::Preview;
+use crate::commands::arguments::Overrides;
 use crate::terminal::usage::UsageError;
 use crate::{terminal::figures, terminal::output};
+
+#[derive(Args, Debug)]
+pub struct Preview {
+    /// A stage of kind `augment` or `ingest` that is cached
+    pub stage: String,
+    /// How many images
+    #[arg(short = 'n', long, value_name = "COUNT", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub images: u32,
+    /// The file [default: the stage's name with `.png`, here]
+    #[arg(short, long, value_name = "FILE.png")]
+    pub output: Option<PathBuf>,
+    #[command(flatten)]
+    pub overrides: Overrides,
+}
 
 pub fn execute(invocation: Invocation, arguments: &Preview) -> Result<ExitCode> {
     let engine = invocation.engine(&arguments.overrides.set)?;

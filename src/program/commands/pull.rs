@@ -3,12 +3,27 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
+use clap::Args;
 use seedpipe_engine::{PullOutcome, PullReport};
 
-use crate::commands::cli::Pull;
+use crate::commands::arguments::{Overrides, RemoteAddress};
 use crate::commands::{Invocation, push};
 use crate::progress::console::Console;
 use crate::{progress::interrupt, terminal::output};
+
+#[derive(Args, Debug)]
+pub struct Pull {
+    /// These stages and what they need [default: all]
+    #[arg(value_name = "STAGE")]
+    pub stages: Vec<String>,
+    #[command(flatten)]
+    pub address: RemoteAddress,
+    #[command(flatten)]
+    pub overrides: Overrides,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+}
 
 pub fn execute(invocation: Invocation, arguments: &Pull) -> Result<ExitCode> {
     let verbosity = invocation.verbosity;

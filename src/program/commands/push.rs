@@ -3,12 +3,30 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
+use clap::Args;
 use seedpipe_engine::{PushOptions, PushReport};
 
 use crate::commands::Invocation;
-use crate::commands::cli::Push;
+use crate::commands::arguments::{Overrides, RemoteAddress};
 use crate::progress::console::Console;
 use crate::{progress::interrupt, terminal::figures, terminal::output};
+
+#[derive(Args, Debug)]
+pub struct Push {
+    /// These stages and what they need [default: all that are cached]
+    #[arg(value_name = "STAGE")]
+    pub stages: Vec<String>,
+    /// Everything in the cache, whatever pipeline made it
+    #[arg(long, conflicts_with = "stages")]
+    pub all: bool,
+    #[command(flatten)]
+    pub address: RemoteAddress,
+    #[command(flatten)]
+    pub overrides: Overrides,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+}
 
 pub fn execute(invocation: Invocation, arguments: &Push) -> Result<ExitCode> {
     let console = Console::new(invocation.verbosity, ["push"]);

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
+use clap::Args;
 use seedpipe_engine::{
     Artifact, Engine, LockedStage, PipelineLock, StageNode, StageStatus, durable, lock_at,
 };
@@ -13,9 +14,27 @@ use seedpipe_stages::report::{Against, FieldChange, From, Making, Material, Outp
 use serde_json::Value;
 
 use crate::commands::Invocation;
-use crate::commands::cli::Report;
+use crate::commands::arguments::Overrides;
 use crate::torch::processor::Processor;
 use crate::{terminal::figures, terminal::output, torch::libtorch};
+
+#[derive(Args, Debug)]
+pub struct Report {
+    /// Old, new and change against a pipeline.lock, or against the one at a git revision
+    #[arg(long, value_name = "LOCK|REV")]
+    pub against: Option<String>,
+    /// The file [default: the pipeline's name with `-report.html`, here]
+    #[arg(short, long, value_name = "FILE.html")]
+    pub output: Option<PathBuf>,
+    /// The page's heading [default: that of the pipeline's `report` stage, else the pipeline's name]
+    #[arg(long)]
+    pub title: Option<String>,
+    /// Also when stages are not cached: a page on what there is
+    #[arg(long)]
+    pub partial: bool,
+    #[command(flatten)]
+    pub overrides: Overrides,
+}
 
 const KIND: &str = "report";
 /// Telemetry of a stage that made or used a network.

@@ -3,13 +3,15 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
+use clap::Args;
 use seedpipe_engine::{
     Engine, LockMismatch, Outcome, Project, RunOptions, RunReport, StageReport, StageState,
     StageStatus,
 };
 use serde_json::{Value, json};
 
-use crate::commands::cli::Run;
+use crate::commands::arguments::Overrides;
+use crate::commands::values::device;
 use crate::commands::{Invocation, status};
 use crate::doctor::emulation::Emulation;
 use crate::progress::console::{Console, Picture, RunState, Verbosity, is_cancelled};
@@ -21,7 +23,37 @@ use crate::{
     torch::sibling,
 };
 
-pub fn execute(invocation: Invocation, arguments: Run) -> Result<ExitCode> {
+#[derive(Args, Debug)]
+pub struct Run {
+    /// These stages and what they need [default: all]
+    #[arg(value_name = "STAGE")]
+    pub stages: Vec<String>,
+    /// Run the named stages (or all, when none is named) even if they are cached
+    #[arg(long)]
+    pub force: bool,
+    /// Run the named stages alone, on cached inputs
+    #[arg(long, requires = "stages")]
+    pub only: bool,
+    #[command(flatten)]
+    pub overrides: Overrides,
+    /// Where the networks run: `auto`, `cpu`, `cuda` or `cuda:N` [default: the pipeline's, else `auto`]
+    #[arg(long, value_name = "DEVICE", value_parser = device)]
+    pub device: Option<String>,
+    /// Run exactly what pipeline.lock records, or refuse; the lock is not written
+    #[arg(long)]
+    pub locked: bool,
+    /// Neither fetch from the remote nor write to it
+    #[arg(long)]
+    pub no_remote: bool,
+    /// Say what would run, and run nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// One line of JSON a stage on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+pub fn execute(invocation: Invocation, arguments: &Run) -> Result<ExitCode> {
     let (tensors, verbosity) = (invocation.tensors, invocation.verbosity);
     let mut engine = invocation.engine(&arguments.overrides.set)?;
     if arguments.no_remote {
@@ -32,10 +64,10 @@ pub fn execute(invocation: Invocation, arguments: Run) -> Result<ExitCode> {
     }
     report::check_paths(engine.project())?;
     let options = RunOptions {
-        targets: arguments.stages,
+        targets: arguments.stages.clone(),
         force: arguments.force,
         only: arguments.only,
-        device: arguments.device,
+        device: arguments.device.clone(),
         locked: arguments.locked,
     };
     if arguments.locked {

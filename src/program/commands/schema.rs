@@ -3,12 +3,17 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
+use clap::Args;
 
 use crate::commands::Invocation;
 use crate::reference::pipeline_schema::pipeline_schema;
 use crate::terminal::output;
 
-pub fn execute(invocation: &Invocation) -> Result<ExitCode> {
+/// Takes nothing.
+#[derive(Args, Debug)]
+pub struct Schema {}
+
+pub fn execute(invocation: Invocation, _: &Schema) -> Result<ExitCode> {
     output::print_json(&pipeline_schema(&invocation.registry))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -4,14 +4,30 @@ use std::fmt::Write;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
+use clap::Args;
 use seedpipe_artifact::Preview;
 use seedpipe_engine::{Artifact, Engine, Manifest, Reference, StageNode};
 use serde_json::{Value, json};
 
 use crate::commands::Invocation;
-use crate::commands::cli::Show;
+use crate::commands::arguments::Overrides;
 use crate::terminal::usage::UsageError;
 use crate::{terminal::figures, terminal::output};
+
+#[derive(Args, Debug)]
+pub struct Show {
+    /// A stage, or one of its outputs
+    #[arg(value_name = "STAGE[.OUTPUT]")]
+    pub target: String,
+    /// How many of the first rows
+    #[arg(short = 'n', long, default_value_t = 10)]
+    pub rows: usize,
+    #[command(flatten)]
+    pub overrides: Overrides,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+}
 
 pub fn execute(invocation: Invocation, arguments: &Show) -> Result<ExitCode> {
     let engine = invocation.engine(&arguments.overrides.set)?;

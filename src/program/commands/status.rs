@@ -1,17 +1,38 @@
 //! `status`: which stages are cached, which will run, and why. `run --dry-run` prints the same of the wanted stages.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Result;
+use clap::Args;
 use seedpipe_engine::{Engine, StageState, StageStatus};
 use seedpipe_stages::storage::Storage;
 use serde_json::{Value, json};
 
-use crate::commands::cli::Status;
+use crate::commands::arguments::Overrides;
+use crate::commands::values::seconds;
 use crate::commands::{Invocation, watch};
 use crate::progress::console::Verbosity;
 use crate::terminal::figures::{self, Side};
 use crate::{project::storage, terminal::output};
+
+#[derive(Args, Debug)]
+pub struct Status {
+    #[command(flatten)]
+    pub overrides: Overrides,
+    /// Also ask the remote which stages it has
+    #[arg(long)]
+    pub remote: bool,
+    /// Follow a run of this pipeline until it ends, looking every SECONDS; where none runs, wait for one [default: 1]
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "1", value_parser = seconds, conflicts_with = "remote")]
+    pub watch: Option<Duration>,
+    /// With `--watch`: only the run of this process, even if it has just started or has already ended
+    #[arg(long, value_name = "PID", requires = "watch")]
+    pub pid: Option<u32>,
+    /// As JSON; with `--watch` a line for each change
+    #[arg(long)]
+    pub json: bool,
+}
 
 pub fn execute(invocation: Invocation, arguments: &Status) -> Result<ExitCode> {
     let is_verbose = invocation.verbosity == Verbosity::Verbose;

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, anyhow, bail};
+use seedpipe_stages::tools::Tools;
 
 use crate::torch::processor::Processor;
 use crate::{Tensors, torch::libtorch};
@@ -97,6 +98,17 @@ pub fn program() -> Result<PathBuf> {
         );
     }
     Ok(sibling)
+}
+
+/// What looks at networks: this program's own, or, in `seedpipe`, what it becomes `seedpipe-torch` for.
+///
+/// # Errors
+/// As [`become_tensor_program`].
+pub fn tools(own: Option<Tools>) -> Result<Tools> {
+    match own {
+        Some(tools) => Ok(tools),
+        None => match become_tensor_program(None)? {},
+    }
 }
 
 /// In `seedpipe`: becomes `seedpipe-torch` with the same arguments. Returns only on failure.
