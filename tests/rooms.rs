@@ -23,7 +23,7 @@ const CRATES: [Crate; 8] = [
     },
     Crate {
         folder: "src/engine",
-        knows: &[],
+        knows: &["base"],
         rooms: &[
             "base", "cache", "kind", "pipeline", "run", "lockfile", "share", "check",
         ],
@@ -67,7 +67,7 @@ const CRATES: [Crate; 8] = [
     },
     Crate {
         folder: "stages",
-        knows: &["engine", "artifact", "imaging", "learn"],
+        knows: &["base", "engine", "artifact", "imaging", "learn"],
         rooms: &[
             "shared", "pixels", "judging", "training", "ingest", "augment", "encode", "finetune",
             "pretrain", "distill", "probe", "knn", "export", "report", "tools",
@@ -75,7 +75,7 @@ const CRATES: [Crate; 8] = [
     },
     Crate {
         folder: "src/program",
-        knows: &["engine", "artifact", "imaging", "remote", "stages"],
+        knows: &["base", "engine", "artifact", "imaging", "remote", "stages"],
         rooms: &[
             "terminal",
             "torch",

@@ -1,9 +1,10 @@
-//! Words that the other crates share and each would otherwise say for itself: what a view of an image is.
+//! Words that the other crates share and each would otherwise say for itself: what a view of an image is, numbers as text.
 //!
 //! Data alone: nothing here reads, writes or computes pixels.
 
 mod filter;
 mod operation;
+pub mod text;
 mod view;
 
 pub use filter::Filter;

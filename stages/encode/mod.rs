@@ -20,6 +20,7 @@ use schemars::JsonSchema;
 use seedpipe_artifact::{
     EMBEDDINGS, EmbeddingsHeader, IMAGES, Metadata, Precision as Stored, VIEWS, WEIGHTS,
 };
+use seedpipe_base::text::hex;
 use seedpipe_engine::{
     Arity, InputKinds, InputSlot, Invalid, OutputSlot, Stage, StageContext, Work,
 };
@@ -40,7 +41,7 @@ use crate::pixels::pictures::Pictures;
 use crate::shared::invalid::{at_least, invalid};
 use crate::shared::logits::{LOGITS, OUTPUT};
 use crate::shared::network_artifact::{
-    Prepared, hex, initialise, load_network, normalise, validate_architecture,
+    Prepared, initialise, load_network, normalise, validate_architecture,
 };
 
 /// Embeddings that a shard should hold at least, so that files stay large.

@@ -178,8 +178,3 @@ pub fn validate_architecture(key: &str, architecture: &Architecture) -> Result<(
         )
     })
 }
-
-/// A network's digest as embeddings name it.
-pub fn hex(digest: &[u8; 32]) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
-}

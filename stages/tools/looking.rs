@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
 use rayon::prelude::*;
+use seedpipe_base::text::hex;
 use seedpipe_engine::cancel;
 use seedpipe_imaging::{Layout, Limits, Normalise, Recipe, Scratch, decode, render};
 use seedpipe_learn::architecture::{Architecture, Preprocessing};
@@ -18,7 +19,7 @@ use tch::{Device, Kind};
 
 use crate::export::deliverable::{Sources, class_names, deployed};
 use crate::judging::evaluation::plain_view;
-use crate::shared::network_artifact::{eval_recipe, hex, load_network, normalise};
+use crate::shared::network_artifact::{eval_recipe, load_network, normalise};
 
 /// Images that are decoded and handed to the network at once.
 const BATCH: usize = 128;

@@ -9,6 +9,7 @@ use arrow::datatypes::{
     UInt64Type,
 };
 use polars::prelude::{Column, DataFrame, NamedFrom, Series};
+use seedpipe_base::text::hex;
 use serde_json::{Map, Value, json};
 
 use crate::on_disk::part::Positions;
@@ -178,12 +179,7 @@ fn value(array: &ArrayRef, row: usize) -> Value {
         )),
         DataType::FixedSizeBinary(_) => {
             let bytes = array.as_fixed_size_binary().value(row);
-            json!(
-                bytes
-                    .iter()
-                    .map(|byte| format!("{byte:02x}"))
-                    .collect::<String>()
-            )
+            json!(hex(bytes))
         }
         DataType::List(_) => list(&array.as_list::<i32>().value(row)),
         DataType::FixedSizeList(..) => list(&array.as_fixed_size_list().value(row)),

@@ -1,7 +1,6 @@
 //! Words and tools that every room uses: digests and canonical JSON, refusals with a place, YAML
 //! that knows its lines, files written durably, fault points for tests, random numbers by key.
 
-pub(crate) mod bytes;
 pub mod cancel;
 pub(crate) mod canonical;
 pub mod clock;

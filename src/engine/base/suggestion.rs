@@ -32,34 +32,9 @@ pub(crate) fn list<T: AsRef<str>>(names: &[T]) -> String {
     quoted.join(", ")
 }
 
-/// Insertions, deletions, substitutions and swaps of neighbours that turn one name into the other.
+/// Insertions, deletions, substitutions and swaps of neighbours that turn one name into the other, in whatever case.
 fn distance(left: &str, right: &str) -> usize {
-    let left: Vec<char> = left.to_lowercase().chars().collect();
-    let right: Vec<char> = right.to_lowercase().chars().collect();
-    let mut table = vec![vec![0; right.len() + 1]; left.len() + 1];
-    for (row, cells) in table.iter_mut().enumerate() {
-        cells[0] = row;
-    }
-    for (column, cell) in table[0].iter_mut().enumerate() {
-        *cell = column;
-    }
-    for row in 1..=left.len() {
-        for column in 1..=right.len() {
-            let same = left[row - 1] == right[column - 1];
-            let mut best = table[row - 1][column - 1] + usize::from(!same);
-            best = best.min(table[row - 1][column] + 1);
-            best = best.min(table[row][column - 1] + 1);
-            if row > 1
-                && column > 1
-                && left[row - 1] == right[column - 2]
-                && left[row - 2] == right[column - 1]
-            {
-                best = best.min(table[row - 2][column - 2] + 1);
-            }
-            table[row][column] = best;
-        }
-    }
-    table[left.len()][right.len()]
+    strsim::osa_distance(&left.to_lowercase(), &right.to_lowercase())
 }
 
 #[cfg(test)]

@@ -12,10 +12,11 @@ use std::{fmt, io};
 
 use anyhow::Result;
 use fs_err as fs;
+use seedpipe_base::text;
 use serde::Serialize;
 
 use crate::base::digest::Digest;
-use crate::base::{bytes, durable};
+use crate::base::durable;
 use crate::cache::locks::{self, Guard};
 use crate::cache::store::{Entry, MANIFEST, entries_in, folders_in, remove_folder};
 use crate::cache::{history, lease};
@@ -447,7 +448,7 @@ impl fmt::Display for GcReport {
                 formatter,
                 "{what:<9} {} ({})",
                 item.name,
-                bytes::readable(item.bytes)
+                text::bytes(item.bytes)
             )?;
         }
         write!(
@@ -464,19 +465,19 @@ impl fmt::Display for GcReport {
             } else {
                 "things"
             },
-            bytes::readable(self.bytes),
+            text::bytes(self.bytes),
             self.kept_artifacts,
             match self.kept_artifacts {
                 1 => "artifact stays",
                 _ => "artifacts stay",
             },
-            bytes::readable(self.kept_bytes)
+            text::bytes(self.kept_bytes)
         )?;
         if let Some(over) = self.over_budget_bytes {
             write!(
                 formatter,
                 "\nwarning: {} over the budget, and everything that stays is needed, in use or too young\nhint: name fewer locks, or a smaller `--grace`",
-                bytes::readable(over)
+                text::bytes(over)
             )?;
         }
         Ok(())

@@ -12,10 +12,11 @@ use std::{fmt, io};
 use anyhow::Result;
 use fs_err as fs;
 use rayon::prelude::*;
+use seedpipe_base::text;
 use serde::Serialize;
 
 use crate::base::digest::Digest;
-use crate::base::{bytes, untrusted};
+use crate::base::untrusted;
 use crate::cache::lease;
 use crate::cache::locks::Guard;
 use crate::cache::manifest::{Manifest, PartRecord};
@@ -116,7 +117,7 @@ impl fmt::Display for VerifyReport {
             "{} artifacts, {} files, {}: {verdict}",
             self.artifacts.len(),
             self.files,
-            bytes::readable(self.bytes)
+            text::bytes(self.bytes)
         )?;
         self.repaired
             .iter()

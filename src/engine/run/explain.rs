@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use anyhow::Result;
+use seedpipe_base::text;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::base::bytes;
 use crate::base::digest::Digest;
 use crate::cache::artifact::Artifact;
 use crate::cache::history::LastRun;
@@ -219,7 +219,7 @@ impl Engine {
                     artifact.content.short(),
                     artifact.manifest.created,
                     if files == 1 { "file" } else { "files" },
-                    bytes::readable(artifact.bytes())
+                    text::bytes(artifact.bytes())
                 );
                 reasons.push(what);
                 reasons.extend(still_good(resolved, artifact));

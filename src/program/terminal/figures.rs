@@ -3,6 +3,8 @@
 use std::fmt::Write;
 use std::path::Path;
 
+pub use seedpipe_base::text::bytes;
+
 /// `0.42 s`, `3.2 s`, `2 min 05 s`, `1 h 02 min`.
 pub fn duration(seconds: f64) -> String {
     let whole = seconds.round() as u64;
@@ -48,24 +50,6 @@ pub fn count(number: u64) -> String {
         text.push(digit);
     }
     text
-}
-
-/// `17 B`, `4.2 kB`, `1.0 GB`: powers of 1,000.
-pub fn bytes(number: u64) -> String {
-    let mut size = number as f64;
-    let mut unit = "B";
-    for larger in ["kB", "MB", "GB", "TB"] {
-        if size < 999.95 {
-            break;
-        }
-        size /= 1000.0;
-        unit = larger;
-    }
-    if unit == "B" {
-        format!("{number} B")
-    } else {
-        format!("{size:.1} {unit}")
-    }
 }
 
 /// Things a second: `0.42`, `12.3`, `1,234`.
