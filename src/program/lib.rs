@@ -52,8 +52,11 @@ impl Tensors {
 /// - `tools`: what commands do with networks, in a program that is linked with libtorch
 pub fn main_with(registry: Registry, tools: Option<Tools>) -> ExitCode {
     let tensors = Tensors::of(&tools);
-    if tensors == Tensors::Here {
-        sibling::settle_threads();
+    if tensors == Tensors::Here
+        && let Err(error) = sibling::settle_threads()
+    {
+        output::error(&format!("error: {error:#}"));
+        return ExitCode::FAILURE;
     }
     let arguments = Arguments::parse();
     output::set_log_format(arguments.log_format);

@@ -45,18 +45,29 @@ fn settings() -> Vec<(&'static str, &'static str)> {
 }
 
 /// In `seedpipe-torch`: starts itself again when something is to be set, since OpenMP reads it when it is loaded.
-pub fn settle_threads() {
+///
+/// # Errors
+/// When it can't be started: with another number of threads sums would have other bits.
+pub fn settle_threads() -> Result<()> {
     let settings = settings();
     if settings.is_empty() {
-        return;
+        return Ok(());
     }
-    if let Ok(program) = env::current_exe() {
-        // Only a failure returns; then the work is done all the same, if slower.
-        let _ = Command::new(program)
-            .args(env::args_os().skip(1))
-            .envs(settings)
-            .exec();
-    }
+    let program = env::current_exe().context("this program's own path can't be read")?;
+    // Only a failure returns.
+    let error = Command::new(&program)
+        .args(env::args_os().skip(1))
+        .envs(settings.iter().copied())
+        .exec();
+    let named: Vec<String> = settings
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    Err(anyhow!(error).context(format!(
+        "`{}` can't be started again with {}\nhint: set them yourself",
+        program.display(),
+        named.join(" ")
+    )))
 }
 
 /// In `seedpipe-torch`: refuses a `seedpipe` of another build.
