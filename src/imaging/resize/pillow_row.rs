@@ -4,7 +4,9 @@
 //! reads every row of the image. Whole numbers are summed, so that both ways give the same bits.
 
 use crate::instructions::{Instructions, Level};
-use crate::resize::pillow::{HALF, PRECISION_BITS, to_8_bits};
+#[cfg(target_arch = "x86_64")]
+use crate::resize::pillow::PRECISION_BITS;
+use crate::resize::pillow::{HALF, to_8_bits};
 
 /// Values that a source row must have behind its last pixel, since 16 are read at once.
 pub(crate) const PADDING: usize = 32;

@@ -18,6 +18,10 @@ pub(crate) struct RowWeights<'weights> {
     /// `[outputs, taps]`
     pub values: &'weights [f32],
     /// `[outputs / TOGETHER, taps, TOGETHER, 4]`: each weight four times, see [`spread`].
+    #[cfg_attr(
+        not(target_arch = "x86_64"),
+        allow(dead_code, reason = "AVX2 alone reads it")
+    )]
     pub spread: &'weights [f32],
     pub taps: usize,
     /// The pixel of the crop that the line begins with.
