@@ -4,8 +4,8 @@
 //! A kind's declaration is apart from its work, so that a binary which leaves out the works that need tensors is not linked
 //! against libtorch.
 //!
-//! The rooms, each knowing only those before it: `shared`, `pixels`, `judging`, `training`; the kinds, of which `pretrain` learns from
-//! `finetune`'s learner and `storage` in `tools` asks kinds; `tools`, for commands that look at networks.
+//! The rooms, each knowing only those before it: `shared`, `pixels`, `judging`, `training`; then a room for each kind; then `tools`, what
+//! commands ask about stages and networks.
 
 mod augment;
 mod distill;
