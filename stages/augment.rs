@@ -2,15 +2,14 @@
 //!
 //! Version log: 1 first.
 
+use seedpipe_base::Refusal;
 use std::path::Path;
 
 use anyhow::{Context, Result};
 use rayon::prelude::*;
 use schemars::JsonSchema;
 use seedpipe_artifact::{IMAGES, ImagesReader, Metadata, Scale, VIEWS, ViewRow, ViewsWriter};
-use seedpipe_engine::{
-    Arity, InputKinds, InputSlot, Invalid, OutputSlot, Stage, StageContext, Work,
-};
+use seedpipe_engine::{Arity, InputKinds, InputSlot, OutputSlot, Stage, StageContext, Work};
 use seedpipe_imaging::{Adjust, Recipe, RecipeName};
 use serde::{Deserialize, Serialize};
 
@@ -52,7 +51,7 @@ fn train() -> String {
 }
 
 impl Augment {
-    fn recipe(&self) -> Result<Recipe, Invalid> {
+    fn recipe(&self) -> Result<Recipe, Refusal> {
         Recipe::new(self.recipe, self.size, &self.adjust).map_err(|error| {
             invalid(
                 error.key,
@@ -70,7 +69,7 @@ impl Stage for Augment {
     const INPUTS: &'static [InputSlot] = &[InputSlot::new("images", &[IMAGES], Arity::One)];
     const OUTPUTS: &'static [OutputSlot] = &[OutputSlot::new("views", VIEWS)];
 
-    fn validate(&self, _inputs: &InputKinds) -> Result<(), Invalid> {
+    fn validate(&self, _inputs: &InputKinds) -> Result<(), Refusal> {
         if !(1..=u32::from(u16::MAX)).contains(&self.views_per_image) {
             return Err(invalid(
                 "views_per_image",

@@ -6,9 +6,8 @@
 use anyhow::{Context, Result};
 use schemars::JsonSchema;
 use seedpipe_artifact::{EMBEDDINGS, IMAGES, ImagesReader, METRICS, MetricRow, PREDICTIONS};
-use seedpipe_engine::{
-    Arity, InputKinds, InputSlot, Invalid, OutputSlot, Stage, StageContext, Work,
-};
+use seedpipe_base::Refusal;
+use seedpipe_engine::{Arity, InputKinds, InputSlot, OutputSlot, Stage, StageContext, Work};
 use seedpipe_learn::knn::{Bank, Ranking, accuracy};
 use seedpipe_learn::metrics::evaluate_predictions;
 use seedpipe_learn::retrieval::retrieval;
@@ -68,7 +67,7 @@ impl Stage for Knn {
     ];
     const TENSORS: bool = true;
 
-    fn validate(&self, _inputs: &InputKinds) -> Result<(), Invalid> {
+    fn validate(&self, _inputs: &InputKinds) -> Result<(), Refusal> {
         if self.k.is_empty() || self.k.contains(&0) {
             return Err(invalid(
                 "k",

@@ -4,6 +4,7 @@
 //! Version log: 1 first. 2: the interval of top-1 in the metrics. 3: L-BFGS begins with
 //! the Hessian and f32 products.
 
+use seedpipe_base::Refusal;
 use std::ops::ControlFlow;
 
 use anyhow::{Result, bail};
@@ -12,8 +13,7 @@ use seedpipe_artifact::{
     EMBEDDINGS, IMAGES, ImagesReader, METRICS, MetricRow, PREDICTIONS, WEIGHTS,
 };
 use seedpipe_engine::{
-    Arity, InputKinds, InputSlot, Invalid, Measured, MeasuredOver, OutputSlot, Stage, StageContext,
-    Work,
+    Arity, InputKinds, InputSlot, Measured, MeasuredOver, OutputSlot, Stage, StageContext, Work,
 };
 use seedpipe_learn::metrics::evaluate;
 use seedpipe_learn::probe::{LbfgsProbe, LinearClassifier, SgdProbe, fit_lbfgs, fit_sgd};
@@ -75,7 +75,7 @@ impl Stage for Probe {
     ];
     const TENSORS: bool = true;
 
-    fn validate(&self, _inputs: &InputKinds) -> Result<(), Invalid> {
+    fn validate(&self, _inputs: &InputKinds) -> Result<(), Refusal> {
         if !(self.label_fraction > 0.0 && self.label_fraction <= 1.0) {
             return Err(invalid(
                 "label_fraction",

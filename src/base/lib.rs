@@ -4,9 +4,11 @@
 
 mod filter;
 mod operation;
+mod refusal;
 pub mod text;
 mod view;
 
 pub use filter::Filter;
 pub use operation::Operation;
+pub use refusal::{Parts, Refusal};
 pub use view::{CropBox, MAXIMAL_SIGMA, MAXIMAL_SIZE, View, ViewError};

@@ -18,7 +18,6 @@ mod share;
 
 pub use base::cancel::Cancelled;
 pub use base::digest::{Digest, DigestError};
-pub use base::pipeline_error::{Invalid, PipelineError};
 pub use base::random::keyed_rng;
 pub use base::{cancel, clock, durable, fault};
 pub use cache::artifact::Artifact;

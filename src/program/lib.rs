@@ -15,17 +15,17 @@ mod reference;
 mod terminal;
 mod torch;
 
+use seedpipe_base::Refusal;
 use std::process::ExitCode;
 
 use clap::Parser;
-use seedpipe_engine::{LockMismatch, PipelineError, Registry};
+use seedpipe_engine::{LockMismatch, Registry};
 use seedpipe_imaging::{Instructions, InstructionsError};
 use seedpipe_stages::tools::Tools;
 
 use crate::commands::Invocation;
 use crate::commands::arguments::Arguments;
 use crate::terminal::output;
-use crate::terminal::usage::UsageError;
 use crate::torch::sibling;
 
 /// Where the code of stages that need libtorch is.
@@ -71,8 +71,7 @@ pub fn main_with(registry: Registry, tools: Option<Tools>) -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             output::error(&format!("error: {error:#}"));
-            let is_refused = error.is::<PipelineError>()
-                || error.is::<UsageError>()
+            let is_refused = error.is::<Refusal>()
                 || error.is::<LockMismatch>()
                 || error.is::<InstructionsError>();
             if is_refused {

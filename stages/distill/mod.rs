@@ -22,7 +22,8 @@ mod work;
 
 use schemars::JsonSchema;
 use seedpipe_artifact::{EMBEDDINGS, IMAGES, METRICS, VIEWS, WEIGHTS};
-use seedpipe_engine::{Arity, InputKinds, InputSlot, Invalid, OutputSlot, Stage};
+use seedpipe_base::Refusal;
+use seedpipe_engine::{Arity, InputKinds, InputSlot, OutputSlot, Stage};
 use seedpipe_learn::architecture::{Architecture, Preprocessing};
 use serde::{Deserialize, Serialize};
 
@@ -166,7 +167,7 @@ impl Stage for Distill {
         self
     }
 
-    fn validate(&self, inputs: &InputKinds) -> Result<(), Invalid> {
+    fn validate(&self, inputs: &InputKinds) -> Result<(), Refusal> {
         validate_architecture("network", &self.network)?;
         if self.network.head.is_some() {
             return Err(invalid(
@@ -225,7 +226,7 @@ impl Distill {
     }
 
     /// A number that the objective hasn't would be without effect.
-    fn refuse_others_numbers(&self) -> Result<(), Invalid> {
+    fn refuse_others_numbers(&self) -> Result<(), Refusal> {
         let set: [(Number, Option<String>); 11] = [
             (Number::Queue, told(&self.queue)),
             (
@@ -258,7 +259,7 @@ impl Distill {
         self.head.unwrap_or(self.objective.default_head())
     }
 
-    fn check_head(&self) -> Result<(), Invalid> {
+    fn check_head(&self) -> Result<(), Refusal> {
         match &self.head_hidden {
             Some(_) if !self.has_head() => Err(invalid(
                 "head_hidden",
@@ -270,7 +271,7 @@ impl Distill {
         }
     }
 
-    fn check_small_views(&self, inputs: &InputKinds) -> Result<(), Invalid> {
+    fn check_small_views(&self, inputs: &InputKinds) -> Result<(), Refusal> {
         let connected = (
             inputs.connected("small_views"),
             inputs.connected("small_targets"),

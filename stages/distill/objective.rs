@@ -1,7 +1,7 @@
 //! What a student can be taught, and which numbers each objective has. No tensors here.
 
 use schemars::JsonSchema;
-use seedpipe_engine::Invalid;
+use seedpipe_base::Refusal;
 use serde::{Deserialize, Serialize};
 
 use super::temperature::Temperature;
@@ -96,7 +96,7 @@ impl Objective {
     }
 
     /// Refuses a number that the objective hasn't.
-    pub fn refuse(self, number: Number, got: impl std::fmt::Display) -> Result<(), Invalid> {
+    pub fn refuse(self, number: Number, got: impl std::fmt::Display) -> Result<(), Refusal> {
         if self.has(number) {
             return Ok(());
         }

@@ -1,9 +1,9 @@
 //! A temperature: a number, or one that moves over the first epochs. A pure function of the step, so that a resumed training needs no state.
 
+use seedpipe_base::Refusal;
 use std::fmt;
 
 use schemars::JsonSchema;
-use seedpipe_engine::Invalid;
 use serde::de::{MapAccess, Visitor, value::MapAccessDeserializer};
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -50,7 +50,7 @@ impl Temperature {
     }
 
     /// Refuses what is no temperature; `hint` names the usual value.
-    pub fn validate(self, key: &str, hint: &str) -> Result<(), Invalid> {
+    pub fn validate(self, key: &str, hint: &str) -> Result<(), Refusal> {
         match self {
             Temperature::Fixed(value) => temperature(key, value, hint),
             Temperature::Ramp(Ramp { from, to, epochs }) => {

@@ -11,6 +11,7 @@ pub(crate) mod encoding;
 pub(crate) mod looks;
 pub(crate) mod reuse;
 
+use seedpipe_base::Refusal;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -21,9 +22,7 @@ use seedpipe_artifact::{
     EMBEDDINGS, EmbeddingsHeader, IMAGES, Metadata, Precision as Stored, VIEWS, WEIGHTS,
 };
 use seedpipe_base::text::hex;
-use seedpipe_engine::{
-    Arity, InputKinds, InputSlot, Invalid, OutputSlot, Stage, StageContext, Work,
-};
+use seedpipe_engine::{Arity, InputKinds, InputSlot, OutputSlot, Stage, StageContext, Work};
 use seedpipe_imaging::{Decode, RENDERING_VERSION};
 use seedpipe_learn::architecture::{Architecture, Preprocessing};
 use seedpipe_learn::checkpoint_file;
@@ -137,7 +136,7 @@ impl Stage for Encode {
         files.into_iter().flatten().cloned().collect()
     }
 
-    fn validate(&self, inputs: &InputKinds) -> Result<(), Invalid> {
+    fn validate(&self, inputs: &InputKinds) -> Result<(), Refusal> {
         at_least("batch", self.batch as u64, 1)?;
         if self.rendering != RENDERING_VERSION {
             return Err(invalid(
@@ -288,7 +287,7 @@ impl Work for Encode {
 
 impl Encode {
     /// Refuses a second network and what a program can't be asked for.
-    fn check_script(&self, inputs: &InputKinds) -> Result<(), Invalid> {
+    fn check_script(&self, inputs: &InputKinds) -> Result<(), Refusal> {
         if self.checkpoint.is_some() || self.network.is_some() || inputs.connected("weights") {
             return Err(invalid(
                 "torchscript",

@@ -13,9 +13,8 @@ use schemars::JsonSchema;
 use seedpipe_artifact::{
     FILES, FileRow, FilesWriter, IMAGES, METRICS, Metadata, MetricRow, WEIGHTS,
 };
-use seedpipe_engine::{
-    Arity, InputKinds, InputSlot, Invalid, OutputSlot, Stage, StageContext, Work,
-};
+use seedpipe_base::Refusal;
+use seedpipe_engine::{Arity, InputKinds, InputSlot, OutputSlot, Stage, StageContext, Work};
 use serde::{Deserialize, Serialize};
 
 use crate::export::deliverable::{DESCRIPTION, Format, Manner, Names, Precision, Sample, Sources};
@@ -68,7 +67,7 @@ impl Stage for Export {
     ];
     const TENSORS: bool = true;
 
-    fn validate(&self, inputs: &InputKinds) -> Result<(), Invalid> {
+    fn validate(&self, inputs: &InputKinds) -> Result<(), Refusal> {
         if self.precision == Precision::Int8 && !inputs.connected("images") {
             return Err(invalid(
                 "precision",

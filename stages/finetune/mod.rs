@@ -15,7 +15,8 @@ pub use learner::SupervisedLearner;
 
 use schemars::JsonSchema;
 use seedpipe_artifact::{EMBEDDINGS, IMAGES, METRICS, PREDICTIONS, VIEWS, WEIGHTS};
-use seedpipe_engine::{Arity, InputKinds, InputSlot, Invalid, OutputSlot, Stage};
+use seedpipe_base::Refusal;
+use seedpipe_engine::{Arity, InputKinds, InputSlot, OutputSlot, Stage};
 use seedpipe_learn::architecture::{Architecture, Preprocessing};
 use serde::{Deserialize, Serialize};
 
@@ -107,7 +108,7 @@ impl Stage for Finetune {
     const PRECISION: Option<&'static str> = Some("training.precision");
     const HOW: &'static [&'static str] = HOW;
 
-    fn validate(&self, inputs: &InputKinds) -> Result<(), Invalid> {
+    fn validate(&self, inputs: &InputKinds) -> Result<(), Refusal> {
         match (&self.network, inputs.connected("weights")) {
             (None, false) => {
                 return Err(invalid(
@@ -147,7 +148,7 @@ impl Stage for Finetune {
 }
 
 impl Finetune {
-    fn check_labels(&self) -> Result<(), Invalid> {
+    fn check_labels(&self) -> Result<(), Refusal> {
         fraction("alpha", self.alpha)?;
         temperature(
             "temperature",
@@ -181,7 +182,7 @@ impl Finetune {
         }
     }
 
-    fn check_teachers(&self, inputs: &InputKinds) -> Result<(), Invalid> {
+    fn check_teachers(&self, inputs: &InputKinds) -> Result<(), Refusal> {
         let (features, classifiers) = (inputs.count(FEATURES), inputs.count(CLASSIFIER));
         if features != classifiers {
             let count = |count| match count {

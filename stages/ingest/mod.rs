@@ -11,6 +11,7 @@ mod listing;
 pub mod survey;
 mod table;
 
+use seedpipe_base::Refusal;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 
@@ -20,7 +21,7 @@ use schemars::JsonSchema;
 use seedpipe_artifact::{
     IMAGES, ImageRow, ImagesWriter, Metadata, REJECTED, RejectedRow, RejectedWriter,
 };
-use seedpipe_engine::{InputKinds, InputSlot, Invalid, OutputSlot, Stage, StageContext, Work};
+use seedpipe_engine::{InputKinds, InputSlot, OutputSlot, Stage, StageContext, Work};
 use seedpipe_imaging::{Limits, check};
 use serde::{Deserialize, Serialize};
 
@@ -83,7 +84,7 @@ impl Stage for Ingest {
         vec![self.source.clone()]
     }
 
-    fn validate(&self, _inputs: &InputKinds) -> Result<(), Invalid> {
+    fn validate(&self, _inputs: &InputKinds) -> Result<(), Refusal> {
         fraction("max_bad_fraction", self.max_bad_fraction)?;
         for (split, share) in &self.hash_split {
             fraction(&format!("hash_split.{split}"), *share)?;

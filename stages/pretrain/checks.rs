@@ -1,6 +1,7 @@
 //! What `pretrain` refuses before anything runs: params of other objectives, and those that don't go together.
 
-use seedpipe_engine::{InputKinds, Invalid};
+use seedpipe_base::Refusal;
+use seedpipe_engine::InputKinds;
 
 use super::Pretrain;
 use super::objective::{Objective, Param};
@@ -11,7 +12,7 @@ use crate::shared::objectives::told;
 const VERSIONS: [u8; 2] = [1, 2];
 
 impl Pretrain {
-    pub(super) fn refuse_others_params(&self) -> Result<(), Invalid> {
+    pub(super) fn refuse_others_params(&self) -> Result<(), Refusal> {
         let head = self.network.head.as_ref();
         let given = [
             (Param::Version, told(&self.version)),
@@ -37,7 +38,7 @@ impl Pretrain {
         Ok(())
     }
 
-    pub(super) fn check_version(&self, version: u8) -> Result<(), Invalid> {
+    pub(super) fn check_version(&self, version: u8) -> Result<(), Refusal> {
         if !VERSIONS.contains(&version) {
             let hint = "2 is the default";
             return Err(invalid("version", "1 or 2", version, hint));
@@ -53,7 +54,7 @@ impl Pretrain {
         Ok(())
     }
 
-    pub(super) fn check_small_crops(&self, inputs: &InputKinds) -> Result<(), Invalid> {
+    pub(super) fn check_small_crops(&self, inputs: &InputKinds) -> Result<(), Refusal> {
         match (self.small_crops, inputs.connected("small_views")) {
             (None, false) => Ok(()),
             (None, true) => self
@@ -69,7 +70,7 @@ impl Pretrain {
         }
     }
 
-    pub(super) fn check_queue(&self) -> Result<(), Invalid> {
+    pub(super) fn check_queue(&self) -> Result<(), Refusal> {
         match (self.objective, self.queue, self.queue_from_epoch) {
             (Objective::Swav, Some(0), Some(epoch)) => Err(invalid(
                 "queue_from_epoch",
@@ -116,7 +117,7 @@ mod tests {
         stage.with_defaults(&inputs(small_views))
     }
 
-    fn refused(params: Value, small_views: bool) -> Invalid {
+    fn refused(params: Value, small_views: bool) -> Refusal {
         let stage = filled(params, small_views);
         stage.validate(&inputs(small_views)).unwrap_err()
     }
@@ -211,11 +212,13 @@ mod tests {
             (json!({}), true, "small_crops"),
         ] {
             let error = refused(params.clone(), small_views);
-            assert_eq!(error.key, key, "{params}");
+            assert_eq!(error.key.as_deref(), Some(key), "{params}");
             assert!(
-                error.expected.starts_with("nothing, since objective"),
+                error
+                    .message
+                    .starts_with("expected nothing, since objective"),
                 "{}",
-                error.expected
+                error.message
             );
         }
     }
@@ -262,7 +265,11 @@ mod tests {
                 "training.batch",
             ),
         ] {
-            assert_eq!(refused(params.clone(), false).key, key, "{params}");
+            assert_eq!(
+                refused(params.clone(), false).key.as_deref(),
+                Some(key),
+                "{params}"
+            );
         }
     }
 }

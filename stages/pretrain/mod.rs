@@ -14,14 +14,13 @@ mod simclr;
 mod supervised;
 mod swav;
 
+use seedpipe_base::Refusal;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use schemars::JsonSchema;
 use seedpipe_artifact::{IMAGES, METRICS, VIEWS, WEIGHTS};
-use seedpipe_engine::{
-    Arity, InputKinds, InputSlot, Invalid, OutputSlot, Stage, StageContext, Work,
-};
+use seedpipe_engine::{Arity, InputKinds, InputSlot, OutputSlot, Stage, StageContext, Work};
 use seedpipe_learn::architecture::{Architecture, Head, Preprocessing};
 use seedpipe_learn::device::device;
 use seedpipe_learn::network::Network;
@@ -139,7 +138,7 @@ impl Stage for Pretrain {
         self
     }
 
-    fn validate(&self, inputs: &InputKinds) -> Result<(), Invalid> {
+    fn validate(&self, inputs: &InputKinds) -> Result<(), Refusal> {
         validate_architecture("network", &self.network)?;
         self.refuse_others_params()?;
         if let Some(version) = self.version {

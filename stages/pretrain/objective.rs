@@ -1,9 +1,9 @@
 //! What a network can learn from images by itself, and which params each objective has. No tensors here.
 
+use seedpipe_base::Refusal;
 use std::fmt::Display;
 
 use schemars::JsonSchema;
-use seedpipe_engine::Invalid;
 use serde::{Deserialize, Serialize};
 
 use crate::shared::invalid::invalid;
@@ -91,7 +91,7 @@ impl Objective {
     }
 
     /// Refuses a param that would be without effect.
-    pub fn refuse(self, param: Param, got: impl Display) -> Result<(), Invalid> {
+    pub fn refuse(self, param: Param, got: impl Display) -> Result<(), Refusal> {
         if self.has(param) {
             return Ok(());
         }

@@ -35,6 +35,7 @@ mod timeline;
 mod tsne;
 mod view_sheet;
 
+use seedpipe_base::Refusal;
 use std::path::PathBuf;
 
 use anyhow::Result;
@@ -43,7 +44,7 @@ use seedpipe_artifact::{
     EMBEDDINGS, FILES, FileRow, FilesWriter, IMAGES, METRICS, Metadata, PREDICTIONS, VIEWS,
 };
 use seedpipe_engine::{
-    Ancestor, Arity, Input, InputKinds, InputSlot, Invalid, OutputSlot, Stage, StageContext, Work,
+    Ancestor, Arity, Input, InputKinds, InputSlot, OutputSlot, Stage, StageContext, Work,
 };
 use serde::{Deserialize, Serialize};
 
@@ -92,7 +93,7 @@ impl Stage for Report {
     const OUTPUTS: &'static [OutputSlot] = &[OutputSlot::new("report", FILES)];
     const LINEAGE: bool = true;
 
-    fn validate(&self, _inputs: &InputKinds) -> Result<(), Invalid> {
+    fn validate(&self, _inputs: &InputKinds) -> Result<(), Refusal> {
         let leaves = self.path.is_absolute()
             || self
                 .path

@@ -1,20 +1,15 @@
 //! Short forms for the refusals that several kinds share.
 
+use seedpipe_base::Refusal;
 use std::fmt::Display;
 
-use seedpipe_engine::Invalid;
 use seedpipe_learn::queue::Queue;
 
-pub fn invalid(key: &str, expected: &str, got: impl Display, hint: &str) -> Invalid {
-    Invalid {
-        key: key.to_owned(),
-        expected: expected.to_owned(),
-        got: got.to_string(),
-        hint: hint.to_owned(),
-    }
+pub fn invalid(key: &str, expected: &str, got: impl Display, hint: &str) -> Refusal {
+    Refusal::expected(expected, got).key(key).hint(hint)
 }
 
-pub fn at_least(key: &str, got: u64, least: u64) -> Result<(), Invalid> {
+pub fn at_least(key: &str, got: u64, least: u64) -> Result<(), Refusal> {
     if got >= least {
         Ok(())
     } else {
@@ -22,7 +17,7 @@ pub fn at_least(key: &str, got: u64, least: u64) -> Result<(), Invalid> {
     }
 }
 
-pub fn positive(key: &str, got: f64) -> Result<(), Invalid> {
+pub fn positive(key: &str, got: f64) -> Result<(), Refusal> {
     if got > 0.0 && got.is_finite() {
         Ok(())
     } else {
@@ -31,7 +26,7 @@ pub fn positive(key: &str, got: f64) -> Result<(), Invalid> {
 }
 
 /// A share between 0 and 1, both included.
-pub fn fraction(key: &str, got: f64) -> Result<(), Invalid> {
+pub fn fraction(key: &str, got: f64) -> Result<(), Refusal> {
     if (0.0..=1.0).contains(&got) {
         Ok(())
     } else {
@@ -45,7 +40,7 @@ pub fn fraction(key: &str, got: f64) -> Result<(), Invalid> {
 }
 
 /// A divisor of similarities; `hint` names the usual value.
-pub fn temperature(key: &str, got: f64, hint: &str) -> Result<(), Invalid> {
+pub fn temperature(key: &str, got: f64, hint: &str) -> Result<(), Refusal> {
     if got > 0.0 && got.is_finite() {
         Ok(())
     } else {
@@ -54,7 +49,7 @@ pub fn temperature(key: &str, got: f64, hint: &str) -> Result<(), Invalid> {
 }
 
 /// A queue takes whole batches.
-pub fn check_queue(queue: usize, batch: usize) -> Result<(), Invalid> {
+pub fn check_queue(queue: usize, batch: usize) -> Result<(), Refusal> {
     Queue::check_size(queue, batch).map_err(|_| {
         let above = queue.div_ceil(batch.max(1)).max(1) * batch;
         invalid(

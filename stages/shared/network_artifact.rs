@@ -1,11 +1,12 @@
 //! Networks to and from weights artifacts: the metadata holds architecture and preprocessing, so that the artifact is enough.
 
+use seedpipe_base::Refusal;
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow};
 use seedpipe_artifact::{Dtype, Metadata, WeightRow, WeightsReader, WeightsWriter};
-use seedpipe_engine::{Input, Invalid, StageContext};
+use seedpipe_engine::{Input, StageContext};
 use seedpipe_imaging::{Adjust, Crop, Normalise, Recipe, RecipeName};
 use seedpipe_learn::architecture::{self, Architecture, Preprocessing};
 use seedpipe_learn::network::Network;
@@ -168,7 +169,7 @@ pub fn trained_preprocessing(
 }
 
 /// Refuses an impossible `network:` block.
-pub fn validate_architecture(key: &str, architecture: &Architecture) -> Result<(), Invalid> {
+pub fn validate_architecture(key: &str, architecture: &Architecture) -> Result<(), Refusal> {
     architecture.validate().map_err(|error| {
         invalid(
             &format!("{key}.{}", error.key),

@@ -1,7 +1,7 @@
 //! How a network is trained: the `training:` block of the training stages.
 
 use schemars::JsonSchema;
-use seedpipe_engine::Invalid;
+use seedpipe_base::Refusal;
 use seedpipe_imaging::Decode;
 use seedpipe_learn::network::Precision;
 use seedpipe_learn::optimiser::OptimiserOptions;
@@ -93,7 +93,7 @@ impl Default for EvaluateOptions {
 }
 
 impl EvaluateOptions {
-    fn validate(&self) -> Result<(), Invalid> {
+    fn validate(&self) -> Result<(), Refusal> {
         at_least("training.evaluate.every", u64::from(self.every), 1)?;
         at_least("training.evaluate.images", self.images as u64, 1)?;
         at_least("training.evaluate.bank", self.bank as u64, 1)
@@ -148,7 +148,7 @@ impl TrainingOptions {
         (images / self.batch) as u64 / self.accumulate
     }
 
-    pub fn validate(&self) -> Result<(), Invalid> {
+    pub fn validate(&self) -> Result<(), Refusal> {
         at_least("training.epochs", u64::from(self.epochs), 1)?;
         at_least("training.batch", self.batch as u64, 1)?;
         at_least("training.accumulate", self.accumulate, 1)?;
@@ -250,7 +250,10 @@ mod tests {
                 "training.schedule",
             ),
         ] {
-            assert_eq!(options(block).validate().unwrap_err().key, key);
+            assert_eq!(
+                options(block).validate().unwrap_err().key.as_deref(),
+                Some(key)
+            );
         }
         let used = json!({"average": {}, "evaluate": {}, "accumulate": 4, "recompute": true, "precision": "f16"});
         assert!(options(used).validate().is_ok());

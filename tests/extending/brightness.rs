@@ -5,9 +5,8 @@
 use anyhow::{Context, Result, ensure};
 use schemars::JsonSchema;
 use seedpipe_artifact::{IMAGES, ImagesReader, METRICS, Metadata, MetricRow, MetricsWriter};
-use seedpipe_engine::{
-    Arity, InputKinds, InputSlot, Invalid, OutputSlot, Stage, StageContext, Work,
-};
+use seedpipe_base::Refusal;
+use seedpipe_engine::{Arity, InputKinds, InputSlot, OutputSlot, Stage, StageContext, Work};
 use seedpipe_imaging::{Limits, decode};
 use serde::{Deserialize, Serialize};
 
@@ -38,16 +37,15 @@ impl Stage for Brightness {
     const OUTPUTS: &'static [OutputSlot] = &[OutputSlot::new("metrics", METRICS)];
     const HEADLINE: &'static [&'static str] = &["brightness_mean"];
 
-    fn validate(&self, _inputs: &InputKinds) -> Result<(), Invalid> {
+    fn validate(&self, _inputs: &InputKinds) -> Result<(), Refusal> {
         if (0.0..=1.0).contains(&self.dark_below) {
             return Ok(());
         }
-        Err(Invalid::new(
-            "dark_below",
-            "a number from 0 to 1",
-            self.dark_below.to_string(),
-            "divide by 255",
-        ))
+        Err(
+            Refusal::expected("a number from 0 to 1", self.dark_below.to_string())
+                .key("dark_below")
+                .hint("divide by 255"),
+        )
     }
 }
 

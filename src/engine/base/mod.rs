@@ -7,7 +7,6 @@ pub mod clock;
 pub(crate) mod digest;
 pub mod durable;
 pub mod fault;
-pub(crate) mod pipeline_error;
 pub(crate) mod random;
 pub(crate) mod suggestion;
 pub(crate) mod untrusted;

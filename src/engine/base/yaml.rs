@@ -3,14 +3,13 @@
 //! serde_yaml limits nesting and how often aliases are followed, but not what they grow to: one long list and as many aliases of
 //! it fit into a small file. So a first pass over the text builds nothing and counts.
 
+use seedpipe_base::Refusal;
 use std::cell::{Cell, RefCell};
 use std::fmt;
 
 use serde::de::{DeserializeSeed, EnumAccess, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::Value as Json;
 use serde_yaml::Value as Yaml;
-
-use crate::base::pipeline_error::PipelineError;
 
 /// What a value costs besides its text: about what it takes in memory.
 const VALUE_COST: usize = 32;
@@ -39,14 +38,14 @@ pub(crate) const LOCK: Limits = Limits {
 
 /// Why a text is not read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Refusal {
+pub(crate) struct YamlFault {
     pub line: Option<usize>,
     /// The path of a key that is there twice.
     pub twice: Option<String>,
     pub message: String,
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for YamlFault {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(line) = self.line {
             write!(formatter, "line {line}: ")?;
@@ -58,39 +57,40 @@ impl fmt::Display for Refusal {
     }
 }
 
-impl std::error::Error for Refusal {}
-
 /// The document of a text within limits, merge keys (`<<`) applied.
-pub(crate) fn document(text: &str, limits: Limits) -> Result<Yaml, Refusal> {
+pub(crate) fn document(text: &str, limits: Limits) -> Result<Yaml, YamlFault> {
     check(text, limits)?;
-    let mut document: Yaml = serde_yaml::from_str(text).map_err(|error| refusal(&error))?;
-    document.apply_merge().map_err(|error| refusal(&error))?;
+    let mut document: Yaml = serde_yaml::from_str(text).map_err(|error| fault_of(&error))?;
+    document.apply_merge().map_err(|error| fault_of(&error))?;
     Ok(document)
 }
 
 /// The document of a pipeline; what is refused is told with its line.
-pub(crate) fn parse(place: &str, text: &str) -> Result<Yaml, PipelineError> {
-    document(text, PIPELINE).map_err(|refusal| {
-        let place = match refusal.line {
+pub(crate) fn parse(place: &str, text: &str) -> Result<Yaml, Refusal> {
+    document(text, PIPELINE).map_err(|fault| {
+        let place = match fault.line {
             Some(line) => format!("{place}:{line}"),
             None => place.to_owned(),
         };
-        let Some(key) = refusal.twice else {
-            return PipelineError::new(place, refusal.message)
+        let Some(key) = fault.twice else {
+            return Refusal::new(fault.message)
+                .place(place)
                 .hint("check the indentation and the quotes around that line");
         };
         match key.strip_prefix("stages.").filter(|key| !key.contains('.')) {
-            Some(stage) => PipelineError::new(place, "expected one stage of that name, got two")
+            Some(stage) => Refusal::new("expected one stage of that name, got two")
+                .place(place)
                 .stage(stage)
                 .hint("rename one of them"),
-            None => PipelineError::new(place, "expected the key once, got it twice")
+            None => Refusal::new("expected the key once, got it twice")
+                .place(place)
                 .key(key)
                 .hint("remove one of them"),
         }
     })
 }
 
-fn refusal(error: &serde_yaml::Error) -> Refusal {
+fn fault_of(error: &serde_yaml::Error) -> YamlFault {
     let message = error.to_string();
     let duplicate = message
         .split_once("duplicate entry with key \"")
@@ -100,7 +100,7 @@ fn refusal(error: &serde_yaml::Error) -> Refusal {
         let separator = if path.is_empty() { "" } else { "." };
         format!("{path}{separator}{key}")
     });
-    Refusal {
+    YamlFault {
         line: error.location().map(|location| location.line()),
         twice,
         message: format!("expected YAML, got something else: {message}"),
@@ -108,8 +108,8 @@ fn refusal(error: &serde_yaml::Error) -> Refusal {
 }
 
 /// Counts without building anything.
-fn check(text: &str, limits: Limits) -> Result<(), Refusal> {
-    let refuse = |message: String| Refusal {
+fn check(text: &str, limits: Limits) -> Result<(), YamlFault> {
+    let refuse = |message: String| YamlFault {
         line: None,
         twice: None,
         message,
@@ -135,12 +135,12 @@ fn check(text: &str, limits: Limits) -> Result<(), Refusal> {
     match count.deserialize(serde_yaml::Deserializer::from_str(text)) {
         Ok(()) => Ok(()),
         Err(error) => match fault.take() {
-            Some(message) => Err(Refusal {
+            Some(message) => Err(YamlFault {
                 line: error.location().map(|location| location.line()),
                 twice: None,
                 message,
             }),
-            None => Err(refusal(&error)),
+            None => Err(fault_of(&error)),
         },
     }
 }

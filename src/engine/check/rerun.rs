@@ -6,6 +6,7 @@
 //! the declared tolerances. Where a stored artifact's class is unknown, nothing excuses a
 //! difference.
 
+use seedpipe_base::Refusal;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Instant;
@@ -17,7 +18,6 @@ use serde::Serialize;
 use crate::base::cancel::Cancelled;
 use crate::base::digest::Digest;
 use crate::base::durable;
-use crate::base::pipeline_error::PipelineError;
 use crate::cache::artifact::Artifact;
 use crate::cache::lease::Lease;
 use crate::cache::recipe::Recipe;
@@ -80,10 +80,8 @@ impl Engine {
             .sample
             .is_some_and(|percent| !(percent > 0.0 && percent <= 100.0))
         {
-            let error = PipelineError::new(
-                self.place(),
-                "expected a sample of more than 0 and at most 100 per cent",
-            );
+            let error = Refusal::new("expected a sample of more than 0 and at most 100 per cent")
+                .place(self.place());
             return Err(error
                 .hint("leave `--sample` out to rerun everything")
                 .into());

@@ -9,12 +9,12 @@
 //!     metrics: {points: 1}
 //! ```
 
+use seedpipe_base::Refusal;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_yaml::Value as Yaml;
 
-use crate::base::pipeline_error::PipelineError;
 use crate::base::suggestion;
 use crate::kind::registry::Registry;
 
@@ -85,12 +85,12 @@ pub(crate) fn read(
     place: &str,
     registry: &Registry,
     value: Option<&Yaml>,
-) -> Result<Tolerances, PipelineError> {
+) -> Result<Tolerances, Refusal> {
     let Some(value) = value.filter(|value| !value.is_null()) else {
         return Ok(Tolerances::new());
     };
     let error = |key: String, message: String, hint: String| {
-        PipelineError::new(place, message).key(key).hint(hint)
+        Refusal::new(message).place(place).key(key).hint(hint)
     };
     let example = "write `verify: {tolerance: {embeddings: {cosine: 0.999}}}`";
     let verify: Verify = serde_yaml::from_value(value.clone())

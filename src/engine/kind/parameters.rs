@@ -1,14 +1,14 @@
 //! A stage's `params:` block to its struct and back, with serde's messages taken apart into key, expected and got.
 
+use seedpipe_base::Refusal;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::base::pipeline_error::Invalid;
 use crate::base::suggestion;
 
 /// Why params were refused. Keys are dotted and inside the params.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 pub(crate) enum ParameterError {
     Unknown {
         key: String,
@@ -22,7 +22,7 @@ pub(crate) enum ParameterError {
         message: String,
         hint: Option<String>,
     },
-    Invalid(Invalid),
+    Invalid(Refusal),
 }
 
 /// Reads the struct; an absent block is an empty one.

@@ -1,12 +1,12 @@
 //! The kinds that a binary knows, with their types erased, and the work that it can do for them.
 
+use seedpipe_base::Refusal;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use schemars::generate::SchemaSettings;
 use serde_json::Value;
 
-use crate::base::pipeline_error::PipelineError;
 use crate::base::suggestion;
 use crate::kind::context::StageContext;
 use crate::kind::parameters::{self, ParameterError};
@@ -190,13 +190,13 @@ impl Registry {
         place: &str,
         stage: &str,
         name: &str,
-    ) -> Result<&Kind, PipelineError> {
+    ) -> Result<&Kind, Refusal> {
         self.kind(name).ok_or_else(|| {
             let names: Vec<&str> = self.kinds.keys().copied().collect();
-            PipelineError::new(
-                place,
-                format!("expected the name of a kind, got `{name}`, which is unknown"),
-            )
+            Refusal::new(format!(
+                "expected the name of a kind, got `{name}`, which is unknown"
+            ))
+            .place(place)
             .stage(stage)
             .key("kind")
             .hint(suggestion::hint_for(name, "kinds", &names))

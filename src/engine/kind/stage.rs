@@ -3,6 +3,7 @@
 //! The declaration ([`Stage`]) is apart from the work ([`Work`]), so that a binary can plan, explain and verify without
 //! linking what the work needs.
 
+use seedpipe_base::Refusal;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -12,7 +13,6 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::base::digest::Digest;
-use crate::base::pipeline_error::Invalid;
 use crate::kind::comparison::{Comparison, Tolerance};
 use crate::kind::context::StageContext;
 
@@ -134,7 +134,7 @@ pub trait Stage: Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'stat
     }
 
     /// Refuses impossible values before anything runs. Sees the params with all defaults.
-    fn validate(&self, _inputs: &InputKinds) -> Result<(), Invalid> {
+    fn validate(&self, _inputs: &InputKinds) -> Result<(), Refusal> {
         Ok(())
     }
 }

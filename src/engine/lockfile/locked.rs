@@ -4,6 +4,7 @@
 //! The plan is compared by each stage's own facts and by the names of its inputs, so that it needs no upstream content, and a
 //! lock made on another machine still serves.
 
+use seedpipe_base::Refusal;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -12,7 +13,6 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::base::digest::Digest;
-use crate::base::pipeline_error::PipelineError;
 use crate::cache::artifact::Artifact;
 use crate::cache::recipe::{Change, differences};
 use crate::cache::source::Snapshot;
@@ -115,7 +115,7 @@ impl Engine {
     /// Refuses a plan that is not pipeline.lock's, as `run` does with [`RunOptions::locked`]. Read-only; needs no upstream
     /// content.
     ///
-    /// Fails with [`LockMismatch`], or with [`PipelineError`] when there is no lock or a source is missing.
+    /// Fails with [`LockMismatch`], or with [`Refusal`] when there is no lock or a source is missing.
     pub fn check_locked(&self, options: &RunOptions) -> Result<()> {
         let targets = self.targets(options)?;
         let needed = plan::wanted(&self.project.needs(), targets.iter().copied());
@@ -140,12 +140,12 @@ impl Engine {
         let path = path_for(self.project.path());
         let place = path.display().to_string();
         let Some(lock) = PipelineLock::read(&path)? else {
-            return Err(PipelineError::new(
-                place,
-                "expected a lock for `--locked`, got no such file",
-            )
-            .hint("run once without `--locked` and commit the lock that it writes")
-            .into());
+            return Err(
+                Refusal::new("expected a lock for `--locked`, got no such file")
+                    .place(place)
+                    .hint("run once without `--locked` and commit the lock that it writes")
+                    .into(),
+            );
         };
         let mut mismatches = Vec::new();
         for index in self.in_order(stages) {

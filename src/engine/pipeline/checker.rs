@@ -1,10 +1,10 @@
 //! Stages as written against the kinds: names, connections and params, each with the message that a mistake deserves.
 
+use seedpipe_base::Refusal;
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use crate::base::pipeline_error::PipelineError;
 use crate::base::suggestion;
 use crate::kind::parameters::ParameterError;
 use crate::kind::reference::Reference;
@@ -49,7 +49,7 @@ impl<'a> Checker<'a> {
     }
 
     /// All stages, in file order, or the first thing that is wrong.
-    pub fn stages(&self) -> Result<Vec<StageNode>, PipelineError> {
+    pub fn stages(&self) -> Result<Vec<StageNode>, Refusal> {
         for stage in &self.spec.stages {
             self.registry
                 .expect_kind(self.place, &stage.name, &stage.kind)?;
@@ -61,7 +61,7 @@ impl<'a> Checker<'a> {
             .collect()
     }
 
-    fn stage(&self, stage: &StageSpec) -> Result<StageNode, PipelineError> {
+    fn stage(&self, stage: &StageSpec) -> Result<StageNode, Refusal> {
         let kind = self.registry.known(&stage.kind);
         let inputs = self.inputs(stage, kind)?;
         let kinds = InputKinds::new(inputs.iter().map(|(slot, connections)| {
@@ -119,8 +119,9 @@ impl<'a> Checker<'a> {
         params
     }
 
-    fn error(&self, stage: &StageSpec, key: String, message: String) -> PipelineError {
-        PipelineError::new(self.place, message)
+    fn error(&self, stage: &StageSpec, key: String, message: String) -> Refusal {
+        Refusal::new(message)
+            .place(self.place)
             .stage(&stage.name)
             .key(key)
     }
@@ -129,7 +130,7 @@ impl<'a> Checker<'a> {
         &self,
         stage: &StageSpec,
         kind: &Kind,
-    ) -> Result<BTreeMap<String, Vec<Connection>>, PipelineError> {
+    ) -> Result<BTreeMap<String, Vec<Connection>>, Refusal> {
         let slots: Vec<&str> = kind.inputs().iter().map(|slot| slot.name).collect();
         let mut connected = BTreeMap::new();
         for (name, references) in &stage.inputs {
@@ -202,7 +203,7 @@ impl<'a> Checker<'a> {
         stage: &StageSpec,
         slot: &InputSlot,
         reference: &str,
-    ) -> Result<Connection, PipelineError> {
+    ) -> Result<Connection, Refusal> {
         let error = |message: String| self.error(stage, format!("inputs.{}", slot.name), message);
         let Reference {
             stage: name,
@@ -290,7 +291,7 @@ impl<'a> Checker<'a> {
     }
 
     /// The message of a refused param, naming `--set` where that is what set it.
-    fn parameter_error(&self, stage: &StageSpec, error: ParameterError) -> PipelineError {
+    fn parameter_error(&self, stage: &StageSpec, error: ParameterError) -> Refusal {
         let (key, message, hint) = match error {
             ParameterError::Unknown { key, hint } => (
                 key,
@@ -307,10 +308,11 @@ impl<'a> Checker<'a> {
                 let schema = "`seedpipe schema` has what each key may be".to_owned();
                 (key, message, hint.or((!lists).then_some(schema)))
             }
-            ParameterError::Invalid(invalid) => {
-                let message = format!("expected {}, got {}", invalid.expected, invalid.got);
-                (invalid.key, message, Some(invalid.hint))
-            }
+            ParameterError::Invalid(invalid) => (
+                invalid.key.clone().unwrap_or_default(),
+                invalid.message.clone(),
+                invalid.hint.clone(),
+            ),
         };
         let culprit = self
             .overrides
@@ -325,10 +327,10 @@ impl<'a> Checker<'a> {
         } else {
             format!("params.{key}")
         };
-        let mut error = PipelineError::new(place, message)
+        Refusal::new(message)
+            .place(place)
             .stage(&stage.name)
-            .key(key);
-        error.hint = hint.filter(|hint| !hint.is_empty());
-        error
+            .key(key)
+            .hint_if(hint)
     }
 }

@@ -1,5 +1,6 @@
 //! A pipeline.lock of another time or place: a file, or the one that git has at a revision.
 
+use seedpipe_base::Refusal;
 use std::io::Read;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -7,7 +8,6 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 
 use crate::base::durable::folder_of;
-use crate::base::pipeline_error::PipelineError;
 use crate::base::yaml;
 use crate::pipeline::pipeline_lock::{PipelineLock, path_for};
 use crate::pipeline::project::Project;
@@ -16,7 +16,7 @@ use crate::pipeline::project::Project;
 /// pipeline's own lock file is read.
 ///
 /// # Errors
-/// [`PipelineError`] when `text` names neither; another error when what it names is no lock.
+/// [`Refusal`] when `text` names neither; another error when what it names is no lock.
 pub fn lock_at(project: &Project, text: &str) -> Result<(PipelineLock, String)> {
     if Path::new(text).is_file()
         && let Some(lock) = PipelineLock::read(Path::new(text))?
@@ -24,7 +24,8 @@ pub fn lock_at(project: &Project, text: &str) -> Result<(PipelineLock, String)> 
         return Ok((lock, text.to_owned()));
     }
     let unknown = |message: String| {
-        PipelineError::new(text, message)
+        Refusal::new(message)
+            .place(text)
             .hint("name a pipeline.lock, or a git revision that has one, such as `HEAD~1`")
     };
     if text.is_empty() || text.starts_with('-') || text.contains(':') {
@@ -135,7 +136,7 @@ mod tests {
             ("", "got neither"),
         ] {
             let error = read(text).unwrap_err();
-            assert!(error.is::<PipelineError>(), "{text}");
+            assert!(error.is::<Refusal>(), "{text}");
             assert!(error.to_string().contains(part), "{error}");
             assert!(
                 error.to_string().contains("\nhint: name a pipeline.lock"),

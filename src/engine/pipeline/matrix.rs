@@ -5,11 +5,11 @@
 //! joined on equal values, others multiply. A slot of many takes all combinations in order. Names are no part of a recipe, so
 //! what is equal is made once.
 
+use seedpipe_base::Refusal;
 use std::collections::BTreeMap;
 
 use serde_json::Value as Json;
 
-use crate::base::pipeline_error::PipelineError;
 use crate::base::suggestion;
 use crate::kind::reference::{Reference, name_of};
 use crate::kind::registry::Registry;
@@ -41,7 +41,7 @@ pub(crate) fn expand(
     registry: &Registry,
     overrides: &[Override],
     has_param: impl Fn(&str, &str) -> bool,
-) -> Result<Spec, PipelineError> {
+) -> Result<Spec, Refusal> {
     if spec.stages.iter().all(|stage| stage.matrix.is_empty()) {
         return Ok(spec);
     }
@@ -78,7 +78,7 @@ pub(crate) fn expand(
 }
 
 /// `--set` can't change what a matrix sets.
-fn check_overrides(stage: &StageSpec, overrides: &[Override]) -> Result<(), PipelineError> {
+fn check_overrides(stage: &StageSpec, overrides: &[Override]) -> Result<(), Refusal> {
     for change in overrides
         .iter()
         .filter(|change| change.stage.as_ref() == Some(&stage.name))
@@ -91,7 +91,8 @@ fn check_overrides(stage: &StageSpec, overrides: &[Override]) -> Result<(), Pipe
                 "expected a param that `matrix:` leaves alone, got one that it sets as `{}`",
                 axis.label
             );
-            return Err(PipelineError::new(change.place(), message)
+            return Err(Refusal::new(message)
+                .place(change.place())
                 .stage(&stage.name)
                 .key(format!("params.{}", change.key.join(".")))
                 .hint(format!(
@@ -134,7 +135,7 @@ struct Row<'a> {
 
 impl<'a> Expansion<'a> {
     /// Every stage after what it needs.
-    fn order(&self, stages: &[StageSpec]) -> Result<Vec<usize>, PipelineError> {
+    fn order(&self, stages: &[StageSpec]) -> Result<Vec<usize>, Refusal> {
         let needs = stages.iter().map(|stage| {
             let references = stage.inputs.iter().flat_map(|(_, references)| references);
             references
@@ -151,13 +152,14 @@ impl<'a> Expansion<'a> {
         })
     }
 
-    fn error(&self, stage: &StageSpec, key: impl Into<String>, message: String) -> PipelineError {
-        PipelineError::new(self.place, message)
+    fn error(&self, stage: &StageSpec, key: impl Into<String>, message: String) -> Refusal {
+        Refusal::new(message)
+            .place(self.place)
             .stage(&stage.name)
             .key(key)
     }
 
-    fn stage(&mut self, stage: &'a StageSpec) -> Result<Vec<StageSpec>, PipelineError> {
+    fn stage(&mut self, stage: &'a StageSpec) -> Result<Vec<StageSpec>, Refusal> {
         let slots = self.registry.known(&stage.kind).inputs();
         let mut rows = vec![Row::default()];
         for (name, references) in &stage.inputs {
@@ -219,7 +221,7 @@ impl<'a> Expansion<'a> {
         stage: &StageSpec,
         key: &str,
         text: &str,
-    ) -> Result<Vec<(Combination, String)>, PipelineError> {
+    ) -> Result<Vec<(Combination, String)>, Refusal> {
         let reference = Reference::parse(text);
         let Some(&index) = self.index.get(reference.base) else {
             return Ok(vec![(Vec::new(), text.to_owned())]); // the checker says that it is unknown
@@ -269,7 +271,7 @@ impl<'a> Expansion<'a> {
         rows: Vec<Row<'a>>,
         others: &[(Combination, T)],
         add: impl Fn(&mut Row<'a>, &T),
-    ) -> Result<Vec<Row<'a>>, PipelineError>
+    ) -> Result<Vec<Row<'a>>, Refusal>
     where
         T: Clone,
     {
@@ -335,7 +337,7 @@ impl<'a> Expansion<'a> {
         Ok(joined)
     }
 
-    fn too_many(&self, stage: &StageSpec, key: &str) -> PipelineError {
+    fn too_many(&self, stage: &StageSpec, key: &str) -> Refusal {
         let message =
             format!("expected at most {MAXIMAL_STAGES} stages with all combinations, got more");
         self.error(stage, key, message)
@@ -347,7 +349,7 @@ impl<'a> Expansion<'a> {
         stage: &StageSpec,
         key: &str,
         count: usize,
-    ) -> Result<(), PipelineError> {
+    ) -> Result<(), Refusal> {
         self.connections = self.connections.saturating_add(count);
         if self.connections <= MAXIMAL_CONNECTIONS {
             return Ok(());
@@ -360,7 +362,7 @@ impl<'a> Expansion<'a> {
             .hint("leave values out, or name some combinations as input: `STAGE[LABEL=VALUE]`"))
     }
 
-    fn finish(&self, stage: &StageSpec, row: Row) -> Result<StageSpec, PipelineError> {
+    fn finish(&self, stage: &StageSpec, row: Row) -> Result<StageSpec, Refusal> {
         let name = name_of(&stage.name, &row.combination);
         if name.len() > MAXIMAL_NAME {
             let message = format!(

@@ -1,8 +1,8 @@
 //! `--set stage.key=value`: changes the YAML document before it is read, so that every check sees the result.
 
+use seedpipe_base::Refusal;
 use serde_yaml::{Mapping, Value as Yaml};
 
-use crate::base::pipeline_error::PipelineError;
 use crate::base::suggestion;
 use crate::base::yaml::{self, describe};
 
@@ -33,9 +33,9 @@ impl Override {
 }
 
 /// Takes one argument apart; the value is YAML.
-pub(crate) fn parse(argument: &str) -> Result<Override, PipelineError> {
+pub(crate) fn parse(argument: &str) -> Result<Override, Refusal> {
     let wrong = |message: &str| {
-        PipelineError::new(format!("--set {argument}"), message).hint(
+        Refusal::new(message).place(format!("--set {argument}")).hint(
             "write `--set stage.key=value`, such as `--set student.queue=1024`, or `--set seed=1` or `--set precision=bf16` for the whole pipeline",
         )
     };
@@ -43,14 +43,14 @@ pub(crate) fn parse(argument: &str) -> Result<Override, PipelineError> {
         .find('[')
         .filter(|&open| !argument[..open].contains(['.', '=']))
     {
-        return Err(PipelineError::new(
-            format!("--set {argument}"),
-            "expected a stage without `[…]`, got a combination of a matrix",
-        )
-        .hint(format!(
-            "`--set {}.key=value` sets it for all its combinations",
-            &argument[..open]
-        )));
+        return Err(
+            Refusal::new("expected a stage without `[…]`, got a combination of a matrix")
+                .place(format!("--set {argument}"))
+                .hint(format!(
+                    "`--set {}.key=value` sets it for all its combinations",
+                    &argument[..open]
+                )),
+        );
     }
     let (path, value) = argument
         .split_once('=')
@@ -82,7 +82,7 @@ pub(crate) fn apply(
     document: &mut Yaml,
     change: &Override,
     has_param: impl Fn(&str, &str) -> bool,
-) -> Result<(), PipelineError> {
+) -> Result<(), Refusal> {
     let Yaml::Mapping(top) = document else {
         return Ok(()); // reading it says what is wrong with it
     };
@@ -100,7 +100,8 @@ pub(crate) fn apply(
     let Some(entry) = stages.get_mut(stage.as_str()) else {
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let message = format!("expected the name of a stage, got `{stage}`, which is unknown");
-        return Err(PipelineError::new(change.place(), message)
+        return Err(Refusal::new(message)
+            .place(change.place())
             .hint(suggestion::hint_for(stage, "stages", &names)));
     };
     let Yaml::Mapping(entry) = entry else {
@@ -118,7 +119,8 @@ pub(crate) fn apply(
         *params = Yaml::Mapping(Mapping::new());
     }
     set(params, &change.key, &change.value).map_err(|message| {
-        PipelineError::new(change.place(), message)
+        Refusal::new(message)
+            .place(change.place())
             .stage(stage)
             .key(format!("params.{}", change.key.join(".")))
             .hint("name a key that holds a mapping, or an index within a list")
@@ -160,7 +162,7 @@ fn set(target: &mut Yaml, key: &[String], value: &Yaml) -> Result<(), String> {
 mod tests {
     use super::*;
 
-    fn changed(text: &str, argument: &str) -> Result<Yaml, PipelineError> {
+    fn changed(text: &str, argument: &str) -> Result<Yaml, Refusal> {
         let mut document = serde_yaml::from_str(text).unwrap();
         apply(&mut document, &parse(argument)?, |kind, key| {
             kind == "seeded" && key == "seed"

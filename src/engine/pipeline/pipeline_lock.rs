@@ -175,7 +175,7 @@ struct Entry {
 }
 
 fn parse(text: &str) -> Result<PipelineLock> {
-    let document = yaml::document(text, yaml::LOCK)?;
+    let document = yaml::document(text, yaml::LOCK).map_err(anyhow::Error::msg)?;
     let Yaml::Mapping(top) = document else {
         bail!(
             "expected `format` and `stages`, got {}",

@@ -1,9 +1,8 @@
 //! The order of stages, and which of them are wanted. Knows indices only: node `n` needs the nodes `needs[n]`.
 
+use seedpipe_base::Refusal;
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
-
-use crate::base::pipeline_error::PipelineError;
 
 /// Every node after what it needs; among those that could come next, the first in the file. `Err` holds a cycle, each
 /// node needing the one after it and the last the first.
@@ -56,7 +55,7 @@ fn cycle(needs: &[Vec<usize>], missing: &[usize]) -> Vec<usize> {
 }
 
 /// The message for a cycle; `names` are the stages in it, each needing the next.
-pub(crate) fn cycle_error(place: &str, names: &[&str]) -> PipelineError {
+pub(crate) fn cycle_error(place: &str, names: &[&str]) -> Refusal {
     let quoted: Vec<String> = names
         .iter()
         .chain(names.first())
@@ -66,7 +65,8 @@ pub(crate) fn cycle_error(place: &str, names: &[&str]) -> PipelineError {
         "expected stages without a cycle, got one: {}",
         quoted.join(" needs ")
     );
-    PipelineError::new(place, message)
+    Refusal::new(message)
+        .place(place)
         .stage(names.first().copied().unwrap_or_default())
         .key("inputs")
         .hint("remove one of these inputs")

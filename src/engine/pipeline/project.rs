@@ -1,6 +1,7 @@
 //! A checked pipeline: every kind known, every input connected to an output that it accepts, every value possible, no
 //! cycle. Opening one touches no cache.
 
+use seedpipe_base::Refusal;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -8,7 +9,6 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use crate::base::durable::folder_of;
-use crate::base::pipeline_error::PipelineError;
 use crate::base::suggestion;
 use crate::base::untrusted;
 use crate::base::yaml;
@@ -89,7 +89,7 @@ impl Project {
         text: &str,
         registry: &Registry,
         overrides: &[String],
-    ) -> Result<Project, PipelineError> {
+    ) -> Result<Project, Refusal> {
         let place = path.display().to_string();
         let mut document = yaml::parse(&place, text)?;
         let overrides: Vec<Override> = overrides
@@ -188,7 +188,7 @@ impl Project {
     }
 
     /// The one stage of that name.
-    pub(crate) fn index(&self, name: &str) -> Result<usize, PipelineError> {
+    pub(crate) fn index(&self, name: &str) -> Result<usize, Refusal> {
         let found = self.indices(name)?;
         match found.as_slice() {
             [one] => Ok(*one),
@@ -202,18 +202,18 @@ impl Project {
                     "expected one stage, got `{name}`, which stands for {}",
                     several.len()
                 );
-                Err(
-                    PipelineError::new(self.path.display().to_string(), message).hint(format!(
+                Err(Refusal::new(message)
+                    .place(self.path.display().to_string())
+                    .hint(format!(
                         "name one of them, such as {}",
                         suggestion::list(&names)
-                    )),
-                )
+                    )))
             }
         }
     }
 
     /// Indices of the stages that a name stands for; never empty.
-    pub(crate) fn indices(&self, name: &str) -> Result<Vec<usize>, PipelineError> {
+    pub(crate) fn indices(&self, name: &str) -> Result<Vec<usize>, Refusal> {
         if let Some(index) = self.stages.iter().position(|stage| stage.name == name) {
             return Ok(vec![index]);
         }
@@ -236,7 +236,8 @@ impl Project {
         let mut known: Vec<&str> = known.collect();
         known.dedup();
         let message = format!("expected the name of a stage, got `{name}`, which is unknown");
-        Err(PipelineError::new(self.path.display().to_string(), message)
+        Err(Refusal::new(message)
+            .place(self.path.display().to_string())
             .hint(suggestion::hint_for(name, "stages", &known)))
     }
 
@@ -289,16 +290,17 @@ fn read_text(path: &Path, place: &str) -> Result<String> {
                 "expected UTF-8 text of at most {} bytes, got something else",
                 yaml::PIPELINE.bytes
             );
-            Err(PipelineError::new(place, message)
+            Err(Refusal::new(message)
+                .place(place)
                 .hint("name a pipeline.yaml, and keep data out of it: stages read their sources")
                 .into())
         }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(PipelineError::new(
-            place,
-            "expected a pipeline, got no such file",
-        )
-        .hint("go to the folder that holds pipeline.yaml, or name the file")
-        .into()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(Refusal::new("expected a pipeline, got no such file")
+                .place(place)
+                .hint("go to the folder that holds pipeline.yaml, or name the file")
+                .into())
+        }
         Err(error) => Err(error).with_context(|| format!("{place}: cannot be read")),
     }
 }

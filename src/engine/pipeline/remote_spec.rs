@@ -1,11 +1,11 @@
 //! `remote:` in pipeline.yaml: an address alone, or a mapping with options. What an address may be is decided by whoever
 //! connects it.
 
+use seedpipe_base::Refusal;
 use std::env;
 
 use serde_yaml::{Mapping, Value as Yaml};
 
-use crate::base::pipeline_error::PipelineError;
 use crate::base::yaml::describe;
 use crate::pipeline::spec::{check_keys, text};
 
@@ -42,8 +42,8 @@ pub(crate) fn of_environment() -> Option<RemoteSpec> {
 }
 
 /// The key's value, where the pipeline has it.
-pub(crate) fn read(place: &str, top: &Mapping) -> Result<Option<RemoteSpec>, PipelineError> {
-    let error = |key: &str, message: String| PipelineError::new(place, message).key(key);
+pub(crate) fn read(place: &str, top: &Mapping) -> Result<Option<RemoteSpec>, Refusal> {
+    let error = |key: &str, message: String| Refusal::new(message).place(place).key(key);
     let spec = |url: String, write: bool| RemoteSpec {
         url,
         write,

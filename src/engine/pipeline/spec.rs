@@ -1,11 +1,11 @@
 //! pipeline.yaml as written: its own keys are checked here, what stages mean in `project`.
 
+use seedpipe_base::Refusal;
 use std::path::PathBuf;
 
 use serde_json::Value;
 use serde_yaml::{Mapping, Value as Yaml};
 
-use crate::base::pipeline_error::PipelineError;
 use crate::base::suggestion;
 use crate::base::yaml::{describe, to_json};
 use crate::pipeline::matrix_axes::{self, Axis};
@@ -60,50 +60,51 @@ pub(crate) struct StageSpec {
 }
 
 /// The document's keys and shapes.
-pub(crate) fn read(place: &str, document: &Yaml) -> Result<Spec, PipelineError> {
+pub(crate) fn read(place: &str, document: &Yaml) -> Result<Spec, Refusal> {
     let top = mapping(document).ok_or_else(|| {
-        PipelineError::new(
-            place,
-            format!(
-                "expected a mapping with the key `stages`, got {}",
-                describe(document)
-            ),
-        )
+        Refusal::new(format!(
+            "expected a mapping with the key `stages`, got {}",
+            describe(document)
+        ))
+        .place(place)
         .hint("start with `stages:` and one entry a stage")
     })?;
     check_keys(top, &TOP_KEYS)
-        .map_err(|(key, hint)| PipelineError::new(place, "unknown key").key(key).hint(hint))?;
+        .map_err(|(key, hint)| Refusal::new("unknown key").place(place).key(key).hint(hint))?;
     let stages = match top.get("stages") {
         Some(stages) => mapping(stages)
             .filter(|stages| !stages.is_empty())
             .ok_or_else(|| {
-                PipelineError::new(
-                    place,
-                    format!("expected one stage or more, got {}", describe(stages)),
-                )
+                Refusal::new(format!(
+                    "expected one stage or more, got {}",
+                    describe(stages)
+                ))
+                .place(place)
                 .key("stages")
                 .hint("write `NAME: {kind: …, inputs: …, params: …}` under it")
             })?,
         None => {
-            return Err(PipelineError::new(place, "missing key")
+            return Err(Refusal::new("missing key")
+                .place(place)
                 .key("stages")
                 .hint("add `stages:` with one entry a stage"));
         }
     };
     Ok(Spec {
         seed: seed(top)
-            .map_err(|error| PipelineError::new(place, error).key("seed"))?
+            .map_err(|error| Refusal::new(error).place(place).key("seed"))?
             .unwrap_or(0),
         precision: precision(top).map_err(|message| {
-            PipelineError::new(place, message)
+            Refusal::new(message)
+                .place(place)
                 .key("precision")
                 .hint("`f32` is fast on every processor")
         })?,
         cache: text(top, "cache")
-            .map_err(|error| PipelineError::new(place, error).key("cache"))?
+            .map_err(|error| Refusal::new(error).place(place).key("cache"))?
             .map(PathBuf::from),
         device: text(top, "device")
-            .map_err(|error| PipelineError::new(place, error).key("device"))?,
+            .map_err(|error| Refusal::new(error).place(place).key("device"))?,
         remote: remote_spec::read(place, top)?,
         stages: stages
             .iter()
@@ -112,7 +113,7 @@ pub(crate) fn read(place: &str, document: &Yaml) -> Result<Spec, PipelineError> 
     })
 }
 
-fn read_stage(place: &str, name: &Yaml, stage: &Yaml) -> Result<StageSpec, PipelineError> {
+fn read_stage(place: &str, name: &Yaml, stage: &Yaml) -> Result<StageSpec, Refusal> {
     let name = name
         .as_str()
         .filter(|name| is_stage_name(name))
@@ -121,23 +122,21 @@ fn read_stage(place: &str, name: &Yaml, stage: &Yaml) -> Result<StageSpec, Pipel
                 Some(name) => format!("`{name}`"),
                 None => describe(name),
             };
-            PipelineError::new(
-                place,
-                format!("expected a stage name of letters, digits, `-` and `_`, got {got}"),
-            )
+            Refusal::new(format!(
+                "expected a stage name of letters, digits, `-` and `_`, got {got}"
+            ))
+            .place(place)
             .key("stages")
             .hint("rename the stage; a dot separates a stage from its output")
         })?;
     let error =
-        |key: &str, message: String| PipelineError::new(place, message).stage(name).key(key);
+        |key: &str, message: String| Refusal::new(message).place(place).stage(name).key(key);
     let entries = mapping(stage).ok_or_else(|| {
-        PipelineError::new(
-            place,
-            format!(
-                "expected a mapping with the key `kind`, got {}",
-                describe(stage)
-            ),
-        )
+        Refusal::new(format!(
+            "expected a mapping with the key `kind`, got {}",
+            describe(stage)
+        ))
+        .place(place)
         .stage(name)
         .hint("write `{kind: …, inputs: …, params: …}`")
     })?;

@@ -1,11 +1,11 @@
 //! The engine: a project, the kinds it may run, the store it keeps results in, and who is asked about artifacts.
 
+use seedpipe_base::Refusal;
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 
 use crate::base::digest::Digest;
-use crate::base::pipeline_error::PipelineError;
 use crate::cache::artifact::Artifact;
 use crate::cache::history::History;
 use crate::cache::remote::{Remote, SharedRemote};
@@ -113,9 +113,9 @@ impl Engine {
         }
     }
 
-    pub(crate) fn expect_remote(&self) -> Result<&SharedRemote, PipelineError> {
+    pub(crate) fn expect_remote(&self) -> Result<&SharedRemote, Refusal> {
         self.shared_remote.as_ref().ok_or_else(|| {
-            PipelineError::new(self.place(), "expected a remote, got none")
+            Refusal::new("expected a remote, got none").place(self.place())
                 .key("remote")
                 .hint("add `remote: s3://bucket/prefix` (or a folder, gs://, az://, https://), set SEEDPIPE_REMOTE, or name it with `--remote URL`")
         })
@@ -140,14 +140,12 @@ impl Engine {
     }
 
     /// Indices of the named stages, of all when none is named.
-    pub(crate) fn targets(&self, options: &RunOptions) -> Result<BTreeSet<usize>, PipelineError> {
+    pub(crate) fn targets(&self, options: &RunOptions) -> Result<BTreeSet<usize>, Refusal> {
         if options.targets.is_empty() {
             if options.only {
-                return Err(PipelineError::new(
-                    self.place(),
-                    "expected a stage with `--only`, got none",
-                )
-                .hint("name the stages that are to run alone"));
+                return Err(Refusal::new("expected a stage with `--only`, got none")
+                    .place(self.place())
+                    .hint("name the stages that are to run alone"));
             }
             return Ok((0..self.project.stages().len()).collect());
         }
@@ -183,7 +181,7 @@ impl Engine {
         &self,
         index: usize,
         snapshot: &Snapshot,
-    ) -> Result<BTreeMap<String, Digest>, PipelineError> {
+    ) -> Result<BTreeMap<String, Digest>, Refusal> {
         let node = &self.project.stages()[index];
         let mut digests = BTreeMap::new();
         for path in &node.sources {
@@ -197,10 +195,10 @@ impl Engine {
                         .find(|(_, value)| value.as_str() == Some(&written));
                     let key =
                         key.map_or_else(|| "params".to_owned(), |(key, _)| format!("params.{key}"));
-                    let error =
-                        PipelineError::new(self.place(), format!("source `{written}`: {error:#}"))
-                            .stage(&node.name)
-                            .key(key);
+                    let error = Refusal::new(format!("source `{written}`: {error:#}"))
+                        .place(self.place())
+                        .stage(&node.name)
+                        .key(key);
                     match error.message.contains("\nhint: ") {
                         true => error,
                         false => error.hint(

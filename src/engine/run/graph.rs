@@ -1,12 +1,12 @@
 //! The pipeline as a picture: Mermaid and Dot as text, SVG as a small layered drawing, every stage
 //! below what it needs, neighbours ordered by where their inputs stand.
 
+use seedpipe_base::Refusal;
 use std::fmt::Write;
 use std::str::FromStr;
 
 use anyhow::Result;
 
-use crate::base::pipeline_error::PipelineError;
 use crate::pipeline::project::StageNode;
 use crate::run::engine::Engine;
 
@@ -20,17 +20,17 @@ pub enum GraphFormat {
 }
 
 impl FromStr for GraphFormat {
-    type Err = PipelineError;
+    type Err = Refusal;
 
-    fn from_str(text: &str) -> Result<Self, PipelineError> {
+    fn from_str(text: &str) -> Result<Self, Refusal> {
         match text {
             "mermaid" => Ok(GraphFormat::Mermaid),
             "dot" => Ok(GraphFormat::Dot),
             "svg" => Ok(GraphFormat::Svg),
-            other => Err(PipelineError::new(
-                "--format",
-                format!("expected `mermaid`, `dot` or `svg`, got `{other}`"),
-            )
+            other => Err(Refusal::new(format!(
+                "expected `mermaid`, `dot` or `svg`, got `{other}`"
+            ))
+            .place("--format")
             .hint("leave it out for `mermaid`")),
         }
     }

@@ -38,7 +38,7 @@ impl Engine {
             let mut stage = Resolved::default();
             match self.source_digests(index, &snapshot) {
                 Ok(digests) => stage.sources = digests,
-                Err(error) => stage.source_fault = Some(error.message),
+                Err(error) => stage.source_fault = Some(error.message.clone()),
             }
             for connection in node.inputs.values().flatten() {
                 let is_there = resolved[&connection.index].found.artifact.is_some();

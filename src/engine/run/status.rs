@@ -1,5 +1,6 @@
 //! What a run would do, stage by stage, without doing it.
 
+use seedpipe_base::Refusal;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -7,7 +8,6 @@ use anyhow::Result;
 use serde::Serialize;
 
 use crate::base::digest::Digest;
-use crate::base::pipeline_error::PipelineError;
 use crate::base::suggestion;
 use crate::cache::artifact::Artifact;
 use crate::cache::recipe::Recipe;
@@ -111,7 +111,7 @@ impl Engine {
         &self,
         wanted: &BTreeSet<usize>,
         is_cached: impl Fn(usize) -> bool,
-    ) -> Result<(), PipelineError> {
+    ) -> Result<(), Refusal> {
         for &index in wanted {
             let node = &self.project.stages()[index];
             for (slot, connections) in &node.inputs {
@@ -123,7 +123,8 @@ impl Engine {
                         "expected `{}` in the cache, got nothing there",
                         missing.stage
                     );
-                    return Err(PipelineError::new(self.place(), message)
+                    return Err(Refusal::new(message)
+                        .place(self.place())
                         .stage(&node.name)
                         .key(format!("inputs.{slot}"))
                         .hint(format!(

@@ -1,6 +1,7 @@
 //! `push`: artifacts of the cache into the remote. All files first, then manifests, then indices;
 //! files that are there are left alone, so that an interrupted push goes on where it was.
 
+use seedpipe_base::Refusal;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
@@ -10,7 +11,6 @@ use anyhow::{Result, anyhow, bail};
 use serde::Serialize;
 
 use crate::base::digest::Digest;
-use crate::base::pipeline_error::PipelineError;
 use crate::base::{cancel, suggestion};
 use crate::cache::artifact::Artifact;
 use crate::cache::lease::Lease;
@@ -129,13 +129,11 @@ impl Engine {
             match found.artifact {
                 Some(artifact) => artifacts.push((node.name.clone(), artifact)),
                 None if options.targets.contains(&node.name) && faults.is_empty() => {
-                    return Err(PipelineError::new(
-                        self.place(),
-                        "expected it in the cache, got nothing there",
-                    )
-                    .stage(&node.name)
-                    .hint(format!("run `{}` first", node.name))
-                    .into());
+                    return Err(Refusal::new("expected it in the cache, got nothing there")
+                        .place(self.place())
+                        .stage(&node.name)
+                        .hint(format!("run `{}` first", node.name))
+                        .into());
                 }
                 None => report.not_cached.push(node.name.clone()),
             }

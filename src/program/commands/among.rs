@@ -1,5 +1,6 @@
 //! `embed --neighbours-of IMAGE --among`: embeddings that are stored already, in a file by `embed` or in an `encode` stage's artifact.
 
+use seedpipe_base::Refusal;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -12,7 +13,6 @@ use serde_json::Value;
 use crate::commands::export;
 use crate::delivery::neighbours::Nearest;
 use crate::terminal::figures;
-use crate::terminal::usage::UsageError;
 
 /// Rows of a stage that are read at once.
 const ROWS: usize = 4096;
@@ -39,10 +39,10 @@ impl Among {
         let Some(engine) = engine.filter(|_| !path.is_file() && !is_parquet) else {
             if !path.is_file() || !is_parquet {
                 let got = if path.is_file() { "another" } else { "nothing" };
-                return Err(UsageError::new(
-                    format!("`--among {name}`: expected a .parquet file, found {got}"),
-                    "write it with `seedpipe embed … -o FILE.parquet`, or name an `encode` stage",
-                )
+                return Err(Refusal::new(format!(
+                    "`--among {name}`: expected a .parquet file, found {got}"
+                ))
+                .hint("write it with `seedpipe embed … -o FILE.parquet`, or name an `encode` stage")
                 .into());
             }
             let reader = SeenReader::open(path)?;
@@ -53,10 +53,11 @@ impl Among {
         let artifact = export::cached(engine, stage)?;
         let mut outputs = artifact.manifest.outputs.iter();
         let Some((output, _)) = outputs.find(|(_, record)| record.kind == EMBEDDINGS) else {
-            return Err(UsageError::new(
-                format!("stage `{name}` holds no embeddings (kind `{}`)", stage.kind),
-                "name a stage of kind `encode`, or a file that `embed` wrote",
-            )
+            return Err(Refusal::new(format!(
+                "stage `{name}` holds no embeddings (kind `{}`)",
+                stage.kind
+            ))
+            .hint("name a stage of kind `encode`, or a file that `embed` wrote")
             .into());
         };
         let images = export::images(engine, stage)?;

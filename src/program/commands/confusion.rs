@@ -1,5 +1,6 @@
 //! `metrics --confusion STAGE`: the confusion matrix of a stage's stored predictions, with the images' class names.
 
+use seedpipe_base::Refusal;
 use std::collections::BTreeMap;
 
 use anyhow::{Result, bail};
@@ -11,7 +12,6 @@ use serde_json::json;
 use crate::terminal::figures::Side;
 use crate::terminal::output;
 use crate::terminal::tabular::{Form, Table};
-use crate::terminal::usage::UsageError;
 
 /// The slot that predictions' images are connected to.
 const IMAGES: &str = "images";
@@ -32,13 +32,11 @@ pub fn print(engine: &Engine, name: &str, form: Option<Form>, all: bool) -> Resu
         .iter()
         .find(|(_, record)| record.kind == PREDICTIONS)
     else {
-        return Err(UsageError::new(
-            format!(
-                "stage `{name}` of kind `{}` makes no predictions",
-                stage.kind
-            ),
-            "name a stage of kind `knn`, `probe` or `finetune`",
-        )
+        return Err(Refusal::new(format!(
+            "stage `{name}` of kind `{}` makes no predictions",
+            stage.kind
+        ))
+        .hint("name a stage of kind `knn`, `probe` or `finetune`")
         .into());
     };
     let predictions = PredictionsReader::open(&artifact.parts(output))?.read_all()?;

@@ -2,6 +2,7 @@
 //!
 //! A stage of kind `export` is copied out of the cache; any other stage's network is written now.
 
+use seedpipe_base::Refusal;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -21,7 +22,6 @@ use crate::commands::Invocation;
 use crate::commands::arguments::Overrides;
 use crate::commands::values::{at_least_one, export_format, export_names, export_precision};
 use crate::delivery::model_card::ModelCard;
-use crate::terminal::usage::UsageError;
 use crate::torch::onnx_speed::{self, Measured, Speed};
 use crate::{terminal::figures, terminal::output, torch::sibling};
 
@@ -69,27 +69,26 @@ pub fn execute(invocation: Invocation, arguments: &Export) -> Result<ExitCode> {
         return copy_out(&engine, stage, arguments, tools);
     }
     let Some(format) = arguments.format else {
-        return Err(UsageError::new(
-            format!(
-                "stage `{}` holds a network, and no format was given",
-                stage.name
-            ),
-            "add `--format safetensors`, `torchscript` or `onnx`",
-        )
+        return Err(Refusal::new(format!(
+            "stage `{}` holds a network, and no format was given",
+            stage.name
+        ))
+        .hint("add `--format safetensors`, `torchscript` or `onnx`")
         .into());
     };
     let manner = manner(arguments, format)?;
     manner.check().map_err(|(key, expected, got, hint)| {
-        UsageError::new(format!("`--{key}`: expected {expected}, got {got}"), hint)
+        Refusal::new(format!("`--{key}`: expected {expected}, got {got}")).hint(hint)
     })?;
     if stage.kind == "probe" {
-        return Err(UsageError::new(
-            format!("stage `{}` makes a classifier, not a network", stage.name),
-            format!(
-                "name the network's stage, and add `--with-head {}`",
-                stage.name
-            ),
-        )
+        return Err(Refusal::new(format!(
+            "stage `{}` makes a classifier, not a network",
+            stage.name
+        ))
+        .hint(format!(
+            "name the network's stage, and add `--with-head {}`",
+            stage.name
+        ))
         .into());
     }
     let weights = weights(&engine, stage)?;
@@ -133,10 +132,10 @@ fn manner(arguments: &Export, format: Format) -> Result<Manner> {
     let mut sample = Sample::default();
     if let Some(count) = arguments.calibration_images {
         if precision != Precision::Int8 {
-            return Err(UsageError::new(
+            return Err(Refusal::new(
                 "`--calibration-images` is for 8 bits, which no other precision is calibrated for",
-                "leave it out, or add `--precision int8`",
             )
+            .hint("leave it out, or add `--precision int8`")
             .into());
         }
         sample.images = count;
@@ -197,13 +196,11 @@ fn copy_out(
         ("--with-head", arguments.with_head.is_some()),
     ];
     if let Some((option, _)) = given.iter().find(|(_, given)| *given) {
-        return Err(UsageError::new(
-            format!(
-                "stage `{}` says itself how it exports, and `{option}` was given",
-                stage.name
-            ),
-            "change its params or inputs in the pipeline",
-        )
+        return Err(Refusal::new(format!(
+            "stage `{}` says itself how it exports, and `{option}` was given",
+            stage.name
+        ))
+        .hint("change its params or inputs in the pipeline")
         .into());
     }
     let artifact = cached(engine, stage)?;
@@ -275,11 +272,11 @@ pub fn weights(engine: &Engine, stage: &StageNode) -> Result<Input> {
     let artifact = cached(engine, stage)?;
     let outputs = &artifact.manifest.outputs;
     let Some((output, record)) = outputs.iter().find(|(_, record)| record.kind == WEIGHTS) else {
-        return Err(UsageError::new(
-            format!(
-                "stage `{}` makes no weights (kind `{}`)",
-                stage.name, stage.kind
-            ),
+        return Err(Refusal::new(format!(
+            "stage `{}` makes no weights (kind `{}`)",
+            stage.name, stage.kind
+        ))
+        .hint(
             "name a stage of kind `pretrain`, `distill` or `finetune`; for `--with-head` a `probe`",
         )
         .into());

@@ -1,5 +1,6 @@
 //! `init`: looks at images and at the machine, and writes a pipeline.yaml that suits both. Never overwrites one.
 
+use seedpipe_base::Refusal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -14,7 +15,6 @@ use crate::doctor::machine;
 use crate::init::Template;
 use crate::init::{Choice, Machine, Teacher, choose, text};
 use crate::reference::pipeline_schema::pipeline_schema;
-use crate::terminal::usage::UsageError;
 use crate::torch::processor::Processor;
 use crate::{terminal::figures, terminal::output, torch::sibling};
 
@@ -39,23 +39,19 @@ const NAMED: usize = 3;
 pub fn execute(invocation: Invocation, arguments: &Init) -> Result<ExitCode> {
     let path = place(invocation.pipeline.as_deref());
     if path.exists() {
-        return Err(UsageError::new(
-            format!(
-                "`{}` is there already, and is not overwritten",
-                figures::path(&path)
-            ),
-            "move it away, or write another one with `--pipeline FILE`",
-        )
+        return Err(Refusal::new(format!(
+            "`{}` is there already, and is not overwritten",
+            figures::path(&path)
+        ))
+        .hint("move it away, or write another one with `--pipeline FILE`")
         .into());
     }
     let source = match &arguments.from {
         Some(source) if source.exists() => source.clone(),
         Some(source) => {
-            return Err(UsageError::new(
-                format!("no images at `{}`", source.display()),
-                "name a folder of images, a Parquet file, or a folder of Parquet files",
-            )
-            .into());
+            return Err(Refusal::new(format!("no images at `{}`", source.display()))
+                .hint("name a folder of images, a Parquet file, or a folder of Parquet files")
+                .into());
         }
         None => only_source(Path::new("."))?,
     };
@@ -133,10 +129,10 @@ fn only_source(here: &Path) -> Result<PathBuf> {
             } else {
                 names.join(", ")
             };
-            Err(UsageError::new(
-                format!("expected one folder of images or one Parquet file here, got {names}"),
-                "name the images: `seedpipe init --from IMAGES`",
-            )
+            Err(Refusal::new(format!(
+                "expected one folder of images or one Parquet file here, got {names}"
+            ))
+            .hint("name the images: `seedpipe init --from IMAGES`")
             .into())
         }
     }

@@ -1,5 +1,6 @@
 //! `embed` and `predict`: a trained network on new image files, as JSON lines or Parquet, one image after the other.
 
+use seedpipe_base::Refusal;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::{self, ExitCode};
@@ -18,7 +19,6 @@ use crate::commands::among::Among;
 use crate::commands::{Invocation, export};
 use crate::delivery::neighbours::Nearest;
 use crate::project::image_files::image_files;
-use crate::terminal::usage::UsageError;
 use crate::{terminal::figures, terminal::output, torch::sibling};
 
 /// What `embed` and `predict` share.
@@ -172,11 +172,13 @@ pub fn predict(invocation: Invocation, arguments: &Predict) -> Result<ExitCode> 
             return Ok(());
         };
         let Some(probabilities) = seen.probabilities else {
-            return Err(UsageError::new(
-                format!("`{}` has no classifier", arguments.looking.network),
-                "add `--with-head STAGE` with a `probe` stage, or name a `finetune` stage",
-            )
-            .into());
+            return Err(
+                Refusal::new(format!("`{}` has no classifier", arguments.looking.network))
+                    .hint(
+                        "add `--with-head STAGE` with a `probe` stage, or name a `finetune` stage",
+                    )
+                    .into(),
+            );
         };
         sheet.write(prediction(
             path,
@@ -249,17 +251,19 @@ impl Network {
         let path = Path::new(&looking.network);
         let Some(engine) = engine.filter(|_| !path.is_file()) else {
             if path.extension().is_some_and(|ending| ending == "onnx") {
-                return Err(UsageError::new(
-                    format!("`{}`: an ONNX file can't be read back", looking.network),
-                    "name the stage that it was exported from, or export it as safetensors",
-                )
+                return Err(Refusal::new(format!(
+                    "`{}`: an ONNX file can't be read back",
+                    looking.network
+                ))
+                .hint("name the stage that it was exported from, or export it as safetensors")
                 .into());
             }
             if head.is_some() {
-                return Err(UsageError::new(
-                    format!("`--with-head` with the file `{}`", looking.network),
-                    "name the network's stage, or export it with its head first",
-                )
+                return Err(Refusal::new(format!(
+                    "`--with-head` with the file `{}`",
+                    looking.network
+                ))
+                .hint("name the network's stage, or export it with its head first")
                 .into());
             }
             return Ok(Network::File {
@@ -270,8 +274,11 @@ impl Network {
         let is_path = looking.network.contains('/') || path.extension().is_some();
         let stage = match engine.project().stage(&looking.network) {
             Err(_) if is_path => {
-                return Err(UsageError::new(
-                    format!("no file `{}`, and no stage of that name", looking.network),
+                return Err(Refusal::new(format!(
+                    "no file `{}`, and no stage of that name",
+                    looking.network
+                ))
+                .hint(
                     "name a checkpoint, or a stage of the pipeline (`seedpipe status` lists them)",
                 )
                 .into());
@@ -374,13 +381,11 @@ impl Sheet {
                     draft,
                 })
             }
-            _ => Err(UsageError::new(
-                format!(
-                    "`--output {}`: expected a name that ends in .parquet or .jsonl",
-                    path.display()
-                ),
-                "leave it out for JSON lines on stdout",
-            )
+            _ => Err(Refusal::new(format!(
+                "`--output {}`: expected a name that ends in .parquet or .jsonl",
+                path.display()
+            ))
+            .hint("leave it out for JSON lines on stdout")
             .into()),
         }
     }

@@ -76,7 +76,7 @@ impl Invocation {
     /// - `overrides`: `stage.key=value`
     ///
     /// # Errors
-    /// `UsageError` or `PipelineError`.
+    /// `Refusal` or `Refusal`.
     fn engine(self, overrides: &[String]) -> Result<Engine> {
         self.engine_with_remote(overrides, None, false)
     }

@@ -1,5 +1,6 @@
 //! `network list` and `network inspect FILE`.
 
+use seedpipe_base::Refusal;
 use std::fmt::Write;
 use std::path::Path;
 use std::path::PathBuf;
@@ -12,7 +13,6 @@ use seedpipe_stages::network_list::network_list;
 
 use crate::commands::Invocation;
 use crate::terminal::figures::{self, Side};
-use crate::terminal::usage::UsageError;
 use crate::terminal::yaml_flow::yaml_flow;
 use crate::{terminal::output, torch::sibling};
 
@@ -43,11 +43,9 @@ pub fn execute(invocation: Invocation, arguments: &Network) -> Result<ExitCode> 
         Network::List { json: false } => output::print(&list())?,
         Network::Inspect { file, json } => {
             if !file.is_file() {
-                return Err(UsageError::new(
-                    format!("no file `{}`", figures::path(file)),
-                    "name a checkpoint: .safetensors, or what `torch.save` wrote",
-                )
-                .into());
+                return Err(Refusal::new(format!("no file `{}`", figures::path(file)))
+                    .hint("name a checkpoint: .safetensors, or what `torch.save` wrote")
+                    .into());
             }
             let whole = invocation.verbosity == crate::progress::console::Verbosity::Verbose;
             let tools = sibling::tools(invocation.tools)?;

@@ -1,5 +1,6 @@
 //! `preview STAGE`: a contact sheet of what `ingest` took in, or of the views that `augment` drew, as PNG.
 
+use seedpipe_base::Refusal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -10,7 +11,6 @@ use seedpipe_stages::contact_sheet;
 
 use crate::commands::Invocation;
 use crate::commands::arguments::Overrides;
-use crate::terminal::usage::UsageError;
 use crate::{terminal::figures, terminal::output};
 
 #[derive(Args, Debug)]
@@ -42,13 +42,11 @@ pub fn execute(invocation: Invocation, arguments: &Preview) -> Result<ExitCode> 
             contact_sheet::of_views(&images, &views.parts("views"), count)
         }
         other => {
-            return Err(UsageError::new(
-                format!(
-                    "stage `{}` is of kind `{other}`, which has no pictures to show",
-                    stage.name
-                ),
-                "name a stage of kind `augment` or `ingest`",
-            )
+            return Err(Refusal::new(format!(
+                "stage `{}` is of kind `{other}`, which has no pictures to show",
+                stage.name
+            ))
+            .hint("name a stage of kind `augment` or `ingest`")
             .into());
         }
     };

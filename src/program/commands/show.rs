@@ -1,5 +1,6 @@
 //! `show STAGE[.output]`: columns and first rows of what a stage made, and its provenance: recipe, upstream, telemetry.
 
+use seedpipe_base::Refusal;
 use std::fmt::Write;
 use std::process::ExitCode;
 
@@ -11,7 +12,6 @@ use serde_json::{Value, json};
 
 use crate::commands::Invocation;
 use crate::commands::arguments::Overrides;
-use crate::terminal::usage::UsageError;
 use crate::{terminal::figures, terminal::output};
 
 #[derive(Args, Debug)]
@@ -63,11 +63,11 @@ fn previews(
             .iter()
             .map(|output| format!("`{stage}.{output}`"))
             .collect();
-        return Err(UsageError::new(
-            format!("stage `{stage}` has no output `{wanted}`"),
-            format!("it has {}", known.join(", ")),
-        )
-        .into());
+        return Err(
+            Refusal::new(format!("stage `{stage}` has no output `{wanted}`"))
+                .hint(format!("it has {}", known.join(", ")))
+                .into(),
+        );
     }
     outputs
         .into_iter()

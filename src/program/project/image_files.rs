@@ -1,10 +1,9 @@
 //! Image files as a command line names them: files as they are, folders with everything below them that looks like an image.
 
+use seedpipe_base::Refusal;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-
-use crate::terminal::usage::UsageError;
 
 const EXTENSIONS: [&str; 6] = ["bmp", "gif", "jpeg", "jpg", "png", "webp"];
 
@@ -20,22 +19,18 @@ pub fn image_files(given: &[PathBuf]) -> Result<Vec<PathBuf>> {
         } else if path.is_file() {
             found.push(path.clone());
         } else {
-            return Err(UsageError::new(
-                format!(
-                    "`{}`: expected an image or a folder, found nothing",
-                    path.display()
-                ),
-                "check the path",
-            )
+            return Err(Refusal::new(format!(
+                "`{}`: expected an image or a folder, found nothing",
+                path.display()
+            ))
+            .hint("check the path")
             .into());
         }
     }
     if found.is_empty() {
-        return Err(UsageError::new(
-            "no image in the folders given",
-            format!("images end in {}", EXTENSIONS.join(", ")),
-        )
-        .into());
+        return Err(Refusal::new("no image in the folders given")
+            .hint(format!("images end in {}", EXTENSIONS.join(", ")))
+            .into());
     }
     Ok(found)
 }

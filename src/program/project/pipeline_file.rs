@@ -1,12 +1,11 @@
 //! Finds `pipeline.yaml`: as named by `--pipeline`, else here or in the nearest folder above, as cargo finds its manifest.
 
+use seedpipe_base::Refusal;
 use std::env;
 use std::iter;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-
-use crate::terminal::usage::UsageError;
 
 const FILE_NAME: &str = "pipeline.yaml";
 
@@ -15,7 +14,7 @@ const FILE_NAME: &str = "pipeline.yaml";
 /// - `named`: a file, or a folder that holds a `pipeline.yaml`
 ///
 /// # Errors
-/// [`UsageError`] when there is no such file.
+/// [`Refusal`] when there is no such file.
 pub fn find(named: Option<&Path>) -> Result<PathBuf> {
     let Some(named) = named else {
         let here = env::current_dir().context("the current folder can't be read")?;
@@ -27,11 +26,9 @@ pub fn find(named: Option<&Path>) -> Result<PathBuf> {
         named.to_owned()
     };
     if !path.exists() {
-        return Err(UsageError::new(
-            format!("no pipeline at `{}`", path.display()),
-            "name the file, or the folder that holds `pipeline.yaml`, with `--pipeline PATH`",
-        )
-        .into());
+        return Err(Refusal::new(format!("no pipeline at `{}`", path.display()))
+            .hint("name the file, or the folder that holds `pipeline.yaml`, with `--pipeline PATH`")
+            .into());
     }
     Ok(path)
 }
@@ -42,13 +39,11 @@ fn above(here: &Path) -> Result<PathBuf> {
         .ancestors()
         .position(|folder| folder.join(FILE_NAME).is_file());
     let Some(up) = up else {
-        return Err(UsageError::new(
-            format!(
-                "no `{FILE_NAME}` in `{}` or any folder above it",
-                here.display()
-            ),
-            "go to the folder that holds one, or name it with `--pipeline PATH`",
-        )
+        return Err(Refusal::new(format!(
+            "no `{FILE_NAME}` in `{}` or any folder above it",
+            here.display()
+        ))
+        .hint("go to the folder that holds one, or name it with `--pipeline PATH`")
         .into());
     };
     Ok(iter::repeat_n("..", up)

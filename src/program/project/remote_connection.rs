@@ -1,22 +1,21 @@
 //! Joins the engine's idea of a remote with the crate that carries the bytes. Connects with the first question, so that a
 //! command that asks nothing starts no runtime and no request.
 
+use seedpipe_base::Refusal;
 use std::io::Read;
 use std::path::Path;
 use std::sync::OnceLock;
 
 use anyhow::Result;
-use seedpipe_engine::{PipelineError, Project, Remote, RemoteOrigin, RemoteSpec};
+use seedpipe_engine::{Project, Remote, RemoteOrigin, RemoteSpec};
 use seedpipe_remote::{Address, AddressError, Objects, RemoteError};
-
-use crate::terminal::usage::UsageError;
 
 /// The remote that the command line, the pipeline or the environment names, in this order; and whether a run writes to it.
 ///
 /// - `create`: whether a folder that isn't there is made
 ///
 /// # Errors
-/// When what is named is no remote: [`UsageError`] or [`PipelineError`].
+/// When what is named is no remote: [`Refusal`] or [`Refusal`].
 pub fn choose(
     project: &Project,
     named: Option<&str>,
@@ -25,7 +24,7 @@ pub fn choose(
     if let Some(named) = named {
         let address = Address::parse(named, Path::new("")).map_err(|error| {
             let (message, hint) = parts(&error);
-            UsageError::new(format!("--remote: {message}"), hint)
+            Refusal::new(format!("--remote: {message}")).hint(hint)
         })?;
         return Ok(Some((Connection::new(address, create), false)));
     }
@@ -33,10 +32,11 @@ pub fn choose(
         return Ok(None);
     };
     let wrong = |message: &str, hint: String| match spec.origin {
-        RemoteOrigin::Pipeline => PipelineError::new(project.path().display().to_string(), message)
+        RemoteOrigin::Pipeline => Refusal::new(message)
+            .place(project.path().display().to_string())
             .key("remote")
             .hint(hint),
-        RemoteOrigin::Environment => PipelineError::new("SEEDPIPE_REMOTE", message).hint(hint),
+        RemoteOrigin::Environment => Refusal::new(message).place("SEEDPIPE_REMOTE").hint(hint),
     };
     let address = Address::parse(&spec.url, start_of(project, spec)).map_err(|error| {
         let (message, hint) = parts(&error);

@@ -1,13 +1,14 @@
 //! What a run shows of its `report` stages: the page, written out of the cache to where the `path` param says, and the same
 //! results as a table.
 
+use seedpipe_base::Refusal;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use seedpipe_artifact::FilesReader;
 use seedpipe_engine::{
-    Artifact, Connection, Engine, Outcome, PipelineError, Project, RunReport, StageNode, durable,
+    Artifact, Connection, Engine, Outcome, Project, RunReport, StageNode, durable,
 };
 use seedpipe_stages::PAGE;
 use seedpipe_stages::results::{ResultSource, results};
@@ -43,7 +44,7 @@ fn path(project: &Project, stage: &StageNode) -> PathBuf {
 /// Refuses two report stages that would write one file.
 ///
 /// # Errors
-/// [`PipelineError`] naming both.
+/// [`Refusal`] naming both.
 pub fn check_paths(project: &Project) -> Result<()> {
     let reports: Vec<&StageNode> = project
         .stages()
@@ -61,13 +62,12 @@ pub fn check_paths(project: &Project) -> Result<()> {
                 figures::path(&path),
                 earlier.name
             );
-            return Err(
-                PipelineError::new(project.path().display().to_string(), message)
-                    .stage(&stage.name)
-                    .key("params.path")
-                    .hint(format!("set `path` of `{}` to another name", stage.name))
-                    .into(),
-            );
+            return Err(Refusal::new(message)
+                .place(project.path().display().to_string())
+                .stage(&stage.name)
+                .key("params.path")
+                .hint(format!("set `path` of `{}` to another name", stage.name))
+                .into());
         }
     }
     Ok(())

@@ -6,5 +6,4 @@ pub(crate) mod figures;
 pub(crate) mod output;
 pub(crate) mod quantity;
 pub(crate) mod tabular;
-pub(crate) mod usage;
 pub(crate) mod yaml_flow;

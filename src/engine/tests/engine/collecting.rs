@@ -1,5 +1,6 @@
 //! What `gc` removes and what it keeps.
 
+use seedpipe_base::Refusal;
 use std::time::Duration;
 
 use fs_err as fs;
@@ -160,7 +161,7 @@ fn named_locks_keep_what_they_name_in_place_of_the_last_runs() {
             .count()
     };
     let error = gc(&["six.lock"]).unwrap_err();
-    assert!(error.is::<PipelineError>(), "{error:#}");
+    assert!(error.is::<Refusal>(), "{error:#}");
     assert_eq!(
         count(&gc(&["three.lock", "four.lock"]).unwrap()),
         2,

@@ -1,5 +1,6 @@
 //! What is kept, refused and found when things go wrong.
 
+use seedpipe_base::Refusal;
 use std::path::Path;
 
 use fs_err as fs;
@@ -263,7 +264,7 @@ fn a_missing_source_stops_the_run_before_anything_runs() {
         .engine()
         .run(&RunOptions::default(), &Silent)
         .unwrap_err();
-    assert!(error.is::<PipelineError>());
+    assert!(error.is::<Refusal>());
     let message = error.to_string();
     assert!(message.contains("stage `raw`: key `params.path`: source `input.txt`: expected a file or folder, got nothing there\nhint: "), "{message}");
     let status = world.engine().status().unwrap();

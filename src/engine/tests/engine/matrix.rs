@@ -1,5 +1,6 @@
 //! `matrix:`: one stage for each combination, down to the stages that use them.
 
+use seedpipe_base::Refusal;
 use seedpipe_engine::*;
 
 use crate::world::*;
@@ -33,7 +34,7 @@ fn refused(pipeline: &str, overrides: &[&str]) -> String {
     let Err(error) = world.open(overrides) else {
         panic!("accepted: {pipeline}")
     };
-    assert!(error.is::<PipelineError>(), "{error:#}");
+    assert!(error.is::<Refusal>(), "{error:#}");
     format!("{error:#}").replace(&format!("{}/", world.folder.path().display()), "")
 }
 

@@ -1,6 +1,7 @@
 //! What runs, what stays cached, and what is written.
 
 use fs_err as fs;
+use seedpipe_base::Refusal;
 use seedpipe_engine::*;
 
 use crate::world::*;
@@ -105,7 +106,7 @@ fn only_runs_a_stage_alone_on_cached_inputs() {
         ..targets(&["long"])
     };
     let error = world.engine().run(&only, &Silent).unwrap_err();
-    assert!(error.is::<PipelineError>());
+    assert!(error.is::<Refusal>());
     let message = error.to_string();
     assert!(message.contains("stage `long`: key `inputs.text`: expected `clean` in the cache, got nothing there\nhint: run `clean` first"), "{message}");
     world.run_with(&targets(&["clean"]), &Silent);
@@ -119,7 +120,7 @@ fn only_runs_a_stage_alone_on_cached_inputs() {
             .engine()
             .run(&without, &Silent)
             .unwrap_err()
-            .is::<PipelineError>()
+            .is::<Refusal>()
     );
 }
 

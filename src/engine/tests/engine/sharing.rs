@@ -1,6 +1,7 @@
 //! `push`, `pull` and a run's look into the remote: what travels, what is refused, what a death in the middle leaves.
 
 use fs_err as fs;
+use seedpipe_base::Refusal;
 use seedpipe_engine::*;
 
 use crate::shelf::Shelf;
@@ -102,7 +103,7 @@ fn a_stage_that_is_not_cached_can_not_be_pushed_by_name() {
     };
     let error = with(&world, &shelf).push(&options, &Silent).unwrap_err();
     assert!(
-        error.is::<PipelineError>() && error.to_string().contains("got nothing there"),
+        error.is::<Refusal>() && error.to_string().contains("got nothing there"),
         "{error}"
     );
     assert_eq!(

@@ -1,8 +1,7 @@
 //! Every mistake in a pipeline gets one message: file, stage, key, expected and got, and the remedy; the cache is untouched.
 
-use seedpipe_engine::PipelineError;
-
 use crate::world::*;
+use seedpipe_base::Refusal;
 
 /// The message for a pipeline, without the folder's name.
 fn refused(pipeline: &str, overrides: &[&str]) -> String {
@@ -10,7 +9,7 @@ fn refused(pipeline: &str, overrides: &[&str]) -> String {
     let Err(error) = world.open(overrides) else {
         panic!("accepted: {pipeline}")
     };
-    assert!(error.is::<PipelineError>(), "{error:#}");
+    assert!(error.is::<Refusal>(), "{error:#}");
     assert!(!world.path(".seedpipe").exists());
     format!("{error:#}").replace(&format!("{}/", world.folder.path().display()), "")
 }
@@ -165,7 +164,7 @@ fn no_such_file_and_no_such_target() {
     assert!(message.ends_with("pipeline.yaml: expected a pipeline, got no such file\nhint: go to the folder that holds pipeline.yaml, or name the file"), "{message}");
     let world = World::new(CHAIN);
     let error = world.engine().dry_run(&targets(&["summ"])).err().unwrap();
-    assert!(error.is::<PipelineError>());
+    assert!(error.is::<Refusal>());
     assert!(error.to_string().ends_with(
         "expected the name of a stage, got `summ`, which is unknown\nhint: did you mean `sum`?"
     ));

@@ -1,6 +1,7 @@
 //! Toy kinds. What would be faults of the world lies in files beside pipeline.yaml:
 //! `noise` (content that varies), `fail` (`STAGE SHARD`), `slow` (milliseconds a shard); `log` has a line for each shard.
 
+use seedpipe_base::Refusal;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -120,17 +121,16 @@ impl Stage for Repeat {
         kind: TEXT,
     }];
 
-    fn validate(&self, inputs: &InputKinds) -> Result<(), Invalid> {
+    fn validate(&self, inputs: &InputKinds) -> Result<(), Refusal> {
         if self.times == 0 {
-            return Err(Invalid::new(
-                "times",
-                "1 or more",
-                "0",
-                "leave it out for 2",
-            ));
+            return Err(Refusal::expected("1 or more", "0")
+                .key("times")
+                .hint("leave it out for 2"));
         }
         if inputs.connected("more") && inputs.kinds("more") != [TEXT] {
-            return Err(Invalid::new("times", "text", "none", "connect text"));
+            return Err(Refusal::expected("text", "none")
+                .key("times")
+                .hint("connect text"));
         }
         Ok(())
     }

@@ -1,0 +1,164 @@
+//! What is wrong with what people bring: a file, an argument, a pipeline, a number, a network.
+
+use std::fmt;
+use std::io;
+use std::ops::Deref;
+use std::sync::Arc;
+
+/// One message of what is refused: where, what, expected and got, and the remedy. Written as
+///
+/// ```text
+/// pipeline.yaml: stage `views`: key `params.size`: expected 1 or more, got 0
+/// hint: set it to the network's input size
+/// ```
+///
+/// What is not known is left out: who finds a wrong number knows its key, who reads the file knows its name, and puts it before.
+#[derive(Debug, Clone, Default)]
+pub struct Refusal(Box<Parts>);
+
+/// What a [`Refusal`] says, piece by piece.
+#[derive(Debug, Clone, Default)]
+pub struct Parts {
+    /// The file, or the argument, that is wrong: `pipeline.yaml`, `--set views.size=0`.
+    pub place: Option<String>,
+    pub stage: Option<String>,
+    /// Dotted, as in the file: `params.queue`, `inputs.views`, `kind`.
+    pub key: Option<String>,
+    /// What was expected and what was found.
+    pub message: String,
+    /// The remedy.
+    pub hint: Option<String>,
+    /// The system's own error behind it, whose kind decides what a caller does (a full disk, a refused permission).
+    pub source: Option<Arc<io::Error>>,
+}
+
+impl Refusal {
+    pub fn new(message: impl Into<String>) -> Self {
+        Self(Box::new(Parts {
+            message: message.into(),
+            ..Parts::default()
+        }))
+    }
+
+    /// A value that cannot be.
+    pub fn expected(expected: impl fmt::Display, got: impl fmt::Display) -> Self {
+        Self::new(format!("expected {expected}, got {got}"))
+    }
+
+    #[must_use]
+    pub fn place(mut self, place: impl Into<String>) -> Self {
+        self.0.place = Some(place.into());
+        self
+    }
+
+    #[must_use]
+    pub fn stage(mut self, stage: impl Into<String>) -> Self {
+        self.0.stage = Some(stage.into());
+        self
+    }
+
+    #[must_use]
+    pub fn key(mut self, key: impl Into<String>) -> Self {
+        self.0.key = Some(key.into());
+        self
+    }
+
+    /// The key as it is called further out: `weight_decay` within `training.optimiser`.
+    #[must_use]
+    pub fn within(mut self, outer: &str) -> Self {
+        self.0.key = Some(match self.0.key {
+            Some(key) => format!("{outer}.{key}"),
+            None => outer.to_owned(),
+        });
+        self
+    }
+
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.0.hint = Some(hint.into());
+        self
+    }
+
+    /// A remedy where there is one; an empty one is none.
+    #[must_use]
+    pub fn hint_if(mut self, hint: Option<String>) -> Self {
+        self.0.hint = hint.filter(|hint| !hint.is_empty());
+        self
+    }
+
+    #[must_use]
+    pub fn source(mut self, source: io::Error) -> Self {
+        self.0.source = Some(Arc::new(source));
+        self
+    }
+
+    /// The message without the remedy, on one line.
+    pub fn what(&self) -> String {
+        let mut parts = self.0.clone();
+        parts.hint = None;
+        Self(parts).to_string()
+    }
+}
+
+impl Deref for Refusal {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(place) = &self.place {
+            write!(formatter, "{place}: ")?;
+        }
+        if let Some(stage) = &self.stage {
+            write!(formatter, "stage `{stage}`: ")?;
+        }
+        if let Some(key) = &self.key {
+            write!(formatter, "key `{key}`: ")?;
+        }
+        write!(formatter, "{}", self.message)?;
+        if let Some(hint) = &self.hint {
+            write!(formatter, "\nhint: {hint}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Refusal {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source.as_deref().map(|source| source as _)
+    }
+}
+
+impl PartialEq for Refusal {
+    /// By what is said.
+    fn eq(&self, other: &Self) -> bool {
+        self.to_string() == other.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_says_where_what_and_the_remedy() {
+        let error = Refusal::expected("1 or more", 0)
+            .key("size")
+            .within("params")
+            .stage("views")
+            .place("pipeline.yaml")
+            .hint("set it to the network's input size");
+        assert_eq!(
+            error.to_string(),
+            "pipeline.yaml: stage `views`: key `params.size`: expected 1 or more, got 0\nhint: set it to the network's input size"
+        );
+        assert_eq!(
+            error.what(),
+            "pipeline.yaml: stage `views`: key `params.size`: expected 1 or more, got 0"
+        );
+    }
+}
