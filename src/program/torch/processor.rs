@@ -143,7 +143,22 @@ fn has_itself(name: &str) -> Option<bool> {
     }
 }
 
-#[cfg(not(target_arch = "x86_64"))]
+#[cfg(target_arch = "aarch64")]
+fn has_itself(name: &str) -> Option<bool> {
+    use std::arch::is_aarch64_feature_detected;
+    Some(match name {
+        "asimd" => is_aarch64_feature_detected!("neon"),
+        "atomics" => is_aarch64_feature_detected!("lse"),
+        "asimdhp" => is_aarch64_feature_detected!("fp16"),
+        "sve" => is_aarch64_feature_detected!("sve"),
+        "bf16" => is_aarch64_feature_detected!("bf16"),
+        "i8mm" => is_aarch64_feature_detected!("i8mm"),
+        // Of x86.
+        _ => false,
+    })
+}
+
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 fn has_itself(_name: &str) -> Option<bool> {
     None
 }
