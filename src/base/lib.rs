@@ -10,5 +10,5 @@ mod view;
 
 pub use filter::Filter;
 pub use operation::Operation;
-pub use refusal::{Parts, Refusal};
+pub use refusal::{Parts, Refusal, hinted};
 pub use view::{CropBox, MAXIMAL_SIGMA, MAXIMAL_SIZE, View, ViewError};
