@@ -17,13 +17,13 @@ mod run;
 mod share;
 
 pub use base::cancel::Cancelled;
-pub use base::digest::{Digest, DigestError};
+pub use base::digest::Digest;
 pub use base::random::keyed_rng;
 pub use base::{cancel, clock, durable, fault};
 pub use cache::artifact::Artifact;
 pub use cache::live;
 pub use cache::locks::Holder;
-pub use cache::manifest::{Manifest, ManifestError, OutputRecord, PartRecord, Telemetry};
+pub use cache::manifest::{Manifest, OutputRecord, PartRecord, Telemetry};
 pub use cache::recipe::{Change, Recipe};
 pub use cache::remote::Remote;
 pub use cache::source::{FileChange, FileChanged};

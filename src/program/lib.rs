@@ -19,7 +19,7 @@ use seedpipe_base::Refusal;
 use std::process::ExitCode;
 
 use clap::Parser;
-use seedpipe_engine::{LockMismatch, Registry};
+use seedpipe_engine::Registry;
 use seedpipe_imaging::{Instructions, InstructionsError};
 use seedpipe_stages::tools::Tools;
 
@@ -71,8 +71,8 @@ pub fn main_with(registry: Registry, tools: Option<Tools>) -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             output::error(&format!("error: {error:#}"));
-            let is_refused = error.is::<Refusal>()
-                || error.is::<LockMismatch>()
+            let refusal = error.downcast_ref::<Refusal>();
+            let is_refused = refusal.is_some_and(|refusal| !refusal.is_failure)
                 || error.is::<InstructionsError>();
             if is_refused {
                 ExitCode::from(2)

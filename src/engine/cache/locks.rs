@@ -13,6 +13,7 @@ use anyhow::Result;
 use fs_err as fs;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
+use seedpipe_base::Refusal;
 use serde::{Deserialize, Serialize};
 
 use crate::{base::cancel, base::clock, base::fault};
@@ -185,10 +186,12 @@ fn open(path: &Path) -> Result<fs::File> {
 }
 
 fn failed(path: &Path, error: Errno) -> anyhow::Error {
-    anyhow::anyhow!(
-        "lock `{}`: expected a file system with locks, got: {error}\nhint: put the cache on a local disk, or on NFS version 4",
-        path.display()
-    )
+    let path = path.display();
+    Refusal::failure(format!(
+        "lock `{path}`: expected a file system with locks, got: {error}"
+    ))
+    .hint("put the cache on a local disk, or on NFS version 4")
+    .into()
 }
 
 /// Whether the folder's file of that name is the open one.

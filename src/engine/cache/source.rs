@@ -20,6 +20,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::{Result, anyhow, bail};
 use fs_err as fs;
 use rayon::prelude::*;
+use seedpipe_base::Refusal;
 use serde::Serialize;
 
 use crate::base::digest::Digest;
@@ -166,10 +167,11 @@ fn hash_file(root: &Path, file: &Listed) -> Result<Record> {
     let digest = Digest::of_file(&path)?;
     let after = stat_of(&fs::metadata(&path)?);
     if after != file.stat {
-        bail!(
-            "`{}`: expected a file at rest, got one that changes while it is read\nhint: run again when nobody writes to it",
+        let message = format!(
+            "`{}`: expected a file at rest, got one that changes while it is read",
             path.display()
         );
+        bail!(Refusal::failure(message).hint("run again when nobody writes to it"));
     }
     Ok(Record {
         path: file.path.clone(),

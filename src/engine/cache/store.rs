@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use fs_err as fs;
+use seedpipe_base::Refusal;
 
 use crate::base::digest::Digest;
 use crate::base::durable;
@@ -115,9 +116,11 @@ impl Store {
     /// The message that the cache cannot be written, and what to do.
     pub fn unwritable(&self, error: &anyhow::Error) -> anyhow::Error {
         let cache = durable::folder_of(&self.root).display();
-        anyhow::anyhow!(
-            "cache `{cache}`: expected a folder that can be written, got: {error:#}\nhint: free space or correct its permissions, or name another folder by `cache:` in pipeline.yaml or SEEDPIPE_CACHE; status, explain, show, metrics and verify work without writing"
-        )
+        Refusal::failure(format!(
+            "cache `{cache}`: expected a folder that can be written, got: {error:#}"
+        ))
+        .hint("free space or correct its permissions, or name another folder by `cache:` in pipeline.yaml or SEEDPIPE_CACHE; status, explain, show, metrics and verify work without writing")
+        .into()
     }
 
     /// The newest artifact that counts, and what else lies under the fingerprint.

@@ -12,7 +12,7 @@ use std::{fmt, io};
 
 use anyhow::Result;
 use fs_err as fs;
-use seedpipe_base::text;
+use seedpipe_base::{hinted, text};
 use serde::Serialize;
 
 use crate::base::digest::Digest;
@@ -474,11 +474,11 @@ impl fmt::Display for GcReport {
             text::bytes(self.kept_bytes)
         )?;
         if let Some(over) = self.over_budget_bytes {
-            write!(
-                formatter,
-                "\nwarning: {} over the budget, and everything that stays is needed, in use or too young\nhint: name fewer locks, or a smaller `--grace`",
+            let warning = format!(
+                "\nwarning: {} over the budget, and everything that stays is needed, in use or too young",
                 text::bytes(over)
-            )?;
+            );
+            formatter.write_str(&hinted(warning, "name fewer locks, or a smaller `--grace`"))?;
         }
         Ok(())
     }

@@ -6,7 +6,7 @@
 //! the declared tolerances. Where a stored artifact's class is unknown, nothing excuses a
 //! difference.
 
-use seedpipe_base::Refusal;
+use seedpipe_base::{Refusal, hinted};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Instant;
@@ -144,7 +144,7 @@ impl Engine {
         for index in self.in_order(&targets) {
             stages.push(match faults.remove(&index) {
                 Some(fault) => RerunStage {
-                    fault: Some(format!("{fault}\nhint: run it first: `seedpipe run`")),
+                    fault: Some(hinted(fault, "run it first: `seedpipe run`")),
                     ..self.blank(index)
                 },
                 None => self.rerun_stage(&session, index, &recipes[&index])?,

@@ -12,7 +12,7 @@ use std::{fmt, io};
 use anyhow::Result;
 use fs_err as fs;
 use rayon::prelude::*;
-use seedpipe_base::text;
+use seedpipe_base::{hinted, text};
 use serde::Serialize;
 
 use crate::base::digest::Digest;
@@ -106,10 +106,12 @@ impl fmt::Display for VerifyReport {
         let faults = self.faults().count();
         let verdict = match faults {
             0 => "all good".to_owned(),
-            1 => "1 fault\nhint: run again: a damaged artifact is never used and made anew"
-                .to_owned(),
-            _ => format!(
-                "{faults} faults\nhint: run again: a damaged artifact is never used and made anew"
+            _ => hinted(
+                match faults {
+                    1 => "1 fault".to_owned(),
+                    _ => format!("{faults} faults"),
+                },
+                "run again: a damaged artifact is never used and made anew",
             ),
         };
         write!(
@@ -434,10 +436,10 @@ impl fmt::Display for Repaired {
                 "removed {}, which its manifest doesn't name",
                 files.join(", ")
             ),
-            Repair::InUse => write!(
-                formatter,
-                "left, since a run that is alive uses it\nhint: repair again when that run is over"
-            ),
+            Repair::InUse => formatter.write_str(&hinted(
+                "left, since a run that is alive uses it",
+                "repair again when that run is over",
+            )),
             Repair::Good => write!(formatter, "good by now"),
         }
     }

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::base::suggestion;
 use crate::kind::context::StageContext;
-use crate::kind::parameters::{self, ParameterError};
+use crate::kind::parameters;
 use crate::kind::stage::{InputKinds, InputSlot, OutputSlot, Stage, Work};
 
 /// A kind's declaration without its type.
@@ -24,7 +24,7 @@ pub struct Kind {
     precision: Option<&'static str>,
     how: &'static [&'static str],
     headline: &'static [&'static str],
-    check: fn(Value, &InputKinds) -> Result<CheckedParams, ParameterError>,
+    check: fn(Value, &InputKinds) -> Result<CheckedParams, Refusal>,
     schema: fn() -> Value,
 }
 
@@ -34,9 +34,9 @@ pub(crate) struct CheckedParams {
     pub sources: Vec<PathBuf>,
 }
 
-fn check<S: Stage>(params: Value, inputs: &InputKinds) -> Result<CheckedParams, ParameterError> {
-    let stage = parameters::read::<S>(params)?.with_defaults(inputs);
-    stage.validate(inputs).map_err(ParameterError::Invalid)?;
+fn check<S: Stage>(params: Value, inputs: &InputKinds) -> Result<CheckedParams, Refusal> {
+    let stage = parameters::read::<S>(S::KIND, params)?.with_defaults(inputs);
+    stage.validate(inputs)?;
     Ok(CheckedParams {
         params: parameters::write(&stage)?,
         sources: stage.sources(),
@@ -116,7 +116,7 @@ impl Kind {
         &self,
         params: Value,
         inputs: &InputKinds,
-    ) -> Result<CheckedParams, ParameterError> {
+    ) -> Result<CheckedParams, Refusal> {
         (self.check)(params, inputs)
     }
 }

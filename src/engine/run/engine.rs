@@ -195,16 +195,13 @@ impl Engine {
                         .find(|(_, value)| value.as_str() == Some(&written));
                     let key =
                         key.map_or_else(|| "params".to_owned(), |(key, _)| format!("params.{key}"));
-                    let error = Refusal::new(format!("source `{written}`: {error:#}"))
+                    let cause = Refusal::of_chain(error.chain());
+                    let usual = "correct the path; a relative one starts at the pipeline's folder";
+                    Refusal::new(format!("source `{written}`: {}", cause.message))
                         .place(self.place())
                         .stage(&node.name)
-                        .key(key);
-                    match error.message.contains("\nhint: ") {
-                        true => error,
-                        false => error.hint(
-                            "correct the path; a relative one starts at the pipeline's folder",
-                        ),
-                    }
+                        .key(key)
+                        .hint(cause.hint.as_deref().unwrap_or(usual))
                 })?;
             digests.insert(written, digest);
         }

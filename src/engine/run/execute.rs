@@ -10,6 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, bail};
+use seedpipe_base::Refusal;
 
 use crate::base::clock;
 use crate::cache::artifact::Artifact;
@@ -258,10 +259,11 @@ impl Engine {
         let node = &self.project.stages()[index];
         let kind = self.registry.known(&node.kind);
         let Some(work) = self.registry.work(kind.name()) else {
-            bail!(
-                "kind `{}`: expected a binary that can run it, got one that only plans\nhint: run it with `seedpipe-torch`",
+            let message = format!(
+                "kind `{}`: expected a binary that can run it, got one that only plans",
                 kind.name()
             );
+            bail!(Refusal::failure(message).hint("run it with `seedpipe-torch`"));
         };
         session
             .observer
@@ -344,9 +346,10 @@ impl Engine {
         let now = self.source_digests(index, &snapshot)?;
         for (path, before) in &session.sources[&index] {
             if now.get(path) != Some(before) {
-                bail!(
-                    "source `{path}`: expected it at rest, got other content than when the run began; nothing is published\nhint: run again when nobody writes to it"
+                let message = format!(
+                    "source `{path}`: expected it at rest, got other content than when the run began; nothing is published"
                 );
+                bail!(Refusal::failure(message).hint("run again when nobody writes to it"));
             }
         }
         Ok(())
@@ -442,5 +445,5 @@ fn with_remedy(error: anyhow::Error) -> anyhow::Error {
     } else {
         return error;
     };
-    anyhow!("{error:#}\nhint: {hint}")
+    Refusal::failure(format!("{error:#}")).hint(hint).into()
 }

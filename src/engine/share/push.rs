@@ -1,13 +1,13 @@
 //! `push`: artifacts of the cache into the remote. All files first, then manifests, then indices;
 //! files that are there are left alone, so that an interrupted push goes on where it was.
 
-use seedpipe_base::Refusal;
+use seedpipe_base::{Refusal, hinted};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, bail};
 use serde::Serialize;
 
 use crate::base::digest::Digest;
@@ -66,9 +66,13 @@ impl Engine {
         let start = Instant::now();
         let shared = self.expect_remote()?;
         if !shared.remote.is_writable() {
-            bail!(
-                "remote `{}`: expected one that can be written, got a read-only one\nhint: push to a folder, s3://, gs:// or az://, and serve that over HTTP",
+            let message = format!(
+                "remote `{}`: expected one that can be written, got a read-only one",
                 shared.remote.name()
+            );
+            bail!(
+                Refusal::failure(message)
+                    .hint("push to a folder, s3://, gs:// or az://, and serve that over HTTP")
             );
         }
         let mut report = PushReport::default();
@@ -230,10 +234,14 @@ fn refuse(faults: Vec<String>) -> Result<()> {
     if faults.is_empty() {
         return Ok(());
     }
-    Err(anyhow!(
-        "damaged in the cache, and not pushed: {}\nhint: `seedpipe verify` names all damage; what is damaged is made again by `seedpipe run --force STAGE`",
+    let message = format!(
+        "damaged in the cache, and not pushed: {}",
         faults.join("; ")
-    ))
+    );
+    bail!(
+        Refusal::failure(message)
+            .hint("`seedpipe verify` names all damage; what is damaged is made again by `seedpipe run --force STAGE`")
+    )
 }
 
 /// Uploads the files that aren't there.
@@ -403,26 +411,21 @@ pub struct RemoteConflict {
 
 impl fmt::Display for RemoteConflict {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            formatter,
-            "one recipe, two contents: fingerprint {} is {} here and {} in the remote (made {}); both are kept there, and a pull gets the one that was pushed last\nhint: ",
+        let message = format!(
+            "one recipe, two contents: fingerprint {} is {} here and {} in the remote (made {}); both are kept there, and a pull gets the one that was pushed last",
             self.fingerprint.short(),
             self.here.short(),
             self.there.short(),
             self.made,
-        )?;
-        if self.is_of_another_class() {
-            write!(
-                formatter,
+        );
+        let hint = match self.is_of_another_class() {
+            true => format!(
                 "they are of two numerics classes, `{}` and `{}`: `seedpipe verify --rerun` compares within tolerance",
                 self.numerics_here, self.numerics_there
-            )
-        } else {
-            write!(
-                formatter,
-                "`seedpipe verify --rerun` says which of them this machine gives; fix what makes it vary, or declare it in the params"
-            )
-        }
+            ),
+            false => "`seedpipe verify --rerun` says which of them this machine gives; fix what makes it vary, or declare it in the params".to_owned(),
+        };
+        formatter.write_str(&hinted(message, hint))
     }
 }
 

@@ -5,8 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Args;
 use seedpipe_engine::{
-    Engine, LockMismatch, Outcome, Project, RunOptions, RunReport, StageReport, StageState,
-    StageStatus,
+    Engine, Outcome, Project, RunOptions, RunReport, StageReport, StageState, StageStatus,
 };
 use serde_json::{Value, json};
 
@@ -126,13 +125,13 @@ fn needs_tensors(plan: &[StageStatus]) -> bool {
 
 /// Before the sibling is started; with `--json` the fields that differ go to stdout as well.
 fn check_locked(engine: &Engine, options: &RunOptions, json: bool) -> Result<()> {
-    let checked = engine.check_locked(options);
-    if let Err(error) = &checked
-        && let (Some(mismatch), true) = (error.downcast_ref::<LockMismatch>(), json)
-    {
-        output::print_json(mismatch)?;
+    let Some(mismatch) = engine.lock_mismatch(options)? else {
+        return Ok(());
+    };
+    if json {
+        output::print_json(&mismatch)?;
     }
-    checked
+    Err(mismatch.refusal().into())
 }
 
 /// Tells what would take many times longer than it needs.
