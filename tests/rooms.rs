@@ -62,7 +62,7 @@ const CRATES: [Crate; 8] = [
     },
     Crate {
         folder: "src/remote",
-        knows: &[],
+        knows: &["base"],
         rooms: &[],
     },
     Crate {
