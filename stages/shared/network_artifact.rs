@@ -13,8 +13,6 @@ use seedpipe_learn::network::Network;
 use seedpipe_learn::tensors;
 use tch::{Device, Tensor};
 
-use crate::shared::invalid::invalid;
-
 pub(crate) const ARCHITECTURE: &str = "architecture";
 const PREPROCESSING: &str = "preprocessing";
 
@@ -170,12 +168,6 @@ pub fn trained_preprocessing(
 
 /// Refuses an impossible `network:` block.
 pub fn validate_architecture(key: &str, architecture: &Architecture) -> Result<(), Refusal> {
-    architecture.validate().map_err(|error| {
-        invalid(
-            &format!("{key}.{}", error.key),
-            &error.expected,
-            &error.got,
-            &error.hint,
-        )
-    })
+    let valid = architecture.validate();
+    valid.map_err(|refusal| refusal.within(key))
 }

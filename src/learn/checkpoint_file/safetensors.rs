@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use seedpipe_base::Refusal;
 use tch::{Device, Kind, Tensor};
 
-use super::{DAMAGED, Fault};
+use super::{damaged, malformed};
 use crate::torch::tensors;
 
 /// A header length within the file, then a JSON object.
@@ -30,11 +31,9 @@ pub(super) fn is_cut_short(start: &[u8]) -> bool {
     u64::from_le_bytes(*header) <= LONGEST_HEADER && rest.starts_with(b"{\"")
 }
 
-pub(super) fn read(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>, Fault> {
-    let file = SafeTensors::deserialize(bytes).map_err(|error| Fault::Malformed {
-        reason: format!("not valid safetensors: {error}"),
-        hint: DAMAGED,
-    })?;
+pub(super) fn read(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>, Refusal> {
+    let file = SafeTensors::deserialize(bytes)
+        .map_err(|error| damaged(format!("not valid safetensors: {error}")))?;
     let mut found = BTreeMap::new();
     for (name, view) in file.tensors() {
         let shape: Vec<i64> = view
@@ -43,9 +42,11 @@ pub(super) fn read(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>, Fault> {
             .map(|&length| i64::try_from(length).unwrap_or(i64::MAX))
             .collect();
         let tensor = tensors::from_bytes(&view.dtype().to_string(), &shape, view.data()).map_err(
-            |error| Fault::Malformed {
-                reason: format!("tensor `{name}`: {error}"),
-                hint: "write the file again with f32, f16 or bf16 tensors",
+            |error| {
+                malformed(
+                    format!("tensor `{name}`: {error}"),
+                    "write the file again with f32, f16 or bf16 tensors",
+                )
             },
         )?;
         found.insert(name, tensor);
@@ -69,7 +70,7 @@ fn dtype(kind: Kind) -> Dtype {
     }
 }
 
-pub(super) fn to_bytes(named: &[(String, Tensor)]) -> Result<Vec<u8>, Fault> {
+pub(super) fn to_bytes(named: &[(String, Tensor)]) -> Result<Vec<u8>, Refusal> {
     let stored: Vec<(&String, Dtype, Vec<usize>, Vec<u8>)> = named
         .iter()
         .map(|(name, tensor)| {
@@ -89,8 +90,6 @@ pub(super) fn to_bytes(named: &[(String, Tensor)]) -> Result<Vec<u8>, Fault> {
         });
         views.push((name.as_str(), view));
     }
-    safetensors::serialize(views, None).map_err(|error| Fault::Malformed {
-        reason: format!("could not be written: {error}"),
-        hint: DAMAGED,
-    })
+    safetensors::serialize(views, None)
+        .map_err(|error| damaged(format!("could not be written: {error}")))
 }

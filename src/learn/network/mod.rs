@@ -11,11 +11,11 @@ use std::sync::Arc;
 
 use rand_chacha::ChaCha8Rng;
 use schemars::JsonSchema;
+use seedpipe_base::Refusal;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
-use thiserror::Error;
 
-use crate::architecture::{Architecture, ArchitectureError};
+use crate::architecture::Architecture;
 pub use crate::graph::execution::Mode;
 use crate::graph::execution::Plan;
 pub use crate::graph::mismatch::{Mismatch, Misshapen};
@@ -53,14 +53,6 @@ impl Output {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Error)]
-pub enum NetworkError {
-    #[error("network: {0}")]
-    Architecture(#[from] ArchitectureError),
-    #[error("{0}")]
-    Mismatch(Mismatch),
-}
-
 pub struct Network {
     architecture: Architecture,
     graph: Graph,
@@ -71,14 +63,20 @@ pub struct Network {
     channels_last: bool,
 }
 
+/// The graph of a description, which is the user's `network`.
+pub(crate) fn described(architecture: &Architecture) -> Result<Graph, Refusal> {
+    let graph = architecture.graph();
+    graph.map_err(|refusal| refusal.within("network"))
+}
+
 impl Network {
     /// A fresh network; `key` gives each tensor's name, without `backbone.`, its own generator: a head redraws nothing.
     pub fn initialise(
         architecture: &Architecture,
         key: impl Fn(&str) -> ChaCha8Rng,
         device: Device,
-    ) -> Result<Self, ArchitectureError> {
-        let graph = architecture.graph()?;
+    ) -> Result<Self, Refusal> {
+        let graph = described(architecture)?;
         let specs = graph.state();
         let keyed = specs.iter().map(|spec| (spec, key(plain(&spec.name))));
         let tensors = initialise::all_first_values(keyed.collect());
@@ -90,8 +88,8 @@ impl Network {
         architecture: &Architecture,
         mut weights: BTreeMap<String, Tensor>,
         device: Device,
-    ) -> Result<Self, NetworkError> {
-        let graph = architecture.graph()?;
+    ) -> Result<Self, Refusal> {
+        let graph = described(architecture)?;
         let specs = graph.state();
         let mut mismatch = Mismatch::between(&specs, &weights);
         if !mismatch.is_empty() {
@@ -99,7 +97,7 @@ impl Network {
                 "check that `name`, `width`, `classes` and `head` describe this file; `{}` was asked for",
                 architecture.name
             );
-            return Err(NetworkError::Mismatch(mismatch));
+            return Err(mismatch.refusal());
         }
         let tensors = specs
             .iter()
@@ -119,13 +117,13 @@ impl Network {
         donor: &Network,
         key: impl Fn(&str) -> ChaCha8Rng,
         device: Device,
-    ) -> Result<Self, NetworkError> {
+    ) -> Result<Self, Refusal> {
         let donated: BTreeMap<String, Tensor> = donor
             .state()
             .into_iter()
             .map(|(name, tensor)| (plain(&name).to_owned(), tensor))
             .collect();
-        let backbone = architecture.backbone().graph()?.state();
+        let backbone = described(&architecture.backbone())?.state();
         let mut mismatch = Mismatch::between(&backbone, &donated);
         if !mismatch.missing.is_empty() || !mismatch.misshapen.is_empty() {
             mismatch.extra.retain(|name| !is_end(name));
@@ -133,9 +131,9 @@ impl Network {
                 "the weights are of `{}`, the network to build is `{}`",
                 donor.architecture.name, architecture.name
             );
-            return Err(NetworkError::Mismatch(mismatch));
+            return Err(mismatch.refusal());
         }
-        let graph = architecture.graph()?;
+        let graph = described(architecture)?;
         let tensors = graph
             .state()
             .iter()
@@ -321,10 +319,10 @@ impl Network {
     }
 
     /// Overwrites weights and statistics with those of a network of equal names and shapes.
-    pub fn copy_from(&self, other: &Network) -> Result<(), NetworkError> {
+    pub fn copy_from(&self, other: &Network) -> Result<(), Refusal> {
         let mismatch = Mismatch::between(&self.specs, &other.state().into_iter().collect());
         if !mismatch.is_empty() {
-            return Err(NetworkError::Mismatch(mismatch));
+            return Err(mismatch.refusal());
         }
         tch::no_grad(|| {
             for (own, theirs) in self.tensors.iter().zip(&other.tensors) {

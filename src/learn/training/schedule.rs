@@ -3,8 +3,8 @@
 use std::f64::consts::PI;
 
 use schemars::JsonSchema;
+use seedpipe_base::Refusal;
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
 
 /// How the learning rate moves.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -100,28 +100,17 @@ pub struct Length {
     pub steps_per_epoch: u64,
 }
 
-/// A schedule that does not fit the training.
-#[derive(Debug, Error, PartialEq)]
-pub enum ScheduleError {
-    #[error(
-        "warm-up of {warmup} epochs, expected 0 or more and fewer than the training's {epochs}"
-    )]
-    WarmUp { warmup: f64, epochs: u32 },
-    #[error("falls at epochs {epochs:?}, expected ascending ones")]
-    Order { epochs: Vec<u32> },
-    #[error("factor {factor}, expected above 0 and at most 1")]
-    Factor { factor: f64 },
-}
-
 impl Schedule {
     /// Whether it can be followed in a training of `epochs`.
-    pub fn validate(&self, epochs: u32) -> Result<(), ScheduleError> {
+    pub fn validate(&self, epochs: u32) -> Result<(), Refusal> {
         let warm_up = |warmup: f64| {
             let possible = warmup >= 0.0 && (warmup == 0.0 || warmup < f64::from(epochs));
             if possible {
                 Ok(())
             } else {
-                Err(ScheduleError::WarmUp { warmup, epochs })
+                Err(Refusal::new(format!(
+                    "warm-up of {warmup} epochs, expected 0 or more and fewer than the training's {epochs}"
+                )))
             }
         };
         match self {
@@ -129,14 +118,12 @@ impl Schedule {
             Self::Constant { warmup_epochs, .. } | Self::Cosine { warmup_epochs, .. } => {
                 warm_up(*warmup_epochs)
             }
-            Self::Steps { epochs, .. } if !epochs.is_sorted_by(|a, b| a < b) => {
-                Err(ScheduleError::Order {
-                    epochs: epochs.clone(),
-                })
-            }
-            Self::Steps { factor, .. } if !(*factor > 0.0 && *factor <= 1.0) => {
-                Err(ScheduleError::Factor { factor: *factor })
-            }
+            Self::Steps { epochs, .. } if !epochs.is_sorted_by(|a, b| a < b) => Err(Refusal::new(
+                format!("falls at epochs {epochs:?}, expected ascending ones"),
+            )),
+            Self::Steps { factor, .. } if !(*factor > 0.0 && *factor <= 1.0) => Err(Refusal::new(
+                format!("factor {factor}, expected above 0 and at most 1"),
+            )),
             Self::Steps { warmup_epochs, .. } => warm_up(*warmup_epochs),
         }
     }

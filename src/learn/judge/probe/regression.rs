@@ -1,12 +1,13 @@
 //! The optimum of a linear classifier: multinomial logistic regression by L-BFGS.
 
 use schemars::JsonSchema;
+use seedpipe_base::Refusal;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor, no_grad};
 
 use super::curvature::Curvature;
 use super::problem::Problem;
-use super::{Fit, ProbeError, check};
+use super::{Fit, check};
 use crate::judge::lbfgs::{LbfgsOptions, minimise_preconditioned};
 use crate::torch::one_thread::with_one_thread;
 
@@ -44,7 +45,7 @@ pub fn fit_lbfgs(
     labels: &[i64],
     classes: usize,
     options: &LbfgsProbe,
-) -> Result<Fit, ProbeError> {
+) -> Result<Fit, Refusal> {
     check(features, labels, classes)?;
     with_one_thread(|| {
         no_grad(|| {

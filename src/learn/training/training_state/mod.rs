@@ -13,9 +13,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
+use seedpipe_base::Refusal;
 use serde_json::Value;
 use tch::{Tensor, no_grad};
-use thiserror::Error;
 
 use file::{decode, encode};
 
@@ -31,24 +31,6 @@ pub struct TrainingState {
     pub tensors: BTreeMap<String, Tensor>,
     /// whatever else is needed: epoch, queue pointer, position in the order of samples
     pub scalars: Value,
-}
-
-/// Why a checkpoint could not be written, read or used.
-#[derive(Debug, Error)]
-pub enum StateError {
-    #[error(transparent)]
-    Io(#[from] io::Error),
-    #[error("checkpoint `{}`: {reason}", path.display())]
-    Corrupt { path: PathBuf, reason: String },
-    #[error(
-        "the checkpoint's `{prefix}…` does not fit: missing {missing:?}, left over {extra:?}, misshapen {misshapen:?}"
-    )]
-    Mismatch {
-        prefix: String,
-        missing: Vec<String>,
-        extra: Vec<String>,
-        misshapen: Vec<String>,
-    },
 }
 
 impl TrainingState {
@@ -97,7 +79,7 @@ impl TrainingState {
     /// Copies the tensors under `prefix` into live ones of the same names, in place and on their device.
     ///
     /// Fails, and changes nothing, unless names and shapes match both ways.
-    pub fn copy_into(&self, prefix: &str, live: &[(String, Tensor)]) -> Result<(), StateError> {
+    pub fn copy_into(&self, prefix: &str, live: &[(String, Tensor)]) -> Result<(), Refusal> {
         let mut stored = self.take_all(prefix);
         let (mut missing, mut misshapen, mut pairs) = (vec![], vec![], vec![]);
         for (name, target) in live {
@@ -112,13 +94,10 @@ impl TrainingState {
             }
         }
         if !(missing.is_empty() && misshapen.is_empty() && stored.is_empty()) {
-            let extra = stored.into_keys().collect();
-            return Err(StateError::Mismatch {
-                prefix: prefix.to_owned(),
-                missing,
-                extra,
-                misshapen,
-            });
+            let extra: Vec<String> = stored.into_keys().collect();
+            return Err(Refusal::failure(format!(
+                "the checkpoint's `{prefix}…` does not fit: missing {missing:?}, left over {extra:?}, misshapen {misshapen:?}"
+            )));
         }
         no_grad(|| {
             pairs
@@ -138,7 +117,7 @@ pub fn save(
     folder: &Path,
     state: &TrainingState,
     write: impl FnOnce(&Path, &[u8]) -> io::Result<()>,
-) -> Result<PathBuf, StateError> {
+) -> io::Result<PathBuf> {
     fs::create_dir_all(folder)?;
     let path = path_of(folder, state.step);
     write(&path, &encode(state))?;
@@ -159,10 +138,7 @@ fn path_of(folder: &Path, step: u64) -> PathBuf {
 /// The newest sound checkpoint of `folder`, on the CPU; none when there is none, or no folder.
 ///
 /// A corrupt one is reported through `warn` and skipped, but not removed.
-pub fn latest(
-    folder: &Path,
-    warn: &mut dyn FnMut(String),
-) -> Result<Option<TrainingState>, StateError> {
+pub fn latest(folder: &Path, warn: &mut dyn FnMut(String)) -> io::Result<Option<TrainingState>> {
     let mut candidates = checkpoints(folder)?;
     while let Some(path) = candidates.pop() {
         match decode(&fs::read(&path)?) {
@@ -172,7 +148,7 @@ pub fn latest(
                     Some(_) => "going on from the one before",
                     None => "beginning anew",
                 };
-                warn(format!("{}; {next}", StateError::Corrupt { path, reason }));
+                warn(format!("checkpoint `{}`: {reason}; {next}", path.display()));
             }
         }
     }
@@ -180,11 +156,11 @@ pub fn latest(
 }
 
 /// Finished checkpoints in ascending order of steps.
-fn checkpoints(folder: &Path) -> Result<Vec<PathBuf>, StateError> {
+fn checkpoints(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(vec![]),
-        Err(error) => return Err(error.into()),
+        Err(error) => return Err(error),
     };
     let mut found = BTreeMap::new();
     for entry in entries {
@@ -253,7 +229,7 @@ mod tests {
         }
     }
 
-    fn save(folder: &Path, state: &TrainingState) -> Result<PathBuf, StateError> {
+    fn save(folder: &Path, state: &TrainingState) -> io::Result<PathBuf> {
         super::save(folder, state, |path, bytes| fs::write(path, bytes))
     }
 
