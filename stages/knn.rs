@@ -3,7 +3,7 @@
 //!
 //! Version log: 1 first. 2: intervals of top-1 in the metrics. 3: similarities by oneDNN.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use schemars::JsonSchema;
 use seedpipe_artifact::{EMBEDDINGS, IMAGES, ImagesReader, METRICS, MetricRow, PREDICTIONS};
 use seedpipe_base::Refusal;
@@ -185,12 +185,14 @@ impl Knn {
         queries: &Tensor,
         labels: &[i64],
     ) -> Result<Vec<MetricRow>> {
-        let found = retrieval(bank, queries, labels, &RECALL_AT).with_context(|| {
-            format!(
-                "stage `{}`: key `retrieval`: expected test images of a class that split `{}` holds, got none\nhint: name another `bank_split`",
-                context.stage(),
+        let found = retrieval(bank, queries, labels, &RECALL_AT).ok_or_else(|| {
+            Refusal::failure(format!(
+                "expected test images of a class that split `{}` holds, got none",
                 self.bank_split
-            )
+            ))
+            .stage(context.stage())
+            .key("retrieval")
+            .hint("name another `bank_split`")
         })?;
         let row = |name: String, value: f64| MetricRow {
             step: 0,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
+use seedpipe_base::Refusal;
 use seedpipe_engine::{StageContext, Work};
 use seedpipe_learn::architecture::{Architecture, Head};
 use seedpipe_learn::device::device;
@@ -53,9 +54,12 @@ impl Work for Distill {
                     Targets::open(context, "small_targets", "small_views", &small, device)?;
                 ensure!(
                     targets.dimension() == dimension,
-                    "stage `{}`: input `small_targets`: expected embeddings of the same teacher, of dimension {dimension}, got {}\nhint: `targets` and `small_targets` come from one network with one `embedding`",
-                    context.stage(),
-                    targets.dimension()
+                    Refusal::failure(format!(
+                        "input `small_targets`: expected embeddings of the same teacher, of dimension {dimension}, got {}",
+                        targets.dimension()
+                    ))
+                    .stage(context.stage())
+                    .hint("`targets` and `small_targets` come from one network with one `embedding`")
                 );
                 crops.push(Crops {
                     viewed: small,
@@ -110,9 +114,11 @@ impl Distill {
         let viewed = Viewed::open(&input.parts, pictures.images())?;
         ensure!(
             self.augmentation == Augmentation::Shared || viewed.views() >= 2,
-            "stage `{}`: input `{slot}`: expected at least 2 views of each image, since `augmentation: independent` takes the target of another view, got 1\nhint: set `views_per_image` of stage `{}` to 2 or more",
-            context.stage(),
-            input.stage
+            Refusal::failure(format!(
+                "input `{slot}`: expected at least 2 views of each image, since `augmentation: independent` takes the target of another view, got 1"
+            ))
+            .stage(context.stage())
+            .hint(format!("set `views_per_image` of stage `{}` to 2 or more", input.stage))
         );
         Ok(Arc::new(viewed))
     }
@@ -133,17 +139,26 @@ impl Distill {
         };
         ensure!(
             images(&small) == images(viewed),
-            "stage `{}`: input `small_views`: expected views of the {} images that `views` looks at, got views of {} others or in another order\nhint: give both `augment` stages the same `images` and `split`",
-            context.stage(),
-            viewed.len(),
-            small.len()
+            Refusal::failure(format!(
+                "input `small_views`: expected views of the {} images that `views` looks at, got views of {} others or in another order",
+                viewed.len(),
+                small.len()
+            ))
+            .stage(context.stage())
+            .hint("give both `augment` stages the same `images` and `split`")
         );
         ensure!(
             small.views() >= count,
-            "stage `{}`: key `small_crops`: expected at most the {} small views that each image has, got {count}\nhint: set `views_per_image` of stage `{}` to {count} times the epochs, or to a multiple of {count} that training cycles through",
-            context.stage(),
-            small.views(),
-            context.input("small_views").stage
+            Refusal::failure(format!(
+                "expected at most the {} small views that each image has, got {count}",
+                small.views()
+            ))
+            .stage(context.stage())
+            .key("small_crops")
+            .hint(format!(
+                "set `views_per_image` of stage `{}` to {count} times the epochs, or to a multiple of {count} that training cycles through",
+                context.input("small_views").stage
+            ))
         );
         Ok(small)
     }
@@ -157,8 +172,12 @@ impl Distill {
             let features = backbone.feature_dimension()?;
             ensure!(
                 self.objective == Objective::Compress || features == dimension,
-                "stage `{}`: key `head`: expected a student with the teacher's {dimension} features, since `head: false` compares them with its embedding, got {features}\nhint: leave `head` out: its last layer has the teacher's dimension",
-                context.stage()
+                Refusal::failure(format!(
+                    "expected a student with the teacher's {dimension} features, since `head: false` compares them with its embedding, got {features}"
+                ))
+                .stage(context.stage())
+                .key("head")
+                .hint("leave `head` out: its last layer has the teacher's dimension")
             );
             return Ok(backbone);
         }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use seedpipe_artifact::{EmbeddingsHeader, EmbeddingsWriter, Precision as Stored};
+use seedpipe_base::Refusal;
 use seedpipe_engine::{Shard, StageContext};
 use seedpipe_learn::tensors::to_vec_f32;
 use tch::{Device, Kind};
@@ -222,7 +223,8 @@ impl<'a> Rows<'a> {
             let id = looks.id(pictures, position, view);
             if row.iter().any(|value| !value.is_finite()) {
                 bail!(
-                    "the network's embedding of id {id} is not finite\nhint: check its weights and preprocessing, or use `precision: f32`"
+                    Refusal::failure(format!("the network's embedding of id {id} is not finite"))
+                        .hint("check its weights and preprocessing, or use `precision: f32`")
                 );
             }
             column.ids.push(id);

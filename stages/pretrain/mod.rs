@@ -327,10 +327,15 @@ fn enough_views(context: &StageContext, slot: &str, viewed: &Viewed, needed: usi
     };
     ensure!(
         viewed.views() >= needed,
-        "stage `{}`: input `{slot}`: expected at least {needed} views of each image, {reason}, got {}\nhint: set `views_per_image` of stage `{}` to {needed} or more",
-        context.stage(),
-        viewed.views(),
-        context.input(slot).stage
+        Refusal::failure(format!(
+            "input `{slot}`: expected at least {needed} views of each image, {reason}, got {}",
+            viewed.views()
+        ))
+        .stage(context.stage())
+        .hint(format!(
+            "set `views_per_image` of stage `{}` to {needed} or more",
+            context.input(slot).stage
+        ))
     );
     Ok(())
 }
@@ -341,12 +346,15 @@ fn same_images(context: &StageContext, whole: &Viewed, small: &Viewed) -> Result
         && (0..whole.len()).all(|position| whole.image(position) == small.image(position));
     ensure!(
         same,
-        "stage `{}`: input `small_views`: expected views of the {} images that stage `{}` views, got stage `{}`'s of {} images, not all the same\nhint: give both `augment` stages the same `split`",
-        context.stage(),
-        whole.len(),
-        context.input("views").stage,
-        context.input("small_views").stage,
-        small.len()
+        Refusal::failure(format!(
+            "input `small_views`: expected views of the {} images that stage `{}` views, got stage `{}`'s of {} images, not all the same",
+            whole.len(),
+            context.input("views").stage,
+            context.input("small_views").stage,
+            small.len()
+        ))
+        .stage(context.stage())
+        .hint("give both `augment` stages the same `split`")
     );
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! `supervised`: plain classification of the viewed images that have labels, as `finetune` does it from scratch. The classifier is kept.
 
 use anyhow::{Result, ensure};
+use seedpipe_base::Refusal;
 use seedpipe_engine::StageContext;
 use seedpipe_learn::architecture::Architecture;
 
@@ -24,8 +25,11 @@ pub fn learner(
         .collect();
     ensure!(
         !positions.is_empty(),
-        "stage `{}`: input `views`: expected views of labelled images for objective `supervised`, got none\nhint: give `ingest` a `label_column`, or a folder for each class; without labels take `moco`, `simclr` or `swav`",
-        context.stage()
+        Refusal::failure(
+            "input `views`: expected views of labelled images for objective `supervised`, got none",
+        )
+        .stage(context.stage())
+        .hint("give `ingest` a `label_column`, or a folder for each class; without labels take `moco`, `simclr` or `swav`")
     );
     let architecture = Architecture {
         classes: Some(classes.len() as i64),

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
 use rayon::prelude::*;
+use seedpipe_base::Refusal;
 use seedpipe_base::text::hex;
 use seedpipe_engine::cancel;
 use seedpipe_imaging::{Layout, Limits, Normalise, Recipe, Scratch, decode, render};
@@ -204,9 +205,14 @@ fn load_file(path: &Path, network: Option<&str>) -> Result<Loaded> {
         (None, Some(said)) => serde_json::from_str(said).with_context(of_file)?,
         (None, None) => {
             return Err(anyhow!(
-                "`{}` doesn't say which network it is of\nhint: add `--network NAME`; `seedpipe network inspect {}` guesses it",
-                path.display(),
-                path.display()
+                Refusal::failure(format!(
+                    "`{}` doesn't say which network it is of",
+                    path.display()
+                ))
+                .hint(format!(
+                    "add `--network NAME`; `seedpipe network inspect {}` guesses it",
+                    path.display()
+                ))
             ));
         }
     };

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
 use seedpipe_artifact::MetricRow;
+use seedpipe_base::Refusal;
 use seedpipe_engine::{StageContext, fault};
 use seedpipe_learn::average::Average;
 use seedpipe_learn::loss_scale::LossScale;
@@ -388,11 +389,16 @@ impl<'a, L: Learner> Trainer<'a, L> {
             None => "there is no checkpoint yet".to_owned(),
         };
         anyhow!(
-            "{what} at step {} (epoch {}) with learning rate {:e}; its batch was {}\nhint: lower `training.learning_rate`, lengthen the warm-up, set `training.clip_gradient_norm`, or try `precision: f32`; {kept}",
-            now.step,
-            now.step / self.length.steps_per_epoch,
-            now.learning_rate,
-            images.join(", ")
+            Refusal::failure(format!(
+                "{what} at step {} (epoch {}) with learning rate {:e}; its batch was {}",
+                now.step,
+                now.step / self.length.steps_per_epoch,
+                now.learning_rate,
+                images.join(", ")
+            ))
+            .hint(format!(
+                "lower `training.learning_rate`, lengthen the warm-up, set `training.clip_gradient_norm`, or try `precision: f32`; {kept}"
+            ))
         )
     }
 }
@@ -411,12 +417,22 @@ fn steps_per_epoch(
     let (stage, batch) = (context.stage(), options.batch);
     if options.accumulate == 1 {
         bail!(
-            "stage `{stage}`: key `training.batch`: expected at most the {images} images that there are to train on, got {batch}\nhint: make the batch smaller"
+            Refusal::failure(format!(
+                "expected at most the {images} images that there are to train on, got {batch}"
+            ))
+            .stage(stage)
+            .key("training.batch")
+            .hint("make the batch smaller")
         );
     }
     bail!(
-        "stage `{stage}`: key `training.accumulate`: expected at most the {} batches that an epoch has, got {}\nhint: make `accumulate` or the batch smaller",
-        images / batch,
-        options.accumulate
+        Refusal::failure(format!(
+            "expected at most the {} batches that an epoch has, got {}",
+            images / batch,
+            options.accumulate
+        ))
+        .stage(stage)
+        .key("training.accumulate")
+        .hint("make `accumulate` or the batch smaller")
     )
 }

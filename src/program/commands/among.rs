@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use crate::commands::export;
 use crate::delivery::neighbours::Nearest;
+use crate::project::cached::{TO_EXPORT, cached};
 use crate::terminal::figures;
 
 /// Rows of a stage that are read at once.
@@ -50,7 +51,7 @@ impl Among {
             return Ok(Among::File { path, reader });
         };
         let stage = engine.project().stage(name)?;
-        let artifact = export::cached(engine, stage)?;
+        let artifact = cached(engine, &stage.name, TO_EXPORT)?;
         let mut outputs = artifact.manifest.outputs.iter();
         let Some((output, _)) = outputs.find(|(_, record)| record.kind == EMBEDDINGS) else {
             return Err(Refusal::new(format!(

@@ -3,12 +3,13 @@
 use seedpipe_base::Refusal;
 use std::collections::BTreeMap;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use seedpipe_artifact::{ImagesReader, PREDICTIONS, PredictionsReader};
 use seedpipe_engine::Engine;
 use seedpipe_stages::confusion::Confusion;
 use serde_json::json;
 
+use crate::project::cached::cached;
 use crate::terminal::figures::Side;
 use crate::terminal::output;
 use crate::terminal::tabular::{Form, Table};
@@ -22,11 +23,7 @@ const MISTAKES: usize = 20;
 /// Prints it; `form` is `None` for JSON.
 pub fn print(engine: &Engine, name: &str, form: Option<Form>, all: bool) -> Result<()> {
     let stage = engine.project().stage(name)?;
-    let Some(artifact) = engine.find(&stage.name)? else {
-        bail!(
-            "stage `{name}` is not cached, so there are no predictions\nhint: run `seedpipe run {name}`"
-        );
-    };
+    let artifact = cached(engine, name, "there are no predictions")?;
     let outputs = &artifact.manifest.outputs;
     let Some((output, _)) = outputs
         .iter()

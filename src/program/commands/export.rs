@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use seedpipe_artifact::{FilesReader, WEIGHTS};
-use seedpipe_engine::{Artifact, Engine, Input, StageNode, durable};
+use seedpipe_engine::{Engine, Input, StageNode, durable};
 use seedpipe_stages::deliverable::Names;
 use seedpipe_stages::deliverable::{
     DESCRIPTION, Deliverable, Format, Manner, Precision, Sample, Sources,
@@ -22,6 +22,7 @@ use crate::commands::Invocation;
 use crate::commands::arguments::Overrides;
 use crate::commands::values::{at_least_one, export_format, export_names, export_precision};
 use crate::delivery::model_card::ModelCard;
+use crate::project::cached::{TO_EXPORT, cached};
 use crate::torch::onnx_speed::{self, Measured, Speed};
 use crate::{terminal::figures, terminal::output, torch::sibling};
 
@@ -203,7 +204,7 @@ fn copy_out(
         .hint("change its params or inputs in the pipeline")
         .into());
     }
-    let artifact = cached(engine, stage)?;
+    let artifact = cached(engine, &stage.name, TO_EXPORT)?;
     let files = FilesReader::open(&artifact.parts("file"))?.read_all()?;
     let (mut description, mut bytes) = (None, None);
     for file in files {
@@ -257,19 +258,9 @@ fn speed_of_stage(
     speed(&tools, &sources, delivered)
 }
 
-/// The current artifact of a stage.
-pub fn cached(engine: &Engine, stage: &StageNode) -> Result<Artifact> {
-    engine.find(&stage.name)?.with_context(|| {
-        format!(
-            "stage `{0}` is not cached, so there is nothing to export\nhint: run `seedpipe run {0}`",
-            stage.name
-        )
-    })
-}
-
 /// The first output of a stage that holds weights.
 pub fn weights(engine: &Engine, stage: &StageNode) -> Result<Input> {
-    let artifact = cached(engine, stage)?;
+    let artifact = cached(engine, &stage.name, TO_EXPORT)?;
     let outputs = &artifact.manifest.outputs;
     let Some((output, record)) = outputs.iter().find(|(_, record)| record.kind == WEIGHTS) else {
         return Err(Refusal::new(format!(
@@ -296,7 +287,7 @@ pub fn images(engine: &Engine, stage: &StageNode) -> Result<Option<Input>> {
     let Some([connection]) = stage.inputs.get(IMAGES).map(Vec::as_slice) else {
         return Ok(None);
     };
-    let artifact = cached(engine, engine.project().stage(&connection.stage)?)?;
+    let artifact = cached(engine, &connection.stage, TO_EXPORT)?;
     let record = artifact
         .manifest
         .outputs

@@ -1,6 +1,6 @@
 //! `init`: looks at images and at the machine, and writes a pipeline.yaml that suits both. Never overwrites one.
 
-use seedpipe_base::Refusal;
+use seedpipe_base::{Refusal, hinted};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -157,10 +157,9 @@ fn seen_from(folder: &Path, path: &Path) -> Result<String> {
     };
     let seen = seen.into_os_string().into_string();
     seen.map_err(|path| {
-        anyhow::anyhow!(
-            "`{}`: expected a path in UTF-8\nhint: rename it",
-            path.display()
-        )
+        Refusal::failure(format!("`{}`: expected a path in UTF-8", path.display()))
+            .hint("rename it")
+            .into()
     })
 }
 
@@ -179,9 +178,14 @@ fn teacher(invocation: &Invocation, folder: &Path, file: &Path) -> Result<Teache
     let inspection = (tools.inspect)(file)?;
     let Some(guess) = inspection.guesses.first() else {
         bail!(
-            "`{}`: expected a network that is known, got none that fits\nhint: see `seedpipe network inspect {}`, and write an `encode` stage with its `network:` by hand",
-            file.display(),
-            file.display()
+            Refusal::failure(format!(
+                "`{}`: expected a network that is known, got none that fits",
+                file.display()
+            ))
+            .hint(format!(
+                "see `seedpipe network inspect {}`, and write an `encode` stage with its `network:` by hand",
+                file.display()
+            ))
         );
     };
     Ok(Teacher {
@@ -247,9 +251,12 @@ fn told(
             "teacher: `{}` as {}; student: {} epochs\n",
             teacher.checkpoint, teacher.network, choice.student_epochs
         ),
-        None => format!(
-            "teacher: learns from these images for {} epochs; student: {} epochs\nhint: a network that learned from millions of images teaches better: `seedpipe init --teacher CHECKPOINT`\n",
-            choice.teacher_epochs, choice.student_epochs
+        None => hinted(
+            format!(
+                "teacher: learns from these images for {} epochs; student: {} epochs",
+                choice.teacher_epochs, choice.student_epochs
+            ),
+            "a network that learned from millions of images teaches better: `seedpipe init --teacher CHECKPOINT`\n",
         ),
     });
     text.push_str(&format!(

@@ -76,7 +76,7 @@ impl Invocation {
     /// - `overrides`: `stage.key=value`
     ///
     /// # Errors
-    /// `Refusal` or `Refusal`.
+    /// A `Refusal`.
     fn engine(self, overrides: &[String]) -> Result<Engine> {
         self.engine_with_remote(overrides, None, false)
     }

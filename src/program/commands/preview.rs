@@ -4,13 +4,14 @@ use seedpipe_base::Refusal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::Args;
-use seedpipe_engine::{Artifact, Engine, StageNode, durable};
+use seedpipe_engine::{Engine, StageNode, durable};
 use seedpipe_stages::contact_sheet;
 
 use crate::commands::Invocation;
 use crate::commands::arguments::Overrides;
+use crate::project::cached::{TO_SHOW, cached};
 use crate::{terminal::figures, terminal::output};
 
 #[derive(Args, Debug)]
@@ -33,11 +34,11 @@ pub fn execute(invocation: Invocation, arguments: &Preview) -> Result<ExitCode> 
     let count = arguments.images as usize;
     let png = match stage.kind.as_str() {
         "ingest" => {
-            let artifact = cached(&engine, &stage.name)?;
+            let artifact = cached(&engine, &stage.name, TO_SHOW)?;
             contact_sheet::of_images(&artifact.parts("images"), count)
         }
         "augment" => {
-            let views = cached(&engine, &stage.name)?;
+            let views = cached(&engine, &stage.name, TO_SHOW)?;
             let images = images_of(&engine, stage)?;
             contact_sheet::of_views(&images, &views.parts("views"), count)
         }
@@ -72,14 +73,5 @@ fn images_of(engine: &Engine, stage: &StageNode) -> Result<Vec<PathBuf>> {
         .get("images")
         .and_then(|connections| connections.first())
         .context("BUG: views of no images")?;
-    Ok(cached(engine, &from.stage)?.parts(&from.output))
-}
-
-fn cached(engine: &Engine, stage: &str) -> Result<Artifact> {
-    let Some(artifact) = engine.find(stage)? else {
-        bail!(
-            "stage `{stage}` is not cached, so there is nothing to show\nhint: run `seedpipe run {stage}`"
-        );
-    };
-    Ok(artifact)
+    Ok(cached(engine, &from.stage, TO_SHOW)?.parts(&from.output))
 }

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use seedpipe_base::Refusal;
 use seedpipe_engine::{
     Artifact, Engine, LockedStage, PipelineLock, StageNode, StageStatus, durable, lock_at,
 };
@@ -93,13 +94,15 @@ fn check_cached(statuses: &[StageStatus], partial: bool) -> Result<()> {
     }
     if missing.len() == statuses.len() {
         bail!(
-            "no stage of the pipeline is cached, so there is nothing to report\nhint: run `seedpipe run`"
+            Refusal::failure("no stage of the pipeline is cached, so there is nothing to report")
+                .hint("run `seedpipe run`")
         );
     }
     let named = missing.join(", ");
     if !partial {
         bail!(
-            "not cached, so the page would lack them: {named}\nhint: run `seedpipe run`, or add `--partial` for a page on what there is"
+            Refusal::failure(format!("not cached, so the page would lack them: {named}"))
+                .hint("run `seedpipe run`, or add `--partial` for a page on what there is")
         );
     }
     output::error(&format!(

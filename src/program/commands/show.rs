@@ -4,7 +4,7 @@ use seedpipe_base::Refusal;
 use std::fmt::Write;
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::Args;
 use seedpipe_artifact::Preview;
 use seedpipe_engine::{Artifact, Engine, Manifest, Reference, StageNode};
@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::commands::Invocation;
 use crate::commands::arguments::Overrides;
+use crate::project::cached::{TO_SHOW, cached};
 use crate::{terminal::figures, terminal::output};
 
 #[derive(Args, Debug)]
@@ -34,11 +35,7 @@ pub fn execute(invocation: Invocation, arguments: &Show) -> Result<ExitCode> {
     let target = Reference::parse(&arguments.target);
     let stage = engine.project().stage(target.stage)?;
     let (name, wanted) = (stage.name.as_str(), target.output);
-    let Some(artifact) = engine.find(name)? else {
-        bail!(
-            "stage `{name}` is not cached, so there is nothing to show\nhint: run `seedpipe run {name}`"
-        );
-    };
+    let artifact = cached(&engine, name, TO_SHOW)?;
     let previews = previews(&artifact, name, wanted, arguments.rows)?;
     if arguments.json {
         output::print_json(&as_json(stage, &artifact, &previews))?;

@@ -6,6 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use seedpipe_base::Refusal;
 use seedpipe_engine::{Engine, clock, live};
 use serde_json::{Value, json};
 
@@ -40,7 +41,10 @@ pub fn execute(
             }
             None => match process {
                 Some(process) if is_over => bail!(
-                    "process {process} has told of no run of this pipeline, and is over\nhint: without `--pid` the newest run is followed"
+                    Refusal::failure(format!(
+                        "process {process} has told of no run of this pipeline, and is over"
+                    ))
+                    .hint("without `--pid` the newest run is followed")
                 ),
                 _ => view.wait()?,
             },

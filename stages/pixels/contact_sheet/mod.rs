@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 use rayon::prelude::*;
 use seedpipe_artifact::ImagesReader;
+use seedpipe_base::Refusal;
 use seedpipe_imaging::{
     CropBox, Filter, Layout, Limits, Operation, RgbImage, Scratch, View, decode, render,
 };
@@ -321,7 +322,9 @@ fn fitted(image: &RgbImage) -> Result<RgbImage> {
 /// Tiles in rows.
 fn sheet(tiles: &[Tile], columns: usize) -> Result<Vec<u8>> {
     if tiles.is_empty() {
-        bail!("expected images to show, got none\nhint: check the stage's `split`");
+        bail!(
+            Refusal::failure("expected images to show, got none").hint("check the stage's `split`")
+        );
     }
     let (across, down) = (TILE + GAP, TILE + GAP + LINES * LEADING + GAP);
     let rows = tiles.len().div_ceil(columns) as u32;
