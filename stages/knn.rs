@@ -7,7 +7,9 @@ use anyhow::{Context, Result};
 use schemars::JsonSchema;
 use seedpipe_artifact::{EMBEDDINGS, IMAGES, ImagesReader, METRICS, MetricRow, PREDICTIONS};
 use seedpipe_base::Refusal;
-use seedpipe_engine::{Arity, InputKinds, InputSlot, OutputSlot, Stage, StageContext, Work};
+use seedpipe_engine::{
+    Arity, Column, InputKinds, InputSlot, OutputSlot, Purpose, Stage, StageContext, Work,
+};
 use seedpipe_learn::knn::{Bank, Ranking, accuracy};
 use seedpipe_learn::metrics::evaluate_predictions;
 use seedpipe_learn::retrieval::retrieval;
@@ -66,6 +68,12 @@ impl Stage for Knn {
         OutputSlot::new("predictions", PREDICTIONS),
     ];
     const TENSORS: bool = true;
+    const HEADLINE: &'static [&'static str] =
+        &["knn_top1", "knn_top5", "knn_majority_top1", "retrieval_map"];
+    const COLUMNS: &'static [Column] = &[
+        Column::new("knn_top1", "kNN top-1"),
+        Column::new("retrieval_map", "retrieval mAP"),
+    ];
 
     fn validate(&self, _inputs: &InputKinds) -> Result<(), Refusal> {
         if self.k.is_empty() || self.k.contains(&0) {
@@ -85,6 +93,10 @@ impl Stage for Knn {
             ));
         }
         temperature("temperature", self.temperature, "0.07 is the usual value")
+    }
+
+    fn purpose(&self) -> Purpose {
+        Purpose::Judging
     }
 }
 

@@ -25,7 +25,7 @@ mod training;
 
 use seedpipe_engine::{Registry, Work};
 
-pub use export::deliverable;
+pub use export::{Export, deliverable};
 pub use ingest::survey::{Survey, survey};
 pub use pixels::contact_sheet;
 pub use report::PAGE;

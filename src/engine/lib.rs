@@ -35,6 +35,7 @@ pub use kind::comparison::{Comparison, Tolerance, WorstRow};
 pub use kind::context::{Ancestor, Input, Shard, StageContext};
 pub use kind::earlier::Earlier;
 pub use kind::observer::{Measured, MeasuredOver, Observer, Progress, Silent};
+pub use kind::purpose::{Column, Purpose, Training};
 pub use kind::reference::Reference;
 pub use kind::registry::{Kind, Registry};
 pub use kind::report::{ContentDifference, Outcome, RunReport, StageReport};

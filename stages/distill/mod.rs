@@ -23,9 +23,10 @@ mod work;
 use schemars::JsonSchema;
 use seedpipe_artifact::{EMBEDDINGS, IMAGES, METRICS, VIEWS, WEIGHTS};
 use seedpipe_base::Refusal;
-use seedpipe_engine::{Arity, InputKinds, InputSlot, OutputSlot, Stage};
+use seedpipe_engine::{Arity, InputKinds, InputSlot, OutputSlot, Purpose, Stage, Training};
 use seedpipe_learn::architecture::{Architecture, Preprocessing};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use crate::shared::invalid::{at_least, check_queue, fraction, invalid, positive};
 use crate::shared::network_artifact::validate_architecture;
@@ -113,6 +114,7 @@ impl Stage for Distill {
     const TENSORS: bool = true;
     const PRECISION: Option<&'static str> = Some("training.precision");
     const HOW: &'static [&'static str] = HOW;
+    const HEADLINE: &'static [&'static str] = &["loss"];
 
     /// Each objective's own numbers, and no others.
     fn with_defaults(mut self, inputs: &InputKinds) -> Self {
@@ -217,11 +219,24 @@ impl Stage for Distill {
             None => Ok(()),
         }
     }
+
+    fn purpose(&self) -> Purpose {
+        let way = match self.objective {
+            Objective::Seed => "SEED".to_owned(),
+            other => format!("distilled by {}", other.name()),
+        };
+        Purpose::Training(Training {
+            loss: way.clone(),
+            way,
+            teachers: &["targets"],
+            network: json!(self.written()),
+        })
+    }
 }
 
 impl Distill {
     /// The network that it writes: the student without the head that it learned with.
-    pub(crate) fn written(&self) -> Architecture {
+    fn written(&self) -> Architecture {
         self.network.without_head()
     }
 

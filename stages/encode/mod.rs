@@ -22,7 +22,9 @@ use seedpipe_artifact::{
     EMBEDDINGS, EmbeddingsHeader, IMAGES, Metadata, Precision as Stored, VIEWS, WEIGHTS,
 };
 use seedpipe_base::text::hex;
-use seedpipe_engine::{Arity, InputKinds, InputSlot, OutputSlot, Stage, StageContext, Work};
+use seedpipe_engine::{
+    Arity, InputKinds, InputSlot, OutputSlot, Purpose, Stage, StageContext, Work,
+};
 use seedpipe_imaging::{Decode, RENDERING_VERSION};
 use seedpipe_learn::architecture::{Architecture, Preprocessing};
 use seedpipe_learn::checkpoint_file;
@@ -188,6 +190,16 @@ impl Stage for Encode {
         self.network
             .iter()
             .try_for_each(|network| validate_architecture("network", network))
+    }
+
+    fn purpose(&self) -> Purpose {
+        let (way, file) = match (&self.checkpoint, &self.torchscript) {
+            (Some(file), _) => ("checkpoint", Some(file)),
+            (None, Some(file)) => ("TorchScript", Some(file)),
+            (None, None) => ("nothing: untrained", None),
+        };
+        let file = file.map(|file| file.display().to_string());
+        Purpose::Encoding { way, file }
     }
 }
 

@@ -20,11 +20,14 @@ use std::sync::Arc;
 use anyhow::{Context, Result, ensure};
 use schemars::JsonSchema;
 use seedpipe_artifact::{IMAGES, METRICS, VIEWS, WEIGHTS};
-use seedpipe_engine::{Arity, InputKinds, InputSlot, OutputSlot, Stage, StageContext, Work};
+use seedpipe_engine::{
+    Arity, InputKinds, InputSlot, OutputSlot, Purpose, Stage, StageContext, Training, Work,
+};
 use seedpipe_learn::architecture::{Architecture, Head, Preprocessing};
 use seedpipe_learn::device::device;
 use seedpipe_learn::network::Network;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use tch::Device;
 
 use crate::judging::evaluation::write_metrics;
@@ -101,6 +104,7 @@ impl Stage for Pretrain {
     const TENSORS: bool = true;
     const PRECISION: Option<&'static str> = Some("training.precision");
     const HOW: &'static [&'static str] = HOW;
+    const HEADLINE: &'static [&'static str] = &["loss"];
 
     /// Each objective's own params, and no others.
     fn with_defaults(mut self, inputs: &InputKinds) -> Self {
@@ -166,11 +170,20 @@ impl Stage for Pretrain {
         }
         self.check_queue()
     }
+
+    fn purpose(&self) -> Purpose {
+        Purpose::Training(Training {
+            way: self.way().to_owned(),
+            loss: self.way().to_owned(),
+            teachers: &[],
+            network: self.written().map_or(Value::Null, |network| json!(network)),
+        })
+    }
 }
 
 impl Pretrain {
     /// The network that it writes: with the head that it learned with, which `supervised` has none of.
-    pub(crate) fn written(&self) -> Result<Architecture> {
+    fn written(&self) -> Result<Architecture> {
         let head = match self.objective {
             Objective::Supervised => None,
             _ => Some(self.head()?),
@@ -182,7 +195,7 @@ impl Pretrain {
     }
 
     /// The way to learn, as its paper is called.
-    pub(crate) fn way(&self) -> &'static str {
+    fn way(&self) -> &'static str {
         let head = self.network.head.as_ref();
         match self.objective {
             // What version 2 added is the head's hidden layer (MoCo v2, section 3).

@@ -46,20 +46,10 @@ pub fn curves(material: &Catalogue) -> Result<String> {
         for (split, name, points) in series(source, parts)? {
             let known = numbers.len();
             let number = *numbers.entry(&source.stage).or_insert(known);
-            let of = if name.ends_with("loss") {
-                networks::learned(material, source)
-            } else {
-                String::new()
-            };
-            // A fine-tuning's loss is one of labels, wherever it began.
-            let of = if source.kind == "finetune" && !of.is_empty() {
-                if networks::has_soft_labels(source) {
-                    "labels and soft labels".to_owned()
-                } else {
-                    "labels".to_owned()
-                }
-            } else {
-                of
+            let of = match source.training() {
+                _ if !name.ends_with("loss") => String::new(),
+                Some(training) => training.loss.clone(),
+                None => networks::learned(material, source),
             };
             let titled = match name.as_str() {
                 "running_knn_top1" => "kNN top-1 while training".to_owned(),

@@ -31,18 +31,17 @@ pub fn ranked<'a>(material: &Catalogue, results: &'a Results) -> Vec<Ranked<'a>>
     rows
 }
 
-/// The column that networks are compared by: the first of a linear classifier, else the first that most networks have.
+/// The column that networks are compared by: the first of a main measure, else the first that most networks have.
 pub fn main_column(results: &Results) -> Option<usize> {
-    let count = |column: usize| {
+    let measures = |column: usize| {
         let rows = results.rows.iter();
-        rows.filter(|row| row.values[column].is_some()).count()
+        rows.filter_map(move |row| row.values[column].as_ref())
     };
-    let linear = results
-        .columns
-        .iter()
-        .position(|title| title.starts_with("linear top-1"))
+    let count = |column: usize| measures(column).count();
+    let main = (0..results.columns.len())
+        .find(|&column| measures(column).any(|measure| measure.is_main))
         .filter(|&column| count(column) > 1);
-    linear.or_else(|| {
+    main.or_else(|| {
         (0..results.columns.len()).max_by_key(|&column| (count(column), usize::MAX - column))
     })
 }

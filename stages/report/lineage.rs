@@ -40,7 +40,9 @@ pub fn graph(material: &Catalogue) -> String {
     let edges: Vec<Edge> = edges.into_iter().collect();
     let widths: Vec<f64> = sources
         .iter()
-        .map(|source| source.stage.chars().count().max(source.kind.len()) as f64 * LETTER + 24.0)
+        .map(|source| {
+            source.stage.chars().count().max(source.kind.name().len()) as f64 * LETTER + 24.0
+        })
         .collect();
     let places = places(&widths, &edges);
     let width = places
@@ -84,7 +86,7 @@ pub fn graph(material: &Catalogue) -> String {
                 place.y + 17.0,
                 place.y + 32.0,
                 id = anchor(&source.stage),
-                kind = escaped(&source.kind),
+                kind = escaped(source.kind.name()),
                 name = escaped(&source.stage),
             ),
         );

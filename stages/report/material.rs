@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::path::PathBuf;
 
+use seedpipe_engine::{Kind, Purpose, Training};
 use serde_json::Value;
 
 use crate::shared::results::ResultSource;
@@ -25,7 +26,9 @@ pub struct Material {
 /// A stage that is done.
 pub struct Source {
     pub stage: String,
-    pub kind: String,
+    pub kind: Kind,
+    /// What its kind says of its params.
+    pub purpose: Purpose,
     pub version: u32,
     pub seed: u64,
     /// Defaults filled in.
@@ -162,6 +165,14 @@ impl Source {
     pub fn headline(&self) -> BTreeMap<String, f64> {
         let outputs = self.outputs.values();
         outputs.flat_map(|output| output.headline.clone()).collect()
+    }
+
+    /// How it trains a network, if it does.
+    pub fn training(&self) -> Option<&Training> {
+        match &self.purpose {
+            Purpose::Training(training) => Some(training),
+            _ => None,
+        }
     }
 
     fn result_source(&self) -> ResultSource {

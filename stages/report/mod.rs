@@ -188,7 +188,8 @@ fn source(ancestor: &Ancestor, connected: &[&Input]) -> Source {
     });
     Source {
         stage: ancestor.stage.clone(),
-        kind: recipe.kind.clone(),
+        kind: ancestor.kind.clone(),
+        purpose: ancestor.kind.purpose(&recipe.params),
         version: recipe.version,
         seed: recipe.seed,
         params: recipe.params.clone(),

@@ -254,7 +254,7 @@ fn sections(material: &Catalogue, gallery: &mut Gallery) -> Result<Sections> {
 /// Whether the metrics of a stage that trains may be read.
 fn trains(material: &Catalogue) -> bool {
     let mut readable = material.readable(METRICS);
-    readable.any(|(source, _)| ["pretrain", "distill", "finetune"].contains(&source.kind.as_str()))
+    readable.any(|(source, _)| source.training().is_some())
 }
 
 #[cfg(test)]

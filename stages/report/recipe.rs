@@ -17,7 +17,7 @@ pub fn recipes(material: &Catalogue) -> String {
                 "<details class=\"stage\" id=\"stage-{}\"><summary><b>{}</b> <span class=\"chip\">{}</span> <small>{}</small></summary>{}<details><summary>Recipe, fingerprint {}…</summary><pre tabindex=\"0\">{}\nfingerprint {}</pre></details></details>\n",
                 anchor(&source.stage),
                 escaped(&source.stage),
-                escaped(&source.kind),
+                escaped(source.kind.name()),
                 rows(source),
                 facts(source),
                 source.fingerprint.get(..12).unwrap_or(&source.fingerprint),

@@ -17,7 +17,7 @@ pub fn timeline(material: &Catalogue) -> Option<String> {
         .iter()
         .filter_map(|source| {
             let making = source.making.as_ref()?;
-            Some((source.stage.as_str(), source.kind.as_str(), making))
+            Some((source.stage.as_str(), source.kind.name(), making))
         })
         .collect();
     let total: f64 = made.iter().map(|(_, _, making)| making.seconds).sum();

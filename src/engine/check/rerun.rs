@@ -316,6 +316,7 @@ impl Engine {
             sampled.get(slot).map(Vec::as_slice),
             &again.parts(slot),
             &tolerance.unwrap_or_default(),
+            self.registry.known(&stored.manifest.recipe.kind).headline(),
         )
     }
 

@@ -41,6 +41,7 @@ pub struct Input {
 #[derive(Debug, Clone)]
 pub struct Ancestor {
     pub stage: String,
+    pub kind: Kind,
     pub fingerprint: Digest,
     pub recipe: Recipe,
     /// Slot → what is connected, as the plan says: contents alone don't tell equal stages apart. Which of several stages of equal content

@@ -15,7 +15,7 @@ use crate::base::yaml;
 use crate::kind::comparison::{self, Tolerance, Tolerances};
 use crate::kind::reference::Reference;
 use crate::kind::registry::{Kind, Registry};
-use crate::kind::stage::Connection;
+use crate::kind::stage::{Connection, Stage};
 use crate::pipeline::checker::Checker;
 use crate::pipeline::matrix;
 use crate::pipeline::overrides::{self, Override};
@@ -62,6 +62,16 @@ pub struct StageNode {
     pub sources: Vec<PathBuf>,
     /// Indices of the stages that are connected, in order of slots; may repeat.
     pub(crate) needs: Vec<usize>,
+}
+
+impl StageNode {
+    /// The params, of a stage of the kind `S`.
+    pub fn of_kind<S: Stage>(&self) -> Option<S> {
+        (self.kind == S::KIND).then(|| {
+            serde_json::from_value(self.params.clone())
+                .expect("BUG: params that were checked can be read again")
+        })
+    }
 }
 
 /// What a stage's networks compute in.

@@ -125,6 +125,11 @@ impl Engine {
         &self.project
     }
 
+    /// The kinds that the project was checked by.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
     /// The current artifact of a stage; `None` when it, or something that it needs, is not in the cache.
     pub fn find(&self, stage: &str) -> Result<Option<Artifact>> {
         let index = self.project.index(stage)?;

@@ -107,6 +107,7 @@ impl Engine {
             let node = &self.project.stages()[ancestor];
             Ancestor {
                 stage: node.name.clone(),
+                kind: self.registry.known(&node.kind).clone(),
                 fingerprint: manifest.fingerprint,
                 recipe: manifest.recipe,
                 inputs: node.inputs.clone(),

@@ -82,7 +82,7 @@ impl Engine {
             manifest.fingerprint,
             &manifest.content.prefix(CONTENT_DIGITS),
         );
-        let own = self
+        let names = self
             .registry
             .kind(&manifest.recipe.kind)
             .map_or(&[][..], Kind::headline);
@@ -103,7 +103,7 @@ impl Engine {
             let found = self.codec.digest(&output.kind, &paths).map_err(unread)?;
             let headline = self
                 .codec
-                .headline(&output.kind, &paths, own)
+                .headline(&output.kind, &paths, names)
                 .map_err(unread)?;
             if (found.digest, found.rows) != (output.content, output.rows) {
                 let expected = format!(

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use seedpipe_artifact::{FilesReader, WEIGHTS};
-use seedpipe_engine::{Artifact, Engine, Input, StageNode, durable};
+use seedpipe_engine::{Artifact, Engine, Input, Purpose, StageNode, durable};
 use seedpipe_stages::deliverable::Names;
 use seedpipe_stages::deliverable::{
     DESCRIPTION, Deliverable, Format, Manner, Precision, Sample, Sources,
@@ -58,14 +58,13 @@ pub struct Export {
     pub json: bool,
 }
 
-const KIND: &str = "export";
 const IMAGES: &str = "images";
 
 pub fn execute(invocation: Invocation, arguments: &Export) -> Result<ExitCode> {
     let tools = invocation.tools;
     let engine = invocation.engine(&arguments.overrides.set)?;
     let stage = engine.project().stage(&arguments.stage)?;
-    if stage.kind == KIND {
+    if stage.of_kind::<seedpipe_stages::Export>().is_some() {
         return copy_out(&engine, stage, arguments, tools);
     }
     let Some(format) = arguments.format else {
@@ -80,7 +79,9 @@ pub fn execute(invocation: Invocation, arguments: &Export) -> Result<ExitCode> {
     manner.check().map_err(|(key, expected, got, hint)| {
         Refusal::new(format!("`--{key}`: expected {expected}, got {got}")).hint(hint)
     })?;
-    if stage.kind == "probe" {
+    let kind = engine.registry().known(&stage.kind);
+    let has_weights = kind.outputs().iter().any(|output| output.kind == WEIGHTS);
+    if has_weights && kind.purpose(&stage.params) == Purpose::Judging {
         return Err(Refusal::new(format!(
             "stage `{}` makes a classifier, not a network",
             stage.name

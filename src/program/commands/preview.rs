@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use seedpipe_artifact::{IMAGES, VIEWS};
 use seedpipe_engine::{Artifact, Engine, StageNode, durable};
 use seedpipe_stages::contact_sheet;
 
@@ -31,20 +32,22 @@ pub fn execute(invocation: Invocation, arguments: &Preview) -> Result<ExitCode> 
     let engine = invocation.engine(&arguments.overrides.set)?;
     let stage = engine.project().stage(&arguments.stage)?;
     let count = arguments.images as usize;
-    let png = match stage.kind.as_str() {
-        "ingest" => {
+    let outputs = engine.registry().known(&stage.kind).outputs();
+    let output = |kind: &str| outputs.iter().find(|output| output.kind == kind);
+    let png = match (output(IMAGES), output(VIEWS)) {
+        (Some(images), _) => {
             let artifact = cached(&engine, &stage.name)?;
-            contact_sheet::of_images(&artifact.parts("images"), count)
+            contact_sheet::of_images(&artifact.parts(images.name), count)
         }
-        "augment" => {
+        (_, Some(output)) => {
             let views = cached(&engine, &stage.name)?;
             let images = images_of(&engine, stage)?;
-            contact_sheet::of_views(&images, &views.parts("views"), count)
+            contact_sheet::of_views(&images, &views.parts(output.name), count)
         }
-        other => {
+        _ => {
             return Err(Refusal::new(format!(
-                "stage `{}` is of kind `{other}`, which has no pictures to show",
-                stage.name
+                "stage `{}` is of kind `{}`, which has no pictures to show",
+                stage.name, stage.kind
             ))
             .hint("name a stage of kind `augment` or `ingest`")
             .into());
@@ -65,12 +68,11 @@ pub fn execute(invocation: Invocation, arguments: &Preview) -> Result<ExitCode> 
     Ok(ExitCode::SUCCESS)
 }
 
-/// Parts of the images that an `augment` stage looks at.
+/// Parts of the images that views are of.
 fn images_of(engine: &Engine, stage: &StageNode) -> Result<Vec<PathBuf>> {
-    let from = stage
-        .inputs
-        .get("images")
-        .and_then(|connections| connections.first())
+    let mut inputs = stage.inputs.values().flatten();
+    let from = inputs
+        .find(|from| from.kind == IMAGES)
         .context("BUG: views of no images")?;
     Ok(cached(engine, &from.stage)?.parts(&from.output))
 }

@@ -8,9 +8,11 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use seedpipe_engine::{
-    Artifact, Engine, LockedStage, PipelineLock, StageNode, StageStatus, durable, lock_at,
+    Artifact, Engine, Kind, PipelineLock, StageNode, StageStatus, durable, lock_at,
 };
-use seedpipe_stages::report::{Against, FieldChange, From, Making, Material, Output, Source, page};
+use seedpipe_stages::report::{
+    self, Against, FieldChange, From, Making, Material, Output, Source, page,
+};
 use serde_json::Value;
 
 use crate::commands::Invocation;
@@ -36,7 +38,6 @@ pub struct Report {
     pub overrides: Overrides,
 }
 
-const KIND: &str = "report";
 /// Telemetry of a stage that made or used a network.
 const PARAMETERS: &str = "parameters";
 
@@ -45,7 +46,7 @@ pub fn execute(invocation: Invocation, arguments: &Report) -> Result<ExitCode> {
     let statuses: Vec<StageStatus> = engine
         .status()?
         .into_iter()
-        .filter(|status| status.kind != KIND)
+        .filter(|status| is_told(&engine, &status.kind))
         .collect();
     check_cached(&statuses, arguments.partial)?;
     let against = match &arguments.against {
@@ -58,7 +59,8 @@ pub fn execute(invocation: Invocation, arguments: &Report) -> Result<ExitCode> {
     let mut sources = Vec::new();
     for status in &statuses {
         if let Some(artifact) = &status.artifact {
-            sources.push(source(engine.project().stage(&status.stage)?, artifact));
+            let stage = engine.project().stage(&status.stage)?;
+            sources.push(source(&engine, stage, artifact));
         }
     }
     let html = page(&Material {
@@ -79,6 +81,11 @@ pub fn execute(invocation: Invocation, arguments: &Report) -> Result<ExitCode> {
         figures::bytes(html.len() as u64)
     ))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether the page tells of a kind's stages: of those that tell of others themselves it doesn't.
+fn is_told(engine: &Engine, kind: &str) -> bool {
+    !engine.registry().kind(kind).is_some_and(Kind::lineage)
 }
 
 /// Refuses a page that would lack something, unless that is what is wanted.
@@ -111,10 +118,9 @@ fn check_cached(statuses: &[StageStatus], partial: bool) -> Result<()> {
 /// The name that was given, else that of the pipeline's `report` stage, else the pipeline's.
 fn title(engine: &Engine, arguments: &Report) -> String {
     let of_stage = || {
-        let stages = engine.project().stages().iter();
-        let mut reports = stages.filter(|stage| stage.kind == KIND);
-        let title = reports.find_map(|stage| stage.params["title"].as_str().map(str::to_owned));
-        title.filter(|title| title != seedpipe_stages::report::default_title().as_str())
+        let mut stages = engine.project().stages().iter();
+        let report = stages.find_map(|stage| stage.of_kind::<report::Report>())?;
+        Some(report.title).filter(|title| *title != report::default_title())
     };
     let of_file = || {
         let pipeline = engine.project().path();
@@ -136,8 +142,9 @@ fn default_path(pipeline: &Path) -> PathBuf {
     PathBuf::from(format!("{stem}-report.html"))
 }
 
-fn source(stage: &StageNode, artifact: &Artifact) -> Source {
+fn source(engine: &Engine, stage: &StageNode, artifact: &Artifact) -> Source {
     let manifest = &artifact.manifest;
+    let kind = engine.registry().known(&stage.kind);
     let inputs = stage.inputs.iter().map(|(slot, connections)| {
         let from = connections.iter().map(|connection| From {
             stage: connection.stage.clone(),
@@ -157,7 +164,8 @@ fn source(stage: &StageNode, artifact: &Artifact) -> Source {
     let telemetry = &manifest.telemetry;
     Source {
         stage: stage.name.clone(),
-        kind: stage.kind.clone(),
+        kind: kind.clone(),
+        purpose: kind.purpose(&stage.params),
         version: manifest.recipe.version,
         seed: stage.seed,
         params: manifest.recipe.params.clone(),
@@ -184,11 +192,10 @@ fn against(
     lock: &PipelineLock,
     name: String,
 ) -> Result<Against> {
-    let is_told = |locked: &LockedStage| locked.kind != KIND;
     let figures = lock
         .stages
         .iter()
-        .filter(|(_, locked)| is_told(locked))
+        .filter(|(_, locked)| is_told(engine, &locked.kind))
         .map(|(stage, locked)| (stage.clone(), locked.figures()))
         .filter(|(_, figures)| !figures.is_empty());
     let mut changes = Vec::new();
@@ -199,8 +206,8 @@ fn against(
             None => changes.push(whole(&status.stage, "", "new stage")),
         }
     }
-    for (stage, _) in lock.stages.iter().filter(|(_, locked)| is_told(locked)) {
-        if engine.project().stage(stage).is_err() {
+    for (stage, locked) in &lock.stages {
+        if is_told(engine, &locked.kind) && engine.project().stage(stage).is_err() {
             changes.push(whole(stage, "a stage", ""));
         }
     }

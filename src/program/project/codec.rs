@@ -25,9 +25,9 @@ impl Codec for ParquetCodec {
         &self,
         kind: &str,
         parts: &[PathBuf],
-        own: &[&str],
+        names: &[&str],
     ) -> Result<BTreeMap<String, f64>> {
-        Ok(seedpipe_artifact::headline(kind, parts, own)?)
+        Ok(seedpipe_artifact::headline(kind, parts, names)?)
     }
 
     fn compare(
@@ -37,8 +37,9 @@ impl Codec for ParquetCodec {
         rows: Option<&[Range<u64>]>,
         again: &[PathBuf],
         tolerance: &Tolerance,
+        headline: &[&str],
     ) -> Result<Comparison> {
-        tolerances::compare(kind, stored, rows, again, tolerance)
+        tolerances::compare(kind, stored, rows, again, tolerance, headline)
     }
 
     fn tolerance(&self, kind: &str) -> Tolerance {
