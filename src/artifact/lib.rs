@@ -15,7 +15,7 @@ mod on_disk;
 mod schema;
 mod tables;
 
-pub use content::codec::{ContentDigest, digest, headline, interval_of, is_headline};
+pub use content::codec::{ContentDigest, digest, headline, interval_of, is_fraction, is_headline};
 pub use content::compare::{Difference, Tolerance, WorstRow, compare, compare_rows};
 pub use content::described::{ARTIFACT_DESCRIPTIONS, DescribedColumn, described_columns};
 pub use content::show::{Preview, preview};

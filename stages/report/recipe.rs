@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use seedpipe_artifact::{interval_of, is_fraction};
+
 use super::html::{Cell, Column, Table, escaped, push};
 use super::lineage::anchor;
 use super::material::{Catalogue, Source};
-use crate::shared::results::{grouped, is_fraction, is_interval_end};
+use crate::shared::results::grouped;
 
 /// A folded block a stage: its inputs, its params, its recipe as it is hashed.
 pub fn recipes(material: &Catalogue) -> String {
@@ -140,7 +142,7 @@ pub fn changes(material: &Catalogue) -> Option<String> {
         let mut names: Vec<&String> = old.keys().chain(new.keys()).collect();
         names.sort();
         names.dedup();
-        for name in names.into_iter().filter(|name| !is_interval_end(name)) {
+        for name in names.into_iter().filter(|name| interval_of(name).is_none()) {
             let (old, new) = (old.get(name).copied(), new.get(name).copied());
             if old == new {
                 unchanged += 1;
@@ -154,7 +156,10 @@ pub fn changes(material: &Catalogue) -> Option<String> {
         .iter()
         .filter(|(stage, _)| material.source(stage).is_none());
     for (stage, figures) in gone {
-        for (name, value) in figures.iter().filter(|(name, _)| !is_interval_end(name)) {
+        for (name, value) in figures
+            .iter()
+            .filter(|(name, _)| interval_of(name).is_none())
+        {
             rows.push(figure_row(stage, name, Some(*value), None));
         }
     }

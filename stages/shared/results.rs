@@ -291,16 +291,6 @@ impl Results {
     }
 }
 
-/// Whether a metric is one end of another's 95 % interval.
-pub(crate) fn is_interval_end(name: &str) -> bool {
-    name.ends_with("_low") || name.ends_with("_high")
-}
-
-/// Accuracies, whose changes are told in points. The name may begin with a split.
-pub(crate) fn is_fraction(name: &str) -> bool {
-    name.ends_with("top1") || name.ends_with("top5") || name.ends_with("retrieval_map")
-}
-
 /// 272474 → 272,474
 pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();

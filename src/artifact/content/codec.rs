@@ -43,6 +43,15 @@ pub fn interval_of(name: &str) -> Option<&str> {
         .or_else(|| name.strip_suffix("_high"))
 }
 
+/// Whether a metric, or the end of one's interval, is a share whose changes are told in points. The name
+/// may begin with a split.
+pub fn is_fraction(name: &str) -> bool {
+    let name = interval_of(name).unwrap_or(name);
+    ["top1", "top5", "retrieval_map"]
+        .iter()
+        .any(|ending| name.ends_with(ending))
+}
+
 /// Whether a metric, or the one that it is an end of the interval of, is among the `headline` ones.
 pub fn is_headline(name: &str, headline: &[&str]) -> bool {
     headline.contains(&interval_of(name).unwrap_or(name))

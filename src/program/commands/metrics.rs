@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
-use seedpipe_artifact::{METRICS, MetricsReader};
+use seedpipe_artifact::{METRICS, MetricsReader, interval_of, is_fraction};
 use seedpipe_engine::{Artifact, Engine, LockedStage, PipelineLock, lock_at};
 use serde::Serialize;
 
@@ -151,12 +151,6 @@ fn table<'a>(figures: impl Iterator<Item = &'a Figure>, value: impl Fn(&f64) -> 
     }
 }
 
-/// What an end of an interval is the end of: `knn_top1` of `knn_top1_low`.
-fn interval_of(name: &str) -> Option<&str> {
-    name.strip_suffix("_low")
-        .or_else(|| name.strip_suffix("_high"))
-}
-
 /// Intervals stand beside their figures. Figures of single classes (`knn_top1/3`) only when `all` are wanted.
 fn as_text(figures: &[Figure], all: bool) -> String {
     let by_name: BTreeMap<[&str; 3], f64> = figures
@@ -284,12 +278,6 @@ fn compare(
         }
     });
     changes.collect()
-}
-
-/// Accuracies, whose changes are told in points.
-fn is_fraction(name: &str) -> bool {
-    let name = name.trim_end_matches("_low").trim_end_matches("_high");
-    name.ends_with("top1") || name.ends_with("top5") || name == "retrieval_map"
 }
 
 fn diff_table(changes: &[FigureChange], form: Form) -> Table {

@@ -28,11 +28,6 @@ pub fn clock(seconds: f64) -> String {
     }
 }
 
-/// Whether a metric is one end of another's 95 % interval.
-pub fn is_interval_end(name: &str) -> bool {
-    name.ends_with("_low") || name.ends_with("_high")
-}
-
 /// `1 fault`, `1,234 faults`.
 pub fn counted(number: u64, what: &str) -> String {
     let ending = if number == 1 { "" } else { "s" };
