@@ -1,7 +1,8 @@
 //! `report`: one self-contained HTML file: results, training curves, and what ran with which parameters; and what may be read of images,
 //! views, predictions and features beside the metrics.
 //!
-//! The page is built by `page`, each section in a file of its own, from a `Material`. The kind fills it from its inputs and ancestors and
+//! The page is built by `page` from a `Material`: each of the `sections` in a file of its own, those on `embeddings` beside what reads them;
+//! `html` has what they are written with. The kind fills it from its inputs and ancestors and
 //! leaves out seconds, dates and machines, so that equal results give an equal file; `seedpipe report` fills it from the cache.
 //!
 //! Version log: 1 first. 2: sections on sizes, classes, mistakes, maps, neighbours and views; another form. 3: accuracies while training in per cent;
@@ -9,31 +10,16 @@
 //! that was judged instead of `test`; large matrices drawn in part; components of close variances. 4: a stage has one look in all curves;
 //! retrieval among the measures. 5: MoCo v1 is called so.
 
-mod classes;
-mod curves;
-mod drawing;
-mod embedded;
-mod embedding_map;
+mod embeddings;
 #[cfg(test)]
 mod example;
 mod gallery;
-mod headline;
 mod html;
 mod judged;
-mod lineage;
 mod material;
-mod mistakes;
-mod near;
 mod networks;
 mod page;
-mod pca;
-mod recipe;
-mod scale;
-mod size_plot;
-mod tabs;
-mod timeline;
-mod tsne;
-mod view_sheet;
+mod sections;
 
 use seedpipe_base::Refusal;
 use std::path::PathBuf;

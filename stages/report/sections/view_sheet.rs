@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use seedpipe_artifact::VIEWS;
 
-use super::gallery::Gallery;
-use super::html::{escaped, push};
-use super::material::{Catalogue, Source};
 use crate::pixels::contact_sheet::{COLORS, Looked, looked};
+use crate::report::gallery::Gallery;
+use crate::report::html::{escaped, push};
+use crate::report::material::{Catalogue, Source};
 
 /// Images that are shown, and stages.
 const IMAGES: usize = 4;

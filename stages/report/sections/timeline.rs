@@ -1,7 +1,7 @@
 //! How long every stage took, one after the other, and how much of it was waiting for pixels.
 
-use super::html::{Cell, Column, Table, duration, escaped, percent, push};
-use super::material::{Catalogue, Making};
+use crate::report::html::{Cell, Column, Table, duration, escaped, percent, push};
+use crate::report::material::{Catalogue, Making};
 use crate::shared::results::grouped;
 
 /// Rates and shares in a stage's telemetry.

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use seedpipe_artifact::{interval_of, is_fraction};
 
-use super::html::{Cell, Column, Table, escaped, push};
-use super::lineage::anchor;
-use super::material::{Catalogue, Source};
+use crate::report::html::{Cell, Column, Table, escaped, push};
+use crate::report::material::{Catalogue, Source};
+use crate::report::sections::lineage::anchor;
 use crate::shared::results::grouped;
 
 /// A folded block a stage: its inputs, its params, its recipe as it is hashed.
@@ -210,7 +210,7 @@ fn figure_row(stage: &str, name: &str, old: Option<f64>, new: Option<f64>) -> Ve
         value(old),
         value(new),
         change.map_or_else(Cell::empty, |change| {
-            Cell::html(super::html::change(change, is_fraction)).sorted_by(change)
+            Cell::html(crate::report::html::change(change, is_fraction)).sorted_by(change)
         }),
     ]
 }

@@ -3,10 +3,10 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::gallery::{Gallery, Size};
-use super::html::{escaped, percent, push};
-use super::judged::{Judged, Miss};
-use super::tabs::{Tab, tabs};
+use crate::report::gallery::{Gallery, Size};
+use crate::report::html::tabs::{Tab, tabs};
+use crate::report::html::{escaped, percent, push};
+use crate::report::judged::{Judged, Miss};
 use crate::shared::results::grouped;
 
 /// Classes of a matrix that is written out; larger ones are drawn.

@@ -1,4 +1,10 @@
-//! HTML as text: what is escaped, tables that a script sorts, and numbers as people read them.
+//! HTML as text: what is escaped, tables that a script sorts, and numbers as people read them. Beside it charts
+//! as SVG ([`drawing`], with axes by [`scale`]), panels of which one is shown ([`tabs`]), and the page's
+//! style sheet and script.
+
+pub mod drawing;
+pub mod scale;
+pub mod tabs;
 
 use std::fmt::Write;
 

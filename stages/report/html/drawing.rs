@@ -1,7 +1,7 @@
 //! Drawings as SVG within the page: a frame with axes, named for those who can't see it. Colours are the style sheet's.
 
-use super::html::{escaped, push};
-use super::scale::{Axis, tick_text};
+use crate::report::html::scale::{Axis, tick_text};
+use crate::report::html::{escaped, push};
 
 /// Colours of series in the style sheet, `--c0` …; further series begin anew.
 pub const COLOURS: usize = 10;

@@ -19,7 +19,7 @@ struct Golden {
 }
 
 fn golden() -> Golden {
-    serde_json::from_str(include_str!("../../tests/fixtures/tsne.json")).unwrap()
+    serde_json::from_str(include_str!("../../../tests/fixtures/tsne.json")).unwrap()
 }
 
 fn dense(affinities: &Affinities) -> Vec<Vec<f64>> {
@@ -102,7 +102,7 @@ fn clouds() -> (Vec<f32>, Vec<usize>) {
 #[test]
 fn clouds_stay_apart_and_the_map_is_always_the_same() {
     let (values, of) = clouds();
-    let start = crate::report::pca::principal(&values, 8).places;
+    let start = crate::report::embeddings::pca::principal(&values, 8).places;
     let map = tsne(&values, 8, &start);
     let mut right = 0;
     for (index, place) in map.iter().enumerate() {

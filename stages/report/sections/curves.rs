@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use seedpipe_artifact::{METRICS, MetricsReader};
 
-use super::drawing::{Figure, Frame, legend, level, line, upright};
-use super::html::{escaped, push};
-use super::material::{Catalogue, Source};
-use super::networks;
-use super::scale::Axis;
+use crate::report::html::drawing::{Figure, Frame, legend, level, line, upright};
+use crate::report::html::scale::Axis;
+use crate::report::html::{escaped, push};
+use crate::report::material::{Catalogue, Source};
+use crate::report::networks;
 use crate::shared::results::grouped;
 
 const WIDTH: f64 = 380.0;

@@ -1,8 +1,8 @@
 //! The headline: what the student keeps of its teacher, and the table of every network that was measured.
 
-use super::html::{Cell, Column, Table, change, escaped, percent, push, short};
-use super::material::{Against, Catalogue};
-use super::networks::{self, Role};
+use crate::report::html::{Cell, Column, Table, change, escaped, percent, push, short};
+use crate::report::material::{Against, Catalogue};
+use crate::report::networks::{self, Role};
 use crate::shared::results::{Measure, ResultRow, Results, grouped};
 
 /// A network with its part.

@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context, Result};
 use seedpipe_artifact::{METRICS, MetricsReader};
 
-use super::gallery::Gallery;
-use super::headline::{Ranked, main_column};
-use super::html::{Cell, Column, Table, percent};
-use super::judged::Judged;
-use super::material::Catalogue;
+use crate::report::gallery::Gallery;
+use crate::report::html::{Cell, Column, Table, percent};
+use crate::report::judged::Judged;
+use crate::report::material::Catalogue;
+use crate::report::sections::headline::{Ranked, main_column};
 use crate::shared::results::{Measure, Results};
 
 /// Networks in the table at most.

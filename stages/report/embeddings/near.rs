@@ -4,10 +4,10 @@ use anyhow::Result;
 use rayon::prelude::*;
 use seedpipe_artifact::ImagesReader;
 
-use super::embedded::{Embedded, pair, unit};
-use super::gallery::{Gallery, Size};
-use super::html::{escaped, push};
-use super::judged::{Judged, Splits, splits};
+use crate::report::embeddings::{Embedded, pair, unit};
+use crate::report::gallery::{Gallery, Size};
+use crate::report::html::{escaped, push};
+use crate::report::judged::{Judged, Splits, splits};
 
 /// Judged images, and neighbours of each.
 const QUERIES: usize = 8;

@@ -1,12 +1,19 @@
 //! Stored embeddings of plain images: whose they are, and those of some images, made of length 1.
+//! On them rest the [`map`] of two dimensions, by principal components ([`pca`]) and [`tsne`], and the
+//! [`near`]est neighbours.
+
+pub mod map;
+pub mod near;
+mod pca;
+mod tsne;
 
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use seedpipe_artifact::{EMBEDDINGS, EmbeddingsReader, Of};
 
-use super::material::Catalogue;
-use super::networks::{self, Role};
+use crate::report::material::Catalogue;
+use crate::report::networks::{self, Role};
 use crate::shared::logits::holds_logits;
 
 /// Rows that are read at once.

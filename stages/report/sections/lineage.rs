@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::html::{escaped, push};
-use super::material::Catalogue;
+use crate::report::html::{escaped, push};
+use crate::report::material::Catalogue;
 
 const LETTER: f64 = 7.0;
 const HEIGHT: f64 = 40.0;

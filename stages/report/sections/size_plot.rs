@@ -1,10 +1,10 @@
 //! Accuracy against size, as in figure 1 of the SEED paper, with the pipeline's own networks.
 
-use super::drawing::{Figure, Frame, level, upright};
-use super::headline::Ranked;
-use super::html::{escaped, percent, push, short};
-use super::networks::Role;
-use super::scale::Axis;
+use crate::report::html::drawing::{Figure, Frame, level, upright};
+use crate::report::html::scale::Axis;
+use crate::report::html::{escaped, percent, push, short};
+use crate::report::networks::Role;
+use crate::report::sections::headline::Ranked;
 use crate::shared::results::Results;
 
 const WIDTH: f64 = 380.0;
@@ -216,7 +216,7 @@ fn label_place(name: &str, x: f64, y: f64, taken: &mut Vec<Taken>) -> Option<(f6
 mod tests {
     use super::*;
     use crate::report::example;
-    use crate::report::headline::ranked;
+    use crate::report::sections::headline::ranked;
     use crate::shared::results::results;
 
     #[test]

@@ -1,6 +1,6 @@
 //! Panels of which one is shown; the script makes the buttons, and without it all are shown.
 
-use super::html::{escaped, push};
+use crate::report::html::{escaped, push};
 
 pub struct Tab {
     pub label: String,

@@ -9,14 +9,14 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use seedpipe_artifact::ImagesReader;
 
-use super::drawing::COLOURS;
-use super::embedded::{Embedded, pair};
-use super::gallery::{Gallery, Size};
-use super::html::{escaped, percent, push};
-use super::judged::{Judged, splits};
-use super::pca::principal;
-use super::tabs::{Tab, tabs};
-use super::tsne::tsne;
+use crate::report::embeddings::pca::principal;
+use crate::report::embeddings::tsne::tsne;
+use crate::report::embeddings::{Embedded, pair};
+use crate::report::gallery::{Gallery, Size};
+use crate::report::html::drawing::COLOURS;
+use crate::report::html::tabs::{Tab, tabs};
+use crate::report::html::{escaped, percent, push};
+use crate::report::judged::{Judged, splits};
 
 /// Points at most, evenly spread over the images.
 const POINTS: usize = 2000;
