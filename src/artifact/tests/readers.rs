@@ -35,7 +35,7 @@ pub fn read_all(kind: &str, path: &Path) -> Result<()> {
         other => panic!("no reader for {other}"),
     }
     digest(kind, &parts)?;
-    headline(kind, &parts, &[])?;
+    headline(kind, &parts, &["loss", "top1"])?;
     compare(kind, &parts, &parts, &Tolerance::NONE)?;
     preview(&parts, 5)?.text()?;
     Ok(())
