@@ -9,6 +9,7 @@ use crate::on_disk::parts::Parts;
 use crate::schema::error::Result;
 use crate::schema::{EMBEDDINGS, METRICS};
 use crate::tables::metrics::MetricsReader;
+use crate::tables::table_of;
 
 /// An output's logical content, and how many rows it has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +35,7 @@ pub(crate) fn open(kind: &str, parts: &[PathBuf]) -> Result<Parts> {
     } else {
         Positions::Skip
     };
-    Parts::open(parts, Some(kind), positions)
+    Parts::open(parts, &[table_of(kind)?], positions)
 }
 
 /// Metrics that stand for a result, as against those that only show how training went.

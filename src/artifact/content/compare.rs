@@ -14,6 +14,7 @@ use half::{bf16, f16};
 use crate::content::codec::open;
 use crate::on_disk::part::Part;
 use crate::on_disk::parts::Parts;
+use crate::schema::column::column;
 use crate::schema::error::{ArtifactError, Result};
 use crate::schema::{WEIGHTS, type_name};
 use crate::tables::weights::Dtype;
@@ -270,7 +271,7 @@ impl Difference {
 
 /// The type of a tensor's elements, where it is one of floating point.
 fn dtype(batch: &RecordBatch, row: usize) -> Option<Dtype> {
-    Dtype::from_name(batch.column(1).as_string::<i32>().value(row))
+    Dtype::from_name(column::<Dtype>(batch, "dtype").value(row))
         .filter(|dtype| matches!(dtype, Dtype::F64 | Dtype::F32 | Dtype::F16 | Dtype::Bf16))
 }
 

@@ -21,21 +21,10 @@ fn metadata() -> Metadata {
 fn image(image_id: u32) -> ImageRow {
     let bytes = vec![image_id as u8; 50 + 7 * image_id as usize];
     ImageRow {
-        image_id,
-        digest: blake3_of(&bytes),
-        occurrence: 0,
-        bytes,
-        width: 5,
-        height: 6,
         label: Some(1),
         label_name: Some("cat".into()),
-        split: "train".into(),
-        source: format!("{image_id}.jpg"),
+        ..ImageRow::example(image_id, bytes)
     }
-}
-
-fn blake3_of(bytes: &[u8]) -> [u8; 32] {
-    *blake3::hash(bytes).as_bytes()
 }
 
 fn view(position: u32) -> ViewRow {

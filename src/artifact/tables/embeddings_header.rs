@@ -1,62 +1,49 @@
 //! The declared metadata of `embeddings/v1`, from which its columns follow.
 
 use std::path::Path;
-use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field};
 
-use crate::schema::element;
+use crate::schema::column::{Layout, named};
 use crate::schema::error::{ArtifactError, Result};
 use crate::schema::metadata::Metadata;
+use crate::schema::table::{Declared, Table};
+use crate::schema::{EMBEDDINGS, element};
 
 /// The longest vector: far beyond any network's, and far from overflowing a page.
 const MOST_VALUES: usize = 1 << 20;
+/// The column of the vectors.
+pub(crate) const EMBEDDING: &str = "embedding";
 
-/// What was embedded: decides the name and type of the id column.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Of {
-    /// `view_id` u64.
-    Views,
-    /// `image_id` u32.
-    Images,
+named! {
+    /// What was embedded: decides the name and type of the id column.
+    pub enum Of {
+        /// `view_id` u64.
+        Views = "views",
+        /// `image_id` u32.
+        Images = "images",
+    }
+}
+
+named! {
+    /// How a value is stored.
+    pub enum Precision {
+        F16 = "f16",
+        F32 = "f32",
+    }
 }
 
 impl Of {
-    pub fn name(self) -> &'static str {
+    /// The id column's name.
+    pub(crate) fn column(self) -> &'static str {
         match self {
-            Self::Views => "views",
-            Self::Images => "images",
+            Self::Views => "view_id",
+            Self::Images => "image_id",
         }
     }
-
-    pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Views, Self::Images]
-            .into_iter()
-            .find(|of| of.name() == name)
-    }
-}
-
-/// How a value is stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Precision {
-    F16,
-    F32,
 }
 
 impl Precision {
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::F16 => "f16",
-            Self::F32 => "f32",
-        }
-    }
-
-    pub fn from_name(name: &str) -> Option<Self> {
-        [Self::F16, Self::F32]
-            .into_iter()
-            .find(|precision| precision.name() == name)
-    }
-
     /// Bytes of a value.
     pub(crate) fn width(self) -> usize {
         match self {
@@ -133,19 +120,38 @@ impl EmbeddingsHeader {
         })
     }
 
-    pub(crate) fn schema(&self) -> SchemaRef {
+    fn columns(&self) -> Vec<Declared> {
         let id = match self.of {
-            Of::Views => Field::new("view_id", DataType::UInt64, false),
-            Of::Images => Field::new("image_id", DataType::UInt32, false),
+            Of::Views => DataType::UInt64,
+            Of::Images => DataType::UInt32,
         };
         let value = match self.precision {
             Precision::F16 => DataType::Float16,
             Precision::F32 => DataType::Float32,
         };
         let vector = DataType::FixedSizeList(element(value), self.dimension as i32);
-        Arc::new(Schema::new(vec![
-            id,
-            Field::new("embedding", vector, false),
-        ]))
+        vec![
+            Declared {
+                field: Field::new(self.of.column(), id, false),
+                layout: Layout::Differences,
+                meaning: &["The row of the views; `image_id` (u32) in embeddings of images."],
+            },
+            Declared {
+                field: Field::new(EMBEDDING, vector, false),
+                layout: Layout::Plain,
+                meaning: &["The vector; `f32[D]` where `store: f32` asked for it."],
+            },
+        ]
     }
 }
+
+pub(crate) const TABLE: &Table = &Table {
+    kind: EMBEDDINGS,
+    holds: &[
+        "One vector of length D a row, of a view or of an image. Metadata: `of` (`views` or `images`: the",
+        "id column is `view_id` or `image_id`), `precision` (`f16` or `f32`), `dimension`, `normalised`,",
+        "`network` (the content digest of the weights), `views` (that of the views), `output` (`logits`",
+        "where they are).",
+    ],
+    columns: |path, metadata| Ok(EmbeddingsHeader::from_metadata(path, metadata)?.columns()),
+};
