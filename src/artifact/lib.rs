@@ -16,7 +16,7 @@ mod schema;
 mod tables;
 
 pub use content::codec::{ContentDigest, HEADLINE_METRICS, digest, headline};
-pub use content::compare::{Difference, Tolerance, WorstRow, compare, compare_rows};
+pub use content::compare::{compare, compare_rows};
 pub use content::described::{Described, DescribedColumn, described};
 pub use content::show::{Preview, preview};
 pub use foreign::source::{SourceBatches, SourceLabel, SourceRow, SourceTable, guessed_columns};

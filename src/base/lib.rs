@@ -2,12 +2,14 @@
 //!
 //! Data alone: nothing here reads, writes or computes pixels.
 
+mod comparison;
 mod filter;
 mod operation;
 mod refusal;
 pub mod text;
 mod view;
 
+pub use comparison::{Comparison, Tolerance, WorstRow};
 pub use filter::Filter;
 pub use operation::Operation;
 pub use refusal::{Parts, Refusal};

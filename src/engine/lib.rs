@@ -31,7 +31,6 @@ pub use check::gc::{GcItem, GcOptions, GcReport, GcWhat};
 pub use check::rerun::{RerunOptions, RerunOutput, RerunReport, RerunStage, Verdict};
 pub use check::unfinished::Unfinished;
 pub use check::verify::{FileFault, Repair, Repaired, VerifiedArtifact, VerifyReport, VerifyScope};
-pub use kind::comparison::{Comparison, Tolerance, WorstRow};
 pub use kind::context::{Ancestor, Input, Shard, StageContext};
 pub use kind::earlier::Earlier;
 pub use kind::observer::{Measured, MeasuredOver, Observer, Progress, Silent};

@@ -36,7 +36,7 @@ pub fn read_all(kind: &str, path: &Path) -> Result<()> {
     }
     digest(kind, &parts)?;
     headline(kind, &parts, &[])?;
-    compare(kind, &parts, &parts, &Tolerance::NONE)?;
+    compare(kind, &parts, &parts, &Default::default())?;
     preview(&parts, 5)?.text()?;
     Ok(())
 }

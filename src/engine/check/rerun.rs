@@ -6,7 +6,7 @@
 //! the declared tolerances. Where a stored artifact's class is unknown, nothing excuses a
 //! difference.
 
-use seedpipe_base::Refusal;
+use seedpipe_base::{Comparison, Refusal, Tolerance};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Instant;
@@ -24,7 +24,6 @@ use crate::cache::recipe::Recipe;
 use crate::cache::source::Snapshot;
 use crate::cache::stat_cache::StatCache;
 use crate::cache::store::{Store, remove_folder};
-use crate::kind::comparison::{Comparison, Tolerance};
 use crate::kind::context::SampledRows;
 use crate::kind::observer::Observer;
 use crate::kind::report::{Outcome, StageReport};

@@ -3,7 +3,7 @@
 //! The declaration ([`Stage`]) is apart from the work ([`Work`]), so that a binary can plan, explain and verify without
 //! linking what the work needs.
 
-use seedpipe_base::Refusal;
+use seedpipe_base::{Comparison, Refusal, Tolerance};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -13,7 +13,6 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::base::digest::Digest;
-use crate::kind::comparison::{Comparison, Tolerance};
 use crate::kind::context::StageContext;
 
 /// How many outputs may be connected to an input slot.

@@ -1,7 +1,7 @@
 //! A checked pipeline: every kind known, every input connected to an output that it accepts, every value possible, no
 //! cycle. Opening one touches no cache.
 
-use seedpipe_base::Refusal;
+use seedpipe_base::{Refusal, Tolerance};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,7 @@ use crate::base::durable::folder_of;
 use crate::base::suggestion;
 use crate::base::untrusted;
 use crate::base::yaml;
-use crate::kind::comparison::{self, Tolerance, Tolerances};
+use crate::kind::comparison::{self, Tolerances};
 use crate::kind::reference::Reference;
 use crate::kind::registry::{Kind, Registry};
 use crate::kind::stage::Connection;

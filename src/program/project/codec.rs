@@ -5,7 +5,8 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 use anyhow::Result;
-use seedpipe_engine::{Codec, Comparison, Content, Digest, Tolerance};
+use seedpipe_base::{Comparison, Tolerance};
+use seedpipe_engine::{Codec, Content, Digest};
 
 use crate::project::tolerances;
 

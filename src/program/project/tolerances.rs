@@ -11,10 +11,10 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use seedpipe_artifact::{
-    Difference, EMBEDDINGS, HEADLINE_METRICS, METRICS, MetricRow, MetricsReader, PREDICTIONS,
-    PredictionRow, PredictionsReader, WEIGHTS,
+    EMBEDDINGS, HEADLINE_METRICS, METRICS, MetricRow, MetricsReader, PREDICTIONS, PredictionRow,
+    PredictionsReader, WEIGHTS,
 };
-use seedpipe_engine::{Comparison, Tolerance, WorstRow};
+use seedpipe_base::{Comparison, Tolerance, WorstRow};
 
 /// The default across numerics classes. Images, views, files and lists of rejected images are exact everywhere.
 pub fn default_of(kind: &str) -> Tolerance {
@@ -63,44 +63,17 @@ pub fn compare(
         }
         _ => {}
     }
-    let bounds = seedpipe_artifact::Tolerance {
-        max_abs: match (tolerance.max_abs, tolerance.cosine) {
-            (Some(bound), _) => bound,
-            (None, Some(_)) => f64::INFINITY,
-            (None, None) => 0.0,
-        },
-        min_cosine: tolerance.cosine,
+    let Some(rows) = rows else {
+        return Ok(seedpipe_artifact::compare(kind, stored, again, tolerance)?);
     };
-    let difference = match rows {
-        None => seedpipe_artifact::compare(kind, stored, again, &bounds)?,
-        Some(rows) => {
-            let rows = rows
-                .iter()
-                .map(|range| Ok(usize::try_from(range.start)?..usize::try_from(range.end)?))
-                .collect::<Result<Vec<_>>>()
-                .context("BUG: rows of an output that memory can't count")?;
-            seedpipe_artifact::compare_rows(kind, stored, &rows, again, &bounds)?
-        }
-    };
-    Ok(comparison(difference))
-}
-
-fn comparison(difference: Difference) -> Comparison {
-    Comparison {
-        equal: difference.equal,
-        within: difference.within,
-        rows: difference.rows,
-        differing: difference.differing,
-        max_abs: difference.max_abs,
-        min_cosine: difference.min_cosine,
-        worst: difference.worst.map(|worst| WorstRow {
-            row: worst.row,
-            column: worst.column,
-            detail: worst.detail,
-        }),
-        metadata: difference.metadata,
-        structure: difference.structure,
-    }
+    let rows = rows
+        .iter()
+        .map(|range| Ok(usize::try_from(range.start)?..usize::try_from(range.end)?))
+        .collect::<Result<Vec<_>>>()
+        .context("BUG: rows of an output that memory can't count")?;
+    Ok(seedpipe_artifact::compare_rows(
+        kind, stored, &rows, again, tolerance,
+    )?)
 }
 
 /// Of a difference of two fractions in percentage points.

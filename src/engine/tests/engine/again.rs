@@ -1,5 +1,6 @@
 //! Making results again: reruns in a scratch store, and contents that were seen elsewhere.
 
+use seedpipe_base::Tolerance;
 use seedpipe_engine::*;
 
 use crate::world::{CHAIN, Recorder, World};
