@@ -274,20 +274,10 @@ mod tests {
         let rows: Vec<ImageRow> = colours
             .iter()
             .enumerate()
-            .map(|(number, &colour)| {
-                let bytes = picture(colour);
-                ImageRow {
-                    image_id: number as u32,
-                    digest: *blake3::hash(&bytes).as_bytes(),
-                    occurrence: 0,
-                    bytes,
-                    width: 2,
-                    height: 2,
-                    label: None,
-                    label_name: None,
-                    split: "train".to_owned(),
-                    source: number.to_string(),
-                }
+            .map(|(number, &colour)| ImageRow {
+                width: 2,
+                height: 2,
+                ..ImageRow::example(number as u32, picture(colour))
             })
             .collect();
         writer.write(&rows).unwrap();
