@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use seedpipe_artifact::VIEWS;
+use seedpipe_base::Operation;
 
 use super::gallery::Gallery;
 use super::html::{escaped, push};
@@ -29,7 +30,13 @@ pub fn sheets(material: &Catalogue, gallery: &mut Gallery) -> Result<String> {
         html.push_str("</ul>\n");
     }
     if !html.is_empty() {
-        html.push_str("<p class=\"note\">Each box on the original is what the view in the frame of its colour sees. Below a view: its crop in pixels (width × height + left + top), then brightness b, contrast c, saturation s, hue h, blur, gray, flip.</p>\n");
+        push(
+            &mut html,
+            format_args!(
+                "<p class=\"note\">Each box on the original is what the view in the frame of its colour sees. Below a view: its crop in pixels (width × height + left + top), then {}.</p>\n",
+                Operation::legend()
+            ),
+        );
     }
     Ok(html)
 }

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use seedpipe_base::{Filter, Operation};
+
 use crate::schema::embeddings_header::{EmbeddingsHeader, Of, Precision};
 use crate::schema::metadata::Metadata;
 use crate::schema::{
@@ -110,21 +112,9 @@ const MEANINGS: &[(&str, &str, &str)] = &[
         "Upper edge of the view within the resized crop, pixels.",
     ),
     (VIEWS, "size", "Side of the view, pixels."),
-    (
-        VIEWS,
-        "filter",
-        "`bilinear`, `bicubic`, `pillow_bilinear` or `pillow_bicubic`.",
-    ),
-    (
-        VIEWS,
-        "operations",
-        "In this order: `brightness`, `contrast`, `saturation`, `hue`, `grayscale`, `blur`, `flip`, those that were drawn.",
-    ),
-    (
-        VIEWS,
-        "amounts",
-        "One an operation: a factor, a hue shift in turns, a sigma in pixels; 1 for grayscale and flip.",
-    ),
+    (VIEWS, "filter", Filter::MEANING),
+    (VIEWS, "operations", Operation::NAMES_MEANING),
+    (VIEWS, "amounts", Operation::AMOUNTS_MEANING),
     (
         EMBEDDINGS,
         "view_id",

@@ -9,9 +9,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 use rayon::prelude::*;
 use seedpipe_artifact::ImagesReader;
-use seedpipe_imaging::{
-    CropBox, Filter, Layout, Limits, Operation, RgbImage, Scratch, View, decode, render,
-};
+use seedpipe_imaging::{CropBox, Filter, Layout, Limits, RgbImage, Scratch, View, decode, render};
 
 use crate::pixels::viewed::Viewed;
 use canvas::{Canvas, Color, LETTER};
@@ -231,13 +229,7 @@ fn numbers(number: usize, view: &View) -> Vec<String> {
     ];
     let mut line = String::new();
     for operation in &view.operations {
-        let (short, amount) = (operation.short(), operation.amount());
-        let word = match operation {
-            Operation::Hue(_) => format!("{short}{amount:+.2}"),
-            Operation::Blur(_) => format!("{short}{amount:.1}"),
-            _ if operation.has_amount() => format!("{short}{amount:.2}"),
-            _ => short.to_owned(),
-        };
+        let word = operation.brief();
         if !line.is_empty() && line.len() + 1 + word.len() > (TILE / LETTER) as usize {
             lines.push(std::mem::take(&mut line));
         }
@@ -355,6 +347,8 @@ fn sheet(tiles: &[Tile], columns: usize) -> Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use seedpipe_imaging::Operation;
+
     use super::*;
 
     fn view(crop: CropBox) -> View {
