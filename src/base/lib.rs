@@ -11,4 +11,4 @@ mod view;
 pub use filter::Filter;
 pub use operation::Operation;
 pub use refusal::{Parts, Refusal};
-pub use view::{CropBox, MAXIMAL_SIGMA, MAXIMAL_SIZE, View, ViewError};
+pub use view::{CropBox, MAXIMAL_SIGMA, MAXIMAL_SIZE, View};

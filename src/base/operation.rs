@@ -1,6 +1,7 @@
 //! What may be done to a view's pixels: the one table of operations. Their arithmetic is imaging's.
 
-use crate::view::{MAXIMAL_SIGMA, ViewError};
+use crate::Refusal;
+use crate::view::MAXIMAL_SIGMA;
 
 /// Which amounts an operation can have, and how they are written where there is little room.
 struct Amounts {
@@ -140,19 +141,17 @@ impl Operation {
         words.collect::<Vec<_>>().join(", ")
     }
 
-    pub(crate) fn check(&self) -> Result<(), ViewError> {
+    pub(crate) fn check(&self) -> Result<(), Refusal> {
         let Amounts {
             possible, expected, ..
         } = self.amounts();
-        let amount = self.amount();
+        let (name, amount) = (self.name(), self.amount());
         if possible(amount) {
             return Ok(());
         }
-        Err(ViewError::Amount {
-            operation: self.name(),
-            expected,
-            got: amount,
-        })
+        Err(Refusal::new(format!(
+            "operation `{name}` of amount {amount}, expected {expected}"
+        )))
     }
 }
 

@@ -20,7 +20,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use seedpipe_engine::{LockMismatch, Registry};
-use seedpipe_imaging::{Instructions, InstructionsError};
+use seedpipe_imaging::Instructions;
 use seedpipe_stages::tools::Tools;
 
 use crate::commands::Invocation;
@@ -71,10 +71,7 @@ pub fn main_with(registry: Registry, tools: Option<Tools>) -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             output::error(&format!("error: {error:#}"));
-            let is_refused = error.is::<Refusal>()
-                || error.is::<LockMismatch>()
-                || error.is::<InstructionsError>();
-            if is_refused {
+            if error.is::<Refusal>() || error.is::<LockMismatch>() {
                 ExitCode::from(2)
             } else {
                 ExitCode::FAILURE

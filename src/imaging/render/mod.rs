@@ -13,6 +13,7 @@ pub(crate) mod jitter;
 #[cfg(test)]
 pub(crate) mod recorded_tests;
 
+use seedpipe_base::Refusal;
 use serde::{Deserialize, Serialize};
 
 use crate::instructions::{Instructions, Level};
@@ -22,7 +23,7 @@ use crate::render::jitter::{is_jitter, jitter};
 use crate::resize::part::Pixels;
 use crate::resize::pillow::{self, PillowScratch};
 use crate::resize::resample::{ResampleScratch, resample};
-use crate::{Operation, View, ViewError};
+use crate::{Operation, View};
 
 /// Grows by 1 whenever equal views of equal images would give other values.
 ///
@@ -101,11 +102,14 @@ pub fn render<'pixels>(
     out: &mut [f32],
     layout: Layout,
     normalise: Option<&Normalise>,
-) -> Result<(), ViewError> {
+) -> Result<(), Refusal> {
     let image = &image.into();
     view.check(image.whole[0], image.whole[1])?;
     if !image.hold(view) {
-        return Err(ViewError::Undecoded { crop: view.crop });
+        return Err(Refusal::new(format!(
+            "crop of {}, expected one of the views that the image was decoded for",
+            view.crop
+        )));
     }
     let values = 3 * view.size as usize * view.size as usize;
     assert_eq!(

@@ -184,7 +184,10 @@ fn a_view_that_does_not_fit_is_an_error() {
         Layout::Chw,
         None,
     );
-    assert!(matches!(result, Err(ViewError::Crop { .. })));
+    assert_eq!(
+        result.unwrap_err().to_string(),
+        "crop of 9 × 9 at (0, 0), expected a box within the image's 8 × 8"
+    );
 }
 
 fn any_operation() -> impl Strategy<Value = Operation> {

@@ -6,7 +6,7 @@ mod canvas;
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use rayon::prelude::*;
 use seedpipe_artifact::ImagesReader;
 use seedpipe_imaging::{CropBox, Filter, Layout, Limits, RgbImage, Scratch, View, decode, render};
@@ -245,7 +245,8 @@ fn numbers(number: usize, view: &View) -> Vec<String> {
 fn rendered(image: &RgbImage, view: &View, scratch: &mut Scratch) -> Result<RgbImage> {
     let side = view.size;
     let mut values = vec![0.0; 3 * side as usize * side as usize];
-    render(image, view, scratch, &mut values, Layout::Hwc, None)?;
+    render(image, view, scratch, &mut values, Layout::Hwc, None)
+        .map_err(|error| anyhow!("{error}"))?; // of the artifacts, not of what was asked for
     Ok(RgbImage::new(side, side, bytes(&values)))
 }
 
