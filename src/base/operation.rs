@@ -1,4 +1,5 @@
-//! What may be done to a view's pixels: the one table of operations. Their arithmetic is imaging's.
+//! What may be done to a view's pixels: the one table of operations. How they are drawn and their
+//! arithmetic stand in imaging's `operations`.
 
 use crate::Refusal;
 use crate::view::MAXIMAL_SIGMA;
@@ -77,7 +78,8 @@ macro_rules! operations {
                 match self { $(Operation::$variant { .. } => Row::$variant as u8),+ }
             }
 
-            /// The inverse of [`Operation::row`] and [`Operation::amount`]; what has no number takes none.
+            /// The inverse of [`Operation::row`] and [`Operation::amount`]; what has no number
+            /// takes none.
             pub fn of_row(row: u8, amount: f32) -> Option<Operation> {
                 $(if row == Row::$variant as u8 { return Some(operations!(@new amount $variant $($amount)?)); })+
                 None
@@ -103,7 +105,8 @@ operations! {
     Hue(amount: f32), "hue", "h", TURN;
     /// 0.2989 red + 0.587 green + 0.114 blue in all three channels.
     Grayscale, "grayscale", "gray", FACTOR;
-    /// Gaussian blur of that standard deviation in pixels, of radius ceil(4 sigma), edges replicated.
+    /// Gaussian blur of that standard deviation in pixels, of radius ceil(4 sigma), edges
+    /// replicated.
     Blur(amount: f32), "blur", "blur", SIGMA;
     /// Mirrors left and right.
     Flip, "flip", "flip", FACTOR;
@@ -129,7 +132,8 @@ impl Operation {
         }
     }
 
-    /// What the letters of [`Operation::brief`] mean: `brightness b, … blur, gray, flip`, those with a number first.
+    /// What the letters of [`Operation::brief`] mean: `brightness b, … blur, gray, flip`, those
+    /// with a number first.
     pub fn legend() -> String {
         let (numbered, others): (Vec<_>, Vec<_>) =
             Operation::LEGEND.iter().partition(|(_, _, has)| *has);

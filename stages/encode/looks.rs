@@ -1,4 +1,4 @@
-//! What `encode` looks at: stored views, or plain images under one recipe; as jobs for the feed, with the ids of the rows.
+//! What `encode` looks at: stored views, or plain images under one policy; as jobs for the feed, with the ids of the rows.
 
 use std::sync::Arc;
 
@@ -11,15 +11,15 @@ use crate::judging::evaluation::plain_view;
 use crate::pixels::feed::Job;
 use crate::pixels::pictures::Pictures;
 use crate::pixels::viewed::Viewed;
-use crate::shared::network_artifact::eval_recipe;
+use crate::shared::network_artifact::eval_policy;
 use crate::shared::selection::rows_of_split;
 
-/// What is looked at: stored views, or plain images under one recipe.
+/// What is looked at: stored views, or plain images under one policy.
 pub enum Looks {
     Views(Arc<Viewed>),
     Plain {
         rows: Vec<usize>,
-        recipe: seedpipe_imaging::Recipe,
+        policy: seedpipe_imaging::Policy,
     },
 }
 
@@ -47,7 +47,7 @@ impl Looks {
         rows.dedup();
         Ok(Looks::Plain {
             rows,
-            recipe: eval_recipe(preprocessing)?,
+            policy: eval_policy(preprocessing)?,
         })
     }
 
@@ -75,7 +75,7 @@ impl Looks {
     pub fn size(&self) -> u32 {
         match self {
             Looks::Views(viewed) => viewed.size(),
-            Looks::Plain { recipe, .. } => recipe.size,
+            Looks::Plain { policy, .. } => policy.size,
         }
     }
 
@@ -117,13 +117,13 @@ impl Looks {
                 }
                 Ok(jobs)
             }
-            Looks::Plain { rows, recipe } => Ok(positions
+            Looks::Plain { rows, policy } => Ok(positions
                 .iter()
                 .map(|&position| {
                     let image = pictures.images().image(rows[position]);
                     Job {
                         image: rows[position],
-                        views: vec![plain_view(recipe, image.width, image.height)],
+                        views: vec![plain_view(policy, image.width, image.height)],
                     }
                 })
                 .collect()),

@@ -9,7 +9,7 @@ use seedpipe_artifact::{
     PredictionsWriter,
 };
 use seedpipe_engine::{Input, StageContext};
-use seedpipe_imaging::{Recipe, View};
+use seedpipe_imaging::{Policy, View};
 use seedpipe_learn::architecture::Preprocessing;
 use seedpipe_learn::bootstrap::intervals;
 use seedpipe_learn::inference::Inference;
@@ -23,7 +23,7 @@ use crate::pixels::feed::{Feed, Frame, Job};
 use crate::pixels::pictures::Pictures;
 use crate::shared::logits::holds_logits;
 use crate::shared::network_artifact::{
-    eval_recipe, load_tensors, normalise as normalisation, save_tensors,
+    eval_policy, load_tensors, normalise as normalisation, save_tensors,
 };
 use crate::shared::selection::Classes;
 
@@ -33,10 +33,10 @@ const EVALUATION_BATCH: usize = 256;
 /// Classes that a prediction names.
 const TOP: usize = 5;
 
-/// The view of a plain image under a recipe that draws nothing.
-pub fn plain_view(recipe: &Recipe, width: u32, height: u32) -> View {
+/// The view of a plain image under a policy that draws nothing.
+pub fn plain_view(policy: &Policy, width: u32, height: u32) -> View {
     use rand_chacha::rand_core::SeedableRng;
-    recipe.sample(
+    policy.sample(
         &mut rand_chacha::ChaCha8Rng::from_seed([0; 32]),
         width,
         height,
@@ -245,10 +245,10 @@ pub fn outputs_of(
     device: Device,
     of: impl Fn(Output) -> Option<Tensor>,
 ) -> Result<Tensor> {
-    let recipe = eval_recipe(preprocessing)?;
+    let policy = eval_policy(preprocessing)?;
     let frame = Frame {
         batch: EVALUATION_BATCH,
-        size: recipe.size,
+        size: policy.size,
         normalise: normalisation(preprocessing),
     };
     let inference = Inference::new(network, precision);
@@ -263,7 +263,7 @@ pub fn outputs_of(
                 let image = shared.images().image(row);
                 Job {
                     image: row,
-                    views: vec![plain_view(&recipe, image.width, image.height)],
+                    views: vec![plain_view(&policy, image.width, image.height)],
                 }
             })
             .collect();

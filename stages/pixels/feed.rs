@@ -253,7 +253,7 @@ fn render_batch(
 mod tests {
     use super::*;
     use seedpipe_artifact::{ImageRow, ImagesWriter, Metadata};
-    use seedpipe_imaging::{Adjust, Recipe, RecipeName};
+    use seedpipe_imaging::{Adjust, Policy, RecipeName};
     use seedpipe_learn::tensors::to_vec_f32;
 
     use crate::judging::evaluation::plain_view;
@@ -308,8 +308,8 @@ mod tests {
     }
 
     fn view(size: u32) -> View {
-        let recipe = Recipe::new(RecipeName::Eval, Some(size), &Adjust::default()).unwrap();
-        plain_view(&recipe, 2, 2)
+        let policy = Policy::new(RecipeName::Eval, Some(size), &Adjust::default()).unwrap();
+        plain_view(&policy, 2, 2)
     }
 
     #[test]

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, anyhow};
 use rayon::prelude::*;
 use seedpipe_base::text::hex;
 use seedpipe_engine::cancel;
-use seedpipe_imaging::{Layout, Limits, Normalise, Recipe, Scratch, decode, render};
+use seedpipe_imaging::{Layout, Limits, Normalise, Policy, Scratch, decode, render};
 use seedpipe_learn::architecture::{Architecture, Preprocessing};
 use seedpipe_learn::deployment::Deployment;
 use seedpipe_learn::inference::Inference;
@@ -19,7 +19,7 @@ use tch::{Device, Kind};
 
 use crate::export::deliverable::{Sources, class_names, deployed};
 use crate::judging::evaluation::plain_view;
-use crate::shared::network_artifact::{eval_recipe, load_network, normalise};
+use crate::shared::network_artifact::{eval_policy, load_network, normalise};
 
 /// Images that are decoded and handed to the network at once.
 const BATCH: usize = 128;
@@ -116,11 +116,11 @@ impl Eye for Loaded {
     }
 
     fn look(&self, images: &[PathBuf], sink: &mut Sink) -> Result<()> {
-        let recipe = eval_recipe(&self.identity.preprocessing)?;
+        let policy = eval_policy(&self.identity.preprocessing)?;
         let normalise = normalise(&self.identity.preprocessing);
         for paths in images.chunks(BATCH) {
             cancel::check()?;
-            see(&self.inference, &recipe, &normalise, paths, sink)?;
+            see(&self.inference, &policy, &normalise, paths, sink)?;
         }
         Ok(())
     }
@@ -142,19 +142,19 @@ pub fn open(looker: &Looker) -> Result<Box<dyn Eye>> {
 /// One batch.
 fn see(
     inference: &Inference,
-    recipe: &Recipe,
+    policy: &Policy,
     normalise: &Normalise,
     paths: &[PathBuf],
     sink: &mut Sink,
 ) -> Result<()> {
-    let length = 3 * (recipe.size as usize).pow(2);
+    let length = 3 * (policy.size as usize).pow(2);
     let mut pixels = vec![0f32; paths.len() * length];
     let rendered: Vec<Result<()>> = paths
         .par_iter()
         .zip(pixels.par_chunks_exact_mut(length))
-        .map(|(path, place)| rendered(path, recipe, normalise, place))
+        .map(|(path, place)| rendered(path, policy, normalise, place))
         .collect();
-    let side = i64::from(recipe.size);
+    let side = i64::from(policy.size);
     let shape = [paths.len() as i64, side, side, 3];
     let batch = from_slice_f32(&shape, &pixels).permute([0, 3, 1, 2]);
     let results = inference.forward(&batch);
@@ -177,10 +177,10 @@ fn see(
 }
 
 /// Decodes an image and renders it as the network wants it: `[size, size, 3]`.
-fn rendered(path: &Path, recipe: &Recipe, normalise: &Normalise, place: &mut [f32]) -> Result<()> {
+fn rendered(path: &Path, policy: &Policy, normalise: &Normalise, place: &mut [f32]) -> Result<()> {
     let bytes = fs_err::read(path)?;
     let image = decode(&bytes, &LARGEST).with_context(|| format!("`{}`", path.display()))?;
-    let view = plain_view(recipe, image.width, image.height);
+    let view = plain_view(policy, image.width, image.height);
     let mut scratch = Scratch::default();
     render(
         &image,

@@ -5,25 +5,21 @@
 //! the same code is compiled three times, for SSE2, AVX2 and AVX-512, and [`Instructions`] chooses. No operation is fused or
 //! reordered, so all give the same bits.
 
-pub(crate) mod blur;
 #[cfg(test)]
 pub(crate) mod golden_tests;
 pub(crate) mod interleave;
-pub(crate) mod jitter;
 #[cfg(test)]
 pub(crate) mod recorded_tests;
 
-use seedpipe_base::Refusal;
-use serde::{Deserialize, Serialize};
+use seedpipe_base::{Refusal, View};
 
+use crate::augment::blur::BlurScratch;
+use crate::augment::operations::apply;
 use crate::instructions::{Instructions, Level};
-use crate::render::blur::{BlurScratch, blur};
 use crate::render::interleave::interleave;
-use crate::render::jitter::{is_jitter, jitter};
 use crate::resize::part::Pixels;
 use crate::resize::pillow::{self, PillowScratch};
 use crate::resize::resample::{ResampleScratch, resample};
-use crate::{Operation, View};
 
 /// Grows by 1 whenever equal views of equal images would give other values.
 ///
@@ -41,21 +37,12 @@ pub enum Layout {
 }
 
 /// Subtracts `mean` and divides by `std`, channel by channel.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Normalise {
     /// Mean of each channel, of values 0–1.
     pub mean: [f32; 3],
     /// Standard deviation of each channel.
     pub std: [f32; 3],
-}
-
-impl Normalise {
-    /// Mean and standard deviation of ImageNet's training images.
-    pub const IMAGENET: Normalise = Normalise {
-        mean: [0.485, 0.456, 0.406],
-        std: [0.229, 0.224, 0.225],
-    };
 }
 
 /// Buffers that are reused from view to view, so that rendering allocates nothing once they have grown. One a
@@ -188,26 +175,13 @@ fn render_by(
         resample(instructions, image, view, &mut scratch.resample, planes);
     }
 
-    // A mirrored view stays mirrored whatever else is done to it, so mirroring waits for the writing.
-    let mut flipped = false;
-    let mut rest = view.operations.as_slice();
-    while let [first, others @ ..] = rest {
-        match first {
-            Operation::Flip => {
-                flipped = !flipped;
-                rest = others;
-            }
-            Operation::Blur(sigma) => {
-                blur(instructions, planes, size, *sigma, &mut scratch.blur);
-                rest = others;
-            }
-            _ => {
-                let run = rest.iter().take_while(|next| is_jitter(next)).count();
-                jitter(planes, &rest[..run]);
-                rest = &rest[run..];
-            }
-        }
-    }
+    let flipped = apply(
+        instructions,
+        planes,
+        size,
+        &view.operations,
+        &mut scratch.blur,
+    );
     match layout {
         Layout::Chw => write_planes(planes, size, flipped, normalise, out),
         Layout::Hwc => write_pixels(instructions, planes, size, flipped, normalise, out),

@@ -5,7 +5,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
 use super::*;
-use crate::{Adjust, Filter, Layout, Recipe, RecipeName, Scratch, render};
+use crate::{Adjust, Filter, Layout, Policy, RecipeName, Scratch, render};
 
 /// Files of testdata/regions, made by testdata/regions.py.
 const KINDS: [&str; 17] = [
@@ -119,8 +119,8 @@ fn views_of_an_exact_part_are_views_of_the_whole() {
                 crop_area: Some([0.01, 1.0]),
                 ..Adjust::default()
             };
-            let name_of_recipe = [RecipeName::Mocov2, RecipeName::Eval][(round % 5 / 4) as usize];
-            let adjust = if name_of_recipe == RecipeName::Eval {
+            let recipe = [RecipeName::Mocov2, RecipeName::Eval][(round % 5 / 4) as usize];
+            let adjust = if recipe == RecipeName::Eval {
                 Adjust {
                     crop_area: None,
                     ..adjust
@@ -128,9 +128,9 @@ fn views_of_an_exact_part_are_views_of_the_whole() {
             } else {
                 adjust
             };
-            let recipe = Recipe::new(name_of_recipe, Some(8 + round), &adjust).unwrap();
+            let policy = Policy::new(recipe, Some(8 + round), &adjust).unwrap();
             let views: Vec<View> = (0..1 + round % 3)
-                .map(|_| recipe.sample(&mut random, image.width, image.height))
+                .map(|_| policy.sample(&mut random, image.width, image.height))
                 .collect();
             let decoded = decoded_for(&bytes, &views, Decode::Exact);
             for view in &views {

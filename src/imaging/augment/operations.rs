@@ -1,11 +1,105 @@
-//! Brightness, contrast, saturation, hue and grayscale on planes of 0–1, as torchvision's float operations.
-//!
-//! A run of these operations goes over the planes in one sweep of small tiles; only contrast, which needs the mean
-//! of the whole gray view, begins a new sweep. Sums are taken in a fixed order, so results never depend on the
-//! machine's vector width.
+//! The operations of a view: the numbers that decide how they are drawn, the draw, and their
+//! arithmetic on planes of 0–1, which is that of torchvision's float operations.
 
-use crate::Operation;
+use rand_chacha::rand_core::Rng;
+use seedpipe_base::{Filter, MAXIMAL_SIGMA, Operation, Refusal};
+
+use crate::augment::blur::{BlurScratch, blur};
+use crate::augment::chance::{below, happens, uniform};
+use crate::augment::crop::Crop;
+use crate::augment::numbers::{Number, policy};
+use crate::instructions::Instructions;
 use crate::resize::resample::to_unit_range;
+
+// A new number goes last and is written `unless_neutral`.
+policy! {
+    /// Strength of brightness changes.
+    brightness: f64 = 0.0, always, 0.0..=1e6;
+    /// Strength of contrast changes.
+    contrast: f64 = 0.0, always, 0.0..=1e6;
+    /// Strength of saturation changes.
+    saturation: f64 = 0.0, always, 0.0..=1e6;
+    /// Strength of hue changes, at most 0.5.
+    hue: f64 = 0.0, always, 0.0..=0.5;
+    /// The chance of all four changes.
+    jitter_probability: f64 = 1.0, always, 0.0..=1.0;
+    /// The chance of a gray view.
+    grayscale_probability: f64 = 0.0, always, 0.0..=1.0;
+    /// Whether grayscale comes before jitter.
+    grayscale_first: bool = false, always;
+    /// Least and greatest standard deviation of the blur, in pixels.
+    blur_sigma: [f64; 2] = [0.1, 2.0], always, 0.0..=f64::from(MAXIMAL_SIGMA);
+    /// The chance of a blur.
+    blur_probability: f64 = 0.0, always, 0.0..=1.0;
+    /// The chance of a mirrored view.
+    flip_probability: f64 = 0.0, always, 0.0..=1.0;
+}
+
+impl Policy {
+    /// Draws in a fixed order: (grayscale when it comes first) jitter, grayscale, blur, flip. What
+    /// came later takes nothing from the generator while it is off, so that other draws stay as
+    /// they were.
+    pub(crate) fn draw_operations<R: Rng + ?Sized>(
+        &self,
+        random: &mut R,
+        operations: &mut Vec<Operation>,
+    ) {
+        if self.grayscale_first && happens(random, self.grayscale_probability) {
+            operations.push(Operation::Grayscale);
+        }
+        if happens(random, self.jitter_probability) {
+            self.push_jitter(random, operations);
+        }
+        if !self.grayscale_first && happens(random, self.grayscale_probability) {
+            operations.push(Operation::Grayscale);
+        }
+        if happens(random, self.blur_probability) {
+            let [least, greatest] = self.blur_sigma;
+            operations.push(Operation::Blur(uniform(random, least, greatest) as f32));
+        }
+        if happens(random, self.flip_probability) {
+            operations.push(Operation::Flip);
+        }
+    }
+
+    /// Brightness, contrast, saturation and hue in a random order, those of strength 0 left out.
+    fn push_jitter<R: Rng + ?Sized>(&self, random: &mut R, operations: &mut Vec<Operation>) {
+        let mut order = [0, 1, 2, 3];
+        for last in (1..order.len()).rev() {
+            order.swap(last, below(random, last as u32 + 1) as usize);
+        }
+        let drawn = [
+            (
+                self.brightness,
+                Operation::Brightness(factor(random, self.brightness)),
+            ),
+            (
+                self.contrast,
+                Operation::Contrast(factor(random, self.contrast)),
+            ),
+            (
+                self.saturation,
+                Operation::Saturation(factor(random, self.saturation)),
+            ),
+            (
+                self.hue,
+                Operation::Hue(uniform(random, -self.hue, self.hue) as f32),
+            ),
+        ];
+        operations.extend(
+            order
+                .into_iter()
+                .map(|index| drawn[index])
+                .filter(|(strength, _)| *strength > 0.0)
+                .map(|(_, operation)| operation),
+        );
+    }
+}
+
+/// Uniform in max(0, 1 − strength)..1 + strength.
+fn factor<R: Rng + ?Sized>(random: &mut R, strength: f64) -> f32 {
+    uniform(random, (1.0 - strength).max(0.0), 1.0 + strength) as f32
+}
 
 /// Pixels that are worked on together; three planes of them fit the first-level cache.
 const TILE: usize = 1024;
@@ -13,17 +107,53 @@ const TILE: usize = 1024;
 /// Partial sums of the mean.
 const LANES: usize = 16;
 
-/// Whether the operation works on each pixel by itself (contrast does, once the mean is known).
-pub(crate) fn is_jitter(operation: &Operation) -> bool {
-    !matches!(operation, Operation::Blur(_) | Operation::Flip)
+/// Operations that do not work on each pixel by itself (contrast does, once the mean is known).
+macro_rules! on_planes {
+    () => {
+        Operation::Blur(_) | Operation::Flip
+    };
 }
 
-/// Applies `operations`, which must all be [jitter](is_jitter), in order.
+/// Applies the operations in order. Returns whether the view is to be mirrored yet: it stays
+/// mirrored whatever else is done to it, so mirroring waits for the writing.
+///
+/// # Shapes
+/// - `planes`: `[3, size, size]`
+#[inline(always)]
+pub(crate) fn apply(
+    instructions: Instructions,
+    planes: &mut [f32],
+    size: usize,
+    operations: &[Operation],
+    scratch: &mut BlurScratch,
+) -> bool {
+    let mut flipped = false;
+    let mut rest = operations;
+    while let [first, others @ ..] = rest {
+        match *first {
+            Operation::Flip => flipped = !flipped,
+            Operation::Blur(sigma) => blur(instructions, planes, size, sigma, scratch),
+            _ => {
+                let end = rest.iter().position(|next| matches!(next, on_planes!()));
+                let (run, after) = rest.split_at(end.unwrap_or(rest.len()));
+                jitter(planes, run);
+                rest = after;
+                continue;
+            }
+        }
+        rest = others;
+    }
+    flipped
+}
+
+/// Applies `operations`, none of them `on_planes`, in order: in one sweep of small
+/// tiles; only contrast, which needs the mean of the whole gray view, begins a new one. Sums are
+/// taken in a fixed order, so results never depend on the machine's vector width.
 ///
 /// # Shapes
 /// - `planes`: `[3, pixels]`
 #[inline(always)]
-pub(crate) fn jitter(planes: &mut [f32], operations: &[Operation]) {
+fn jitter(planes: &mut [f32], operations: &[Operation]) {
     let pixels = planes.len() / 3;
     let (red, rest) = planes.split_at_mut(pixels);
     let (green, blue) = rest.split_at_mut(pixels);
@@ -51,7 +181,8 @@ pub(crate) fn jitter(planes: &mut [f32], operations: &[Operation]) {
     }
 }
 
-/// Applies `operations` tile by tile, and returns the mean of the gray values afterwards if it is wanted.
+/// Applies `operations` tile by tile, and returns the mean of the gray values afterwards if it is
+/// wanted.
 #[inline(always)]
 fn sweep(
     red: &mut [f32],
@@ -98,7 +229,7 @@ fn sweep(
                         [to_unit_range(gray(r, g, b)); 3]
                     });
                 }
-                Operation::Blur(_) | Operation::Flip => {
+                on_planes!() => {
                     panic!(
                         "BUG: `{}` is no operation on single pixels",
                         operation.name()
@@ -152,8 +283,9 @@ fn gray_sum(red: &[f32], green: &[f32], blue: &[f32]) -> f64 {
 
 /// Turns a pixel's hue by `sixths` of a sixth turn, −3 to 3.
 ///
-/// In hue, saturation, value each channel is `v − c · clamp(min(k, 4 − k), 0, 1)` with chroma c = max − min and k
-/// the channel's place (5, 3, 1) plus the hue in sixths, modulo 6; so no way back through six cases is needed.
+/// In hue, saturation, value each channel is `v − c · clamp(min(k, 4 − k), 0, 1)` with chroma c =
+/// max − min and k the channel's place (5, 3, 1) plus the hue in sixths, modulo 6; so no way back
+/// through six cases is needed.
 #[inline(always)]
 fn turn_hue(red: f32, green: f32, blue: f32, sixths: f32) -> [f32; 3] {
     let value = greater(greater(red, green), blue);
@@ -165,27 +297,30 @@ fn turn_hue(red: f32, green: f32, blue: f32, sixths: f32) -> [f32; 3] {
     let not_red = if value == green { of_green } else { of_blue };
     let hue = if value == red { of_red } else { not_red };
 
-    // −1..5 for the pixel and −3..3 for the turn; each channel adds its own place, and 6 keeps all of it above 0.
+    // −1..5 for the pixel and −3..3 for the turn; each channel adds its own place, and 6 keeps all
+    // of it above 0.
     let turned = hue + sixths;
     let channel = |place: f32| {
         let place: f32 = turned + place + 6.0;
         let place = less_where_possible(place, 12.0);
         let place = less_where_possible(place, 6.0);
         let weight = to_unit_range(lesser(place, 4.0 - place));
-        // From 0 to 1 as it is: rounding takes chroma no further than value, and weight no further than 1.
+        // From 0 to 1 as it is: rounding takes chroma no further than value, and weight no further
+        // than 1.
         value - chroma * weight
     };
     [channel(5.0), channel(3.0), channel(1.0)]
 }
 
-/// `value - amount` where that is 0 or more, else `value`, which is itself 0 or more: below 0 a number's bits are greater than
-/// those of any above.
+/// `value - amount` where that is 0 or more, else `value`, which is itself 0 or more: below 0 a
+/// number's bits are greater than those of any above.
 #[inline(always)]
 fn less_where_possible(value: f32, amount: f32) -> f32 {
     f32::from_bits(value.to_bits().min((value - amount).to_bits()))
 }
 
-/// The greater of two numbers, neither of them NaN: one instruction, where `f32::max` asks for NaN first.
+/// The greater of two numbers, neither of them NaN: one instruction, where `f32::max` asks for NaN
+/// first.
 #[inline(always)]
 fn greater(one: f32, other: f32) -> f32 {
     if one > other { one } else { other }

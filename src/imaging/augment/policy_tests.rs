@@ -1,30 +1,114 @@
-//! Sampled views: where they lie, and how often what happens.
+//! Numbers of policies; sampled views: where they lie, and how often what happens.
 
 use proptest::prelude::*;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
 use super::*;
-use crate::{Adjust, RecipeName};
+use crate::{CropBox, Operation};
 
-fn recipe(name: RecipeName, size: u32) -> Recipe {
-    Recipe::new(name, Some(size), &Adjust::default()).unwrap()
+fn policy(name: RecipeName, size: u32) -> Policy {
+    Policy::new(name, Some(size), &Adjust::default()).unwrap()
+}
+
+#[test]
+fn an_adjusted_key_changes_that_number_alone() {
+    let adjust = Adjust {
+        blur_probability: Some(0.0),
+        ..Adjust::default()
+    };
+    let adjusted = Policy::new(RecipeName::Mocov2, Some(32), &adjust).unwrap();
+    let own = Policy::new(RecipeName::Mocov2, Some(32), &Adjust::default()).unwrap();
+    assert_eq!(
+        adjusted,
+        Policy {
+            blur_probability: 0.0,
+            ..own
+        }
+    );
+}
+
+#[test]
+fn impossible_numbers_name_their_key() {
+    let refused = |adjust: Adjust| {
+        Policy::new(RecipeName::Mocov2, None, &adjust)
+            .unwrap_err()
+            .key
+            .clone()
+            .unwrap()
+    };
+    let none = Adjust::default;
+    assert_eq!(
+        refused(Adjust {
+            hue: Some(0.7),
+            ..none()
+        }),
+        "hue"
+    );
+    assert_eq!(
+        refused(Adjust {
+            crop_area: Some([0.5, 0.2]),
+            ..none()
+        }),
+        "crop_area"
+    );
+    assert_eq!(
+        refused(Adjust {
+            flip_probability: Some(f64::NAN),
+            ..none()
+        }),
+        "flip_probability"
+    );
+    let both = Adjust {
+        crop_area: Some([0.2, 1.0]),
+        crop_ratio: Some(1.0),
+        ..none()
+    };
+    assert_eq!(refused(both), "crop_ratio");
+    assert_eq!(
+        Policy::new(RecipeName::Eval, Some(0), &none())
+            .unwrap_err()
+            .to_string(),
+        "key `size`: expected 1 to 8192 pixels, got 0"
+    );
+    assert!(serde_json::from_str::<Adjust>(r#"{"crop_ara": [0.2, 1]}"#).is_err());
+}
+
+#[test]
+fn a_policy_is_written_as_ever_so_that_its_views_keep_their_digest() {
+    let named = |name: &str| {
+        let name = serde_json::from_value(serde_json::json!(name)).unwrap();
+        Policy::new(name, None, &Adjust::default()).unwrap()
+    };
+    let written = |name| serde_json::to_string(&named(name)).unwrap();
+    assert_eq!(
+        written("mocov2"),
+        r#"{"size":224,"filter":"bilinear","crop":{"random":{"area":[0.2,1.0],"aspect":[0.75,1.3333333333333333]}},"brightness":0.4,"contrast":0.4,"saturation":0.4,"hue":0.1,"jitter_probability":0.8,"grayscale_probability":0.2,"grayscale_first":false,"blur_sigma":[0.1,2.0],"blur_probability":0.5,"flip_probability":0.5}"#
+    );
+    assert_eq!(
+        written("eval"),
+        r#"{"size":224,"filter":"bilinear","crop":{"centre":{"ratio":0.875}},"brightness":0.0,"contrast":0.0,"saturation":0.0,"hue":0.0,"jitter_probability":1.0,"grayscale_probability":0.0,"grayscale_first":false,"blur_sigma":[0.1,2.0],"blur_probability":0.0,"flip_probability":0.0}"#
+    );
+    for name in ["mocov2", "swav", "swav_small", "mocov1", "eval", "custom"] {
+        let read: Policy = serde_json::from_str(&written(name)).unwrap();
+        assert_eq!(read, named(name));
+    }
 }
 
 #[test]
 fn eval_resizes_the_shorter_side_and_takes_the_centre() {
     let mut random = ChaCha8Rng::seed_from_u64(0);
-    let view = recipe(RecipeName::Eval, 224).sample(&mut random, 500, 375);
+    let view = policy(RecipeName::Eval, 224).sample(&mut random, 500, 375);
     // torchvision: Resize(256) gives 341 × 256, CenterCrop(224) starts at round(58.5) = 58 and 16.
     assert_eq!((view.resize, view.window), ([341, 256], [58, 16]));
     assert_eq!((view.crop.width, view.crop.height), (500, 375));
-    let view = recipe(RecipeName::Eval, 32).sample(&mut random, 32, 32);
+    let view = policy(RecipeName::Eval, 32).sample(&mut random, 32, 32);
     assert_eq!((view.resize, view.window), ([36, 36], [2, 2]));
     let plain = Adjust {
         crop_ratio: Some(1.0),
         ..Adjust::default()
     };
-    let plain = Recipe::new(RecipeName::Eval, Some(32), &plain).unwrap();
+    let plain = Policy::new(RecipeName::Eval, Some(32), &plain).unwrap();
     assert_eq!(plain.sample(&mut random, 32, 32), View::identity(32));
 }
 
@@ -32,7 +116,7 @@ fn eval_resizes_the_shorter_side_and_takes_the_centre() {
 fn the_fallback_is_the_centre_of_an_allowed_shape() {
     // No box of a fifth of the area or more and of such a shape fits into a line.
     let mut random = ChaCha8Rng::seed_from_u64(0);
-    let view = recipe(RecipeName::Mocov2, 8).sample(&mut random, 300, 3);
+    let view = policy(RecipeName::Mocov2, 8).sample(&mut random, 300, 3);
     assert_eq!(
         view.crop,
         CropBox {
@@ -42,7 +126,7 @@ fn the_fallback_is_the_centre_of_an_allowed_shape() {
             height: 3
         }
     );
-    let view = recipe(RecipeName::Mocov2, 8).sample(&mut random, 3, 300);
+    let view = policy(RecipeName::Mocov2, 8).sample(&mut random, 3, 300);
     assert_eq!(
         view.crop,
         CropBox {
@@ -59,7 +143,7 @@ fn grayscale_comes_first_where_the_recipe_says_so() {
     let mut random = ChaCha8Rng::seed_from_u64(1);
     let mut seen = 0;
     for _ in 0..200 {
-        let view = recipe(RecipeName::Mocov1, 32).sample(&mut random, 64, 64);
+        let view = policy(RecipeName::Mocov1, 32).sample(&mut random, 64, 64);
         let gray = Operation::Grayscale;
         if let Some(place) = view.operations.iter().position(|found| *found == gray) {
             assert_eq!(place, 0);
@@ -92,11 +176,11 @@ fn crops_are_distributed_as_torchvisions() {
         serde_json::from_str(include_str!("../testdata/quantiles.json")).unwrap();
     assert!(rows.len() >= 12);
     for row in rows {
-        let recipe = recipe(row.recipe, 32);
+        let policy = policy(row.recipe, 32);
         let mut random = ChaCha8Rng::seed_from_u64(2);
         let mut values: Vec<f64> = (0..DRAWS)
             .map(|_| {
-                let crop = recipe.sample(&mut random, row.width, row.height).crop;
+                let crop = policy.sample(&mut random, row.width, row.height).crop;
                 f64::from(match row.quantity.as_str() {
                     "x" => crop.x,
                     "y" => crop.y,
@@ -112,7 +196,7 @@ fn crops_are_distributed_as_torchvisions() {
             let allowed = 1.0 + 0.005 * f64::from(row.width.max(row.height));
             assert!(
                 (got - expected).abs() <= allowed,
-                "{} of {} × {}, {}, quantile {part}: got {got}, expected {expected}",
+                "{:?} of {} × {}, {}, quantile {part}: got {got}, expected {expected}",
                 row.recipe,
                 row.width,
                 row.height,
@@ -124,7 +208,7 @@ fn crops_are_distributed_as_torchvisions() {
 
 #[test]
 fn operations_happen_as_often_and_as_strongly_as_they_should() {
-    let recipe = recipe(RecipeName::Mocov2, 32);
+    let policy = policy(RecipeName::Mocov2, 32);
     let mut random = ChaCha8Rng::seed_from_u64(3);
     let names = [
         ("brightness", 0.8, 1.0, 0.8 / 12f64.sqrt()),
@@ -139,7 +223,7 @@ fn operations_happen_as_often_and_as_strongly_as_they_should() {
     let mut amounts = vec![Vec::new(); names.len()];
     let mut first = [0; 4];
     for _ in 0..draws {
-        let view = recipe.sample(&mut random, 64, 48);
+        let view = policy.sample(&mut random, 64, 48);
         for (place, operation) in view.operations.iter().enumerate() {
             let index = names.iter().position(|named| named.0 == operation.name());
             let index = index.unwrap();
@@ -169,8 +253,8 @@ fn operations_happen_as_often_and_as_strongly_as_they_should() {
 
 #[test]
 fn a_square_cut_out_first_lies_where_efficientnets_authors_cut_it() {
-    let mut recipe = Recipe::new(RecipeName::Eval, Some(224), &Adjust::default()).unwrap();
-    recipe.crop = Crop::CentreFirst {
+    let mut policy = Policy::new(RecipeName::Eval, Some(224), &Adjust::default()).unwrap();
+    policy.crop = Crop::CentreFirst {
         ratio: 224.0 / 256.0,
     };
     // (width, height), then `int(224 / 256 * min)` and `(length - side + 1) // 2` by Python.
@@ -181,7 +265,7 @@ fn a_square_cut_out_first_lies_where_efficientnets_authors_cut_it() {
         ((1, 5), [0, 2, 1]),
     ];
     for ((width, height), [x, y, side]) in cases {
-        let view = recipe.sample(&mut ChaCha8Rng::seed_from_u64(0), width, height);
+        let view = policy.sample(&mut ChaCha8Rng::seed_from_u64(0), width, height);
         let expected = CropBox {
             x,
             y,
@@ -219,8 +303,8 @@ proptest! {
                 .map(|(least, times)| [least, least * times]),
             ..Adjust::default()
         };
-        let recipe = Recipe::new(name, Some(size), &adjust).unwrap();
-        let view = recipe.sample(&mut ChaCha8Rng::seed_from_u64(seed), width, height);
+        let policy = Policy::new(name, Some(size), &adjust).unwrap();
+        let view = policy.sample(&mut ChaCha8Rng::seed_from_u64(seed), width, height);
         prop_assert_eq!(view.check(width, height), Ok(()));
     }
 }
