@@ -158,10 +158,11 @@ impl Work for Probe {
                     progress.begin(context.stage(), "epochs", self.sgd.epochs.into(), 0);
                     let mut on_epoch = |epoch: u32, loss: f64| {
                         progress.advance(1);
-                        progress.measured(&Measured {
+                        progress.measured(Measured {
                             over: MeasuredOver::Epoch,
                             step: u64::from(epoch) + 1,
-                            epoch: Some((u64::from(epoch) + 1, self.sgd.epochs.into())),
+                            epoch: Some(u64::from(epoch) + 1),
+                            epochs: Some(self.sgd.epochs.into()),
                             split: &self.train_split,
                             values: &[("loss", loss)],
                         });

@@ -26,7 +26,7 @@ use crate::shared::network_artifact::{
     Prepared, initialise, load_network, save_network, trained_preprocessing,
 };
 use crate::shared::selection::{Classes, label_subset, rows_of_split};
-use crate::training::{Crops, Samples, tell_results, train};
+use crate::training::{Crops, Samples, report_results, train};
 
 /// What is trained on, by position among the viewed images.
 struct Chosen {
@@ -123,7 +123,7 @@ impl Work for Finetune {
                 &self.test_split,
                 vec![("top1".to_owned(), best_is_right(&best, &test))],
             ));
-            tell_results(context, step, &self.test_split, &evaluation);
+            report_results(context, step, &self.test_split, &evaluation);
             let mut count = |name: &str, value: usize| {
                 rows.push(MetricRow {
                     step,

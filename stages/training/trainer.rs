@@ -21,7 +21,7 @@ use super::learner::{Batch, Learner, Samples};
 use super::loop_state::LoopState;
 use super::options::TrainingOptions;
 use super::orders::Orders;
-use super::telling::Telling;
+use super::progress::TrainingProgress;
 
 /// Prefixes in a checkpoint of the optimiser's memory and of the weights' average.
 const OPTIMISER: &str = "momentum.";
@@ -151,7 +151,7 @@ impl<'a, L: Learner> Trainer<'a, L> {
             let done = step + 1;
             let gauges = self.learner.gauges();
             let (loss, rate) = (self.now.loss, self.now.learning_rate);
-            self.telling()
+            self.progress()
                 .step(done, loss, rate, &gauges, feeding.waited());
             if done.is_multiple_of(self.length.steps_per_epoch) {
                 self.end_epoch(done, gauges);
@@ -192,8 +192,8 @@ impl<'a, L: Learner> Trainer<'a, L> {
             .metrics(named.map(|evaluating| (evaluating.split(), evaluating.name()))))
     }
 
-    fn telling(&self) -> Telling<'_> {
-        Telling {
+    fn progress(&self) -> TrainingProgress<'_> {
+        TrainingProgress {
             progress: self.context.progress(),
             length: self.length,
         }
@@ -332,7 +332,7 @@ impl<'a, L: Learner> Trainer<'a, L> {
         for (name, value) in gauges {
             self.state.record(done, name, value);
         }
-        self.telling().epoch(done, &self.state);
+        self.progress().epoch(done, &self.state);
     }
 
     /// A look at the accuracy after an epoch, if one is due.
@@ -346,7 +346,7 @@ impl<'a, L: Learner> Trainer<'a, L> {
         }
         let begun = Instant::now();
         let accuracy = evaluating.accuracy(self.learner.network())?;
-        self.telling()
+        self.progress()
             .accuracy(done, evaluating.split(), evaluating.name(), accuracy);
         self.state.accuracies.push((done, accuracy));
         self.evaluated += begun.elapsed();

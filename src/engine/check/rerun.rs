@@ -26,7 +26,7 @@ use crate::cache::stat_cache::StatCache;
 use crate::cache::store::{Store, remove_folder};
 use crate::kind::comparison::{Comparison, Tolerance};
 use crate::kind::context::SampledRows;
-use crate::kind::observer::Observer;
+use crate::kind::observer::{Event, Observer};
 use crate::kind::report::{Outcome, StageReport};
 use crate::pipeline::pipeline_lock::headline;
 use crate::pipeline::plan;
@@ -203,8 +203,8 @@ impl Engine {
             return Ok(report);
         }
         let scratch = Scratch::new(&self.store)?;
-        let made = self.execute(&scratch.store, session, index, recipe);
-        self.tell(session, index, &made, start.elapsed().as_secs_f64());
+        let made = self.execute(&scratch.store, session, index, recipe, "");
+        self.report_finished(session, index, &made, start.elapsed().as_secs_f64());
         match made.and_then(|made| self.compare_stage(stored, &made, &mut report)) {
             Ok(()) => {}
             Err(error) if error.is::<Cancelled>() => return Err(error),
@@ -319,12 +319,12 @@ impl Engine {
         )
     }
 
-    /// Tells the observer that the work is done.
-    fn tell(&self, session: &Session, index: usize, made: &Result<Made>, seconds: f64) {
+    /// The observer hears that the work is done.
+    fn report_finished(&self, session: &Session, index: usize, made: &Result<Made>, seconds: f64) {
         let node = &self.project.stages()[index];
         let artifact = made.as_ref().ok().map(|made| &made.artifact);
         let outputs = artifact.map(|artifact| artifact.manifest.outputs.iter());
-        session.observer.stage_finished(&StageReport {
+        let report = StageReport {
             stage: node.name.clone(),
             kind: node.kind.clone(),
             outcome: if artifact.is_some() {
@@ -348,7 +348,8 @@ impl Engine {
                 Ok(_) => None,
             },
             differs: None,
-        });
+        };
+        session.observer.event(&Event::StageFinished(&report));
     }
 }
 

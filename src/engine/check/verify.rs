@@ -22,7 +22,7 @@ use crate::cache::locks::Guard;
 use crate::cache::manifest::{Manifest, PartRecord};
 use crate::cache::remote::{SharedRemote, Trouble};
 use crate::cache::store::{Entry, MANIFEST, remove_folder};
-use crate::kind::observer::Observer;
+use crate::kind::observer::{Observer, Progress};
 use crate::pipeline::pipeline_lock::{PipelineLock, path_for};
 use crate::run::engine::Engine;
 use crate::share::offer;
@@ -138,7 +138,7 @@ struct Check {
 
 impl Engine {
     /// Hashes every file of the artifacts in scope. Read-only, but for the seals of damaged artifacts: a run would believe
-    /// them where a disk changed a file without its stat. Tells the observer of files as stage `verify`.
+    /// them where a disk changed a file without its stat. Reports its progress as stage `verify`.
     pub fn verify(&self, scope: VerifyScope, observer: &dyn Observer) -> Result<VerifyReport> {
         let start = Instant::now();
         let known = self.known_fingerprints()?;
@@ -156,16 +156,17 @@ impl Engine {
                 artifacts.push(artifact);
             }
         }
-        observer.progress_begin("verify", "verifying", "files", checks.len() as u64, 0);
+        let progress = Progress::new("verify", observer);
+        progress.begin("verifying", "files", checks.len() as u64, 0);
         let faults: Vec<Option<FileFault>> = checks
             .par_iter()
             .map(|check| {
                 let fault = file_fault(check);
-                observer.progress_advance("verify", 1);
+                progress.advance(1);
                 fault
             })
             .collect();
-        observer.progress_finish("verify");
+        progress.finish();
         for (check, fault) in checks.iter().zip(faults) {
             artifacts[check.artifact].faults.extend(fault);
         }

@@ -23,7 +23,7 @@ use crate::cache::stat_cache::StatCache;
 use crate::cache::store::{Found, Store};
 use crate::kind::context::{SampledRows, StageContext, State};
 use crate::kind::earlier::Search;
-use crate::kind::observer::{Observer, StageProgress};
+use crate::kind::observer::{Event, Observer};
 use crate::kind::report::{ContentDifference, Outcome, RunReport, StageReport};
 use crate::kind::sample::Sample;
 use crate::pipeline::pipeline_lock::{PipelineLock, headline, path_for};
@@ -106,7 +106,7 @@ impl Engine {
         let order = self.in_order(wanted);
         for &index in &order {
             let report = self.stage(&mut session, index);
-            observer.stage_finished(&report);
+            observer.event(&Event::StageFinished(&report));
             let failed = report.outcome == Outcome::Failed;
             reports.push(report);
             if failed {
@@ -203,8 +203,9 @@ impl Engine {
         }
         let fingerprint = recipe.fingerprint();
         let path = self.store.locks().join(format!("{fingerprint}.lock"));
-        let waiting = |holder: &Holder| session.observer.waiting(&node.name, holder);
-        let _lock = Lock::take(&path, &Holder::here(&node.name), waiting)?;
+        let (stage, observer) = (node.name.as_str(), session.observer);
+        let waiting = |holder: &Holder| observer.event(&Event::StageWaiting { stage, holder });
+        let _lock = Lock::take(&path, &Holder::here(stage), waiting)?;
         // Whoever held the lock may have made it.
         let found = self.store.find(fingerprint)?;
         if let (Some(artifact), false) = (&found.artifact, is_forced) {
@@ -227,12 +228,11 @@ impl Engine {
             true => vec!["forced".to_owned()],
             false => self.reasons_to_run(index, recipe, &faults),
         };
-        session.observer.reasons(&node.name, &reasons);
         let Made {
             artifact,
             telemetry,
             ..
-        } = self.execute(&self.store, session, index, recipe)?;
+        } = self.execute(&self.store, session, index, recipe, &reasons.join("; "))?;
         self.write_back(&node.name, &artifact, session.observer);
         let differs = found.artifact.and_then(|old| difference(&old, &artifact));
         if let Some(differs) = &differs {
@@ -247,12 +247,15 @@ impl Engine {
     }
 
     /// Runs the stage's work in a draft of `store` and publishes there. What a failure leaves is kept when it is worth it.
+    ///
+    /// - `why`: the reasons, for people
     pub(crate) fn execute(
         &self,
         store: &Store,
         session: &Session,
         index: usize,
         recipe: &Recipe,
+        why: &str,
     ) -> Result<Made> {
         let start = Instant::now();
         let node = &self.project.stages()[index];
@@ -263,9 +266,12 @@ impl Engine {
                 kind.name()
             );
         };
-        session
-            .observer
-            .stage_started(&node.name, kind.name(), recipe.fingerprint());
+        session.observer.event(&Event::StageStarted {
+            stage: &node.name,
+            kind: kind.name(),
+            fingerprint: recipe.fingerprint(),
+            why,
+        });
         let is_forced = session.forced.contains(&index);
         let slots: Vec<&str> = kind.outputs().iter().map(|slot| slot.name).collect();
         let draft = Draft::open(store, recipe, &node.name, is_forced, &slots)?;
@@ -284,10 +290,6 @@ impl Engine {
             checkpoints: draft.checkpoints(),
             content: draft.content(),
             observer: session.observer,
-            progress: StageProgress {
-                stage: &node.name,
-                observer: session.observer,
-            },
             sample: session
                 .sample
                 .map(|percent| Sample::new(percent, recipe.fingerprint())),

@@ -14,7 +14,7 @@ use crate::cache::recipe::Recipe;
 use crate::cache::remote::{SharedRemote, Trouble};
 use crate::cache::source::Snapshot;
 use crate::cache::stat_cache::StatCache;
-use crate::kind::observer::Observer;
+use crate::kind::observer::{Event, Observer};
 use crate::kind::report::{Outcome, StageReport};
 use crate::pipeline::pipeline_lock::headline;
 use crate::pipeline::plan;
@@ -68,7 +68,7 @@ impl PullReport {
     }
 }
 
-/// What the observer is told of a stage.
+/// What the observer hears of a stage.
 fn stage_report(stage: &PulledStage, artifact: &Artifact, seconds: f64) -> StageReport {
     StageReport {
         stage: stage.stage.clone(),
@@ -151,11 +151,8 @@ impl Engine {
                     stage.content = Some(artifact.content);
                     (stage.files, stage.bytes) = (artifact.files().count(), artifact.bytes());
                     self.keep_history(&session, node, &artifact)?;
-                    observer.stage_finished(&stage_report(
-                        &stage,
-                        &artifact,
-                        begun.elapsed().as_secs_f64(),
-                    ));
+                    let finished = stage_report(&stage, &artifact, begun.elapsed().as_secs_f64());
+                    observer.event(&Event::StageFinished(&finished));
                     session.artifacts.insert(index, artifact);
                 }
             }
@@ -245,7 +242,7 @@ impl Engine {
     ) -> Result<Option<Fetched>, Trouble> {
         let fingerprint = recipe.fingerprint();
         let path = self.store.locks().join(format!("{fingerprint}.lock"));
-        let waiting = |holder: &Holder| observer.waiting(stage, holder);
+        let waiting = |holder: &Holder| observer.event(&Event::StageWaiting { stage, holder });
         let _lock = Lock::take(&path, &Holder::here(stage), waiting)?;
         // Whoever held the lock may have made it.
         let found = self.store.find(fingerprint)?;

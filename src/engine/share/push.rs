@@ -20,7 +20,7 @@ use crate::cache::remote::{
     index_key, manifest_key,
 };
 use crate::cache::store::Found;
-use crate::kind::observer::Observer;
+use crate::kind::observer::{Observer, Progress};
 use crate::pipeline::plan;
 use crate::run::engine::{Engine, RunOptions};
 use crate::share::hashed_file::{Blob, HashedFile};
@@ -258,13 +258,9 @@ fn push_files(
     blobs.sort_by_key(|blob| (std::cmp::Reverse(blob.bytes), blob.blake3));
     let counts = Mutex::new(Counts::default());
     let counted = || counts.lock().unwrap_or_else(PoisonError::into_inner);
-    observer.progress_begin(
-        PUSH,
-        "pushing",
-        "bytes",
-        blobs.iter().map(|blob| blob.bytes).sum(),
-        0,
-    );
+    let progress = Progress::new(PUSH, observer);
+    let bytes = blobs.iter().map(|blob| blob.bytes).sum();
+    progress.begin("pushing", "bytes", bytes, 0);
     let number = blobs.len();
     let pushed = in_parallel(&blobs, |blob| {
         let key = blob_key(blob.blake3);
@@ -273,9 +269,9 @@ fn push_files(
             let mut counts = counted();
             (counts.files_there, counts.bytes_there) =
                 (counts.files_there + 1, counts.bytes_there + blob.bytes);
-            observer.progress_advance(PUSH, blob.bytes);
+            progress.advance(blob.bytes);
         } else {
-            let mut source = HashedFile::open(blob, observer, PUSH)?;
+            let mut source = HashedFile::open(blob, progress)?;
             let written = remote.write(&key, blob.bytes, &mut source);
             let mut counts = counted();
             match (source.damage, written) {
@@ -291,10 +287,10 @@ fn push_files(
         }
         let counts = counted();
         let done = counts.files + counts.files_there + counts.damaged.len();
-        observer.progress_note(PUSH, &format!("{done} of {number} files"));
+        progress.note(&format!("{done} of {number} files"));
         Ok(())
     });
-    observer.progress_finish(PUSH);
+    progress.finish();
     pushed?;
     Ok(counts.into_inner().unwrap_or_else(PoisonError::into_inner))
 }

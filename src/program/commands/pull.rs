@@ -31,7 +31,7 @@ pub fn execute(invocation: Invocation, arguments: &Pull) -> Result<ExitCode> {
     let engine = invocation.engine_with_remote(&arguments.overrides.set, remote, false)?;
     let stages = engine.project().stages();
     let console = Console::new(verbosity, stages.iter().map(|stage| stage.name.as_str()));
-    interrupt::listen(console.teller())?;
+    interrupt::listen(console.printer())?;
     let report = engine.pull(&arguments.stages, &console)?;
     if arguments.json {
         output::print_json(&report)?;

@@ -32,7 +32,7 @@ pub fn execute(invocation: Invocation, arguments: &Push) -> Result<ExitCode> {
     let console = Console::new(invocation.verbosity, ["push"]);
     let remote = arguments.address.remote.as_deref();
     let engine = invocation.engine_with_remote(&arguments.overrides.set, remote, true)?;
-    interrupt::listen(console.teller())?;
+    interrupt::listen(console.printer())?;
     let options = PushOptions {
         targets: arguments.stages.clone(),
         all: arguments.all,

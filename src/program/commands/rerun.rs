@@ -28,7 +28,7 @@ pub fn execute(invocation: Invocation, arguments: &Verify) -> Result<ExitCode> {
         .iter()
         .map(|stage| stage.name.as_str());
     let console = Console::new(verbosity, names);
-    interrupt::listen(console.teller())?;
+    interrupt::listen(console.printer())?;
     let report = engine.rerun(&options, &console)?;
     if let Some(path) = &arguments.junit {
         fs_err::write(path, junit::document(&report, lines))

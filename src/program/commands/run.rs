@@ -14,7 +14,7 @@ use crate::commands::arguments::Overrides;
 use crate::commands::values::device;
 use crate::commands::{Invocation, status};
 use crate::doctor::emulation::Emulation;
-use crate::progress::console::{Console, Picture, RunState, Verbosity, is_cancelled};
+use crate::progress::console::{Console, RunProgress, RunState, Verbosity, is_cancelled};
 use crate::progress::tensorboard::{self, TensorBoard};
 use crate::project::report::{self, Page};
 use crate::torch::processor::Processor;
@@ -90,8 +90,8 @@ pub fn execute(invocation: Invocation, arguments: &Run) -> Result<ExitCode> {
     }
     warn_of_slowness(&engine, &plan, &options);
     let cache = engine.project().cache();
-    let mut console = Console::of_run(verbosity, Picture::of(&engine, &plan))
-        .tell_others(cache)
+    let mut console = Console::of_run(verbosity, RunProgress::of(&engine, &plan))
+        .write_progress(cache)
         .write_curves(TensorBoard::in_folder(&cache.join(tensorboard::FOLDER)));
     if arguments.json {
         console = console.on_finished(|stage| {
@@ -100,10 +100,10 @@ pub fn execute(invocation: Invocation, arguments: &Run) -> Result<ExitCode> {
             }
         });
     }
-    if verbosity == Verbosity::Verbose && console.tells_lines() {
+    if verbosity == Verbosity::Verbose && console.has_stage_lines() {
         console.line(status::as_text(&plan).trim_end());
     }
-    interrupt::listen(console.teller())?;
+    interrupt::listen(console.printer())?;
     console.begin(&options.targets, &plan);
     let ran = engine.run(&options, &console).and_then(|report| {
         let pages = report::write_all(&engine, &report)?;
@@ -178,7 +178,7 @@ fn finish(
     json: bool,
 ) -> Result<ExitCode> {
     console.end(state(run));
-    if !console.tells_events() {
+    if !console.writes_json() {
         console.line(&summary(run));
     }
     if !json && !pages.is_empty() {

@@ -1,4 +1,4 @@
-//! `status --watch`: follows a run of this pipeline from another terminal, by what the run tells beside its cache. Where none runs it waits
+//! `status --watch`: follows a run of this pipeline from another terminal, by the progress file beside its cache. Where none runs it waits
 //! for one, or for the run of the process that it was asked for; it ends with the run: 0 when the run succeeded, else 1.
 
 use std::process::ExitCode;
@@ -6,10 +6,10 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use seedpipe_engine::{Engine, clock, live};
+use seedpipe_engine::{Engine, clock, progress_file};
 use serde_json::{Value, json};
 
-use crate::progress::console::{Picture, RunState, Screen, State, Work, drawn};
+use crate::progress::console::{RunProgress, RunState, Screen, State, Work, tree_and_bars};
 use crate::{terminal::figures, terminal::output};
 
 pub fn execute(
@@ -23,19 +23,19 @@ pub fn execute(
     let mut view = View::new(json, is_verbose);
     let mut followed = None;
     loop {
-        // Asked before it is read: what a run that is over told last is then there.
+        // Asked before it is read: what a run that is over wrote last is then there.
         let is_over = process.is_some_and(|process| !is_alive(process));
-        let picture = match (watched.look(followed.or(process))?, followed) {
-            // A later run has removed what it told last.
+        let progress = match (watched.newest(followed.or(process))?, followed) {
+            // A later run has removed its file.
             (None, Some(process)) => Some(gone(process)),
-            (picture, _) => picture,
+            (progress, _) => progress,
         };
-        match picture {
-            Some(picture) => {
-                followed = Some(picture.pid);
-                view.show(&picture)?;
-                if picture.state != RunState::Running {
-                    return view.end(&picture);
+        match progress {
+            Some(progress) => {
+                followed = Some(progress.pid);
+                view.show(&progress)?;
+                if progress.state != RunState::Running {
+                    return view.end(&progress);
                 }
             }
             None => match process {
@@ -71,31 +71,31 @@ impl<'a> Watched<'a> {
         }
     }
 
-    /// The run with this process number as it told last, if it did; without one, the newest that goes on.
-    fn look(&self, process: Option<u32>) -> Result<Option<Picture>> {
-        let told =
-            live::told(self.engine.project().cache()).context("what runs tell can't be read")?;
-        let mut found: Option<Picture> = None;
-        for told in told {
-            // What another version tells may have another form.
-            let Ok(mut picture) = serde_json::from_slice::<Picture>(&told.bytes) else {
+    /// What the run with this process number wrote last, if it did; without one, the newest that goes on.
+    fn newest(&self, process: Option<u32>) -> Result<Option<RunProgress>> {
+        let cache = self.engine.project().cache();
+        let runs = progress_file::read_all(cache).context("what runs tell can't be read")?;
+        let mut found: Option<RunProgress> = None;
+        for run in runs {
+            // Another version may write another form.
+            let Ok(mut progress) = serde_json::from_slice::<RunProgress>(&run.bytes) else {
                 continue;
             };
             let is_wanted = match process {
-                Some(process) => told.process == process,
-                None => told.is_alive || picture.started > self.since,
+                Some(process) => run.process == process,
+                None => run.is_alive || progress.started > self.since,
             };
-            if !is_wanted || picture.pipeline != self.pipeline {
+            if !is_wanted || progress.pipeline != self.pipeline {
                 continue;
             }
-            if !told.is_alive {
-                picture.end(RunState::Died);
+            if !run.is_alive {
+                progress.end(RunState::Died);
             }
             let is_newer = found
                 .as_ref()
-                .is_none_or(|found| found.started <= picture.started);
+                .is_none_or(|found| found.started <= progress.started);
             if is_newer {
-                found = Some(picture);
+                found = Some(progress);
             }
         }
         Ok(found)
@@ -113,11 +113,11 @@ fn is_alive(process: u32) -> bool {
 }
 
 /// A run of which only that it is over is known.
-fn gone(process: u32) -> Picture {
-    Picture {
+fn gone(process: u32) -> RunProgress {
+    RunProgress {
         pid: process,
         state: RunState::Died,
-        ..Picture::empty()
+        ..RunProgress::empty()
     }
 }
 
@@ -153,7 +153,7 @@ impl View {
         match self {
             View::Json { last } => print_if_new(last, json!({"v": 1, "state": "idle"})),
             View::Drawn { screen, is_verbose } => {
-                let line = screen.look(*is_verbose).cut(IDLE);
+                let line = screen.style(*is_verbose).cut(IDLE);
                 screen.draw(vec![line]);
                 Ok(())
             }
@@ -165,27 +165,27 @@ impl View {
         }
     }
 
-    fn show(&mut self, picture: &Picture) -> Result<()> {
+    fn show(&mut self, progress: &RunProgress) -> Result<()> {
         match self {
             View::Json { last } => {
-                let value = serde_json::to_value(picture).context("BUG: a picture is JSON")?;
+                let value = serde_json::to_value(progress).context("BUG: progress is JSON")?;
                 print_if_new(last, value)
             }
-            View::Drawn { screen, is_verbose } if picture.state != RunState::Running => {
-                screen.leave(picture, *is_verbose);
+            View::Drawn { screen, is_verbose } if progress.state != RunState::Running => {
+                screen.leave(progress, *is_verbose);
                 Ok(())
             }
             View::Drawn { screen, is_verbose } => {
-                let mut look = screen.look(*is_verbose);
-                let head = look.colours.faint(&look.cut(&head(picture)));
-                look.height = look.height.saturating_sub(1).max(1);
+                let mut style = screen.style(*is_verbose);
+                let head = style.colours.faint(&style.cut(&head(progress)));
+                style.height = style.height.saturating_sub(1).max(1);
                 let mut lines = vec![head];
-                lines.extend(drawn(picture, true, &look));
+                lines.extend(tree_and_bars(progress, true, &style));
                 screen.draw(lines);
                 Ok(())
             }
             View::Lines { last } => {
-                let lines = lines(picture);
+                let lines = lines(progress);
                 let new: Vec<&str> = lines
                     .iter()
                     .filter(|line| !last.contains(line))
@@ -198,15 +198,15 @@ impl View {
         }
     }
 
-    fn end(self, picture: &Picture) -> Result<ExitCode> {
-        let word = match picture.state {
+    fn end(self, progress: &RunProgress) -> Result<ExitCode> {
+        let word = match progress.state {
             RunState::Running | RunState::Succeeded => "succeeded",
             RunState::Failed => "failed",
             RunState::Stopped => "was stopped",
             RunState::Died => "ended without a word",
         };
         if !matches!(self, View::Json { .. }) {
-            let counts: Vec<String> = picture
+            let counts: Vec<String> = progress
                 .count()
                 .iter()
                 .map(|(word, count)| format!("{count} {word}"))
@@ -217,10 +217,10 @@ impl View {
             };
             output::print(&format!(
                 "the run {word} after {}{counts}",
-                figures::duration(picture.seconds)
+                figures::duration(progress.seconds)
             ))?;
         }
-        Ok(match picture.state {
+        Ok(match progress.state {
             RunState::Succeeded => ExitCode::SUCCESS,
             _ => ExitCode::FAILURE,
         })
@@ -237,41 +237,42 @@ fn print_if_new(last: &mut Option<Value>, value: Value) -> Result<()> {
 }
 
 /// `pid 4711 on host, 1:02:03: 3 of 9 stages`.
-fn head(picture: &Picture) -> String {
+fn head(progress: &RunProgress) -> String {
     let is_open = |state: State| matches!(state, State::Waiting | State::Running);
-    let over = picture
+    let over = progress
         .stages
         .iter()
         .filter(|stage| !is_open(stage.state))
         .count();
     format!(
         "pid {} on {}, {}: {over} of {} stages",
-        picture.pid,
-        picture.host,
-        figures::clock(picture.seconds),
-        picture.stages.len()
+        progress.pid,
+        progress.host,
+        figures::clock(progress.seconds),
+        progress.stages.len()
     )
 }
 
 /// A line for each stage that is not waiting.
-fn lines(picture: &Picture) -> Vec<String> {
-    let names = picture
+fn lines(progress: &RunProgress) -> Vec<String> {
+    let names = progress
         .stages
         .iter()
         .map(|stage| stage.stage.chars().count());
     let width = names.max().unwrap_or(0);
-    let told = picture
+    let begun = progress
         .stages
         .iter()
         .filter(|stage| stage.state != State::Waiting);
-    told.map(|stage| {
-        let text = match stage.state {
-            State::Running => stage.work.as_ref().map(Work::text).unwrap_or_default(),
-            State::Skipped => stage.why.clone(),
-            _ => stage.result.clone(),
-        };
-        let line = format!("{:<width$}  {:<7}  {text}", stage.stage, stage.state.word());
-        line.trim_end().to_owned()
-    })
-    .collect()
+    begun
+        .map(|stage| {
+            let text = match stage.state {
+                State::Running => stage.work.as_ref().map(Work::text).unwrap_or_default(),
+                State::Skipped => stage.why.clone(),
+                _ => stage.result.clone(),
+            };
+            let line = format!("{:<width$}  {:<7}  {text}", stage.stage, stage.state.word());
+            line.trim_end().to_owned()
+        })
+        .collect()
 }

@@ -1,4 +1,4 @@
-//! What is said of a stage in its end.
+//! How a stage ended, in words.
 
 use std::collections::BTreeMap;
 

@@ -1,9 +1,9 @@
-//! A run as those see it who look on: its stages in the order of the plan, and how far each is. The live screen draws it, the progress
+//! How far a run is: its stages in the order of the plan, and how far each is. The live screen draws it, the progress
 //! file holds it, `status --watch` reads it there.
 
 use std::collections::BTreeMap;
 
-use seedpipe_engine::{Engine, Holder, Outcome, StageReport, StageState, StageStatus, clock};
+use seedpipe_engine::{Engine, Event, Outcome, StageReport, StageState, StageStatus, clock};
 use serde::{Deserialize, Serialize};
 
 use super::outcome;
@@ -60,7 +60,7 @@ impl State {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Picture {
+pub struct RunProgress {
     pub v: u32,
     /// The pipeline's file, absolute.
     pub pipeline: String,
@@ -71,11 +71,11 @@ pub struct Picture {
     /// Since then.
     pub seconds: f64,
     pub state: RunState,
-    pub stages: Vec<Stage>,
+    pub stages: Vec<StageProgress>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Stage {
+pub struct StageProgress {
     pub stage: String,
     pub kind: String,
     /// Stages of the plan that it takes something from.
@@ -94,7 +94,7 @@ pub struct Stage {
     pub began: f64,
 }
 
-impl Picture {
+impl RunProgress {
     /// Before anything has run.
     pub fn of(engine: &Engine, plan: &[StageStatus]) -> Self {
         let names: Vec<&str> = plan.iter().map(|stage| stage.stage.as_str()).collect();
@@ -108,12 +108,12 @@ impl Picture {
                     needs.push(input.stage.clone());
                 }
             }
-            // That a stage is cached says the run, when it comes to it.
+            // Whether a stage is still cached shows when the run comes to it.
             let why = match status.state {
                 StageState::Cached => String::new(),
                 _ => status.reasons.join("; "),
             };
-            Stage {
+            StageProgress {
                 stage: status.stage.clone(),
                 kind: status.kind.clone(),
                 needs,
@@ -128,10 +128,10 @@ impl Picture {
         });
         let path = engine.project().path();
         let path = fs_err::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-        Picture {
+        RunProgress {
             pipeline: path.display().to_string(),
             stages: stages.collect(),
-            ..Picture::empty()
+            ..RunProgress::empty()
         }
     }
 
@@ -141,7 +141,7 @@ impl Picture {
             .nodename()
             .to_string_lossy()
             .into_owned();
-        Picture {
+        RunProgress {
             v: VERSION,
             pipeline: String::new(),
             pid: std::process::id(),
@@ -154,11 +154,11 @@ impl Picture {
     }
 
     /// The stage, put behind the others when it is not known.
-    pub fn stage(&mut self, name: &str) -> &mut Stage {
+    pub fn stage(&mut self, name: &str) -> &mut StageProgress {
         let index = match self.stages.iter().position(|stage| stage.stage == name) {
             Some(index) => index,
             None => {
-                self.stages.push(Stage {
+                self.stages.push(StageProgress {
                     stage: name.to_owned(),
                     kind: String::new(),
                     needs: Vec::new(),
@@ -176,14 +176,70 @@ impl Picture {
         &mut self.stages[index]
     }
 
+    /// The stage's work, which begins with it when it has not begun: a fetch, a push.
+    fn work(&mut self, stage: &str, now: f64) -> &mut Work {
+        let stage = self.stage(stage);
+        if stage.state == State::Waiting {
+            (stage.state, stage.began) = (State::Running, now);
+        }
+        stage.work.get_or_insert_default()
+    }
+
+    /// - `now`: seconds since the run began
+    /// - `is_verbose`: whether results hold digests and intervals too
+    pub fn event(&mut self, event: &Event, now: f64, is_verbose: bool) {
+        match *event {
+            Event::StageStarted {
+                stage,
+                kind,
+                fingerprint,
+                why,
+            } => self.stage(stage).start(kind, fingerprint.short(), why, now),
+            Event::StageWaiting { stage, holder } => {
+                self.stage(stage).why =
+                    format!("waits for {holder}, which makes the same artifact");
+            }
+            Event::StageFinished(report) => {
+                self.stage(&report.stage).finish(report, is_verbose);
+                self.settle();
+            }
+            Event::WorkStarted {
+                stage,
+                label,
+                unit,
+                total,
+                done,
+            } => {
+                let label = if label == stage { "" } else { label };
+                self.work(stage, now).begin(label, unit, total, done, now);
+            }
+            Event::WorkAdvanced { stage, count } => self.work(stage, now).advance(count, now),
+            Event::WorkNote { stage, note } => note.clone_into(&mut self.work(stage, now).note),
+            Event::WorkWaited {
+                stage,
+                what,
+                waited,
+            } => self.work(stage, now).wait(what, waited),
+            Event::WorkFinished { stage } => self.stage(stage).finish_work(),
+            Event::Metrics { stage, measured } => {
+                let work = self.work(stage, now);
+                work.measured(&measured);
+                work.refresh(now);
+            }
+            Event::StageResumed { .. } | Event::StepsStarted { .. } | Event::Warning { .. } => {}
+        }
+    }
+
     /// A stage is done: those that wait for it wait for fewer.
-    pub fn settle(&mut self) {
-        let is_open = |stage: &Stage| matches!(stage.state, State::Waiting | State::Running);
+    fn settle(&mut self) {
+        let is_open =
+            |stage: &StageProgress| matches!(stage.state, State::Waiting | State::Running);
         let open = self.stages.iter().filter(|stage| is_open(stage));
         let open: Vec<String> = open.map(|stage| stage.stage.clone()).collect();
         let waiting = self.stages.iter_mut();
-        let waits =
-            |stage: &&mut Stage| stage.state == State::Waiting && stage.why.starts_with(WAITS_FOR);
+        let waits = |stage: &&mut StageProgress| {
+            stage.state == State::Waiting && stage.why.starts_with(WAITS_FOR)
+        };
         for stage in waiting.filter(waits) {
             let needs = stage.needs.iter().filter(|need| open.contains(need));
             let needs: Vec<String> = needs.map(|need| format!("`{need}`")).collect();
@@ -194,7 +250,7 @@ impl Picture {
         }
     }
 
-    pub fn running(&self) -> impl Iterator<Item = &Stage> {
+    pub fn running(&self) -> impl Iterator<Item = &StageProgress> {
         self.stages
             .iter()
             .filter(|stage| stage.state == State::Running)
@@ -220,7 +276,7 @@ impl Picture {
         }
     }
 
-    /// The run is over: stages that had no turn are told so.
+    /// The run is over: stages that had no turn are marked so.
     pub fn end(&mut self, state: RunState) {
         if self.state != RunState::Running {
             return;
@@ -247,20 +303,32 @@ impl Picture {
     }
 }
 
-impl Stage {
-    pub fn start(&mut self, kind: &str, fingerprint: String, now: f64) {
+impl StageProgress {
+    pub fn start(&mut self, kind: &str, fingerprint: String, why: &str, now: f64) {
         self.kind = kind.to_owned();
+        self.why = why.to_owned();
         self.state = State::Running;
         self.fingerprint = Some(fingerprint);
         (self.began, self.seconds) = (now, Some(0.0));
         self.work = Some(Work::default());
     }
 
-    pub fn wait_for(&mut self, holder: &Holder) {
-        self.why = format!("waits for {holder}, which makes the same artifact");
+    /// Units a second, and the share of waiting.
+    pub fn rates(&self) -> (f64, Option<f64>) {
+        let work = self.work.as_ref();
+        work.map_or((0.0, None), |work| (work.per_second, work.waiting_share))
     }
 
-    pub fn finish(&mut self, report: &StageReport, is_verbose: bool) {
+    fn finish_work(&mut self) {
+        if self.kind.is_empty() {
+            // No stage of a run: there is nothing after it.
+            (self.state, self.work) = (State::Waiting, None);
+        } else {
+            self.work = Some(Work::default());
+        }
+    }
+
+    fn finish(&mut self, report: &StageReport, is_verbose: bool) {
         self.kind = report.kind.clone();
         self.state = match report.outcome {
             Outcome::Cached => State::Cached,

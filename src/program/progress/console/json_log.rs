@@ -1,27 +1,32 @@
 //! `--log-format json`: one event a line on stderr. The schema is in docs/progress.md; a field that goes or changes its meaning raises
-//! [`VERSION`], a new one doesn't.
+//! [`output::EVENTS_VERSION`], a new one doesn't.
 
 use std::collections::BTreeMap;
 
-use seedpipe_engine::{Digest, Holder, Measured, StageReport, StageState, StageStatus};
+use seedpipe_engine::{Event, MeasuredOver, StageReport, StageState, StageStatus};
 use serde_json::{Value, json};
 
 use super::outcome;
-use super::picture::{Picture, RunState, Stage};
+use super::run_progress::{RunProgress, RunState, StageProgress};
 use crate::terminal::output;
 
 /// Between two events of a stage's progress, in seconds.
 const INTERVAL: f64 = 1.0;
 
 #[derive(Default)]
-pub struct Events {
-    /// Stage → when its last progress was told, and how far it was.
-    told: BTreeMap<String, (f64, Value)>,
+pub struct JsonLog {
+    /// Stage → when its progress was last written, and how far it was.
+    last: BTreeMap<String, (f64, Value)>,
 }
 
-impl Events {
-    pub fn run_started(&mut self, picture: &Picture, targets: &[String], plan: &[StageStatus]) {
-        let stages = picture.stages.iter().zip(plan).map(|(stage, status)| {
+impl JsonLog {
+    pub fn run_started(
+        &mut self,
+        progress: &RunProgress,
+        targets: &[String],
+        plan: &[StageStatus],
+    ) {
+        let stages = progress.stages.iter().zip(plan).map(|(stage, status)| {
             json!({
                 "stage": stage.stage,
                 "kind": stage.kind,
@@ -39,37 +44,42 @@ impl Events {
             "run_started",
             json!({
                 "version": env!("CARGO_PKG_VERSION"),
-                "pid": picture.pid,
-                "host": picture.host,
-                "pipeline": picture.pipeline,
+                "pid": progress.pid,
+                "host": progress.host,
+                "pipeline": progress.pipeline,
                 "targets": targets,
                 "stages": stages.collect::<Vec<_>>(),
             }),
         );
     }
 
-    pub fn stage_started(&mut self, stage: &str, kind: &str, fingerprint: Digest, why: &str) {
-        self.told.remove(stage);
-        let fields = json!({"stage": stage, "kind": kind, "fingerprint": fingerprint, "why": why});
-        output::event("stage_started", fields);
-    }
-
-    pub fn stage_resumed(&mut self, stage: &str, finished_shards: usize, shards: usize) {
-        let fields = json!({"stage": stage, "finished_shards": finished_shards, "shards": shards});
-        output::event("stage_resumed", fields);
-    }
-
-    pub fn stage_waiting(&mut self, stage: &str, holder: &Holder) {
-        output::event("stage_waiting", json!({"stage": stage, "holder": holder}));
+    pub fn event(&mut self, event: &Event) {
+        match *event {
+            Event::StageStarted { stage, .. } => {
+                self.last.remove(stage);
+                write(event);
+            }
+            Event::StageFinished(report) => self.stage_finished(report),
+            // Single steps are in the progress, once a second at most.
+            Event::Metrics { measured, .. } if measured.over == MeasuredOver::Step => {}
+            Event::StageResumed { .. } | Event::StageWaiting { .. } | Event::Metrics { .. } => {
+                write(event);
+            }
+            Event::Warning { stage, message } => {
+                let fields = json!({"level": "warning", "stage": stage, "message": message});
+                output::event("message", fields);
+            }
+            _ => {}
+        }
     }
 
     /// Of each stage at work whose progress changed, once a second at most.
-    pub fn progress(&mut self, picture: &Picture, now: f64) {
-        for stage in picture.running() {
+    pub fn progress(&mut self, progress: &RunProgress, now: f64) {
+        for stage in progress.running() {
             let Some(fields) = progress_of(stage) else {
                 continue;
             };
-            let is_due = self.told.get(&stage.stage).is_none_or(|(moment, before)| {
+            let is_due = self.last.get(&stage.stage).is_none_or(|(moment, before)| {
                 now - moment >= INTERVAL
                     && ["done", "label"]
                         .iter()
@@ -77,29 +87,13 @@ impl Events {
             });
             if is_due {
                 output::event("progress", fields.clone());
-                self.told.insert(stage.stage.clone(), (now, fields));
+                self.last.insert(stage.stage.clone(), (now, fields));
             }
         }
     }
 
-    pub fn metrics(&mut self, stage: &str, measured: &Measured) {
-        let values: BTreeMap<&str, f64> = measured.values.iter().copied().collect();
-        output::event(
-            "metrics",
-            json!({
-                "stage": stage,
-                "over": measured.over.as_str(),
-                "step": measured.step,
-                "epoch": measured.epoch.map(|(epoch, _)| epoch),
-                "epochs": measured.epoch.map(|(_, epochs)| epochs),
-                "split": measured.split,
-                "values": values,
-            }),
-        );
-    }
-
-    pub fn stage_finished(&mut self, report: &StageReport) {
-        self.told.remove(&report.stage);
+    fn stage_finished(&mut self, report: &StageReport) {
+        self.last.remove(&report.stage);
         let outcome = match outcome::is_cancelled(report) {
             true => "stopped",
             false => report.outcome.as_str(),
@@ -121,19 +115,22 @@ impl Events {
         output::event("stage_finished", fields);
     }
 
-    pub fn warning(&mut self, stage: Option<&str>, message: &str) {
-        let fields = json!({"level": "warning", "stage": stage, "message": message});
-        output::event("message", fields);
-    }
-
     pub fn run_finished(&mut self, state: RunState, mut fields: Value) {
         fields["outcome"] = json!(state);
         output::event("run_finished", fields);
     }
 }
 
-/// None before the stage tells how far it is.
-fn progress_of(stage: &Stage) -> Option<Value> {
+/// As the event itself is.
+fn write(event: &Event) {
+    let written = serde_json::to_value(event).expect("BUG: an event is JSON");
+    for (name, fields) in written.as_object().into_iter().flatten() {
+        output::event(name, fields.clone());
+    }
+}
+
+/// None before the stage reports how far it is.
+fn progress_of(stage: &StageProgress) -> Option<Value> {
     let work = stage.work.as_ref().filter(|work| !work.unit.is_empty())?;
     Some(json!({
         "stage": stage.stage,

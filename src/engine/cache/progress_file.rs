@@ -1,8 +1,8 @@
-//! What a run tells other processes while it is alive: `<cache>/progress/run-<pid>.json`, beside a lock that the run holds, so that a
+//! A run's progress for other processes while it is alive: `<cache>/progress/run-<pid>.json`, beside a lock that the run holds, so that a
 //! run that died is known by its free lock.
 //!
-//! What is told is the caller's business. It is telemetry: outside the store, replaced whole by a rename and never fsynced, and
-//! whoever can't write it goes on without. So there are no fault points here. The last telling of a run stays for a quarter of an hour
+//! What it holds is the caller's business. It is telemetry: outside the store, replaced whole by a rename and never fsynced, and
+//! whoever can't write it goes on without. So there are no fault points here. The file of a run that is over stays for a quarter of an hour
 //! at least, for those who look on to see how it ended; after that the next run of the same cache removes it.
 
 use std::io;
@@ -15,86 +15,86 @@ use rustix::fs::{FlockOperation, flock};
 use crate::cache::locks;
 
 const START: &str = "run-";
-/// Of a run that is over, what it told last stays that long at least.
+/// The file of a run that is over stays that long at least.
 const KEPT: Duration = Duration::from_secs(900);
-const TELLING: &str = "json";
+const PROGRESS: &str = "json";
 const LOCK: &str = "lock";
 const TRIES: usize = 5;
 const PAUSE: Duration = Duration::from_millis(2);
 
-/// The folder of a cache where runs tell how far they are.
+/// The folder of a cache where runs write their progress.
 pub fn folder(cache: &Path) -> PathBuf {
     cache.join("progress")
 }
 
-/// This process's telling. Dropping it frees the lock, and leaves what was told last.
+/// This process's file. Dropping it frees the lock, and leaves the file.
 #[derive(Debug)]
-pub struct Telling {
+pub struct ProgressFile {
     path: PathBuf,
     temporary: PathBuf,
     lock: PathBuf,
     _held: fs::File,
 }
 
-impl Telling {
-    /// Begins to tell, and removes what runs that have been over for long have told. A process tells of one run at a time.
+impl ProgressFile {
+    /// Takes the lock, and removes the files of runs that have been over for long. A process has one run at a time.
     ///
     /// # Errors
     /// When the folder can't be written, or its file system has no locks.
-    pub fn begin(cache: &Path) -> io::Result<Telling> {
+    pub fn create(cache: &Path) -> io::Result<Self> {
         let folder = folder(cache);
         fs::create_dir_all(&folder)?;
         clear(&folder, KEPT)?;
         let name = |ending: &str| folder.join(format!("{START}{}.{ending}", std::process::id()));
         let lock = name(LOCK);
-        Ok(Telling {
-            path: name(TELLING),
+        Ok(ProgressFile {
+            path: name(PROGRESS),
             temporary: name("new"),
             _held: hold(&lock)?,
             lock,
         })
     }
 
-    /// Replaces what was told.
+    /// Replaces the file.
     ///
     /// # Errors
-    /// When it can't be written; then the last telling stays.
-    pub fn tell(&self, bytes: &[u8]) -> io::Result<()> {
+    /// When it can't be written; then the last one stays.
+    pub fn write(&self, bytes: &[u8]) -> io::Result<()> {
         fs::write(&self.temporary, bytes)?;
         fs::rename(&self.temporary, &self.path)
     }
 }
 
-impl Drop for Telling {
+impl Drop for ProgressFile {
     fn drop(&mut self) {
-        // Removed while held. What is left is a free lock, which says the same.
+        // Removed while held. What is left is a free lock, which means the same.
         let _ = fs::remove_file(&self.lock);
     }
 }
 
-/// What a run told last.
+/// What a run wrote last.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Told {
+pub struct LastProgress {
     pub process: u32,
     /// Whether the run still goes on.
     pub is_alive: bool,
     pub bytes: Vec<u8>,
 }
 
-/// What the runs of a cache told last, those that go on and those that were over when the last one began. By process.
+/// What the runs of a cache wrote last, those that go on and those that were over when the last one began. By process.
 ///
 /// # Errors
-/// When the folder can't be read; where there is none, nobody told anything.
-pub fn told(cache: &Path) -> io::Result<Vec<Told>> {
+/// When the folder can't be read; where there is none, there was no run.
+pub fn read_all(cache: &Path) -> io::Result<Vec<LastProgress>> {
     let mut all = Vec::new();
     for path in files(&folder(cache))? {
-        let (Some(process), true) = (process_of(&path), has_ending(&path, TELLING)) else {
+        let (Some(process), true) = (process_of(&path), has_ending(&path, PROGRESS)) else {
             continue;
         };
-        // Asked before it is read: what a run that is over told last is then whole.
+        // Asked before it is read: the file of a run that is over is then whole.
         let is_alive = is_held(&path.with_extension(LOCK))?;
         match fs::read(&path) {
-            Ok(bytes) => all.push(Told {
+            Ok(bytes) => all.push(LastProgress {
                 process,
                 is_alive,
                 bytes,
@@ -103,7 +103,7 @@ pub fn told(cache: &Path) -> io::Result<Vec<Told>> {
             Err(error) => return Err(error),
         }
     }
-    all.sort_by_key(|told| told.process);
+    all.sort_by_key(|last| last.process);
     Ok(all)
 }
 
@@ -124,13 +124,13 @@ fn hold(lock: &Path) -> io::Result<fs::File> {
     }
 }
 
-/// Removes what runs that are over left, unless they told it less than `kept` ago.
+/// Removes what runs that are over left, unless they wrote it less than `kept` ago.
 fn clear(folder: &Path, kept: Duration) -> io::Result<()> {
     for path in files(folder)? {
         let is_fresh = || {
-            let told = fs::metadata(&path).and_then(|metadata| metadata.modified());
-            let age = told.ok().and_then(|told| told.elapsed().ok());
-            has_ending(&path, TELLING) && age.is_some_and(|age| age < kept)
+            let written = fs::metadata(&path).and_then(|metadata| metadata.modified());
+            let age = written.ok().and_then(|written| written.elapsed().ok());
+            has_ending(&path, PROGRESS) && age.is_some_and(|age| age < kept)
         };
         if process_of(&path).is_some() && !is_held(&path.with_extension(LOCK))? && !is_fresh() {
             match fs::remove_file(&path) {
@@ -173,26 +173,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_told_last_stays_for_a_while() {
+    fn what_is_written_last_stays_for_a_while() {
         let cache = tempfile::tempdir().unwrap();
-        assert_eq!(told(cache.path()).unwrap(), []);
-        let telling = Telling::begin(cache.path()).unwrap();
-        telling.tell(b"first").unwrap();
-        telling.tell(b"second").unwrap();
+        assert_eq!(read_all(cache.path()).unwrap(), []);
+        let file = ProgressFile::create(cache.path()).unwrap();
+        file.write(b"first").unwrap();
+        file.write(b"second").unwrap();
         let expected = |is_alive| {
-            vec![Told {
+            vec![LastProgress {
                 process: std::process::id(),
                 is_alive,
                 bytes: b"second".to_vec(),
             }]
         };
-        assert_eq!(told(cache.path()).unwrap(), expected(true));
-        drop(telling);
-        assert_eq!(told(cache.path()).unwrap(), expected(false));
+        assert_eq!(read_all(cache.path()).unwrap(), expected(true));
+        drop(file);
+        assert_eq!(read_all(cache.path()).unwrap(), expected(false));
         clear(&folder(cache.path()), Duration::from_secs(60)).unwrap();
-        assert_eq!(told(cache.path()).unwrap(), expected(false));
+        assert_eq!(read_all(cache.path()).unwrap(), expected(false));
         clear(&folder(cache.path()), Duration::ZERO).unwrap();
-        assert_eq!(told(cache.path()).unwrap(), []);
+        assert_eq!(read_all(cache.path()).unwrap(), []);
     }
 
     #[test]
@@ -204,7 +204,7 @@ mod tests {
             fs::write(folder.join(name), text).unwrap();
         }
         fs::write(folder.join("notes.txt"), "not ours").unwrap();
-        assert!(!told(cache.path()).unwrap()[0].is_alive);
+        assert!(!read_all(cache.path()).unwrap()[0].is_alive);
         clear(&folder, Duration::ZERO).unwrap();
         let left: Vec<_> = files(&folder).unwrap();
         assert_eq!(left, [folder.join("notes.txt")]);

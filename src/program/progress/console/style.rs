@@ -5,7 +5,7 @@ use console::{measure_text_width, truncate_str};
 use crate::terminal::colours::Colours;
 
 #[derive(Clone, Copy, Debug)]
-pub struct Look {
+pub struct Style {
     /// Columns that a line may fill.
     pub width: usize,
     /// Lines that may be drawn.
@@ -15,7 +15,7 @@ pub struct Look {
     pub is_verbose: bool,
 }
 
-impl Look {
+impl Style {
     /// Where there are so few columns, as much of it as there is room for.
     pub fn ellipsis(&self, columns: usize) -> &'static str {
         match (self.has_unicode, columns) {
@@ -73,8 +73,8 @@ impl Look {
 pub(super) mod tests {
     use super::*;
 
-    pub fn plain(width: usize, height: usize) -> Look {
-        Look {
+    pub fn plain(width: usize, height: usize) -> Style {
+        Style {
             width,
             height,
             colours: Colours::NONE,
@@ -85,19 +85,25 @@ pub(super) mod tests {
 
     #[test]
     fn a_name_keeps_its_columns_and_both_of_its_ends() {
-        let look = plain(80, 24);
-        assert_eq!(look.name("views", 8), "views   ");
-        assert_eq!(look.name("student[width=0.5,seed=0]", 14), "student…eed=0]");
-        assert_eq!(look.name("student", 1), "…");
-        assert_eq!(measure_text_width(&look.name("研究室の長い名前です", 9)), 9);
-        let ascii = Look {
+        let style = plain(80, 24);
+        assert_eq!(style.name("views", 8), "views   ");
+        assert_eq!(
+            style.name("student[width=0.5,seed=0]", 14),
+            "student…eed=0]"
+        );
+        assert_eq!(style.name("student", 1), "…");
+        assert_eq!(
+            measure_text_width(&style.name("研究室の長い名前です", 9)),
+            9
+        );
+        let ascii = Style {
             has_unicode: false,
-            ..look
+            ..style
         };
         let name = "student[width=0.5,seed=0]";
         assert_eq!(ascii.name(name, 14), "studen...ed=0]");
         assert_eq!(
-            (ascii.name(name, 2), look.name(name, 0)),
+            (ascii.name(name, 2), style.name(name, 0)),
             ("..".into(), "".into())
         );
     }

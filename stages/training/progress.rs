@@ -1,4 +1,4 @@
-//! What a training tells of itself while it runs: numbers that nothing is decided by.
+//! What a training reports of itself while it runs: numbers that nothing is decided by.
 
 use std::time::Duration;
 
@@ -11,13 +11,13 @@ use super::loop_state::{LoopState, SPLIT};
 /// What the network waits for: images to be read, decoded and rendered.
 const INPUT: &str = "rendering";
 
-pub struct Telling<'a> {
-    pub progress: &'a dyn Progress,
+pub struct TrainingProgress<'a> {
+    pub progress: Progress<'a>,
     /// In updates.
     pub length: Length,
 }
 
-impl Telling<'_> {
+impl TrainingProgress<'_> {
     /// After an update.
     ///
     /// - `done`: updates, with this one
@@ -49,10 +49,11 @@ impl Telling<'_> {
 
     fn measured(&self, over: MeasuredOver, step: u64, split: &str, values: &[(&str, f64)]) {
         let epoch = step.div_ceil(self.length.steps_per_epoch);
-        self.progress.measured(&Measured {
+        self.progress.measured(Measured {
             over,
             step,
-            epoch: Some((epoch, self.length.epochs.into())),
+            epoch: Some(epoch),
+            epochs: Some(self.length.epochs.into()),
             split,
             values,
         });
@@ -62,11 +63,12 @@ impl Telling<'_> {
 /// How the trained network judges the test images.
 ///
 /// - `step`: the training's last
-pub fn tell_results(context: &StageContext, step: u64, split: &str, evaluation: &Evaluation) {
-    context.progress().measured(&Measured {
+pub fn report_results(context: &StageContext, step: u64, split: &str, evaluation: &Evaluation) {
+    context.progress().measured(Measured {
         over: MeasuredOver::Whole,
         step,
         epoch: None,
+        epochs: None,
         split,
         values: &[("top1", evaluation.top1), ("top5", evaluation.top5)],
     });
