@@ -6,8 +6,9 @@ use anyhow::Result;
 use clap::Args;
 use seedpipe_engine::{PullOutcome, PullReport};
 
+use crate::commands::Invocation;
 use crate::commands::arguments::{Overrides, RemoteAddress};
-use crate::commands::{Invocation, push};
+use crate::commands::cache::push;
 use crate::progress::console::Console;
 use crate::{progress::interrupt, terminal::output};
 

@@ -15,8 +15,9 @@ use seedpipe_stages::stored;
 use seedpipe_stages::tools::Tools;
 use serde_json::{Value, json};
 
-use crate::commands::among::Among;
-use crate::commands::{Invocation, export};
+use crate::commands::Invocation;
+use crate::commands::networks::among::Among;
+use crate::commands::networks::export;
 use crate::delivery::neighbours::Nearest;
 use crate::project::image_files::image_files;
 use crate::{terminal::figures, terminal::output, torch::sibling};

@@ -10,8 +10,9 @@ use seedpipe_artifact::{METRICS, MetricsReader};
 use seedpipe_engine::{Artifact, Engine, LockedStage, PipelineLock, lock_at};
 use serde::Serialize;
 
+use crate::commands::Invocation;
 use crate::commands::arguments::{Overrides, TableForm};
-use crate::commands::{Invocation, confusion};
+use crate::commands::results::confusion;
 use crate::progress::console::Verbosity;
 use crate::terminal::figures::{self, Side};
 use crate::terminal::output;

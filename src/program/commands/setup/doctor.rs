@@ -7,7 +7,8 @@ use anyhow::Result;
 use clap::Args;
 use seedpipe_engine::{Engine, Project, Remote};
 
-use crate::commands::{Invocation, status};
+use crate::commands::Invocation;
+use crate::commands::running::status;
 use crate::doctor::emulation::Emulation;
 use crate::doctor::{Finding, Severity, cache, machine};
 use crate::terminal::figures::{self, Side};

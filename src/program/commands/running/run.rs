@@ -10,9 +10,10 @@ use seedpipe_engine::{
 };
 use serde_json::{Value, json};
 
+use crate::commands::Invocation;
 use crate::commands::arguments::Overrides;
+use crate::commands::running::status;
 use crate::commands::values::device;
-use crate::commands::{Invocation, status};
 use crate::doctor::emulation::Emulation;
 use crate::progress::console::{Console, RunProgress, RunState, Verbosity, is_cancelled};
 use crate::progress::tensorboard::{self, TensorBoard};

@@ -9,9 +9,10 @@ use seedpipe_engine::{Engine, StageState, StageStatus};
 use seedpipe_stages::storage::Storage;
 use serde_json::{Value, json};
 
+use crate::commands::Invocation;
 use crate::commands::arguments::Overrides;
+use crate::commands::running::watch;
 use crate::commands::values::seconds;
-use crate::commands::{Invocation, watch};
 use crate::progress::console::Verbosity;
 use crate::terminal::figures::{self, Side};
 use crate::{project::storage, terminal::output};

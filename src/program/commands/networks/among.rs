@@ -10,7 +10,7 @@ use seedpipe_stages::looking::Eye;
 use seedpipe_stages::stored;
 use serde_json::Value;
 
-use crate::commands::export;
+use crate::commands::networks::export;
 use crate::delivery::neighbours::Nearest;
 use crate::terminal::figures;
 

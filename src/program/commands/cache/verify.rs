@@ -8,8 +8,9 @@ use anyhow::Result;
 use clap::Args;
 use seedpipe_engine::VerifyScope;
 
+use crate::commands::Invocation;
+use crate::commands::cache::rerun;
 use crate::commands::values::{device, percent};
-use crate::commands::{Invocation, rerun};
 use crate::progress::console::Console;
 use crate::terminal::output;
 

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use seedpipe_engine::{RerunOptions, RerunOutput, RerunReport, RerunStage, Verdict};
 
 use crate::commands::Invocation;
-use crate::commands::verify::Verify;
+use crate::commands::cache::verify::Verify;
 use crate::progress::console::Console;
 use crate::terminal::figures::{self, Side};
 use crate::{Tensors, progress::interrupt, project::junit, terminal::output, torch::sibling};

@@ -9,8 +9,9 @@ use clap::Args;
 use seedpipe_engine::{Project, durable};
 use seedpipe_stages::{Survey, survey};
 
+use crate::commands::Invocation;
+use crate::commands::networks::network;
 use crate::commands::values::template;
-use crate::commands::{Invocation, network};
 use crate::doctor::machine;
 use crate::init::Template;
 use crate::init::{Choice, Machine, Teacher, choose, text};
