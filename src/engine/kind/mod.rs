@@ -1,5 +1,5 @@
 //! What a kind of stage is. A [`stage`] declares inputs, outputs and params; its work sees a
-//! [`context`]; the [`registry`] has all kinds. What a kind tells while it works goes to an
+//! [`context`]; the [`registry`] has all kinds. What a kind reports while it works goes to an
 //! [`observer`].
 
 pub(crate) mod comparison;

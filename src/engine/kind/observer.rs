@@ -188,3 +188,43 @@ impl<'a> Progress<'a> {
         self.observer.event(&Event::WorkFinished { stage });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_the_json_log_writes_has_the_documented_fields() {
+        let event = Event::Metrics {
+            stage: "student",
+            measured: Measured {
+                over: MeasuredOver::Whole,
+                step: 12,
+                epoch: None,
+                epochs: None,
+                split: "test",
+                values: &[("top5", 0.75), ("top1", 0.5)],
+            },
+        };
+        let expected = json!({"metrics": {
+            "stage": "student",
+            "over": "whole",
+            "step": 12,
+            "epoch": null,
+            "epochs": null,
+            "split": "test",
+            "values": {"top1": 0.5, "top5": 0.75},
+        }});
+        assert_eq!(serde_json::to_value(event).unwrap(), expected);
+        let event = Event::StageResumed {
+            stage: "student",
+            finished_shards: 3,
+            shards: 8,
+        };
+        let expected =
+            json!({"stage_resumed": {"stage": "student", "finished_shards": 3, "shards": 8}});
+        assert_eq!(serde_json::to_value(event).unwrap(), expected);
+    }
+}

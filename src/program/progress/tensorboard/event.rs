@@ -84,17 +84,17 @@ fn varint(message: &mut Vec<u8>, mut value: u64) {
     message.push(value as u8);
 }
 
-/// What of an event decides whether it stays.
+/// What of a stored event decides whether it stays.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Seen {
+pub struct StoredEvent {
     pub step: u64,
     /// Whether it holds anything beside the file's version.
     pub has_content: bool,
 }
 
 /// None when the bytes are no event.
-pub fn read(mut event: &[u8]) -> Option<Seen> {
-    let mut seen = Seen {
+pub fn read(mut event: &[u8]) -> Option<StoredEvent> {
+    let mut stored = StoredEvent {
         step: 0,
         has_content: false,
     };
@@ -104,7 +104,7 @@ pub fn read(mut event: &[u8]) -> Option<Seen> {
             VARINT => {
                 let value = read_varint(&mut event)?;
                 if key >> 3 == STEP {
-                    seen.step = value;
+                    stored.step = value;
                 }
                 0
             }
@@ -114,9 +114,9 @@ pub fn read(mut event: &[u8]) -> Option<Seen> {
             _ => return None,
         };
         event = event.get(skipped..)?;
-        seen.has_content |= ![WALL_TIME, STEP, VERSION].contains(&(key >> 3));
+        stored.has_content |= ![WALL_TIME, STEP, VERSION].contains(&(key >> 3));
     }
-    Some(seen)
+    Some(stored)
 }
 
 fn read_varint(bytes: &mut &[u8]) -> Option<u64> {
@@ -164,12 +164,12 @@ mod tests {
         for step in [0, 1, 127, 128, 300_000_000_000] {
             let event = scalars(1.5, step, &[("a".to_owned(), 1.0)]);
             let has_content = true;
-            assert_eq!(read(&event), Some(Seen { step, has_content }));
+            assert_eq!(read(&event), Some(StoredEvent { step, has_content }));
         }
         let has_content = false;
         assert_eq!(
             read(&version(1.5)),
-            Some(Seen {
+            Some(StoredEvent {
                 step: 0,
                 has_content
             })
