@@ -3,12 +3,14 @@
 //! Data alone: nothing here reads, writes or computes pixels.
 
 mod filter;
+mod layers;
 mod operation;
 mod refusal;
 pub mod text;
 mod view;
 
 pub use filter::Filter;
+pub use layers::layers;
 pub use operation::Operation;
 pub use refusal::{Parts, Refusal};
 pub use view::{CropBox, MAXIMAL_SIGMA, MAXIMAL_SIZE, View, ViewError};

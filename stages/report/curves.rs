@@ -5,13 +5,13 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use seedpipe_artifact::{METRICS, MetricsReader};
+use seedpipe_base::text;
 
 use super::drawing::{Figure, Frame, legend, level, line, upright};
 use super::html::{escaped, push};
 use super::material::{Catalogue, Source};
 use super::networks;
 use super::scale::Axis;
-use crate::shared::results::grouped;
 
 const WIDTH: f64 = 380.0;
 const HEIGHT: f64 = 256.0;
@@ -169,7 +169,7 @@ fn chart(number: usize, title: &str, series: &[Series]) -> String {
         FRAME,
         &x,
         &x.ticks(4),
-        |step| grouped(step as u64),
+        |step| text::count(step as u64),
         "step",
     );
     let mut described = Vec::new();

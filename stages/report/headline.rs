@@ -1,9 +1,11 @@
 //! The headline: what the student keeps of its teacher, and the table of every network that was measured.
 
+use seedpipe_base::text;
+
 use super::html::{Cell, Column, Table, change, escaped, percent, push, short};
 use super::material::{Against, Catalogue};
 use super::networks::{self, Role};
-use crate::shared::results::{Measure, ResultRow, Results, grouped};
+use crate::shared::results::{Measure, ResultRow, Results};
 
 /// A network with its part.
 pub struct Ranked<'a> {
@@ -180,13 +182,13 @@ pub fn table(material: &Catalogue, results: &Results, ranked: &[Ranked]) -> Opti
                 measure_cell(measure, measure.value >= *best, material.against.as_ref())
             }));
         }
-        row.push(number(ranked.row.parameters, grouped));
+        row.push(number(ranked.row.parameters, text::count));
         if has_costs {
             row.push(number(costs[index], |count| short(count as f64)));
         }
         if has_rates {
             row.push(rates[index].map_or_else(Cell::empty, |rate| {
-                Cell::number(rate, &grouped(rate.round() as u64))
+                Cell::number(rate, &text::count(rate.round() as u64))
             }));
         }
         rows.push(row);

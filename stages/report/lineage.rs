@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use seedpipe_base::layers;
+
 use super::html::{escaped, push};
 use super::material::Catalogue;
 
@@ -111,16 +113,9 @@ pub fn anchor(stage: &str) -> String {
 
 /// Columns by the longest way from a start; within a column by where the neighbours stand. Stages come after what they need.
 fn places(widths: &[f64], edges: &[Edge]) -> Vec<Place> {
-    let mut column = vec![0; widths.len()];
-    for stage in 0..widths.len() {
-        let before = edges.iter().filter(|edge| edge.1 == stage);
-        column[stage] = before.map(|edge| column[edge.0] + 1).max().unwrap_or(0);
-    }
-    let count = column.iter().max().map_or(0, |last| last + 1);
-    let mut columns: Vec<Vec<usize>> = vec![Vec::new(); count];
-    for (stage, &of) in column.iter().enumerate() {
-        columns[of].push(stage);
-    }
+    let order: Vec<usize> = (0..widths.len()).collect();
+    let mut columns = layers(&order, edges);
+    let count = columns.len();
     let tallest = columns.iter().map(Vec::len).max().unwrap_or(0) as f64;
     // Centres, from 0 to 1 of the height.
     let mut centre = vec![0.0; widths.len()];

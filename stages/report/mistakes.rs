@@ -3,11 +3,12 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
+use seedpipe_base::text;
+
 use super::gallery::{Gallery, Size};
 use super::html::{escaped, percent, push};
 use super::judged::{Judged, Miss};
 use super::tabs::{Tab, tabs};
-use crate::shared::results::grouped;
 
 /// Classes of a matrix that is written out; larger ones are drawn.
 const WRITTEN: usize = 26;
@@ -200,8 +201,8 @@ fn drawn(judged: &Judged) -> String {
     let left_out = if all_cells > DRAWN {
         format!(
             " Of {} cells that are not empty, the {} fullest are drawn.",
-            grouped(all_cells as u64),
-            grouped(DRAWN as u64)
+            text::count(all_cells as u64),
+            text::count(DRAWN as u64)
         )
     } else {
         String::new()

@@ -43,14 +43,12 @@ use schemars::JsonSchema;
 use seedpipe_artifact::{
     EMBEDDINGS, FILES, FileRow, FilesWriter, IMAGES, METRICS, Metadata, PREDICTIONS, VIEWS,
 };
-use seedpipe_engine::{
-    Ancestor, Arity, Input, InputKinds, InputSlot, OutputSlot, Stage, StageContext, Work,
-};
+use seedpipe_engine::{Arity, Input, InputKinds, InputSlot, OutputSlot, Stage, StageContext, Work};
 use serde::{Deserialize, Serialize};
 
 use crate::shared::invalid::invalid;
 
-pub use material::{Against, FieldChange, From, Making, Material, Output, Source};
+pub use material::{Against, FieldChange, Making, Material, Source};
 pub use page::page;
 
 /// Name of the page in the artifact.
@@ -161,48 +159,15 @@ fn sources(context: &StageContext) -> Vec<Source> {
         .collect();
     let lineage = context.lineage().iter();
     lineage
-        .map(|ancestor| source(ancestor, &connected))
+        .map(|ancestor| {
+            Source::of(ancestor, |_, output| {
+                let input = connected
+                    .iter()
+                    .find(|input| input.content == output.content && input.kind == output.kind);
+                input.map(|input| input.parts.clone())
+            })
+        })
         .collect()
-}
-
-fn source(ancestor: &Ancestor, connected: &[&Input]) -> Source {
-    let recipe = &ancestor.recipe;
-    let inputs = ancestor.inputs.iter().map(|(slot, connections)| {
-        let from = connections.iter().map(|connection| From {
-            stage: connection.stage.clone(),
-            output: connection.output.clone(),
-        });
-        (slot.clone(), from.collect())
-    });
-    let outputs = ancestor.outputs.iter().map(|(slot, output)| {
-        let input = connected
-            .iter()
-            .find(|input| input.content == output.content && input.kind == output.kind);
-        let output = Output {
-            kind: output.kind.clone(),
-            rows: output.rows,
-            headline: output.headline.clone(),
-            parts: input.map(|input| input.parts.clone()),
-        };
-        (slot.clone(), output)
-    });
-    Source {
-        stage: ancestor.stage.clone(),
-        kind: recipe.kind.clone(),
-        version: recipe.version,
-        seed: recipe.seed,
-        params: recipe.params.clone(),
-        recipe: recipe.canonical(),
-        fingerprint: ancestor.fingerprint.to_string(),
-        inputs: inputs.collect(),
-        outputs: outputs.collect(),
-        parameters: ancestor
-            .telemetry
-            .values
-            .get("parameters")
-            .map(|count| *count as u64),
-        making: None,
-    }
 }
 
 #[cfg(test)]

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use seedpipe_base::text;
+
 use super::html::{Cell, Column, Table, escaped, push};
 use super::lineage::anchor;
 use super::material::{Catalogue, Source};
-use crate::shared::results::{grouped, is_fraction, is_interval_end};
+use crate::shared::results::{is_fraction, is_interval_end};
 
 /// A folded block a stage: its inputs, its params, its recipe as it is hashed.
 pub fn recipes(material: &Catalogue) -> String {
@@ -33,7 +35,7 @@ fn rows(source: &Source) -> String {
     let rows: Vec<String> = source
         .outputs
         .iter()
-        .map(|(slot, output)| format!("{} {}", grouped(output.rows), escaped(slot)))
+        .map(|(slot, output)| format!("{} {}", text::count(output.rows), escaped(slot)))
         .collect();
     rows.join(", ")
 }

@@ -1,8 +1,9 @@
 //! How long every stage took, one after the other, and how much of it was waiting for pixels.
 
+use seedpipe_base::text;
+
 use super::html::{Cell, Column, Table, duration, escaped, percent, push};
 use super::material::{Catalogue, Making};
-use crate::shared::results::grouped;
 
 /// Rates and shares in a stage's telemetry.
 const WAITING: &str = "waiting_share";
@@ -79,7 +80,7 @@ fn table(made: &[(&str, &str, &Making)]) -> String {
                 .get(WAITING)
                 .map_or_else(Cell::empty, |share| Cell::number(*share, &percent(*share))),
             rate.map_or_else(Cell::empty, |rate| {
-                Cell::number(*rate, &grouped(rate.round() as u64))
+                Cell::number(*rate, &text::count(rate.round() as u64))
             }),
             Cell::text(&making.created),
         ]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use seedpipe_base::text;
 use serde_json::Value;
 
 /// A stage that is done, as far as the table cares.
@@ -216,7 +217,7 @@ impl Results {
         for row in &self.rows {
             let mut line = vec![
                 row.network.clone(),
-                row.parameters.map_or_else(String::new, grouped),
+                row.parameters.map_or_else(String::new, text::count),
             ];
             line.extend(
                 row.values
@@ -275,26 +276,13 @@ impl Results {
 }
 
 /// Whether a metric is one end of another's 95 % interval.
-pub(crate) fn is_interval_end(name: &str) -> bool {
+pub fn is_interval_end(name: &str) -> bool {
     name.ends_with("_low") || name.ends_with("_high")
 }
 
 /// Accuracies, whose changes are told in points. The name may begin with a split.
 pub(crate) fn is_fraction(name: &str) -> bool {
     name.ends_with("top1") || name.ends_with("top5") || name.ends_with("retrieval_map")
-}
-
-/// 272474 → 272,474
-pub(crate) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut grouped = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::str::FromStr;
 
+use seedpipe_base::text::hex;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Files from this many bytes on are hashed by several threads.
@@ -120,10 +121,7 @@ fn of_windows(path: &Path) -> io::Result<Digest> {
 
 impl fmt::Display for Digest {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for byte in self.0 {
-            write!(formatter, "{byte:02x}")?;
-        }
-        Ok(())
+        formatter.write_str(&hex(&self.0))
     }
 }
 

@@ -12,7 +12,9 @@ use crate::base::durable::folder_of;
 use crate::base::suggestion;
 use crate::base::untrusted;
 use crate::base::yaml;
+use crate::cache::artifact::Artifact;
 use crate::kind::comparison::{self, Tolerance, Tolerances};
+use crate::kind::context::Ancestor;
 use crate::kind::reference::Reference;
 use crate::kind::registry::{Kind, Registry};
 use crate::kind::stage::Connection;
@@ -62,6 +64,22 @@ pub struct StageNode {
     pub sources: Vec<PathBuf>,
     /// Indices of the stages that are connected, in order of slots; may repeat.
     pub(crate) needs: Vec<usize>,
+}
+
+impl StageNode {
+    /// The stage with what it made, as a stage below it sees it.
+    pub fn ancestor(&self, artifact: &Artifact) -> Ancestor {
+        let manifest = artifact.manifest.clone();
+        Ancestor {
+            stage: self.name.clone(),
+            fingerprint: manifest.fingerprint,
+            recipe: manifest.recipe,
+            inputs: self.inputs.clone(),
+            outputs: manifest.outputs,
+            telemetry: manifest.telemetry,
+            created: manifest.created,
+        }
+    }
 }
 
 /// What a stage's networks compute in.

@@ -102,20 +102,10 @@ impl Engine {
     }
 
     pub(crate) fn lineage(&self, session: &Session, index: usize) -> Vec<Ancestor> {
-        let ancestors = self.ancestors(index).into_iter().map(|ancestor| {
-            let manifest = session.artifacts[&ancestor].manifest.clone();
-            let node = &self.project.stages()[ancestor];
-            Ancestor {
-                stage: node.name.clone(),
-                fingerprint: manifest.fingerprint,
-                recipe: manifest.recipe,
-                inputs: node.inputs.clone(),
-                outputs: manifest.outputs,
-                telemetry: manifest.telemetry,
-                created: manifest.created,
-            }
-        });
-        ancestors.collect()
+        let ancestors = self.ancestors(index).into_iter();
+        ancestors
+            .map(|other| self.project.stages()[other].ancestor(&session.artifacts[&other]))
+            .collect()
     }
 
     pub(crate) fn keep_history(

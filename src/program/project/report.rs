@@ -7,18 +7,15 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use seedpipe_artifact::FilesReader;
-use seedpipe_engine::{
-    Artifact, Connection, Engine, Outcome, Project, RunReport, StageNode, durable,
-};
+use seedpipe_engine::{Artifact, Engine, Outcome, Project, RunReport, StageNode, durable};
 use seedpipe_stages::PAGE;
-use seedpipe_stages::results::{ResultSource, results};
+use seedpipe_stages::report::Source;
+use seedpipe_stages::results::results;
 
 use crate::terminal::figures;
 
 const KIND: &str = "report";
 const OUTPUT: &str = "report";
-/// Telemetry of a stage that made or used a network.
-const PARAMETERS: &str = "parameters";
 
 /// A page that was written.
 pub struct Page {
@@ -154,31 +151,9 @@ pub fn results_table(engine: &Engine, pages: &[Page]) -> Result<String> {
         if let Some(artifact) = status.artifact
             && wanted.contains(status.stage.as_str())
         {
-            sources.push(result_source(project.stage(&status.stage)?, &artifact));
+            let stage = project.stage(&status.stage)?.ancestor(&artifact);
+            sources.push(Source::of(&stage, |_, _| None).result_source());
         }
     }
     Ok(results(&sources).text())
-}
-
-fn result_source(stage: &StageNode, artifact: &Artifact) -> ResultSource {
-    let outputs = artifact.manifest.outputs.values();
-    let names =
-        |connections: &Vec<Connection>| connections.iter().map(|from| from.stage.clone()).collect();
-    ResultSource {
-        stage: stage.name.clone(),
-        kind: stage.kind.clone(),
-        params: stage.params.clone(),
-        inputs: stage
-            .inputs
-            .iter()
-            .map(|(slot, connections)| (slot.clone(), names(connections)))
-            .collect(),
-        headline: outputs.flat_map(|output| output.headline.clone()).collect(),
-        parameters: artifact
-            .manifest
-            .telemetry
-            .values
-            .get(PARAMETERS)
-            .map(|count| *count as u64),
-    }
 }

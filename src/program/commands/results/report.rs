@@ -7,10 +7,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use seedpipe_engine::{
-    Artifact, Engine, LockedStage, PipelineLock, StageNode, StageStatus, durable, lock_at,
-};
-use seedpipe_stages::report::{Against, FieldChange, From, Making, Material, Output, Source, page};
+use seedpipe_engine::{Engine, LockedStage, PipelineLock, StageStatus, durable, lock_at};
+use seedpipe_stages::report::{Against, FieldChange, Making, Material, Source, page};
 use serde_json::Value;
 
 use crate::commands::Invocation;
@@ -37,8 +35,6 @@ pub struct Report {
 }
 
 const KIND: &str = "report";
-/// Telemetry of a stage that made or used a network.
-const PARAMETERS: &str = "parameters";
 
 pub fn execute(invocation: Invocation, arguments: &Report) -> Result<ExitCode> {
     let engine = invocation.engine(&arguments.overrides.set)?;
@@ -58,7 +54,11 @@ pub fn execute(invocation: Invocation, arguments: &Report) -> Result<ExitCode> {
     let mut sources = Vec::new();
     for status in &statuses {
         if let Some(artifact) = &status.artifact {
-            sources.push(source(engine.project().stage(&status.stage)?, artifact));
+            let stage = engine.project().stage(&status.stage)?.ancestor(artifact);
+            sources.push(Source {
+                making: Some(Making::of(&stage)),
+                ..Source::of(&stage, |slot, _| Some(artifact.parts(slot)))
+            });
         }
     }
     let html = page(&Material {
@@ -134,47 +134,6 @@ fn title(engine: &Engine, arguments: &Report) -> String {
 fn default_path(pipeline: &Path) -> PathBuf {
     let stem = pipeline.file_stem().unwrap_or_default().to_string_lossy();
     PathBuf::from(format!("{stem}-report.html"))
-}
-
-fn source(stage: &StageNode, artifact: &Artifact) -> Source {
-    let manifest = &artifact.manifest;
-    let inputs = stage.inputs.iter().map(|(slot, connections)| {
-        let from = connections.iter().map(|connection| From {
-            stage: connection.stage.clone(),
-            output: connection.output.clone(),
-        });
-        (slot.clone(), from.collect())
-    });
-    let outputs = manifest.outputs.iter().map(|(slot, record)| {
-        let output = Output {
-            kind: record.kind.clone(),
-            rows: record.rows,
-            headline: record.headline.clone(),
-            parts: Some(artifact.parts(slot)),
-        };
-        (slot.clone(), output)
-    });
-    let telemetry = &manifest.telemetry;
-    Source {
-        stage: stage.name.clone(),
-        kind: stage.kind.clone(),
-        version: manifest.recipe.version,
-        seed: stage.seed,
-        params: manifest.recipe.params.clone(),
-        recipe: manifest.recipe.canonical(),
-        fingerprint: artifact.fingerprint.to_string(),
-        inputs: inputs.collect(),
-        outputs: outputs.collect(),
-        parameters: telemetry.values.get(PARAMETERS).map(|count| *count as u64),
-        making: Some(Making {
-            seconds: telemetry.seconds,
-            created: manifest.created.clone(),
-            device: telemetry.device.clone(),
-            numerics: telemetry.numerics.clone(),
-            versions: telemetry.versions.clone(),
-            values: telemetry.values.clone(),
-        }),
-    }
 }
 
 /// What a lock says of figures and settings, and which settings differ now.
