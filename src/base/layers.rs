@@ -1,6 +1,7 @@
 //! Layers of a graph, for drawings.
 
-/// The nodes by layers: each stands in the one after the last that it needs. Within a layer they are as in `order`.
+/// The nodes by layers: each stands in the one after the last that it needs. Within a layer they
+/// are as in `order`.
 ///
 /// - `order`: every node, after all that it needs
 /// - `edges`: from, to

@@ -1,9 +1,10 @@
-//! A run's progress for other processes while it is alive: `<cache>/progress/run-<pid>.json`, beside a lock that the run holds, so that a
-//! run that died is known by its free lock.
+//! A run's progress for other processes while it is alive: `<cache>/progress/run-<pid>.json`,
+//! beside a lock that the run holds, so that a run that died is known by its free lock.
 //!
-//! What it holds is the caller's business. It is telemetry: outside the store, replaced whole by a rename and never fsynced, and
-//! whoever can't write it goes on without. So there are no fault points here. The file of a run that is over stays for a quarter of an hour
-//! at least, for those who look on to see how it ended; after that the next run of the same cache removes it.
+//! What it holds is the caller's business. It is telemetry: outside the store, replaced whole by a
+//! rename and never fsynced, and whoever can't write it goes on without. So there are no fault
+//! points here. The file of a run that is over stays for a quarter of an hour at least, for those
+//! who look on to see how it ended; after that the next run of the same cache removes it.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -37,7 +38,8 @@ pub struct ProgressFile {
 }
 
 impl ProgressFile {
-    /// Takes the lock, and removes the files of runs that have been over for long. A process has one run at a time.
+    /// Takes the lock, and removes the files of runs that have been over for long. A process has
+    /// one run at a time.
     ///
     /// # Errors
     /// When the folder can't be written, or its file system has no locks.
@@ -81,7 +83,8 @@ pub struct LastProgress {
     pub bytes: Vec<u8>,
 }
 
-/// What the runs of a cache wrote last, those that go on and those that were over when the last one began. By process.
+/// What the runs of a cache wrote last, those that go on and those that were over when the last one
+/// began. By process.
 ///
 /// # Errors
 /// When the folder can't be read; where there is none, there was no run.

@@ -1,4 +1,5 @@
-//! What happens in a run, as [`Event`]s, and who hears of it: the console in the binary, nobody in tests.
+//! What happens in a run, as [`Event`]s, and who hears of it: the console in the binary, nobody in
+//! tests.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,7 +10,8 @@ use crate::base::digest::Digest;
 use crate::cache::locks::Holder;
 use crate::kind::report::StageReport;
 
-/// Something that happens in a run. What `--log-format json` writes as it is can be serialised, as `{NAME: FIELDS}`.
+/// Something that happens in a run. What `--log-format json` writes as it is can be serialised, as
+/// `{NAME: FIELDS}`.
 #[derive(Debug, Clone, Copy, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Event<'a> {
@@ -32,8 +34,8 @@ pub enum Event<'a> {
     /// A stage is done: found in the cache, executed, or failed.
     #[serde(skip)]
     StageFinished(&'a StageReport),
-    /// Work of `total` `unit`s begins (0: unknown), of which `done` are done already. `stage` may also be a name of its own
-    /// for what is no stage's work: `push`, `verify`.
+    /// Work of `total` `unit`s begins (0: unknown), of which `done` are done already. `stage` may
+    /// also be a name of its own for what is no stage's work: `push`, `verify`.
     #[serde(skip)]
     WorkStarted {
         stage: &'a str,
@@ -48,7 +50,8 @@ pub enum Event<'a> {
     /// A short text beside the bar.
     #[serde(skip)]
     WorkNote { stage: &'a str, note: &'a str },
-    /// Since the work started it has waited that long for `what`, such as `rendering`, which goes on beside it.
+    /// Since the work started it has waited that long for `what`, such as `rendering`, which goes
+    /// on beside it.
     #[serde(skip)]
     WorkWaited {
         stage: &'a str,
@@ -57,7 +60,8 @@ pub enum Event<'a> {
     },
     #[serde(skip)]
     WorkFinished { stage: &'a str },
-    /// Steps after `step` begin, perhaps once more: what an interrupted run measured of later ones doesn't count.
+    /// Steps after `step` begin, perhaps once more: what an interrupted run measured of later ones
+    /// doesn't count.
     #[serde(skip)]
     StepsStarted { stage: &'a str, step: u64 },
     /// Numbers of a stage's work.
@@ -161,7 +165,8 @@ impl<'a> Progress<'a> {
         self.observer.event(&Event::WorkNote { stage, note });
     }
 
-    /// Since [`Progress::begin`] the work has waited that long for `what`, such as `rendering`, which goes on beside it.
+    /// Since [`Progress::begin`] the work has waited that long for `what`, such as `rendering`,
+    /// which goes on beside it.
     pub fn waited(&self, what: &str, waited: Duration) {
         self.observer.event(&Event::WorkWaited {
             stage: self.stage,
@@ -170,7 +175,8 @@ impl<'a> Progress<'a> {
         });
     }
 
-    /// Steps after `step` begin, perhaps once more: what an interrupted run measured of later ones doesn't count.
+    /// Steps after `step` begin, perhaps once more: what an interrupted run measured of later ones
+    /// doesn't count.
     pub fn steps_begin(&self, step: u64) {
         let stage = self.stage;
         self.observer.event(&Event::StepsStarted { stage, step });

@@ -38,7 +38,8 @@ pub fn line(stage: &StageProgress, names: usize, style: &Style) -> String {
     style.cut(format!("{}{GAP}{bar}{text}", style.colours.active(&name)).trim_end())
 }
 
-/// What may be shown, in the order of the line, each with its rank: where there is little room, the higher ranks go first.
+/// What may be shown, in the order of the line, each with its rank: where there is little room, the
+/// higher ranks go first.
 fn figures_of(stage: &StageProgress, work: &Work, is_verbose: bool) -> Vec<(u8, String)> {
     let percent = work
         .share()

@@ -1,4 +1,5 @@
-//! What is displayed at the moment, and where: shared by the engine's threads, the thread that draws, and the signal handler.
+//! What is displayed at the moment, and where: shared by the engine's threads, the thread that
+//! draws, and the signal handler.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};

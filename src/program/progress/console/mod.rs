@@ -1,5 +1,6 @@
-//! A command's progress, on stderr. On a terminal: a tree of the stages and a line for each at work, drawn live. Elsewhere,
-//! such as in a log file: a line when a stage starts, every 30 s, and when it ends. With `--log-format json`: an event a line.
+//! A command's progress, on stderr. On a terminal: a tree of the stages and a line for each at
+//! work, drawn live. Elsewhere, such as in a log file: a line when a stage starts, every 30 s, and
+//! when it ends. With `--log-format json`: an event a line.
 //!
 //! Nothing here goes to stdout, and nothing here decides anything.
 

@@ -1,5 +1,6 @@
-//! How far a run is, for other processes, in a file beside the cache: written when it begins, when a stage starts, and each second while
-//! one works. What can't be written is left out, since nothing depends on it.
+//! How far a run is, for other processes, in a file beside the cache: written when it begins, when
+//! a stage starts, and each second while one works. What can't be written is left out, since
+//! nothing depends on it.
 
 use std::path::{Path, PathBuf};
 

@@ -1,5 +1,5 @@
-//! How far a run is: its stages in the order of the plan, and how far each is. The live screen draws it, the progress
-//! file holds it, `status --watch` reads it there.
+//! How far a run is: its stages in the order of the plan, and how far each is. The live screen
+//! draws it, the progress file holds it, `status --watch` reads it there.
 
 use std::collections::BTreeMap;
 
