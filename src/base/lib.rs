@@ -1,4 +1,5 @@
-//! Words that the other crates share and each would otherwise say for itself: what a view of an image is, numbers as text.
+//! Words that the other crates share and each would otherwise say for itself: what a view of an image is, numbers as text
+//! and as bytes.
 //!
 //! Data alone: nothing here reads, writes or computes pixels.
 
@@ -6,6 +7,7 @@ mod filter;
 mod operation;
 mod refusal;
 pub mod text;
+pub mod varint;
 mod view;
 
 pub use filter::Filter;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 use seedpipe_artifact::*;
-use seedpipe_base::{CropBox, Operation, View};
+use seedpipe_base::{CropBox, Operation, View, varint};
 
 #[path = "readers.rs"]
 mod readers;
@@ -178,22 +178,13 @@ fn files_that_are_something_else_are_named() {
 
 /// A footer in Thrift's compact protocol whose schema has an element for each of these numbers of children.
 fn with_schema(children: &[i32]) -> Vec<u8> {
-    let varint = |number: u32| {
-        let (mut number, mut bytes) = (number, Vec::new());
-        while number > 0x7f {
-            bytes.push(number as u8 | 0x80);
-            number >>= 7;
-        }
-        bytes.push(number as u8);
-        bytes
-    };
     let mut footer = vec![0x15, 0x02, 0x19, 0xfc]; // version 1, then the schema: a long list of structs
-    footer.extend(varint(children.len() as u32));
+    varint::push(&mut footer, children.len() as u64);
     for count in children {
         footer.extend([0x35, 0x00, 0x18, 0x01, b'x']); // required, called x
         if *count > 0 {
             footer.push(0x15);
-            footer.extend(varint((*count as u32) << 1));
+            varint::push(&mut footer, u64::from((*count as u32) << 1));
         }
         footer.push(0);
     }
