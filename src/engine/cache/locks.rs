@@ -83,7 +83,7 @@ pub(crate) struct Lock {
 
 impl Lock {
     /// Takes the lock, or `None` when somebody holds it.
-    pub fn try_take(path: &Path, holder: &Holder) -> Result<Option<Lock>> {
+    pub(crate) fn try_take(path: &Path, holder: &Holder) -> Result<Option<Lock>> {
         let file = open(path)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
@@ -161,7 +161,7 @@ impl Guard {
         Guard::take(path, FlockOperation::LockShared)
     }
 
-    pub fn exclusive(path: &Path) -> Result<Guard> {
+    pub(crate) fn exclusive(path: &Path) -> Result<Guard> {
         Guard::take(path, FlockOperation::LockExclusive)
     }
 

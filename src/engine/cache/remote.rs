@@ -76,15 +76,15 @@ impl SharedRemote {
         !self.is_down.swap(true, Ordering::Relaxed)
     }
 
-    pub fn is_up(&self) -> bool {
+    pub(crate) fn is_up(&self) -> bool {
         !self.is_down.load(Ordering::Relaxed)
     }
 
-    pub fn note_fetched(&self, fingerprint: Digest) {
+    pub(crate) fn note_fetched(&self, fingerprint: Digest) {
         self.fetched().insert(fingerprint.prefix(CONTENT_DIGITS));
     }
 
-    pub fn was_fetched(&self, fingerprint: Digest) -> bool {
+    pub(crate) fn was_fetched(&self, fingerprint: Digest) -> bool {
         self.fetched().contains(&fingerprint.prefix(CONTENT_DIGITS))
     }
 

@@ -88,11 +88,7 @@ impl Engine {
         }
         let targets = self.targets(&run_options(options))?;
         let needed = plan::wanted(&self.project.needs(), targets.iter().copied());
-        let snapshot = Snapshot::new(StatCache::optional(&self.store.stat_cache()));
-        let mut sources = BTreeMap::new();
-        for &index in &needed {
-            sources.insert(index, self.source_digests(index, &snapshot)?);
-        }
+        let sources = self.sources_of(&needed)?;
         self.store.prepare()?;
         let lease = Lease::begin(&self.store).map_err(|error| self.store.unwritable(&error))?;
         let device = options.device.clone();

@@ -119,11 +119,7 @@ impl Engine {
     pub fn check_locked(&self, options: &RunOptions) -> Result<()> {
         let targets = self.targets(options)?;
         let needed = plan::wanted(&self.project.needs(), targets.iter().copied());
-        let snapshot = Snapshot::new(StatCache::optional(&self.store.stat_cache()));
-        let mut sources = BTreeMap::new();
-        for &index in &needed {
-            sources.insert(index, self.source_digests(index, &snapshot)?);
-        }
+        let sources = self.sources_of(&needed)?;
         self.locked_plan(&needed, &sources, options.targets.is_empty())
             .map(drop)
     }

@@ -258,24 +258,6 @@ impl Project {
         self.tolerances.get(comparison::plain_name(kind)).copied()
     }
 
-    /// A pipeline without stages, for what only asks where it lies.
-    #[cfg(test)]
-    pub(crate) fn for_tests(path: &Path) -> Project {
-        let folder = folder_of(path).to_owned();
-        Project {
-            path: path.to_owned(),
-            cache: folder.join(".seedpipe"),
-            folder,
-            device: "cpu".to_owned(),
-            seed: 0,
-            stages: Vec::new(),
-            order: Vec::new(),
-            overridden: false,
-            tolerances: Tolerances::default(),
-            remote: None,
-        }
-    }
-
     /// Whether `--set` changed anything.
     pub(crate) fn overridden(&self) -> bool {
         self.overridden

@@ -176,6 +176,16 @@ impl Engine {
             .collect()
     }
 
+    /// Digests of the sources of these stages.
+    pub(crate) fn sources_of(
+        &self,
+        stages: &BTreeSet<usize>,
+    ) -> Result<BTreeMap<usize, BTreeMap<String, Digest>>> {
+        let snapshot = Snapshot::new(StatCache::optional(&self.store.stat_cache()));
+        let digests = |&index: &usize| Ok((index, self.source_digests(index, &snapshot)?));
+        stages.iter().map(digests).collect()
+    }
+
     /// Digests of a stage's sources; the message names the key that holds the path.
     pub(crate) fn source_digests(
         &self,

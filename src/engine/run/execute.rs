@@ -67,11 +67,7 @@ impl Engine {
         let needed = plan::wanted(&self.project.needs(), targets.iter().copied());
         let wanted = if options.only { &targets } else { &needed };
         // Before the cache is touched: a missing source leaves nothing behind.
-        let snapshot = Snapshot::new(StatCache::optional(&self.store.stat_cache()));
-        let mut sources = BTreeMap::new();
-        for &index in &needed {
-            sources.insert(index, self.source_digests(index, &snapshot)?);
-        }
+        let sources = self.sources_of(&needed)?;
         let lock = match options.locked {
             true => Some(self.locked_plan(&needed, &sources, options.targets.is_empty())?),
             // One that can't be read is told of when it is written anew.

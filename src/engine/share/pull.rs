@@ -263,11 +263,7 @@ impl Engine {
     ) -> Result<(Session<'a>, BTreeSet<usize>)> {
         let targets = self.targets(options)?;
         let needed = plan::wanted(&self.project.needs(), targets.iter().copied());
-        let snapshot = Snapshot::new(StatCache::optional(&self.store.stat_cache()));
-        let mut sources = BTreeMap::new();
-        for &index in &needed {
-            sources.insert(index, self.source_digests(index, &snapshot)?);
-        }
+        let sources = self.sources_of(&needed)?;
         self.store.prepare()?;
         let lease = Lease::begin(&self.store).map_err(|error| self.store.unwritable(&error))?;
         let session = Session {

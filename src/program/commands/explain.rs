@@ -28,7 +28,7 @@ pub fn execute(invocation: Invocation, arguments: &Explain) -> Result<ExitCode> 
     let explanation = match &arguments.against {
         None => engine.explain(&arguments.stage)?,
         Some(reference) => {
-            let (lock, place) = lock_at(engine.project(), reference)?;
+            let (lock, place) = lock_at(engine.project().path(), reference)?;
             engine.explain_against(&arguments.stage, &lock, &place)?
         }
     };

@@ -67,7 +67,7 @@ pub fn execute(invocation: Invocation, arguments: &Metrics) -> Result<ExitCode> 
     }
     let is_wanted = |stage: &str| wanted.is_empty() || wanted.contains(stage);
     if let Some(old) = &arguments.diff {
-        let (old, _) = lock_at(engine.project(), old)?;
+        let (old, _) = lock_at(engine.project().path(), old)?;
         diff(&engine, &old, arguments, all, is_wanted)?;
         return Ok(ExitCode::SUCCESS);
     }

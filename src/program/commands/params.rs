@@ -63,7 +63,7 @@ pub fn execute(invocation: Invocation, arguments: &Params) -> Result<ExitCode> {
         Some(old) => diff(
             project,
             &stages,
-            &lock_at(project, old)?.0,
+            &lock_at(project.path(), old)?.0,
             everything,
             arguments,
         )?,

@@ -50,7 +50,7 @@ pub fn execute(invocation: Invocation, arguments: &Report) -> Result<ExitCode> {
     check_cached(&statuses, arguments.partial)?;
     let against = match &arguments.against {
         Some(text) => {
-            let (lock, name) = lock_at(engine.project(), text)?;
+            let (lock, name) = lock_at(engine.project().path(), text)?;
             Some(against(&engine, &statuses, &lock, name)?)
         }
         None => None,
