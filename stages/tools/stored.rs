@@ -6,7 +6,7 @@ use seedpipe_learn::architecture::{Architecture, Preprocessing};
 use serde_json::Value;
 
 use crate::shared::logits::holds_logits;
-use crate::tools::looking::Identity;
+use crate::tools::predictor::Identity;
 
 const NETWORK: &str = "network";
 const PREPROCESSING: &str = "preprocessing";

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use seedpipe_artifact::{EMBEDDINGS, EmbeddingsReader, ImagesReader, SeenReader};
 use seedpipe_engine::{Engine, Input};
-use seedpipe_stages::looking::Eye;
+use seedpipe_stages::predictor::Predictor;
 use seedpipe_stages::stored;
 use serde_json::Value;
 
@@ -70,11 +70,11 @@ impl Among {
     }
 
     /// Refuses embeddings of another network.
-    pub fn check(&self, eye: &dyn Eye) -> Result<()> {
+    pub fn check(&self, predictor: &dyn Predictor) -> Result<()> {
         match self {
             Among::File { path, reader } => {
                 let place = format!("`{}`", figures::path(path));
-                stored::check_file(&place, &reader.metadata(), eye.identity())
+                stored::check_file(&place, &reader.metadata(), predictor.identity())
             }
             Among::Stage {
                 name,
@@ -83,11 +83,11 @@ impl Among {
                 ..
             } => {
                 let place = format!("stage `{name}`");
-                stored::check_stage(&place, embeddings.header(), params, eye.identity())?;
-                if embeddings.dimension() != eye.dimension() {
+                stored::check_stage(&place, embeddings.header(), params, predictor.identity())?;
+                if embeddings.dimension() != predictor.dimension() {
                     bail!(
                         "{place}: expected embeddings of {} values, got {}",
-                        eye.dimension(),
+                        predictor.dimension(),
                         embeddings.dimension()
                     );
                 }

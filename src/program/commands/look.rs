@@ -10,7 +10,7 @@ use clap::Args;
 use seedpipe_artifact::{Metadata, SeenRow, SeenWriter};
 use seedpipe_engine::{Engine, Input};
 use seedpipe_stages::deliverable::Sources;
-use seedpipe_stages::looking::{Eye, Looker, Seen};
+use seedpipe_stages::predictor::{Prediction, Predictor, Weights};
 use seedpipe_stages::stored;
 use seedpipe_stages::tools::Tools;
 use serde_json::{Value, json};
@@ -81,13 +81,13 @@ pub fn embed(invocation: Invocation, arguments: &Embed) -> Result<ExitCode> {
     let among = among
         .map(|name| Among::open(name, engine.as_ref()))
         .transpose()?;
-    let eye = Network::find(engine.as_ref(), &arguments.looking, None)?.open(&tools)?;
+    let predictor = Network::find(engine.as_ref(), &arguments.looking, None)?.open(&tools)?;
     if let Some(among) = &among {
-        among.check(eye.as_ref())?;
+        among.check(predictor.as_ref())?;
     }
     let query = arguments.neighbours_of.as_deref();
     let query = query
-        .map(|image| features_of(eye.as_ref(), image))
+        .map(|image| features_of(predictor.as_ref(), image))
         .transpose()?;
     match (among, query) {
         (Some(among), Some(query)) => {
@@ -95,25 +95,25 @@ pub fn embed(invocation: Invocation, arguments: &Embed) -> Result<ExitCode> {
             print_nearest(best.iter().map(|(image, near)| (image.as_str(), *near)))?;
             Ok(ExitCode::SUCCESS)
         }
-        (_, query) => embed_images(arguments, eye.as_ref(), &images, query),
+        (_, query) => embed_images(arguments, predictor.as_ref(), &images, query),
     }
 }
 
 /// Embeds images; prints the nearest to the query, if there is one.
 fn embed_images(
     arguments: &Embed,
-    eye: &dyn Eye,
+    predictor: &dyn Predictor,
     images: &[PathBuf],
     query: Option<Vec<f32>>,
 ) -> Result<ExitCode> {
     let mut nearest = query.map(|query| Nearest::to(query, arguments.neighbours));
     let mut sheet = match (&arguments.looking.output, &nearest) {
-        (Some(path), _) => Some(Sheet::create(path, &stored::said(eye.identity())?)?),
+        (Some(path), _) => Some(Sheet::create(path, &stored::said(predictor.identity())?)?),
         (None, Some(_)) => None,
         (None, None) => Some(Sheet::Lines),
     };
     let mut failed = 0;
-    eye.look(images, &mut |path, seen| {
+    predictor.predict(images, &mut |path, seen| {
         let Some(seen) = told(seen, &mut failed) else {
             return Ok(());
         };
@@ -161,13 +161,13 @@ pub fn predict(invocation: Invocation, arguments: &Predict) -> Result<ExitCode> 
     let images = image_files(&arguments.images)?;
     let head = arguments.with_head.as_deref();
     let engine = engine_for(invocation, [Some(arguments.looking.network.as_str())])?;
-    let eye = Network::find(engine.as_ref(), &arguments.looking, head)?.open(&tools)?;
+    let predictor = Network::find(engine.as_ref(), &arguments.looking, head)?.open(&tools)?;
     let mut sheet = match &arguments.looking.output {
         Some(path) => Sheet::create(path, &Metadata::new())?,
         None => Sheet::Lines,
     };
     let mut failed = 0;
-    eye.look(&images, &mut |path, seen| {
+    predictor.predict(&images, &mut |path, seen| {
         let Some(seen) = told(seen, &mut failed) else {
             return Ok(());
         };
@@ -183,7 +183,7 @@ pub fn predict(invocation: Invocation, arguments: &Predict) -> Result<ExitCode> 
         sheet.write(prediction(
             path,
             &probabilities,
-            eye.class_names(),
+            predictor.class_names(),
             arguments.top,
         ))
     })?;
@@ -213,7 +213,7 @@ fn prediction(path: &Path, probabilities: &[f32], names: &[String], top: usize) 
 }
 
 /// What was seen; an image that can't be read is told and counted.
-fn told(seen: Result<Seen>, failed: &mut usize) -> Option<Seen> {
+fn told(seen: Result<Prediction>, failed: &mut usize) -> Option<Prediction> {
     match seen {
         Ok(seen) => Some(seen),
         Err(error) => {
@@ -294,18 +294,18 @@ impl Network {
         })
     }
 
-    fn open(&self, tools: &Tools) -> Result<Box<dyn Eye>> {
+    fn open(&self, tools: &Tools) -> Result<Box<dyn Predictor>> {
         (tools.open)(&match self {
             Network::Stage {
                 weights,
                 classifier,
                 images,
-            } => Looker::Stage(Sources {
+            } => Weights::Stage(Sources {
                 weights,
                 classifier: classifier.as_deref(),
                 images: images.as_deref(),
             }),
-            Network::File { path, network } => Looker::File {
+            Network::File { path, network } => Weights::File {
                 path,
                 network: network.as_deref(),
             },
@@ -313,9 +313,9 @@ impl Network {
     }
 }
 
-fn features_of(eye: &dyn Eye, image: &Path) -> Result<Vec<f32>> {
+fn features_of(predictor: &dyn Predictor, image: &Path) -> Result<Vec<f32>> {
     let mut features = Vec::new();
-    eye.look(&[image.to_owned()], &mut |_, seen| {
+    predictor.predict(&[image.to_owned()], &mut |_, seen| {
         features = seen.context("`--neighbours-of`")?.features;
         Ok(())
     })?;

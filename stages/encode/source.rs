@@ -1,4 +1,4 @@
-//! What `encode` looks at: stored views, or plain images under one recipe; as jobs for the feed, with the ids of the rows.
+//! What `encode` reads: stored views, or plain images under one recipe; as jobs for the feed, with the ids of the rows.
 
 use std::sync::Arc;
 
@@ -14,8 +14,8 @@ use crate::pixels::viewed::Viewed;
 use crate::shared::network_artifact::eval_recipe;
 use crate::shared::selection::rows_of_split;
 
-/// What is looked at: stored views, or plain images under one recipe.
-pub enum Looks {
+/// Stored views, or plain images under one recipe.
+pub enum Source {
     Views(Arc<Viewed>),
     Plain {
         rows: Vec<usize>,
@@ -23,15 +23,15 @@ pub enum Looks {
     },
 }
 
-impl Looks {
+impl Source {
     pub fn of(
         splits: &[String],
         context: &StageContext,
         pictures: &Pictures,
         preprocessing: &Preprocessing,
-    ) -> Result<Looks> {
+    ) -> Result<Source> {
         if let Some(views) = context.optional_input("views") {
-            return Ok(Looks::Views(Arc::new(Viewed::open(
+            return Ok(Source::Views(Arc::new(Viewed::open(
                 &views.parts,
                 pictures.images(),
             )?)));
@@ -45,7 +45,7 @@ impl Looks {
         }
         rows.sort_unstable();
         rows.dedup();
-        Ok(Looks::Plain {
+        Ok(Source::Plain {
             rows,
             recipe: eval_recipe(preprocessing)?,
         })
@@ -53,52 +53,52 @@ impl Looks {
 
     pub fn of_kind(&self) -> Of {
         match self {
-            Looks::Views(_) => Of::Views,
-            Looks::Plain { .. } => Of::Images,
+            Source::Views(_) => Of::Views,
+            Source::Plain { .. } => Of::Images,
         }
     }
 
     pub fn len(&self) -> usize {
         match self {
-            Looks::Views(viewed) => viewed.len(),
-            Looks::Plain { rows, .. } => rows.len(),
+            Source::Views(viewed) => viewed.len(),
+            Source::Plain { rows, .. } => rows.len(),
         }
     }
 
     pub fn views(&self) -> usize {
         match self {
-            Looks::Views(viewed) => viewed.views(),
-            Looks::Plain { .. } => 1,
+            Source::Views(viewed) => viewed.views(),
+            Source::Plain { .. } => 1,
         }
     }
 
     pub fn size(&self) -> u32 {
         match self {
-            Looks::Views(viewed) => viewed.size(),
-            Looks::Plain { recipe, .. } => recipe.size,
+            Source::Views(viewed) => viewed.size(),
+            Source::Plain { recipe, .. } => recipe.size,
         }
     }
 
     /// The row in the images artifact of a position.
     pub fn image(&self, position: usize) -> usize {
         match self {
-            Looks::Views(viewed) => viewed.image(position),
-            Looks::Plain { rows, .. } => rows[position],
+            Source::Views(viewed) => viewed.image(position),
+            Source::Plain { rows, .. } => rows[position],
         }
     }
 
     /// The id of a row: a view's, or an image's.
     pub fn id(&self, pictures: &Pictures, position: usize, view: usize) -> u64 {
         match self {
-            Looks::Views(viewed) => (view * viewed.len() + position) as u64,
-            Looks::Plain { rows, .. } => pictures.images().image(rows[position]).image_id.into(),
+            Source::Views(viewed) => (view * viewed.len() + position) as u64,
+            Source::Plain { rows, .. } => pictures.images().image(rows[position]).image_id.into(),
         }
     }
 
     /// The jobs of some positions, ascending: each image with all of its views.
     pub fn jobs(&self, pictures: &Pictures, positions: &[usize]) -> Result<Vec<Job>> {
         match self {
-            Looks::Views(viewed) => {
+            Source::Views(viewed) => {
                 let (Some(&first), Some(&last)) = (positions.first(), positions.last()) else {
                     return Ok(Vec::new());
                 };
@@ -117,7 +117,7 @@ impl Looks {
                 }
                 Ok(jobs)
             }
-            Looks::Plain { rows, recipe } => Ok(positions
+            Source::Plain { rows, recipe } => Ok(positions
                 .iter()
                 .map(|&position| {
                     let image = pictures.images().image(rows[position]);

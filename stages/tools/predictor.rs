@@ -1,4 +1,4 @@
-//! A trained network on image files outside any pipeline: decoded and seen batch by batch, one result an image, in order.
+//! A trained network on image files outside any pipeline: batch by batch, one prediction an image, in order.
 //!
 //! On the CPU in f32, with the preprocessing that travels with the weights.
 
@@ -28,8 +28,8 @@ const LARGEST: Limits = Limits {
     pixels: 200_000_000,
 };
 
-/// Which network looks.
-pub enum Looker<'input> {
+/// Where the network's weights come from.
+pub enum Weights<'input> {
     /// Of a pipeline.
     Stage(Sources<'input>),
     /// A checkpoint.
@@ -40,18 +40,18 @@ pub enum Looker<'input> {
     },
 }
 
-/// What was seen in one image.
-pub struct Seen {
+/// What the network says of one image.
+pub struct Prediction {
     /// Of length `D`, not normalised.
     pub features: Vec<f32>,
     /// Sums to 1; of a network with a classifier.
     pub probabilities: Option<Vec<f32>>,
 }
 
-/// Takes each image's path and what was seen there, or why not; an error of its own ends the looking.
-pub type Sink<'sink> = dyn FnMut(&Path, Result<Seen>) -> Result<()> + 'sink;
+/// Takes each image's path and its prediction, or why there is none; an error of its own ends the rest.
+pub type Sink<'sink> = dyn FnMut(&Path, Result<Prediction>) -> Result<()> + 'sink;
 
-/// Which network looks, and how: embeddings may be compared where these are equal.
+/// Which network predicts, and how it prepares images: embeddings may be compared where these are equal.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Identity {
     /// BLAKE3 of the tensors that the features depend on, in hexadecimal.
@@ -63,8 +63,8 @@ pub struct Identity {
     pub preprocessing: Preprocessing,
 }
 
-/// A network that is ready to look.
-pub trait Eye {
+/// A network that is ready for images.
+pub trait Predictor {
     fn identity(&self) -> &Identity;
 
     /// Length of the features.
@@ -73,8 +73,8 @@ pub trait Eye {
     /// The names of its classes in their order, empty when they are not known.
     fn class_names(&self) -> &[String];
 
-    /// Gives the sink what is seen in each image, in order.
-    fn look(&self, images: &[PathBuf], sink: &mut Sink) -> Result<()>;
+    /// Gives the sink the prediction of each image, in order.
+    fn predict(&self, images: &[PathBuf], sink: &mut Sink) -> Result<()>;
 }
 
 struct Loaded {
@@ -102,7 +102,7 @@ impl Loaded {
     }
 }
 
-impl Eye for Loaded {
+impl Predictor for Loaded {
     fn identity(&self) -> &Identity {
         &self.identity
     }
@@ -115,32 +115,32 @@ impl Eye for Loaded {
         &self.class_names
     }
 
-    fn look(&self, images: &[PathBuf], sink: &mut Sink) -> Result<()> {
+    fn predict(&self, images: &[PathBuf], sink: &mut Sink) -> Result<()> {
         let recipe = eval_recipe(&self.identity.preprocessing)?;
         let normalise = normalise(&self.identity.preprocessing);
         for paths in images.chunks(BATCH) {
             cancel::check()?;
-            see(&self.inference, &recipe, &normalise, paths, sink)?;
+            predict_batch(&self.inference, &recipe, &normalise, paths, sink)?;
         }
         Ok(())
     }
 }
 
 /// Loads the network.
-pub fn open(looker: &Looker) -> Result<Box<dyn Eye>> {
-    Ok(Box::new(match looker {
-        Looker::Stage(sources) => {
+pub fn open(weights: &Weights) -> Result<Box<dyn Predictor>> {
+    Ok(Box::new(match weights {
+        Weights::Stage(sources) => {
             let prepared = load_network(sources.weights, Device::Cpu)?;
             let deployment = deployed(&prepared, sources)?;
             let class_names = class_names(sources.images, deployment.classes())?;
             Loaded::new(&prepared.network, &deployment, class_names)
         }
-        Looker::File { path, network } => load_file(path, *network)?,
+        Weights::File { path, network } => load_file(path, *network)?,
     }))
 }
 
 /// One batch.
-fn see(
+fn predict_batch(
     inference: &Inference,
     recipe: &Recipe,
     normalise: &Normalise,
@@ -167,11 +167,11 @@ fn see(
         values[index * length..(index + 1) * length].to_vec()
     };
     for (index, (path, rendered)) in paths.iter().zip(rendered).enumerate() {
-        let seen = rendered.map(|()| Seen {
+        let prediction = rendered.map(|()| Prediction {
             features: row(&features, index),
             probabilities: probabilities.as_ref().map(|values| row(values, index)),
         });
-        sink(path, seen)?;
+        sink(path, prediction)?;
     }
     Ok(())
 }
