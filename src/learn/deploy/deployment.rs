@@ -9,7 +9,7 @@ use tch::{Device, Kind, Tensor, no_grad};
 use thiserror::Error;
 
 use crate::architecture::{Architecture, Preprocessing};
-use crate::graph::execution::{Mode, Plan};
+use crate::graph::execution::{Mode, Program};
 use crate::graph::{Graph, Initial, Operation};
 use crate::judge::probe::LinearClassifier;
 use crate::network::Network;
@@ -150,7 +150,7 @@ impl Deployment {
     /// # Shapes
     /// - `images`: `[B, 3, H, W]` f32, normalised
     pub fn forward(&self, images: &Tensor) -> Results {
-        let results = no_grad(|| Plan::new(&self.graph).run(&self.tensors, images, Mode::Eval));
+        let results = no_grad(|| Program::new(&self.graph).run(&self.tensors, images, Mode::Eval));
         let mut results = results.into_iter();
         Results {
             features: results.next().expect("BUG: a network without features"),

@@ -17,7 +17,7 @@ use thiserror::Error;
 
 use crate::architecture::{Architecture, ArchitectureError};
 pub use crate::graph::execution::Mode;
-use crate::graph::execution::Plan;
+use crate::graph::execution::Program;
 pub use crate::graph::mismatch::{Mismatch, Misshapen};
 use crate::graph::{Graph, TensorSpec};
 use crate::network::autocast::Autocast;
@@ -64,7 +64,7 @@ pub enum NetworkError {
 pub struct Network {
     architecture: Architecture,
     graph: Graph,
-    plan: Arc<Plan>,
+    program: Arc<Program>,
     specs: Vec<TensorSpec>,
     tensors: Vec<Tensor>,
     device: Device,
@@ -166,11 +166,11 @@ impl Network {
                 )
             })
             .collect();
-        let plan = Arc::new(Plan::new(&graph));
+        let program = Arc::new(Program::new(&graph));
         Self {
             architecture: architecture.clone(),
             graph,
-            plan,
+            program,
             specs,
             tensors,
             device,
@@ -190,11 +190,11 @@ impl Network {
             .iter()
             .map(Tensor::shallow_clone)
             .collect();
-        let plan = Arc::new(Plan::new(&graph));
+        let program = Arc::new(Program::new(&graph));
         Self {
             architecture,
             graph,
-            plan,
+            program,
             specs,
             tensors,
             device: self.device,
@@ -211,7 +211,7 @@ impl Network {
         Self {
             architecture: self.architecture.clone(),
             graph: self.graph.clone(),
-            plan: Arc::new(Plan::new(&self.graph)),
+            program: Arc::new(Program::new(&self.graph)),
             specs: self.specs.clone(),
             tensors,
             device: self.device,
@@ -252,10 +252,16 @@ impl Network {
             images = tensors::channels_last(&images);
         }
         let results = if mode == Mode::Train && recompute::is_on() {
-            recompute::run(&self.plan, &self.graph, &self.tensors, &images, precision)
+            recompute::run(
+                &self.program,
+                &self.graph,
+                &self.tensors,
+                &images,
+                precision,
+            )
         } else {
             let _autocast = Autocast::enter(self.device, precision);
-            self.plan.run(&self.tensors, &images, mode)
+            self.program.run(&self.tensors, &images, mode)
         };
         let mut results = results
             .into_iter()
@@ -263,7 +269,7 @@ impl Network {
         let mut next = || {
             results
                 .next()
-                .expect("BUG: the plan yields every output of the graph")
+                .expect("BUG: the program yields every output of the graph")
         };
         Output {
             features: next(),
@@ -311,7 +317,7 @@ impl Network {
         for (tensor, _) in self.tensors.iter().zip(&frozen).filter(|(_, is)| **is) {
             let _ = tensor.set_requires_grad(false);
         }
-        Arc::make_mut(&mut self.plan).freeze(&frozen);
+        Arc::make_mut(&mut self.program).freeze(&frozen);
     }
 
     /// BLAKE3 over names, kinds, shapes and data: the network's identity, whatever its memory layout and device.
