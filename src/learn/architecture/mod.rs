@@ -2,7 +2,7 @@
 
 pub(crate) mod architecture_checks;
 pub(crate) mod cifar_resnet;
-pub mod custom_graph;
+pub(crate) mod custom_graph;
 pub(crate) mod efficientnet;
 pub(crate) mod efficientnet_lite;
 pub mod families;
@@ -155,9 +155,11 @@ impl Architecture {
             position_size: self.position_size,
         };
         let (features, length) = family.backbone(graph, &choices);
-        let logits = self
-            .classes
-            .map(|classes| family.classifier(graph, features, length, self.width, classes));
+        let logits = self.classes.map(|classes| {
+            let (name, initial) = family.classifier();
+            let ends = family.before_classifier(graph, (features, length), self.width);
+            graph.linear(name, ends.0, ends.1, classes, initial)
+        });
         Ok((features, length, logits))
     }
 

@@ -53,7 +53,7 @@ impl Writer<'_> {
         self.push(name, operation, &[input])
     }
 
-    pub fn squeeze_excite(
+    pub(crate) fn squeeze_excite(
         &mut self,
         name: &str,
         input: NodeId,

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use crate::architecture::ArchitectureError;
 use crate::graph::NodeId;
 use crate::graph::graph_builder::GraphBuilder;
-pub use description::{GraphDescription, NodeDescription, Step};
+pub use description::GraphDescription;
 use writer::Writer;
 
 const MOST_NODES: usize = 10_000;
