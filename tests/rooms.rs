@@ -58,6 +58,7 @@ const CRATES: [Crate; 8] = [
             "judge",
             "deploy",
             "checkpoint_file",
+            "testing",
         ],
     },
     Crate {

@@ -130,7 +130,8 @@ fn first_line(error: &tch::TchError) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::torch::golden::formula_weight;
+    use crate::testing::formula::units;
+    use rayon::prelude::*;
 
     fn testdata(name: &str) -> PathBuf {
         Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -146,10 +147,12 @@ mod tests {
             .tensors
             .remove("features")
             .unwrap();
-        // The formula's images are plain u; scaled weights of the same name are u · √(6 / 3072).
-        let images =
-            formula_weight("input.2x3x32x32", &[2, 3, 32, 32], 11) * (3072.0_f64 / 6.0).sqrt();
-        let features = script.features(&images.to_kind(Kind::Float)).unwrap();
+        let shape = [2, 3, 32, 32];
+        let images: Vec<f64> = units("input.2x3x32x32", &shape, 11).collect();
+        let images = Tensor::from_slice(&images)
+            .reshape(shape)
+            .to_kind(Kind::Float);
+        let features = script.features(&images).unwrap();
         let error = ((&features - &expected).norm() / expected.norm()).double_value(&[]);
         assert!(error < 1e-5, "off by {error}");
         assert_eq!(script.dimension(32).unwrap(), expected.size()[1]);

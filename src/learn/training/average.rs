@@ -100,7 +100,7 @@ impl Average {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::training::optimiser_fixture::{json, tensors};
+    use crate::testing::golden::Fixture;
 
     fn assert_alike(got: &Tensor, expected: &Tensor) {
         let difference = (got.detach() - expected).abs().max().double_value(&[]);
@@ -109,7 +109,10 @@ mod tests {
 
     #[test]
     fn golden_average_of_pytorch_also_when_it_was_interrupted() {
-        let (golden, given) = (json(), tensors());
+        let Fixture {
+            json: golden,
+            tensors: given,
+        } = Fixture::of_testdata("optimisers");
         let weight = given["start.fc.weight"].copy().set_requires_grad(true);
         let mean = given["start.fc.bias"].copy();
         let count = Tensor::from(0i64);

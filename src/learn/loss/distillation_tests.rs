@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use super::*;
-use crate::torch::golden::{Fixture, assert_close};
+use crate::testing::golden::{Fixture, assert_close};
 
 fn labels_of(tensor: &Tensor) -> Vec<Option<i64>> {
     Vec::<i64>::try_from(tensor)
@@ -59,7 +59,7 @@ fn numbers(value: &Value) -> Tensor {
 
 #[test]
 fn smoothing_mixup_ensembles_and_missing_labels_agree_with_pytorch() {
-    let text = include_str!("../../testdata/reference_supervised.json");
+    let text = include_str!("../testdata/reference_supervised.json");
     let cases: Vec<Value> = serde_json::from_str(text).unwrap();
     assert!(cases.len() >= 6);
     for case in &cases {

@@ -1,15 +1,18 @@
-//! Reading of the golden values (tests only): the folder in `SEEDPIPE_FIXTURES` when it is set, else the committed
+//! Reading of the golden values: the folder in `SEEDPIPE_FIXTURES` when it is set, else the committed
 //! copy. Every parameter comes from the fixture's json, so that a set with other seeds tests the same claims.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use rayon::prelude::*;
 use serde_json::Value;
 use tch::{Kind, Tensor};
 
+use super::formula::weights;
+
 pub(crate) struct Fixture {
     pub json: Value,
-    tensors: BTreeMap<String, Tensor>,
+    pub tensors: BTreeMap<String, Tensor>,
 }
 
 impl Fixture {
@@ -166,48 +169,6 @@ fn folder() -> PathBuf {
 
 /// The weight that the fixtures give a tensor of this name, in f64 (see `tests/fixtures/README.md`).
 pub(crate) fn formula_weight(name: &str, shape: &[i64], salt: u64) -> Tensor {
-    let count = shape.iter().product::<i64>();
-    let key = (u64::from(crc32(name.as_bytes())) << 32).wrapping_add(salt << 24);
-    let fan_in: i64 = shape.iter().skip(1).product();
-    let value = |u: f64| match name.rsplit('.').next() {
-        Some("num_batches_tracked") => 0.0,
-        Some("running_var") => 1.0 + 0.3 * u,
-        Some("running_mean") => 0.1 * u,
-        Some("bias") => 0.05 * u,
-        _ if shape.len() == 1 => 1.0 + 0.1 * u,
-        _ => u * (6.0 / fan_in as f64).sqrt(),
-    };
-    let values: Vec<f64> = (0..count as u64)
-        .map(|index| {
-            let bits = splitmix64(key.wrapping_add(index)) >> 11;
-            value(2.0 * bits as f64 / (1u64 << 53) as f64 - 1.0)
-        })
-        .collect();
+    let values: Vec<f64> = weights(name, shape, salt).collect();
     Tensor::from_slice(&values).reshape(shape)
-}
-
-fn splitmix64(state: u64) -> u64 {
-    let mut z = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
-}
-
-/// CRC-32 as in zip files.
-fn crc32(bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(!0u32, |crc, &byte| {
-        (0..8).fold(crc ^ u32::from(byte), |crc, _| {
-            if crc & 1 == 1 {
-                (crc >> 1) ^ 0xEDB8_8320
-            } else {
-                crc >> 1
-            }
-        })
-    })
-}
-
-#[test]
-fn checksums_are_those_of_the_definitions() {
-    assert_eq!(crc32(b"123456789"), 0xCBF4_3926);
-    assert_eq!(splitmix64(0), 0xE220_A839_7B1D_CDAF);
 }

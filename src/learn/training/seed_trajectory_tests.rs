@@ -1,4 +1,4 @@
-//! The whole step of SEED, tested against PyTorch: network, loss, descent and queue together (tests only).
+//! The whole step of SEED, tested against PyTorch: network, loss, descent and queue together.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use crate::architecture::{Architecture, Head};
 use crate::loss::queue::Queue;
 use crate::loss::seed::seed_loss;
 use crate::network::{Mode, Network, Precision};
-use crate::torch::golden::{Fixture, assert_close, formula_weight};
+use crate::testing::golden::{Fixture, assert_close, formula_weight};
 use crate::training::optimiser::{Optimiser, OptimiserOptions};
 use crate::training::sgd::SgdOptions;
 
