@@ -229,12 +229,6 @@ pub fn load_network(
     Ok((network, Recognised { layout, leftovers }))
 }
 
-/// Writes tensors as safetensors, sorted by name.
-pub fn write_safetensors(path: &Path, tensors: &[(String, Tensor)]) -> Result<(), CheckpointError> {
-    let bytes = safetensors::to_bytes(tensors).map_err(|fault| fault.at(path))?;
-    Ok(fs_err::write(path, bytes)?)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

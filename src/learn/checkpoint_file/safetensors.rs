@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
-use tch::{Device, Kind, Tensor};
+use safetensors::tensor::SafeTensors;
+use tch::Tensor;
 
 use super::{DAMAGED, Fault};
 use crate::torch::tensors;
@@ -51,46 +51,4 @@ pub(super) fn read(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>, Fault> {
         found.insert(name, tensor);
     }
     Ok(found)
-}
-
-fn dtype(kind: Kind) -> Dtype {
-    match kind {
-        Kind::Double => Dtype::F64,
-        Kind::Float => Dtype::F32,
-        Kind::Half => Dtype::F16,
-        Kind::BFloat16 => Dtype::BF16,
-        Kind::Int64 => Dtype::I64,
-        Kind::Int => Dtype::I32,
-        Kind::Int16 => Dtype::I16,
-        Kind::Int8 => Dtype::I8,
-        Kind::Uint8 => Dtype::U8,
-        Kind::Bool => Dtype::BOOL,
-        other => panic!("BUG: tensors of {other:?} are never stored"),
-    }
-}
-
-pub(super) fn to_bytes(named: &[(String, Tensor)]) -> Result<Vec<u8>, Fault> {
-    let stored: Vec<(&String, Dtype, Vec<usize>, Vec<u8>)> = named
-        .iter()
-        .map(|(name, tensor)| {
-            let (_, shape, bytes) = tensors::to_bytes(&tensor.to_device(Device::Cpu));
-            (
-                name,
-                dtype(tensor.kind()),
-                shape.iter().map(|&length| length as usize).collect(),
-                bytes,
-            )
-        })
-        .collect();
-    let mut views = Vec::with_capacity(stored.len());
-    for (name, dtype, shape, bytes) in &stored {
-        let view = TensorView::new(*dtype, shape.clone(), bytes).unwrap_or_else(|error| {
-            panic!("BUG: tensor `{name}` does not fit its own shape: {error}")
-        });
-        views.push((name.as_str(), view));
-    }
-    safetensors::serialize(views, None).map_err(|error| Fault::Malformed {
-        reason: format!("could not be written: {error}"),
-        hint: DAMAGED,
-    })
 }

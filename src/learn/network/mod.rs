@@ -2,7 +2,7 @@
 //!
 //! Tensors are held in state-dict order and keep PyTorch's names. Trainable ones are leaves with `requires_grad`.
 
-pub mod autocast;
+pub(crate) mod autocast;
 pub(crate) mod initialise;
 pub mod recompute;
 
@@ -324,20 +324,6 @@ impl Network {
     pub fn digest(&self) -> [u8; 32] {
         let names = self.specs.iter().map(|spec| spec.name.as_str());
         state_digest(names.zip(&self.tensors))
-    }
-
-    /// Overwrites weights and statistics with those of a network of equal names and shapes.
-    pub fn copy_from(&self, other: &Network) -> Result<(), NetworkError> {
-        let mismatch = Mismatch::between(&self.specs, &other.state().into_iter().collect());
-        if !mismatch.is_empty() {
-            return Err(NetworkError::Mismatch(mismatch));
-        }
-        tch::no_grad(|| {
-            for (own, theirs) in self.tensors.iter().zip(&other.tensors) {
-                own.shallow_clone().copy_(theirs);
-            }
-        });
-        Ok(())
     }
 
     /// own ← momentum · own + (1 − momentum) · other over the trainable tensors, as MoCo's key encoder (arXiv

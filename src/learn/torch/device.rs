@@ -111,12 +111,12 @@ pub fn threads() -> usize {
 }
 
 /// Only algorithms whose result does not depend on the order in which threads finish; matters on CUDA.
-pub fn set_deterministic(on: bool) {
+pub(crate) fn set_deterministic(on: bool) {
     shim::set_deterministic(on)
         .unwrap_or_else(|error| panic!("BUG: deterministic algorithms could not be set: {error}"));
 }
 
-pub fn libtorch_version() -> String {
+pub(crate) fn libtorch_version() -> String {
     shim::libtorch_version()
 }
 

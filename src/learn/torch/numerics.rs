@@ -47,7 +47,7 @@ pub fn class_of(name: &str) -> Result<String, DeviceError> {
 }
 
 /// The class of a device.
-pub fn numerics_class(device: Device) -> String {
+pub(crate) fn numerics_class(device: Device) -> String {
     let hardware = match device {
         Device::Cuda(index) => {
             let mut words = vec!["cuda".to_owned()];

@@ -149,7 +149,7 @@ pub fn fit_sgd(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::judge::metrics::top_k_accuracy;
+    use crate::judge::metrics::evaluate;
     use crate::judge::probe::tests::clouds;
     use crate::judge::probe::{LbfgsProbe, fit_lbfgs};
     use rand_chacha::rand_core::SeedableRng;
@@ -175,7 +175,7 @@ mod tests {
         .unwrap();
         assert_eq!(epochs, 100);
         assert!(fit.train_loss > best.train_loss && fit.train_loss < best.train_loss + 0.01);
-        let accuracy = |fit: &Fit| top_k_accuracy(&fit.classifier.logits(&features), &labels, 1);
+        let accuracy = |fit: &Fit| evaluate(&fit.classifier.logits(&features), &labels, 4).top1;
         assert!((accuracy(&fit) - accuracy(&best)).abs() < 0.01);
     }
 }

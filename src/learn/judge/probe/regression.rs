@@ -7,7 +7,7 @@ use tch::{Kind, Tensor, no_grad};
 use super::curvature::Curvature;
 use super::problem::Problem;
 use super::{Fit, ProbeError, check};
-use crate::judge::lbfgs::{LbfgsOptions, minimise_preconditioned};
+use crate::judge::lbfgs::{LbfgsOptions, minimise};
 use crate::torch::one_thread::with_one_thread;
 
 /// Multinomial logistic regression by L-BFGS on features standardised to mean 0 and variance 1.
@@ -59,7 +59,7 @@ pub fn fit_lbfgs(
                     ..LbfgsOptions::default()
                 };
                 let loss = |point: &[f64]| problem.loss(point, kind);
-                let minimum = minimise_preconditioned(loss, Some(&precondition), start, options);
+                let minimum = minimise(loss, &precondition, start, options);
                 iterations += minimum.iterations;
                 minimum
             };
