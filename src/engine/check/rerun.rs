@@ -21,8 +21,6 @@ use crate::base::durable;
 use crate::cache::artifact::Artifact;
 use crate::cache::lease::Lease;
 use crate::cache::recipe::Recipe;
-use crate::cache::source::Snapshot;
-use crate::cache::stat_cache::StatCache;
 use crate::cache::store::{Store, remove_folder};
 use crate::kind::comparison::{Comparison, Tolerance};
 use crate::kind::context::SampledRows;

@@ -15,8 +15,6 @@ use serde_json::Value;
 use crate::base::digest::Digest;
 use crate::cache::artifact::Artifact;
 use crate::cache::recipe::{Change, differences};
-use crate::cache::source::Snapshot;
-use crate::cache::stat_cache::StatCache;
 use crate::lockfile::contents::{Agreement, SeenContent};
 use crate::pipeline::pipeline_lock::{LockedStage, PipelineLock, path_for};
 use crate::pipeline::plan;

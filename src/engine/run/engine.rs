@@ -10,6 +10,7 @@ use crate::cache::artifact::Artifact;
 use crate::cache::history::History;
 use crate::cache::remote::{Remote, SharedRemote};
 use crate::cache::source::Snapshot;
+use crate::cache::stat_cache::StatCache;
 use crate::cache::store::Store;
 use crate::kind::registry::{Kind, Registry};
 use crate::kind::stage::Codec;

@@ -12,8 +12,6 @@ use crate::cache::lease::Lease;
 use crate::cache::locks::{Holder, Lock};
 use crate::cache::recipe::Recipe;
 use crate::cache::remote::{SharedRemote, Trouble};
-use crate::cache::source::Snapshot;
-use crate::cache::stat_cache::StatCache;
 use crate::kind::observer::Observer;
 use crate::kind::report::{Outcome, StageReport};
 use crate::pipeline::pipeline_lock::headline;

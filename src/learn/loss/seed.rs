@@ -14,7 +14,7 @@
 //!
 //! and neither network's `[B, K + 1]` softmax is ever stored. The teacher's rows enter the queue after the loss.
 
-use tch::{Kind, Tensor, no_grad};
+use tch::Tensor;
 
 use super::candidates;
 
@@ -91,6 +91,7 @@ mod tests {
     use crate::torch::random::normal;
     use proptest::prelude::*;
     use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+    use tch::{Kind, no_grad};
 
     /// Mean entropy of the teacher's softmax over its candidates, in nats: the least value that [`seed_loss`] can take.
     fn teacher_entropy(teacher: &Tensor, queue: &Tensor, temperature_teacher: f64) -> f64 {
