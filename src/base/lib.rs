@@ -2,12 +2,14 @@
 //!
 //! Data alone: nothing here reads, writes or computes pixels.
 
+mod caught;
 mod filter;
 mod operation;
 mod refusal;
 pub mod text;
 mod view;
 
+pub use caught::{caught, message_of};
 pub use filter::Filter;
 pub use operation::Operation;
 pub use refusal::{Parts, Refusal};
