@@ -22,7 +22,7 @@ use seedpipe_artifact::{
     IMAGES, ImageRow, ImagesWriter, Metadata, REJECTED, RejectedRow, RejectedWriter,
 };
 use seedpipe_engine::{InputKinds, InputSlot, OutputSlot, Stage, StageContext, Work};
-use seedpipe_imaging::{Limits, check};
+use seedpipe_imaging::{Format, Limits, check};
 use serde::{Deserialize, Serialize};
 
 use crate::shared::invalid::{fraction, invalid};
@@ -73,7 +73,7 @@ fn default_max_pixels() -> u64 {
 
 impl Stage for Ingest {
     const KIND: &'static str = "ingest";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
     const INPUTS: &'static [InputSlot] = &[];
     const OUTPUTS: &'static [OutputSlot] = &[
         OutputSlot::new("images", IMAGES),
@@ -124,8 +124,9 @@ impl Work for Ingest {
         progress.finish();
         if candidates.all.is_empty() {
             bail!(
-                "key `params.source`: `{}`: expected images (JPEG, PNG, WebP, BMP, GIF), got none\nhint: check `source`; {}",
+                "key `params.source`: `{}`: expected images ({}), got none\nhint: check `source`; {}",
                 path.display(),
+                Format::KNOWN,
                 listing.expectation()
             );
         }

@@ -99,8 +99,9 @@ pub fn survey(path: &Path) -> Result<Survey> {
             format!(" (`{source}`: {reason})")
         });
         bail!(
-            "`{}`: expected images (JPEG, PNG, WebP, BMP, GIF), got none{reason}\nhint: {}",
+            "`{}`: expected images ({}), got none{reason}\nhint: {}",
             path.display(),
+            Format::KNOWN,
             listing.expectation()
         );
     }
