@@ -1,9 +1,7 @@
 //! The one error of this crate: which file, what is wrong with it, what was expected and got, and the remedy where there is one.
 
-use std::cell::Cell;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Once;
 
 use arrow::error::ArrowError;
 use parquet::errors::ParquetError;
@@ -103,35 +101,12 @@ impl Invalid {
 /// Runs a decoder over a file's content. The Parquet reader is meant to refuse garbage with an error; where it panics instead, that is
 /// an error of the file too, and nothing is printed.
 pub(crate) fn guarded<T>(path: &Path, work: impl FnOnce() -> Result<T>) -> Result<T> {
-    silence_guarded_panics();
-    let outer = GUARDED.replace(true);
-    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
-    GUARDED.set(outer);
-    result.unwrap_or_else(|_| {
+    seedpipe_base::caught(work).unwrap_or_else(|_| {
         Err(ArtifactError::new(
             path,
             "cannot read: the Parquet decoder gave up on this file's content",
         ))
     })
-}
-
-thread_local! {
-    /// Whether a panic of this thread is about to be caught.
-    static GUARDED: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Puts a hook before the one that is there, once: it leaves out what is about to be caught.
-fn silence_guarded_panics() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        let previous = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |panic| {
-            // A thread that is ending has no flag any more, and is not guarded.
-            if !GUARDED.try_with(Cell::get).unwrap_or(false) {
-                previous(panic);
-            }
-        }));
-    });
 }
 
 #[cfg(test)]

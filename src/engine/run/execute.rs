@@ -1,7 +1,6 @@
 //! A run: for each wanted stage in order, its recipe from the actual upstream contents → cached? → else lock, shards,
 //! publish. That recipes hold contents gives the early cut-off: equal content leaves everything below cached.
 
-use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,6 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, bail};
+use seedpipe_base::message_of;
 
 use crate::base::clock;
 use crate::cache::artifact::Artifact;
@@ -31,13 +31,6 @@ use crate::pipeline::plan;
 use crate::run::engine::{Engine, RunOptions};
 use crate::run::session::Session;
 use crate::run::status::contents_warning;
-
-/// What a panic said.
-fn message_of(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<String>().cloned();
-    text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
-        .unwrap_or_else(|| "a panic without a message".to_owned())
-}
 
 /// What a stage's work gave.
 pub(crate) struct Made {
