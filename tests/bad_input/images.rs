@@ -33,6 +33,19 @@ fn an_empty_folder() {
 }
 
 #[test]
+fn a_webp_whose_frame_is_larger_than_said() {
+    let path = "src/imaging/testdata/refused/frame_larger_than_said.webp";
+    let content = fs_err::read(format!("{REPOSITORY}/{path}")).unwrap();
+    let sandbox = folder_with("bad.webp", &content);
+    assert_snapshot!(refused(&sandbox, &["run", "--quiet"], 1), @r"
+    error: pipeline.yaml: stage `images`: key `params.max_bad_fraction`: 1 of 2 images cannot be read, expected at most a share of 0:
+      cat/bad.webp: damaged webp: a frame of 32 × 32 pixels, expected 16 × 16
+    hint: repair or remove them, or raise `max_bad_fraction` to 0.5000 to leave them out
+    exit code 1
+    ");
+}
+
+#[test]
 fn a_text_file_named_jpg() {
     let sandbox = folder_with("notes.jpg", b"not an image, but a note\n");
     assert_snapshot!(refused(&sandbox, &["run", "--quiet"], 1), @r"
