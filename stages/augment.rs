@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use schemars::JsonSchema;
 use seedpipe_artifact::{IMAGES, ImagesReader, Metadata, Scale, VIEWS, ViewRow, ViewsWriter};
 use seedpipe_engine::{Arity, InputKinds, InputSlot, OutputSlot, Stage, StageContext, Work};
-use seedpipe_imaging::{Adjust, Recipe, RecipeName};
+use seedpipe_imaging::{Adjust, Policy, RecipeName};
 use serde::{Deserialize, Serialize};
 
 use crate::pixels::viewed::SIZE;
@@ -51,15 +51,9 @@ fn train() -> String {
 }
 
 impl Augment {
-    fn recipe(&self) -> Result<Recipe, Refusal> {
-        Recipe::new(self.recipe, self.size, &self.adjust).map_err(|error| {
-            invalid(
-                error.key,
-                &error.expected,
-                &error.got,
-                "see the recipes' table in docs/method.md",
-            )
-        })
+    fn policy(&self) -> Result<Policy, Refusal> {
+        Policy::new(self.recipe, self.size, &self.adjust)
+            .map_err(|refusal| refusal.hint("see the recipes' table in docs/method.md"))
     }
 }
 
@@ -78,20 +72,20 @@ impl Stage for Augment {
                 "one view for each epoch of training, or fewer, which training cycles through",
             ));
         }
-        self.recipe().map(drop)
+        self.policy().map(drop)
     }
 }
 
 impl Work for Augment {
     fn run(&self, context: &StageContext) -> Result<()> {
-        let recipe = self.recipe()?;
+        let policy = self.policy()?;
         let images = ImagesReader::open(&context.input("images").parts)?;
         let rows = crate::shared::selection::rows_of_split(&images, &self.split)?;
         let scale =
-            Scale::from_name(recipe.scale()).context("BUG: a recipe with an unknown scale")?;
+            Scale::from_name(policy.scale()).context("BUG: a recipe with an unknown scale")?;
         let metadata = Metadata::from([
-            (SIZE.to_owned(), recipe.size.to_string()),
-            ("recipe".to_owned(), serde_json::to_string(&recipe)?),
+            (SIZE.to_owned(), policy.size.to_string()),
+            ("recipe".to_owned(), serde_json::to_string(&policy)?),
         ]);
         let views = self.views_per_image as usize;
         let positions = sampled_positions(context, views, rows.len());
@@ -106,7 +100,7 @@ impl Work for Augment {
                 let mut key = item(image.digest, image.occurrence).to_vec();
                 key.extend(view.to_le_bytes());
                 let drawn =
-                    recipe.sample(&mut context.rng("view", &key), image.width, image.height);
+                    policy.sample(&mut context.rng("view", &key), image.width, image.height);
                 (drawn, scale)
             })?;
             progress.advance(positions.len() as u64);

@@ -3,11 +3,13 @@
 //!
 //! Version log: 1 first. 2: intervals of top-1 in the metrics. 3: similarities by oneDNN.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use schemars::JsonSchema;
 use seedpipe_artifact::{EMBEDDINGS, IMAGES, ImagesReader, METRICS, MetricRow, PREDICTIONS};
 use seedpipe_base::Refusal;
-use seedpipe_engine::{Arity, InputKinds, InputSlot, OutputSlot, Stage, StageContext, Work};
+use seedpipe_engine::{
+    Arity, Column, InputKinds, InputSlot, OutputSlot, Purpose, Stage, StageContext, Work,
+};
 use seedpipe_learn::knn::{Bank, Ranking, accuracy};
 use seedpipe_learn::metrics::evaluate_predictions;
 use seedpipe_learn::retrieval::retrieval;
@@ -66,6 +68,12 @@ impl Stage for Knn {
         OutputSlot::new("predictions", PREDICTIONS),
     ];
     const TENSORS: bool = true;
+    const HEADLINE: &'static [&'static str] =
+        &["knn_top1", "knn_top5", "knn_majority_top1", "retrieval_map"];
+    const COLUMNS: &'static [Column] = &[
+        Column::new("knn_top1", "kNN top-1"),
+        Column::new("retrieval_map", "retrieval mAP"),
+    ];
 
     fn validate(&self, _inputs: &InputKinds) -> Result<(), Refusal> {
         if self.k.is_empty() || self.k.contains(&0) {
@@ -85,6 +93,10 @@ impl Stage for Knn {
             ));
         }
         temperature("temperature", self.temperature, "0.07 is the usual value")
+    }
+
+    fn purpose(&self) -> Purpose {
+        Purpose::Judging
     }
 }
 
@@ -185,12 +197,14 @@ impl Knn {
         queries: &Tensor,
         labels: &[i64],
     ) -> Result<Vec<MetricRow>> {
-        let found = retrieval(bank, queries, labels, &RECALL_AT).with_context(|| {
-            format!(
-                "stage `{}`: key `retrieval`: expected test images of a class that split `{}` holds, got none\nhint: name another `bank_split`",
-                context.stage(),
+        let found = retrieval(bank, queries, labels, &RECALL_AT).ok_or_else(|| {
+            Refusal::failure(format!(
+                "expected test images of a class that split `{}` holds, got none",
                 self.bank_split
-            )
+            ))
+            .stage(context.stage())
+            .key("retrieval")
+            .hint("name another `bank_split`")
         })?;
         let row = |name: String, value: f64| MetricRow {
             step: 0,

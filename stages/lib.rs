@@ -25,12 +25,12 @@ mod training;
 
 use seedpipe_engine::{Registry, Work};
 
-pub use export::deliverable;
+pub use export::{Export, deliverable};
 pub use ingest::survey::{Survey, survey};
 pub use pixels::contact_sheet;
 pub use report::PAGE;
 pub use shared::{confusion, results};
-pub use tools::{inspection, looking, network_list, speed, storage, stored};
+pub use tools::{inspection, network_list, predictor, speed, storage, stored};
 
 /// Every kind; the works of those that need libtorch are left out, so that the linker can leave out libtorch.
 pub fn light_registry() -> Registry {

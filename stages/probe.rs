@@ -13,7 +13,8 @@ use seedpipe_artifact::{
     EMBEDDINGS, IMAGES, ImagesReader, METRICS, MetricRow, PREDICTIONS, WEIGHTS,
 };
 use seedpipe_engine::{
-    Arity, InputKinds, InputSlot, Measured, MeasuredOver, OutputSlot, Stage, StageContext, Work,
+    Arity, Column, InputKinds, InputSlot, Measured, MeasuredOver, OutputSlot, Purpose, Stage,
+    StageContext, Work,
 };
 use seedpipe_learn::metrics::evaluate;
 use seedpipe_learn::probe::{LbfgsProbe, LinearClassifier, SgdProbe, fit_lbfgs, fit_sgd};
@@ -74,6 +75,11 @@ impl Stage for Probe {
         OutputSlot::new("classifier", WEIGHTS),
     ];
     const TENSORS: bool = true;
+    const HEADLINE: &'static [&'static str] = &["linear_top1", "linear_top5", "top1", "top5"];
+    const COLUMNS: &'static [Column] = &[
+        Column::new("linear_top1", "linear top-1").main(),
+        Column::new("top1", "own classifier top-1"),
+    ];
 
     fn validate(&self, _inputs: &InputKinds) -> Result<(), Refusal> {
         if !(self.label_fraction > 0.0 && self.label_fraction <= 1.0) {
@@ -105,6 +111,10 @@ impl Stage for Probe {
         positive("sgd.learning_rate", self.sgd.learning_rate)?;
         at_least("sgd.batch", self.sgd.batch as u64, 1)?;
         at_least("sgd.epochs", self.sgd.epochs.into(), 1)
+    }
+
+    fn purpose(&self) -> Purpose {
+        Purpose::Judging
     }
 }
 
@@ -158,10 +168,11 @@ impl Work for Probe {
                     progress.begin(context.stage(), "epochs", self.sgd.epochs.into(), 0);
                     let mut on_epoch = |epoch: u32, loss: f64| {
                         progress.advance(1);
-                        progress.measured(&Measured {
+                        progress.measured(Measured {
                             over: MeasuredOver::Epoch,
                             step: u64::from(epoch) + 1,
-                            epoch: Some((u64::from(epoch) + 1, self.sgd.epochs.into())),
+                            epoch: Some(u64::from(epoch) + 1),
+                            epochs: Some(self.sgd.epochs.into()),
                             split: &self.train_split,
                             values: &[("loss", loss)],
                         });

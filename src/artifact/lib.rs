@@ -15,21 +15,21 @@ mod on_disk;
 mod schema;
 mod tables;
 
-pub use content::codec::{ContentDigest, HEADLINE_METRICS, digest, headline};
-pub use content::compare::{Difference, Tolerance, WorstRow, compare, compare_rows};
-pub use content::described::{ARTIFACT_DESCRIPTIONS, DescribedColumn, described_columns};
+pub use content::codec::{ContentDigest, digest, headline, interval_of, is_fraction, is_headline};
+pub use content::compare::{compare, compare_rows};
+pub use content::described::{Described, DescribedColumn, described};
 pub use content::show::{Preview, preview};
 pub use foreign::source::{SourceBatches, SourceLabel, SourceRow, SourceTable, guessed_columns};
 pub use foreign::source_columns::SourceColumns;
 pub use on_disk::distinct::Distinct;
 pub use on_disk::table::{TableReader, TableWriter};
-pub use schema::embeddings_header::{EmbeddingsHeader, Of, Precision};
 pub use schema::error::{ArtifactError, Result};
 pub use schema::metadata::Metadata;
 pub use schema::{
     EMBEDDINGS, FILES, IMAGES, KINDS, METRICS, PREDICTIONS, REJECTED, VIEWS, WEIGHTS,
 };
 pub use tables::embeddings::{Embeddings, EmbeddingsReader, EmbeddingsWriter};
+pub use tables::embeddings_header::{EmbeddingsHeader, Of, Precision};
 pub use tables::files::{FileRow, FilesReader, FilesWriter};
 pub use tables::images::{ImageRow, ImagesWriter};
 pub use tables::images_reader::{Image, ImagesReader};

@@ -1,14 +1,22 @@
-//! Words that the other crates share and each would otherwise say for itself: what a view of an image is, numbers as text.
+//! Words that the other crates share and each would otherwise say for itself: what a view of an image is, numbers as text
+//! and as bytes.
 //!
 //! Data alone: nothing here reads, writes or computes pixels.
 
+mod caught;
+mod comparison;
 mod filter;
+mod layers;
 mod operation;
 mod refusal;
 pub mod text;
+pub mod varint;
 mod view;
 
+pub use caught::{caught, message_of};
+pub use comparison::{Comparison, Tolerance, WorstRow};
 pub use filter::Filter;
+pub use layers::layers;
 pub use operation::Operation;
-pub use refusal::{Parts, Refusal};
-pub use view::{CropBox, MAXIMAL_SIGMA, MAXIMAL_SIZE, View, ViewError};
+pub use refusal::{Parts, Refusal, hinted};
+pub use view::{CropBox, MAXIMAL_SIGMA, MAXIMAL_SIZE, View};

@@ -1,24 +1,30 @@
-//! What may be done to a view's pixels: the one table of operations. Their arithmetic is imaging's.
+//! What may be done to a view's pixels: the one table of operations. How they are drawn and their
+//! arithmetic stand in imaging's `operations`.
 
-use crate::view::{MAXIMAL_SIGMA, ViewError};
+use crate::Refusal;
+use crate::view::MAXIMAL_SIGMA;
 
-/// Which amounts an operation can have.
+/// Which amounts an operation can have, and how they are written where there is little room.
 struct Amounts {
     possible: fn(f32) -> bool,
     expected: &'static str,
+    brief: fn(f32) -> String,
 }
 
 const FACTOR: Amounts = Amounts {
     possible: |amount| amount >= 0.0 && amount.is_finite(),
     expected: "a number from 0",
+    brief: |amount| format!("{amount:.2}"),
 };
 const TURN: Amounts = Amounts {
     possible: |amount| (-0.5..=0.5).contains(&amount),
     expected: "-0.5 to 0.5",
+    brief: |amount| format!("{amount:+.2}"),
 };
 const SIGMA: Amounts = Amounts {
     possible: |amount| amount > 0.0 && amount <= MAXIMAL_SIGMA,
     expected: "more than 0, at most 256",
+    brief: |amount| format!("{amount:.1}"),
 };
 
 /// Rows: variant, its amount if it has one, name, short name, possible amounts.
@@ -41,13 +47,19 @@ macro_rules! operations {
             /// The names of all.
             pub const NAMES: &[&str] = &[$($name),+];
 
+            /// What a table's column of names holds, for people.
+            pub const NAMES_MEANING: &str =
+                concat!("In this order: ", $("`", $name, "`, ",)+ "those that were drawn.");
+
+            /// Names with their short names, and whether there is a number.
+            const LEGEND: &[(&str, &str, bool)] = &[$(($name, $short, operations!(@has $($amount)?))),+];
+
             /// As in a table of views.
             pub fn name(&self) -> &'static str {
                 match self { $(Operation::$variant { .. } => $name),+ }
             }
 
-            /// A few letters, for where there is little room.
-            pub fn short(&self) -> &'static str {
+            fn short(&self) -> &'static str {
                 match self { $(Operation::$variant { .. } => $short),+ }
             }
 
@@ -66,14 +78,8 @@ macro_rules! operations {
                 match self { $(Operation::$variant { .. } => Row::$variant as u8),+ }
             }
 
-            /// The inverse of [`Operation::name`] and [`Operation::amount`]; what has no number takes none.
-            pub fn named(name: &str, amount: f32) -> Option<Operation> {
-                $(if name == $name { return Some(operations!(@new amount $variant $($amount)?)); })+
-                let _ = amount;
-                None
-            }
-
-            /// The inverse of [`Operation::row`] and [`Operation::amount`].
+            /// The inverse of [`Operation::row`] and [`Operation::amount`]; what has no number
+            /// takes none.
             pub fn of_row(row: u8, amount: f32) -> Option<Operation> {
                 $(if row == Row::$variant as u8 { return Some(operations!(@new amount $variant $($amount)?)); })+
                 None
@@ -99,24 +105,57 @@ operations! {
     Hue(amount: f32), "hue", "h", TURN;
     /// 0.2989 red + 0.587 green + 0.114 blue in all three channels.
     Grayscale, "grayscale", "gray", FACTOR;
-    /// Gaussian blur of that standard deviation in pixels, of radius ceil(4 sigma), edges replicated.
+    /// Gaussian blur of that standard deviation in pixels, of radius ceil(4 sigma), edges
+    /// replicated.
     Blur(amount: f32), "blur", "blur", SIGMA;
     /// Mirrors left and right.
     Flip, "flip", "flip", FACTOR;
 }
 
 impl Operation {
-    pub(crate) fn check(&self) -> Result<(), ViewError> {
-        let Amounts { possible, expected } = self.amounts();
-        let amount = self.amount();
+    /// What a table's column of amounts holds, for people.
+    pub const AMOUNTS_MEANING: &str = "One an operation: a factor, a hue shift in turns, a sigma in pixels; 1 for grayscale and flip.";
+
+    /// The inverse of [`Operation::name`] and [`Operation::amount`]; what has no number takes none.
+    pub fn named(name: &str, amount: f32) -> Option<Operation> {
+        let row = Operation::NAMES.iter().position(|own| *own == name)?;
+        Operation::of_row(row as u8, amount)
+    }
+
+    /// In a few letters, for where there is little room: `b1.25`, `h-0.05`, `flip`.
+    pub fn brief(&self) -> String {
+        let short = self.short();
+        if self.has_amount() {
+            format!("{short}{}", (self.amounts().brief)(self.amount()))
+        } else {
+            short.to_owned()
+        }
+    }
+
+    /// What the letters of [`Operation::brief`] mean: `brightness b, … blur, gray, flip`, those
+    /// with a number first.
+    pub fn legend() -> String {
+        let (numbered, others): (Vec<_>, Vec<_>) =
+            Operation::LEGEND.iter().partition(|(_, _, has)| *has);
+        let words = numbered.into_iter().chain(others);
+        let words = words.map(|(name, short, _)| match short.len() {
+            1 => format!("{name} {short}"),
+            _ => (*short).to_owned(),
+        });
+        words.collect::<Vec<_>>().join(", ")
+    }
+
+    pub(crate) fn check(&self) -> Result<(), Refusal> {
+        let Amounts {
+            possible, expected, ..
+        } = self.amounts();
+        let (name, amount) = (self.name(), self.amount());
         if possible(amount) {
             return Ok(());
         }
-        Err(ViewError::Amount {
-            operation: self.name(),
-            expected,
-            got: amount,
-        })
+        Err(Refusal::new(format!(
+            "operation `{name}` of amount {amount}, expected {expected}"
+        )))
     }
 }
 
@@ -139,6 +178,27 @@ mod tests {
         // Stored in the bytes of a training's views.
         assert_eq!(Operation::Brightness(1.0).row(), 0);
         assert_eq!(Operation::Flip.row(), 6);
+    }
+
+    #[test]
+    fn what_is_written_for_people_holds_every_operation() {
+        assert_eq!(
+            Operation::legend(),
+            "brightness b, contrast c, saturation s, hue h, blur, gray, flip"
+        );
+        assert_eq!(
+            Operation::NAMES_MEANING,
+            "In this order: `brightness`, `contrast`, `saturation`, `hue`, `grayscale`, `blur`, `flip`, those that were drawn."
+        );
+        let (_, unnumbered) = Operation::AMOUNTS_MEANING.split_once("; 1 for ").unwrap();
+        for name in Operation::NAMES {
+            let has_amount = Operation::named(name, 1.0).unwrap().has_amount();
+            assert_ne!(unnumbered.contains(name), has_amount, "{name}");
+        }
+        let brief = |operation: Operation| operation.brief();
+        assert_eq!(brief(Operation::Hue(0.051)), "h+0.05");
+        assert_eq!(brief(Operation::Blur(1.33)), "blur1.3");
+        assert_eq!(brief(Operation::Grayscale), "gray");
     }
 
     #[test]

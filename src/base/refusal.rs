@@ -1,5 +1,6 @@
 //! What is wrong with what people bring: a file, an argument, a pipeline, a number, a network.
 
+use std::error::Error;
 use std::fmt;
 use std::io;
 use std::ops::Deref;
@@ -16,6 +17,11 @@ use std::sync::Arc;
 #[derive(Debug, Clone, Default)]
 pub struct Refusal(Box<Parts>);
 
+/// A text with its remedy, as every message has it: also of reports and warnings, which are no errors.
+pub fn hinted(text: impl fmt::Display, hint: impl fmt::Display) -> String {
+    format!("{text}\nhint: {hint}")
+}
+
 /// What a [`Refusal`] says, piece by piece.
 #[derive(Debug, Clone, Default)]
 pub struct Parts {
@@ -30,14 +36,24 @@ pub struct Parts {
     pub hint: Option<String>,
     /// The system's own error behind it, whose kind decides what a caller does (a full disk, a refused permission).
     pub source: Option<Arc<io::Error>>,
+    /// The work failed, though call and pipeline are sound: the program ends with 1, else with 2.
+    pub is_failure: bool,
 }
 
 impl Refusal {
+    /// Of a call, a pipeline or a setting: the program ends with 2, before it does what it was asked.
     pub fn new(message: impl Into<String>) -> Self {
         Self(Box::new(Parts {
             message: message.into(),
             ..Parts::default()
         }))
+    }
+
+    /// Of what only the work meets, such as a file's content: the program ends with 1.
+    pub fn failure(message: impl Into<String>) -> Self {
+        let mut refusal = Self::new(message);
+        refusal.0.is_failure = true;
+        refusal
     }
 
     /// A value that cannot be.
@@ -92,6 +108,22 @@ impl Refusal {
         self
     }
 
+    /// What a chain of errors says, on one line, and the remedy of the refusal in it.
+    pub fn of_chain<'a>(chain: impl IntoIterator<Item = &'a (dyn Error + 'static)>) -> Self {
+        let mut hint = None;
+        let said: Vec<String> = chain
+            .into_iter()
+            .map(|error| match error.downcast_ref::<Refusal>() {
+                Some(refusal) => {
+                    hint = refusal.hint.clone();
+                    refusal.what()
+                }
+                None => error.to_string(),
+            })
+            .collect();
+        Self::failure(said.join(": ")).hint_if(hint)
+    }
+
     /// The message without the remedy, on one line.
     pub fn what(&self) -> String {
         let mut parts = self.0.clone();
@@ -119,16 +151,15 @@ impl fmt::Display for Refusal {
         if let Some(key) = &self.key {
             write!(formatter, "key `{key}`: ")?;
         }
-        write!(formatter, "{}", self.message)?;
-        if let Some(hint) = &self.hint {
-            write!(formatter, "\nhint: {hint}")?;
+        match &self.hint {
+            Some(hint) => formatter.write_str(&hinted(&self.message, hint)),
+            None => formatter.write_str(&self.message),
         }
-        Ok(())
     }
 }
 
-impl std::error::Error for Refusal {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+impl Error for Refusal {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
         self.0.source.as_deref().map(|source| source as _)
     }
 }
@@ -160,5 +191,21 @@ mod tests {
             error.what(),
             "pipeline.yaml: stage `views`: key `params.size`: expected 1 or more, got 0"
         );
+    }
+
+    #[test]
+    fn a_chain_is_told_on_one_line_with_the_remedy_apart() {
+        let disk = io::Error::other("no space");
+        let error = Refusal::failure("can't be written")
+            .place("cache")
+            .hint("free some")
+            .source(disk);
+        let chain = std::iter::successors(Some(&error as &(dyn Error + 'static)), |error| {
+            Error::source(*error)
+        });
+        let said = Refusal::of_chain(chain);
+        assert_eq!(said.message, "cache: can't be written: no space");
+        assert_eq!(said.hint.as_deref(), Some("free some"));
+        assert!(said.is_failure && !Refusal::new("no such stage").is_failure);
     }
 }

@@ -3,6 +3,9 @@
 //! A view says everything that rendering needs: which box of the upright image, resized to what, which window of
 //! that, and which operations in which order. Two equal views of one image are equal pixels.
 
+use std::fmt;
+
+use crate::Refusal;
 use crate::filter::Filter;
 use crate::operation::Operation;
 
@@ -23,6 +26,18 @@ pub struct CropBox {
     pub width: u32,
     /// Rows.
     pub height: u32,
+}
+
+impl fmt::Display for CropBox {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            x,
+            y,
+            width,
+            height,
+        } = self;
+        write!(formatter, "{width} × {height} at ({x}, {y})")
+    }
 }
 
 /// A view of an image: its `crop` resized to `resize`, the `window` of `size` × `size` pixels cut from that, and
@@ -79,93 +94,29 @@ impl View {
     ///
     /// # Errors
     /// Names the first part of the view that does not fit.
-    pub fn check(&self, width: u32, height: u32) -> Result<(), ViewError> {
-        let crop = self.crop;
+    pub fn check(&self, width: u32, height: u32) -> Result<(), Refusal> {
+        let (crop, size) = (self.crop, self.size);
         let fits = |start: u32, length: u32, whole: u32| {
             length > 0 && u64::from(start) + u64::from(length) <= u64::from(whole)
         };
-        if !(1..=MAXIMAL_SIZE).contains(&self.size) {
-            return Err(ViewError::Size { got: self.size });
+        if !(1..=MAXIMAL_SIZE).contains(&size) {
+            return Err(Refusal::new(format!(
+                "view of size {size}, expected 1 to {MAXIMAL_SIZE}"
+            )));
         }
         if !fits(crop.x, crop.width, width) || !fits(crop.y, crop.height, height) {
-            return Err(ViewError::Crop {
-                crop,
-                width,
-                height,
-            });
+            return Err(Refusal::new(format!(
+                "crop of {crop}, expected a box within the image's {width} × {height}"
+            )));
         }
-        let [resized_width, resized_height] = self.resize;
-        let [x, y] = self.window;
-        if !fits(x, self.size, resized_width) || !fits(y, self.size, resized_height) {
-            return Err(ViewError::Window {
-                x,
-                y,
-                size: self.size,
-                width: resized_width,
-                height: resized_height,
-            });
+        let ([width, height], [x, y]) = (self.resize, self.window);
+        if !fits(x, size, width) || !fits(y, size, height) {
+            return Err(Refusal::new(format!(
+                "window of {size} × {size} at ({x}, {y}), expected it within the resized crop's {width} × {height}"
+            )));
         }
         self.operations.iter().try_for_each(Operation::check)
     }
-}
-
-/// Why a view cannot be rendered.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum ViewError {
-    /// The size is 0 or beyond what is rendered.
-    #[error("view of size {got}, expected 1 to {max}", max = MAXIMAL_SIZE)]
-    Size {
-        /// The view's size.
-        got: u32,
-    },
-    /// The crop is empty or reaches beyond the image.
-    #[error(
-        "crop of {} × {} at ({}, {}), expected a box within the image's {width} × {height}",
-        crop.width, crop.height, crop.x, crop.y
-    )]
-    Crop {
-        /// The view's crop.
-        crop: CropBox,
-        /// Pixels in a row of the image.
-        width: u32,
-        /// Rows of the image.
-        height: u32,
-    },
-    /// The image was decoded for other views.
-    #[error(
-        "crop of {} × {} at ({}, {}), expected one of the views that the image was decoded for",
-        crop.width, crop.height, crop.x, crop.y
-    )]
-    Undecoded {
-        /// The view's crop.
-        crop: CropBox,
-    },
-    /// The window reaches beyond the resized crop.
-    #[error(
-        "window of {size} × {size} at ({x}, {y}), expected it within the resized crop's {width} × {height}"
-    )]
-    Window {
-        /// Left edge.
-        x: u32,
-        /// Top edge.
-        y: u32,
-        /// Width and height.
-        size: u32,
-        /// Pixels in a row of the resized crop.
-        width: u32,
-        /// Rows of the resized crop.
-        height: u32,
-    },
-    /// An operation cannot have that amount.
-    #[error("operation `{operation}` of amount {got}, expected {expected}")]
-    Amount {
-        /// The operation's name.
-        operation: &'static str,
-        /// What is possible.
-        expected: &'static str,
-        /// The amount.
-        got: f32,
-    },
 }
 
 #[cfg(test)]
@@ -175,21 +126,29 @@ mod tests {
     #[test]
     fn a_view_beyond_its_image_or_its_resized_crop_is_refused() {
         let view = View::identity(8);
+        let refused =
+            |view: &View, width, height| view.check(width, height).unwrap_err().to_string();
         assert_eq!(view.check(8, 8), Ok(()));
-        assert!(matches!(view.check(7, 8), Err(ViewError::Crop { .. })));
+        assert_eq!(
+            refused(&view, 7, 8),
+            "crop of 8 × 8 at (0, 0), expected a box within the image's 7 × 8"
+        );
         let beyond = View {
             window: [1, 0],
             ..view.clone()
         };
-        assert!(matches!(beyond.check(8, 8), Err(ViewError::Window { .. })));
+        assert_eq!(
+            refused(&beyond, 8, 8),
+            "window of 8 × 8 at (1, 0), expected it within the resized crop's 8 × 8"
+        );
         let overflowing = View {
             window: [u32::MAX, 0],
             ..view.clone()
         };
         assert!(overflowing.check(8, 8).is_err());
         assert_eq!(
-            View { size: 0, ..view }.check(8, 8),
-            Err(ViewError::Size { got: 0 })
+            refused(&View { size: 0, ..view }, 8, 8),
+            "view of size 0, expected 1 to 8192"
         );
     }
 

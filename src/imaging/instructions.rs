@@ -7,7 +7,7 @@
 use std::fmt::{self, Display};
 use std::sync::LazyLock;
 
-use thiserror::Error;
+use seedpipe_base::Refusal;
 
 /// The environment variable that takes less than the processor has.
 pub const VARIABLE: &str = "SEEDPIPE_SIMD";
@@ -65,20 +65,7 @@ impl Level {
     }
 }
 
-/// A level was asked for that rendering or the processor does not have.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum InstructionsError {
-    #[error(
-        "{VARIABLE}: expected {}, got `{found}`\nhint: unset it, and the widest that the processor has are used",
-        listed(&Level::ALL)
-    )]
-    Unknown { found: String },
-    #[error(
-        "{VARIABLE}: `{found}` is asked for, but this processor has {}\nhint: unset it, and the widest that the processor has are used",
-        listed(&Instructions::available().map(|one| one.0).collect::<Vec<_>>())
-    )]
-    Missing { found: &'static str },
-}
+const HINT: &str = "unset it, and the widest that the processor has are used";
 
 /// `` `sse2`, `avx2` or `avx512` ``
 fn listed(levels: &[Level]) -> String {
@@ -121,8 +108,8 @@ impl Instructions {
     ///
     /// # Errors
     /// When it holds no level's name, or that of one that this processor lacks.
-    pub fn chosen() -> Result<Instructions, InstructionsError> {
-        static CHOSEN: LazyLock<Result<Instructions, InstructionsError>> =
+    pub fn chosen() -> Result<Instructions, Refusal> {
+        static CHOSEN: LazyLock<Result<Instructions, Refusal>> =
             LazyLock::new(|| match std::env::var_os(VARIABLE) {
                 Some(value) if !value.is_empty() => Instructions::named(&value.to_string_lossy()),
                 _ => Ok(Instructions::widest()),
@@ -134,17 +121,19 @@ impl Instructions {
     ///
     /// # Errors
     /// When there is none, or this processor lacks it.
-    pub fn named(name: &str) -> Result<Instructions, InstructionsError> {
-        let level = Level::ALL.into_iter().find(|level| level.name() == name);
-        match level {
+    pub fn named(name: &str) -> Result<Instructions, Refusal> {
+        match Level::ALL.into_iter().find(|level| level.name() == name) {
             Some(level) if level.is_here() => Ok(Instructions(level)),
-            Some(level) => Err(InstructionsError::Missing {
-                found: level.name(),
-            }),
-            None => Err(InstructionsError::Unknown {
-                found: name.to_owned(),
-            }),
+            Some(_) => {
+                let here: Vec<Level> = Instructions::available().map(|one| one.0).collect();
+                let here = listed(&here);
+                Err(Refusal::new(format!(
+                    "`{name}` is asked for, but this processor has {here}"
+                )))
+            }
+            None => Err(Refusal::expected(listed(&Level::ALL), format!("`{name}`"))),
         }
+        .map_err(|refusal| refusal.place(VARIABLE).hint(HINT))
     }
 
     /// The level as a constant, for what was compiled for it.

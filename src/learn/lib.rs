@@ -13,17 +13,17 @@ pub mod graph;
 mod judge;
 pub mod loss;
 pub mod network;
+#[cfg(test)]
+mod testing;
 mod torch;
 mod training;
 
-pub use architecture::{custom_graph, families, preprocessing};
+pub use architecture::{families, preprocessing};
 pub use deploy::{deployment, inference, onnx, quantisation, torchscript_file};
-pub use graph::{depth, folding, graph_builder, mismatch};
-pub use judge::{bootstrap, knn, lbfgs, metrics, probe, retrieval};
+pub use graph::{depth, graph_builder};
+pub use judge::{bootstrap, knn, metrics, probe, retrieval};
 pub use loss::{queue, spherical_kmeans};
-pub use network::{autocast, recompute};
+pub use network::recompute;
 pub use tch;
-pub use torch::{
-    beta, device, memory, numerics, random, script, state_digest, tensors, weights_file,
-};
-pub use training::{adamw, average, lars, loss_scale, optimiser, schedule, sgd, training_state};
+pub use torch::{beta, device, memory, numerics, random, script, tensors, weights_file};
+pub use training::{average, loss_scale, optimiser, schedule, training_state};

@@ -19,8 +19,8 @@ use seedpipe_base::Refusal;
 use std::process::ExitCode;
 
 use clap::Parser;
-use seedpipe_engine::{LockMismatch, Registry};
-use seedpipe_imaging::{Instructions, InstructionsError};
+use seedpipe_engine::Registry;
+use seedpipe_imaging::Instructions;
 use seedpipe_stages::tools::Tools;
 
 use crate::commands::Invocation;
@@ -71,9 +71,8 @@ pub fn main_with(registry: Registry, tools: Option<Tools>) -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             output::error(&format!("error: {error:#}"));
-            let is_refused = error.is::<Refusal>()
-                || error.is::<LockMismatch>()
-                || error.is::<InstructionsError>();
+            let refusal = error.downcast_ref::<Refusal>();
+            let is_refused = refusal.is_some_and(|refusal| !refusal.is_failure);
             if is_refused {
                 ExitCode::from(2)
             } else {

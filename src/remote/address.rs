@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use seedpipe_base::Refusal;
 use url::Url;
 
 /// Where a remote is.
@@ -21,43 +22,20 @@ pub(crate) enum Place {
     Http(Url),
 }
 
-/// Why a text is no address. The text itself is not repeated: it may hold a password.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum AddressError {
-    #[error(
-        "expected a folder or a URL, got an empty text\nhint: name one, such as `s3://bucket/prefix`"
-    )]
-    Empty,
-    #[error(
-        "expected a URL without user name and password, got one with them\nhint: leave them out; credentials come from the environment, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-    )]
-    Credentials,
-    #[error(
-        "expected a URL that ends with its path, got one with `?` or `#`\nhint: leave that out; options and credentials come from the environment"
-    )]
-    Query,
-    #[error(
-        "expected one of `s3://`, `gs://`, `az://`, `https://`, `http://`, `file://` or a folder, got `{0}://`\nhint: correct the beginning of the URL"
-    )]
-    Scheme(String),
-    #[error(
-        "expected a URL with a bucket or a host, got none\nhint: write it as `{0}://NAME/prefix`"
-    )]
-    Host(String),
-    #[error(
-        "expected a URL, got a text that is none: {0}\nhint: write it as `s3://bucket/prefix`, or name a folder"
-    )]
-    Form(String),
+fn no_credentials() -> Refusal {
+    Refusal::expected("a URL without user name and password", "one with them")
+        .hint("leave them out; credentials come from the environment, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
 }
 
 impl Address {
     /// - `folder`: where a relative path starts
     ///
     /// # Errors
-    /// When the text is no remote, or holds credentials.
-    pub fn parse(text: &str, folder: &Path) -> Result<Address, AddressError> {
+    /// When the text is no remote, or holds credentials. The message does not repeat it: it may hold a password.
+    pub fn parse(text: &str, folder: &Path) -> Result<Address, Refusal> {
         if text.is_empty() {
-            return Err(AddressError::Empty);
+            return Err(Refusal::expected("a folder or a URL", "an empty text")
+                .hint("name one, such as `s3://bucket/prefix`"));
         }
         let Some((scheme, rest)) = text.split_once("://") else {
             return Ok(Address {
@@ -79,22 +57,36 @@ impl Address {
             "gs" => Place::Google,
             "az" | "azure" | "abfs" | "abfss" => Place::Azure,
             "http" | "https" => Place::Http,
-            _ => return Err(AddressError::Scheme(scheme.chars().take(20).collect())),
+            _ => {
+                let scheme: String = scheme.chars().take(20).collect();
+                return Err(Refusal::expected(
+                    "one of `s3://`, `gs://`, `az://`, `https://`, `http://`, `file://` or a folder",
+                    format!("`{scheme}://`"),
+                )
+                .hint("correct the beginning of the URL"));
+            }
         };
         // Before the URL is parsed: a password with odd letters may make it none.
         let authority = rest.split('/').next().unwrap_or_default();
         if authority.contains('@') && !scheme.starts_with("abfs") {
-            return Err(AddressError::Credentials);
+            return Err(no_credentials());
         }
-        let url = Url::parse(text).map_err(|error| AddressError::Form(error.to_string()))?;
+        let url = Url::parse(text).map_err(|error| {
+            Refusal::expected("a URL", format!("a text that is none: {error}"))
+                .hint("write it as `s3://bucket/prefix`, or name a folder")
+        })?;
         if url.password().is_some() {
-            return Err(AddressError::Credentials);
+            return Err(no_credentials());
         }
         if url.query().is_some() || url.fragment().is_some() {
-            return Err(AddressError::Query);
+            return Err(
+                Refusal::expected("a URL that ends with its path", "one with `?` or `#`")
+                    .hint("leave that out; options and credentials come from the environment"),
+            );
         }
         if url.host_str().is_none_or(str::is_empty) {
-            return Err(AddressError::Host(scheme.to_owned()));
+            return Err(Refusal::expected("a URL with a bucket or a host", "none")
+                .hint(format!("write it as `{scheme}://NAME/prefix`")));
         }
         Ok(Address { place: make(url) })
     }
@@ -120,7 +112,7 @@ impl fmt::Display for Address {
 mod tests {
     use super::*;
 
-    fn parse(text: &str) -> Result<Address, AddressError> {
+    fn parse(text: &str) -> Result<Address, Refusal> {
         Address::parse(text, Path::new("/home/pipeline"))
     }
 
@@ -165,14 +157,13 @@ mod tests {
 
     #[test]
     fn other_texts_are_refused_with_what_is_expected() {
-        assert_eq!(parse(""), Err(AddressError::Empty));
-        assert_eq!(
-            parse("ftp://host/x"),
-            Err(AddressError::Scheme("ftp".to_owned()))
-        );
-        assert!(matches!(
-            parse("s3:///x"),
-            Err(AddressError::Host(_) | AddressError::Form(_))
-        ));
+        for (text, expected) in [
+            ("", "expected a folder or a URL, got an empty text\nhint: "),
+            ("ftp://host/x", "or a folder, got `ftp://`\nhint: "),
+            ("s3:///x", "expected a URL"),
+        ] {
+            let message = parse(text).unwrap_err().to_string();
+            assert!(message.contains(expected), "{message}");
+        }
     }
 }

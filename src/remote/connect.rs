@@ -37,38 +37,26 @@ pub(crate) fn connect(
         prefix: prefix.trim_matches('/').to_owned(),
         folder: None,
     };
+    // The builders have methods of the same names, and no trait.
+    macro_rules! in_bucket {
+        ($builder:ident, $key:ident, $url:expr) => {{
+            let store = $builder::from_env()
+                .with_url($url.as_str())
+                .with_config(
+                    $key::Client(ClientConfigKey::ConnectTimeout),
+                    connect_timeout,
+                )
+                .with_config($key::Client(ClientConfigKey::Timeout), timeout)
+                .with_retry(retry())
+                .build()?;
+            connection(Arc::new(store), $url.path())
+        }};
+    }
     Ok(match &address.place {
         Place::Folder(path) => in_folder(path, create)?,
-        Place::Amazon(url) => {
-            let client = AmazonS3ConfigKey::Client;
-            let store = AmazonS3Builder::from_env()
-                .with_url(url.as_str())
-                .with_config(client(ClientConfigKey::ConnectTimeout), connect_timeout)
-                .with_config(client(ClientConfigKey::Timeout), timeout)
-                .with_retry(retry())
-                .build()?;
-            connection(Arc::new(store), url.path())
-        }
-        Place::Google(url) => {
-            let client = GoogleConfigKey::Client;
-            let store = GoogleCloudStorageBuilder::from_env()
-                .with_url(url.as_str())
-                .with_config(client(ClientConfigKey::ConnectTimeout), connect_timeout)
-                .with_config(client(ClientConfigKey::Timeout), timeout)
-                .with_retry(retry())
-                .build()?;
-            connection(Arc::new(store), url.path())
-        }
-        Place::Azure(url) => {
-            let client = AzureConfigKey::Client;
-            let store = MicrosoftAzureBuilder::from_env()
-                .with_url(url.as_str())
-                .with_config(client(ClientConfigKey::ConnectTimeout), connect_timeout)
-                .with_config(client(ClientConfigKey::Timeout), timeout)
-                .with_retry(retry())
-                .build()?;
-            connection(Arc::new(store), url.path())
-        }
+        Place::Amazon(url) => in_bucket!(AmazonS3Builder, AmazonS3ConfigKey, url),
+        Place::Google(url) => in_bucket!(GoogleCloudStorageBuilder, GoogleConfigKey, url),
+        Place::Azure(url) => in_bucket!(MicrosoftAzureBuilder, AzureConfigKey, url),
         Place::Http(url) => {
             let options = ClientOptions::new()
                 .with_allow_http(true)

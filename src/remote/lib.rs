@@ -20,6 +20,6 @@ mod error;
 mod objects;
 mod secrets;
 
-pub use address::{Address, AddressError};
+pub use address::Address;
 pub use error::RemoteError;
 pub use objects::Objects;

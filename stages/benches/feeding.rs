@@ -26,20 +26,10 @@ fn picture(side: u32, number: u32) -> Vec<u8> {
 
 fn images(path: &Path, count: u32, side: u32) {
     let rows: Vec<ImageRow> = (0..count)
-        .map(|number| {
-            let bytes = picture(side, number);
-            ImageRow {
-                image_id: number,
-                digest: *blake3::hash(&bytes).as_bytes(),
-                occurrence: 0,
-                bytes,
-                width: side,
-                height: side,
-                label: None,
-                label_name: None,
-                split: "train".to_owned(),
-                source: number.to_string(),
-            }
+        .map(|number| ImageRow {
+            width: side,
+            height: side,
+            ..ImageRow::example(number, picture(side, number))
         })
         .collect();
     let mut writer = ImagesWriter::create(path, &Metadata::new()).expect("a writer");

@@ -5,7 +5,7 @@ use seedpipe_learn::network::{Mode, Network, Precision};
 use seedpipe_learn::training_state::TrainingState;
 use tch::Tensor;
 
-use super::matching::{Matching, Seen, Temperatures};
+use super::objectives::{Matching, Seen, Temperatures};
 use super::targets::Targets;
 use super::temperature::Temperature;
 use crate::training::{Batch, Learner};

@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use rand_chacha::ChaCha8Rng;
 use seedpipe_artifact::{ArtifactError, EmbeddingsReader, Of, Places};
+use seedpipe_base::Refusal;
 use seedpipe_engine::{Input, StageContext};
 use seedpipe_learn::loss::seed::normalise;
 use seedpipe_learn::random::permutation;
@@ -126,7 +127,11 @@ impl Targets {
         let all = self.viewed * self.views;
         ensure!(
             count <= all,
-            "key `{key}`: expected at most the {all} targets that there are to begin with, got {count}\nhint: lower it, or store more views of each image"
+            Refusal::failure(format!(
+                "expected at most the {all} targets that there are to begin with, got {count}"
+            ))
+            .key(key)
+            .hint("lower it, or store more views of each image")
         );
         let order: Vec<usize> = permutation(self.viewed, &mut rng)
             .into_iter()
@@ -240,15 +245,18 @@ fn teacher(
     let made_of = header.extra.get("views").map(String::as_str);
     if header.of != Of::Views || made_of != Some(views.content.to_string().as_str()) {
         bail!(
-            "stage `{}`: input `{slot}`: expected embeddings of the views of stage `{}`, got `{}`'s, which were made of {}\nhint: teacher and student must see the same views: connect the same `views` to both",
-            context.stage(),
-            views.stage,
-            input.stage,
-            if header.of == Of::Views {
+            Refusal::failure(format!(
+                "input `{slot}`: expected embeddings of the views of stage `{}`, got `{}`'s, which were made of {}",
+                views.stage,
+                input.stage,
+                if header.of == Of::Views {
                 "other views"
             } else {
                 "plain images"
             }
+            ))
+            .stage(context.stage())
+            .hint("teacher and student must see the same views: connect the same `views` to both")
         );
     }
     ensure!(

@@ -2,25 +2,16 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
+use seedpipe_base::Refusal;
 use seedpipe_engine::{StageContext, Work};
 use seedpipe_learn::architecture::{Architecture, Head};
 use seedpipe_learn::device::device;
-use seedpipe_learn::network::Network;
-use seedpipe_learn::queue::Queue;
-use seedpipe_learn::spherical_kmeans;
-use tch::Device;
 
-use super::Distill;
-use super::clusters::Clusters;
-use super::in_batch::InBatch;
 use super::learner::{DistillLearner, Scale, Schedule};
-use super::matching::Matching;
-use super::objective::{Augmentation, Objective, QueueStart};
-use super::prototypes::Prototypes;
-use super::queued::{Queued, Target};
+use super::objectives::{Matching, Output, Setup};
 use super::targets::Targets;
-use super::two_memories::TwoMemories;
+use super::{Augmentation, Distill};
 use crate::judging::evaluation::write_metrics;
 use crate::pixels::pictures::Pictures;
 use crate::pixels::viewed::Viewed;
@@ -40,7 +31,17 @@ impl Work for Distill {
         let student = initialise(context, &architecture, device)?;
         let preprocessing =
             trained_preprocessing(self.preprocessing.as_ref(), &architecture, viewed.size());
-        let matching = self.matching(context, "", &student, &targets, device)?;
+        let matching = |label, targets: &Targets| {
+            self.objective.work().matching(&Setup {
+                context,
+                label,
+                student: &student,
+                targets,
+                batch: self.training.batch,
+                device,
+            })
+        };
+        let whole = matching("", &targets)?;
         let mut crops = vec![Crops {
             viewed: viewed.clone(),
             views: 1,
@@ -53,25 +54,30 @@ impl Work for Distill {
                     Targets::open(context, "small_targets", "small_views", &small, device)?;
                 ensure!(
                     targets.dimension() == dimension,
-                    "stage `{}`: input `small_targets`: expected embeddings of the same teacher, of dimension {dimension}, got {}\nhint: `targets` and `small_targets` come from one network with one `embedding`",
-                    context.stage(),
-                    targets.dimension()
+                    Refusal::failure(format!(
+                        "input `small_targets`: expected embeddings of the same teacher, of dimension {dimension}, got {}",
+                        targets.dimension()
+                    ))
+                    .stage(context.stage())
+                    .hint("`targets` and `small_targets` come from one network with one `embedding`")
                 );
                 crops.push(Crops {
                     viewed: small,
                     views: count,
                 });
-                let matching = self.matching(context, "small_", &student, &targets, device)?;
+                let matching = matching("small_", &targets)?;
                 Some(self.scale(targets, matching, count))
             }
         };
+        let whole = self.scale(targets, whole, 1);
+        let [student_temperature, teacher_temperature] = self.objective.temperatures();
         let mut learner = DistillLearner {
             student,
-            whole: self.scale(targets, matching, 1),
+            whole,
             small,
             schedule: Schedule {
-                student: self.temperature_student,
-                teacher: self.temperature_teacher,
+                student: student_temperature,
+                teacher: teacher_temperature,
                 batches_per_epoch: self.training.steps_per_epoch(viewed.len())
                     * self.training.accumulate,
             },
@@ -110,9 +116,11 @@ impl Distill {
         let viewed = Viewed::open(&input.parts, pictures.images())?;
         ensure!(
             self.augmentation == Augmentation::Shared || viewed.views() >= 2,
-            "stage `{}`: input `{slot}`: expected at least 2 views of each image, since `augmentation: independent` takes the target of another view, got 1\nhint: set `views_per_image` of stage `{}` to 2 or more",
-            context.stage(),
-            input.stage
+            Refusal::failure(format!(
+                "input `{slot}`: expected at least 2 views of each image, since `augmentation: independent` takes the target of another view, got 1"
+            ))
+            .stage(context.stage())
+            .hint(format!("set `views_per_image` of stage `{}` to 2 or more", input.stage))
         );
         Ok(Arc::new(viewed))
     }
@@ -133,17 +141,26 @@ impl Distill {
         };
         ensure!(
             images(&small) == images(viewed),
-            "stage `{}`: input `small_views`: expected views of the {} images that `views` looks at, got views of {} others or in another order\nhint: give both `augment` stages the same `images` and `split`",
-            context.stage(),
-            viewed.len(),
-            small.len()
+            Refusal::failure(format!(
+                "input `small_views`: expected views of the {} images that `views` looks at, got views of {} others or in another order",
+                viewed.len(),
+                small.len()
+            ))
+            .stage(context.stage())
+            .hint("give both `augment` stages the same `images` and `split`")
         );
         ensure!(
             small.views() >= count,
-            "stage `{}`: key `small_crops`: expected at most the {} small views that each image has, got {count}\nhint: set `views_per_image` of stage `{}` to {count} times the epochs, or to a multiple of {count} that training cycles through",
-            context.stage(),
-            small.views(),
-            context.input("small_views").stage
+            Refusal::failure(format!(
+                "expected at most the {} small views that each image has, got {count}",
+                small.views()
+            ))
+            .stage(context.stage())
+            .key("small_crops")
+            .hint(format!(
+                "set `views_per_image` of stage `{}` to {count} times the epochs, or to a multiple of {count} that training cycles through",
+                context.input("small_views").stage
+            ))
         );
         Ok(small)
     }
@@ -156,9 +173,13 @@ impl Distill {
         if !self.has_head() {
             let features = backbone.feature_dimension()?;
             ensure!(
-                self.objective == Objective::Compress || features == dimension,
-                "stage `{}`: key `head`: expected a student with the teacher's {dimension} features, since `head: false` compares them with its embedding, got {features}\nhint: leave `head` out: its last layer has the teacher's dimension",
-                context.stage()
+                self.objective.output() == Output::Any || features == dimension,
+                Refusal::failure(format!(
+                    "expected a student with the teacher's {dimension} features, since `head: false` compares them with its embedding, got {features}"
+                ))
+                .stage(context.stage())
+                .key("head")
+                .hint("leave `head` out: its last layer has the teacher's dimension")
             );
             return Ok(backbone);
         }
@@ -166,9 +187,9 @@ impl Distill {
             Some(hidden) => hidden.clone(),
             None => backbone.feature_dimension().into_iter().collect(),
         };
-        let out = match self.clusters {
-            Some(clusters) => clusters as i64,
-            None => dimension,
+        let out = match self.objective.output() {
+            Output::Logits(logits) => logits,
+            _ => dimension,
         };
         Ok(Architecture {
             head: Some(Head {
@@ -189,79 +210,4 @@ impl Distill {
             at_hand: None,
         }
     }
-
-    /// The objective for views of one size.
-    ///
-    /// - `label`: prefix of what its random numbers are keyed by
-    fn matching(
-        &self,
-        context: &StageContext,
-        label: &str,
-        student: &Network,
-        targets: &Targets,
-        device: Device,
-    ) -> Result<Box<dyn Matching>> {
-        let rng = |purpose: &str| context.rng(&format!("{label}{purpose}"), &[]);
-        let random = |purpose: &str, dimension: i64| {
-            let (rows, batch) = (number(self.queue)?, self.training.batch);
-            Ok::<_, anyhow::Error>(Queue::new(
-                rows,
-                dimension as usize,
-                batch,
-                &mut rng(purpose),
-                device,
-            )?)
-        };
-        let queued = |target| {
-            let queue = match self.queue_start {
-                QueueStart::Random => random("queue", targets.dimension())?,
-                QueueStart::Targets => {
-                    let count = number(self.queue)?;
-                    let rows = targets.first("queue", count, rng("queue_start"))?;
-                    Queue::restore(rows, self.training.batch, 0, count)?
-                }
-            };
-            Ok::<_, anyhow::Error>(Box::new(Queued { queue, target }))
-        };
-        Ok(match self.objective {
-            Objective::Seed => queued(Target::Softmax)?,
-            Objective::Contrastive => queued(Target::Own)?,
-            Objective::Simclr => Box::new(InBatch::Simclr),
-            Objective::L2 => Box::new(InBatch::L2),
-            Objective::Cosine => Box::new(InBatch::Cosine),
-            Objective::Kmeans => {
-                let rows = targets.load(0)?;
-                let (clusters, rounds) = (number(self.clusters)?, number(self.cluster_rounds)?);
-                let centroids =
-                    spherical_kmeans::fit(&rows, clusters, rounds, &mut rng("clusters"))
-                        .context("key `clusters`")?;
-                Box::new(Clusters::new(centroids, device))
-            }
-            Objective::Swav => {
-                let queue = match number(self.queue)? {
-                    0 => None,
-                    _ => Some(random("queue", targets.dimension())?),
-                };
-                let start =
-                    targets.first("prototypes", number(self.prototypes)?, rng("prototypes"))?;
-                Box::new(Prototypes::new(
-                    &start,
-                    queue,
-                    number(self.sinkhorn_epsilon)?,
-                    number(self.sinkhorn_iterations)? as usize,
-                ))
-            }
-            Objective::Compress => Box::new(TwoMemories::new(
-                random("queue", targets.dimension())?,
-                random("student_queue", student.embedding_dimension())?,
-                student,
-                number(self.encoder_momentum)?,
-            )),
-        })
-    }
-}
-
-/// A number that the objective has: `with_defaults` has set it.
-fn number<T>(value: Option<T>) -> Result<T> {
-    value.context("BUG: a number of the objective is not set")
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use seedpipe_base::Refusal;
 use seedpipe_learn::inference::Inference;
 use seedpipe_learn::network::{Network, Precision};
 use seedpipe_learn::script::Script;
@@ -68,9 +69,15 @@ impl Encoder {
             Encoder::Script(..) => None,
         };
         if embedding == Embedding::Logits {
-            return classes.with_context(|| {
-                format!("stage `{stage}`: key `embedding`: expected `features` or `auto` for a network without a classifier, got `logits`\nhint: a checkpoint's classifier is read when `network` has `classes: COUNT`")
-            });
+            let Some(classes) = classes else {
+                bail!(
+                    Refusal::failure("expected `features` or `auto` for a network without a classifier, got `logits`")
+                        .stage(stage)
+                        .key("embedding")
+                        .hint("a checkpoint's classifier is read when `network` has `classes: COUNT`")
+                );
+            };
+            return Ok(classes);
         }
         Ok(match self {
             Encoder::Network(seeing) if embedding == Embedding::Features => {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use seedpipe_artifact::{EmbeddingsHeader, EmbeddingsWriter, Precision as Stored};
+use seedpipe_base::Refusal;
 use seedpipe_engine::{Shard, StageContext};
 use seedpipe_learn::tensors::to_vec_f32;
 use tch::{Device, Kind};
@@ -12,8 +13,8 @@ use tch::{Device, Kind};
 use crate::encode::Embedding;
 use crate::encode::batches::Batches;
 use crate::encode::encoder::Encoder;
-use crate::encode::looks::Looks;
 use crate::encode::reuse::Reuse;
+use crate::encode::source::Source;
 use crate::pixels::feed::{Feed, Frame};
 use crate::pixels::pictures::Pictures;
 
@@ -25,7 +26,7 @@ pub struct Encoding<'a> {
     pub encoder: &'a Encoder,
     pub embedding: Embedding,
     pub pictures: &'a Arc<Pictures>,
-    pub looks: &'a Arc<Looks>,
+    pub source: &'a Arc<Source>,
     pub header: &'a EmbeddingsHeader,
     pub frame: Frame,
     pub device: Device,
@@ -54,7 +55,7 @@ impl Encoding<'_> {
     /// depend neither on its place in a batch nor on its neighbours.
     pub fn agrees_with(&self, reuse: &Reuse, images_a_batch: usize) -> Result<bool> {
         let positions = reuse.spread(images_a_batch);
-        let mut jobs = Some(self.looks.jobs(self.pictures, &positions)?);
+        let mut jobs = Some(self.source.jobs(self.pictures, &positions)?);
         let plan = move || Ok(jobs.take());
         let mut feed = Feed::start(self.pictures.clone(), self.frame, self.device, plan)?;
         let Some(pixels) = feed.next()? else {
@@ -65,7 +66,7 @@ impl Encoding<'_> {
             Stored::F16 => embedding.to_kind(Kind::Half).to_kind(Kind::Float),
             Stored::F32 => embedding,
         });
-        let (dimension, views) = (self.header.dimension, self.looks.views());
+        let (dimension, views) = (self.header.dimension, self.source.views());
         let bits = |values: &[f32]| -> Vec<u32> { values.iter().map(|v| v.to_bits()).collect() };
         for view in 0..views {
             let stored = reuse.read(view, &positions)?;
@@ -104,13 +105,13 @@ impl Encoding<'_> {
             let embedding = self.encoder.embed(&pixels, self.embedding)?;
             let values = to_vec_f32(&embedding); // [batch, D]
             run.computed += begun.elapsed();
-            let per_image = self.header.dimension * self.looks.views();
+            let per_image = self.header.dimension * self.source.views();
             for (position, values) in batch.iter().zip(values.chunks_exact(per_image)) {
                 rows.take_over_until(*position)?;
                 rows.push(*position, values)?;
             }
             rows.flush_if_many()?;
-            let looked = batch.len() * self.looks.views();
+            let looked = batch.len() * self.source.views();
             let progress = self.context.progress();
             progress.advance(looked as u64);
             progress.waited("rendering", run.waited());
@@ -129,13 +130,13 @@ impl Encoding<'_> {
         if let Some((feed, _)) = run.feed.take() {
             run.waited += feed.waited();
         }
-        let (looks, pictures, all) = (self.looks.clone(), self.pictures.clone(), all.clone());
+        let (source, pictures, all) = (self.source.clone(), self.pictures.clone(), all.clone());
         let (mut shard_at, mut batch_at) = (shard, 0);
         let plan = move || {
             while let Some(work) = all.get(shard_at) {
                 if let Some(batch) = work.positions.get(batch_at) {
                     batch_at += 1;
-                    return looks.jobs(&pictures, batch).map(Some);
+                    return source.jobs(&pictures, batch).map(Some);
                 }
                 (shard_at, batch_at) = (shard_at + 1, 0);
             }
@@ -171,7 +172,7 @@ impl<'a> Rows<'a> {
         work: &'a Batches,
         reuse: &Reuse,
     ) -> Result<Rows<'a>> {
-        let views = encoding.looks.views();
+        let views = encoding.source.views();
         let columns = (0..views).map(|view| {
             let path = shard.output("embeddings", &format!("v{view:05}-s{:05}", work.shard));
             Ok(Column {
@@ -215,14 +216,15 @@ impl<'a> Rows<'a> {
     /// - `values`: `[views, D]`
     fn push(&mut self, position: usize, values: &[f32]) -> Result<()> {
         let Encoding {
-            looks, pictures, ..
+            source, pictures, ..
         } = self.encoding;
         let rows = values.chunks_exact(self.encoding.header.dimension);
         for ((view, row), column) in rows.enumerate().zip(&mut self.columns) {
-            let id = looks.id(pictures, position, view);
+            let id = source.id(pictures, position, view);
             if row.iter().any(|value| !value.is_finite()) {
                 bail!(
-                    "the network's embedding of id {id} is not finite\nhint: check its weights and preprocessing, or use `precision: f32`"
+                    Refusal::failure(format!("the network's embedding of id {id} is not finite"))
+                        .hint("check its weights and preprocessing, or use `precision: f32`")
                 );
             }
             column.ids.push(id);
@@ -240,7 +242,7 @@ impl<'a> Rows<'a> {
 
     fn finish(mut self) -> Result<()> {
         self.take_over_until(usize::MAX)?;
-        let views = self.encoding.looks.views();
+        let views = self.encoding.source.views();
         let progress = self.encoding.context.progress();
         progress.advance((self.reused.len() * views) as u64);
         for mut column in self.columns {

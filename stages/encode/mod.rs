@@ -8,8 +8,8 @@
 pub(crate) mod batches;
 pub(crate) mod encoder;
 pub(crate) mod encoding;
-pub(crate) mod looks;
 pub(crate) mod reuse;
+pub(crate) mod source;
 
 use seedpipe_base::Refusal;
 use std::path::PathBuf;
@@ -22,7 +22,9 @@ use seedpipe_artifact::{
     EMBEDDINGS, EmbeddingsHeader, IMAGES, Metadata, Precision as Stored, VIEWS, WEIGHTS,
 };
 use seedpipe_base::text::hex;
-use seedpipe_engine::{Arity, InputKinds, InputSlot, OutputSlot, Stage, StageContext, Work};
+use seedpipe_engine::{
+    Arity, InputKinds, InputSlot, OutputSlot, Purpose, Stage, StageContext, Work,
+};
 use seedpipe_imaging::{Decode, RENDERING_VERSION};
 use seedpipe_learn::architecture::{Architecture, Preprocessing};
 use seedpipe_learn::checkpoint_file;
@@ -33,8 +35,8 @@ use serde::{Deserialize, Serialize};
 use crate::encode::batches::{Batches, work};
 use crate::encode::encoder::Encoder;
 use crate::encode::encoding::{Encoding, Run};
-use crate::encode::looks::Looks;
 use crate::encode::reuse::{Reuse, VIEWS as VIEWS_DIGEST};
+use crate::encode::source::Source;
 use crate::pixels::feed::Frame;
 use crate::pixels::pictures::Pictures;
 use crate::shared::invalid::{at_least, invalid};
@@ -189,6 +191,16 @@ impl Stage for Encode {
             .iter()
             .try_for_each(|network| validate_architecture("network", network))
     }
+
+    fn purpose(&self) -> Purpose {
+        let (way, file) = match (&self.checkpoint, &self.torchscript) {
+            (Some(file), _) => ("checkpoint", Some(file)),
+            (None, Some(file)) => ("TorchScript", Some(file)),
+            (None, None) => ("nothing: untrained", None),
+        };
+        let file = file.map(|file| file.display().to_string());
+        Purpose::Encoding { way, file }
+    }
 }
 
 impl Work for Encode {
@@ -198,7 +210,12 @@ impl Work for Encode {
         context.telemetry("parameters", encoder.parameter_count() as f64);
         let parts = &context.input("images").parts;
         let pictures = Arc::new(Pictures::open_once(parts, self.decode)?);
-        let looks = Arc::new(Looks::of(&self.splits, context, &pictures, &preprocessing)?);
+        let source = Arc::new(Source::of(
+            &self.splits,
+            context,
+            &pictures,
+            &preprocessing,
+        )?);
         let dimension = encoder.dimension(self.embedding, context.stage())?;
         let mut extra = Metadata::new();
         if let Some(views) = context.optional_input("views") {
@@ -208,7 +225,7 @@ impl Work for Encode {
             extra.insert(OUTPUT.to_owned(), LOGITS.to_owned());
         }
         let header = EmbeddingsHeader {
-            of: looks.of_kind(),
+            of: source.of_kind(),
             precision: match self.store {
                 Storage::F16 => Stored::F16,
                 Storage::F32 => Stored::F32,
@@ -219,7 +236,7 @@ impl Work for Encode {
             extra,
         };
 
-        let (count, views) = (looks.len(), looks.views());
+        let (count, views) = (source.len(), source.views());
         let images_a_shard = SHARD_ROWS
             .div_ceil(views)
             .max((count * views).div_ceil(PARTS));
@@ -229,16 +246,16 @@ impl Work for Encode {
             encoder: &encoder,
             embedding: self.embedding,
             pictures: &pictures,
-            looks: &looks,
+            source: &source,
             header: &header,
             frame: Frame {
                 batch: images_a_batch * views,
-                size: looks.size(),
+                size: source.size(),
                 normalise: normalise(&preprocessing),
             },
             device,
         };
-        let mut reuse = Reuse::find(context, &looks, &pictures, &header)?;
+        let mut reuse = Reuse::find(context, &source, &pictures, &header)?;
         if reuse.len() > 0 && !encoding.agrees_with(&reuse, images_a_batch)? {
             context.warn(
                 "rows of an earlier result are not taken over: computed beside other images, some have other bits"

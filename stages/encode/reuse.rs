@@ -14,7 +14,7 @@ use seedpipe_artifact::{
 };
 use seedpipe_engine::{Earlier, StageContext};
 
-use crate::encode::looks::Looks;
+use crate::encode::source::Source;
 use crate::pixels::pictures::Pictures;
 use crate::pixels::viewed::Viewed;
 
@@ -27,13 +27,13 @@ const GAP: usize = 64;
 
 /// Where the rows of positions are to be had.
 pub struct Reuse {
-    sources: Vec<Source>,
-    /// By position: the source and the position there.
+    stored: Vec<Stored>,
+    /// By position: the number of what is stored, and the position there.
     places: Vec<Option<(u8, u32)>>,
     views: usize,
 }
 
-struct Source {
+struct Stored {
     embeddings: EmbeddingsReader,
     /// Images in it.
     count: usize,
@@ -43,7 +43,7 @@ impl Reuse {
     /// Nothing is taken over.
     pub fn nothing() -> Reuse {
         Reuse {
-            sources: Vec::new(),
+            stored: Vec::new(),
             places: Vec::new(),
             views: 1,
         }
@@ -52,20 +52,20 @@ impl Reuse {
     /// What earlier results have. One that can't be read is told of and passed over.
     pub fn find(
         context: &StageContext,
-        looks: &Looks,
+        source: &Source,
         pictures: &Pictures,
         header: &EmbeddingsHeader,
     ) -> Result<Reuse> {
         let mut reuse = Reuse {
-            sources: Vec::new(),
-            places: vec![None; looks.len()],
-            views: looks.views(),
+            stored: Vec::new(),
+            places: vec![None; source.len()],
+            views: source.views(),
         };
         for earlier in context.earlier(&["images", "views"])? {
             if reuse.places.iter().all(Option::is_some) {
                 break;
             }
-            if let Err(error) = reuse.add(&earlier, looks, pictures, header) {
+            if let Err(error) = reuse.add(&earlier, source, pictures, header) {
                 let fingerprint = earlier.fingerprint();
                 context.warn(format!("not used: earlier result {fingerprint}: {error:#}"));
             }
@@ -76,7 +76,7 @@ impl Reuse {
     fn add(
         &mut self,
         earlier: &Earlier,
-        looks: &Looks,
+        source: &Source,
         pictures: &Pictures,
         header: &EmbeddingsHeader,
     ) -> Result<()> {
@@ -86,12 +86,12 @@ impl Reuse {
         }
         let images = earlier.input("images").context("BUG: `images` is one")?;
         let images = ImagesReader::open(images)?;
-        let before = match looks {
-            Looks::Views(_) => {
+        let before = match source {
+            Source::Views(_) => {
                 let views = earlier.input("views").context("BUG: views of no views")?;
                 Before::Views(Viewed::open(views, &images)?)
             }
-            Looks::Plain { .. } => Before::Plain(rows_of(&embeddings, &images)?),
+            Source::Plain { .. } => Before::Plain(rows_of(&embeddings, &images)?),
         };
         let count = before.len();
         ensure!(
@@ -100,15 +100,15 @@ impl Reuse {
             count * before.views(),
             embeddings.rows()
         );
-        if before.views() != self.views || before.size().is_some_and(|size| size != looks.size()) {
+        if before.views() != self.views || before.size().is_some_and(|size| size != source.size()) {
             return Ok(());
         }
-        let wanted: Vec<usize> = (0..looks.len())
+        let wanted: Vec<usize> = (0..source.len())
             .filter(|&position| self.places[position].is_none())
             .collect();
         let now: Vec<ImageKey> = wanted
             .iter()
-            .map(|&position| key(pictures.images(), looks.image(position)))
+            .map(|&position| key(pictures.images(), source.image(position)))
             .collect();
         let then: Vec<ImageKey> = (0..count)
             .map(|position| key(&images, before.image(position)))
@@ -118,18 +118,17 @@ impl Reuse {
             .zip(places_among(&now, &then))
             .filter_map(|(position, place)| Some((position, place? as usize)))
             .collect();
-        if let (Looks::Views(viewed), Before::Views(before)) = (looks, &before) {
+        if let (Source::Views(viewed), Before::Views(before)) = (source, &before) {
             pairs = seen_alike(pairs, viewed, before)?;
         }
         if pairs.is_empty() {
             return Ok(());
         }
-        let source =
-            u8::try_from(self.sources.len()).context("BUG: more sources than looked at")?;
+        let number = u8::try_from(self.stored.len()).context("BUG: more sources than looked at")?;
         for (position, place) in pairs {
-            self.places[position] = Some((source, place as u32));
+            self.places[position] = Some((number, place as u32));
         }
-        self.sources.push(Source { embeddings, count });
+        self.stored.push(Stored { embeddings, count });
         Ok(())
     }
 
@@ -159,7 +158,7 @@ impl Reuse {
     /// - returns `[positions, D]`
     pub fn read(&self, view: usize, positions: &[usize]) -> Result<Vec<f32>> {
         let mut values = vec![Vec::new(); positions.len()];
-        for (number, source) in self.sources.iter().enumerate() {
+        for (number, stored) in self.stored.iter().enumerate() {
             let mut wanted: Vec<(usize, usize)> = positions
                 .iter()
                 .enumerate()
@@ -169,11 +168,11 @@ impl Reuse {
                 })
                 .collect();
             wanted.sort_unstable();
-            let dimension = source.embeddings.dimension();
-            let first = view * source.count;
+            let dimension = stored.embeddings.dimension();
+            let first = view * stored.count;
             for run in wanted.chunk_by(|(one, _), (next, _)| next - one <= GAP) {
                 let (start, end) = (run[0].0, run[run.len() - 1].0 + 1);
-                let read = source.embeddings.read(first + start..first + end)?;
+                let read = stored.embeddings.read(first + start..first + end)?;
                 for &(place, index) in run {
                     let at = (place - start) * dimension;
                     values[index] = read.values[at..at + dimension].to_vec();

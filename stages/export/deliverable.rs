@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 use schemars::JsonSchema;
 use seedpipe_artifact::ImagesReader;
+use seedpipe_base::Refusal;
 use seedpipe_engine::Input;
 use seedpipe_learn::checkpoint_file::timm_state;
 use seedpipe_learn::deployment::Deployment;
@@ -227,9 +228,10 @@ pub fn deliver(sources: &Sources, manner: &Manner) -> Result<Deliverable> {
     let mut figures = BTreeMap::new();
     let mut quantisation = None;
     if manner.precision == Precision::Int8 {
-        let images = sources.images.context(
-            "`int8` is calibrated on images, and none are connected\nhint: connect the input `images`",
-        )?;
+        let images = sources.images.ok_or_else(|| {
+            Refusal::failure("`int8` is calibrated on images, and none are connected")
+                .hint("connect the input `images`")
+        })?;
         let (grids, cost) = quantise(&deployment, images, &manner.sample)?;
         (quantisation, figures) = (Some(grids), cost);
     }
@@ -288,9 +290,12 @@ pub fn class_names(images: Option<&Input>, classes: Option<i64>) -> Result<Vec<S
     let names: Vec<String> = reader.classes().values().cloned().collect();
     if names.len() as i64 != classes {
         bail!(
-            "the network tells {classes} classes apart, the images of stage `{}` have {}\nhint: connect the images that it was trained on",
-            images.stage,
-            names.len()
+            Refusal::failure(format!(
+                "the network tells {classes} classes apart, the images of stage `{}` have {}",
+                images.stage,
+                names.len()
+            ))
+            .hint("connect the images that it was trained on")
         );
     }
     Ok(names)

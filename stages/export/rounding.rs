@@ -16,7 +16,7 @@ use crate::export::deliverable::Sample;
 use crate::judging::evaluation::plain_view;
 use crate::pixels::feed::{Feed, Frame, Job};
 use crate::pixels::pictures::Pictures;
-use crate::shared::network_artifact::{eval_recipe, normalise};
+use crate::shared::network_artifact::{eval_policy, normalise};
 use crate::shared::selection::{Classes, rows_of_split};
 
 /// Images that the network sees at once.
@@ -81,10 +81,10 @@ fn each_batch(
     rows: &[usize],
     mut work: impl FnMut(&Tensor, &[usize]),
 ) -> Result<()> {
-    let recipe = eval_recipe(preprocessing)?;
+    let policy = eval_policy(preprocessing)?;
     let frame = Frame {
         batch: BATCH,
-        size: recipe.size,
+        size: policy.size,
         normalise: normalise(preprocessing),
     };
     let mut batches: Vec<Vec<usize>> = rows.chunks(BATCH).map(<[usize]>::to_vec).collect();
@@ -97,7 +97,7 @@ fn each_batch(
                 let image = shared.images().image(row);
                 Job {
                     image: row,
-                    views: vec![plain_view(&recipe, image.width, image.height)],
+                    views: vec![plain_view(&policy, image.width, image.height)],
                 }
             });
             jobs.collect()

@@ -16,9 +16,10 @@ pub use learner::SupervisedLearner;
 use schemars::JsonSchema;
 use seedpipe_artifact::{EMBEDDINGS, IMAGES, METRICS, PREDICTIONS, VIEWS, WEIGHTS};
 use seedpipe_base::Refusal;
-use seedpipe_engine::{Arity, InputKinds, InputSlot, OutputSlot, Stage};
+use seedpipe_engine::{Arity, Column, InputKinds, InputSlot, OutputSlot, Purpose, Stage, Training};
 use seedpipe_learn::architecture::{Architecture, Preprocessing};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::judging::soft_labels::{CLASSIFIER, FEATURES, LOGITS};
 use crate::shared::invalid::{fraction, invalid, temperature};
@@ -107,6 +108,8 @@ impl Stage for Finetune {
     const TENSORS: bool = true;
     const PRECISION: Option<&'static str> = Some("training.precision");
     const HOW: &'static [&'static str] = HOW;
+    const HEADLINE: &'static [&'static str] = &["top1", "top5", "loss"];
+    const COLUMNS: &'static [Column] = &[Column::new("top1", "fine-tuned top-1")];
 
     fn validate(&self, inputs: &InputKinds) -> Result<(), Refusal> {
         match (&self.network, inputs.connected("weights")) {
@@ -144,6 +147,20 @@ impl Stage for Finetune {
             ));
         }
         self.training.validate()
+    }
+
+    fn purpose(&self) -> Purpose {
+        const BOTH: &str = "labels and soft labels";
+        let (way, loss, teachers): (_, _, &[&str]) = match self.alpha > 0.0 {
+            true => (BOTH, BOTH, &[FEATURES, LOGITS]),
+            false => ("labels alone", "labels", &[]),
+        };
+        Purpose::Training(Training {
+            way: way.to_owned(),
+            loss: loss.to_owned(),
+            teachers,
+            network: Value::Null,
+        })
     }
 }
 

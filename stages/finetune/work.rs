@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use seedpipe_artifact::MetricRow;
+use seedpipe_base::Refusal;
 use seedpipe_engine::{StageContext, Work};
 use seedpipe_learn::architecture::Architecture;
 use seedpipe_learn::depth::Depths;
@@ -26,7 +27,7 @@ use crate::shared::network_artifact::{
     Prepared, initialise, load_network, save_network, trained_preprocessing,
 };
 use crate::shared::selection::{Classes, label_subset, rows_of_split};
-use crate::training::{Crops, Samples, tell_results, train};
+use crate::training::{Crops, Samples, report_results, train};
 
 /// What is trained on, by position among the viewed images.
 struct Chosen {
@@ -123,7 +124,7 @@ impl Work for Finetune {
                 &self.test_split,
                 vec![("top1".to_owned(), best_is_right(&best, &test))],
             ));
-            tell_results(context, step, &self.test_split, &evaluation);
+            report_results(context, step, &self.test_split, &evaluation);
             let mut count = |name: &str, value: usize| {
                 rows.push(MetricRow {
                     step,
@@ -192,10 +193,16 @@ impl Finetune {
         let used = class_of.iter().flatten().count();
         if used == 0 {
             bail!(
-                "stage `{}`: key `train_split`: expected a split with labelled images among the viewed ones, got `{}`\nhint: let stage `{}` view that split",
-                context.stage(),
-                self.train_split,
-                context.input("views").stage
+                Refusal::failure(format!(
+                    "expected a split with labelled images among the viewed ones, got `{}`",
+                    self.train_split
+                ))
+                .stage(context.stage())
+                .key("train_split")
+                .hint(format!(
+                    "let stage `{}` view that split",
+                    context.input("views").stage
+                ))
             );
         }
         Ok(Chosen {
@@ -249,12 +256,18 @@ fn freeze_first(context: &StageContext, network: &mut Network, freeze: Freeze) -
     let depths = Depths::of(network.graph());
     if freeze.blocks > depths.blocks() {
         bail!(
-            "stage `{}`: key `freeze.blocks`: expected at most the {} blocks of `{}`, got {}\nhint: with {} all but the classifier is frozen",
-            context.stage(),
-            depths.blocks(),
-            network.architecture().name,
-            freeze.blocks,
-            depths.blocks()
+            Refusal::failure(format!(
+                "expected at most the {} blocks of `{}`, got {}",
+                depths.blocks(),
+                network.architecture().name,
+                freeze.blocks
+            ))
+            .stage(context.stage())
+            .key("freeze.blocks")
+            .hint(format!(
+                "with {} all but the classifier is frozen",
+                depths.blocks()
+            ))
         );
     }
     network.freeze_tensors(&depths.first(freeze.blocks));

@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use rayon::prelude::*;
 use seedpipe_artifact::Distinct;
+use seedpipe_base::Refusal;
 
 /// An image that may be ingested.
 pub struct Candidate {
@@ -53,8 +54,11 @@ impl Candidates {
         split: &str,
     ) -> Result<()> {
         let number = |value: usize| {
-            u32::try_from(value).with_context(|| {
-                format!("expected fewer than 2^32 images, got one with the number {value}\nhint: ingest them by several stages")
+            u32::try_from(value).map_err(|_| {
+                Refusal::failure(format!(
+                    "expected fewer than 2^32 images, got one with the number {value}"
+                ))
+                .hint("ingest them by several stages")
             })
         };
         self.all.push(Candidate {

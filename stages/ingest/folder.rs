@@ -4,12 +4,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use rayon::prelude::*;
+use seedpipe_imaging::Format;
 
 use super::candidates::{Candidate, Candidates, Class};
 use super::listing::{Advance, Found, Taker};
 
-/// What an image file may be called; other files are passed over.
-const EXTENSIONS: &[&str] = &["jpg", "jpeg", "jpe", "jfif", "png", "webp", "bmp", "gif"];
 /// First folders that name a split, and the split.
 const SPLITS: &[(&str, &str)] = &[
     ("train", "train"),
@@ -103,7 +102,7 @@ fn walk(root: &Path, folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
         }
         if path.is_dir() {
             walk(root, &path, files)?;
-        } else if is_image(&path) {
+        } else if Format::is_ending_of(&path) {
             files.push(
                 path.strip_prefix(root)
                     .context("BUG: a path outside its root")?
@@ -112,13 +111,6 @@ fn walk(root: &Path, folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
         }
     }
     Ok(())
-}
-
-fn is_image(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| {
-        let extension = extension.to_string_lossy().to_lowercase();
-        EXTENSIONS.contains(&extension.as_str())
-    })
 }
 
 /// Split and class of an image by its path below the root.
@@ -167,12 +159,5 @@ mod tests {
         );
         assert_eq!(placed("test/a.jpg"), ("test".into(), None));
         assert_eq!(placed("a.jpg"), ("train".into(), None));
-    }
-
-    #[test]
-    fn only_image_files_are_taken() {
-        assert!(is_image(Path::new("a/b.JPG")));
-        assert!(!is_image(Path::new("a/notes.txt")));
-        assert!(!is_image(Path::new("jpg")));
     }
 }

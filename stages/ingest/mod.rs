@@ -22,7 +22,7 @@ use seedpipe_artifact::{
     IMAGES, ImageRow, ImagesWriter, Metadata, REJECTED, RejectedRow, RejectedWriter,
 };
 use seedpipe_engine::{InputKinds, InputSlot, OutputSlot, Stage, StageContext, Work};
-use seedpipe_imaging::{Limits, check};
+use seedpipe_imaging::{Format, Limits, check};
 use serde::{Deserialize, Serialize};
 
 use crate::shared::invalid::{fraction, invalid};
@@ -73,7 +73,7 @@ fn default_max_pixels() -> u64 {
 
 impl Stage for Ingest {
     const KIND: &'static str = "ingest";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
     const INPUTS: &'static [InputSlot] = &[];
     const OUTPUTS: &'static [OutputSlot] = &[
         OutputSlot::new("images", IMAGES),
@@ -124,9 +124,13 @@ impl Work for Ingest {
         progress.finish();
         if candidates.all.is_empty() {
             bail!(
-                "key `params.source`: `{}`: expected images (JPEG, PNG, WebP, BMP, GIF), got none\nhint: check `source`; {}",
-                path.display(),
-                listing.expectation()
+                Refusal::failure(format!(
+                    "`{}`: expected images ({}), got none",
+                    path.display(),
+                    Format::KNOWN
+                ))
+                .key("params.source")
+                .hint(format!("check `source`; {}", listing.expectation()))
             );
         }
         candidates.number_occurrences();
@@ -210,7 +214,8 @@ impl Ingest {
         } = found;
         if *blake3::hash(&bytes).as_bytes() != candidate.digest {
             bail!(
-                "`{source}` changed while it was read\nhint: run again when nothing writes to the source"
+                Refusal::failure(format!("`{source}` changed while it was read"))
+                    .hint("run again when nothing writes to the source")
             );
         }
         let limits = Limits {
@@ -271,15 +276,23 @@ impl Ingest {
         let list = list.join("\n");
         if refused.len() == total {
             bail!(
-                "key `params.source`: none of the {total} images can be read:\n{list}\nhint: check `source`"
+                Refusal::failure(format!("none of the {total} images can be read:\n{list}"))
+                    .key("params.source")
+                    .hint("check `source`")
             );
         }
         if refused.len() as f64 > self.max_bad_fraction * total as f64 {
             bail!(
-                "key `params.max_bad_fraction`: {} of {total} images cannot be read, expected at most a share of {}:\n{list}\nhint: repair or remove them, or raise `max_bad_fraction` to {:.4} to leave them out",
-                refused.len(),
-                self.max_bad_fraction,
-                (refused.len() as f64 / total as f64 * 1e4).ceil() / 1e4
+                Refusal::failure(format!(
+                    "{} of {total} images cannot be read, expected at most a share of {}:\n{list}",
+                    refused.len(),
+                    self.max_bad_fraction
+                ))
+                .key("params.max_bad_fraction")
+                .hint(format!(
+                    "repair or remove them, or raise `max_bad_fraction` to {:.4} to leave them out",
+                    (refused.len() as f64 / total as f64 * 1e4).ceil() / 1e4
+                ))
             );
         }
         context.warn(format!(
@@ -350,14 +363,22 @@ impl Ingest {
                     .collect();
                 let splits: Vec<String> = splits.into_iter().collect();
                 bail!(
-                    "key `params.take.{split}`: expected a split that holds images ({}), got one without any\nhint: name one of those",
-                    splits.join(", ")
+                    Refusal::failure(format!(
+                        "expected a split that holds images ({}), got one without any",
+                        splits.join(", ")
+                    ))
+                    .key(format!("params.take.{split}"))
+                    .hint("name one of those")
                 );
             }
             if drawn.len() < count {
                 bail!(
-                    "key `params.take.{split}`: expected at most the {} images of the split, got {count}\nhint: lower it",
-                    drawn.len()
+                    Refusal::failure(format!(
+                        "expected at most the {} images of the split, got {count}",
+                        drawn.len()
+                    ))
+                    .key(format!("params.take.{split}"))
+                    .hint("lower it")
                 );
             }
             drawn.sort_unstable();

@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use rayon::prelude::*;
 use seedpipe_artifact::{SourceColumns, guessed_columns};
+use seedpipe_base::Refusal;
 use seedpipe_imaging::{Format, Limits, check, inspect};
 use serde_json::json;
 
@@ -99,9 +100,12 @@ pub fn survey(path: &Path) -> Result<Survey> {
             format!(" (`{source}`: {reason})")
         });
         bail!(
-            "`{}`: expected images (JPEG, PNG, WebP, BMP, GIF), got none{reason}\nhint: {}",
-            path.display(),
-            listing.expectation()
+            Refusal::failure(format!(
+                "`{}`: expected images ({}), got none{reason}",
+                path.display(),
+                Format::KNOWN
+            ))
+            .hint(listing.expectation())
         );
     }
     sides.sort_unstable();

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use seedpipe_artifact::{SourceColumns, SourceLabel, SourceRow, SourceTable};
+use seedpipe_base::Refusal;
 
 use super::Ingest;
 use super::candidates::{Candidate, Candidates, Class};
@@ -107,7 +108,17 @@ impl Tables {
         let (label, named) = match &row.label {
             None => (None, false),
             Some(SourceLabel::Class(number)) => {
-                let number = i32::try_from(*number).ok().filter(|number| *number >= 0).with_context(|| format!("`{}`: label {number} is no class: expected a number from 0 to {}\nhint: leave unlabelled images' labels empty (null)", source(), i32::MAX))?;
+                let number = i32::try_from(*number)
+                    .ok()
+                    .filter(|number| *number >= 0)
+                    .ok_or_else(|| {
+                        Refusal::failure(format!(
+                            "`{}`: label {number} is no class: expected a number from 0 to {}",
+                            source(),
+                            i32::MAX
+                        ))
+                        .hint("leave unlabelled images' labels empty (null)")
+                    })?;
                 (Some(number.to_string()), false)
             }
             Some(SourceLabel::Name(name)) => (Some(name.clone()), true),
@@ -125,8 +136,8 @@ impl Tables {
         let split = match (&row.split, self.has_split_column) {
             (Some(split), _) => split,
             (None, true) => bail!(
-                "`{}`: the split column is empty\nhint: fill it, or leave `split_column` out",
-                source()
+                Refusal::failure(format!("`{}`: the split column is empty", source()))
+                    .hint("fill it, or leave `split_column` out")
             ),
             (None, false) => &table.split,
         };
@@ -167,8 +178,11 @@ impl Tables {
         if let Some(candidate) = rest.next() {
             let (index, row) = candidate.place();
             bail!(
-                "`{} row {row}` was gone when it was read again\nhint: run again when nothing writes to the source",
-                self.tables[index].name
+                Refusal::failure(format!(
+                    "`{} row {row}` was gone when it was read again",
+                    self.tables[index].name
+                ))
+                .hint("run again when nothing writes to the source")
             );
         }
         Ok(())

@@ -8,8 +8,9 @@ use seedpipe_artifact::{
     EmbeddingsReader, ImagesReader, Metadata, MetricRow, MetricsWriter, Of, PredictionRow,
     PredictionsWriter,
 };
+use seedpipe_base::Refusal;
 use seedpipe_engine::{Input, StageContext};
-use seedpipe_imaging::{Recipe, View};
+use seedpipe_imaging::{Policy, View};
 use seedpipe_learn::architecture::Preprocessing;
 use seedpipe_learn::bootstrap::intervals;
 use seedpipe_learn::inference::Inference;
@@ -23,7 +24,7 @@ use crate::pixels::feed::{Feed, Frame, Job};
 use crate::pixels::pictures::Pictures;
 use crate::shared::logits::holds_logits;
 use crate::shared::network_artifact::{
-    eval_recipe, load_tensors, normalise as normalisation, save_tensors,
+    eval_policy, load_tensors, normalise as normalisation, save_tensors,
 };
 use crate::shared::selection::Classes;
 
@@ -33,10 +34,10 @@ const EVALUATION_BATCH: usize = 256;
 /// Classes that a prediction names.
 const TOP: usize = 5;
 
-/// The view of a plain image under a recipe that draws nothing.
-pub fn plain_view(recipe: &Recipe, width: u32, height: u32) -> View {
+/// The view of a plain image under a policy that draws nothing.
+pub fn plain_view(policy: &Policy, width: u32, height: u32) -> View {
     use rand_chacha::rand_core::SeedableRng;
-    recipe.sample(
+    policy.sample(
         &mut rand_chacha::ChaCha8Rng::from_seed([0; 32]),
         width,
         height,
@@ -57,9 +58,12 @@ impl Features {
         let reader = EmbeddingsReader::open(&input.parts)?;
         if reader.header().of != Of::Images {
             bail!(
-                "stage `{}`: input `features`: expected embeddings of plain images, got embeddings of views from stage `{}`\nhint: connect an `encode` stage without the input `views`",
-                context.stage(),
-                input.stage
+                Refusal::failure(format!(
+                    "input `features`: expected embeddings of plain images, got embeddings of views from stage `{}`",
+                    input.stage
+                ))
+                .stage(context.stage())
+                .hint("connect an `encode` stage without the input `views`")
             );
         }
         let embeddings = reader.read(0..reader.rows())?;
@@ -75,16 +79,22 @@ impl Features {
     pub fn require_logits(&self, classes: &Classes) -> Result<()> {
         if !holds_logits(self.reader.header()) {
             bail!(
-                "input `features`: expected logits, got features from stage `{}`\nhint: give it `embedding: logits`",
-                self.stage
+                Refusal::failure(format!(
+                    "input `features`: expected logits, got features from stage `{}`",
+                    self.stage
+                ))
+                .hint("give it `embedding: logits`")
             );
         }
         if self.reader.dimension() != classes.len() {
             bail!(
-                "input `features`: expected {} logits, one for each class of the images, got {} from stage `{}`\nhint: fit a classifier on its features, `method: lbfgs`",
-                classes.len(),
-                self.reader.dimension(),
-                self.stage
+                Refusal::failure(format!(
+                    "input `features`: expected {} logits, one for each class of the images, got {} from stage `{}`",
+                    classes.len(),
+                    self.reader.dimension(),
+                    self.stage
+                ))
+                .hint("fit a classifier on its features, `method: lbfgs`")
             );
         }
         Ok(())
@@ -96,8 +106,15 @@ impl Features {
         let mut values = Vec::with_capacity(labelled.len() * dimension);
         for &(row, _) in labelled {
             let image_id = images.image(row).image_id;
-            let index = self.ids.binary_search(&image_id.into()).ok().with_context(|| {
-                format!("input `features`: image {image_id} has no embedding\nhint: let stage `{}` encode its split (`{}`)", self.stage, images.image(row).split)
+            let index = self.ids.binary_search(&image_id.into()).map_err(|_| {
+                Refusal::failure(format!(
+                    "input `features`: image {image_id} has no embedding"
+                ))
+                .hint(format!(
+                    "let stage `{}` encode its split (`{}`)",
+                    self.stage,
+                    images.image(row).split
+                ))
             })?;
             values.extend_from_slice(&self.values[index * dimension..(index + 1) * dimension]);
         }
@@ -227,8 +244,11 @@ pub fn load_classifier(input: &Input) -> Result<LinearClassifier> {
     match (tensors.remove("weight"), tensors.remove("bias")) {
         (Some(weight), Some(bias)) if tensors.is_empty() => Ok(LinearClassifier { weight, bias }),
         _ => bail!(
-            "weights of stage `{}`: expected a linear classifier, got a network\nhint: connect the output `classifier` of a `probe` stage",
-            input.stage
+            Refusal::failure(format!(
+                "weights of stage `{}`: expected a linear classifier, got a network",
+                input.stage
+            ))
+            .hint("connect the output `classifier` of a `probe` stage")
         ),
     }
 }
@@ -245,10 +265,10 @@ pub fn outputs_of(
     device: Device,
     of: impl Fn(Output) -> Option<Tensor>,
 ) -> Result<Tensor> {
-    let recipe = eval_recipe(preprocessing)?;
+    let policy = eval_policy(preprocessing)?;
     let frame = Frame {
         batch: EVALUATION_BATCH,
-        size: recipe.size,
+        size: policy.size,
         normalise: normalisation(preprocessing),
     };
     let inference = Inference::new(network, precision);
@@ -263,7 +283,7 @@ pub fn outputs_of(
                 let image = shared.images().image(row);
                 Job {
                     image: row,
-                    views: vec![plain_view(&recipe, image.width, image.height)],
+                    views: vec![plain_view(&policy, image.width, image.height)],
                 }
             })
             .collect();

@@ -3,8 +3,9 @@
 
 use std::collections::HashMap;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, bail};
 use seedpipe_artifact::{EmbeddingsReader, Of};
+use seedpipe_base::Refusal;
 use seedpipe_engine::{Input, StageContext};
 use seedpipe_learn::loss::distillation::mean_probabilities;
 use seedpipe_learn::probe::LinearClassifier;
@@ -113,12 +114,17 @@ fn on_features(
     let (outputs, inputs) = classifier.weight.size2()?;
     if reader.dimension() as i64 != inputs || outputs != wanted.classes.len() as i64 {
         bail!(
-            "stage `{}`: input `{CLASSIFIER}`: expected a classifier of {} features into {} classes for `{}`, got `{classifier_stage}`'s of {inputs} into {outputs}\nhint: train it by a `probe` stage on `{}` and the same images; the two lists go in pairs",
-            context.stage(),
-            reader.dimension(),
-            wanted.classes.len(),
-            features.stage,
-            features.stage
+            Refusal::failure(format!(
+                "input `{CLASSIFIER}`: expected a classifier of {} features into {} classes for `{}`, got `{classifier_stage}`'s of {inputs} into {outputs}",
+                reader.dimension(),
+                wanted.classes.len(),
+                features.stage
+            ))
+            .stage(context.stage())
+            .hint(format!(
+                "train it by a `probe` stage on `{}` and the same images; the two lists go in pairs",
+                features.stage
+            ))
         );
     }
     teacher(context, wanted, features, &reader, FEATURES, |block| {
@@ -131,17 +137,25 @@ fn on_logits(context: &StageContext, wanted: &Wanted, input: &Input) -> Result<T
     let classes = wanted.classes.len();
     if !holds_logits(reader.header()) {
         bail!(
-            "stage `{}`: input `{LOGITS}`: expected logits, got features from stage `{}`\nhint: give it `embedding: logits`, or connect it as `{FEATURES}` beside a `{CLASSIFIER}`",
-            context.stage(),
-            input.stage
+            Refusal::failure(format!(
+                "input `{LOGITS}`: expected logits, got features from stage `{}`",
+                input.stage
+            ))
+            .stage(context.stage())
+            .hint(format!(
+                "give it `embedding: logits`, or connect it as `{FEATURES}` beside a `{CLASSIFIER}`"
+            ))
         );
     }
     if reader.dimension() != classes {
         bail!(
-            "stage `{}`: input `{LOGITS}`: expected {classes} logits, one for each class of the images, got {} from stage `{}`\nhint: fit a classifier on its features by a `probe` stage",
-            context.stage(),
-            reader.dimension(),
-            input.stage
+            Refusal::failure(format!(
+                "input `{LOGITS}`: expected {classes} logits, one for each class of the images, got {} from stage `{}`",
+                reader.dimension(),
+                input.stage
+            ))
+            .stage(context.stage())
+            .hint("fit a classifier on its features by a `probe` stage")
         );
     }
     teacher(context, wanted, input, &reader, LOGITS, |block| block)
@@ -166,9 +180,12 @@ fn teacher(
         Of::Views => {
             if header.extra.get("views") != Some(&context.input("views").content.to_string()) {
                 bail!(
-                    "stage `{}`: input `{slot}`: expected embeddings of the same views, or of plain images, got those of other views from stage `{}`\nhint: connect an `encode` stage without `views`, or with the same ones",
-                    context.stage(),
-                    input.stage
+                    Refusal::failure(format!(
+                        "input `{slot}`: expected embeddings of the same views, or of plain images, got those of other views from stage `{}`",
+                        input.stage
+                    ))
+                    .stage(context.stage())
+                    .hint("connect an `encode` stage without `views`, or with the same ones")
                 );
             }
             Some(wanted.viewed.views())
@@ -185,9 +202,12 @@ fn teacher(
     }
     if blocks.is_empty() {
         bail!(
-            "stage `{}`: input `{slot}`: stage `{}` holds no embedding\nhint: let it encode the images that are trained on",
-            context.stage(),
-            input.stage
+            Refusal::failure(format!(
+                "input `{slot}`: stage `{}` holds no embedding",
+                input.stage
+            ))
+            .stage(context.stage())
+            .hint("let it encode the images that are trained on")
         );
     }
     let mut rows: Vec<i64> = (0..wanted.viewed.len() as i64).collect();
@@ -196,15 +216,20 @@ fn teacher(
         for &position in wanted.positions {
             let images = wanted.pictures.images();
             let image = images.image(wanted.viewed.image(position as usize));
-            rows[position as usize] = *row_of_image.get(&u64::from(image.image_id)).ok_or_else(|| {
-                anyhow!(
-                    "stage `{}`: input `{slot}`: image {} has no embedding\nhint: let stage `{}` encode the split that is trained on (`{}`)",
-                    context.stage(),
-                    image.image_id,
-                    input.stage,
-                    image.split
-                )
-            })?;
+            rows[position as usize] =
+                *row_of_image
+                    .get(&u64::from(image.image_id))
+                    .ok_or_else(|| {
+                        Refusal::failure(format!(
+                            "input `{slot}`: image {} has no embedding",
+                            image.image_id
+                        ))
+                        .stage(context.stage())
+                        .hint(format!(
+                            "let stage `{}` encode the split that is trained on (`{}`)",
+                            input.stage, image.split
+                        ))
+                    })?;
         }
     }
     Ok(Teacher {

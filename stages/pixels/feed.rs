@@ -253,7 +253,7 @@ fn render_batch(
 mod tests {
     use super::*;
     use seedpipe_artifact::{ImageRow, ImagesWriter, Metadata};
-    use seedpipe_imaging::{Adjust, Recipe, RecipeName};
+    use seedpipe_imaging::{Adjust, Policy, RecipeName};
     use seedpipe_learn::tensors::to_vec_f32;
 
     use crate::judging::evaluation::plain_view;
@@ -274,20 +274,10 @@ mod tests {
         let rows: Vec<ImageRow> = colours
             .iter()
             .enumerate()
-            .map(|(number, &colour)| {
-                let bytes = picture(colour);
-                ImageRow {
-                    image_id: number as u32,
-                    digest: *blake3::hash(&bytes).as_bytes(),
-                    occurrence: 0,
-                    bytes,
-                    width: 2,
-                    height: 2,
-                    label: None,
-                    label_name: None,
-                    split: "train".to_owned(),
-                    source: number.to_string(),
-                }
+            .map(|(number, &colour)| ImageRow {
+                width: 2,
+                height: 2,
+                ..ImageRow::example(number as u32, picture(colour))
             })
             .collect();
         writer.write(&rows).unwrap();
@@ -308,8 +298,8 @@ mod tests {
     }
 
     fn view(size: u32) -> View {
-        let recipe = Recipe::new(RecipeName::Eval, Some(size), &Adjust::default()).unwrap();
-        plain_view(&recipe, 2, 2)
+        let policy = Policy::new(RecipeName::Eval, Some(size), &Adjust::default()).unwrap();
+        plain_view(&policy, 2, 2)
     }
 
     #[test]

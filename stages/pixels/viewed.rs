@@ -3,8 +3,9 @@
 use std::ops::Range;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::Result;
 use seedpipe_artifact::{ImagesReader, ViewsReader};
+use seedpipe_base::Refusal;
 use seedpipe_imaging::View;
 
 use crate::pixels::view_list::ViewList;
@@ -26,18 +27,23 @@ impl Viewed {
             .metadata()
             .get(SIZE)
             .and_then(|size| size.parse().ok())
-            .context(
-                "the views artifact doesn't say its `size`\nhint: rerun its stage with `--force`",
-            )?;
+            .ok_or_else(|| {
+                Refusal::failure("the views artifact doesn't say its `size`")
+                    .hint("rerun its stage with `--force`")
+            })?;
         let rows = reader
             .image_ids()?
             .into_iter()
             .map(|image_id| {
-                images.row_of(image_id).map(|row| row as u32).ok_or_else(|| {
-                    anyhow!("the views look at image {image_id}, which the images artifact doesn't hold\nhint: connect the `images` that the views were made from")
+                let row = images.row_of(image_id).map(|row| row as u32);
+                row.ok_or_else(|| {
+                    Refusal::failure(format!(
+                        "the views look at image {image_id}, which the images artifact doesn't hold"
+                    ))
+                    .hint("connect the `images` that the views were made from")
                 })
             })
-            .collect::<Result<_>>()?;
+            .collect::<Result<_, _>>()?;
         Ok(Viewed { reader, rows, size })
     }
 

@@ -1,90 +1,62 @@
 //! `pretrain`: a network learns from images by itself: MoCo, SimCLR, SwAV, or for a teacher with labels plain classification.
 //!
-//! This file holds the params, what is refused, and the way from inputs to weights; each objective's loss is in a file of its own.
+//! This file holds the params, what is refused, and the way from inputs to weights; each objective is a file in `objectives`.
 //! Without labels the head is kept, since a teacher's embedding goes through it; prototypes are thrown away.
 //!
 //! Version log: 1 first. (The objectives beside `moco` came later, with recipes of their own; `moco`'s content is the same.)
 //! 2: JPEG files are decoded by libjpeg-turbo, similarities to a queue are computed by oneDNN. 3: judged by `evaluate` in bits that depend on
 //! no number of cores.
 
-mod checks;
-mod moco;
-mod objective;
-mod simclr;
-mod supervised;
-mod swav;
+mod objectives;
+#[cfg(test)]
+mod tests;
 
 use seedpipe_base::Refusal;
+use std::fmt::Display;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use schemars::JsonSchema;
 use seedpipe_artifact::{IMAGES, METRICS, VIEWS, WEIGHTS};
-use seedpipe_engine::{Arity, InputKinds, InputSlot, OutputSlot, Stage, StageContext, Work};
-use seedpipe_learn::architecture::{Architecture, Head, Preprocessing};
+use seedpipe_engine::{
+    Arity, InputKinds, InputSlot, OutputSlot, Purpose, Stage, StageContext, Training, Work,
+};
+use seedpipe_learn::architecture::{Architecture, Preprocessing};
 use seedpipe_learn::device::device;
 use seedpipe_learn::network::Network;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use tch::Device;
 
 use crate::judging::evaluation::write_metrics;
 use crate::pixels::pictures::Pictures;
 use crate::pixels::viewed::Viewed;
-use crate::shared::invalid::{at_least, fraction, positive, temperature};
+use crate::shared::invalid::{at_least, invalid};
 use crate::shared::network_artifact::{
     initialise, save_network, trained_preprocessing, validate_architecture,
 };
-use crate::shared::objectives::is_default;
+use crate::shared::objectives::{Chosen, Objectives, flat};
 use crate::training::{Crops, HOW, Learner, Samples, TrainingOptions, train};
-use objective::{Objective, Param};
+use objectives::Objective;
 
 /// Training of a network on images alone.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub struct Pretrain {
     /// The architecture with its head, which is kept: a teacher's embedding goes through it. Without `head`: one hidden layer as wide as
     /// the features, 128 out; with batch norm for `simclr` and `swav`; linear for version 1 of `moco`. `supervised` has a classifier instead.
     pub network: Architecture,
-    /// `moco` (default), `simclr`, `swav`, or `supervised`, which needs labels.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub objective: Objective,
-    /// Of `moco`: 1 has a linear head and a temperature of 0.07, 2 (default) a head with a hidden layer and 0.2.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub version: Option<u8>,
-    /// Of `moco`: keys to tell the right one from, default 65536. Of `swav`: earlier embeddings of each whole view that share the
-    /// prototypes with the batch, default 0. A multiple of the batch.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub queue: Option<usize>,
-    /// Of `swav` with a queue: the epoch (from 0) that it begins to fill in, default 15; it takes part when it is full.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub queue_from_epoch: Option<u32>,
-    /// Divisor of the similarities. Default: `moco` 0.2, `simclr` 0.5, `swav` 0.1.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub temperature: Option<f64>,
-    /// Of `moco`: how slowly the key encoder follows, default 0.999.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub encoder_momentum: Option<f64>,
-    /// Of `swav`: prototypes, default 300 (the paper on ImageNet: 3000).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub prototypes: Option<usize>,
-    /// Of `swav`: epochs in which the prototypes stay as they were drawn, default 1.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub freeze_prototypes_epochs: Option<u32>,
-    /// Of `swav`: how soft the assignments are, default 0.05.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sinkhorn_epsilon: Option<f64>,
-    /// Of `swav`: rounds that make the prototypes' shares equal, default 3.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sinkhorn_iterations: Option<u32>,
-    /// Of `swav` with the input `small_views`: small views of an image in a step, default 6.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub small_crops: Option<usize>,
+    #[serde(flatten, skip_deserializing)]
+    #[schemars(!skip_deserializing)]
+    objective: Chosen<Objective>,
     #[serde(default)]
     pub training: TrainingOptions,
     /// What the network wants done to an image; default: its architecture's, at the views' size.
     #[serde(default)]
     pub preprocessing: Option<Preprocessing>,
 }
+
+flat!(Pretrain);
 
 impl Stage for Pretrain {
     const KIND: &'static str = "pretrain";
@@ -101,120 +73,85 @@ impl Stage for Pretrain {
     const TENSORS: bool = true;
     const PRECISION: Option<&'static str> = Some("training.precision");
     const HOW: &'static [&'static str] = HOW;
+    const HEADLINE: &'static [&'static str] = &["loss"];
 
-    /// Each objective's own params, and no others.
+    /// The objective's own params have their defaults.
     fn with_defaults(mut self, inputs: &InputKinds) -> Self {
-        fn fill<T>(of: Objective, param: Param, value: &mut Option<T>, default: T) {
-            if of.has(param) && value.is_none() {
-                *value = Some(default);
-            }
-        }
-        let of = self.objective;
-        let usual = of.default_temperature(self.version.unwrap_or(2));
-        fill(of, Param::Temperature, &mut self.temperature, usual);
-        fill(of, Param::Queue, &mut self.queue, of.default_queue());
-        fill(
-            of,
-            Param::EncoderMomentum,
-            &mut self.encoder_momentum,
-            0.999,
-        );
-        fill(of, Param::Prototypes, &mut self.prototypes, 300);
-        let frozen = &mut self.freeze_prototypes_epochs;
-        fill(of, Param::FreezePrototypesEpochs, frozen, 1);
-        fill(of, Param::SinkhornEpsilon, &mut self.sinkhorn_epsilon, 0.05);
-        fill(
-            of,
-            Param::SinkhornIterations,
-            &mut self.sinkhorn_iterations,
-            3,
-        );
-        if self.queue != Some(0) {
-            fill(of, Param::QueueFromEpoch, &mut self.queue_from_epoch, 15);
-        }
-        if inputs.connected("small_views") {
-            fill(of, Param::SmallCrops, &mut self.small_crops, 6);
-        }
+        self.objective.fill(inputs);
         self
     }
 
     fn validate(&self, inputs: &InputKinds) -> Result<(), Refusal> {
         validate_architecture("network", &self.network)?;
-        self.refuse_others_params()?;
-        if let Some(version) = self.version {
-            self.check_version(version)?;
+        if let Some((key, got)) = self.objective.foreign() {
+            return Err(self.refused(key, got, |objective| objective.keys().contains(key)));
         }
-        if let Some(value) = self.temperature {
-            temperature("temperature", value, self.objective.usual_temperature())?;
-        }
-        if let Some(momentum) = self.encoder_momentum {
-            fraction("encoder_momentum", momentum)?;
-        }
-        if let Some(prototypes) = self.prototypes {
-            at_least("prototypes", prototypes as u64, 2)?;
-        }
-        if let Some(epsilon) = self.sinkhorn_epsilon {
-            positive("sinkhorn_epsilon", epsilon)?;
-        }
-        if let Some(iterations) = self.sinkhorn_iterations {
-            at_least("sinkhorn_iterations", iterations.into(), 1)?;
+        let has_head = |of: &Objective| !matches!(of.head(&self.network), Ok(None));
+        if self.network.head.is_some() && !has_head(&self.objective) {
+            return Err(self.refused("network.head", "a head", has_head));
         }
         self.check_small_crops(inputs)?;
         self.training.validate()?;
-        if self.objective == Objective::Simclr {
-            at_least("training.batch", self.training.batch as u64, 2)?;
-        }
-        self.check_queue()
+        self.objective.validate(&self.training, &self.network)
+    }
+
+    fn purpose(&self) -> Purpose {
+        Purpose::Training(Training {
+            way: self.way().to_owned(),
+            loss: self.way().to_owned(),
+            teachers: &[],
+            network: self.written().map_or(Value::Null, |network| json!(network)),
+        })
     }
 }
 
 impl Pretrain {
     /// The network that it writes: with the head that it learned with, which `supervised` has none of.
-    pub(crate) fn written(&self) -> Result<Architecture> {
-        let head = match self.objective {
-            Objective::Supervised => None,
-            _ => Some(self.head()?),
-        };
+    fn written(&self) -> Result<Architecture> {
         Ok(Architecture {
-            head,
+            head: self.objective.head(&self.network)?,
             ..self.network.backbone()
         })
     }
 
     /// The way to learn, as its paper is called.
-    pub(crate) fn way(&self) -> &'static str {
-        let head = self.network.head.as_ref();
-        match self.objective {
-            // What version 2 added is the head's hidden layer (MoCo v2, section 3).
-            Objective::Moco if self.version == Some(1) => "MoCo v1",
-            Objective::Moco if head.is_some_and(|head| head.hidden.is_empty()) => "MoCo v1",
-            Objective::Moco => "MoCo v2",
-            Objective::Simclr => "SimCLR",
-            Objective::Swav => "SwAV",
-            Objective::Supervised => "labels",
+    fn way(&self) -> &'static str {
+        self.objective.way(&self.network)
+    }
+
+    fn check_small_crops(&self, inputs: &InputKinds) -> Result<(), Refusal> {
+        match (
+            self.objective.small_crops(),
+            inputs.connected("small_views"),
+        ) {
+            (None, false) => Ok(()),
+            (None, true) => {
+                let (key, got) = ("small_crops", "the input `small_views`");
+                Err(self.refused(key, got, |objective| objective.keys().contains(key)))
+            }
+            (Some(crops), true) => at_least("small_crops", crops as u64, 1),
+            (Some(crops), false) => Err(invalid(
+                "small_crops",
+                "the input `small_views` beside it",
+                crops,
+                "connect an `augment` stage with `recipe: swav_small`, or leave the key out",
+            )),
         }
     }
 
-    /// The head that the network learns with.
-    fn head(&self) -> Result<Head> {
-        if let Some(head) = &self.network.head {
-            return Ok(head.clone());
-        }
-        let linear = self.version == Some(1);
-        Ok(Head {
-            hidden: match linear {
-                true => Vec::new(),
-                false => vec![self.network.feature_dimension()?],
-            },
-            out: 128,
-            batch_norm: self.objective != Objective::Moco,
-        })
+    /// A param that would be without effect.
+    ///
+    /// - `has`: whether it is one of an objective's
+    fn refused(&self, key: &str, got: impl Display, has: impl Fn(&Objective) -> bool) -> Refusal {
+        let name = self.objective.name();
+        let owners = Objective::those(has);
+        invalid(
+            key,
+            &format!("nothing, since objective `{name}` has no such param"),
+            got,
+            &format!("leave the key out; {} has it", owners.join(" or ")),
+        )
     }
-}
-
-/// A param that the objective has.
-fn set<T: Copy>(value: Option<T>, param: Param) -> Result<T> {
-    value.with_context(|| format!("BUG: `{}` was not filled in", param.key()))
 }
 
 /// What every objective begins with.
@@ -226,15 +163,17 @@ struct Setup {
     device: Device,
 }
 
+impl Setup {
+    /// Positions of all viewed images.
+    fn everything(&self) -> Vec<u32> {
+        (0..self.viewed.len() as u32).collect()
+    }
+}
+
 impl Work for Pretrain {
     fn run(&self, context: &StageContext) -> Result<()> {
         let setup = self.setup(context)?;
-        match self.objective {
-            Objective::Moco => self.learn(context, setup, moco::learner),
-            Objective::Simclr => self.learn(context, setup, simclr::learner),
-            Objective::Swav => self.learn(context, setup, swav::learner),
-            Objective::Supervised => self.learn(context, setup, supervised::learner),
-        }
+        self.objective.work().run(self, context, setup)
     }
 }
 
@@ -248,7 +187,7 @@ impl Pretrain {
         };
         let viewed = open("views")?;
         enough_views(context, "views", &viewed, self.objective.views())?;
-        let small = match self.small_crops {
+        let small = match self.objective.small_crops() {
             None => None,
             Some(crops) => {
                 let small = open("small_views")?;
@@ -265,23 +204,19 @@ impl Pretrain {
         })
     }
 
-    /// A new network with its head.
-    fn network_with_head(&self, context: &StageContext, device: Device) -> Result<Network> {
-        let architecture = Architecture {
-            head: Some(self.head()?),
-            ..self.network.backbone()
-        };
-        initialise(context, &architecture, device)
+    /// The network with its head, as it begins to learn.
+    fn new_network(&self, context: &StageContext, device: Device) -> Result<Network> {
+        initialise(context, &self.written()?, device)
     }
 
-    /// - `begin`: makes the learner, and tells which positions among the viewed images are trained on
-    fn learn<L: Learner>(
+    /// - `positions`: among the viewed images, which are trained on
+    fn learn(
         &self,
         context: &StageContext,
         setup: Setup,
-        begin: impl FnOnce(&Pretrain, &StageContext, &Setup) -> Result<(L, Vec<u32>)>,
+        mut learner: impl Learner,
+        positions: Vec<u32>,
     ) -> Result<()> {
-        let (mut learner, positions) = begin(self, context, &setup)?;
         let preprocessing = trained_preprocessing(
             self.preprocessing.as_ref(),
             learner.network().architecture(),
@@ -314,11 +249,6 @@ impl Pretrain {
     }
 }
 
-/// Positions of all viewed images.
-fn everything(setup: &Setup) -> Vec<u32> {
-    (0..setup.viewed.len() as u32).collect()
-}
-
 /// Refuses views of which a step's would not be different ones.
 fn enough_views(context: &StageContext, slot: &str, viewed: &Viewed, needed: usize) -> Result<()> {
     let reason = match slot {
@@ -327,10 +257,15 @@ fn enough_views(context: &StageContext, slot: &str, viewed: &Viewed, needed: usi
     };
     ensure!(
         viewed.views() >= needed,
-        "stage `{}`: input `{slot}`: expected at least {needed} views of each image, {reason}, got {}\nhint: set `views_per_image` of stage `{}` to {needed} or more",
-        context.stage(),
-        viewed.views(),
-        context.input(slot).stage
+        Refusal::failure(format!(
+            "input `{slot}`: expected at least {needed} views of each image, {reason}, got {}",
+            viewed.views()
+        ))
+        .stage(context.stage())
+        .hint(format!(
+            "set `views_per_image` of stage `{}` to {needed} or more",
+            context.input(slot).stage
+        ))
     );
     Ok(())
 }
@@ -341,12 +276,15 @@ fn same_images(context: &StageContext, whole: &Viewed, small: &Viewed) -> Result
         && (0..whole.len()).all(|position| whole.image(position) == small.image(position));
     ensure!(
         same,
-        "stage `{}`: input `small_views`: expected views of the {} images that stage `{}` views, got stage `{}`'s of {} images, not all the same\nhint: give both `augment` stages the same `split`",
-        context.stage(),
-        whole.len(),
-        context.input("views").stage,
-        context.input("small_views").stage,
-        small.len()
+        Refusal::failure(format!(
+            "input `small_views`: expected views of the {} images that stage `{}` views, got stage `{}`'s of {} images, not all the same",
+            whole.len(),
+            context.input("views").stage,
+            context.input("small_views").stage,
+            small.len()
+        ))
+        .stage(context.stage())
+        .hint("give both `augment` stages the same `split`")
     );
     Ok(())
 }

@@ -14,9 +14,11 @@ fn source(stage: &str, kind: &str, params: Value, inputs: &[(&str, &str, &str)])
         };
         ((*slot).to_owned(), vec![from])
     });
+    let kind = crate::light_registry().known(kind).clone();
     Source {
         stage: stage.to_owned(),
-        kind: kind.to_owned(),
+        purpose: kind.purpose(&params),
+        kind,
         version: 1,
         seed: 0,
         recipe: params.to_string(),
@@ -53,7 +55,7 @@ pub fn stored(stage: &str, kind: &str, readable: bool, inputs: &[(&str, &str, &s
     };
     Source {
         outputs: BTreeMap::from([("output".to_owned(), output)]),
-        ..source(stage, "stored", json!({}), inputs)
+        ..source(stage, "ingest", json!({}), inputs)
     }
 }
 

@@ -129,13 +129,14 @@ fn rank(material: &Catalogue, source: &Source) -> usize {
         .input(source, "features")
         .map(|features| material.input(features, "weights").unwrap_or(features))
         .unwrap_or(source);
-    match (networks::role(material, maker), source.kind.as_str()) {
-        (Role::Student, "probe") => 0,
-        (Role::Teacher, "probe") => 1,
-        (_, "finetune") => 2,
-        (Role::Student, _) => 3,
-        (Role::Teacher, _) => 4,
-        _ => 5,
+    let is_main = source.kind.columns().iter().any(|column| column.is_main);
+    match networks::role(material, maker) {
+        Role::Student if is_main => 0,
+        Role::Teacher if is_main => 1,
+        _ if source.training().is_some() => 2,
+        Role::Student => 3,
+        Role::Teacher => 4,
+        Role::Baseline => 5,
     }
 }
 

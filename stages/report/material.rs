@@ -6,9 +6,13 @@ use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::path::PathBuf;
 
+use seedpipe_engine::{Ancestor, Kind, OutputRecord, Purpose, Training};
 use serde_json::Value;
 
 use crate::shared::results::ResultSource;
+
+/// Telemetry of a stage that made or used a network.
+const PARAMETERS: &str = "parameters";
 
 /// All that a page shows.
 pub struct Material {
@@ -25,7 +29,9 @@ pub struct Material {
 /// A stage that is done.
 pub struct Source {
     pub stage: String,
-    pub kind: String,
+    pub kind: Kind,
+    /// What its kind says of its params.
+    pub purpose: Purpose,
     pub version: u32,
     pub seed: u64,
     /// Defaults filled in.
@@ -157,14 +163,78 @@ impl<'a> Catalogue<'a> {
     }
 }
 
+impl Making {
+    pub fn of(stage: &Ancestor) -> Self {
+        let telemetry = stage.telemetry.clone();
+        Making {
+            seconds: telemetry.seconds,
+            created: stage.created.clone(),
+            device: telemetry.device,
+            numerics: telemetry.numerics,
+            versions: telemetry.versions,
+            values: telemetry.values,
+        }
+    }
+}
+
 impl Source {
+    /// Without how it was made.
+    ///
+    /// - `parts`: the files of an output, by its slot, where the page may read them
+    pub fn of(
+        stage: &Ancestor,
+        parts: impl Fn(&str, &OutputRecord) -> Option<Vec<PathBuf>>,
+    ) -> Self {
+        let recipe = &stage.recipe;
+        let inputs = stage.inputs.iter().map(|(slot, connections)| {
+            let from = connections.iter().map(|connection| From {
+                stage: connection.stage.clone(),
+                output: connection.output.clone(),
+            });
+            (slot.clone(), from.collect())
+        });
+        let outputs = stage.outputs.iter().map(|(slot, record)| {
+            let output = Output {
+                kind: record.kind.clone(),
+                rows: record.rows,
+                headline: record.headline.clone(),
+                parts: parts(slot, record),
+            };
+            (slot.clone(), output)
+        });
+        let parameters = stage.telemetry.values.get(PARAMETERS);
+        Source {
+            stage: stage.stage.clone(),
+            kind: stage.kind.clone(),
+            purpose: stage.kind.purpose(&recipe.params),
+            version: recipe.version,
+            seed: recipe.seed,
+            params: recipe.params.clone(),
+            recipe: recipe.canonical(),
+            fingerprint: stage.fingerprint.to_string(),
+            inputs: inputs.collect(),
+            outputs: outputs.collect(),
+            parameters: parameters.map(|count| *count as u64),
+            making: None,
+        }
+    }
+
     /// Every headline figure, by `split/name`.
     pub fn headline(&self) -> BTreeMap<String, f64> {
         let outputs = self.outputs.values();
         outputs.flat_map(|output| output.headline.clone()).collect()
     }
 
-    fn result_source(&self) -> ResultSource {
+    /// How it trains a network, if it does.
+    pub fn training(&self) -> Option<&Training> {
+        match &self.purpose {
+            Purpose::Training(training) => Some(training),
+            _ => None,
+        }
+    }
+
+    /// As the results table takes it.
+    pub fn result_source(&self) -> ResultSource {
         let names = |from: &Vec<From>| from.iter().map(|from| from.stage.clone()).collect();
         ResultSource {
             stage: self.stage.clone(),

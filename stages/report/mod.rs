@@ -1,7 +1,8 @@
 //! `report`: one self-contained HTML file: results, training curves, and what ran with which parameters; and what may be read of images,
 //! views, predictions and features beside the metrics.
 //!
-//! The page is built by `page`, each section in a file of its own, from a `Material`. The kind fills it from its inputs and ancestors and
+//! The page is built by `page` from a `Material`: each of the `sections` in a file of its own, those on `embeddings` beside what reads them;
+//! `html` has what they are written with. The kind fills it from its inputs and ancestors and
 //! leaves out seconds, dates and machines, so that equal results give an equal file; `seedpipe report` fills it from the cache.
 //!
 //! Version log: 1 first. 2: sections on sizes, classes, mistakes, maps, neighbours and views; another form. 3: accuracies while training in per cent;
@@ -9,31 +10,16 @@
 //! that was judged instead of `test`; large matrices drawn in part; components of close variances. 4: a stage has one look in all curves;
 //! retrieval among the measures. 5: MoCo v1 is called so.
 
-mod classes;
-mod curves;
-mod drawing;
-mod embedded;
-mod embedding_map;
+mod embeddings;
 #[cfg(test)]
 mod example;
 mod gallery;
-mod headline;
 mod html;
 mod judged;
-mod lineage;
 mod material;
-mod mistakes;
-mod near;
 mod networks;
 mod page;
-mod pca;
-mod recipe;
-mod scale;
-mod size_plot;
-mod tabs;
-mod timeline;
-mod tsne;
-mod view_sheet;
+mod sections;
 
 use seedpipe_base::Refusal;
 use std::path::PathBuf;
@@ -43,14 +29,12 @@ use schemars::JsonSchema;
 use seedpipe_artifact::{
     EMBEDDINGS, FILES, FileRow, FilesWriter, IMAGES, METRICS, Metadata, PREDICTIONS, VIEWS,
 };
-use seedpipe_engine::{
-    Ancestor, Arity, Input, InputKinds, InputSlot, OutputSlot, Stage, StageContext, Work,
-};
+use seedpipe_engine::{Arity, Input, InputKinds, InputSlot, OutputSlot, Stage, StageContext, Work};
 use serde::{Deserialize, Serialize};
 
 use crate::shared::invalid::invalid;
 
-pub use material::{Against, FieldChange, From, Making, Material, Output, Source};
+pub use material::{Against, FieldChange, Making, Material, Source};
 pub use page::page;
 
 /// Name of the page in the artifact.
@@ -161,48 +145,15 @@ fn sources(context: &StageContext) -> Vec<Source> {
         .collect();
     let lineage = context.lineage().iter();
     lineage
-        .map(|ancestor| source(ancestor, &connected))
+        .map(|ancestor| {
+            Source::of(ancestor, |_, output| {
+                let input = connected
+                    .iter()
+                    .find(|input| input.content == output.content && input.kind == output.kind);
+                input.map(|input| input.parts.clone())
+            })
+        })
         .collect()
-}
-
-fn source(ancestor: &Ancestor, connected: &[&Input]) -> Source {
-    let recipe = &ancestor.recipe;
-    let inputs = ancestor.inputs.iter().map(|(slot, connections)| {
-        let from = connections.iter().map(|connection| From {
-            stage: connection.stage.clone(),
-            output: connection.output.clone(),
-        });
-        (slot.clone(), from.collect())
-    });
-    let outputs = ancestor.outputs.iter().map(|(slot, output)| {
-        let input = connected
-            .iter()
-            .find(|input| input.content == output.content && input.kind == output.kind);
-        let output = Output {
-            kind: output.kind.clone(),
-            rows: output.rows,
-            headline: output.headline.clone(),
-            parts: input.map(|input| input.parts.clone()),
-        };
-        (slot.clone(), output)
-    });
-    Source {
-        stage: ancestor.stage.clone(),
-        kind: recipe.kind.clone(),
-        version: recipe.version,
-        seed: recipe.seed,
-        params: recipe.params.clone(),
-        recipe: recipe.canonical(),
-        fingerprint: ancestor.fingerprint.to_string(),
-        inputs: inputs.collect(),
-        outputs: outputs.collect(),
-        parameters: ancestor
-            .telemetry
-            .values
-            .get("parameters")
-            .map(|count| *count as u64),
-        making: None,
-    }
 }
 
 #[cfg(test)]

@@ -1,15 +1,11 @@
 //! What can be said of a network without loading it: how it learned, its part in the experiment, and what an image costs.
 
-use seedpipe_engine::Stage;
+use seedpipe_engine::Purpose;
 use seedpipe_learn::architecture::{Architecture, Preprocessing};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::material::{Catalogue, Source};
-use crate::distill::Distill;
-use crate::encode::Encode;
-use crate::finetune::Finetune;
-use crate::pretrain::Pretrain;
 
 /// A network's part in the experiment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,23 +28,19 @@ impl Role {
 
 /// The part of the network that a stage made.
 pub fn role(material: &Catalogue, source: &Source) -> Role {
-    if source.kind == Distill::KIND || has_soft_labels(source) {
+    if !teachers(source).is_empty() {
         return Role::Student;
     }
     // Trained on with labels, a student stays one.
-    if source.kind == Finetune::KIND
+    if source.training().is_some()
         && let Some(from) = material.input(source, "weights")
         && role(material, from) == Role::Student
     {
         return Role::Student;
     }
     let taught = material.sources.iter().flat_map(|student| {
-        let slots: &[&str] = match student.kind.as_str() {
-            Distill::KIND => &["targets"],
-            _ if has_soft_labels(student) => &["teacher_features", "teacher_logits"],
-            _ => &[],
-        };
-        slots.iter().map(move |slot| (student, *slot))
+        let slots = teachers(student).iter();
+        slots.map(move |slot| (student, *slot))
     });
     let mut encodes = taught.flat_map(|(student, slot)| material.inputs(student, slot));
     if encodes.any(|encode| is_maker(material, encode, source)) {
@@ -58,17 +50,14 @@ pub fn role(material: &Catalogue, source: &Source) -> Role {
     }
 }
 
-/// Whether it learned from other networks' answers beside the labels.
-pub fn has_soft_labels(source: &Source) -> bool {
-    source.kind == Finetune::KIND
-        && source.params["alpha"]
-            .as_f64()
-            .is_some_and(|alpha| alpha > 0.0)
+/// Slots with what other networks taught it.
+fn teachers(source: &Source) -> &'static [&'static str] {
+    source.training().map_or(&[], |training| training.teachers)
 }
 
 /// Whether it was trained, and nothing of a teacher went into it: no soft labels, and no weights of a teacher or a student.
 pub fn learned_alone(material: &Catalogue, source: &Source) -> bool {
-    source.kind != Encode::KIND
+    source.training().is_some()
         && role(material, source) == Role::Baseline
         && material
             .input(source, "weights")
@@ -80,45 +69,28 @@ fn is_maker(material: &Catalogue, encode: &Source, source: &Source) -> bool {
     if let Some(maker) = material.input(encode, "weights") {
         return maker.stage == source.stage;
     }
-    let file = |stage: &Source| {
-        ["checkpoint", "torchscript"]
-            .map(|key| stage.params[key].as_str().map(str::to_owned))
-            .into_iter()
-            .flatten()
-            .next()
+    let is_of_one_file = match (&source.purpose, &encode.purpose) {
+        (Purpose::Encoding { file: own, .. }, Purpose::Encoding { file, .. }) => {
+            own.is_some() && own == file
+        }
+        _ => false,
     };
-    encode.stage == source.stage
-        || (source.kind == Encode::KIND && file(source).is_some() && file(source) == file(encode))
+    encode.stage == source.stage || is_of_one_file
 }
 
 /// How it learned, in a few words.
 pub fn learned(material: &Catalogue, source: &Source) -> String {
-    let objective = source.params["objective"].as_str();
-    match source.kind.as_str() {
-        Pretrain::KIND => match serde_json::from_value::<Pretrain>(source.params.clone()) {
-            Ok(pretrain) => pretrain.way().to_owned(),
-            Err(_) => objective.unwrap_or("itself").to_owned(),
-        },
-        Distill::KIND => match objective.unwrap_or("seed") {
-            "seed" => "SEED".to_owned(),
-            other => format!("distilled by {other}"),
-        },
-        Finetune::KIND => {
-            let soft = if has_soft_labels(source) {
-                ", soft labels"
-            } else {
-                ""
+    match (&source.purpose, material.input(source, "weights")) {
+        (Purpose::Training(training), Some(from)) => {
+            let soft = match training.teachers {
+                [] => "",
+                _ => ", soft labels",
             };
-            match material.input(source, "weights") {
-                Some(from) => format!("fine-tuned from {}{soft}", from.stage),
-                None if has_soft_labels(source) => "labels and soft labels".to_owned(),
-                None => "labels alone".to_owned(),
-            }
+            format!("fine-tuned from {}{soft}", from.stage)
         }
-        Encode::KIND if source.params["checkpoint"].is_string() => "checkpoint".to_owned(),
-        Encode::KIND if source.params["torchscript"].is_string() => "TorchScript".to_owned(),
-        Encode::KIND => "nothing: untrained".to_owned(),
-        other => other.to_owned(),
+        (Purpose::Training(training), None) => training.way.clone(),
+        (Purpose::Encoding { way, .. }, _) => (*way).to_owned(),
+        _ => source.kind.name().to_owned(),
     }
 }
 
@@ -173,7 +145,7 @@ fn size(material: &Catalogue, source: &Source, architecture: &Architecture) -> O
 /// Images a second of the encoding that a network was measured by, when it embedded all of its rows anew.
 pub fn images_per_second(material: &Catalogue, network: &str) -> Option<f64> {
     let encodes = material.sources.iter().filter(|source| {
-        source.kind == Encode::KIND
+        matches!(source.purpose, Purpose::Encoding { .. })
             && !source.inputs.contains_key("views")
             && (source.stage == network
                 || material

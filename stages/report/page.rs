@@ -7,14 +7,14 @@ use seedpipe_artifact::{EMBEDDINGS, METRICS, PREDICTIONS};
 use super::gallery::Gallery;
 use super::html::{escaped, push};
 use super::material::{Catalogue, Material};
-use super::{
-    classes, curves, embedded, embedding_map, headline, judged, lineage, mistakes, near, recipe,
-    size_plot, timeline, view_sheet,
+use super::sections::{
+    classes, curves, headline, lineage, mistakes, recipe, size_plot, timeline, view_sheet,
 };
+use super::{embeddings, judged};
 use crate::shared::results::results;
 
-const STYLE: &str = include_str!("style.css");
-const SCRIPT: &str = include_str!("script.js");
+const STYLE: &str = include_str!("html/style.css");
+const SCRIPT: &str = include_str!("html/script.js");
 /// Nothing is fetched, whatever the content says.
 const POLICY: &str = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
 
@@ -137,7 +137,7 @@ fn sections(material: &Catalogue, gallery: &mut Gallery) -> Result<Sections> {
     let results = results(&material.result_sources());
     let ranked = headline::ranked(material, &results);
     let judged = judged::judged(material, gallery)?;
-    let embedded = embedded::embedded(material)?;
+    let embedded = embeddings::embedded(material)?;
     let cached = material.has_telemetry();
     // What the kind `report` shows hangs on its inputs; the command reads the whole cache.
     let hint = |stage: &'static str, command: &'static str| if cached { command } else { stage };
@@ -212,13 +212,13 @@ fn sections(material: &Catalogue, gallery: &mut Gallery) -> Result<Sections> {
     sections.add(
         "map",
         "Map of the embeddings",
-        embedding_map::maps(&embedded, &judged, gallery)?,
+        embeddings::map::maps(&embedded, &judged, gallery)?,
         features("embeddings of at least three images"),
     );
     sections.add(
         "neighbours",
         "Nearest neighbours",
-        near::panels(&embedded, &judged, gallery)?,
+        embeddings::near::panels(&embedded, &judged, gallery)?,
         features(
             "embeddings of two splits: the one that is judged and the one that is learned from",
         ),
@@ -254,7 +254,7 @@ fn sections(material: &Catalogue, gallery: &mut Gallery) -> Result<Sections> {
 /// Whether the metrics of a stage that trains may be read.
 fn trains(material: &Catalogue) -> bool {
     let mut readable = material.readable(METRICS);
-    readable.any(|(source, _)| ["pretrain", "distill", "finetune"].contains(&source.kind.as_str()))
+    readable.any(|(source, _)| source.training().is_some())
 }
 
 #[cfg(test)]

@@ -7,13 +7,11 @@ use std::path::Path;
 use anyhow::{Context, Result, anyhow};
 use seedpipe_artifact::{Dtype, Metadata, WeightRow, WeightsReader, WeightsWriter};
 use seedpipe_engine::{Input, StageContext};
-use seedpipe_imaging::{Adjust, Crop, Normalise, Recipe, RecipeName};
+use seedpipe_imaging::{Adjust, Crop, Normalise, Policy, RecipeName};
 use seedpipe_learn::architecture::{self, Architecture, Preprocessing};
 use seedpipe_learn::network::Network;
 use seedpipe_learn::tensors;
 use tch::{Device, Tensor};
-
-use crate::shared::invalid::invalid;
 
 pub(crate) const ARCHITECTURE: &str = "architecture";
 const PREPROCESSING: &str = "preprocessing";
@@ -126,27 +124,20 @@ pub fn normalise(preprocessing: &Preprocessing) -> Normalise {
 }
 
 /// How a network looks at an image when it is evaluated.
-pub fn eval_recipe(preprocessing: &Preprocessing) -> Result<Recipe> {
+pub fn eval_policy(preprocessing: &Preprocessing) -> Result<Policy> {
     let adjust = Adjust {
         crop_ratio: Some(preprocessing.crop_ratio),
         filter: Some(preprocessing.filter),
         ..Adjust::default()
     };
-    let recipe = Recipe::new(RecipeName::Eval, Some(preprocessing.size), &adjust);
-    let mut recipe = recipe.map_err(|error| {
-        anyhow!(
-            "preprocessing: key `{}`: expected {}, got {}",
-            error.key,
-            error.expected,
-            error.got
-        )
-    })?;
+    let mut policy = Policy::new(RecipeName::Eval, Some(preprocessing.size), &adjust)
+        .map_err(|refusal| anyhow!("{}", refusal.place("preprocessing")))?;
     if preprocessing.crop == architecture::Crop::BeforeResize {
-        recipe.crop = Crop::CentreFirst {
+        policy.crop = Crop::CentreFirst {
             ratio: preprocessing.crop_ratio,
         };
     }
-    Ok(recipe)
+    Ok(policy)
 }
 
 /// A trained network's preprocessing: the user's own, or the architecture's at the size that it was trained at, resized in floats
@@ -170,12 +161,6 @@ pub fn trained_preprocessing(
 
 /// Refuses an impossible `network:` block.
 pub fn validate_architecture(key: &str, architecture: &Architecture) -> Result<(), Refusal> {
-    architecture.validate().map_err(|error| {
-        invalid(
-            &format!("{key}.{}", error.key),
-            &error.expected,
-            &error.got,
-            &error.hint,
-        )
-    })
+    let valid = architecture.validate();
+    valid.map_err(|refusal| refusal.within(key))
 }

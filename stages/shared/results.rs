@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use seedpipe_base::text;
+use seedpipe_engine::{Column, Kind};
 use serde_json::Value;
 
 /// A stage that is done, as far as the table cares.
 pub struct ResultSource {
     pub stage: String,
-    pub kind: String,
+    pub kind: Kind,
     pub params: Value,
     /// Names of the stages on each input slot.
     pub inputs: BTreeMap<String, Vec<String>>,
@@ -18,8 +20,9 @@ pub struct ResultSource {
 }
 
 pub struct Results {
-    /// Measures, in the order of their first appearance by kind. What measures one network in the same way twice, on another split or
-    /// with another seed, has a column of its own.
+    /// Measures of kinds that judge another stage's features, then of those that judge what they made,
+    /// by the kind's name. What measures one network in the same way twice, on another split or with
+    /// another seed, has a column of its own.
     pub columns: Vec<String>,
     pub rows: Vec<ResultRow>,
 }
@@ -40,6 +43,8 @@ pub struct Measure {
     /// Who measured it, under which key of its headline.
     pub stage: String,
     pub key: String,
+    /// Networks are compared by it before any other.
+    pub is_main: bool,
 }
 
 impl Measure {
@@ -62,14 +67,8 @@ impl Measure {
     }
 }
 
-/// Metrics that get a column: the kind that reports it, name in metrics/v1, and title.
-const MEASURES: &[(&str, &str, &str)] = &[
-    ("knn", "knn_top1", "kNN top-1"),
-    ("knn", "retrieval_map", "retrieval mAP"),
-    ("probe", "linear_top1", "linear top-1"),
-    ("probe", "top1", "own classifier top-1"),
-    ("finetune", "top1", "fine-tuned top-1"),
-];
+/// The slot of what judges a network by its features.
+const FEATURES: &str = "features";
 
 pub fn results(sources: &[ResultSource]) -> Results {
     let by_stage: BTreeMap<&str, &ResultSource> = sources
@@ -80,31 +79,33 @@ pub fn results(sources: &[ResultSource]) -> Results {
         columns: Vec::new(),
         rows: Vec::new(),
     };
-    for (kind, name, title) in MEASURES {
-        for source in sources.iter().filter(|source| source.kind == *kind) {
-            let Some((key, value)) = source
-                .headline
-                .iter()
-                .find(|(key, _)| key.rsplit('/').next() == Some(name))
-            else {
-                continue;
-            };
-            let column = match source.params["label_fraction"].as_f64() {
-                Some(fraction) if fraction < 1.0 => {
-                    format!("{title}, {} % of labels", trimmed(fraction * 100.0))
-                }
-                _ => (*title).to_owned(),
-            };
-            let (network, parameters) = network_of(source, &by_stage);
-            let end = |end: &str| source.headline.get(&format!("{key}_{end}"));
-            let measure = Measure {
-                value: *value,
-                interval: end("low").zip(end("high")).map(|(low, high)| [*low, *high]),
-                stage: source.stage.clone(),
-                key: key.clone(),
-            };
-            results.set(network, parameters, column, measure);
-        }
+    for (column, source) in measured(sources) {
+        let Column {
+            name,
+            title,
+            is_main,
+        } = *column;
+        let mut headline = source.headline.iter();
+        let Some((key, value)) = headline.find(|(key, _)| key.rsplit('/').next() == Some(name))
+        else {
+            continue;
+        };
+        let column = match source.params["label_fraction"].as_f64() {
+            Some(fraction) if fraction < 1.0 => {
+                format!("{title}, {} % of labels", trimmed(fraction * 100.0))
+            }
+            _ => title.to_owned(),
+        };
+        let (network, parameters) = network_of(source, &by_stage);
+        let end = |end: &str| source.headline.get(&format!("{key}_{end}"));
+        let measure = Measure {
+            value: *value,
+            interval: end("low").zip(end("high")).map(|(low, high)| [*low, *high]),
+            stage: source.stage.clone(),
+            key: key.clone(),
+            is_main,
+        };
+        results.set(network, parameters, column, measure);
     }
     results.rows.sort_by_key(|row| {
         sources
@@ -114,6 +115,23 @@ pub fn results(sources: &[ResultSource]) -> Results {
     results
 }
 
+/// The columns of every stage's kind, in the order of [`Results::columns`].
+fn measured(sources: &[ResultSource]) -> Vec<(&Column, &ResultSource)> {
+    let columns = sources.iter().flat_map(|source| {
+        let columns = source.kind.columns().iter().enumerate();
+        columns.map(move |(place, column)| (place, column, source))
+    });
+    let mut columns: Vec<_> = columns.collect();
+    columns.sort_by_key(|(place, _, source)| {
+        let is_own = !source.inputs.contains_key(FEATURES);
+        (is_own, source.kind.name(), *place)
+    });
+    let columns = columns.into_iter();
+    columns
+        .map(|(_, column, source)| (column, source))
+        .collect()
+}
+
 /// The stage that made the network which a stage measured, and the network's size.
 fn network_of<'a>(
     source: &'a ResultSource,
@@ -121,7 +139,7 @@ fn network_of<'a>(
 ) -> (&'a str, Option<u64>) {
     let Some(features) = source
         .inputs
-        .get("features")
+        .get(FEATURES)
         .and_then(|stages| stages.first())
     else {
         return (&source.stage, source.parameters);
@@ -216,7 +234,7 @@ impl Results {
         for row in &self.rows {
             let mut line = vec![
                 row.network.clone(),
-                row.parameters.map_or_else(String::new, grouped),
+                row.parameters.map_or_else(String::new, text::count),
             ];
             line.extend(
                 row.values
@@ -274,29 +292,6 @@ impl Results {
     }
 }
 
-/// Whether a metric is one end of another's 95 % interval.
-pub(crate) fn is_interval_end(name: &str) -> bool {
-    name.ends_with("_low") || name.ends_with("_high")
-}
-
-/// Accuracies, whose changes are told in points. The name may begin with a split.
-pub(crate) fn is_fraction(name: &str) -> bool {
-    name.ends_with("top1") || name.ends_with("top5") || name.ends_with("retrieval_map")
-}
-
-/// 272474 → 272,474
-pub(crate) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut grouped = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -310,7 +305,7 @@ mod tests {
     ) -> ResultSource {
         ResultSource {
             stage: stage.into(),
-            kind: kind.into(),
+            kind: crate::light_registry().known(kind).clone(),
             params: serde_json::json!({}),
             inputs: inputs
                 .iter()
@@ -376,6 +371,17 @@ tuned         1,244                                                             
 ";
         assert_eq!(results(&sources).text(), expected);
     }
+
+    #[test]
+    fn every_column_is_of_a_headline_figure() {
+        let registry = crate::light_registry();
+        for kind in registry.kinds() {
+            for Column { name, .. } in kind.columns() {
+                assert!(kind.headline().contains(name), "{}: {name}", kind.name());
+            }
+        }
+    }
+
     #[test]
     fn a_network_that_is_measured_twice_has_two_figures() {
         let probe = |stage: &str, split: &str, value: f64| {

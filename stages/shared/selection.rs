@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Result, bail};
 use seedpipe_artifact::ImagesReader;
+use seedpipe_base::Refusal;
 
 /// Default of the params that name the split to learn from.
 pub fn train_split() -> String {
@@ -37,13 +38,16 @@ pub fn rows_of_split(images: &ImagesReader, split: &str) -> Result<Vec<usize>> {
     };
     if rows.is_empty() {
         bail!(
-            "split `{split}`: expected one that holds images ({}, or `all`), got one without any\nhint: name one of those, or let `ingest` make the split",
-            images
+            Refusal::failure(format!(
+                "split `{split}`: expected one that holds images ({}, or `all`), got one without any",
+                images
                 .splits()
                 .iter()
                 .map(|name| format!("`{name}`"))
                 .collect::<Vec<_>>()
                 .join(", ")
+            ))
+            .hint("name one of those, or let `ingest` make the split")
         );
     }
     Ok(rows)
@@ -64,8 +68,11 @@ impl Classes {
             .unzip();
         if labels.len() < 2 {
             bail!(
-                "the images have {} labelled classes, expected at least 2\nhint: give `ingest` a `label_column`, or a folder for each class",
-                labels.len()
+                Refusal::failure(format!(
+                    "the images have {} labelled classes, expected at least 2",
+                    labels.len()
+                ))
+                .hint("give `ingest` a `label_column`, or a folder for each class")
             );
         }
         Ok(Classes { labels, names })
@@ -97,7 +104,8 @@ impl Classes {
             .collect();
         if labelled.is_empty() {
             bail!(
-                "split `{split}` holds no labelled image\nhint: give `ingest` a `label_column`, or a folder for each class"
+                Refusal::failure(format!("split `{split}` holds no labelled image"))
+                    .hint("give `ingest` a `label_column`, or a folder for each class")
             );
         }
         Ok(labelled)

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use seedpipe_artifact::{SourceColumns, SourceTable};
 use seedpipe_imaging::{Layout, Limits, Normalise, Scratch, View, decode, render};
-use seedpipe_learn::architecture::Architecture;
+use seedpipe_learn::architecture::{Architecture, Preprocessing};
 use seedpipe_learn::checkpoint_file::load_network;
 use seedpipe_learn::network::{Mode, Precision};
 use seedpipe_learn::tensors::{from_slice_f32, to_vec_f32};
@@ -55,6 +55,8 @@ fn photographs_decoded_and_resized_by_us_give_the_teachers_golden_features() {
         .collect();
 
     let table = SourceTable::open(&source, &SourceColumns::default()).unwrap();
+    let Preprocessing { mean, std, .. } = Preprocessing::default();
+    let normalise = Normalise { mean, std };
     let mut pixels = Vec::new();
     for row in table
         .batches(rows.clone())
@@ -70,7 +72,7 @@ fn photographs_decoded_and_resized_by_us_give_the_teachers_golden_features() {
             &mut Scratch::default(),
             &mut values,
             Layout::Chw,
-            Some(&Normalise::IMAGENET),
+            Some(&normalise),
         )
         .unwrap();
         pixels.extend(values);

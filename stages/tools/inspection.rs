@@ -1,7 +1,7 @@
 //! What a checkpoint file holds, and which known network it may be.
 //!
 //! Layouts and prefixes are `checkpoint_file`'s knowledge: every known network is tried on the file by the same
-//! `match_network` that loads it.
+//! `try_match` that loads it.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -10,7 +10,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 pub use seedpipe_learn::architecture::Architecture;
 use seedpipe_learn::architecture::{Preprocessing, Shortcut, Stem, names};
-use seedpipe_learn::checkpoint_file::{self, Checkpoint, CheckpointError, Matched, match_network};
+use seedpipe_learn::checkpoint_file::{self, Checkpoint, Matched, Unmatched, try_match};
 use seedpipe_learn::tensors::dtype;
 use seedpipe_learn::weights_file;
 use serde::Serialize;
@@ -213,9 +213,9 @@ fn guess(
     metadata: &BTreeMap<String, String>,
     mut architecture: Architecture,
 ) -> Result<Tried> {
-    let mut matched = match try_on(checkpoint, &architecture) {
+    let mut matched = match try_on(checkpoint, &architecture)? {
         Ok(matched) => matched,
-        Err(CheckpointError::Mismatch { mismatch, .. }) => {
+        Err(Unmatched { mismatch, .. }) => {
             let state = architecture.graph()?.state();
             let needed = state.iter().filter(|spec| !spec.role.may_be_absent());
             return Ok(Tried::Lacks(Nearest {
@@ -224,7 +224,6 @@ fn guess(
                 network: architecture.name,
             }));
         }
-        Err(other) => return Err(other.into()),
     };
     // A classifier among the leftovers is the network's own when it fits too.
     if architecture.classes.is_none()
@@ -234,7 +233,7 @@ fn guess(
             classes: Some(classes),
             ..architecture.clone()
         };
-        if let Ok(better) = try_on(checkpoint, &classified) {
+        if let Ok(Ok(better)) = try_on(checkpoint, &classified) {
             (architecture, matched) = (classified, better);
         }
     }
@@ -255,7 +254,7 @@ fn guess(
 fn try_on(
     checkpoint: &Checkpoint,
     architecture: &Architecture,
-) -> Result<Matched, CheckpointError> {
+) -> Result<Result<Matched, Unmatched>> {
     let copy = Checkpoint {
         path: checkpoint.path.clone(),
         format: checkpoint.format,
@@ -265,7 +264,7 @@ fn try_on(
             .map(|(name, tensor)| (name.clone(), Tensor::shallow_clone(tensor)))
             .collect(),
     };
-    match_network(copy, architecture)
+    Ok(try_match(copy, architecture)?)
 }
 
 /// Outputs of the leftover that is called as the family calls its classifier.

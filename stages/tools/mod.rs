@@ -1,8 +1,8 @@
 //! What commands do with networks outside a pipeline's run. A program that is not linked with libtorch has none of it.
 
 pub mod inspection;
-pub mod looking;
 pub mod network_list;
+pub mod predictor;
 pub mod speed;
 pub mod storage;
 pub mod stored;
@@ -13,7 +13,7 @@ use anyhow::Result;
 
 use crate::export::deliverable::{self, Deliverable, Manner, Sources};
 use crate::tools::inspection::Inspection;
-use crate::tools::looking::{Eye, Looker};
+use crate::tools::predictor::{Predictor, Weights};
 
 /// The functions that need libtorch.
 #[derive(Clone, Copy)]
@@ -22,7 +22,7 @@ pub struct Tools {
     pub inspect: fn(&Path) -> Result<Inspection>,
     /// The numerics class of tensor work on a device by name; fails when there is no such device.
     pub numerics: fn(&str) -> Result<String>,
-    pub open: fn(&Looker) -> Result<Box<dyn Eye>>,
+    pub open: fn(&Weights) -> Result<Box<dyn Predictor>>,
 }
 
 /// Named by `seedpipe-torch` alone.
@@ -31,7 +31,7 @@ pub fn tensor_tools() -> Tools {
         export: deliverable::deliver,
         inspect: inspection::inspect,
         numerics: |device| Ok(seedpipe_learn::numerics::class_of(device)?),
-        open: looking::open,
+        open: predictor::open,
     }
 }
 

@@ -12,7 +12,7 @@ use tch::Device;
 use crate::judging::evaluation::plain_view;
 use crate::pixels::feed::{Feed, Frame, Job};
 use crate::pixels::pictures::Pictures;
-use crate::shared::network_artifact::{eval_recipe, normalise};
+use crate::shared::network_artifact::{eval_policy, normalise};
 
 /// Renders every image of an artifact as `network` wants it, on as many threads as `encode` has, and lets the batches go.
 ///
@@ -20,12 +20,12 @@ use crate::shared::network_artifact::{eval_recipe, normalise};
 /// - returns images per second
 pub fn rendering(parts: &[PathBuf], network: &str, batch: usize) -> Result<f64> {
     let preprocessing = Architecture::named(network).default_preprocessing();
-    let recipe = eval_recipe(&preprocessing)?;
+    let policy = eval_policy(&preprocessing)?;
     let pictures = Arc::new(Pictures::open_once(parts, Decode::default())?);
     let count = pictures.images().rows();
     let frame = Frame {
         batch,
-        size: recipe.size,
+        size: policy.size,
         normalise: normalise(&preprocessing),
     };
     let (shared, mut next) = (pictures.clone(), 0);
@@ -38,7 +38,7 @@ pub fn rendering(parts: &[PathBuf], network: &str, batch: usize) -> Result<f64> 
                 let image = shared.images().image(row);
                 Job {
                     image: row,
-                    views: vec![plain_view(&recipe, image.width, image.height)],
+                    views: vec![plain_view(&policy, image.width, image.height)],
                 }
             })
             .collect();

@@ -4,13 +4,11 @@
 
 use anyhow::{Context, Result};
 use seedpipe_artifact::{ImagesReader, WeightsReader};
-use seedpipe_engine::{Artifact, Project, Stage, StageNode};
+use seedpipe_engine::{Artifact, Engine, Project, Purpose, StageNode};
 use seedpipe_learn::architecture::Architecture;
 
 use crate::augment::Augment;
-use crate::distill::Distill;
 use crate::encode::{Embedding, Encode, Storage as Stored};
-use crate::pretrain::Pretrain;
 use crate::shared::network_artifact::ARCHITECTURE;
 use crate::shared::selection::rows_of_split;
 
@@ -59,24 +57,24 @@ impl Storage {
 ///
 /// - `find`: the current artifact of a stage
 pub fn of_stage(
-    project: &Project,
+    engine: &Engine,
     stage: &StageNode,
     find: &dyn Fn(&str) -> Result<Option<Artifact>>,
 ) -> Result<Option<Storage>> {
-    if stage.kind != Encode::KIND {
-        return Ok(None);
-    }
-    let Some(views) =
-        connected(project, stage, "views")?.filter(|views| views.kind == Augment::KIND)
-    else {
+    let project = engine.project();
+    let Some(encode) = stage.of_kind::<Encode>() else {
         return Ok(None);
     };
-    let encode: Encode = params(stage)?;
-    let augment: Augment = params(views)?;
+    let Some(views) = connected(project, stage, "views")? else {
+        return Ok(None);
+    };
+    let Some(augment) = views.of_kind::<Augment>() else {
+        return Ok(None);
+    };
     Ok(Some(Storage {
         images: viewed(project, views, &augment, find)?,
         views: augment.views_per_image.into(),
-        dimension: dimension(project, stage, &encode, find)?,
+        dimension: dimension(engine, stage, &encode, find)?,
         precision: match encode.store {
             Stored::F16 => "f16",
             Stored::F32 => "f32",
@@ -110,15 +108,15 @@ fn viewed(
 
 /// Length of the embeddings that an `encode` stage makes, where params or a cached network say it.
 fn dimension(
-    project: &Project,
+    engine: &Engine,
     stage: &StageNode,
     encode: &Encode,
     find: &dyn Fn(&str) -> Result<Option<Artifact>>,
 ) -> Result<Option<u64>> {
-    let architecture = match connected(project, stage, "weights")? {
+    let architecture = match connected(engine.project(), stage, "weights")? {
         Some(weights) => match find(&weights.name)? {
             Some(artifact) => stored_architecture(&artifact),
-            None => trained_architecture(weights),
+            None => trained_architecture(engine, weights),
         },
         None => encode.network.clone(),
     };
@@ -136,10 +134,9 @@ fn stored_architecture(artifact: &Artifact) -> Option<Architecture> {
 }
 
 /// What a training stage's params say of the network that it will write.
-fn trained_architecture(stage: &StageNode) -> Option<Architecture> {
-    match stage.kind.as_str() {
-        Pretrain::KIND => params::<Pretrain>(stage).ok()?.written().ok(),
-        Distill::KIND => Some(params::<Distill>(stage).ok()?.written()),
+fn trained_architecture(engine: &Engine, stage: &StageNode) -> Option<Architecture> {
+    match engine.registry().known(&stage.kind).purpose(&stage.params) {
+        Purpose::Training(training) => serde_json::from_value(training.network).ok(),
         _ => None,
     }
 }
@@ -153,11 +150,6 @@ fn connected<'a>(
     connection
         .map(|connection| project.stage(&connection.stage))
         .transpose()
-}
-
-fn params<T: serde::de::DeserializeOwned>(stage: &StageNode) -> Result<T> {
-    serde_json::from_value(stage.params.clone())
-        .with_context(|| format!("BUG: the params of stage `{}` were checked", stage.name))
 }
 
 #[cfg(test)]

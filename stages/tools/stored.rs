@@ -2,11 +2,12 @@
 
 use anyhow::{Context, Result, bail};
 use seedpipe_artifact::{EmbeddingsHeader, Metadata, Of};
+use seedpipe_base::Refusal;
 use seedpipe_learn::architecture::{Architecture, Preprocessing};
 use serde_json::Value;
 
 use crate::shared::logits::holds_logits;
-use crate::tools::looking::Identity;
+use crate::tools::predictor::Identity;
 
 const NETWORK: &str = "network";
 const PREPROCESSING: &str = "preprocessing";
@@ -35,7 +36,10 @@ pub fn check_file(place: &str, metadata: &Metadata, identity: &Identity) -> Resu
     let (Some(network), Some(preprocessing)) = (metadata.get(NETWORK), metadata.get(PREPROCESSING))
     else {
         bail!(
-            "{place} doesn't say which network made its embeddings\nhint: write it again with `seedpipe embed … -o FILE.parquet`"
+            Refusal::failure(format!(
+                "{place} doesn't say which network made its embeddings"
+            ))
+            .hint("write it again with `seedpipe embed … -o FILE.parquet`")
         );
     };
     if *network != identity.features {
@@ -60,7 +64,10 @@ pub fn check_stage(
 ) -> Result<()> {
     if header.of == Of::Views {
         bail!(
-            "{place} holds embeddings of views, expected of whole images\nhint: name an `encode` stage without the input `views`"
+            Refusal::failure(format!(
+                "{place} holds embeddings of views, expected of whole images"
+            ))
+            .hint("name an `encode` stage without the input `views`")
         );
     }
     if header.network != identity.features && header.network != identity.network {
@@ -75,7 +82,10 @@ pub fn check_stage(
             "its head's embeddings"
         };
         bail!(
-            "{place} holds {got}, expected the network's features\nhint: name an `encode` stage with `embedding: features`"
+            Refusal::failure(format!(
+                "{place} holds {got}, expected the network's features"
+            ))
+            .hint("name an `encode` stage with `embedding: features`")
         );
     }
     let own: Option<Preprocessing> = serde_json::from_value(params[PREPROCESSING].clone())?;
@@ -92,18 +102,24 @@ fn check_preprocessing(place: &str, stored: &Preprocessing, identity: &Identity)
         return Ok(());
     }
     bail!(
-        "{place} was made of images prepared as {}, and this network prepares them as {}\nhint: embed the images again",
-        serde_json::to_string(stored)?,
-        serde_json::to_string(&identity.preprocessing)?
+        Refusal::failure(format!(
+            "{place} was made of images prepared as {}, and this network prepares them as {}",
+            serde_json::to_string(stored)?,
+            serde_json::to_string(&identity.preprocessing)?
+        ))
+        .hint("embed the images again")
     )
 }
 
 fn other_network(place: &str, stored: &str, own: &str) -> anyhow::Error {
     let short = |digest: &str| digest.chars().take(DIGITS).collect::<String>();
     anyhow::anyhow!(
-        "{place} holds embeddings of another network: expected network {}, got {}\nhint: name the network that made them, or embed the images again with this one",
-        short(own),
-        short(stored)
+        Refusal::failure(format!(
+            "{place} holds embeddings of another network: expected network {}, got {}",
+            short(own),
+            short(stored)
+        ))
+        .hint("name the network that made them, or embed the images again with this one")
     )
 }
 

@@ -10,8 +10,8 @@ mod learner;
 mod loop_state;
 mod options;
 mod orders;
+mod progress;
 mod queue_state;
-mod telling;
 mod trainer;
 
 use anyhow::Result;
@@ -21,8 +21,8 @@ use seedpipe_learn::device::with_threads;
 
 pub use learner::{Batch, Crops, Learner, Samples};
 pub use options::{HOW, TrainingOptions};
+pub use progress::report_results;
 pub use queue_state::{QUEUE, restore_queue, save_queue};
-pub use telling::tell_results;
 use trainer::Trainer;
 
 /// Trains from the newest checkpoint, or from the start, to the end.

@@ -170,14 +170,8 @@ impl TrainingOptions {
         self.evaluate
             .iter()
             .try_for_each(EvaluateOptions::validate)?;
-        self.optimiser.validate().map_err(|error| {
-            invalid(
-                &format!("training.optimiser.{}", error.key),
-                error.expected,
-                error.got,
-                error.hint,
-            )
-        })?;
+        let optimiser = self.optimiser.validate();
+        optimiser.map_err(|refusal| refusal.within("training.optimiser"))?;
         if !(self.checkpoint_minutes >= 0.0 && self.checkpoint_minutes.is_finite()) {
             return Err(invalid(
                 "training.checkpoint_minutes",

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
 use seedpipe_artifact::MetricRow;
+use seedpipe_base::Refusal;
 use seedpipe_engine::{StageContext, fault};
 use seedpipe_learn::average::Average;
 use seedpipe_learn::loss_scale::LossScale;
@@ -21,7 +22,7 @@ use super::learner::{Batch, Learner, Samples};
 use super::loop_state::LoopState;
 use super::options::TrainingOptions;
 use super::orders::Orders;
-use super::telling::Telling;
+use super::progress::TrainingProgress;
 
 /// Prefixes in a checkpoint of the optimiser's memory and of the weights' average.
 const OPTIMISER: &str = "momentum.";
@@ -151,7 +152,7 @@ impl<'a, L: Learner> Trainer<'a, L> {
             let done = step + 1;
             let gauges = self.learner.gauges();
             let (loss, rate) = (self.now.loss, self.now.learning_rate);
-            self.telling()
+            self.progress()
                 .step(done, loss, rate, &gauges, feeding.waited());
             if done.is_multiple_of(self.length.steps_per_epoch) {
                 self.end_epoch(done, gauges);
@@ -192,8 +193,8 @@ impl<'a, L: Learner> Trainer<'a, L> {
             .metrics(named.map(|evaluating| (evaluating.split(), evaluating.name()))))
     }
 
-    fn telling(&self) -> Telling<'_> {
-        Telling {
+    fn progress(&self) -> TrainingProgress<'_> {
+        TrainingProgress {
             progress: self.context.progress(),
             length: self.length,
         }
@@ -332,7 +333,7 @@ impl<'a, L: Learner> Trainer<'a, L> {
         for (name, value) in gauges {
             self.state.record(done, name, value);
         }
-        self.telling().epoch(done, &self.state);
+        self.progress().epoch(done, &self.state);
     }
 
     /// A look at the accuracy after an epoch, if one is due.
@@ -346,7 +347,7 @@ impl<'a, L: Learner> Trainer<'a, L> {
         }
         let begun = Instant::now();
         let accuracy = evaluating.accuracy(self.learner.network())?;
-        self.telling()
+        self.progress()
             .accuracy(done, evaluating.split(), evaluating.name(), accuracy);
         self.state.accuracies.push((done, accuracy));
         self.evaluated += begun.elapsed();
@@ -388,11 +389,16 @@ impl<'a, L: Learner> Trainer<'a, L> {
             None => "there is no checkpoint yet".to_owned(),
         };
         anyhow!(
-            "{what} at step {} (epoch {}) with learning rate {:e}; its batch was {}\nhint: lower `training.learning_rate`, lengthen the warm-up, set `training.clip_gradient_norm`, or try `precision: f32`; {kept}",
-            now.step,
-            now.step / self.length.steps_per_epoch,
-            now.learning_rate,
-            images.join(", ")
+            Refusal::failure(format!(
+                "{what} at step {} (epoch {}) with learning rate {:e}; its batch was {}",
+                now.step,
+                now.step / self.length.steps_per_epoch,
+                now.learning_rate,
+                images.join(", ")
+            ))
+            .hint(format!(
+                "lower `training.learning_rate`, lengthen the warm-up, set `training.clip_gradient_norm`, or try `precision: f32`; {kept}"
+            ))
         )
     }
 }
@@ -411,12 +417,22 @@ fn steps_per_epoch(
     let (stage, batch) = (context.stage(), options.batch);
     if options.accumulate == 1 {
         bail!(
-            "stage `{stage}`: key `training.batch`: expected at most the {images} images that there are to train on, got {batch}\nhint: make the batch smaller"
+            Refusal::failure(format!(
+                "expected at most the {images} images that there are to train on, got {batch}"
+            ))
+            .stage(stage)
+            .key("training.batch")
+            .hint("make the batch smaller")
         );
     }
     bail!(
-        "stage `{stage}`: key `training.accumulate`: expected at most the {} batches that an epoch has, got {}\nhint: make `accumulate` or the batch smaller",
-        images / batch,
-        options.accumulate
+        Refusal::failure(format!(
+            "expected at most the {} batches that an epoch has, got {}",
+            images / batch,
+            options.accumulate
+        ))
+        .stage(stage)
+        .key("training.accumulate")
+        .hint("make `accumulate` or the batch smaller")
     )
 }

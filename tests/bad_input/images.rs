@@ -26,8 +26,21 @@ fn an_empty_folder() {
     let sandbox = Sandbox::with(PIPELINE);
     fs_err::create_dir(sandbox.path("photos")).unwrap();
     assert_snapshot!(refused(&sandbox, &["run", "--quiet"], 1), @r"
-    error: pipeline.yaml: stage `images`: key `params.source`: `./photos`: expected images (JPEG, PNG, WebP, BMP, GIF), got none
+    error: pipeline.yaml: stage `images`: key `params.source`: `./photos`: expected images (JPEG, PNG, WebP, BMP, GIF or TIFF), got none
     hint: check `source`; a folder holds CLASS/*.jpg, train/CLASS/*.jpg and test/CLASS/*.jpg, or images without classes
+    exit code 1
+    ");
+}
+
+#[test]
+fn a_webp_whose_frame_is_larger_than_said() {
+    let path = "src/imaging/testdata/refused/frame_larger_than_said.webp";
+    let content = fs_err::read(format!("{REPOSITORY}/{path}")).unwrap();
+    let sandbox = folder_with("bad.webp", &content);
+    assert_snapshot!(refused(&sandbox, &["run", "--quiet"], 1), @r"
+    error: pipeline.yaml: stage `images`: key `params.max_bad_fraction`: 1 of 2 images cannot be read, expected at most a share of 0:
+      cat/bad.webp: damaged webp: a frame of 32 × 32 pixels, expected 16 × 16
+    hint: repair or remove them, or raise `max_bad_fraction` to 0.5000 to leave them out
     exit code 1
     ");
 }
@@ -37,7 +50,7 @@ fn a_text_file_named_jpg() {
     let sandbox = folder_with("notes.jpg", b"not an image, but a note\n");
     assert_snapshot!(refused(&sandbox, &["run", "--quiet"], 1), @r"
     error: pipeline.yaml: stage `images`: key `params.max_bad_fraction`: 1 of 2 images cannot be read, expected at most a share of 0:
-      cat/notes.jpg: not an image: expected jpeg, png, webp, bmp or gif, got a file that begins with `not an image, bu`
+      cat/notes.jpg: not an image: expected JPEG, PNG, WebP, BMP, GIF or TIFF, got a file that begins with `not an image, bu`
     hint: repair or remove them, or raise `max_bad_fraction` to 0.5000 to leave them out
     exit code 1
     ");
@@ -60,7 +73,7 @@ fn an_empty_file_named_png() {
     let sandbox = folder_with("empty.png", b"");
     assert_snapshot!(refused(&sandbox, &["run", "--quiet"], 1), @r"
     error: pipeline.yaml: stage `images`: key `params.max_bad_fraction`: 1 of 2 images cannot be read, expected at most a share of 0:
-      cat/empty.png: not an image: expected jpeg, png, webp, bmp or gif, got an empty file
+      cat/empty.png: not an image: expected JPEG, PNG, WebP, BMP, GIF or TIFF, got an empty file
     hint: repair or remove them, or raise `max_bad_fraction` to 0.5000 to leave them out
     exit code 1
     ");

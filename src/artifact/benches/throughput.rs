@@ -142,16 +142,10 @@ fn images(path: PathBuf, rows: u32, length: usize) {
                 let mut bytes = vec![7u8; length];
                 bytes[..4].copy_from_slice(&image_id.to_le_bytes());
                 let row = ImageRow {
-                    image_id,
-                    digest: *blake3::hash(&bytes).as_bytes(),
-                    occurrence: 0,
-                    bytes,
-                    width: 32,
-                    height: 32,
                     label: Some(1),
                     label_name: Some("cat".into()),
-                    split: "train".into(),
                     source: format!("train/cat/{image_id}.jpg"),
+                    ..ImageRow::example(image_id, bytes)
                 };
                 writer.write(&[row]).expect("rows are written");
             }

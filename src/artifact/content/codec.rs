@@ -9,6 +9,7 @@ use crate::on_disk::parts::Parts;
 use crate::schema::error::Result;
 use crate::schema::{EMBEDDINGS, METRICS};
 use crate::tables::metrics::MetricsReader;
+use crate::tables::table_of;
 
 /// An output's logical content, and how many rows it has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,38 +35,39 @@ pub(crate) fn open(kind: &str, parts: &[PathBuf]) -> Result<Parts> {
     } else {
         Positions::Skip
     };
-    Parts::open(parts, Some(kind), positions)
+    Parts::open(parts, &[table_of(kind)?], positions)
 }
 
-/// Metrics that stand for a result, as against those that only show how training went.
-pub const HEADLINE_METRICS: &[&str] = &[
-    "knn_top1",
-    "knn_top1_low",
-    "knn_top1_high",
-    "knn_top5",
-    "knn_majority_top1",
-    "retrieval_map",
-    "linear_top1",
-    "linear_top1_low",
-    "linear_top1_high",
-    "linear_top5",
-    "top1",
-    "top1_low",
-    "top1_high",
-    "top5",
-    "loss",
-];
+/// What an end of a 95 % interval is the end of: `knn_top1` of `knn_top1_low`.
+pub fn interval_of(name: &str) -> Option<&str> {
+    name.strip_suffix("_low")
+        .or_else(|| name.strip_suffix("_high"))
+}
 
-/// For `metrics/v1`: `split/name` → the value of the last step, for the [`HEADLINE_METRICS`] and those in `own`; of several rows of one step, the last.
-/// A value that is not finite is left out, since JSON cannot hold it. Other kinds have none.
-pub fn headline(kind: &str, parts: &[PathBuf], own: &[&str]) -> Result<BTreeMap<String, f64>> {
+/// Whether a metric, or the end of one's interval, is a share whose changes are told in points. The name
+/// may begin with a split.
+pub fn is_fraction(name: &str) -> bool {
+    let name = interval_of(name).unwrap_or(name);
+    ["top1", "top5", "retrieval_map"]
+        .iter()
+        .any(|ending| name.ends_with(ending))
+}
+
+/// Whether a metric, or the one that it is an end of the interval of, is among the `headline` ones.
+pub fn is_headline(name: &str, headline: &[&str]) -> bool {
+    headline.contains(&interval_of(name).unwrap_or(name))
+}
+
+/// For `metrics/v1`: `split/name` → the value of the last step, for metrics of these names and the ends
+/// of their intervals; of several rows of one step, the last. A value that is not finite is left out,
+/// since JSON cannot hold it. Other kinds have none.
+pub fn headline(kind: &str, parts: &[PathBuf], names: &[&str]) -> Result<BTreeMap<String, f64>> {
     if kind != METRICS {
         return Ok(BTreeMap::new());
     }
     let mut last: BTreeMap<String, (u64, f64)> = BTreeMap::new();
     for row in MetricsReader::open(parts)?.read_all()? {
-        let name = row.name.as_str();
-        if !HEADLINE_METRICS.contains(&name) && !own.contains(&name) {
+        if !is_headline(&row.name, names) {
             continue;
         }
         let latest = last
@@ -108,15 +110,18 @@ mod tests {
                 row(1, "train", "loss", 0.9),
                 row(2, "train", "learning_rate", 0.1),
                 row(0, "test", "knn_top1", 0.75),
+                row(0, "test", "knn_top1_low", 0.7),
+                row(0, "test", "knn_top1_k10_low", 0.6),
                 row(0, "val", "knn_top1", 0.5),
                 row(0, "val", "top1", f64::NAN),
             ])
             .unwrap();
         writer.finish().unwrap();
-        let headline = headline(METRICS, std::slice::from_ref(&path), &["learning_rate"]).unwrap();
+        let names = ["loss", "knn_top1", "top1"];
+        let headline = headline(METRICS, std::slice::from_ref(&path), &names).unwrap();
         let expected = [
             ("test/knn_top1", 0.75),
-            ("train/learning_rate", 0.1),
+            ("test/knn_top1_low", 0.7),
             ("train/loss", 0.5),
             ("val/knn_top1", 0.5),
         ];
@@ -127,7 +132,7 @@ mod tests {
                 .into()
         );
         assert!(
-            super::headline("images/v1", &[path], &[])
+            super::headline("images/v1", &[path], &names)
                 .unwrap()
                 .is_empty()
         );

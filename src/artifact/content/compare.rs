@@ -10,10 +10,12 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Float16Type, Float32Type, Float64Type};
 use half::{bf16, f16};
+use seedpipe_base::{Comparison, Tolerance, WorstRow};
 
 use crate::content::codec::open;
 use crate::on_disk::part::Part;
 use crate::on_disk::parts::Parts;
+use crate::schema::column::column;
 use crate::schema::error::{ArtifactError, Result};
 use crate::schema::{WEIGHTS, type_name};
 use crate::tables::weights::Dtype;
@@ -22,61 +24,14 @@ use crate::tables::weights::Dtype;
 const BLOCK_ROWS: usize = 4096;
 const BLOCK_BYTES: usize = 16 << 20;
 
-/// What counts as the same. Both bounds must hold.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Tolerance {
-    /// Largest difference of a number with a fraction; infinity: any.
-    pub max_abs: f64,
-    /// Smallest cosine between the two vectors of a row, for embeddings and for tensors of floating point.
-    pub min_cosine: Option<f64>,
-}
-
-impl Tolerance {
-    /// Nothing may differ in value (0.0 and −0.0 may).
-    pub const NONE: Self = Self {
-        max_abs: 0.0,
-        min_cosine: None,
-    };
-}
-
-/// The row that is furthest beyond, or else nearest to, the tolerance.
-#[derive(Clone, Debug, PartialEq)]
-pub struct WorstRow {
-    pub row: u64,
-    pub column: String,
-    pub detail: String,
-}
-
-/// What two outputs have in common.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Difference {
-    /// Equal to the bit, metadata included.
-    pub equal: bool,
-    /// Same columns and rows, every cell within the tolerance. Metadata may differ: it holds digests of what may itself be within
-    /// tolerance only.
-    pub within: bool,
-    /// Rows compared.
-    pub rows: u64,
-    /// Rows that are not equal to the bit.
-    pub differing: u64,
-    /// Largest difference of a number with a fraction.
-    pub max_abs: f64,
-    /// Smallest cosine of two vectors; `None` where the kind has none.
-    pub min_cosine: Option<f64>,
-    pub worst: Option<WorstRow>,
-    /// Metadata keys whose values differ.
-    pub metadata: Vec<String>,
-    /// Why rows could not be compared: other columns or another number of rows.
-    pub structure: Option<String>,
-}
-
-/// Compares two outputs of `kind`, each given by its parts in logical row order.
+/// Compares two outputs of `kind`, each given by its parts in logical row order; `points` of the
+/// tolerance is not looked at.
 pub fn compare(
     kind: &str,
     a: &[PathBuf],
     b: &[PathBuf],
     tolerance: &Tolerance,
-) -> Result<Difference> {
+) -> Result<Comparison> {
     let (a, b) = (open(kind, a)?, open(kind, b)?);
     let all = 0..a.rows();
     compare_parts(kind, (&a, &[all]), &b, tolerance)
@@ -91,7 +46,7 @@ pub fn compare_rows(
     rows: &[Range<usize>],
     b: &[PathBuf],
     tolerance: &Tolerance,
-) -> Result<Difference> {
+) -> Result<Comparison> {
     compare_parts(kind, (&open(kind, a)?, rows), &open(kind, b)?, tolerance)
 }
 
@@ -100,10 +55,10 @@ fn compare_parts(
     (a, chosen): (&Parts, &[Range<usize>]),
     b: &Parts,
     tolerance: &Tolerance,
-) -> Result<Difference> {
-    let mut difference = Difference {
+) -> Result<Comparison> {
+    let mut difference = Comparison {
         metadata: differing_keys(a, b),
-        ..Difference::default()
+        ..Comparison::default()
     };
     difference.structure = structure(a, b, chosen.iter().map(Range::len).sum());
     if difference.structure.is_some() {
@@ -202,7 +157,7 @@ fn compare_block(
     first: usize,
     (left, right): (&RecordBatch, &RecordBatch),
     tolerance: &Tolerance,
-    found: &mut Difference,
+    found: &mut Comparison,
     worst: &mut f64,
 ) {
     found.rows += left.num_rows() as u64;
@@ -222,7 +177,7 @@ fn compare_block(
                 (&left_cells.slice(row, 1), &right_cells.slice(row, 1)),
                 tensor,
             );
-            let Some((excess, detail)) = found.judge(cell, tolerance) else {
+            let Some((excess, detail)) = judge(found, cell, tolerance) else {
                 continue;
             };
             *differs = true;
@@ -239,38 +194,38 @@ fn compare_block(
     found.differing += differs.iter().filter(|differs| **differs).count() as u64;
 }
 
-impl Difference {
-    /// Takes a cell into account: by how much it is beyond the tolerance (negative: within), and what it is; `None` where it is equal.
-    fn judge(&mut self, cell: Cell, tolerance: &Tolerance) -> Option<(f64, String)> {
-        let (excess, detail) = match cell {
-            Cell::Equal => return None,
-            Cell::Other => (f64::INFINITY, "not equal".to_string()),
-            Cell::Near { difference, cosine } => {
-                self.max_abs = self.max_abs.max(difference);
-                let beyond = difference - tolerance.max_abs;
-                match cosine {
-                    None => (beyond, format!("differs by up to {difference:e}")),
-                    Some(cosine) => {
-                        self.min_cosine = Some(self.min_cosine.unwrap_or(1.0).min(cosine));
-                        let angle = tolerance
-                            .min_cosine
-                            .map_or(f64::NEG_INFINITY, |least| least - cosine);
-                        (
-                            beyond.max(angle),
-                            format!("differs by up to {difference:e}, cosine {cosine:.6}"),
-                        )
-                    }
+/// Takes a cell into account: by how much it is beyond the tolerance (negative: within), and what
+/// it is; `None` where it is equal.
+fn judge(found: &mut Comparison, cell: Cell, tolerance: &Tolerance) -> Option<(f64, String)> {
+    let (excess, detail) = match cell {
+        Cell::Equal => return None,
+        Cell::Other => (f64::INFINITY, "not equal".to_string()),
+        Cell::Near { difference, cosine } => {
+            found.max_abs = found.max_abs.max(difference);
+            let unbounded = tolerance.cosine.map_or(0.0, |_| f64::INFINITY);
+            let beyond = difference - tolerance.max_abs.unwrap_or(unbounded);
+            match cosine {
+                None => (beyond, format!("differs by up to {difference:e}")),
+                Some(cosine) => {
+                    found.min_cosine = Some(found.min_cosine.unwrap_or(1.0).min(cosine));
+                    let angle = tolerance
+                        .cosine
+                        .map_or(f64::NEG_INFINITY, |least| least - cosine);
+                    (
+                        beyond.max(angle),
+                        format!("differs by up to {difference:e}, cosine {cosine:.6}"),
+                    )
                 }
             }
-        };
-        self.within &= excess <= 0.0;
-        Some((excess, detail))
-    }
+        }
+    };
+    found.within &= excess <= 0.0;
+    Some((excess, detail))
 }
 
 /// The type of a tensor's elements, where it is one of floating point.
 fn dtype(batch: &RecordBatch, row: usize) -> Option<Dtype> {
-    Dtype::from_name(batch.column(1).as_string::<i32>().value(row))
+    Dtype::from_name(column::<Dtype>(batch, "dtype").value(row))
         .filter(|dtype| matches!(dtype, Dtype::F64 | Dtype::F32 | Dtype::F16 | Dtype::Bf16))
 }
 

@@ -1,10 +1,10 @@
 use std::path::Path;
 
 use super::*;
-use crate::schema::embeddings_header::{EmbeddingsHeader, Of, Precision};
 use crate::schema::metadata::Metadata;
 use crate::schema::{EMBEDDINGS, METRICS};
 use crate::tables::embeddings::EmbeddingsWriter;
+use crate::tables::embeddings_header::{EmbeddingsHeader, Of, Precision};
 use crate::tables::metrics::{MetricRow, MetricsWriter};
 use crate::tables::weights::{WeightRow, WeightsWriter};
 
@@ -29,7 +29,7 @@ fn embeddings(path: &Path, values: &[f32], network: &str) -> Vec<PathBuf> {
 fn an_output_is_equal_to_itself() {
     let folder = tempfile::tempdir().unwrap();
     let a = embeddings(&folder.path().join("a"), &[1.0, f32::NAN, -0.0, 3.0], "n");
-    let found = compare(EMBEDDINGS, &a, &a, &Tolerance::NONE).unwrap();
+    let found = compare(EMBEDDINGS, &a, &a, &Tolerance::default()).unwrap();
     assert!(found.equal && found.within, "{found:?}");
     assert_eq!(
         (found.rows, found.differing, found.max_abs, found.min_cosine),
@@ -62,7 +62,14 @@ fn chosen_rows_are_held_against_an_output_of_just_those() {
         vec![path]
     };
     let compare = |rows: &[Range<usize>], last| {
-        compare_rows(EMBEDDINGS, &whole, rows, &chosen(last), &Tolerance::NONE).unwrap()
+        compare_rows(
+            EMBEDDINGS,
+            &whole,
+            rows,
+            &chosen(last),
+            &Tolerance::default(),
+        )
+        .unwrap()
     };
     let same = compare(&[0..1, 2..3], 5.0);
     assert!(same.equal && same.rows == 2, "{same:?}");
@@ -84,8 +91,8 @@ fn any_difference_may_be_allowed_where_the_cosine_holds() {
     let b = embeddings(&folder.path().join("b"), &[900.0, 901.0], "n");
     let nan = embeddings(&folder.path().join("c"), &[f32::NAN, 1.0], "n");
     let tolerance = Tolerance {
-        max_abs: f64::INFINITY,
-        min_cosine: Some(0.999),
+        cosine: Some(0.999),
+        ..Tolerance::default()
     };
     assert!(compare(EMBEDDINGS, &a, &b, &tolerance).unwrap().within);
     assert!(!compare(EMBEDDINGS, &a, &nan, &tolerance).unwrap().within);
@@ -110,8 +117,8 @@ fn vectors_are_compared_by_difference_and_cosine() {
         &a,
         &b,
         &Tolerance {
-            max_abs: f64::INFINITY,
-            min_cosine: Some(0.99),
+            cosine: Some(0.99),
+            ..Tolerance::default()
         },
     )
     .unwrap();
@@ -123,13 +130,14 @@ fn vectors_are_compared_by_difference_and_cosine() {
     assert!(worst.detail.contains("cosine 0.000000"), "{}", worst.detail);
     assert_eq!(found.metadata, ["network"]);
     let loose = Tolerance {
-        max_abs: 7.0,
-        min_cosine: Some(-0.1),
+        max_abs: Some(7.0),
+        cosine: Some(-0.1),
+        ..Tolerance::default()
     };
     assert!(compare(EMBEDDINGS, &a, &b, &loose).unwrap().within);
     let narrow = Tolerance {
-        max_abs: 6.9,
-        min_cosine: None,
+        max_abs: Some(6.9),
+        ..Tolerance::default()
     };
     assert!(!compare(EMBEDDINGS, &a, &b, &narrow).unwrap().within);
 }
@@ -139,7 +147,7 @@ fn other_rows_or_columns_are_a_difference_of_structure() {
     let folder = tempfile::tempdir().unwrap();
     let a = embeddings(&folder.path().join("a"), &[1.0, 0.0], "n");
     let b = embeddings(&folder.path().join("b"), &[1.0, 0.0, 1.0, 1.0], "n");
-    let found = compare(EMBEDDINGS, &a, &b, &Tolerance::NONE).unwrap();
+    let found = compare(EMBEDDINGS, &a, &b, &Tolerance::default()).unwrap();
     assert!(!found.equal && !found.within);
     assert_eq!(found.structure.as_deref(), Some("rows: 1 against 2"));
 }
@@ -182,8 +190,9 @@ fn tensors_are_compared_by_their_own_type() {
         write("c", [1.0, 2.0], 6),
     );
     let tolerance = Tolerance {
-        max_abs: 0.5,
-        min_cosine: Some(0.99),
+        max_abs: Some(0.5),
+        cosine: Some(0.99),
+        ..Tolerance::default()
     };
     let found = compare(WEIGHTS, &a, &b, &tolerance).unwrap();
     assert!(found.within && !found.equal, "{found:?}");
@@ -222,10 +231,14 @@ fn metrics_are_within_points_but_names_must_be_equal() {
         write("c", "top5", 0.5),
     );
     let tolerance = Tolerance {
-        max_abs: 0.01,
-        min_cosine: None,
+        max_abs: Some(0.01),
+        ..Tolerance::default()
     };
     assert!(compare(METRICS, &a, &b, &tolerance).unwrap().within);
-    assert!(!compare(METRICS, &a, &b, &Tolerance::NONE).unwrap().within);
+    assert!(
+        !compare(METRICS, &a, &b, &Tolerance::default())
+            .unwrap()
+            .within
+    );
     assert!(!compare(METRICS, &a, &c, &tolerance).unwrap().within);
 }

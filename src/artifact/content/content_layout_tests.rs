@@ -8,9 +8,8 @@ use parquet::file::properties::{WriterProperties, WriterVersion};
 use proptest::prelude::*;
 
 use crate::content::codec::{ContentDigest, digest};
-use crate::on_disk::table::TableRow;
+use crate::on_disk::row::Stored;
 use crate::schema::metadata::{Metadata, to_footer};
-use crate::schema::schema;
 use crate::tables::images::ImageRow;
 use crate::tables::predictions::PredictionRow;
 
@@ -112,9 +111,9 @@ fn write_laid_out(
     parts
 }
 
-fn batch_of<R: TableRow>(rows: &[R], metadata: &Metadata) -> RecordBatch {
+fn batch_of<R: Stored>(rows: &[R], metadata: &Metadata) -> RecordBatch {
     RecordBatch::try_new(
-        schema(Path::new(""), R::KIND, metadata).unwrap(),
+        R::TABLE.schema(Path::new(""), metadata).unwrap(),
         R::columns(rows),
     )
     .unwrap()
@@ -133,16 +132,11 @@ fn image_rows() -> impl Strategy<Value = Vec<ImageRow>> {
         let row =
             |(id, (bytes, label, label_name, split, source)): (u32, (Vec<u8>, _, _, _, _))| {
                 ImageRow {
-                    image_id: id,
-                    digest: *blake3::hash(&bytes).as_bytes(),
-                    occurrence: 0,
-                    bytes,
-                    width: 3,
-                    height: 4,
                     label,
                     label_name,
                     split,
                     source,
+                    ..ImageRow::example(id, bytes)
                 }
             };
         (0..).zip(rows).map(row).collect()
@@ -166,16 +160,16 @@ fn prediction_rows() -> impl Strategy<Value = Vec<PredictionRow>> {
     })
 }
 
-fn digest_of<R: TableRow>(rows: &[R], metadata: &Metadata, layout: &Layout) -> ContentDigest {
+fn digest_of<R: Stored>(rows: &[R], metadata: &Metadata, layout: &Layout) -> ContentDigest {
     let folder = tempfile::tempdir().unwrap();
     let parts = write_laid_out(
         folder.path(),
-        R::KIND,
+        R::TABLE.kind,
         metadata,
         &batch_of(rows, metadata),
         layout,
     );
-    digest(R::KIND, &parts).unwrap()
+    digest(R::TABLE.kind, &parts).unwrap()
 }
 
 proptest! {
@@ -247,8 +241,8 @@ fn where_a_list_ends_is_content() {
 
 #[test]
 fn vectors_have_one_digest_by_their_pages_and_by_decoding() {
-    use crate::schema::embeddings_header::{Of, Precision};
     use crate::tables::embeddings::EmbeddingsWriter;
+    use crate::tables::embeddings_header::{Of, Precision};
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("direct");
     let header = EmbeddingsHeader {
@@ -265,7 +259,12 @@ fn vectors_have_one_digest_by_their_pages_and_by_decoding() {
         .write(&(0..3000).collect::<Vec<_>>(), &values)
         .unwrap();
     writer.finish().unwrap();
-    let part = Part::open(&path, None, crate::on_disk::part::Positions::Skip).unwrap();
+    let part = Part::open(
+        &path,
+        &crate::tables::TABLES,
+        crate::on_disk::part::Positions::Skip,
+    )
+    .unwrap();
     let batches: Vec<RecordBatch> = part
         .batches(0..3000, &[0, 1])
         .unwrap()

@@ -6,8 +6,9 @@ use parquet::arrow::ArrowWriter;
 use parquet::file::properties::WriterProperties;
 
 use crate::content::codec::{ContentDigest, digest};
+use crate::on_disk::row::Stored;
 use crate::schema::metadata::{Metadata, to_footer};
-use crate::schema::{IMAGES, METRICS, PREDICTIONS};
+use crate::schema::{IMAGES, METRICS};
 use crate::tables::metrics::{MetricRow, MetricsWriter};
 use crate::tables::predictions::PredictionRow;
 
@@ -92,7 +93,7 @@ fn the_digest_takes_lists_and_nulls_as_documented() {
     writer.finish().unwrap();
     let parts = Parts::open(
         &[path],
-        Some(PREDICTIONS),
+        &[PredictionRow::TABLE],
         crate::on_disk::part::Positions::Skip,
     )
     .unwrap();

@@ -35,11 +35,11 @@ use rayon::prelude::*;
 
 use crate::on_disk::part::Part;
 use crate::on_disk::parts::Parts;
-use crate::schema::embeddings_header::EmbeddingsHeader;
 use crate::schema::error::Result;
 use crate::schema::metadata::canonical;
 use crate::schema::{EMBEDDINGS, type_name};
 use crate::tables::embeddings;
+use crate::tables::embeddings_header::{EMBEDDING, EmbeddingsHeader};
 
 const CONTEXT: &str = "seedpipe content v1";
 const BLOCK_ROWS: usize = 65_536;
@@ -100,7 +100,7 @@ fn block_digests(parts: &Parts, column: usize, block: usize) -> Result<Vec<[u8; 
 
 /// The header, where the column is that of the vectors: its values are then hashed as they lie in the file.
 fn plain_vectors(part: &Part, column: usize) -> Result<Option<EmbeddingsHeader>> {
-    if part.kind() != EMBEDDINGS || column != embeddings::EMBEDDING {
+    if part.kind() != EMBEDDINGS || part.schema().field(column).name() != EMBEDDING {
         return Ok(None);
     }
     EmbeddingsHeader::from_metadata(part.path(), part.metadata()).map(Some)

@@ -17,6 +17,7 @@ use crate::on_disk::parts::Parts;
 use crate::schema::error::{ArtifactError, Result};
 use crate::schema::metadata::Metadata;
 use crate::schema::type_name;
+use crate::tables::TABLES;
 
 /// Elements of a list that are shown.
 const LIST_ELEMENTS: usize = 8;
@@ -40,7 +41,7 @@ pub struct Preview {
 
 /// Reads the first rows of an output, given its parts in logical row order.
 pub fn preview(parts: &[PathBuf], first: usize) -> Result<Preview> {
-    let parts = Parts::open(parts, None, Positions::Skip)?;
+    let parts = Parts::open(parts, &TABLES, Positions::Skip)?;
     let fields = parts.first().schema().fields().clone();
     let columns: Vec<usize> = (0..fields.len()).collect();
     let mut rows = Vec::new();
@@ -224,8 +225,8 @@ fn finite(value: f64) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::schema::embeddings_header::{EmbeddingsHeader, Of, Precision};
     use crate::tables::embeddings::EmbeddingsWriter;
+    use crate::tables::embeddings_header::{EmbeddingsHeader, Of, Precision};
     use crate::tables::images::{ImageRow, ImagesWriter};
 
     #[test]
@@ -236,20 +237,10 @@ mod tests {
             ImagesWriter::create(&path, &Metadata::from([("size".into(), "x".repeat(300))]))
                 .unwrap();
         let rows: Vec<ImageRow> = (0..11u32)
-            .map(|id| {
-                let bytes = vec![id as u8; 40];
-                ImageRow {
-                    image_id: id,
-                    digest: *blake3::hash(&bytes).as_bytes(),
-                    occurrence: 0,
-                    bytes,
-                    width: 7,
-                    height: 9,
-                    label: (id > 0).then_some(-3),
-                    label_name: Some("cat".into()),
-                    split: "train".into(),
-                    source: format!("{id}.jpg"),
-                }
+            .map(|id| ImageRow {
+                label: (id > 0).then_some(-3),
+                label_name: Some("cat".into()),
+                ..ImageRow::example(id, vec![id as u8; 40])
             })
             .collect();
         writer.write(&rows).unwrap();

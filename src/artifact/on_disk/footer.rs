@@ -5,6 +5,8 @@
 
 use std::path::Path;
 
+use seedpipe_base::varint;
+
 use crate::on_disk::file::PositionedFile;
 use crate::schema::error::{ArtifactError, Result};
 
@@ -140,20 +142,11 @@ impl Thrift<'_> {
     }
 
     fn varint(&mut self) -> std::result::Result<u64, Fault> {
-        let mut number = 0_u64;
-        for shift in (0..70).step_by(7) {
-            let byte = self.byte()?;
-            number |= u64::from(byte & 0x7f).checked_shl(shift).unwrap_or(0);
-            if byte & 0x80 == 0 {
-                return Ok(number);
-            }
-        }
-        Err(Fault::Garbage)
+        varint::take(&mut self.rest).ok_or(Fault::Garbage)
     }
 
     fn zigzag(&mut self) -> std::result::Result<i64, Fault> {
-        let number = self.varint()?;
-        Ok((number >> 1) as i64 ^ -((number & 1) as i64))
+        varint::take_signed(&mut self.rest).ok_or(Fault::Garbage)
     }
 
     /// The type of the next field of a struct, whose number is put into `field`; `None` at the end.

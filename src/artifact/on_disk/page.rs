@@ -2,6 +2,8 @@
 //! page's last bytes. The page's header and its repetition and definition levels are checked to say exactly that; a page that says
 //! anything else is left to the decoder, which is right about everything and several times slower.
 
+use seedpipe_base::varint;
+
 /// What a page of version 1 says of itself.
 struct PageHeader {
     /// Bytes of the header.
@@ -52,7 +54,7 @@ fn level_section(body: &[u8]) -> Option<(&[u8], &[u8])> {
 fn levels_are(mut levels: &[u8], count: usize, expected: impl Fn(usize) -> (bool, usize)) -> bool {
     let mut index = 0;
     while index < count {
-        let Some(head) = varint(&mut levels) else {
+        let Some(head) = varint::take(&mut levels) else {
             return false;
         };
         let Ok(length) = usize::try_from(head >> 1) else {
@@ -95,24 +97,6 @@ fn levels_are(mut levels: &[u8], count: usize, expected: impl Fn(usize) -> (bool
     levels.is_empty()
 }
 
-fn varint(bytes: &mut &[u8]) -> Option<u64> {
-    let mut value = 0u64;
-    for shift in (0..64).step_by(7) {
-        let (byte, rest) = bytes.split_first()?;
-        *bytes = rest;
-        value |= u64::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            return Some(value);
-        }
-    }
-    None
-}
-
-fn zigzag(bytes: &mut &[u8]) -> Option<i64> {
-    let value = varint(bytes)?;
-    Some((value >> 1) as i64 ^ -((value & 1) as i64))
-}
-
 /// Reads a page header in Thrift's compact form.
 fn page_header(page: &[u8]) -> Option<PageHeader> {
     let mut rest = page;
@@ -127,9 +111,9 @@ fn page_header(page: &[u8]) -> Option<PageHeader> {
     let mut field = 0;
     while let Some(kind) = next_field(&mut rest, &mut field)? {
         match (field, kind) {
-            (1, INTEGER) => header.page_type = zigzag(&mut rest)?,
-            (2, INTEGER) => header.uncompressed = zigzag(&mut rest)?,
-            (3, INTEGER) => header.compressed = zigzag(&mut rest)?,
+            (1, INTEGER) => header.page_type = varint::take_signed(&mut rest)?,
+            (2, INTEGER) => header.uncompressed = varint::take_signed(&mut rest)?,
+            (3, INTEGER) => header.compressed = varint::take_signed(&mut rest)?,
             (5, STRUCT) => data_page_header(&mut rest, &mut header)?,
             _ => skip(&mut rest, kind, 0)?,
         }
@@ -142,8 +126,8 @@ fn data_page_header(rest: &mut &[u8], header: &mut PageHeader) -> Option<()> {
     let mut field = 0;
     while let Some(kind) = next_field(rest, &mut field)? {
         match (field, kind) {
-            (1, INTEGER) => header.values = zigzag(rest)?,
-            (2, INTEGER) => header.encoding = zigzag(rest)?,
+            (1, INTEGER) => header.values = varint::take_signed(rest)?,
+            (2, INTEGER) => header.encoding = varint::take_signed(rest)?,
             _ => skip(rest, kind, 0)?,
         }
     }
@@ -162,7 +146,7 @@ fn next_field(rest: &mut &[u8], field: &mut i64) -> Option<Option<u8>> {
         return Some(None);
     }
     *field = if head >> 4 == 0 {
-        zigzag(rest)?
+        varint::take_signed(rest)?
     } else {
         field.checked_add(i64::from(head >> 4))?
     };
@@ -177,11 +161,11 @@ fn skip(rest: &mut &[u8], kind: u8, depth: usize) -> Option<()> {
         1 | 2 => {}
         3 => *rest = rest.split_first()?.1,
         4..=6 => {
-            varint(rest)?;
+            varint::take(rest)?;
         }
         7 => *rest = rest.split_at_checked(8)?.1,
         8 => {
-            let length = usize::try_from(varint(rest)?).ok()?;
+            let length = usize::try_from(varint::take(rest)?).ok()?;
             *rest = rest.split_at_checked(length)?.1;
         }
         STRUCT => {

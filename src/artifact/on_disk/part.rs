@@ -15,9 +15,9 @@ use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetStatistic
 
 use crate::on_disk::file::PositionedFile;
 use crate::on_disk::footer;
-use crate::schema;
 use crate::schema::error::{ArtifactError, Result, guarded};
 use crate::schema::metadata::{self, Metadata};
+use crate::schema::table::Table;
 
 /// Decoded bytes that a batch aims at: bounds memory whatever the rows' width.
 const BATCH_BYTES: u64 = 8 << 20;
@@ -33,27 +33,35 @@ pub(crate) enum Positions {
 pub(crate) struct Part {
     path: PathBuf,
     reader: ArrowReaderMetadata,
-    kind: &'static str,
+    table: &'static Table,
     metadata: Metadata,
     /// First row of each row group, and the number of rows at the end.
     starts: Vec<usize>,
 }
 
 impl Part {
-    /// Opens an artifact's part. Fails when the file is not Parquet, is not of `expected` kind, or its schema is not that of its kind.
-    pub fn open(path: &Path, expected: Option<&str>, positions: Positions) -> Result<Self> {
+    /// Opens an artifact's part. Fails when the file is not Parquet, is not of one of the
+    /// `expected` kinds, or its schema is not that of its kind.
+    pub fn open(path: &Path, expected: &[&'static Table], positions: Positions) -> Result<Self> {
         let file = PositionedFile::open(path)?;
         let found = guarded(path, || load(path, &file, options(positions)))?;
         let (kind, metadata) = metadata::from_footer(path, found.metadata().file_metadata())?;
-        if let Some(expected) = expected.filter(|expected| *expected != kind) {
-            return Err(ArtifactError::unexpected(
-                path,
-                "artifact kind",
-                format!("`{expected}`"),
-                format!("`{kind}`"),
-            ));
-        }
-        let schema = schema::schema(path, kind, &metadata)?;
+        let table = *expected
+            .iter()
+            .find(|table| table.kind == kind)
+            .ok_or_else(|| {
+                let names: Vec<String> = expected
+                    .iter()
+                    .map(|table| format!("`{}`", table.kind))
+                    .collect();
+                ArtifactError::unexpected(
+                    path,
+                    "artifact kind",
+                    names.join(" or "),
+                    format!("`{kind}`"),
+                )
+            })?;
+        let schema = table.schema(path, &metadata)?;
         let reader = guarded(path, || {
             let options = ArrowReaderOptions::new().with_schema(schema.clone());
             ArrowReaderMetadata::try_new(found.metadata().clone(), options).map_err(|error| {
@@ -67,7 +75,7 @@ impl Part {
         Ok(Self {
             path: path.to_path_buf(),
             reader,
-            kind,
+            table,
             metadata,
             starts,
         })
@@ -78,7 +86,7 @@ impl Part {
     }
 
     pub fn kind(&self) -> &'static str {
-        self.kind
+        self.table.kind
     }
 
     pub fn metadata(&self) -> &Metadata {
@@ -87,6 +95,13 @@ impl Part {
 
     pub fn schema(&self) -> &SchemaRef {
         self.reader.schema()
+    }
+
+    /// Where a column is in the schema.
+    pub fn column(&self, name: &str) -> usize {
+        self.schema()
+            .index_of(name)
+            .unwrap_or_else(|error| panic!("BUG: {error}"))
     }
 
     pub fn rows(&self) -> usize {

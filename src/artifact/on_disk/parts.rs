@@ -8,6 +8,7 @@ use rayon::prelude::*;
 use crate::on_disk::part::{Part, Positions};
 use crate::schema::error::{ArtifactError, Result};
 use crate::schema::metadata::Metadata;
+use crate::schema::table::Table;
 
 pub(crate) struct Parts {
     parts: Vec<Part>,
@@ -17,10 +18,10 @@ pub(crate) struct Parts {
 
 impl Parts {
     /// Opens `paths`, which are in logical row order. No part at all is an error: nothing would say what the output is.
-    pub fn open(paths: &[PathBuf], kind: Option<&str>, positions: Positions) -> Result<Self> {
+    pub fn open(paths: &[PathBuf], kinds: &[&'static Table], positions: Positions) -> Result<Self> {
         let parts: Vec<Part> = paths
             .par_iter()
-            .map(|path| Part::open(path, kind, positions))
+            .map(|path| Part::open(path, kinds, positions))
             .collect::<Result<_>>()?;
         let Some(first) = parts.first() else {
             return Err(ArtifactError::unexpected(

@@ -1,16 +1,17 @@
-//! Kinds that are read and written as rows: one writer and one reader for all of them. A kind says in its own file how rows become
-//! columns and back ([`TableRow`]).
+//! Kinds that are read and written as rows: one writer and one reader for all of them.
 
 use std::marker::PhantomData;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use arrow::array::{ArrayRef, RecordBatch};
+use arrow::array::RecordBatch;
+use seedpipe_base::Refusal;
 
 use crate::on_disk::part::Positions;
 use crate::on_disk::parts::Parts;
+use crate::on_disk::row::{Key, TableRow};
 use crate::on_disk::write::{PartWriter, ROW_GROUP_ROWS};
-use crate::schema::error::{ArtifactError, Invalid, Result};
+use crate::schema::error::{ArtifactError, Result};
 use crate::schema::metadata::Metadata;
 
 /// A row group ends when its rows' text and bytes reach this.
@@ -18,50 +19,6 @@ const ROW_GROUP_BYTES: usize = 16 << 20;
 const PAGE_BYTES: usize = 1 << 20;
 /// What Arrow's 32-bit offsets and Parquet's 32-bit page sizes can hold in one cell, with room for the page's header.
 const CELL_BYTES: usize = (i32::MAX as usize) - (1 << 20);
-
-/// A row struct of a kind. Sealed: only this crate's row structs are.
-pub trait TableRow: Sized + Send + Sync {
-    #[doc(hidden)]
-    const KIND: &'static str;
-
-    /// Bytes of the row's text and binary cells together.
-    #[doc(hidden)]
-    fn bytes(&self) -> usize;
-
-    #[doc(hidden)]
-    fn columns(rows: &[Self]) -> Vec<ArrayRef>;
-
-    /// Appends the rows of a batch.
-    #[doc(hidden)]
-    fn rows(batch: &RecordBatch, rows: &mut Vec<Self>) -> std::result::Result<(), Invalid>;
-
-    /// What a single row must satisfy.
-    #[doc(hidden)]
-    fn check(&self) -> std::result::Result<(), Invalid> {
-        Ok(())
-    }
-
-    /// What the rows of an output must satisfy together: a row's key, which must differ from all others' or be greater than the last.
-    #[doc(hidden)]
-    fn key(&self) -> Key {
-        Key::None
-    }
-
-    #[doc(hidden)]
-    fn check_metadata(_metadata: &Metadata) -> std::result::Result<(), Invalid> {
-        Ok(())
-    }
-}
-
-/// A row's place among an output's rows.
-#[doc(hidden)]
-pub enum Key {
-    None,
-    /// Strictly ascending.
-    Ascending(u64),
-    /// Different from all others.
-    Distinct(String),
-}
 
 /// Checks [`TableRow::key`] from row to row.
 #[derive(Default)]
@@ -71,22 +28,21 @@ struct Keys {
 }
 
 impl Keys {
-    fn check(&mut self, key: Key) -> std::result::Result<(), Invalid> {
+    fn check(&mut self, key: Key) -> std::result::Result<(), Refusal> {
         match key {
             Key::None => Ok(()),
             Key::Ascending(value) => match self.last.replace(value) {
-                Some(last) if last >= value => Err(Invalid::new(
-                    "order of rows",
-                    format!("an id above {last}"),
-                    value,
-                )),
+                Some(last) if last >= value => {
+                    Err(Refusal::expected(format!("an id above {last}"), value)
+                        .place("order of rows"))
+                }
                 _ => Ok(()),
             },
-            Key::Distinct(name) if self.seen.contains(&name) => Err(Invalid::new(
-                "names of rows",
+            Key::Distinct(name) if self.seen.contains(&name) => Err(Refusal::expected(
                 "every name once",
                 format!("`{name}` twice"),
-            )),
+            )
+            .place("names of rows")),
             Key::Distinct(name) => {
                 self.seen.insert(name);
                 Ok(())
@@ -107,8 +63,8 @@ pub struct TableWriter<R: TableRow> {
 impl<R: TableRow> TableWriter<R> {
     /// Creates or empties the file at `path`, whose folder must exist. `metadata` must be the same for all parts of an output.
     pub fn create(path: &Path, metadata: &Metadata) -> Result<Self> {
-        R::check_metadata(metadata).map_err(|invalid| invalid.at(path))?;
-        let part = PartWriter::create(path, R::KIND, metadata, PAGE_BYTES)?;
+        R::check_metadata(metadata).map_err(|wrong| ArtifactError::of(path, wrong))?;
+        let part = PartWriter::create(path, R::TABLE, metadata, PAGE_BYTES)?;
         Ok(Self {
             part,
             group_rows: 0,
@@ -124,7 +80,7 @@ impl<R: TableRow> TableWriter<R> {
         for row in rows {
             row.check()
                 .and_then(|()| self.keys.check(row.key()))
-                .map_err(|invalid| invalid.at(&path))?;
+                .map_err(|wrong| ArtifactError::of(&path, wrong))?;
             if row.bytes() > CELL_BYTES {
                 let most = format!("at most {CELL_BYTES} bytes");
                 return Err(ArtifactError::unexpected(
@@ -166,7 +122,7 @@ impl<R: TableRow> TableWriter<R> {
             .unwrap_or_else(|error| {
                 panic!(
                     "BUG: columns of `{}` do not fit its schema: {error}",
-                    R::KIND
+                    R::TABLE.kind
                 )
             });
         self.part.write(&batch)?;
@@ -184,8 +140,9 @@ pub struct TableReader<R: TableRow> {
 impl<R: TableRow> TableReader<R> {
     /// Opens the parts, given in logical row order. Fails where a part is not this kind's, or parts disagree in metadata.
     pub fn open(parts: &[PathBuf]) -> Result<Self> {
-        let parts = Parts::open(parts, Some(R::KIND), Positions::Skip)?;
-        R::check_metadata(parts.metadata()).map_err(|invalid| invalid.at(parts.first().path()))?;
+        let parts = Parts::open(parts, &[R::TABLE], Positions::Skip)?;
+        R::check_metadata(parts.metadata())
+            .map_err(|wrong| ArtifactError::of(parts.first().path(), wrong))?;
         Ok(Self {
             parts,
             row: PhantomData,
@@ -211,7 +168,7 @@ impl<R: TableRow> TableReader<R> {
                 let first = read.len();
                 R::rows(&batch?, &mut read)
                     .and_then(|()| read[first..].iter().try_for_each(R::check))
-                    .map_err(|invalid| invalid.at(part.path()))?;
+                    .map_err(|wrong| ArtifactError::of(part.path(), wrong))?;
             }
         }
         Ok(read)
@@ -223,7 +180,7 @@ impl<R: TableRow> TableReader<R> {
         let mut keys = Keys::default();
         for row in &rows {
             keys.check(row.key())
-                .map_err(|invalid| invalid.at(self.parts.first().path()))?;
+                .map_err(|wrong| ArtifactError::of(self.parts.first().path(), wrong))?;
         }
         Ok(rows)
     }

@@ -5,15 +5,16 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, SchemaRef};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, Encoding};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
-use crate::schema;
+use crate::schema::column::Layout;
 use crate::schema::error::{ArtifactError, Result};
 use crate::schema::metadata::{self, Metadata};
+use crate::schema::table::{Declared, Table, schema_of};
 
 /// Rows of a row group, at most.
 pub(crate) const ROW_GROUP_ROWS: usize = 16_384;
@@ -27,13 +28,19 @@ pub(crate) struct PartWriter {
 
 impl PartWriter {
     /// Creates or empties the file. `page_bytes`: size of a data page.
-    pub fn create(path: &Path, kind: &str, metadata: &Metadata, page_bytes: usize) -> Result<Self> {
-        let schema = schema::schema(path, kind, metadata)?;
-        let footer = metadata::to_footer(path, kind, metadata)?;
+    pub fn create(
+        path: &Path,
+        table: &Table,
+        metadata: &Metadata,
+        page_bytes: usize,
+    ) -> Result<Self> {
+        let columns = (table.columns)(path, metadata)?;
+        let schema = schema_of(&columns);
+        let footer = metadata::to_footer(path, table.kind, metadata)?;
         let file = fs_err::File::create(path)
             .map_err(|error| ArtifactError::io(path, "cannot create", error))?
             .into_file();
-        let properties = properties(&schema, page_bytes)
+        let properties = properties(&columns, page_bytes)
             .set_key_value_metadata(Some(vec![footer]))
             .build();
         let writer = ArrowWriter::try_new(
@@ -84,10 +91,8 @@ impl PartWriter {
     }
 }
 
-/// How columns are stored: the heavy ones (`bytes`, `data`, `embedding`) plain and uncompressed, so that a row is where its page says;
-/// identifiers that only count up as differences; everything else by dictionary where that pays, and LZ4.
 fn properties(
-    schema: &SchemaRef,
+    columns: &[Declared],
     page_bytes: usize,
 ) -> parquet::file::properties::WriterPropertiesBuilder {
     let mut properties = WriterProperties::builder()
@@ -97,32 +102,25 @@ fn properties(
         .set_statistics_enabled(EnabledStatistics::Chunk)
         .set_write_batch_size(4096)
         .set_data_page_size_limit(page_bytes);
-    for field in schema.fields() {
-        let column = ColumnPath::from(field.name().as_str());
-        match field.name().as_str() {
-            // One image a page: the offset index then holds the position of every image.
-            "bytes" => {
-                properties = plain(properties, column.clone())
-                    .set_column_data_page_size_limit(column.clone(), 1)
-                    .set_column_data_page_row_count_limit(column, 1);
+    for declared in columns {
+        let name = declared.field.name().as_str();
+        let column = match declared.field.data_type() {
+            DataType::FixedSizeList(..) => {
+                ColumnPath::from([name, "list", "element"].map(str::to_string).to_vec())
             }
-            "data" => properties = plain(properties, column),
-            "embedding" => {
-                let values = ColumnPath::from(vec![
-                    "embedding".to_string(),
-                    "list".to_string(),
-                    "element".to_string(),
-                ]);
-                properties = plain(properties, values);
-            }
-            "view_id" | "image_id" => {
-                properties = properties
-                    .set_column_dictionary_enabled(column.clone(), false)
-                    .set_column_encoding(column, Encoding::DELTA_BINARY_PACKED);
-            }
-            "digest" => properties = properties.set_column_dictionary_enabled(column, false),
-            _ => {}
-        }
+            _ => ColumnPath::from(name),
+        };
+        properties = match declared.layout {
+            Layout::Dictionary => properties,
+            Layout::Distinct => properties.set_column_dictionary_enabled(column, false),
+            Layout::Differences => properties
+                .set_column_dictionary_enabled(column.clone(), false)
+                .set_column_encoding(column, Encoding::DELTA_BINARY_PACKED),
+            Layout::Plain => plain(properties, column),
+            Layout::Pages => plain(properties, column.clone())
+                .set_column_data_page_size_limit(column.clone(), 1)
+                .set_column_data_page_row_count_limit(column, 1),
+        };
     }
     properties
 }

@@ -1,24 +1,20 @@
 //! The one error of this crate: which file, what is wrong with it, what was expected and got, and the remedy where there is one.
 
-use std::cell::Cell;
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Once;
 
 use arrow::error::ArrowError;
 use parquet::errors::ParquetError;
+use seedpipe_base::Refusal;
 
 pub type Result<T> = std::result::Result<T, ArtifactError>;
 
 /// What went wrong with a file. An [`io::Error`] behind it (a full disk, a refused permission) is its `source`.
-#[derive(Debug, thiserror::Error)]
-#[error("`{}`: {what}{}", path.display(), hint.map(|hint| format!("\nhint: {hint}")).unwrap_or_default())]
+#[derive(Debug)]
 pub struct ArtifactError {
     path: PathBuf,
-    what: String,
-    hint: Option<&'static str>,
-    #[source]
-    source: Option<io::Error>,
+    what: Refusal,
 }
 
 impl ArtifactError {
@@ -27,29 +23,31 @@ impl ArtifactError {
         &self.path
     }
 
-    pub(crate) fn new(path: &Path, what: impl Into<String>) -> Self {
+    pub(crate) fn of(path: &Path, what: Refusal) -> Self {
         Self {
             path: path.to_path_buf(),
-            what: what.into(),
-            hint: None,
-            source: None,
+            what,
         }
+    }
+
+    pub(crate) fn new(path: &Path, what: impl Into<String>) -> Self {
+        Self::of(path, Refusal::new(what))
     }
 
     pub(crate) fn unexpected(
         path: &Path,
-        what: impl std::fmt::Display,
-        expected: impl std::fmt::Display,
-        got: impl std::fmt::Display,
+        what: impl fmt::Display,
+        expected: impl fmt::Display,
+        got: impl fmt::Display,
     ) -> Self {
-        Self::new(path, format!("{what}: expected {expected}, got {got}"))
+        Self::of(
+            path,
+            Refusal::expected(expected, got).place(what.to_string()),
+        )
     }
 
     pub(crate) fn io(path: &Path, action: &str, source: io::Error) -> Self {
-        Self {
-            source: Some(source),
-            ..Self::new(path, action)
-        }
+        Self::of(path, Refusal::new(action).source(source))
     }
 
     /// `action`: "cannot read", "cannot write". An IO error inside is unwrapped, so that its kind is kept.
@@ -74,64 +72,35 @@ impl ArtifactError {
         }
     }
 
-    pub(crate) fn hint(self, hint: &'static str) -> Self {
+    pub(crate) fn hint(self, hint: &str) -> Self {
         Self {
-            hint: Some(hint),
+            what: self.what.hint(hint),
             ..self
         }
     }
 }
 
-/// A wrong value in a row, before it is known which file it is in.
-#[derive(Debug)]
-pub struct Invalid(String);
-
-impl Invalid {
-    pub(crate) fn new(
-        what: impl std::fmt::Display,
-        expected: impl std::fmt::Display,
-        got: impl std::fmt::Display,
-    ) -> Self {
-        Self(format!("{what}: expected {expected}, got {got}"))
+impl fmt::Display for ArtifactError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "`{}`: {}", self.path.display(), self.what)
     }
+}
 
-    pub(crate) fn at(self, path: &Path) -> ArtifactError {
-        ArtifactError::new(path, self.0)
+impl std::error::Error for ArtifactError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.what.source.as_deref().map(|source| source as _)
     }
 }
 
 /// Runs a decoder over a file's content. The Parquet reader is meant to refuse garbage with an error; where it panics instead, that is
 /// an error of the file too, and nothing is printed.
 pub(crate) fn guarded<T>(path: &Path, work: impl FnOnce() -> Result<T>) -> Result<T> {
-    silence_guarded_panics();
-    let outer = GUARDED.replace(true);
-    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
-    GUARDED.set(outer);
-    result.unwrap_or_else(|_| {
+    seedpipe_base::caught(work).unwrap_or_else(|_| {
         Err(ArtifactError::new(
             path,
             "cannot read: the Parquet decoder gave up on this file's content",
         ))
     })
-}
-
-thread_local! {
-    /// Whether a panic of this thread is about to be caught.
-    static GUARDED: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Puts a hook before the one that is there, once: it leaves out what is about to be caught.
-fn silence_guarded_panics() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        let previous = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |panic| {
-            // A thread that is ending has no flag any more, and is not guarded.
-            if !GUARDED.try_with(Cell::get).unwrap_or(false) {
-                previous(panic);
-            }
-        }));
-    });
 }
 
 #[cfg(test)]
@@ -148,7 +117,7 @@ mod tests {
         );
         assert_eq!(error.to_string(), "`a.parquet`: cannot write");
         assert_eq!(
-            error.source.map(|source| source.kind()),
+            error.what.source.as_ref().map(|source| source.kind()),
             Some(io::ErrorKind::StorageFull)
         );
     }

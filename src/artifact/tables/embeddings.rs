@@ -9,22 +9,18 @@ use arrow::array::{
     Array, ArrayRef, FixedSizeListArray, Float16Array, Float32Array, RecordBatch, UInt32Array,
     UInt64Array,
 };
-use arrow::datatypes::{UInt32Type, UInt64Type};
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 
-use crate::on_disk::columns::numbers;
 use crate::on_disk::part::{Part, Positions};
 use crate::on_disk::parts::Parts;
 use crate::on_disk::vectors::Vectors;
 use crate::on_disk::write::{PartWriter, ROW_GROUP_ROWS};
-use crate::schema::embeddings_header::{EmbeddingsHeader, Of, Precision};
+use crate::schema::column::column;
+use crate::schema::element;
 use crate::schema::error::{ArtifactError, Result};
-use crate::schema::{EMBEDDINGS, element};
+use crate::tables::embeddings_header::{self, EMBEDDING, EmbeddingsHeader, Of, Precision};
 
-/// Columns of the schema.
-const ID: usize = 0;
-pub(crate) const EMBEDDING: usize = 1;
 const PAGE_BYTES: usize = 1 << 20;
 /// Rows of a batch are few enough that their values stay in the processor's cache while they are written.
 const BATCH_VALUES: usize = 1 << 18;
@@ -41,7 +37,7 @@ impl EmbeddingsWriter {
         let metadata = header.to_metadata(path)?;
         let header = EmbeddingsHeader::from_metadata(path, &metadata)?;
         Ok(Self {
-            part: PartWriter::create(path, EMBEDDINGS, &metadata, PAGE_BYTES)?,
+            part: PartWriter::create(path, embeddings_header::TABLE, &metadata, PAGE_BYTES)?,
             header,
         })
     }
@@ -125,7 +121,7 @@ pub struct EmbeddingsReader {
 impl EmbeddingsReader {
     /// Opens the parts, given in logical row order.
     pub fn open(parts: &[PathBuf]) -> Result<Self> {
-        let parts = Parts::open(parts, Some(EMBEDDINGS), Positions::Load)?;
+        let parts = Parts::open(parts, &[embeddings_header::TABLE], Positions::Load)?;
         let header = EmbeddingsHeader::from_metadata(parts.first().path(), parts.metadata())?;
         Ok(Self { parts, header })
     }
@@ -149,12 +145,13 @@ impl EmbeddingsReader {
         let mut values = Vec::new();
         for (part, within) in self.parts.spans(rows)? {
             let part = self.parts.part(part);
-            for batch in part.batches(within.clone(), &[ID])? {
+            let id = self.header.of.column();
+            for batch in part.batches(within.clone(), &[part.column(id)])? {
                 let batch = batch?;
                 match self.header.of {
-                    Of::Views => ids.extend_from_slice(numbers::<UInt64Type>(&batch, 0).values()),
+                    Of::Views => ids.extend_from_slice(column::<u64>(&batch, id).values()),
                     Of::Images => ids.extend(
-                        numbers::<UInt32Type>(&batch, 0)
+                        column::<u32>(&batch, id)
                             .values()
                             .iter()
                             .map(|id| u64::from(*id)),
@@ -175,7 +172,7 @@ impl EmbeddingsReader {
 pub(crate) fn vectors<'a>(part: &'a Part, header: &EmbeddingsHeader) -> Vectors<'a> {
     Vectors {
         part,
-        column: EMBEDDING,
+        column: part.column(EMBEDDING),
         dimension: header.dimension,
         width: header.precision.width(),
     }

@@ -82,7 +82,7 @@ fn pages_of_our_own_writer_are_read_directly() {
         let path = folder.path().join("a");
         let header = header(Of::Views, precision, dimension);
         write(&path, &header, 0, &values(9000, dimension));
-        let part = Part::open(&path, Some(EMBEDDINGS), Positions::Load).unwrap();
+        let part = Part::open(&path, &[embeddings_header::TABLE], Positions::Load).unwrap();
         let vectors = vectors(&part, &header);
         // Every page of the first row group must pass as plain.
         let file = crate::on_disk::file::PositionedFile::open(&path).unwrap();
@@ -90,7 +90,7 @@ fn pages_of_our_own_writer_are_read_directly() {
             .parquet()
             .page_index()
             .unwrap()
-            .offset_index(0, EMBEDDING)
+            .offset_index(0, part.column(EMBEDDING))
             .unwrap();
         let mut rows: Vec<usize> = index
             .page_locations()
@@ -135,8 +135,8 @@ fn another_layout_is_read_by_decoding() {
     let header = header(Of::Views, Precision::F16, 6);
     let all = values(5000, 6);
     write(&path, &header, 0, &all);
-    let part = Part::open(&path, None, Positions::Skip).unwrap();
-    let footer = crate::schema::metadata::to_footer(&other, EMBEDDINGS, part.metadata()).unwrap();
+    let part = Part::open(&path, &[embeddings_header::TABLE], Positions::Skip).unwrap();
+    let footer = crate::schema::metadata::to_footer(&other, part.kind(), part.metadata()).unwrap();
     let properties = WriterProperties::builder()
         .set_key_value_metadata(Some(vec![footer]))
         .set_max_row_group_row_count(Some(1300))

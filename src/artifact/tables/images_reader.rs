@@ -8,22 +8,33 @@ use std::num::NonZeroU64;
 use std::path::PathBuf;
 
 use arrow::array::{Array, RecordBatch};
-use arrow::datatypes::{Int32Type, UInt32Type};
 use parquet::basic::Compression;
 use rayon::prelude::*;
+use seedpipe_base::Refusal;
 
-use crate::on_disk::columns::{binaries, fixed, numbers, texts};
 use crate::on_disk::distinct::Distinct;
 use crate::on_disk::file::PositionedFile;
 use crate::on_disk::part::{Part, Positions};
 use crate::on_disk::parts::Parts;
-use crate::schema::IMAGES;
-use crate::schema::error::{ArtifactError, Invalid, Result};
+use crate::on_disk::row::Stored;
+use crate::schema::column::column;
+use crate::schema::error::{ArtifactError, Result};
 use crate::schema::metadata::Metadata;
-use crate::tables::images::{BYTES, SOURCE, digest};
+use crate::tables::images::ImageRow;
 
-/// All columns but the encoded bytes and the source.
-const OTHERS: [usize; 8] = [0, 1, 2, 4, 5, 6, 7, 8];
+/// The column of the encoded bytes.
+const BYTES: &str = "bytes";
+/// The columns that are held in memory.
+const HELD: [&str; 8] = [
+    "image_id",
+    "digest",
+    "occurrence",
+    "width",
+    "height",
+    "label",
+    "label_name",
+    "split",
+];
 /// Parts whose file stays open; those beyond are opened for each read.
 const OPEN_FILES: usize = 256;
 
@@ -83,7 +94,7 @@ pub struct ImagesReader {
 impl ImagesReader {
     /// Opens the parts, given in logical row order. Fails where ids do not ascend, or a label has two names.
     pub fn open(parts: &[PathBuf]) -> Result<Self> {
-        let parts = Parts::open(parts, Some(IMAGES), Positions::Skip)?;
+        let parts = Parts::open(parts, &[ImageRow::TABLE], Positions::Skip)?;
         let files = parts
             .iter()
             .take(OPEN_FILES)
@@ -121,10 +132,11 @@ impl ImagesReader {
         for part in 0..reader.parts.iter().count() {
             let part = reader.parts.part(part);
             let path = part.path().to_path_buf();
-            for batch in part.batches(0..part.rows(), &OTHERS)? {
+            let held = HELD.map(|name| part.column(name));
+            for batch in part.batches(0..part.rows(), &held)? {
                 reader
                     .extend(&batch?, &mut texts)
-                    .map_err(|invalid| invalid.at(&path))?;
+                    .map_err(|wrong| ArtifactError::of(&path, wrong))?;
             }
         }
         reader.names = texts.labels.into_values();
@@ -137,18 +149,19 @@ impl ImagesReader {
         &mut self,
         batch: &RecordBatch,
         found: &mut Texts,
-    ) -> std::result::Result<(), Invalid> {
-        let integer = |column: usize| numbers::<UInt32Type>(batch, column).values();
-        let (digests, labels) = (fixed(batch, 1), numbers::<Int32Type>(batch, 5));
-        let (names, splits) = (texts(batch, 6), texts(batch, 7));
+    ) -> std::result::Result<(), Refusal> {
+        let integers = |name: &str| column::<u32>(batch, name).values();
+        let (ids, occurrences) = (integers("image_id"), integers("occurrence"));
+        let (widths, heights) = (integers("width"), integers("height"));
+        let digests = column::<[u8; 32]>(batch, "digest");
+        let labels = column::<Option<i32>>(batch, "label");
+        let names = column::<Option<String>>(batch, "label_name");
+        let splits = column::<String>(batch, "split");
         for row in 0..batch.num_rows() {
-            let id = integer(0)[row];
+            let id = ids[row];
             if let Some(last) = self.ids.last().filter(|last| **last >= id) {
-                return Err(Invalid::new(
-                    "order of rows",
-                    format!("an image_id above {last}"),
-                    id,
-                ));
+                let expected = format!("an image_id above {last}");
+                return Err(Refusal::expected(expected, id).place("order of rows"));
             }
             let label = labels.is_valid(row).then(|| labels.value(row));
             let name = names.is_valid(row).then(|| names.value(row));
@@ -156,8 +169,10 @@ impl ImagesReader {
                 self.name_class(label, name)?;
             }
             self.ids.push(id);
-            self.digests.push(digest(digests, row));
-            let occurrence = integer(2)[row];
+            let mut digest = [0; 32];
+            digest.copy_from_slice(digests.value(row));
+            self.digests.push(digest);
+            let occurrence = occurrences[row];
             if occurrence > 0 && self.occurrences.is_empty() {
                 self.occurrences.reserve_exact(self.lengths.len());
                 self.occurrences.resize(self.ids.len() - 1, 0);
@@ -165,7 +180,7 @@ impl ImagesReader {
             if occurrence > 0 || !self.occurrences.is_empty() {
                 self.occurrences.push(occurrence);
             }
-            self.sizes.push([integer(3)[row], integer(4)[row]]);
+            self.sizes.push([widths[row], heights[row]]);
             let attributes = Attributes {
                 label,
                 name: name.map(|name| found.labels.index(name)),
@@ -176,7 +191,7 @@ impl ImagesReader {
         Ok(())
     }
 
-    fn name_class(&mut self, label: i32, name: Option<&str>) -> std::result::Result<(), Invalid> {
+    fn name_class(&mut self, label: i32, name: Option<&str>) -> std::result::Result<(), Refusal> {
         let number = label.to_string();
         let class = self
             .classes
@@ -185,11 +200,8 @@ impl ImagesReader {
         match name {
             Some(name) if name != class && *class == number => *class = name.to_string(),
             Some(name) if name != class => {
-                return Err(Invalid::new(
-                    format!("name of label {label}"),
-                    format!("`{class}`"),
-                    format!("`{name}`"),
-                ));
+                let wrong = Refusal::expected(format!("`{class}`"), format!("`{name}`"));
+                return Err(wrong.place(format!("name of label {label}")));
             }
             _ => {}
         }
@@ -252,8 +264,8 @@ impl ImagesReader {
     /// below [`Self::rows`].
     pub fn source(&self, row: usize) -> Result<String> {
         let (index, within) = self.parts.locate(row);
-        let batch = one_row(self.parts.part(index), within, SOURCE)?;
-        Ok(texts(&batch, 0).value(0).to_string())
+        let batch = one_row(self.parts.part(index), within, "source")?;
+        Ok(column::<String>(&batch, "source").value(0).to_string())
     }
 
     /// The encoded bytes, checked against their digest. One read; may be called from any thread. Panics where `row` is not below
@@ -263,7 +275,7 @@ impl ImagesReader {
         let part = self.parts.part(index);
         let bytes = match self.offsets[row] {
             Some(offset) => self.read_at(index, offset.get(), self.lengths[row])?,
-            None => binaries(&one_row(part, within, BYTES)?, 0)
+            None => column::<Vec<u8>>(&one_row(part, within, BYTES)?, BYTES)
                 .value(0)
                 .to_vec(),
         };
@@ -330,15 +342,15 @@ struct Texts {
 /// Where the images of a part are, by its offset index; by decoding where that does not say it.
 fn positions(part: &Part) -> Result<Vec<Position>> {
     // The index takes 32 bytes a page, and goes with this reader.
-    let part = &Part::open(part.path(), Some(IMAGES), Positions::Load)?;
+    let part = &Part::open(part.path(), &[ImageRow::TABLE], Positions::Load)?;
     let mut positions = Vec::new();
     for (group, bounds) in part.row_group_starts().windows(2).enumerate() {
         match indexed(part, group, bounds[1] - bounds[0]) {
             Some(found) => positions.extend(found),
             None => {
-                for batch in part.batches(bounds[0]..bounds[1], &[BYTES])? {
+                for batch in part.batches(bounds[0]..bounds[1], &[part.column(BYTES)])? {
                     let batch = batch?;
-                    let lengths = binaries(&batch, 0).offsets().lengths();
+                    let lengths = column::<Vec<u8>>(&batch, BYTES).offsets().lengths();
                     positions.extend(lengths.map(|length| Position {
                         offset: None,
                         length: length as u32,
@@ -352,10 +364,12 @@ fn positions(part: &Part) -> Result<Vec<Position>> {
 
 /// The positions of a row group's images where each has its own plain page: an image is the end of its page.
 fn indexed(part: &Part, group: usize, rows: usize) -> Option<Vec<Position>> {
-    if part.parquet().row_group(group).column(BYTES).compression() != Compression::UNCOMPRESSED {
+    // No column before it is a list, so that this is its place among the leaves too.
+    let bytes = part.column(BYTES);
+    if part.parquet().row_group(group).column(bytes).compression() != Compression::UNCOMPRESSED {
         return None;
     }
-    let index = part.parquet().page_index()?.offset_index(group, BYTES)?;
+    let index = part.parquet().page_index()?.offset_index(group, bytes)?;
     let (pages, lengths) = (
         index.page_locations(),
         index.unencoded_byte_array_data_bytes()?,
@@ -380,8 +394,9 @@ fn indexed(part: &Part, group: usize, rows: usize) -> Option<Vec<Position>> {
 }
 
 /// A row of one column.
-fn one_row(part: &Part, row: usize, column: usize) -> Result<RecordBatch> {
-    let batch = part.batches(row..row + 1, &[column])?.next().transpose()?;
+fn one_row(part: &Part, row: usize, column: &str) -> Result<RecordBatch> {
+    let columns = [part.column(column)];
+    let batch = part.batches(row..row + 1, &columns)?.next().transpose()?;
     let batch = batch.filter(|batch| batch.num_rows() == 1);
     batch.ok_or_else(|| ArtifactError::unexpected(part.path(), "rows in the pages", "one", "none"))
 }

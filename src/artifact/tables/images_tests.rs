@@ -1,17 +1,13 @@
 use std::path::Path;
 
 use super::*;
-use crate::on_disk::table::TableRow;
 use crate::tables::images::{ImageRow, ImagesWriter};
 use parquet::arrow::ArrowWriter;
 use parquet::file::properties::WriterProperties;
 
 fn row(image_id: u32, bytes: Vec<u8>) -> ImageRow {
     ImageRow {
-        image_id,
-        digest: *blake3::hash(&bytes).as_bytes(),
         occurrence: image_id % 2,
-        bytes,
         width: image_id + 1,
         height: 2,
         label: (!image_id.is_multiple_of(5)).then_some((image_id % 3) as i32 - 1),
@@ -22,6 +18,7 @@ fn row(image_id: u32, bytes: Vec<u8>) -> ImageRow {
             "train".into()
         },
         source: format!("folder/{image_id}.jpg"),
+        ..ImageRow::example(image_id, bytes)
     }
 }
 
@@ -133,8 +130,8 @@ fn another_layout_is_read_by_decoding() {
     let (path, other) = (folder.path().join("a"), folder.path().join("b"));
     let all = rows(60);
     write(&path, &all).unwrap();
-    let part = Part::open(&path, Some(IMAGES), Positions::Skip).unwrap();
-    let footer = crate::schema::metadata::to_footer(&other, IMAGES, &Metadata::new()).unwrap();
+    let part = Part::open(&path, &[ImageRow::TABLE], Positions::Skip).unwrap();
+    let footer = crate::schema::metadata::to_footer(&other, part.kind(), &Metadata::new()).unwrap();
     let properties = WriterProperties::builder()
         .set_key_value_metadata(Some(vec![footer]))
         .set_max_row_group_row_count(Some(25))

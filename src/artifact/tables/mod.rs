@@ -1,6 +1,7 @@
 //! A file for each kind of artifact: its rows, its writer, its reader.
 
 pub(crate) mod embeddings;
+pub(crate) mod embeddings_header;
 pub(crate) mod files;
 pub(crate) mod images;
 pub(crate) mod images_reader;
@@ -13,3 +14,34 @@ pub(crate) mod seen;
 pub(crate) mod seen_reader;
 pub(crate) mod views;
 pub(crate) mod weights;
+
+use std::path::Path;
+
+use crate::on_disk::row::Stored;
+use crate::schema::KINDS;
+use crate::schema::error::{ArtifactError, Result};
+use crate::schema::table::Table;
+
+/// In the order of [`KINDS`].
+pub(crate) const TABLES: [&Table; 8] = [
+    images::ImageRow::TABLE,
+    rejected::RejectedRow::TABLE,
+    views::ViewRow::TABLE,
+    embeddings_header::TABLE,
+    weights::WeightRow::TABLE,
+    predictions::PredictionRow::TABLE,
+    metrics::MetricRow::TABLE,
+    files::FileRow::TABLE,
+];
+
+pub(crate) fn table_of(kind: &str) -> Result<&'static Table> {
+    let table = TABLES.into_iter().find(|table| table.kind == kind);
+    table.ok_or_else(|| {
+        ArtifactError::unexpected(
+            Path::new(""),
+            "artifact kind",
+            format!("one of {}", KINDS.join(", ")),
+            format!("`{kind}`"),
+        )
+    })
+}

@@ -93,8 +93,8 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::schema::embeddings_header::{EmbeddingsHeader, Of, Precision};
     use crate::tables::embeddings::EmbeddingsWriter;
+    use crate::tables::embeddings_header::{EmbeddingsHeader, Of, Precision};
 
     fn written(
         folder: &std::path::Path,

@@ -5,16 +5,13 @@ use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, Float32Array, Int32Array, ListArray, RecordBatch, StringArray,
-};
-use arrow::buffer::OffsetBuffer;
+use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 use parquet::arrow::ArrowWriter;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 
-use crate::schema::element;
+use crate::schema::column::{Column, list};
 use crate::schema::error::{ArtifactError, Result};
 use crate::schema::metadata::Metadata;
 
@@ -114,51 +111,40 @@ impl SeenWriter {
 }
 
 fn batch(rows: &[SeenRow]) -> RecordBatch {
-    let images = rows.iter().map(|row| match row {
-        SeenRow::Embedding { image, .. } | SeenRow::Prediction { image, .. } => image.as_str(),
-    });
-    let mut columns: Vec<(&str, ArrayRef)> =
-        vec![("image", Arc::new(StringArray::from_iter_values(images)))];
-    let (mut embeddings, mut classes, mut names, mut probabilities) =
-        (vec![], vec![], vec![], vec![]);
-    let mut lengths = Vec::with_capacity(rows.len());
+    let (mut images, mut embeddings) = (vec![], vec![]);
+    let (mut classes, mut names, mut probabilities) = (vec![], vec![], vec![]);
     for row in rows {
         match row {
-            SeenRow::Embedding { embedding, .. } => {
-                lengths.push(embedding.len());
-                embeddings.extend_from_slice(embedding);
+            SeenRow::Embedding { image, embedding } => {
+                images.push(image);
+                embeddings.push(embedding);
             }
             SeenRow::Prediction {
+                image,
                 classes: these,
                 names: called,
                 probabilities: sure,
-                ..
             } => {
-                lengths.push(these.len());
-                classes.extend_from_slice(these);
-                names.extend(called.iter().map(String::as_str));
-                probabilities.extend_from_slice(sure);
+                images.push(image);
+                classes.push(these);
+                names.push(called);
+                probabilities.push(sure);
             }
         }
     }
-    let list = |values: ArrayRef| -> ArrayRef {
-        let item = element(values.data_type().clone());
-        Arc::new(ListArray::new(
-            item,
-            OffsetBuffer::from_lengths(lengths.iter().copied()),
-            values,
-            None,
-        ))
-    };
-    if matches!(rows[0], SeenRow::Embedding { .. }) {
-        columns.push(("embedding", list(Arc::new(Float32Array::from(embeddings)))));
+    let images = String::array(images.into_iter());
+    let mut columns: Vec<(&str, ArrayRef)> = vec![("image", Arc::new(images))];
+    if embeddings.is_empty() {
+        let lengths = names.iter().map(|names| names.len());
+        let texts = StringArray::from_iter_values(names.iter().copied().flatten());
+        let classes = Vec::<i32>::array(classes.into_iter());
+        let probabilities = Vec::<f32>::array(probabilities.into_iter());
+        columns.push(("classes", Arc::new(classes)));
+        columns.push(("names", Arc::new(list(lengths, texts))));
+        columns.push(("probabilities", Arc::new(probabilities)));
     } else {
-        columns.push(("classes", list(Arc::new(Int32Array::from(classes)))));
-        columns.push(("names", list(Arc::new(StringArray::from(names)))));
-        columns.push((
-            "probabilities",
-            list(Arc::new(Float32Array::from(probabilities))),
-        ));
+        let embeddings = Vec::<f32>::array(embeddings.into_iter());
+        columns.push(("embedding", Arc::new(embeddings)));
     }
     let fields: Vec<Field> = columns
         .iter()

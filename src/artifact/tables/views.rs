@@ -3,59 +3,25 @@
 
 use std::ops::Range;
 use std::path::PathBuf;
-use std::sync::Arc;
 
-use arrow::array::{
-    ArrayRef, Float32Array, ListArray, RecordBatch, StringArray, UInt16Array, UInt32Array,
-    UInt64Array,
-};
-use arrow::buffer::OffsetBuffer;
-use arrow::datatypes::{DataType, Float32Type, UInt16Type, UInt32Type, UInt64Type};
-use seedpipe_base::{CropBox, Filter, Operation, View};
+use arrow::array::{Float32Array, ListArray, StringArray};
+use arrow::datatypes::DataType;
+use seedpipe_base::{Filter, Operation, Refusal, View};
 
-use crate::on_disk::columns::{list_numbers, list_range, list_texts, lists, numbers, texts};
-use crate::on_disk::table::{TableReader, TableRow, TableWriter};
+use crate::on_disk::row::{TableRow, table};
+use crate::on_disk::table::{TableReader, TableWriter};
 use crate::on_disk::write::ROW_GROUP_ROWS;
-use crate::schema::error::{ArtifactError, Invalid, Result};
+use crate::schema::column::{Column, by_name, list, list_range, list_values, named};
+use crate::schema::error::{ArtifactError, Result};
 use crate::schema::metadata::Metadata;
 use crate::schema::{VIEWS, element};
 
-/// An enumeration whose values are stored by name.
-macro_rules! named {
-    ($(#[$documentation:meta])* $name:ident { $($variant:ident = $text:literal),+ $(,)? }) => {
-        $(#[$documentation])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        pub enum $name {
-            $($variant),+
-        }
-
-        impl $name {
-            /// As stored.
-            pub fn name(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $text),+
-                }
-            }
-
-            pub fn from_name(name: &str) -> Option<Self> {
-                match name {
-                    $($text => Some(Self::$variant),)+
-                    _ => None,
-                }
-            }
-
-            fn parse(name: &str) -> std::result::Result<Self, Invalid> {
-                Self::from_name(name).ok_or_else(|| {
-                    Invalid::new(stringify!($name), [$($text),+].join(", "), format!("`{name}`"))
-                })
-            }
-        }
-    };
-}
-
 named! {
     /// Which of a multi-crop recipe's sizes a view belongs to.
-    Scale { Global = "global", Small = "small" }
+    pub enum Scale {
+        Global = "global",
+        Small = "small",
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -68,139 +34,146 @@ pub struct ViewRow {
     pub view: View,
 }
 
+impl Default for ViewRow {
+    fn default() -> Self {
+        Self {
+            view_id: 0,
+            image_id: 0,
+            number: 0,
+            scale: Scale::Global,
+            view: View::identity(0),
+        }
+    }
+}
+
 pub type ViewsWriter = TableWriter<ViewRow>;
 
-/// The columns of u32 between `scale` and `filter`.
-const NUMBERS: [fn(&View) -> u32; 9] = [
-    |view| view.crop.x,
-    |view| view.crop.y,
-    |view| view.crop.width,
-    |view| view.crop.height,
-    |view| view.resize[0],
-    |view| view.resize[1],
-    |view| view.window[0],
-    |view| view.window[1],
-    |view| view.size,
-];
+table! {
+    /// Augmented looks at images as explicit numbers, one a row: all images of view 0, then of view
+    /// 1 and so on. Metadata: `size`, `recipe`.
+    ViewRow of VIEWS {
+        /// Its place in the order of rows.
+        view_id: u64 as Differences = view_id,
+        /// The image that is looked at.
+        image_id: u32 as Differences = image_id,
+        /// Which view of the image, from 0.
+        view: u16 = number,
+        /// `global`, or `small` for the small crops of a multi-crop recipe.
+        scale: Scale = scale,
+        /// Left edge of the crop in the oriented image, pixels.
+        crop_x: u32 = view.crop.x,
+        /// Upper edge of the crop, pixels.
+        crop_y: u32 = view.crop.y,
+        /// Pixels.
+        crop_width: u32 = view.crop.width,
+        /// Pixels.
+        crop_height: u32 = view.crop.height,
+        /// What the crop is resized to, pixels.
+        resize_width: u32 = view.resize[0],
+        /// What the crop is resized to, pixels.
+        resize_height: u32 = view.resize[1],
+        /// Left edge of the view within the resized crop, pixels.
+        window_x: u32 = view.window[0],
+        /// Upper edge of the view within the resized crop, pixels.
+        window_y: u32 = view.window[1],
+        /// Side of the view, pixels.
+        size: u32 = view.size,
+        #[doc = Filter::MEANING]
+        filter: Filter = view.filter,
+        #[doc = Operation::NAMES_MEANING]
+        operations: Names = view.operations,
+        #[doc = Operation::AMOUNTS_MEANING]
+        amounts: Amounts = view.operations,
+    }
+}
 
 impl TableRow for ViewRow {
-    const KIND: &'static str = VIEWS;
-
-    fn bytes(&self) -> usize {
-        // Names are stored once a page by the dictionary.
-        5 * self.view.operations.len()
-    }
-
-    fn columns(rows: &[Self]) -> Vec<ArrayRef> {
-        let mut columns: Vec<ArrayRef> = vec![
-            Arc::new(UInt64Array::from_iter_values(
-                rows.iter().map(|row| row.view_id),
-            )),
-            Arc::new(UInt32Array::from_iter_values(
-                rows.iter().map(|row| row.image_id),
-            )),
-            Arc::new(UInt16Array::from_iter_values(
-                rows.iter().map(|row| row.number),
-            )),
-            Arc::new(StringArray::from_iter_values(
-                rows.iter().map(|row| row.scale.name()),
-            )),
-        ];
-        for number in NUMBERS {
-            columns.push(Arc::new(UInt32Array::from_iter_values(
-                rows.iter().map(|row| number(&row.view)),
-            )));
+    fn cell(&self, column: &str) -> String {
+        match column {
+            "scale" => "Scale".to_owned(),
+            "operations" => "operation".to_owned(),
+            "amounts" => format!("amounts of view {}", self.view_id),
+            other => other.to_owned(),
         }
-        columns.push(Arc::new(StringArray::from_iter_values(
-            rows.iter().map(|row| row.view.filter.name()),
-        )));
-        let lengths = || rows.iter().map(|row| row.view.operations.len());
-        let offsets = || OffsetBuffer::from_lengths(lengths());
-        let operations = rows.iter().flat_map(|row| row.view.operations.iter());
-        let names = StringArray::from_iter_values(operations.clone().map(Operation::name));
-        let amounts = Float32Array::from_iter_values(operations.map(Operation::amount));
-        columns.push(Arc::new(ListArray::new(
-            element(DataType::Utf8),
-            offsets(),
-            Arc::new(names),
-            None,
-        )));
-        columns.push(Arc::new(ListArray::new(
-            element(DataType::Float32),
-            offsets(),
-            Arc::new(amounts),
-            None,
-        )));
-        columns
+    }
+}
+
+by_name!(Scale, Scale::NAMES.join(", "));
+by_name!(Filter, Filter::ALL.map(Filter::name).join(", "));
+
+/// The operations' names.
+struct Names;
+
+impl Column for Names {
+    type Value = Vec<Operation>;
+    type Array = ListArray;
+
+    fn data_type() -> DataType {
+        DataType::List(element(DataType::Utf8))
     }
 
-    fn rows(batch: &RecordBatch, rows: &mut Vec<Self>) -> std::result::Result<(), Invalid> {
-        let view_ids = numbers::<UInt64Type>(batch, 0).values();
-        let image_ids = numbers::<UInt32Type>(batch, 1).values();
-        let views = numbers::<UInt16Type>(batch, 2).values();
-        let scales = texts(batch, 3);
-        let integers: [&[u32]; 9] =
-            std::array::from_fn(|index| &numbers::<UInt32Type>(batch, 4 + index).values()[..]);
-        let filters = texts(batch, 13);
-        let (operations, amounts) = (lists(batch, 14), lists(batch, 15));
-        let (names, factors) = (list_texts(operations), list_numbers::<Float32Type>(amounts));
-        for row in 0..batch.num_rows() {
-            let (named, valued) = (list_range(operations, row), list_range(amounts, row));
-            if named.len() != valued.len() {
-                let what = format!("amounts of view {}", view_ids[row]);
-                return Err(Invalid::new(
-                    what,
-                    format!("{} as there are operations", named.len()),
-                    valued.len(),
-                ));
-            }
-            let [
-                crop_x,
-                crop_y,
-                crop_width,
-                crop_height,
-                resize_width,
-                resize_height,
-                window_x,
-                window_y,
-                size,
-            ] = integers.map(|column| column[row]);
-            rows.push(Self {
-                view_id: view_ids[row],
-                image_id: image_ids[row],
-                number: views[row],
-                scale: Scale::parse(scales.value(row))?,
-                view: View {
-                    crop: CropBox {
-                        x: crop_x,
-                        y: crop_y,
-                        width: crop_width,
-                        height: crop_height,
-                    },
-                    resize: [resize_width, resize_height],
-                    window: [window_x, window_y],
-                    size,
-                    filter: filter(filters.value(row))?,
-                    operations: named
-                        .zip(valued)
-                        .map(|(name, amount)| operation(names.value(name), factors[amount]))
-                        .collect::<std::result::Result<_, Invalid>>()?,
-                },
-            });
+    fn array<'a>(values: impl Iterator<Item = &'a Self::Value> + Clone) -> ListArray {
+        let names = values.clone().flatten().map(Operation::name);
+        list(values.map(Vec::len), StringArray::from_iter_values(names))
+    }
+
+    /// The amounts are still to be set.
+    fn read(
+        array: &ListArray,
+        row: usize,
+        value: &mut Self::Value,
+    ) -> std::result::Result<(), Refusal> {
+        let names = list_values::<StringArray>(array);
+        let range = list_range(array, row);
+        value.reserve_exact(range.len());
+        for place in range {
+            value.push(operation(names.value(place), 0.0)?);
         }
         Ok(())
     }
 }
 
-fn filter(name: &str) -> std::result::Result<Filter, Invalid> {
-    let expected = || Filter::ALL.map(Filter::name).join(", ");
-    Filter::from_name(name).ok_or_else(|| Invalid::new("filter", expected(), format!("`{name}`")))
+/// The amounts of operations whose names were read.
+struct Amounts;
+
+impl Column for Amounts {
+    type Value = Vec<Operation>;
+    type Array = ListArray;
+
+    fn data_type() -> DataType {
+        Vec::<f32>::data_type()
+    }
+
+    fn array<'a>(values: impl Iterator<Item = &'a Self::Value> + Clone) -> ListArray {
+        let amounts = values.clone().flatten().map(Operation::amount);
+        list(
+            values.map(Vec::len),
+            Float32Array::from_iter_values(amounts),
+        )
+    }
+
+    fn read(
+        array: &ListArray,
+        row: usize,
+        value: &mut Self::Value,
+    ) -> std::result::Result<(), Refusal> {
+        let amounts = list_values::<Float32Array>(array).values();
+        let amounts = &amounts[list_range(array, row)];
+        if amounts.len() != value.len() {
+            let expected = format!("{} as there are operations", value.len());
+            return Err(Refusal::expected(expected, amounts.len()));
+        }
+        for (operation, amount) in value.iter_mut().zip(amounts) {
+            *operation =
+                Operation::of_row(operation.row(), *amount).expect("BUG: an operation has a row");
+        }
+        Ok(())
+    }
 }
 
-fn operation(name: &str, amount: f32) -> std::result::Result<Operation, Invalid> {
+fn operation(name: &str, amount: f32) -> std::result::Result<Operation, Refusal> {
     let expected = || Operation::NAMES.join(", ");
-    Operation::named(name, amount)
-        .ok_or_else(|| Invalid::new("operation", expected(), format!("`{name}`")))
+    Operation::named(name, amount).ok_or_else(|| Refusal::expected(expected(), format!("`{name}`")))
 }
 
 /// Reads views by their number and the images' positions.
@@ -308,7 +281,12 @@ impl ViewsReader {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+    use crate::on_disk::row::Stored;
+    use arrow::array::RecordBatch;
+    use seedpipe_base::CropBox;
 
     pub fn row(view: u16, position: u32, viewed: u32) -> ViewRow {
         ViewRow {
@@ -393,6 +371,20 @@ mod tests {
         );
         let odd = [row(0, 0, 1), row(0, 1, 2), row(1, 0, 1)];
         assert!(ViewsReader::open(&[write(folder.path(), "b", &odd)]).is_err());
+    }
+
+    #[test]
+    fn every_operation_needs_an_amount() {
+        // Two operations, and one.
+        let (two, one) = (row(0, 1, 4), row(0, 2, 4));
+        let mut columns = ViewRow::columns(&[two]);
+        *columns.last_mut().unwrap() = ViewRow::columns(&[one]).pop().unwrap();
+        let schema = ViewRow::TABLE.schema(Path::new(""), &Metadata::new());
+        let batch = RecordBatch::try_new(schema.unwrap(), columns).unwrap();
+        assert_eq!(
+            ViewRow::rows(&batch, &mut vec![]).unwrap_err().to_string(),
+            "amounts of view 1: expected 2 as there are operations, got 1"
+        );
     }
 
     #[test]

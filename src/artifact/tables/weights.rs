@@ -1,69 +1,38 @@
 //! `weights/v1`: a network's tensors by PyTorch's names, in the writer's order; the metadata `architecture` and `preprocessing` (JSON)
 //! say the rest, so that a network can be rebuilt from the artifact alone.
 
-use std::sync::Arc;
+use seedpipe_base::Refusal;
 
-use arrow::array::{ArrayRef, BinaryArray, Int64Array, ListArray, RecordBatch, StringArray};
-use arrow::buffer::OffsetBuffer;
-use arrow::datatypes::{DataType, Int64Type};
-
-use crate::on_disk::columns::{binaries, list_numbers, list_range, lists, texts};
-use crate::on_disk::table::{Key, TableReader, TableRow, TableWriter};
-use crate::schema::error::Invalid;
+use crate::on_disk::row::{Key, TableRow, table};
+use crate::on_disk::table::{TableReader, TableWriter};
+use crate::schema::WEIGHTS;
+use crate::schema::column::{by_name, named};
 use crate::schema::metadata::Metadata;
-use crate::schema::{WEIGHTS, element};
 
 /// Metadata keys that weights must have; each holds JSON.
 const REQUIRED: [&str; 2] = ["architecture", "preprocessing"];
 
-/// Element types of tensors.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Dtype {
-    F64,
-    F32,
-    F16,
-    Bf16,
-    I64,
-    I32,
-    I16,
-    I8,
-    U8,
-    Bool,
+named! {
+    /// Element types of tensors.
+    #[derive(Default)]
+    pub enum Dtype {
+        F64 = "f64",
+        #[default]
+        F32 = "f32",
+        F16 = "f16",
+        Bf16 = "bf16",
+        I64 = "i64",
+        I32 = "i32",
+        I16 = "i16",
+        I8 = "i8",
+        U8 = "u8",
+        Bool = "bool",
+    }
 }
 
+by_name!(Dtype, format!("one of {}", Dtype::NAMES.join(", ")));
+
 impl Dtype {
-    const ALL: [Self; 10] = [
-        Self::F64,
-        Self::F32,
-        Self::F16,
-        Self::Bf16,
-        Self::I64,
-        Self::I32,
-        Self::I16,
-        Self::I8,
-        Self::U8,
-        Self::Bool,
-    ];
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::F64 => "f64",
-            Self::F32 => "f32",
-            Self::F16 => "f16",
-            Self::Bf16 => "bf16",
-            Self::I64 => "i64",
-            Self::I32 => "i32",
-            Self::I16 => "i16",
-            Self::I8 => "i8",
-            Self::U8 => "u8",
-            Self::Bool => "bool",
-        }
-    }
-
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|dtype| dtype.name() == name)
-    }
-
     /// Bytes of an element.
     pub fn size(self) -> usize {
         match self {
@@ -75,73 +44,32 @@ impl Dtype {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WeightRow {
-    /// `layer1.0.conv1.weight`.
-    pub name: String,
-    pub dtype: Dtype,
-    /// Empty for a scalar.
-    pub shape: Vec<i64>,
-    /// Little-endian, row-major; its length is the product of `shape` times the element's size.
-    pub data: Vec<u8>,
+table! {
+    /// A network's state dict, one tensor a row. Metadata: `architecture` and `preprocessing` as
+    /// JSON, so that the artifact is enough to look at images.
+    pub struct WeightRow of WEIGHTS {
+        /// Key in the state dict: `layer1.0.conv1.weight`.
+        name: String,
+        /// Type of the elements: `f32`, `i64` and so on.
+        dtype: Dtype,
+        /// Empty for a scalar.
+        shape: Vec<i64>,
+        /// Little-endian, row-major.
+        ///
+        /// Its length is the product of `shape` times the element's size.
+        data: Vec<u8>,
+    }
 }
 
 pub type WeightsWriter = TableWriter<WeightRow>;
 pub type WeightsReader = TableReader<WeightRow>;
 
 impl TableRow for WeightRow {
-    const KIND: &'static str = WEIGHTS;
-
-    fn bytes(&self) -> usize {
-        self.name.len() + self.data.len()
+    fn cell(&self, column: &str) -> String {
+        format!("{column} of tensor `{}`", self.name)
     }
 
-    fn columns(rows: &[Self]) -> Vec<ArrayRef> {
-        let offsets = OffsetBuffer::from_lengths(rows.iter().map(|row| row.shape.len()));
-        let shapes =
-            Int64Array::from_iter_values(rows.iter().flat_map(|row| row.shape.iter().copied()));
-        vec![
-            Arc::new(StringArray::from_iter_values(
-                rows.iter().map(|row| &row.name),
-            )),
-            Arc::new(StringArray::from_iter_values(
-                rows.iter().map(|row| row.dtype.name()),
-            )),
-            Arc::new(ListArray::new(
-                element(DataType::Int64),
-                offsets,
-                Arc::new(shapes),
-                None,
-            )),
-            Arc::new(BinaryArray::from_iter_values(
-                rows.iter().map(|row| &row.data),
-            )),
-        ]
-    }
-
-    fn rows(batch: &RecordBatch, rows: &mut Vec<Self>) -> Result<(), Invalid> {
-        let (names, dtypes) = (texts(batch, 0), texts(batch, 1));
-        let (shapes, data) = (lists(batch, 2), binaries(batch, 3));
-        for row in 0..batch.num_rows() {
-            let dtype = Dtype::from_name(dtypes.value(row)).ok_or_else(|| {
-                let known = Dtype::ALL.map(Dtype::name).join(", ");
-                Invalid::new(
-                    format!("dtype of tensor `{}`", names.value(row)),
-                    format!("one of {known}"),
-                    format!("`{}`", dtypes.value(row)),
-                )
-            })?;
-            rows.push(Self {
-                name: names.value(row).to_string(),
-                dtype,
-                shape: list_numbers::<Int64Type>(shapes)[list_range(shapes, row)].to_vec(),
-                data: data.value(row).to_vec(),
-            });
-        }
-        Ok(())
-    }
-
-    fn check(&self) -> Result<(), Invalid> {
+    fn check(&self) -> Result<(), Refusal> {
         let bytes = self
             .shape
             .iter()
@@ -153,29 +81,25 @@ impl TableRow for WeightRow {
         if bytes == Some(self.data.len()) {
             return Ok(());
         }
-        Err(Invalid::new(
-            format!("data of tensor `{}`", self.name),
-            format!(
-                "the bytes of {} of shape {:?}",
-                self.dtype.name(),
-                self.shape
-            ),
-            format!("{} bytes", self.data.len()),
-        ))
+        let dtype = self.dtype.name();
+        let expected = format!("the bytes of {dtype} of shape {:?}", self.shape);
+        let got = format!("{} bytes", self.data.len());
+        Err(Refusal::expected(expected, got).place(self.cell("data")))
     }
 
     fn key(&self) -> Key {
         Key::Distinct(self.name.clone())
     }
 
-    fn check_metadata(metadata: &Metadata) -> Result<(), Invalid> {
+    fn check_metadata(metadata: &Metadata) -> Result<(), Refusal> {
         for key in REQUIRED {
-            let what = format!("metadata `{key}`");
+            let no_json =
+                |got: String| Refusal::expected("JSON", got).place(format!("metadata `{key}`"));
             let value = metadata
                 .get(key)
-                .ok_or_else(|| Invalid::new(&what, "JSON", "none"))?;
+                .ok_or_else(|| no_json("none".to_owned()))?;
             serde_json::from_str::<serde_json::Value>(value)
-                .map_err(|error| Invalid::new(&what, "JSON", error))?;
+                .map_err(|error| no_json(error.to_string()))?;
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 use seedpipe_artifact::*;
-use seedpipe_base::{CropBox, Operation, View};
+use seedpipe_base::{CropBox, Operation, View, varint};
 
 #[path = "readers.rs"]
 mod readers;
@@ -21,21 +21,10 @@ fn metadata() -> Metadata {
 fn image(image_id: u32) -> ImageRow {
     let bytes = vec![image_id as u8; 50 + 7 * image_id as usize];
     ImageRow {
-        image_id,
-        digest: blake3_of(&bytes),
-        occurrence: 0,
-        bytes,
-        width: 5,
-        height: 6,
         label: Some(1),
         label_name: Some("cat".into()),
-        split: "train".into(),
-        source: format!("{image_id}.jpg"),
+        ..ImageRow::example(image_id, bytes)
     }
-}
-
-fn blake3_of(bytes: &[u8]) -> [u8; 32] {
-    *blake3::hash(bytes).as_bytes()
 }
 
 fn view(position: u32) -> ViewRow {
@@ -178,22 +167,13 @@ fn files_that_are_something_else_are_named() {
 
 /// A footer in Thrift's compact protocol whose schema has an element for each of these numbers of children.
 fn with_schema(children: &[i32]) -> Vec<u8> {
-    let varint = |number: u32| {
-        let (mut number, mut bytes) = (number, Vec::new());
-        while number > 0x7f {
-            bytes.push(number as u8 | 0x80);
-            number >>= 7;
-        }
-        bytes.push(number as u8);
-        bytes
-    };
     let mut footer = vec![0x15, 0x02, 0x19, 0xfc]; // version 1, then the schema: a long list of structs
-    footer.extend(varint(children.len() as u32));
+    varint::push(&mut footer, children.len() as u64);
     for count in children {
         footer.extend([0x35, 0x00, 0x18, 0x01, b'x']); // required, called x
         if *count > 0 {
             footer.push(0x15);
-            footer.extend(varint((*count as u32) << 1));
+            varint::push(&mut footer, u64::from((*count as u32) << 1));
         }
         footer.push(0);
     }

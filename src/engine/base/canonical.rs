@@ -6,7 +6,7 @@
 use serde_json::Value;
 
 /// The canonical text of `value`, ending in a newline.
-pub fn canonical_text(value: &Value) -> String {
+pub(crate) fn canonical_text(value: &Value) -> String {
     let mut text = String::new();
     write_value(&mut text, value, 0);
     text.push('\n');

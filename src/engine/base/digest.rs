@@ -6,6 +6,8 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::str::FromStr;
 
+use seedpipe_base::Refusal;
+use seedpipe_base::text::hex;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Files from this many bytes on are hashed by several threads.
@@ -18,11 +20,6 @@ const WINDOW_BYTES: u64 = 64 << 20;
 /// A BLAKE3 digest; written as 64 lower-case hexadecimal digits everywhere.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest(pub [u8; 32]);
-
-/// A text that is not 64 hexadecimal digits.
-#[derive(Debug, thiserror::Error)]
-#[error("expected a digest of 64 hexadecimal digits, got `{0}`")]
-pub struct DigestError(String);
 
 impl Digest {
     /// The digest of these bytes.
@@ -120,10 +117,7 @@ fn of_windows(path: &Path) -> io::Result<Digest> {
 
 impl fmt::Display for Digest {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for byte in self.0 {
-            write!(formatter, "{byte:02x}")?;
-        }
-        Ok(())
+        formatter.write_str(&hex(&self.0))
     }
 }
 
@@ -134,10 +128,15 @@ impl fmt::Debug for Digest {
 }
 
 impl FromStr for Digest {
-    type Err = DigestError;
+    type Err = Refusal;
 
-    fn from_str(text: &str) -> Result<Self, DigestError> {
-        let wrong = || DigestError(text.chars().take(80).collect());
+    fn from_str(text: &str) -> Result<Self, Refusal> {
+        let wrong = || {
+            let shown: String = text.chars().take(80).collect();
+            Refusal::failure(format!(
+                "expected a digest of 64 hexadecimal digits, got `{shown}`"
+            ))
+        };
         let digits = text.as_bytes();
         if digits.len() != 64 {
             return Err(wrong());

@@ -138,7 +138,12 @@ impl Draft {
     }
 
     /// Fsyncs and records the files of a shard: from here on it is finished.
-    pub fn commit(&mut self, shard: usize, total: usize, files: &[(String, String)]) -> Result<()> {
+    pub(crate) fn commit(
+        &mut self,
+        shard: usize,
+        total: usize,
+        files: &[(String, String)],
+    ) -> Result<()> {
         let content = self.content();
         let taken = self.records.values().flat_map(|record| &record.files);
         let taken: BTreeSet<_> = taken
@@ -200,7 +205,7 @@ impl Draft {
     }
 
     /// Whether there is anything worth keeping: a finished shard or a checkpoint.
-    pub fn is_worth_keeping(&self) -> bool {
+    pub(crate) fn is_worth_keeping(&self) -> bool {
         let checkpoints =
             fs::read_dir(self.checkpoints()).map(|mut entries| entries.next().is_some());
         !self.records.is_empty() || checkpoints.unwrap_or(false)

@@ -80,17 +80,27 @@ impl History {
     }
 
     /// Whether it is kept which files a source had when it had that digest.
-    pub fn has_listing(&self, source: &str, digest: Digest) -> bool {
+    pub(crate) fn has_listing(&self, source: &str, digest: Digest) -> bool {
         source::is_kept(&self.folder, source, digest)
     }
 
     /// Keeps which files a folder source had.
-    pub fn keep_listing(&self, source: &str, digest: Digest, records: &[Record]) -> Result<()> {
+    pub(crate) fn keep_listing(
+        &self,
+        source: &str,
+        digest: Digest,
+        records: &[Record],
+    ) -> Result<()> {
         source::keep(&self.folder, source, digest, records)
     }
 
     /// What differs between a folder source as a run here last saw it, when it had that digest, and these files.
-    pub fn file_changes(&self, source: &str, old: Digest, records: &[Record]) -> Vec<FileChange> {
+    pub(crate) fn file_changes(
+        &self,
+        source: &str,
+        old: Digest,
+        records: &[Record],
+    ) -> Vec<FileChange> {
         source::read(&self.folder, source, old).map_or_else(Vec::new, |listing| {
             source::changes(source, &listing, records)
         })

@@ -52,7 +52,11 @@ impl Lease {
 
     /// Lists the fingerprint, then looks: what `look` finds stays there until the lease ends. It looks without the gate,
     /// since it may hash: a `gc` that comes after reads the list, one that came before is done.
-    pub fn use_while<T>(&self, fingerprint: Digest, look: impl FnOnce() -> Result<T>) -> Result<T> {
+    pub(crate) fn use_while<T>(
+        &self,
+        fingerprint: Digest,
+        look: impl FnOnce() -> Result<T>,
+    ) -> Result<T> {
         let gate = Guard::shared(&self.gate)?;
         fault::at("lease.write", &self.path)?;
         (&self.file).write_all(format!("{fingerprint}\n").as_bytes())?;

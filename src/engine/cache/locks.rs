@@ -13,6 +13,7 @@ use anyhow::Result;
 use fs_err as fs;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
+use seedpipe_base::Refusal;
 use serde::{Deserialize, Serialize};
 
 use crate::{base::cancel, base::clock, base::fault};
@@ -83,7 +84,7 @@ pub(crate) struct Lock {
 
 impl Lock {
     /// Takes the lock, or `None` when somebody holds it.
-    pub fn try_take(path: &Path, holder: &Holder) -> Result<Option<Lock>> {
+    pub(crate) fn try_take(path: &Path, holder: &Holder) -> Result<Option<Lock>> {
         let file = open(path)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
@@ -161,7 +162,7 @@ impl Guard {
         Guard::take(path, FlockOperation::LockShared)
     }
 
-    pub fn exclusive(path: &Path) -> Result<Guard> {
+    pub(crate) fn exclusive(path: &Path) -> Result<Guard> {
         Guard::take(path, FlockOperation::LockExclusive)
     }
 
@@ -185,10 +186,12 @@ fn open(path: &Path) -> Result<fs::File> {
 }
 
 fn failed(path: &Path, error: Errno) -> anyhow::Error {
-    anyhow::anyhow!(
-        "lock `{}`: expected a file system with locks, got: {error}\nhint: put the cache on a local disk, or on NFS version 4",
-        path.display()
-    )
+    let path = path.display();
+    Refusal::failure(format!(
+        "lock `{path}`: expected a file system with locks, got: {error}"
+    ))
+    .hint("put the cache on a local disk, or on NFS version 4")
+    .into()
 }
 
 /// Whether the folder's file of that name is the open one.

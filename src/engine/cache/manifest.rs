@@ -3,7 +3,9 @@
 //! It is written last, so that an artifact without a whole manifest does not exist.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 
+use seedpipe_base::Refusal;
 use serde::{Deserialize, Serialize};
 
 use crate::base::canonical::canonical_text;
@@ -73,27 +75,6 @@ pub struct Telemetry {
     pub values: BTreeMap<String, f64>,
 }
 
-/// Why a manifest's text is no manifest.
-#[derive(Debug, thiserror::Error)]
-pub enum ManifestError {
-    #[error("expected a checksum at its end, got none")]
-    Unfinished,
-    #[error("expected the checksum {expected}, got {found}")]
-    Checksum { expected: String, found: String },
-    #[error("{0}")]
-    Form(#[from] serde_json::Error),
-    #[error("expected format {FORMAT}, got {0}")]
-    Format(u32),
-    #[error("expected a plain file name, got `{0}`")]
-    Name(String),
-    #[error("expected parts sorted by name, each once, got `{0}` before `{1}`")]
-    Order(String, String),
-    #[error("expected the recipe of fingerprint {expected}, got that of {found}")]
-    Recipe { expected: String, found: String },
-    #[error("expected content {expected}, got {found}")]
-    Content { expected: String, found: String },
-}
-
 /// The content digest of an artifact: over slot, kind and content of every output, in order of slots.
 pub(crate) fn content_of(outputs: &BTreeMap<String, OutputRecord>) -> Digest {
     let mut hasher = blake3::Hasher::new_derive_key("seedpipe content of an artifact, version 1");
@@ -113,6 +94,11 @@ pub(crate) fn is_plain_name(name: &str) -> bool {
     !name.is_empty() && name.len() <= 200 && !name.starts_with('.') && name.chars().all(plain)
 }
 
+/// What a manifest should say, and what it says.
+fn wrong(expected: impl Display, got: impl Display) -> Refusal {
+    Refusal::failure(format!("expected {expected}, got {got}"))
+}
+
 impl Manifest {
     /// The text of manifest.json.
     pub fn encode(&self) -> String {
@@ -130,54 +116,54 @@ impl Manifest {
     }
 
     /// Reads and checks a manifest: checksum, form, and names that stay inside the folder. Says nothing of its files.
-    pub fn decode(text: &str) -> Result<Manifest, ManifestError> {
-        let body = text
+    pub fn decode(text: &str) -> Result<Manifest, Refusal> {
+        let (body, checksum) = text
             .strip_suffix(CHECKSUM_END)
-            .ok_or(ManifestError::Unfinished)?;
-        let (body, checksum) = body
-            .rsplit_once(CHECKSUM_START)
-            .ok_or(ManifestError::Unfinished)?;
+            .and_then(|text| text.rsplit_once(CHECKSUM_START))
+            .ok_or_else(|| wrong("a checksum at its end", "none"))?;
         let found = Digest::of(body.as_bytes());
         if checksum != found.to_string() {
-            return Err(ManifestError::Checksum {
-                expected: checksum.chars().take(12).collect(),
-                found: found.short(),
-            });
+            let expected: String = checksum.chars().take(12).collect();
+            return Err(wrong(format!("the checksum {expected}"), found.short()));
         }
-        let manifest: Manifest = untrusted::from_json(&format!("{body}\n}}"))?;
+        let manifest: Manifest = untrusted::from_json(&format!("{body}\n}}"))
+            .map_err(|error| Refusal::failure(error.to_string()))?;
         if manifest.format != FORMAT {
-            return Err(ManifestError::Format(manifest.format));
+            return Err(wrong(format!("format {FORMAT}"), manifest.format));
         }
         let slots = manifest.outputs.keys();
         let parts = manifest.outputs.values().flat_map(|output| &output.parts);
         let mut names = slots.chain(parts.map(|part| &part.name));
         if let Some(name) = names.find(|name| !is_plain_name(name)) {
-            return Err(ManifestError::Name(name.clone()));
+            return Err(wrong("a plain file name", format!("`{name}`")));
         }
         for output in manifest.outputs.values() {
             let mut pairs = output.parts.iter().zip(output.parts.iter().skip(1));
             if let Some((left, right)) = pairs.find(|(left, right)| left.name >= right.name) {
-                return Err(ManifestError::Order(left.name.clone(), right.name.clone()));
+                return Err(wrong(
+                    "parts sorted by name, each once",
+                    format!("`{}` before `{}`", left.name, right.name),
+                ));
             }
         }
         Ok(manifest)
     }
 
     /// The thorough check that `verify` makes: the recipe has the fingerprint, the outputs have the content.
-    pub fn check(&self) -> Result<(), ManifestError> {
+    pub fn check(&self) -> Result<(), Refusal> {
         let recipe = self.recipe.fingerprint();
         if recipe != self.fingerprint {
-            return Err(ManifestError::Recipe {
-                expected: self.fingerprint.short(),
-                found: recipe.short(),
-            });
+            return Err(wrong(
+                format!("the recipe of fingerprint {}", self.fingerprint.short()),
+                format!("that of {}", recipe.short()),
+            ));
         }
         let content = content_of(&self.outputs);
         if content != self.content {
-            return Err(ManifestError::Content {
-                expected: self.content.short(),
-                found: content.short(),
-            });
+            return Err(wrong(
+                format!("content {}", self.content.short()),
+                content.short(),
+            ));
         }
         Ok(())
     }
@@ -275,12 +261,10 @@ pub(crate) mod tests {
         ] {
             let mut manifest = example();
             manifest.outputs.get_mut("views").unwrap().parts[0].name = name.into();
-            assert!(
-                matches!(
-                    Manifest::decode(&manifest.encode()),
-                    Err(ManifestError::Name(_))
-                ),
-                "{name}"
+            let refused = Manifest::decode(&manifest.encode()).unwrap_err();
+            assert_eq!(
+                refused.message,
+                format!("expected a plain file name, got `{name}`")
             );
         }
     }
@@ -294,10 +278,12 @@ pub(crate) mod tests {
             for (part, name) in parts.iter_mut().zip(names) {
                 part.name = name.into();
             }
-            let decoded = Manifest::decode(&manifest.encode());
+            let refused = Manifest::decode(&manifest.encode())
+                .unwrap_err()
+                .to_string();
             assert!(
-                matches!(decoded, Err(ManifestError::Order(..))),
-                "{decoded:?}"
+                refused.starts_with("expected parts sorted by name, each once, got `"),
+                "{refused}"
             );
         }
     }
@@ -333,15 +319,14 @@ pub(crate) mod tests {
     fn a_falsified_recipe_or_content_is_found() {
         let mut manifest = example();
         manifest.recipe.seed = 1;
-        assert!(matches!(
-            manifest.check(),
-            Err(ManifestError::Recipe { .. })
-        ));
+        let refused = manifest.check().unwrap_err().to_string();
+        assert!(
+            refused.starts_with("expected the recipe of fingerprint "),
+            "{refused}"
+        );
         let mut manifest = example();
         manifest.outputs.get_mut("views").unwrap().content = Digest::of(b"other");
-        assert!(matches!(
-            manifest.check(),
-            Err(ManifestError::Content { .. })
-        ));
+        let refused = manifest.check().unwrap_err().to_string();
+        assert!(refused.starts_with("expected content "), "{refused}");
     }
 }

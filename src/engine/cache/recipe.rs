@@ -42,7 +42,7 @@ impl Recipe {
     }
 
     /// The fields that differ from `old`, sorted by field; empty exactly when the fingerprints are equal.
-    pub fn changes_since(&self, old: &Recipe) -> Vec<Change> {
+    pub(crate) fn changes_since(&self, old: &Recipe) -> Vec<Change> {
         differences(&flatten(&old.value()), &flatten(&self.value()))
     }
 

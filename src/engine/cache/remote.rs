@@ -8,7 +8,8 @@ use std::io::Read;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
+use seedpipe_base::Refusal;
 use serde::{Deserialize, Serialize};
 
 use crate::base::digest::Digest;
@@ -76,15 +77,15 @@ impl SharedRemote {
         !self.is_down.swap(true, Ordering::Relaxed)
     }
 
-    pub fn is_up(&self) -> bool {
+    pub(crate) fn is_up(&self) -> bool {
         !self.is_down.load(Ordering::Relaxed)
     }
 
-    pub fn note_fetched(&self, fingerprint: Digest) {
+    pub(crate) fn note_fetched(&self, fingerprint: Digest) {
         self.fetched().insert(fingerprint.prefix(CONTENT_DIGITS));
     }
 
-    pub fn was_fetched(&self, fingerprint: Digest) -> bool {
+    pub(crate) fn was_fetched(&self, fingerprint: Digest) -> bool {
         self.fetched().contains(&fingerprint.prefix(CONTENT_DIGITS))
     }
 
@@ -129,12 +130,14 @@ impl Trouble {
     /// What is told to somebody who asked for the remote.
     pub fn into_error(self) -> anyhow::Error {
         match self {
-            Trouble::Unreachable(error) => anyhow!(
-                "{error:#}\nhint: check the address, the connection, and the credentials in the environment"
-            ),
-            Trouble::Refused(message) => anyhow!(
-                "{message}; it is refused, and nothing of it is kept\nhint: push it again from a machine that has it, or run the stage here with `--no-remote`"
-            ),
+            Trouble::Unreachable(error) => Refusal::failure(format!("{error:#}"))
+                .hint("check the address, the connection, and the credentials in the environment")
+                .into(),
+            Trouble::Refused(message) => Refusal::failure(format!(
+                "{message}; it is refused, and nothing of it is kept"
+            ))
+            .hint("push it again from a machine that has it, or run the stage here with `--no-remote`")
+            .into(),
             Trouble::Here(error) => error,
         }
     }

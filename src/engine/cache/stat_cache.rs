@@ -28,7 +28,7 @@ pub(crate) struct FileStat {
 
 impl FileStat {
     /// Whether the file had been at rest for 2 seconds at `moment`. A time in the future is not at rest.
-    pub fn is_settled(&self, moment: i128) -> bool {
+    pub(crate) fn is_settled(&self, moment: i128) -> bool {
         self.modified.max(self.changed) + SETTLED_NANOSECONDS <= moment
     }
 }
@@ -45,32 +45,23 @@ pub(crate) struct Record {
 /// Where records are kept.
 #[derive(Debug, Clone)]
 pub(crate) struct StatCache {
-    folder: Option<PathBuf>,
+    folder: PathBuf,
     required: bool,
 }
 
 impl StatCache {
     /// Records must be written: for runs.
-    pub fn required(folder: &Path) -> Self {
+    pub(crate) fn required(folder: &Path) -> Self {
         StatCache {
-            folder: Some(folder.to_owned()),
+            folder: folder.to_owned(),
             required: true,
         }
     }
 
     /// Records are written when the cache is there and lets them: for commands that only look.
-    pub fn optional(folder: &Path) -> Self {
+    pub(crate) fn optional(folder: &Path) -> Self {
         StatCache {
-            folder: Some(folder.to_owned()),
-            required: false,
-        }
-    }
-
-    /// No records.
-    #[cfg(test)]
-    pub fn disabled() -> Self {
-        StatCache {
-            folder: None,
+            folder: folder.to_owned(),
             required: false,
         }
     }
@@ -105,7 +96,7 @@ impl StatCache {
     fn path(&self, root: &Path) -> Option<PathBuf> {
         let absolute = std::path::absolute(root).ok()?;
         let name = Digest::of(absolute.as_os_str().as_bytes()).prefix(32);
-        Some(self.folder.as_ref()?.join(format!("{name}.bin")))
+        Some(self.folder.join(format!("{name}.bin")))
     }
 }
 

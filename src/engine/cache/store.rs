@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use fs_err as fs;
+use seedpipe_base::Refusal;
 
 use crate::base::digest::Digest;
 use crate::base::durable;
@@ -58,7 +59,7 @@ impl Store {
         self.root.join("artifacts")
     }
 
-    pub fn drafts(&self) -> PathBuf {
+    pub(crate) fn drafts(&self) -> PathBuf {
         self.root.join("drafts")
     }
 
@@ -66,7 +67,7 @@ impl Store {
         self.root.join("locks")
     }
 
-    pub fn stat_cache(&self) -> PathBuf {
+    pub(crate) fn stat_cache(&self) -> PathBuf {
         self.root.join("stat")
     }
 
@@ -74,11 +75,11 @@ impl Store {
         self.root.join("history")
     }
 
-    pub fn seals(&self) -> Seals {
+    pub(crate) fn seals(&self) -> Seals {
         Seals::new(self.root.join("seals"))
     }
 
-    pub fn trash(&self) -> PathBuf {
+    pub(crate) fn trash(&self) -> PathBuf {
         self.root.join("trash")
     }
 
@@ -113,11 +114,13 @@ impl Store {
     }
 
     /// The message that the cache cannot be written, and what to do.
-    pub fn unwritable(&self, error: &anyhow::Error) -> anyhow::Error {
+    pub(crate) fn unwritable(&self, error: &anyhow::Error) -> anyhow::Error {
         let cache = durable::folder_of(&self.root).display();
-        anyhow::anyhow!(
-            "cache `{cache}`: expected a folder that can be written, got: {error:#}\nhint: free space or correct its permissions, or name another folder by `cache:` in pipeline.yaml or SEEDPIPE_CACHE; status, explain, show, metrics and verify work without writing"
-        )
+        Refusal::failure(format!(
+            "cache `{cache}`: expected a folder that can be written, got: {error:#}"
+        ))
+        .hint("free space or correct its permissions, or name another folder by `cache:` in pipeline.yaml or SEEDPIPE_CACHE; status, explain, show, metrics and verify work without writing")
+        .into()
     }
 
     /// The newest artifact that counts, and what else lies under the fingerprint.
@@ -142,7 +145,7 @@ impl Store {
     }
 
     /// All content folders under a fingerprint, in order of name. Lengths are looked at, bytes are not.
-    pub fn entries(&self, fingerprint: Digest) -> io::Result<Vec<Entry>> {
+    pub(crate) fn entries(&self, fingerprint: Digest) -> io::Result<Vec<Entry>> {
         let folder = self.artifacts().join(fingerprint.to_string());
         let mut entries = Vec::new();
         for directory in folders_in(&folder)? {
@@ -153,7 +156,7 @@ impl Store {
     }
 
     /// Fingerprints that have a folder, sorted.
-    pub fn fingerprints(&self) -> io::Result<Vec<Digest>> {
+    pub(crate) fn fingerprints(&self) -> io::Result<Vec<Digest>> {
         let folders = folders_in(&self.artifacts())?;
         let names = folders
             .iter()
@@ -163,7 +166,7 @@ impl Store {
 
     /// Moves a finished folder to its place. Equal content that is there already and whole is kept instead; equal
     /// content that is damaged is replaced.
-    pub fn publish(&self, finished: &Path, mut manifest: Manifest) -> Result<Artifact> {
+    pub(crate) fn publish(&self, finished: &Path, mut manifest: Manifest) -> Result<Artifact> {
         let fingerprint = manifest.fingerprint;
         let found = self.find(fingerprint)?;
         let newest = found
@@ -212,14 +215,14 @@ impl Store {
     }
 
     /// Removes a folder so that nobody sees half of it: renamed away first.
-    pub fn discard(&self, folder: &Path) -> io::Result<()> {
+    pub(crate) fn discard(&self, folder: &Path) -> io::Result<()> {
         let trash = self.move_to_trash(folder)?;
         fault::at("trash.remove", &trash)?;
         remove_folder(&trash)
     }
 
     /// The folder's name in the trash.
-    pub fn move_to_trash(&self, folder: &Path) -> io::Result<PathBuf> {
+    pub(crate) fn move_to_trash(&self, folder: &Path) -> io::Result<PathBuf> {
         fault::at("trash.create", &self.trash())?;
         fs::create_dir_all(self.trash())?;
         let name = folder.file_name().unwrap_or_default().to_string_lossy();

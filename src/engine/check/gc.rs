@@ -12,7 +12,7 @@ use std::{fmt, io};
 
 use anyhow::Result;
 use fs_err as fs;
-use seedpipe_base::text;
+use seedpipe_base::{hinted, text};
 use serde::Serialize;
 
 use crate::base::digest::Digest;
@@ -157,11 +157,7 @@ impl Engine {
         report: &mut GcReport,
     ) -> Result<()> {
         for directory in folders_in(&self.store.drafts())? {
-            let name = directory
-                .file_name()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned();
+            let name = name_of(&directory);
             let fingerprint = name.parse::<Digest>().ok();
             let stays = fingerprint.is_some_and(|fingerprint| {
                 roots.in_use.contains(&fingerprint) || roots.unfinished.contains(&fingerprint)
@@ -190,11 +186,7 @@ impl Engine {
             }
         }
         for path in free {
-            let name = path
-                .file_name()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned();
+            let name = name_of(&path);
             report.items.extend(item(GcWhat::Lock, path, name)?);
         }
         Ok(())
@@ -229,8 +221,7 @@ impl Engine {
         strays.extend(folders_in(&self.store.scratch())?);
         strays.retain(is_nobodys);
         for folder in folders_in(&self.store.artifacts())? {
-            let name = folder.file_name().unwrap_or_default().to_string_lossy();
-            let fingerprint = name.parse::<Digest>().ok();
+            let fingerprint = name_of(&folder).parse::<Digest>().ok();
             if fingerprint.is_some_and(|fingerprint| roots.in_use.contains(&fingerprint)) {
                 continue; // a run may be about to publish into it
             }
@@ -262,11 +253,7 @@ impl Engine {
             }
         }
         for path in strays {
-            let name = path
-                .file_name()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned();
+            let name = name_of(&path);
             report.items.extend(item(GcWhat::Stray, path, name)?);
         }
         Ok(())
@@ -328,6 +315,11 @@ fn is_young(path: &Path, grace: Duration) -> bool {
 }
 
 /// `None` when it went by itself meanwhile: runs beside `gc` clear up too.
+fn name_of(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default();
+    name.to_string_lossy().into_owned()
+}
+
 fn item(what: GcWhat, path: PathBuf, name: String) -> Result<Option<GcItem>> {
     let metadata = match fs::symlink_metadata(&path) {
         Ok(metadata) => metadata,
@@ -474,11 +466,11 @@ impl fmt::Display for GcReport {
             text::bytes(self.kept_bytes)
         )?;
         if let Some(over) = self.over_budget_bytes {
-            write!(
-                formatter,
-                "\nwarning: {} over the budget, and everything that stays is needed, in use or too young\nhint: name fewer locks, or a smaller `--grace`",
+            let warning = format!(
+                "\nwarning: {} over the budget, and everything that stays is needed, in use or too young",
                 text::bytes(over)
-            )?;
+            );
+            formatter.write_str(&hinted(warning, "name fewer locks, or a smaller `--grace`"))?;
         }
         Ok(())
     }

@@ -52,7 +52,7 @@ impl Engine {
     /// What these locks and revisions refer to.
     pub(crate) fn add_named(&self, keep: &[String], roots: &mut Roots) -> Result<()> {
         for text in keep {
-            roots.add(&lock_at(&self.project, text)?.0);
+            roots.add(&lock_at(self.project.path(), text)?.0);
         }
         Ok(())
     }

@@ -6,7 +6,7 @@
 //! the declared tolerances. Where a stored artifact's class is unknown, nothing excuses a
 //! difference.
 
-use seedpipe_base::Refusal;
+use seedpipe_base::{Comparison, Refusal, Tolerance, hinted};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Instant;
@@ -21,12 +21,9 @@ use crate::base::durable;
 use crate::cache::artifact::Artifact;
 use crate::cache::lease::Lease;
 use crate::cache::recipe::Recipe;
-use crate::cache::source::Snapshot;
-use crate::cache::stat_cache::StatCache;
 use crate::cache::store::{Store, remove_folder};
-use crate::kind::comparison::{Comparison, Tolerance};
 use crate::kind::context::SampledRows;
-use crate::kind::observer::Observer;
+use crate::kind::observer::{Event, Observer};
 use crate::kind::report::{Outcome, StageReport};
 use crate::pipeline::pipeline_lock::headline;
 use crate::pipeline::plan;
@@ -88,11 +85,7 @@ impl Engine {
         }
         let targets = self.targets(&run_options(options))?;
         let needed = plan::wanted(&self.project.needs(), targets.iter().copied());
-        let snapshot = Snapshot::new(StatCache::optional(&self.store.stat_cache()));
-        let mut sources = BTreeMap::new();
-        for &index in &needed {
-            sources.insert(index, self.source_digests(index, &snapshot)?);
-        }
+        let sources = self.sources_of(&needed)?;
         self.store.prepare()?;
         let lease = Lease::begin(&self.store).map_err(|error| self.store.unwritable(&error))?;
         let device = options.device.clone();
@@ -144,7 +137,7 @@ impl Engine {
         for index in self.in_order(&targets) {
             stages.push(match faults.remove(&index) {
                 Some(fault) => RerunStage {
-                    fault: Some(format!("{fault}\nhint: run it first: `seedpipe run`")),
+                    fault: Some(hinted(fault, "run it first: `seedpipe run`")),
                     ..self.blank(index)
                 },
                 None => self.rerun_stage(&session, index, &recipes[&index])?,
@@ -203,8 +196,8 @@ impl Engine {
             return Ok(report);
         }
         let scratch = Scratch::new(&self.store)?;
-        let made = self.execute(&scratch.store, session, index, recipe);
-        self.tell(session, index, &made, start.elapsed().as_secs_f64());
+        let made = self.execute(&scratch.store, session, index, recipe, "");
+        self.report_finished(session, index, &made, start.elapsed().as_secs_f64());
         match made.and_then(|made| self.compare_stage(stored, &made, &mut report)) {
             Ok(()) => {}
             Err(error) if error.is::<Cancelled>() => return Err(error),
@@ -316,15 +309,16 @@ impl Engine {
             sampled.get(slot).map(Vec::as_slice),
             &again.parts(slot),
             &tolerance.unwrap_or_default(),
+            self.registry.known(&stored.manifest.recipe.kind).headline(),
         )
     }
 
-    /// Tells the observer that the work is done.
-    fn tell(&self, session: &Session, index: usize, made: &Result<Made>, seconds: f64) {
+    /// The observer hears that the work is done.
+    fn report_finished(&self, session: &Session, index: usize, made: &Result<Made>, seconds: f64) {
         let node = &self.project.stages()[index];
         let artifact = made.as_ref().ok().map(|made| &made.artifact);
         let outputs = artifact.map(|artifact| artifact.manifest.outputs.iter());
-        session.observer.stage_finished(&StageReport {
+        let report = StageReport {
             stage: node.name.clone(),
             kind: node.kind.clone(),
             outcome: if artifact.is_some() {
@@ -348,7 +342,8 @@ impl Engine {
                 Ok(_) => None,
             },
             differs: None,
-        });
+        };
+        session.observer.event(&Event::StageFinished(&report));
     }
 }
 

@@ -12,7 +12,7 @@ use std::{fmt, io};
 use anyhow::Result;
 use fs_err as fs;
 use rayon::prelude::*;
-use seedpipe_base::text;
+use seedpipe_base::{hinted, text};
 use serde::Serialize;
 
 use crate::base::digest::Digest;
@@ -22,7 +22,7 @@ use crate::cache::locks::Guard;
 use crate::cache::manifest::{Manifest, PartRecord};
 use crate::cache::remote::{SharedRemote, Trouble};
 use crate::cache::store::{Entry, MANIFEST, remove_folder};
-use crate::kind::observer::Observer;
+use crate::kind::observer::{Observer, Progress};
 use crate::pipeline::pipeline_lock::{PipelineLock, path_for};
 use crate::run::engine::Engine;
 use crate::share::offer;
@@ -106,10 +106,12 @@ impl fmt::Display for VerifyReport {
         let faults = self.faults().count();
         let verdict = match faults {
             0 => "all good".to_owned(),
-            1 => "1 fault\nhint: run again: a damaged artifact is never used and made anew"
-                .to_owned(),
-            _ => format!(
-                "{faults} faults\nhint: run again: a damaged artifact is never used and made anew"
+            _ => hinted(
+                match faults {
+                    1 => "1 fault".to_owned(),
+                    _ => format!("{faults} faults"),
+                },
+                "run again: a damaged artifact is never used and made anew",
             ),
         };
         write!(
@@ -138,7 +140,7 @@ struct Check {
 
 impl Engine {
     /// Hashes every file of the artifacts in scope. Read-only, but for the seals of damaged artifacts: a run would believe
-    /// them where a disk changed a file without its stat. Tells the observer of files as stage `verify`.
+    /// them where a disk changed a file without its stat. Reports its progress as stage `verify`.
     pub fn verify(&self, scope: VerifyScope, observer: &dyn Observer) -> Result<VerifyReport> {
         let start = Instant::now();
         let known = self.known_fingerprints()?;
@@ -156,16 +158,17 @@ impl Engine {
                 artifacts.push(artifact);
             }
         }
-        observer.progress_begin("verify", "verifying", "files", checks.len() as u64, 0);
+        let progress = Progress::new("verify", observer);
+        progress.begin("verifying", "files", checks.len() as u64, 0);
         let faults: Vec<Option<FileFault>> = checks
             .par_iter()
             .map(|check| {
                 let fault = file_fault(check);
-                observer.progress_advance("verify", 1);
+                progress.advance(1);
                 fault
             })
             .collect();
-        observer.progress_finish("verify");
+        progress.finish();
         for (check, fault) in checks.iter().zip(faults) {
             artifacts[check.artifact].faults.extend(fault);
         }
@@ -434,10 +437,10 @@ impl fmt::Display for Repaired {
                 "removed {}, which its manifest doesn't name",
                 files.join(", ")
             ),
-            Repair::InUse => write!(
-                formatter,
-                "left, since a run that is alive uses it\nhint: repair again when that run is over"
-            ),
+            Repair::InUse => formatter.write_str(&hinted(
+                "left, since a run that is alive uses it",
+                "repair again when that run is over",
+            )),
             Repair::Good => write!(formatter, "good by now"),
         }
     }

@@ -1,6 +1,5 @@
-//! What two outputs of one recipe may differ in, and what they do differ in; computed by the codec.
-//!
-//! Within one numerics class nothing may differ. What may across classes is declared in pipeline.yaml:
+//! What two outputs of one recipe may differ in. Within one numerics class nothing may. What may
+//! across classes is declared in pipeline.yaml:
 //!
 //! ```yaml
 //! verify:
@@ -9,61 +8,14 @@
 //!     metrics: {points: 1}
 //! ```
 
-use seedpipe_base::Refusal;
+use seedpipe_base::{Refusal, Tolerance};
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_yaml::Value as Yaml;
 
 use crate::base::suggestion;
 use crate::kind::registry::Registry;
-
-/// What may differ between numerics classes; every bound that is there must hold, and without any nothing may differ.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Tolerance {
-    /// Largest difference of a number with a fraction.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max_abs: Option<f64>,
-    /// Smallest cosine between two rows' vectors.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cosine: Option<f64>,
-    /// For figures at their last step: percentage points between accuracies, and ten times as many per cent of other figures. For
-    /// predictions: per cent of images whose best class may be another.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub points: Option<f64>,
-}
-
-/// What two outputs differ in.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
-pub struct Comparison {
-    /// Equal to the bit.
-    pub equal: bool,
-    /// Every row is within the tolerance.
-    pub within: bool,
-    /// Rows compared.
-    pub rows: u64,
-    /// Rows that are not equal to the bit.
-    pub differing: u64,
-    /// Largest difference of a number with a fraction.
-    pub max_abs: f64,
-    /// Smallest cosine of two vectors; `None` where the kind has none.
-    pub min_cosine: Option<f64>,
-    /// The row that is furthest beyond, or else nearest to, the tolerance.
-    pub worst: Option<WorstRow>,
-    /// Metadata keys whose values differ.
-    pub metadata: Vec<String>,
-    /// Why rows could not be compared.
-    pub structure: Option<String>,
-}
-
-/// The row that differs most.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct WorstRow {
-    pub row: u64,
-    pub column: String,
-    pub detail: String,
-}
 
 /// Artifact kind without its version → what may differ.
 pub(crate) type Tolerances = BTreeMap<String, Tolerance>;

@@ -17,7 +17,7 @@ use crate::cache::draft::Draft;
 use crate::cache::manifest::{OutputRecord, Telemetry, is_plain_name};
 use crate::cache::recipe::Recipe;
 use crate::kind::earlier::Search;
-use crate::kind::observer::{Observer, Progress, StageProgress};
+use crate::kind::observer::{Event, Observer, Progress};
 use crate::kind::registry::Kind;
 use crate::kind::sample::Sample;
 use crate::kind::stage::{Connection, OutputSlot};
@@ -41,6 +41,7 @@ pub struct Input {
 #[derive(Debug, Clone)]
 pub struct Ancestor {
     pub stage: String,
+    pub kind: Kind,
     pub fingerprint: Digest,
     pub recipe: Recipe,
     /// Slot → what is connected, as the plan says: contents alone don't tell equal stages apart. Which of several stages of equal content
@@ -64,7 +65,6 @@ pub struct StageContext<'a> {
     pub(crate) checkpoints: PathBuf,
     pub(crate) content: PathBuf,
     pub(crate) observer: &'a dyn Observer,
-    pub(crate) progress: StageProgress<'a>,
     pub(crate) sample: Option<Sample>,
     /// None: everything is to be computed.
     pub(crate) search: Option<Search<'a>>,
@@ -147,8 +147,8 @@ impl StageContext<'_> {
         &self.checkpoints
     }
 
-    pub fn progress(&self) -> &dyn Progress {
-        &self.progress
+    pub fn progress(&self) -> Progress<'_> {
+        Progress::new(self.stage, self.observer)
     }
 
     /// `Err(Cancelled)` after Ctrl-C or SIGTERM: pass it on after saving what is worth saving.
@@ -202,7 +202,11 @@ impl StageContext<'_> {
             state.draft.finished(total)?
         };
         if !finished.is_empty() {
-            self.observer.resumed(self.stage, finished.len(), total);
+            self.observer.event(&Event::StageResumed {
+                stage: self.stage,
+                finished_shards: finished.len(),
+                shards: total,
+            });
         }
         for index in (0..total).filter(|index| !finished.contains(index)) {
             cancel::check()?;

@@ -1,129 +1,236 @@
-//! Who is told what happens: the console in the binary, nobody in tests.
+//! What happens in a run, as [`Event`]s, and who hears of it: the console in the binary, nobody in
+//! tests.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
+
+use serde::{Serialize, Serializer};
 
 use crate::base::digest::Digest;
 use crate::cache::locks::Holder;
 use crate::kind::report::StageReport;
 
+/// Something that happens in a run. What `--log-format json` writes as it is can be serialised, as
+/// `{NAME: FIELDS}`.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Event<'a> {
+    /// A stage is not cached and starts to work.
+    StageStarted {
+        stage: &'a str,
+        kind: &'a str,
+        fingerprint: Digest,
+        /// For people; empty in a rerun.
+        why: &'a str,
+    },
+    /// An interrupted run had finished some of the shards.
+    StageResumed {
+        stage: &'a str,
+        finished_shards: usize,
+        shards: usize,
+    },
+    /// Another process makes the same artifact; after 2 seconds and then every 30.
+    StageWaiting { stage: &'a str, holder: &'a Holder },
+    /// A stage is done: found in the cache, executed, or failed.
+    #[serde(skip)]
+    StageFinished(&'a StageReport),
+    /// Work of `total` `unit`s begins (0: unknown), of which `done` are done already. `stage` may
+    /// also be a name of its own for what is no stage's work: `push`, `verify`.
+    #[serde(skip)]
+    WorkStarted {
+        stage: &'a str,
+        label: &'a str,
+        unit: &'a str,
+        total: u64,
+        done: u64,
+    },
+    /// `count` more units are done.
+    #[serde(skip)]
+    WorkAdvanced { stage: &'a str, count: u64 },
+    /// A short text beside the bar.
+    #[serde(skip)]
+    WorkNote { stage: &'a str, note: &'a str },
+    /// Since the work started it has waited that long for `what`, such as `rendering`, which goes
+    /// on beside it.
+    #[serde(skip)]
+    WorkWaited {
+        stage: &'a str,
+        what: &'a str,
+        waited: Duration,
+    },
+    #[serde(skip)]
+    WorkFinished { stage: &'a str },
+    /// Steps after `step` begin, perhaps once more: what an interrupted run measured of later ones
+    /// doesn't count.
+    #[serde(skip)]
+    StepsStarted { stage: &'a str, step: u64 },
+    /// Numbers of a stage's work.
+    Metrics {
+        stage: &'a str,
+        #[serde(flatten)]
+        measured: Measured<'a>,
+    },
+    /// Something that the user should know and that stops nothing.
+    #[serde(skip)]
+    Warning {
+        stage: Option<&'a str>,
+        message: &'a str,
+    },
+}
+
 /// What numbers that a stage measured are of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum MeasuredOver {
-    /// The last step alone: told after every step, for whoever looks on.
+    /// The last step alone: measured after every step, for whoever looks on.
     Step,
     /// The epoch that ended with the step.
     Epoch,
-    /// All of the work: told in its end.
+    /// All of the work: measured in its end.
     Whole,
 }
 
-impl MeasuredOver {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            MeasuredOver::Step => "step",
-            MeasuredOver::Epoch => "epoch",
-            MeasuredOver::Whole => "whole",
-        }
-    }
-}
-
 /// Numbers that a stage measured of its work.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize)]
 pub struct Measured<'a> {
     pub over: MeasuredOver,
     /// Steps that are done: of a training, updates of its weights.
     pub step: u64,
-    /// The epoch that the step is of, from 1, and how many there are.
-    pub epoch: Option<(u64, u64)>,
+    /// The epoch that the step is of, from 1.
+    pub epoch: Option<u64>,
+    /// How many epochs there are.
+    pub epochs: Option<u64>,
     /// Of the images that were looked at, such as `train`.
     pub split: &'a str,
     /// Names as in `metrics/v1`: `loss`, `learning_rate`, `top1` …
+    #[serde(serialize_with = "by_name")]
     pub values: &'a [(&'a str, f64)],
 }
 
-/// Told of everything that a run does, with the stage's name. Methods may be called from several threads.
-pub trait Observer: Sync {
-    /// Why a stage is about to run, for people.
-    fn reasons(&self, _stage: &str, _reasons: &[String]) {}
-    /// A stage is not cached and starts to work.
-    fn stage_started(&self, _stage: &str, _kind: &str, _fingerprint: Digest) {}
-    /// A stage is done: found in the cache, executed, or failed.
-    fn stage_finished(&self, _report: &StageReport) {}
-    /// Another process makes the same artifact; told after 2 seconds and then every 30.
-    fn waiting(&self, _stage: &str, _holder: &Holder) {}
-    /// An interrupted run had finished some of the shards.
-    fn resumed(&self, _stage: &str, _finished_shards: usize, _total: usize) {}
-    /// Work of `total` units begins (0: unknown), of which `done` are done already.
-    fn progress_begin(&self, _stage: &str, _label: &str, _unit: &str, _total: u64, _done: u64) {}
-    fn progress_advance(&self, _stage: &str, _count: u64) {}
-    fn progress_note(&self, _stage: &str, _text: &str) {}
-    /// Since the work began it has waited that long for `what`, which another part of the program makes.
-    fn progress_waited(&self, _stage: &str, _what: &str, _waited: Duration) {}
-    /// Steps after `step` begin, perhaps once more: what an interrupted run measured of later ones doesn't count.
-    fn steps_begin(&self, _stage: &str, _step: u64) {}
-    fn measured(&self, _stage: &str, _measured: &Measured) {}
-    fn progress_finish(&self, _stage: &str) {}
-    /// Something that the user should know and that stops nothing.
-    fn warning(&self, _stage: Option<&str>, _message: &str) {}
+fn by_name<S: Serializer>(values: &[(&str, f64)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(values.iter().copied().collect::<BTreeMap<_, _>>())
 }
 
-/// Tells nobody.
+/// Hears of everything that a run does. May be called from several threads.
+pub trait Observer: Sync {
+    fn event(&self, event: &Event);
+}
+
+impl dyn Observer + '_ {
+    pub(crate) fn warning(&self, stage: Option<&str>, message: &str) {
+        self.event(&Event::Warning { stage, message });
+    }
+}
+
+/// Ignores every event.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Silent;
 
-impl Observer for Silent {}
+impl Observer for Silent {
+    fn event(&self, _event: &Event) {}
+}
 
-/// How a stage tells how far it is.
-pub trait Progress: Sync {
+/// Reports how far one stage is, as the [`Event`]s of its work.
+#[derive(Clone, Copy)]
+pub struct Progress<'a> {
+    stage: &'a str,
+    observer: &'a dyn Observer,
+}
+
+impl<'a> Progress<'a> {
+    pub(crate) fn new(stage: &'a str, observer: &'a dyn Observer) -> Self {
+        Self { stage, observer }
+    }
+
     /// Work of `total` `unit`s begins (0: unknown), of which `done` are done already.
-    fn begin(&self, label: &str, unit: &str, total: u64, done: u64);
+    pub fn begin(&self, label: &str, unit: &str, total: u64, done: u64) {
+        self.observer.event(&Event::WorkStarted {
+            stage: self.stage,
+            label,
+            unit,
+            total,
+            done,
+        });
+    }
+
     /// `count` more units are done.
-    fn advance(&self, count: u64);
-    /// A short text beside the bar, such as the current loss.
-    fn note(&self, text: &str);
-    /// Since [`Progress::begin`] the work has waited that long for `what`, such as `rendering`, which goes on beside it.
-    fn waited(&self, what: &str, waited: Duration);
-    /// Steps after `step` begin, perhaps once more: what an interrupted run measured of later ones doesn't count.
-    fn steps_begin(&self, step: u64);
-    /// Numbers of the work. Cheap: a training tells them after every step.
-    fn measured(&self, measured: &Measured);
+    pub fn advance(&self, count: u64) {
+        let stage = self.stage;
+        self.observer.event(&Event::WorkAdvanced { stage, count });
+    }
+
+    /// A short text beside the bar.
+    pub fn note(&self, note: &str) {
+        let stage = self.stage;
+        self.observer.event(&Event::WorkNote { stage, note });
+    }
+
+    /// Since [`Progress::begin`] the work has waited that long for `what`, such as `rendering`,
+    /// which goes on beside it.
+    pub fn waited(&self, what: &str, waited: Duration) {
+        self.observer.event(&Event::WorkWaited {
+            stage: self.stage,
+            what,
+            waited,
+        });
+    }
+
+    /// Steps after `step` begin, perhaps once more: what an interrupted run measured of later ones
+    /// doesn't count.
+    pub fn steps_begin(&self, step: u64) {
+        let stage = self.stage;
+        self.observer.event(&Event::StepsStarted { stage, step });
+    }
+
+    /// Numbers of the work. Cheap: a training reports them after every step.
+    pub fn measured(&self, measured: Measured) {
+        let stage = self.stage;
+        self.observer.event(&Event::Metrics { stage, measured });
+    }
+
     /// The work that [`Progress::begin`] announced is done.
-    fn finish(&self);
+    pub fn finish(&self) {
+        let stage = self.stage;
+        self.observer.event(&Event::WorkFinished { stage });
+    }
 }
 
-/// Passes one stage's progress on to the observer.
-pub(crate) struct StageProgress<'a> {
-    pub stage: &'a str,
-    pub observer: &'a dyn Observer,
-}
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
 
-impl Progress for StageProgress<'_> {
-    fn begin(&self, label: &str, unit: &str, total: u64, done: u64) {
-        self.observer
-            .progress_begin(self.stage, label, unit, total, done);
-    }
+    use super::*;
 
-    fn advance(&self, count: u64) {
-        self.observer.progress_advance(self.stage, count);
-    }
-
-    fn note(&self, text: &str) {
-        self.observer.progress_note(self.stage, text);
-    }
-
-    fn waited(&self, what: &str, waited: Duration) {
-        self.observer.progress_waited(self.stage, what, waited);
-    }
-
-    fn steps_begin(&self, step: u64) {
-        self.observer.steps_begin(self.stage, step);
-    }
-
-    fn measured(&self, measured: &Measured) {
-        self.observer.measured(self.stage, measured);
-    }
-
-    fn finish(&self) {
-        self.observer.progress_finish(self.stage);
+    #[test]
+    fn what_the_json_log_writes_has_the_documented_fields() {
+        let event = Event::Metrics {
+            stage: "student",
+            measured: Measured {
+                over: MeasuredOver::Whole,
+                step: 12,
+                epoch: None,
+                epochs: None,
+                split: "test",
+                values: &[("top5", 0.75), ("top1", 0.5)],
+            },
+        };
+        let expected = json!({"metrics": {
+            "stage": "student",
+            "over": "whole",
+            "step": 12,
+            "epoch": null,
+            "epochs": null,
+            "split": "test",
+            "values": {"top1": 0.5, "top5": 0.75},
+        }});
+        assert_eq!(serde_json::to_value(event).unwrap(), expected);
+        let event = Event::StageResumed {
+            stage: "student",
+            finished_shards: 3,
+            shards: 8,
+        };
+        let expected =
+            json!({"stage_resumed": {"stage": "student", "finished_shards": 3, "shards": 8}});
+        assert_eq!(serde_json::to_value(event).unwrap(), expected);
     }
 }

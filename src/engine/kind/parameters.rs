@@ -7,89 +7,61 @@ use serde_json::Value;
 
 use crate::base::suggestion;
 
-/// Why params were refused. Keys are dotted and inside the params.
-#[derive(Debug, PartialEq)]
-pub(crate) enum ParameterError {
-    Unknown {
-        key: String,
-        hint: String,
-    },
-    Missing {
-        key: String,
-    },
-    Wrong {
-        key: String,
-        message: String,
-        hint: Option<String>,
-    },
-    Invalid(Refusal),
-}
+// Keys of refusals are dotted and inside the params.
 
-/// Reads the struct; an absent block is an empty one.
-pub(crate) fn read<S: DeserializeOwned>(params: Value) -> Result<S, ParameterError> {
+/// Reads the struct of a kind; an absent block is an empty one.
+pub(crate) fn read<S: DeserializeOwned>(kind: &str, params: Value) -> Result<S, Refusal> {
     serde_path_to_error::deserialize(params).map_err(|error| {
         let path = match error.path().to_string() {
             path if path == "." => String::new(),
             path => path,
         };
-        take_apart(&path, &error.inner().to_string())
+        take_apart(kind, &path, &error.inner().to_string())
     })
 }
 
 /// The struct with every default filled in. NaN and infinity have no JSON and are refused.
-pub(crate) fn write<S: Serialize>(params: &S) -> Result<Value, ParameterError> {
-    serde_json::to_value(params).map_err(|error| ParameterError::Wrong {
-        key: String::new(),
-        message: error.to_string(),
-        hint: None,
-    })
+pub(crate) fn write<S: Serialize>(params: &S) -> Result<Value, Refusal> {
+    serde_json::to_value(params).map_err(|error| wrong("", error.to_string()))
 }
 
 /// serde's message as key, expected and got.
-fn take_apart(path: &str, message: &str) -> ParameterError {
+fn take_apart(kind: &str, path: &str, message: &str) -> Refusal {
     if let Some((field, rest)) = quoted_after(message, "unknown field ") {
         let known = all_quoted(rest);
-        let hint = suggestion::hint_for(field, "known keys", &known);
-        return ParameterError::Unknown {
-            key: with_field(path, field),
-            hint,
-        };
+        return Refusal::new(format!("unknown key of kind `{kind}`"))
+            .key(with_field(path, field))
+            .hint(suggestion::hint_for(field, "known keys", &known));
     }
     if let Some((field, _)) = quoted_after(message, "missing field ") {
-        return ParameterError::Missing {
-            key: with_field(path, field),
-        };
+        let key = with_field(path, field);
+        let hint = format!("add `{key}:` under `params:`");
+        return Refusal::new("missing key").key(key).hint(hint);
     }
     if let Some((variant, rest)) = quoted_after(message, "unknown variant ") {
         let known = all_quoted(rest);
-        let message = format!(
-            "expected one of {}, got `{variant}`",
-            suggestion::list(&known)
-        );
-        let hint = suggestion::nearest(variant, known.iter().copied())
-            .map(|near| format!("did you mean `{near}`?"));
-        return ParameterError::Wrong {
-            key: path.to_owned(),
-            message,
-            hint,
-        };
+        let near = suggestion::nearest(variant, known.iter().copied());
+        let expected = format!("one of {}", suggestion::list(&known));
+        return Refusal::expected(expected, format!("`{variant}`"))
+            .key(path)
+            .hint_if(near.map(|near| format!("did you mean `{near}`?")));
     }
     for prefix in ["invalid type: ", "invalid value: ", "invalid length "] {
         let rest = message.strip_prefix(prefix);
         if let Some((got, expected)) = rest.and_then(|rest| rest.rsplit_once(", expected ")) {
-            let message = format!("expected {expected}, got {got}");
-            return ParameterError::Wrong {
-                key: path.to_owned(),
-                message,
-                hint: None,
-            };
+            return wrong(path, format!("expected {expected}, got {got}"));
         }
     }
-    ParameterError::Wrong {
-        key: path.to_owned(),
-        message: message.to_owned(),
-        hint: None,
-    }
+    wrong(path, message.to_owned())
+}
+
+fn wrong(key: &str, message: String) -> Refusal {
+    // A message that lists what may be there needs no more.
+    let lists = message.contains("expected one of");
+    let schema = "`seedpipe schema` has what each key may be".to_owned();
+    Refusal::new(message)
+        .key(key)
+        .hint_if((!lists).then_some(schema))
 }
 
 /// `prefix` + `` `name` `` + rest.
@@ -148,62 +120,44 @@ mod tests {
         Bicubic,
     }
 
-    fn refused(params: Value) -> ParameterError {
-        read::<Params>(params).unwrap_err()
+    fn refused(params: Value) -> String {
+        read::<Params>("example", params).unwrap_err().to_string()
     }
 
     #[test]
     fn unknown_and_missing_keys_are_named_with_their_path() {
-        let unknown = refused(json!({"size": 1, "head": {"hiden": 2}}));
-        let hint = "did you mean `hidden`?".to_owned();
         assert_eq!(
-            unknown,
-            ParameterError::Unknown {
-                key: "head.hiden".into(),
-                hint
-            }
+            refused(json!({"size": 1, "head": {"hiden": 2}})),
+            "key `head.hiden`: unknown key of kind `example`\nhint: did you mean `hidden`?"
         );
-        let top = refused(json!({"siz": 1}));
-        let hint = "did you mean `size`?".to_owned();
         assert_eq!(
-            top,
-            ParameterError::Unknown {
-                key: "siz".into(),
-                hint
-            }
+            refused(json!({"siz": 1})),
+            "key `siz`: unknown key of kind `example`\nhint: did you mean `size`?"
         );
         assert_eq!(
             refused(json!({})),
-            ParameterError::Missing { key: "size".into() }
+            "key `size`: missing key\nhint: add `size:` under `params:`"
         );
     }
 
     #[test]
     fn wrong_values_say_expected_and_got() {
-        let wrong = refused(json!({"size": "big"}));
-        let message = "expected u32, got string \"big\"".to_owned();
         assert_eq!(
-            wrong,
-            ParameterError::Wrong {
-                key: "size".into(),
-                message,
-                hint: None
-            }
+            refused(json!({"size": "big"})),
+            "key `size`: expected u32, got string \"big\"\nhint: `seedpipe schema` has what each key may be"
         );
-        let variant = refused(json!({"size": 1, "filter": "bicubik"}));
-        let ParameterError::Wrong { key, message, hint } = variant else {
-            panic!("{variant:?}")
-        };
-        assert_eq!(key, "filter");
         assert_eq!(
-            message,
-            "expected one of `bilinear`, `bicubic`, got `bicubik`"
+            refused(json!({"size": 1, "filter": "bicubik"})),
+            "key `filter`: expected one of `bilinear`, `bicubic`, got `bicubik`\nhint: did you mean `bicubic`?"
         );
-        assert_eq!(hint.as_deref(), Some("did you mean `bicubic`?"));
+        assert_eq!(
+            refused(json!({"size": 1, "filter": "xyz"})),
+            "key `filter`: expected one of `bilinear`, `bicubic`, got `xyz`"
+        );
         let negative = refused(json!({"size": -1}));
         assert!(
-            matches!(&negative, ParameterError::Wrong { message, .. } if message == "expected u32, got integer `-1`"),
-            "{negative:?}"
+            negative.starts_with("key `size`: expected u32, got integer `-1`\n"),
+            "{negative}"
         );
     }
 }

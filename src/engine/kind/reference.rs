@@ -52,7 +52,7 @@ impl<'a> Reference<'a> {
     }
 
     /// Whether a stage of this name and combination is meant. `0.30` is `0.3`.
-    pub fn means(&self, base: &str, combination: &[(String, String)]) -> bool {
+    pub(crate) fn means(&self, base: &str, combination: &[(String, String)]) -> bool {
         self.base == base
             && self.picks.iter().all(|(label, value)| {
                 combination

@@ -9,11 +9,12 @@ use serde_json::Value;
 
 use crate::base::suggestion;
 use crate::kind::context::StageContext;
-use crate::kind::parameters::{self, ParameterError};
+use crate::kind::parameters;
+use crate::kind::purpose::{Column, Purpose};
 use crate::kind::stage::{InputKinds, InputSlot, OutputSlot, Stage, Work};
 
 /// A kind's declaration without its type.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Kind {
     name: &'static str,
     version: u32,
@@ -24,7 +25,9 @@ pub struct Kind {
     precision: Option<&'static str>,
     how: &'static [&'static str],
     headline: &'static [&'static str],
-    check: fn(Value, &InputKinds) -> Result<CheckedParams, ParameterError>,
+    columns: &'static [Column],
+    purpose: fn(&Value) -> Purpose,
+    check: fn(Value, &InputKinds) -> Result<CheckedParams, Refusal>,
     schema: fn() -> Value,
 }
 
@@ -34,13 +37,17 @@ pub(crate) struct CheckedParams {
     pub sources: Vec<PathBuf>,
 }
 
-fn check<S: Stage>(params: Value, inputs: &InputKinds) -> Result<CheckedParams, ParameterError> {
-    let stage = parameters::read::<S>(params)?.with_defaults(inputs);
-    stage.validate(inputs).map_err(ParameterError::Invalid)?;
+fn check<S: Stage>(params: Value, inputs: &InputKinds) -> Result<CheckedParams, Refusal> {
+    let stage = parameters::read::<S>(S::KIND, params)?.with_defaults(inputs);
+    stage.validate(inputs)?;
     Ok(CheckedParams {
         params: parameters::write(&stage)?,
         sources: stage.sources(),
     })
+}
+
+fn purpose<S: Stage>(params: &Value) -> Purpose {
+    serde_json::from_value::<S>(params.clone()).map_or(Purpose::Other, |stage| stage.purpose())
 }
 
 /// Draft 7: the newest that editors check YAML with in full.
@@ -61,6 +68,8 @@ impl Kind {
             precision: S::PRECISION,
             how: S::HOW,
             headline: S::HEADLINE,
+            columns: S::COLUMNS,
+            purpose: purpose::<S>,
             check: check::<S>,
             schema: schema::<S>,
         }
@@ -102,9 +111,19 @@ impl Kind {
         self.how
     }
 
-    /// Names of metrics of its own that are headline figures.
+    /// Names of metrics that are headline figures.
     pub fn headline(&self) -> &'static [&'static str] {
         self.headline
+    }
+
+    /// Headline figures with a column in the table of results.
+    pub fn columns(&self) -> &'static [Column] {
+        self.columns
+    }
+
+    /// What a stage of these params is for, defaults filled in.
+    pub fn purpose(&self, params: &Value) -> Purpose {
+        (self.purpose)(params)
     }
 
     /// JSON Schema of the params, draft 7.
@@ -116,7 +135,7 @@ impl Kind {
         &self,
         params: Value,
         inputs: &InputKinds,
-    ) -> Result<CheckedParams, ParameterError> {
+    ) -> Result<CheckedParams, Refusal> {
         (self.check)(params, inputs)
     }
 }
@@ -179,7 +198,10 @@ impl Registry {
     }
 
     /// The kind of a stage that passed the checks.
-    pub(crate) fn known(&self, name: &str) -> &Kind {
+    ///
+    /// # Panics
+    /// When there is none of that name.
+    pub fn known(&self, name: &str) -> &Kind {
         self.kind(name)
             .unwrap_or_else(|| panic!("BUG: the kind `{name}` was checked and is gone"))
     }

@@ -3,7 +3,7 @@
 //! The declaration ([`Stage`]) is apart from the work ([`Work`]), so that a binary can plan, explain and verify without
 //! linking what the work needs.
 
-use seedpipe_base::Refusal;
+use seedpipe_base::{Comparison, Refusal, Tolerance};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -13,8 +13,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::base::digest::Digest;
-use crate::kind::comparison::{Comparison, Tolerance};
 use crate::kind::context::StageContext;
+use crate::kind::purpose::{Column, Purpose};
 
 /// How many outputs may be connected to an input slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,8 +119,13 @@ pub trait Stage: Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'stat
     /// checkpoint is written: they are left out of the recipe, and so of the fingerprint and of pipeline.lock.
     const HOW: &'static [&'static str] = &[];
 
-    /// Names of metrics of its own that are headline figures: they stand in pipeline.lock, beside those that the codec knows.
+    /// Names of metrics that stand for the result, as against those that only show how the work went:
+    /// their values at the last step are in pipeline.lock, and are what another machine's are compared
+    /// with. The ends of an interval, `NAME_low` and `NAME_high`, go with `NAME`.
     const HEADLINE: &'static [&'static str] = &[];
+
+    /// Headline figures with a column in the table of results, in the order of its columns.
+    const COLUMNS: &'static [Column] = &[];
 
     /// Outside files or folders, as written in the params, relative to pipeline.yaml's folder; their content is hashed
     /// into the recipe.
@@ -136,6 +141,11 @@ pub trait Stage: Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'stat
     /// Refuses impossible values before anything runs. Sees the params with all defaults.
     fn validate(&self, _inputs: &InputKinds) -> Result<(), Refusal> {
         Ok(())
+    }
+
+    /// What the stage is for, as tables and pages of results tell it.
+    fn purpose(&self) -> Purpose {
+        Purpose::default()
     }
 }
 
@@ -183,17 +193,18 @@ pub trait Codec: Send + Sync {
 
     /// Figures that belong into pipeline.lock, such as `test/knn_top1`; empty unless the artifact kind holds metrics.
     ///
-    /// - `own`: names that the stage's kind declares beside those that the codec knows
+    /// - `names`: of the metrics, as the stage's kind declares them
     fn headline(
         &self,
         kind: &str,
         parts: &[PathBuf],
-        own: &[&str],
+        names: &[&str],
     ) -> anyhow::Result<BTreeMap<String, f64>>;
 
     /// How far an output made again is from the stored one.
     ///
     /// - `rows`: the rows of the stored output that the other holds, ascending; `None`: all
+    /// - `headline`: names of the metrics that decide, as the stage's kind declares them
     ///
     /// Left as it is, it only tells whether whole outputs have equal digests.
     fn compare(
@@ -203,6 +214,7 @@ pub trait Codec: Send + Sync {
         rows: Option<&[Range<u64>]>,
         again: &[PathBuf],
         _tolerance: &Tolerance,
+        _headline: &[&str],
     ) -> anyhow::Result<Comparison> {
         anyhow::ensure!(
             rows.is_none(),

@@ -4,8 +4,7 @@
 //! Within one numerics class equal recipes must give equal content; across classes floating point may differ. Where a class is
 //! not known (artifacts and locks of older versions) nothing excuses the difference, and it is told as such.
 
-use std::fmt;
-
+use seedpipe_base::Refusal;
 use serde::Serialize;
 
 use crate::base::digest::Digest;
@@ -34,7 +33,7 @@ pub enum Agreement {
 }
 
 /// One fingerprint with two contents.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TwoContents {
     pub fingerprint: Digest,
     pub here: Digest,
@@ -46,38 +45,27 @@ pub struct TwoContents {
     pub numerics_there: String,
 }
 
-impl fmt::Display for TwoContents {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            formatter,
-            "one recipe, two contents: fingerprint {} gave {} here and {} in `{}`, ",
-            self.fingerprint.short(),
-            self.here.short(),
-            self.there.short(),
-            self.place
-        )?;
+impl TwoContents {
+    /// What is wrong, and how to find out why.
+    pub fn refusal(&self) -> Refusal {
         let known = |class: &str| match class {
             "" => "an unknown class".to_owned(),
             class => format!("`{class}`"),
         };
-        if self.numerics_here == self.numerics_there && !self.numerics_here.is_empty() {
-            write!(
-                formatter,
-                "both in the numerics class `{}`",
-                self.numerics_here
-            )?;
-        } else {
-            write!(
-                formatter,
-                "in the numerics classes {} and {}",
-                known(&self.numerics_here),
-                known(&self.numerics_there)
-            )?;
-        }
-        write!(
-            formatter,
-            ": its result cannot be made again\nhint: `seedpipe verify --rerun` says which of them this machine gives; fix what makes it vary, or declare it in the params"
-        )
+        let (here, there) = (known(&self.numerics_here), known(&self.numerics_there));
+        let classes =
+            match self.numerics_here == self.numerics_there && !self.numerics_here.is_empty() {
+                true => format!("both in the numerics class {here}"),
+                false => format!("in the numerics classes {here} and {there}"),
+            };
+        Refusal::failure(format!(
+            "one recipe, two contents: fingerprint {} gave {} here and {} in `{}`, {classes}: its result cannot be made again",
+            self.fingerprint.short(),
+            self.here.short(),
+            self.there.short(),
+            self.place
+        ))
+        .hint("`seedpipe verify --rerun` says which of them this machine gives; fix what makes it vary, or declare it in the params")
     }
 }
 

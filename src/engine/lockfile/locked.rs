@@ -6,7 +6,8 @@
 
 use seedpipe_base::Refusal;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
+use std::fmt::Display;
+use std::path::Path;
 
 use anyhow::{Result, bail};
 use serde::Serialize;
@@ -15,8 +16,6 @@ use serde_json::Value;
 use crate::base::digest::Digest;
 use crate::cache::artifact::Artifact;
 use crate::cache::recipe::{Change, differences};
-use crate::cache::source::Snapshot;
-use crate::cache::stat_cache::StatCache;
 use crate::lockfile::contents::{Agreement, SeenContent};
 use crate::pipeline::pipeline_lock::{LockedStage, PipelineLock, path_for};
 use crate::pipeline::plan;
@@ -25,7 +24,7 @@ use crate::run::engine::{Engine, RunOptions};
 use crate::run::session::Session;
 
 /// What a plan and pipeline.lock differ in.
-#[derive(Debug, Clone, PartialEq, Serialize, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct LockMismatch {
     /// The lock's path.
     pub lock: String,
@@ -54,33 +53,21 @@ pub enum Mismatch {
     OnlyInLock,
 }
 
-impl fmt::Display for LockMismatch {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            formatter,
-            "{}: expected the plan that it records, got another one:",
-            self.lock
-        )?;
+impl LockMismatch {
+    /// All that differs, field by field.
+    pub fn refusal(&self) -> Refusal {
+        let mut message = "expected the plan that it records, got another one:".to_owned();
         for stage in &self.stages {
             let name = &stage.stage;
+            let mut tell = |how: &dyn Display| message += &format!("\n  stage `{name}`: {how}");
             match stage.how {
-                Mismatch::NotInLock => write!(formatter, "\n  stage `{name}`: is not in the lock")?,
-                Mismatch::OnlyInLock => {
-                    write!(
-                        formatter,
-                        "\n  stage `{name}`: is in the lock, not in the pipeline"
-                    )?;
-                }
-                Mismatch::Changed => {
-                    for change in &stage.changes {
-                        write!(formatter, "\n  stage `{name}`: {change}")?;
-                    }
-                }
+                Mismatch::NotInLock => tell(&"is not in the lock"),
+                Mismatch::OnlyInLock => tell(&"is in the lock, not in the pipeline"),
+                Mismatch::Changed => stage.changes.iter().for_each(|change| tell(change)),
             }
         }
-        write!(
-            formatter,
-            "\nhint: take the change back, or run without `--locked` and commit the lock that it writes"
+        Refusal::new(message).place(&self.lock).hint(
+            "take the change back, or run without `--locked` and commit the lock that it writes",
         )
     }
 }
@@ -111,21 +98,27 @@ pub(crate) fn recorded_facts(locked: &LockedStage) -> BTreeMap<String, Value> {
     facts
 }
 
+/// The lock that `--locked` needs.
+fn expected(path: &Path) -> Result<PipelineLock> {
+    Ok(PipelineLock::read(path)?.ok_or_else(|| {
+        Refusal::new("expected a lock for `--locked`, got no such file")
+            .place(path.display().to_string())
+            .hint("run once without `--locked` and commit the lock that it writes")
+    })?)
+}
+
 impl Engine {
-    /// Refuses a plan that is not pipeline.lock's, as `run` does with [`RunOptions::locked`]. Read-only; needs no upstream
+    /// In what the plan is not pipeline.lock's, which `run` refuses with [`RunOptions::locked`]. Read-only; needs no upstream
     /// content.
     ///
-    /// Fails with [`LockMismatch`], or with [`Refusal`] when there is no lock or a source is missing.
-    pub fn check_locked(&self, options: &RunOptions) -> Result<()> {
+    /// Fails with [`Refusal`] when there is no lock or a source is missing.
+    pub fn lock_mismatch(&self, options: &RunOptions) -> Result<Option<LockMismatch>> {
         let targets = self.targets(options)?;
         let needed = plan::wanted(&self.project.needs(), targets.iter().copied());
-        let snapshot = Snapshot::new(StatCache::optional(&self.store.stat_cache()));
-        let mut sources = BTreeMap::new();
-        for &index in &needed {
-            sources.insert(index, self.source_digests(index, &snapshot)?);
-        }
-        self.locked_plan(&needed, &sources, options.targets.is_empty())
-            .map(drop)
+        let sources = self.sources_of(&needed)?;
+        let path = path_for(self.project.path());
+        let lock = expected(&path)?;
+        Ok(self.mismatch(&lock, &path, &needed, &sources, options.targets.is_empty()))
     }
 
     /// The lock, when the stages' plan is the one that it records.
@@ -138,15 +131,21 @@ impl Engine {
         whole: bool,
     ) -> Result<PipelineLock> {
         let path = path_for(self.project.path());
-        let place = path.display().to_string();
-        let Some(lock) = PipelineLock::read(&path)? else {
-            return Err(
-                Refusal::new("expected a lock for `--locked`, got no such file")
-                    .place(place)
-                    .hint("run once without `--locked` and commit the lock that it writes")
-                    .into(),
-            );
-        };
+        let lock = expected(&path)?;
+        match self.mismatch(&lock, &path, stages, sources, whole) {
+            None => Ok(lock),
+            Some(mismatch) => bail!(mismatch.refusal()),
+        }
+    }
+
+    fn mismatch(
+        &self,
+        lock: &PipelineLock,
+        path: &Path,
+        stages: &BTreeSet<usize>,
+        sources: &BTreeMap<usize, BTreeMap<String, Digest>>,
+        whole: bool,
+    ) -> Option<LockMismatch> {
         let mut mismatches = Vec::new();
         for index in self.in_order(stages) {
             let node = &self.project.stages()[index];
@@ -176,15 +175,10 @@ impl Engine {
             how: Mismatch::OnlyInLock,
             changes: Vec::new(),
         }));
-        if mismatches.is_empty() {
-            Ok(lock)
-        } else {
-            Err(LockMismatch {
-                lock: place,
-                stages: mismatches,
-            }
-            .into())
-        }
+        (!mismatches.is_empty()).then(|| LockMismatch {
+            lock: path.display().to_string(),
+            stages: mismatches,
+        })
     }
 
     /// Holds a stage's content against the lock's: told, or with `--locked` an error, where nothing excuses the difference.
@@ -219,7 +213,7 @@ impl Engine {
             return Ok(());
         };
         match artifact.agreement(&self.seen(locked)) {
-            Agreement::Conflict(conflict) => bail!(conflict),
+            Agreement::Conflict(conflict) => bail!(conflict.refusal()),
             Agreement::OtherClass => {
                 if !session.told_of_class {
                     session.told_of_class = true;
@@ -241,10 +235,14 @@ impl Engine {
                 != recorded.map(|locked| (locked.fingerprint, locked.content))
         });
         if artifact.fingerprint != locked.fingerprint && !differs_above {
-            bail!(
-                "pipeline.lock: expected fingerprint {}, got {}, though its facts and its inputs' contents are the lock's\nhint: the lock was changed by hand or by another version of seedpipe; run without `--locked` to write it anew",
+            let message = format!(
+                "pipeline.lock: expected fingerprint {}, got {}, though its facts and its inputs' contents are the lock's",
                 locked.fingerprint.short(),
                 artifact.fingerprint.short()
+            );
+            bail!(
+                Refusal::failure(message)
+                    .hint("the lock was changed by hand or by another version of seedpipe; run without `--locked` to write it anew")
             );
         }
         Ok(())
@@ -260,7 +258,8 @@ impl Engine {
         let name = &self.project.stages()[index].name;
         for (_, locked) in &lock.stages {
             if let Agreement::Conflict(conflict) = artifact.agreement(&self.seen(locked)) {
-                session.observer.warning(Some(name), &conflict.to_string());
+                let message = conflict.refusal().to_string();
+                session.observer.warning(Some(name), &message);
                 return;
             }
         }

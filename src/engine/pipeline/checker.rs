@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use crate::base::suggestion;
-use crate::kind::parameters::ParameterError;
 use crate::kind::reference::Reference;
 use crate::kind::registry::{Kind, Registry};
 use crate::kind::stage::{Arity, Connection, InputKinds, InputSlot};
@@ -70,7 +69,7 @@ impl<'a> Checker<'a> {
         }));
         let checked = kind
             .check(self.with_precision(stage, kind), &kinds)
-            .map_err(|error| self.parameter_error(stage, error))?;
+            .map_err(|error| self.parameter_error(stage, &error))?;
         let precision = kind.precision().and_then(|param| {
             Some(StagePrecision {
                 param,
@@ -290,30 +289,9 @@ impl<'a> Checker<'a> {
         })
     }
 
-    /// The message of a refused param, naming `--set` where that is what set it.
-    fn parameter_error(&self, stage: &StageSpec, error: ParameterError) -> Refusal {
-        let (key, message, hint) = match error {
-            ParameterError::Unknown { key, hint } => (
-                key,
-                format!("unknown key of kind `{}`", stage.kind),
-                Some(hint),
-            ),
-            ParameterError::Missing { key } => {
-                let hint = format!("add `{key}:` under `params:`");
-                (key, "missing key".to_owned(), Some(hint))
-            }
-            ParameterError::Wrong { key, message, hint } => {
-                // A message that lists what may be there needs no more.
-                let lists = message.contains("expected one of");
-                let schema = "`seedpipe schema` has what each key may be".to_owned();
-                (key, message, hint.or((!lists).then_some(schema)))
-            }
-            ParameterError::Invalid(invalid) => (
-                invalid.key.clone().unwrap_or_default(),
-                invalid.message.clone(),
-                invalid.hint.clone(),
-            ),
-        };
+    /// The refusal of a param, naming `--set` where that is what set it.
+    fn parameter_error(&self, stage: &StageSpec, refusal: &Refusal) -> Refusal {
+        let key = refusal.key.clone().unwrap_or_default();
         let culprit = self
             .overrides
             .iter()
@@ -327,10 +305,10 @@ impl<'a> Checker<'a> {
         } else {
             format!("params.{key}")
         };
-        Refusal::new(message)
+        Refusal::new(&refusal.message)
             .place(place)
             .stage(&stage.name)
             .key(key)
-            .hint_if(hint)
+            .hint_if(refusal.hint.clone())
     }
 }

@@ -10,14 +10,13 @@ use anyhow::{Context, Result, bail};
 use crate::base::durable::folder_of;
 use crate::base::yaml;
 use crate::pipeline::pipeline_lock::{PipelineLock, path_for};
-use crate::pipeline::project::Project;
 
 /// The lock that `text` names, and how to call it: an existing file first, else a git revision such as `HEAD~1`, at which the
 /// pipeline's own lock file is read.
 ///
 /// # Errors
 /// [`Refusal`] when `text` names neither; another error when what it names is no lock.
-pub fn lock_at(project: &Project, text: &str) -> Result<(PipelineLock, String)> {
+pub fn lock_at(pipeline: &Path, text: &str) -> Result<(PipelineLock, String)> {
     if Path::new(text).is_file()
         && let Some(lock) = PipelineLock::read(Path::new(text))?
     {
@@ -31,7 +30,7 @@ pub fn lock_at(project: &Project, text: &str) -> Result<(PipelineLock, String)> 
     if text.is_empty() || text.starts_with('-') || text.contains(':') {
         return Err(unknown("expected a file or a git revision, got neither".to_owned()).into());
     }
-    let path = path_for(project.path());
+    let path = path_for(pipeline);
     let name = path
         .file_name()
         .context("the pipeline's path has no file name")?
@@ -117,8 +116,8 @@ mod tests {
         let below = folder.path().join("below");
         fs::create_dir(&below).unwrap();
         fs::write(below.join("pipeline.yaml"), "stages: {a: {kind: x}}").unwrap();
-        let project = Project::for_tests(&below.join("pipeline.yaml"));
-        let read = |text: &str| lock_at(&project, text);
+        let pipeline = below.join("pipeline.yaml");
+        let read = |text: &str| lock_at(&pipeline, text);
         fs::write(below.join("pipeline.lock"), lock(1)).unwrap();
         git(folder.path(), &["init", "--quiet"]);
         git(folder.path(), &["add", "."]);

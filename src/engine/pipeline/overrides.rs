@@ -25,7 +25,7 @@ impl Override {
     }
 
     /// Whether the key of the params `dotted` is this override's doing.
-    pub fn sets(&self, stage: &str, dotted: &str) -> bool {
+    pub(crate) fn sets(&self, stage: &str, dotted: &str) -> bool {
         self.stage.as_deref() == Some(stage)
             && (dotted.starts_with(&self.key.join(".")) || self.key.join(".").starts_with(dotted))
             && !dotted.is_empty()

@@ -31,7 +31,7 @@ pub struct PipelineLock {
 }
 
 /// What one stage gave.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct LockedStage {
     pub kind: String,
     pub version: u32,
@@ -39,8 +39,10 @@ pub struct LockedStage {
     pub fingerprint: Digest,
     pub content: Digest,
     /// The numerics class that gave the content; empty in a lock of an older seedpipe: unknown.
+    #[serde(default)]
     pub numerics: String,
     /// `params.…`, `inputs.SLOT` (by stage name), `sources.PATH`, `rows.OUTPUT`, `metrics.NAME`.
+    #[serde(flatten)]
     pub facts: BTreeMap<String, Value>,
 }
 
@@ -161,19 +163,6 @@ impl PipelineLock {
     }
 }
 
-#[derive(Deserialize)]
-struct Entry {
-    kind: String,
-    version: u32,
-    seed: u64,
-    fingerprint: Digest,
-    content: Digest,
-    #[serde(default)]
-    numerics: String,
-    #[serde(flatten)]
-    facts: BTreeMap<String, Value>,
-}
-
 fn parse(text: &str) -> Result<PipelineLock> {
     let document = yaml::document(text, yaml::LOCK).map_err(anyhow::Error::msg)?;
     let Yaml::Mapping(top) = document else {
@@ -205,28 +194,10 @@ fn parse(text: &str) -> Result<PipelineLock> {
         let Some(name) = name.as_str() else {
             bail!("expected the name of a stage, got {}", yaml::describe(name));
         };
-        let entry = yaml::to_json(entry)
+        let locked = yaml::to_json(entry)
             .map_err(anyhow::Error::msg)
-            .and_then(|entry| Ok(serde_json::from_value::<Entry>(entry)?))
+            .and_then(|entry| Ok(serde_json::from_value::<LockedStage>(entry)?))
             .with_context(|| format!("stage `{name}`"))?;
-        let Entry {
-            kind,
-            version,
-            seed,
-            fingerprint,
-            content,
-            numerics,
-            facts,
-        } = entry;
-        let locked = LockedStage {
-            kind,
-            version,
-            seed,
-            fingerprint,
-            content,
-            numerics,
-            facts,
-        };
         Ok((name.to_owned(), locked))
     });
     Ok(PipelineLock {

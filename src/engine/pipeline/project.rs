@@ -1,7 +1,7 @@
 //! A checked pipeline: every kind known, every input connected to an output that it accepts, every value possible, no
 //! cycle. Opening one touches no cache.
 
-use seedpipe_base::Refusal;
+use seedpipe_base::{Refusal, Tolerance};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -12,10 +12,10 @@ use crate::base::durable::folder_of;
 use crate::base::suggestion;
 use crate::base::untrusted;
 use crate::base::yaml;
-use crate::kind::comparison::{self, Tolerance, Tolerances};
+use crate::kind::comparison::{self, Tolerances};
 use crate::kind::reference::Reference;
 use crate::kind::registry::{Kind, Registry};
-use crate::kind::stage::Connection;
+use crate::kind::stage::{Connection, Stage};
 use crate::pipeline::checker::Checker;
 use crate::pipeline::matrix;
 use crate::pipeline::overrides::{self, Override};
@@ -62,6 +62,16 @@ pub struct StageNode {
     pub sources: Vec<PathBuf>,
     /// Indices of the stages that are connected, in order of slots; may repeat.
     pub(crate) needs: Vec<usize>,
+}
+
+impl StageNode {
+    /// The params, of a stage of the kind `S`.
+    pub fn of_kind<S: Stage>(&self) -> Option<S> {
+        (self.kind == S::KIND).then(|| {
+            serde_json::from_value(self.params.clone())
+                .expect("BUG: params that were checked can be read again")
+        })
+    }
 }
 
 /// What a stage's networks compute in.
@@ -256,24 +266,6 @@ impl Project {
     /// What `verify.tolerance` says of an artifact kind.
     pub fn tolerance(&self, kind: &str) -> Option<Tolerance> {
         self.tolerances.get(comparison::plain_name(kind)).copied()
-    }
-
-    /// A pipeline without stages, for what only asks where it lies.
-    #[cfg(test)]
-    pub(crate) fn for_tests(path: &Path) -> Project {
-        let folder = folder_of(path).to_owned();
-        Project {
-            path: path.to_owned(),
-            cache: folder.join(".seedpipe"),
-            folder,
-            device: "cpu".to_owned(),
-            seed: 0,
-            stages: Vec::new(),
-            order: Vec::new(),
-            overridden: false,
-            tolerances: Tolerances::default(),
-            remote: None,
-        }
     }
 
     /// Whether `--set` changed anything.

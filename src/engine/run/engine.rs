@@ -10,6 +10,7 @@ use crate::cache::artifact::Artifact;
 use crate::cache::history::History;
 use crate::cache::remote::{Remote, SharedRemote};
 use crate::cache::source::Snapshot;
+use crate::cache::stat_cache::StatCache;
 use crate::cache::store::Store;
 use crate::kind::registry::{Kind, Registry};
 use crate::kind::stage::Codec;
@@ -125,6 +126,11 @@ impl Engine {
         &self.project
     }
 
+    /// The kinds that the project was checked by.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
     /// The current artifact of a stage; `None` when it, or something that it needs, is not in the cache.
     pub fn find(&self, stage: &str) -> Result<Option<Artifact>> {
         let index = self.project.index(stage)?;
@@ -176,6 +182,16 @@ impl Engine {
             .collect()
     }
 
+    /// Digests of the sources of these stages.
+    pub(crate) fn sources_of(
+        &self,
+        stages: &BTreeSet<usize>,
+    ) -> Result<BTreeMap<usize, BTreeMap<String, Digest>>> {
+        let snapshot = Snapshot::new(StatCache::optional(&self.store.stat_cache()));
+        let digests = |&index: &usize| Ok((index, self.source_digests(index, &snapshot)?));
+        stages.iter().map(digests).collect()
+    }
+
     /// Digests of a stage's sources; the message names the key that holds the path.
     pub(crate) fn source_digests(
         &self,
@@ -195,16 +211,13 @@ impl Engine {
                         .find(|(_, value)| value.as_str() == Some(&written));
                     let key =
                         key.map_or_else(|| "params".to_owned(), |(key, _)| format!("params.{key}"));
-                    let error = Refusal::new(format!("source `{written}`: {error:#}"))
+                    let cause = Refusal::of_chain(error.chain());
+                    let usual = "correct the path; a relative one starts at the pipeline's folder";
+                    Refusal::new(format!("source `{written}`: {}", cause.message))
                         .place(self.place())
                         .stage(&node.name)
-                        .key(key);
-                    match error.message.contains("\nhint: ") {
-                        true => error,
-                        false => error.hint(
-                            "correct the path; a relative one starts at the pipeline's folder",
-                        ),
-                    }
+                        .key(key)
+                        .hint(cause.hint.as_deref().unwrap_or(usual))
                 })?;
             digests.insert(written, digest);
         }

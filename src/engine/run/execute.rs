@@ -1,7 +1,6 @@
 //! A run: for each wanted stage in order, its recipe from the actual upstream contents → cached? → else lock, shards,
 //! publish. That recipes hold contents gives the early cut-off: equal content leaves everything below cached.
 
-use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,6 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, bail};
+use seedpipe_base::{Refusal, message_of};
 
 use crate::base::clock;
 use crate::cache::artifact::Artifact;
@@ -23,7 +23,7 @@ use crate::cache::stat_cache::StatCache;
 use crate::cache::store::{Found, Store};
 use crate::kind::context::{SampledRows, StageContext, State};
 use crate::kind::earlier::Search;
-use crate::kind::observer::{Observer, StageProgress};
+use crate::kind::observer::{Event, Observer};
 use crate::kind::report::{ContentDifference, Outcome, RunReport, StageReport};
 use crate::kind::sample::Sample;
 use crate::pipeline::pipeline_lock::{PipelineLock, headline, path_for};
@@ -31,13 +31,6 @@ use crate::pipeline::plan;
 use crate::run::engine::{Engine, RunOptions};
 use crate::run::session::Session;
 use crate::run::status::contents_warning;
-
-/// What a panic said.
-fn message_of(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<String>().cloned();
-    text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
-        .unwrap_or_else(|| "a panic without a message".to_owned())
-}
 
 /// What a stage's work gave.
 pub(crate) struct Made {
@@ -67,11 +60,7 @@ impl Engine {
         let needed = plan::wanted(&self.project.needs(), targets.iter().copied());
         let wanted = if options.only { &targets } else { &needed };
         // Before the cache is touched: a missing source leaves nothing behind.
-        let snapshot = Snapshot::new(StatCache::optional(&self.store.stat_cache()));
-        let mut sources = BTreeMap::new();
-        for &index in &needed {
-            sources.insert(index, self.source_digests(index, &snapshot)?);
-        }
+        let sources = self.sources_of(&needed)?;
         let lock = match options.locked {
             true => Some(self.locked_plan(&needed, &sources, options.targets.is_empty())?),
             // One that can't be read is told of when it is written anew.
@@ -106,7 +95,7 @@ impl Engine {
         let order = self.in_order(wanted);
         for &index in &order {
             let report = self.stage(&mut session, index);
-            observer.stage_finished(&report);
+            observer.event(&Event::StageFinished(&report));
             let failed = report.outcome == Outcome::Failed;
             reports.push(report);
             if failed {
@@ -203,8 +192,9 @@ impl Engine {
         }
         let fingerprint = recipe.fingerprint();
         let path = self.store.locks().join(format!("{fingerprint}.lock"));
-        let waiting = |holder: &Holder| session.observer.waiting(&node.name, holder);
-        let _lock = Lock::take(&path, &Holder::here(&node.name), waiting)?;
+        let (stage, observer) = (node.name.as_str(), session.observer);
+        let waiting = |holder: &Holder| observer.event(&Event::StageWaiting { stage, holder });
+        let _lock = Lock::take(&path, &Holder::here(stage), waiting)?;
         // Whoever held the lock may have made it.
         let found = self.store.find(fingerprint)?;
         if let (Some(artifact), false) = (&found.artifact, is_forced) {
@@ -227,12 +217,11 @@ impl Engine {
             true => vec!["forced".to_owned()],
             false => self.reasons_to_run(index, recipe, &faults),
         };
-        session.observer.reasons(&node.name, &reasons);
         let Made {
             artifact,
             telemetry,
             ..
-        } = self.execute(&self.store, session, index, recipe)?;
+        } = self.execute(&self.store, session, index, recipe, &reasons.join("; "))?;
         self.write_back(&node.name, &artifact, session.observer);
         let differs = found.artifact.and_then(|old| difference(&old, &artifact));
         if let Some(differs) = &differs {
@@ -247,25 +236,32 @@ impl Engine {
     }
 
     /// Runs the stage's work in a draft of `store` and publishes there. What a failure leaves is kept when it is worth it.
+    ///
+    /// - `why`: the reasons, for people
     pub(crate) fn execute(
         &self,
         store: &Store,
         session: &Session,
         index: usize,
         recipe: &Recipe,
+        why: &str,
     ) -> Result<Made> {
         let start = Instant::now();
         let node = &self.project.stages()[index];
         let kind = self.registry.known(&node.kind);
         let Some(work) = self.registry.work(kind.name()) else {
-            bail!(
-                "kind `{}`: expected a binary that can run it, got one that only plans\nhint: run it with `seedpipe-torch`",
+            let message = format!(
+                "kind `{}`: expected a binary that can run it, got one that only plans",
                 kind.name()
             );
+            bail!(Refusal::failure(message).hint("run it with `seedpipe-torch`"));
         };
-        session
-            .observer
-            .stage_started(&node.name, kind.name(), recipe.fingerprint());
+        session.observer.event(&Event::StageStarted {
+            stage: &node.name,
+            kind: kind.name(),
+            fingerprint: recipe.fingerprint(),
+            why,
+        });
         let is_forced = session.forced.contains(&index);
         let slots: Vec<&str> = kind.outputs().iter().map(|slot| slot.name).collect();
         let draft = Draft::open(store, recipe, &node.name, is_forced, &slots)?;
@@ -284,10 +280,6 @@ impl Engine {
             checkpoints: draft.checkpoints(),
             content: draft.content(),
             observer: session.observer,
-            progress: StageProgress {
-                stage: &node.name,
-                observer: session.observer,
-            },
             sample: session
                 .sample
                 .map(|percent| Sample::new(percent, recipe.fingerprint())),
@@ -344,9 +336,10 @@ impl Engine {
         let now = self.source_digests(index, &snapshot)?;
         for (path, before) in &session.sources[&index] {
             if now.get(path) != Some(before) {
-                bail!(
-                    "source `{path}`: expected it at rest, got other content than when the run began; nothing is published\nhint: run again when nobody writes to it"
+                let message = format!(
+                    "source `{path}`: expected it at rest, got other content than when the run began; nothing is published"
                 );
+                bail!(Refusal::failure(message).hint("run again when nobody writes to it"));
             }
         }
         Ok(())
@@ -442,5 +435,5 @@ fn with_remedy(error: anyhow::Error) -> anyhow::Error {
     } else {
         return error;
     };
-    anyhow!("{error:#}\nhint: {hint}")
+    Refusal::failure(format!("{error:#}")).hint(hint).into()
 }

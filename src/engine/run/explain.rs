@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use anyhow::Result;
-use seedpipe_base::text;
+use seedpipe_base::{hinted, text};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -284,9 +284,13 @@ fn still_good(resolved: &Resolved, artifact: &Artifact) -> Vec<String> {
     };
     if !changes.is_empty() {
         let changes: Vec<String> = changes.iter().map(ToString::to_string).collect();
-        return vec![format!(
-            "its manifest holds another recipe than its name says: {}\nhint: it was changed by hand; see `seedpipe verify`",
+        let text = format!(
+            "its manifest holds another recipe than its name says: {}",
             changes.join(", ")
+        );
+        return vec![hinted(
+            text,
+            "it was changed by hand; see `seedpipe verify`",
         )];
     }
     let sources = resolved.sources.iter();

@@ -1,7 +1,7 @@
 //! The pipeline as a picture: Mermaid and Dot as text, SVG as a small layered drawing, every stage
 //! below what it needs, neighbours ordered by where their inputs stand.
 
-use seedpipe_base::Refusal;
+use seedpipe_base::{Refusal, layers};
 use std::fmt::Write;
 use std::str::FromStr;
 
@@ -196,19 +196,8 @@ pub(crate) fn svg(stages: &[StageNode], edges: &[Edge], order: &[usize]) -> Stri
 
 /// Where every box stands: layers by the longest way from a start, centred on one another.
 fn places(widths: &[f64], edges: &[Edge], order: &[usize]) -> Vec<Place> {
-    let mut layer = vec![0_usize; widths.len()];
-    for &node in order {
-        let above = edges
-            .iter()
-            .filter(|edge| edge.to == node)
-            .map(|edge| layer[edge.from] + 1);
-        layer[node] = above.max().unwrap_or(0);
-    }
-    let count = layer.iter().max().map_or(0, |last| last + 1);
-    let mut layers = vec![Vec::new(); count];
-    for &node in order {
-        layers[layer[node]].push(node);
-    }
+    let ends: Vec<(usize, usize)> = edges.iter().map(|edge| (edge.from, edge.to)).collect();
+    let mut layers = layers(order, &ends);
     let row_width = |row: &[usize]| {
         row.iter().map(|&node| widths[node]).sum::<f64>() + BOX_GAP * (row.len() as f64 - 1.0)
     };

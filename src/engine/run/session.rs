@@ -102,20 +102,28 @@ impl Engine {
     }
 
     pub(crate) fn lineage(&self, session: &Session, index: usize) -> Vec<Ancestor> {
-        let ancestors = self.ancestors(index).into_iter().map(|ancestor| {
-            let manifest = session.artifacts[&ancestor].manifest.clone();
-            let node = &self.project.stages()[ancestor];
-            Ancestor {
-                stage: node.name.clone(),
-                fingerprint: manifest.fingerprint,
-                recipe: manifest.recipe,
-                inputs: node.inputs.clone(),
-                outputs: manifest.outputs,
-                telemetry: manifest.telemetry,
-                created: manifest.created,
-            }
-        });
-        ancestors.collect()
+        let ancestors = self.ancestors(index).into_iter();
+        ancestors
+            .map(|other| {
+                let node = &self.project.stages()[other];
+                self.ancestor(node, &session.artifacts[&other])
+            })
+            .collect()
+    }
+
+    /// A stage with what it made, as a stage below it sees it.
+    pub fn ancestor(&self, node: &StageNode, artifact: &Artifact) -> Ancestor {
+        let manifest = artifact.manifest.clone();
+        Ancestor {
+            stage: node.name.clone(),
+            kind: self.registry.known(&node.kind).clone(),
+            fingerprint: manifest.fingerprint,
+            recipe: manifest.recipe,
+            inputs: node.inputs.clone(),
+            outputs: manifest.outputs,
+            telemetry: manifest.telemetry,
+            created: manifest.created,
+        }
     }
 
     pub(crate) fn keep_history(

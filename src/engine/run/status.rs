@@ -1,6 +1,6 @@
 //! What a run would do, stage by stage, without doing it.
 
-use seedpipe_base::Refusal;
+use seedpipe_base::{Refusal, hinted};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -255,12 +255,14 @@ pub(crate) fn contents_warning(used: &Artifact, others: &[Artifact]) -> Option<S
             )
         })
         .collect();
-    Some(format!(
-        "one recipe, {} contents: fingerprint {} gave {} (made {}, used) and {}: its result cannot be made again\nhint: fix what makes it vary, or declare it in the params; `gc` removes contents that nothing refers to",
+    let text = format!(
+        "one recipe, {} contents: fingerprint {} gave {} (made {}, used) and {}: its result cannot be made again",
         others.len() + 1,
         used.fingerprint.short(),
         used.content.short(),
         used.manifest.created,
         others.join(", ")
-    ))
+    );
+    let hint = "fix what makes it vary, or declare it in the params; `gc` removes contents that nothing refers to";
+    Some(hinted(text, hint))
 }

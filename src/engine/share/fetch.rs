@@ -18,7 +18,7 @@ use crate::cache::artifact::Artifact;
 use crate::cache::manifest::{Manifest, OutputRecord, PartRecord};
 use crate::cache::recipe::Recipe;
 use crate::cache::remote::{CONTENT_DIGITS, Remote, SharedRemote, Trouble, blob_key, manifest_key};
-use crate::kind::observer::Observer;
+use crate::kind::observer::{Observer, Progress};
 use crate::kind::registry::Kind;
 use crate::run::engine::Engine;
 use crate::share::offer::{in_parallel, offered, refused};
@@ -56,7 +56,7 @@ impl Engine {
             manifest.content.prefix(CONTENT_DIGITS)
         ));
         let wanted = prepare(&folder, &manifest)?;
-        let bytes = download(remote, stage, &wanted, observer)?;
+        let bytes = download(remote, &wanted, Progress::new(stage, observer))?;
         for slot in manifest.outputs.keys() {
             durable::sync_folder(&folder.join(slot))?;
         }
@@ -82,7 +82,7 @@ impl Engine {
             manifest.fingerprint,
             &manifest.content.prefix(CONTENT_DIGITS),
         );
-        let own = self
+        let names = self
             .registry
             .kind(&manifest.recipe.kind)
             .map_or(&[][..], Kind::headline);
@@ -103,7 +103,7 @@ impl Engine {
             let found = self.codec.digest(&output.kind, &paths).map_err(unread)?;
             let headline = self
                 .codec
-                .headline(&output.kind, &paths, own)
+                .headline(&output.kind, &paths, names)
                 .map_err(unread)?;
             if (found.digest, found.rows) != (output.content, output.rows) {
                 let expected = format!(
@@ -153,12 +153,7 @@ fn prepare<'a>(folder: &Path, manifest: &'a Manifest) -> io::Result<Vec<Wanted<'
 }
 
 /// Fetches what isn't there yet; gives the bytes that came.
-fn download(
-    remote: &dyn Remote,
-    stage: &str,
-    wanted: &[Wanted],
-    observer: &dyn Observer,
-) -> Result<u64, Trouble> {
+fn download(remote: &dyn Remote, wanted: &[Wanted], progress: Progress) -> Result<u64, Trouble> {
     let total = wanted.iter().map(|wanted| wanted.part.bytes).sum();
     let is_there = |wanted: &&Wanted| {
         let metadata = fs::symlink_metadata(&wanted.path);
@@ -167,21 +162,14 @@ fn download(
     };
     let (there, missing): (Vec<&Wanted>, Vec<&Wanted>) = wanted.iter().partition(is_there);
     let done = there.iter().map(|wanted| wanted.part.bytes).sum();
-    observer.progress_begin(stage, "fetching", "bytes", total, done);
-    let fetched = in_parallel(&missing, |wanted| {
-        fetch_file(remote, stage, wanted, observer)
-    });
-    observer.progress_finish(stage);
+    progress.begin("fetching", "bytes", total, done);
+    let fetched = in_parallel(&missing, |wanted| fetch_file(remote, wanted, progress));
+    progress.finish();
     fetched.map(|()| total - done)
 }
 
 /// One file, hashed as it comes; what isn't what it should be is removed.
-fn fetch_file(
-    remote: &dyn Remote,
-    stage: &str,
-    wanted: &Wanted,
-    observer: &dyn Observer,
-) -> Result<(), Trouble> {
+fn fetch_file(remote: &dyn Remote, wanted: &Wanted, progress: Progress) -> Result<(), Trouble> {
     let Wanted { path, part } = wanted;
     let key = blob_key(part.blake3);
     // A link that lies there from elsewhere is replaced, not followed.
@@ -210,7 +198,7 @@ fn fetch_file(
             hasher.update(bytes);
             file.write_all(bytes).map_err(Trouble::from)
         };
-        observer.progress_advance(stage, bytes.len() as u64);
+        progress.advance(bytes.len() as u64);
         match written {
             Ok(()) => true,
             Err(trouble) => {

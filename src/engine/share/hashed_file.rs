@@ -7,7 +7,7 @@ use fs_err as fs;
 
 use crate::base::cancel;
 use crate::base::digest::Digest;
-use crate::kind::observer::Observer;
+use crate::kind::observer::Progress;
 
 /// A file that is to be there.
 pub(crate) struct Blob {
@@ -24,21 +24,19 @@ pub(crate) struct HashedFile<'a> {
     blob: &'a Blob,
     hasher: blake3::Hasher,
     length: u64,
-    observer: &'a dyn Observer,
-    progress: &'a str,
+    progress: Progress<'a>,
     /// What was expected and found, once it is known to be something else.
     pub damage: Option<String>,
 }
 
 impl<'a> HashedFile<'a> {
-    /// - `progress`: the name that the observer is told of the bytes read
-    pub fn open(blob: &'a Blob, observer: &'a dyn Observer, progress: &'a str) -> io::Result<Self> {
+    /// - `progress`: hears of the bytes read
+    pub fn open(blob: &'a Blob, progress: Progress<'a>) -> io::Result<Self> {
         Ok(HashedFile {
             file: fs::File::open(&blob.path)?,
             blob,
             hasher: blake3::Hasher::new(),
             length: 0,
-            observer,
             progress,
             damage: None,
         })
@@ -63,7 +61,7 @@ impl Read for HashedFile<'_> {
         let count = self.file.read(buffer)?;
         self.hasher.update(&buffer[..count]);
         self.length += count as u64;
-        self.observer.progress_advance(self.progress, count as u64);
+        self.progress.advance(count as u64);
         if buffer.is_empty() || (count > 0 && self.length <= self.blob.bytes) {
             return Ok(count);
         }

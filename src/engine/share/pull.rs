@@ -12,9 +12,7 @@ use crate::cache::lease::Lease;
 use crate::cache::locks::{Holder, Lock};
 use crate::cache::recipe::Recipe;
 use crate::cache::remote::{SharedRemote, Trouble};
-use crate::cache::source::Snapshot;
-use crate::cache::stat_cache::StatCache;
-use crate::kind::observer::Observer;
+use crate::kind::observer::{Event, Observer};
 use crate::kind::report::{Outcome, StageReport};
 use crate::pipeline::pipeline_lock::headline;
 use crate::pipeline::plan;
@@ -68,7 +66,7 @@ impl PullReport {
     }
 }
 
-/// What the observer is told of a stage.
+/// What the observer hears of a stage.
 fn stage_report(stage: &PulledStage, artifact: &Artifact, seconds: f64) -> StageReport {
     StageReport {
         stage: stage.stage.clone(),
@@ -151,11 +149,8 @@ impl Engine {
                     stage.content = Some(artifact.content);
                     (stage.files, stage.bytes) = (artifact.files().count(), artifact.bytes());
                     self.keep_history(&session, node, &artifact)?;
-                    observer.stage_finished(&stage_report(
-                        &stage,
-                        &artifact,
-                        begun.elapsed().as_secs_f64(),
-                    ));
+                    let finished = stage_report(&stage, &artifact, begun.elapsed().as_secs_f64());
+                    observer.event(&Event::StageFinished(&finished));
                     session.artifacts.insert(index, artifact);
                 }
             }
@@ -245,7 +240,7 @@ impl Engine {
     ) -> Result<Option<Fetched>, Trouble> {
         let fingerprint = recipe.fingerprint();
         let path = self.store.locks().join(format!("{fingerprint}.lock"));
-        let waiting = |holder: &Holder| observer.waiting(stage, holder);
+        let waiting = |holder: &Holder| observer.event(&Event::StageWaiting { stage, holder });
         let _lock = Lock::take(&path, &Holder::here(stage), waiting)?;
         // Whoever held the lock may have made it.
         let found = self.store.find(fingerprint)?;
@@ -263,11 +258,7 @@ impl Engine {
     ) -> Result<(Session<'a>, BTreeSet<usize>)> {
         let targets = self.targets(options)?;
         let needed = plan::wanted(&self.project.needs(), targets.iter().copied());
-        let snapshot = Snapshot::new(StatCache::optional(&self.store.stat_cache()));
-        let mut sources = BTreeMap::new();
-        for &index in &needed {
-            sources.insert(index, self.source_digests(index, &snapshot)?);
-        }
+        let sources = self.sources_of(&needed)?;
         self.store.prepare()?;
         let lease = Lease::begin(&self.store).map_err(|error| self.store.unwritable(&error))?;
         let session = Session {

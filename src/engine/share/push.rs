@@ -1,13 +1,13 @@
 //! `push`: artifacts of the cache into the remote. All files first, then manifests, then indices;
 //! files that are there are left alone, so that an interrupted push goes on where it was.
 
-use seedpipe_base::Refusal;
+use seedpipe_base::{Refusal, hinted};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, bail};
 use serde::Serialize;
 
 use crate::base::digest::Digest;
@@ -20,7 +20,7 @@ use crate::cache::remote::{
     index_key, manifest_key,
 };
 use crate::cache::store::Found;
-use crate::kind::observer::Observer;
+use crate::kind::observer::{Observer, Progress};
 use crate::pipeline::plan;
 use crate::run::engine::{Engine, RunOptions};
 use crate::share::hashed_file::{Blob, HashedFile};
@@ -66,9 +66,13 @@ impl Engine {
         let start = Instant::now();
         let shared = self.expect_remote()?;
         if !shared.remote.is_writable() {
-            bail!(
-                "remote `{}`: expected one that can be written, got a read-only one\nhint: push to a folder, s3://, gs:// or az://, and serve that over HTTP",
+            let message = format!(
+                "remote `{}`: expected one that can be written, got a read-only one",
                 shared.remote.name()
+            );
+            bail!(
+                Refusal::failure(message)
+                    .hint("push to a folder, s3://, gs:// or az://, and serve that over HTTP")
             );
         }
         let mut report = PushReport::default();
@@ -230,10 +234,14 @@ fn refuse(faults: Vec<String>) -> Result<()> {
     if faults.is_empty() {
         return Ok(());
     }
-    Err(anyhow!(
-        "damaged in the cache, and not pushed: {}\nhint: `seedpipe verify` names all damage; what is damaged is made again by `seedpipe run --force STAGE`",
+    let message = format!(
+        "damaged in the cache, and not pushed: {}",
         faults.join("; ")
-    ))
+    );
+    bail!(
+        Refusal::failure(message)
+            .hint("`seedpipe verify` names all damage; what is damaged is made again by `seedpipe run --force STAGE`")
+    )
 }
 
 /// Uploads the files that aren't there.
@@ -258,13 +266,9 @@ fn push_files(
     blobs.sort_by_key(|blob| (std::cmp::Reverse(blob.bytes), blob.blake3));
     let counts = Mutex::new(Counts::default());
     let counted = || counts.lock().unwrap_or_else(PoisonError::into_inner);
-    observer.progress_begin(
-        PUSH,
-        "pushing",
-        "bytes",
-        blobs.iter().map(|blob| blob.bytes).sum(),
-        0,
-    );
+    let progress = Progress::new(PUSH, observer);
+    let bytes = blobs.iter().map(|blob| blob.bytes).sum();
+    progress.begin("pushing", "bytes", bytes, 0);
     let number = blobs.len();
     let pushed = in_parallel(&blobs, |blob| {
         let key = blob_key(blob.blake3);
@@ -273,9 +277,9 @@ fn push_files(
             let mut counts = counted();
             (counts.files_there, counts.bytes_there) =
                 (counts.files_there + 1, counts.bytes_there + blob.bytes);
-            observer.progress_advance(PUSH, blob.bytes);
+            progress.advance(blob.bytes);
         } else {
-            let mut source = HashedFile::open(blob, observer, PUSH)?;
+            let mut source = HashedFile::open(blob, progress)?;
             let written = remote.write(&key, blob.bytes, &mut source);
             let mut counts = counted();
             match (source.damage, written) {
@@ -291,10 +295,10 @@ fn push_files(
         }
         let counts = counted();
         let done = counts.files + counts.files_there + counts.damaged.len();
-        observer.progress_note(PUSH, &format!("{done} of {number} files"));
+        progress.note(&format!("{done} of {number} files"));
         Ok(())
     });
-    observer.progress_finish(PUSH);
+    progress.finish();
     pushed?;
     Ok(counts.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
@@ -403,26 +407,21 @@ pub struct RemoteConflict {
 
 impl fmt::Display for RemoteConflict {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            formatter,
-            "one recipe, two contents: fingerprint {} is {} here and {} in the remote (made {}); both are kept there, and a pull gets the one that was pushed last\nhint: ",
+        let message = format!(
+            "one recipe, two contents: fingerprint {} is {} here and {} in the remote (made {}); both are kept there, and a pull gets the one that was pushed last",
             self.fingerprint.short(),
             self.here.short(),
             self.there.short(),
             self.made,
-        )?;
-        if self.is_of_another_class() {
-            write!(
-                formatter,
+        );
+        let hint = match self.is_of_another_class() {
+            true => format!(
                 "they are of two numerics classes, `{}` and `{}`: `seedpipe verify --rerun` compares within tolerance",
                 self.numerics_here, self.numerics_there
-            )
-        } else {
-            write!(
-                formatter,
-                "`seedpipe verify --rerun` says which of them this machine gives; fix what makes it vary, or declare it in the params"
-            )
-        }
+            ),
+            false => "`seedpipe verify --rerun` says which of them this machine gives; fix what makes it vary, or declare it in the params".to_owned(),
+        };
+        formatter.write_str(&hinted(message, hint))
     }
 }
 

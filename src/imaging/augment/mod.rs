@@ -1,6 +1,12 @@
-//! What is done to an image, as numbers: a [`recipe`], and the views that are drawn from it by key
-//! ([`sample`], [`view`]).
+//! What is done to an image: the [`policy`] that says how views are drawn, the views' [`crop`]s,
+//! and the [`operations`] on their pixels with their numbers, draws and arithmetic.
+//!
+//! A new operation is a row in base's `Operation` and what [`operations`] asks for.
 
-pub(crate) mod recipe;
-pub(crate) mod recipe_name;
-pub(crate) mod sample;
+pub(crate) mod blur;
+mod chance;
+pub(crate) mod crop;
+pub(crate) mod named;
+mod numbers;
+pub(crate) mod operations;
+pub(crate) mod policy;

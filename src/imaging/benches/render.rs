@@ -6,8 +6,13 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use seedpipe_imaging::{
-    Adjust, Filter, Layout, Limits, Normalise, Recipe, RecipeName, RgbImage, Scratch, View, decode,
+    Adjust, Filter, Layout, Limits, Normalise, Policy, RecipeName, RgbImage, Scratch, View, decode,
     render,
+};
+
+const NORMALISE: Normalise = Normalise {
+    mean: [0.485, 0.456, 0.406],
+    std: [0.229, 0.224, 0.225],
 };
 
 /// Smooth colours with a little structure, as photographs have.
@@ -92,10 +97,10 @@ fn render_views(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("render");
     for (name, width, height, size, recipe, adjust) in cases {
         let image = picture(width, height);
-        let recipe = Recipe::new(recipe, Some(size), &adjust).expect("a possible recipe");
+        let policy = Policy::new(recipe, Some(size), &adjust).expect("a possible recipe");
         let mut random = ChaCha8Rng::seed_from_u64(0);
         let views: Vec<View> = (0..256)
-            .map(|_| recipe.sample(&mut random, width, height))
+            .map(|_| policy.sample(&mut random, width, height))
             .collect();
         let mut scratch = Scratch::default();
         let mut out = vec![0.0; (3 * size * size) as usize];
@@ -105,7 +110,7 @@ fn render_views(criterion: &mut Criterion) {
             bencher.iter(|| {
                 let view = &views[next % views.len()];
                 next += 1;
-                let normalise = Some(&Normalise::IMAGENET);
+                let normalise = Some(&NORMALISE);
                 render(
                     &image,
                     view,

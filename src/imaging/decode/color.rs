@@ -1,23 +1,15 @@
 //! Other pixel kinds to 8-bit RGB, as Pillow's `convert("RGB")`: gray is repeated, alpha dropped, never composited.
-//!
-//! 16-bit samples become `round(value / 257)`, so that 0 stays 0, 65,535 becomes 255 and a widened byte its own byte.
 
-use image::ColorType;
-
-/// 8-bit RGB of `bytes` in the given layout (16-bit samples in the machine's byte order), or `None` for a layout
-/// that none of the formats read here yields.
-pub(crate) fn to_rgb(bytes: Vec<u8>, layout: ColorType) -> Option<Vec<u8>> {
-    Some(match layout {
-        ColorType::Rgb8 => bytes,
-        ColorType::L8 => repeat::<1>(&bytes),
-        ColorType::La8 => repeat::<2>(&bytes),
-        ColorType::Rgba8 => drop_alpha(&bytes),
-        ColorType::L16 => repeat::<1>(&narrow(&bytes)),
-        ColorType::La16 => repeat::<2>(&narrow(&bytes)),
-        ColorType::Rgb16 => narrow(&bytes),
-        ColorType::Rgba16 => drop_alpha(&narrow(&bytes)),
-        _ => return None,
-    })
+/// 8-bit RGB of interleaved 8-bit samples: gray, gray and alpha, RGB, or RGB and alpha, by their
+/// number of channels.
+pub(crate) fn to_rgb(samples: Vec<u8>, channels: usize) -> Vec<u8> {
+    match channels {
+        1 => repeat::<1>(&samples),
+        2 => repeat::<2>(&samples),
+        3 => samples,
+        4 => drop_alpha(&samples),
+        _ => unreachable!("BUG: pixels of {channels} channels"),
+    }
 }
 
 /// The first of every `CHANNELS` samples, three times.
@@ -37,14 +29,24 @@ fn drop_alpha(samples: &[u8]) -> Vec<u8> {
     rgb
 }
 
-fn narrow(bytes: &[u8]) -> Vec<u8> {
-    bytes
-        .chunks_exact(2)
-        .map(|pair| {
-            let value = u32::from(u16::from_ne_bytes([pair[0], pair[1]]));
-            ((value + 128) / 257) as u8
-        })
+/// 8-bit samples of 16-bit ones in the byte order of `read`: `round(value / 257)`, so that 0 stays
+/// 0, 65,535 becomes 255 and a widened byte its own byte.
+pub(crate) fn narrow(bytes: &[u8], read: impl Fn([u8; 2]) -> u16) -> Vec<u8> {
+    let (pairs, _) = bytes.as_chunks();
+    pairs
+        .iter()
+        .map(|pair| ((u32::from(read(*pair)) + 128) / 257) as u8)
         .collect()
+}
+
+/// 8-bit RGB of inks, by Pillow's formula.
+pub(crate) fn from_cmyk([cyan, magenta, yellow, black]: [u8; 4]) -> [u8; 3] {
+    let white = 255 - u32::from(black);
+    [cyan, magenta, yellow].map(|ink| {
+        let product = u32::from(ink) * white + 128;
+        let ink = (product + (product >> 8)) >> 8;
+        white.saturating_sub(ink) as u8
+    })
 }
 
 #[cfg(test)]
@@ -53,7 +55,7 @@ mod tests {
 
     #[test]
     fn sixteen_bits_are_divided_by_257_and_rounded() {
-        let narrowed = |value: u16| narrow(&value.to_ne_bytes())[0];
+        let narrowed = |value: u16| narrow(&value.to_be_bytes(), u16::from_be_bytes)[0];
         assert_eq!(narrowed(0), 0);
         assert_eq!(narrowed(65_535), 255);
         assert_eq!(narrowed(257 * 77), 77);
@@ -63,14 +65,7 @@ mod tests {
 
     #[test]
     fn alpha_is_dropped_and_gray_repeated() {
-        assert_eq!(
-            to_rgb(vec![9, 0, 8, 255], ColorType::La8),
-            Some(vec![9, 9, 9, 8, 8, 8])
-        );
-        assert_eq!(
-            to_rgb(vec![1, 2, 3, 0], ColorType::Rgba8),
-            Some(vec![1, 2, 3])
-        );
-        assert_eq!(to_rgb(vec![0; 16], ColorType::Rgba32F), None);
+        assert_eq!(to_rgb(vec![9, 0, 8, 255], 2), vec![9, 9, 9, 8, 8, 8]);
+        assert_eq!(to_rgb(vec![1, 2, 3, 0], 4), vec![1, 2, 3]);
     }
 }

@@ -7,6 +7,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use serde::Deserialize;
 
+use crate::decode::guarded;
 use crate::{DecodeError, Format, Limits, check, decode, inspect};
 
 /// A row of testdata/images.json: a file of testdata/images and its upright pixels, made by testdata/images.py.
@@ -38,8 +39,9 @@ fn cases() -> Vec<Case> {
 }
 
 fn bytes(name: &str) -> Vec<u8> {
-    let folder = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/images"));
-    fs_err::read(folder.join(name)).unwrap()
+    let folder = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/testdata"));
+    fs_err::read(folder.join("images").join(name))
+        .unwrap_or_else(|_| fs_err::read(folder.join("refused").join(name)).unwrap())
 }
 
 #[test]
@@ -76,8 +78,9 @@ fn every_kind_of_file_has_the_pixels_that_pillow_sees() {
 
 #[test]
 fn a_truncated_file_is_an_error_wherever_it_ends() {
-    // The first frame of the animated one lies in its first half.
-    for case in cases().iter().filter(|case| case.name != "animated.gif") {
+    // The first frame of an animated one, or the first page, lies in its first half.
+    let one = |case: &&Case| !["animated.gif", "pages.tif"].contains(&case.name.as_str());
+    for case in cases().iter().filter(one) {
         let bytes = bytes(&case.name);
         // The last bytes of some formats carry no pixels: a trailer, padding or metadata.
         let whole = bytes.len() * 8 / 10;
@@ -152,7 +155,7 @@ fn text_is_told_from_images_by_its_content() {
     let error = decode(b"this is a text file named .jpg\n", &Limits::default()).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "not an image: expected jpeg, png, webp, bmp or gif, got a file that begins with `this is a text f`"
+        "not an image: expected JPEG, PNG, WebP, BMP, GIF or TIFF, got a file that begins with `this is a text f`"
     );
     let error = inspect(b"", &Limits::default()).unwrap_err();
     assert!(error.to_string().ends_with("got an empty file"));
@@ -196,6 +199,126 @@ fn an_image_of_60000_by_60000_is_refused_from_its_header() {
         decode(&bytes("rgb.png"), &few),
         Err(DecodeError::TooLarge { .. })
     ));
+}
+
+#[test]
+fn what_is_refused_is_told_in_figures() {
+    for (name, expected) in [
+        (
+            "frame_larger_than_said.webp",
+            "damaged webp: a frame of 32 × 32 pixels, expected 16 × 16",
+        ),
+        (
+            "larger_than_canvas.webp",
+            "damaged webp: a frame of 32 × 32 pixels, expected 16 × 16",
+        ),
+        (
+            "no_rows.gif",
+            "damaged gif: a frame of 7 × 0 pixels, expected at least 1 × 1",
+        ),
+        (
+            "no_columns.gif",
+            "damaged gif: a frame of 0 × 5 pixels, expected at least 1 × 1",
+        ),
+        (
+            "float.tif",
+            "tiff of a kind that cannot be read: floating-point numbers, whose white nobody knows; save it with 8 or 16 bits",
+        ),
+        (
+            "samples.tif",
+            "tiff of a kind that cannot be read: 60 samples a pixel, expected at most 6",
+        ),
+        (
+            "long_text.tif",
+            "damaged tiff: a text of 4294967295 bytes beyond its end",
+        ),
+        (
+            "big.tif",
+            "tiff of a kind that cannot be read: BigTIFF, expected TIFF",
+        ),
+        (
+            "wide_tile.tif",
+            "tiff of a kind that cannot be read: tiles of 1342177280 pixels in all for 7 × 5, expected at most 200000000",
+        ),
+    ] {
+        let error = check(&bytes(name), &Limits::default()).unwrap_err();
+        assert_eq!(error.to_string(), expected, "{name}");
+    }
+}
+
+/// `progressive.jpg` with its first scan that many times more.
+fn with_scans(more: usize) -> Vec<u8> {
+    let whole = bytes("progressive.jpg");
+    let start = memchr::memmem::find(&whole, b"\xff\xda").unwrap();
+    let length = memchr::memmem::find(&whole[start..], b"\xff\xc4").unwrap();
+    let (before, scans) = whole.split_at(start);
+    [before, &scans[..length].repeat(more), scans].concat()
+}
+
+#[test]
+fn a_jpeg_has_no_more_scans_than_its_pixels_allow() {
+    let size = 37 * 29;
+    let scans = with_scans(0)
+        .windows(2)
+        .filter(|pair| pair == b"\xff\xda")
+        .count();
+    let said = |bytes: &[u8], pixels: u64| {
+        check(bytes, &Limits { pixels }).map_err(|error| error.to_string())
+    };
+    assert!(said(&with_scans(32 - scans), size).is_ok());
+    assert_eq!(
+        said(&with_scans(33 - scans), size).unwrap_err(),
+        "jpeg of a kind that cannot be read: 33 scans of 37 × 29 pixels, expected at most 32; save it again with fewer"
+    );
+    assert!(said(&with_scans(33 - scans), 2 * size).is_ok());
+    assert!(said(&with_scans(500 - scans), u64::MAX).is_ok());
+    let most = said(&with_scans(501 - scans), u64::MAX).unwrap_err();
+    assert!(
+        most.contains("501 scans") && most.contains("at most 500"),
+        "{most}"
+    );
+}
+
+#[test]
+fn a_png_may_have_profiles_and_text_that_unpack_to_anything() {
+    let zeros = vec![0; 64 << 20];
+    let mut packed = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut packed, &zeros).unwrap();
+    let packed = packed.finish().unwrap();
+    let whole = bytes("rgb.png");
+    let expected = decode(&whole, &Limits::default()).unwrap();
+    let limits = Limits {
+        pixels: 35, // so that less than the profile may be allocated
+    };
+    for (name, start) in [
+        (b"iCCP", &b"x\0\0"[..]),
+        (b"zTXt", b"Raw profile type exif\0\0"),
+        (b"iTXt", b"XML:com.adobe.xmp\0\x01\0\0\0"),
+    ] {
+        let body = [name, start, &packed].concat();
+        let mut bytes = whole[..33].to_vec();
+        bytes.extend(u32::try_from(body.len() - 4).unwrap().to_be_bytes());
+        bytes.extend(&body);
+        bytes.extend(crc(&body).to_be_bytes());
+        bytes.extend(&whole[33..]);
+        assert_eq!(decode(&bytes, &limits).as_ref(), Ok(&expected));
+    }
+}
+
+/// A PNG chunk's checksum.
+fn crc(bytes: &[u8]) -> u32 {
+    let mut crc = flate2::Crc::new();
+    crc.update(bytes);
+    crc.sum()
+}
+
+#[test]
+fn a_decoder_that_panics_has_met_a_damaged_file() {
+    let outcome = guarded::<()>(&bytes("rgb.png"), |_| panic!("index out of bounds"));
+    assert_eq!(
+        outcome.unwrap_err().to_string(),
+        "damaged png: its decoder gave up: index out of bounds"
+    );
 }
 
 #[test]
@@ -243,6 +366,9 @@ proptest! {
             b"RIFF\x0c\0\0\0WEBPVP8X",
             b"BM\0\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0",
             b"GIF89a\x08\0\x08\0",
+            b"II*\0\x08\0\0\0",
+            b"MM\0*\0\0\0\x08",
+            b"II*\0\x08\0\0\0\x01\0\0\x01\x04\0",
         ]),
         length in 0usize..300,
         seed in any::<u64>(),

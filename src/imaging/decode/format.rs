@@ -1,6 +1,7 @@
 //! The encoded formats that are read, recognised by content and never by file name.
 
 use std::fmt;
+use std::path::Path;
 
 /// An encoded image format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -15,9 +16,27 @@ pub enum Format {
     Bmp,
     /// GIF; of an animation the first frame.
     Gif,
+    /// TIFF of whole numbers; of several pages the first.
+    Tiff,
 }
 
 impl Format {
+    /// The names of all, for messages.
+    pub const KNOWN: &str = "JPEG, PNG, WebP, BMP, GIF or TIFF";
+
+    /// What names of image files end in, in lower case.
+    pub const ENDINGS: [&str; 10] = [
+        "jpg", "jpeg", "jpe", "jfif", "png", "webp", "bmp", "gif", "tif", "tiff",
+    ];
+
+    /// Whether a file of that name is taken for an image where a whole folder is asked for.
+    pub fn is_ending_of(path: &Path) -> bool {
+        path.extension().is_some_and(|ending| {
+            let ending = ending.to_string_lossy().to_lowercase();
+            Format::ENDINGS.contains(&ending.as_str())
+        })
+    }
+
     /// The format that `bytes` begin like, if it is one of those that are read.
     pub fn of(bytes: &[u8]) -> Option<Format> {
         match bytes {
@@ -39,6 +58,8 @@ impl Format {
                 ..,
             ] => Some(Format::WebP),
             [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => Some(Format::Gif),
+            // 42, and 43 for files beyond 4 GB.
+            [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..] => Some(Format::Tiff),
             // A bitmap's two letters begin many a text: the size of its second header must be a known one too.
             [b'B', b'M', rest @ ..]
                 if matches!(
@@ -60,6 +81,7 @@ impl Format {
             Format::WebP => "webp",
             Format::Bmp => "bmp",
             Format::Gif => "gif",
+            Format::Tiff => "tiff",
         }
     }
 }
@@ -67,5 +89,20 @@ impl Format {
 impl fmt::Display for Format {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_are_told_by_the_ending_of_their_name() {
+        for name in ["a/b.JPG", "a.tiff", "a.b.TIF", "a.jfif"] {
+            assert!(Format::is_ending_of(Path::new(name)), "{name}");
+        }
+        for name in ["a/notes.txt", "jpg", ".png", "a.png/b"] {
+            assert!(!Format::is_ending_of(Path::new(name)), "{name}");
+        }
     }
 }

@@ -3,6 +3,7 @@
 //! The screen grows to hold a frame that reaches beyond it; where the frame does not reach, the screen holds the
 //! transparent colour if there is one, else colour 0.
 
+use std::io::{Cursor, Read};
 use std::num::NonZeroU64;
 
 use gif::{ColorOutput, DecodeOptions, Decoder, DecodingError, Frame, MemoryLimit};
@@ -16,6 +17,12 @@ pub(crate) fn header(bytes: &[u8], limits: &Limits) -> Result<Stored, DecodeErro
     let screen = (decoder.width(), decoder.height());
     let frame = decoder.next_frame_info().map_err(gif_error)?;
     let frame = frame.ok_or_else(no_frame)?;
+    if frame.width == 0 || frame.height == 0 {
+        return Err(damaged(&format!(
+            "a frame of {} × {} pixels, expected at least 1 × 1",
+            frame.width, frame.height
+        )));
+    }
     let (width, height) = extent(screen, frame);
     Ok(Stored {
         format: Format::Gif,
@@ -38,7 +45,7 @@ pub(crate) fn decode(bytes: &[u8], limits: &Limits) -> Result<RgbImage, DecodeEr
     let (width, height) = extent(screen, frame);
     let background = colours[usize::from(frame.transparent.unwrap_or(0))];
     let mut pixels = background.repeat(width as usize * height as usize);
-    let frame_width = usize::from(frame.width).max(1);
+    let frame_width = usize::from(frame.width);
     let first = usize::from(frame.top) * width as usize + usize::from(frame.left);
     for (row, indices) in frame.buffer.chunks_exact(frame_width).enumerate() {
         let start = (first + row * width as usize) * 3;
@@ -53,12 +60,25 @@ pub(crate) fn decode(bytes: &[u8], limits: &Limits) -> Result<RgbImage, DecodeEr
 fn open<'bytes>(
     bytes: &'bytes [u8],
     limits: &Limits,
-) -> Result<Decoder<&'bytes [u8]>, DecodeError> {
+) -> Result<Decoder<impl Read + 'bytes>, DecodeError> {
     let mut options = DecodeOptions::new();
     options.set_color_output(ColorOutput::Indexed);
     let allowed = NonZeroU64::new(limits.bytes()).unwrap_or(NonZeroU64::MAX);
     options.set_memory_limit(MemoryLimit::Bytes(allowed));
-    options.read_info(bytes).map_err(gif_error)
+    // The decoder wants some palette for a frame that has none: it is given the grays of `colours`
+    // as the screen's.
+    let (screen, rest) = bytes.split_at(bytes.len().min(13));
+    let mut header = screen.to_vec();
+    let mut grays = Vec::new();
+    if let Some(flags) = header.get_mut(10)
+        && *flags & 0x80 == 0
+    {
+        *flags |= 0x87;
+        grays = colours(&[]).concat();
+    }
+    options
+        .read_info(Cursor::new(header).chain(Cursor::new(grays)).chain(rest))
+        .map_err(gif_error)
 }
 
 /// Width and height of the screen once it holds the frame.
@@ -84,9 +104,13 @@ fn colours(palette: &[u8]) -> [[u8; 3]; 256] {
 }
 
 fn no_frame() -> DecodeError {
+    damaged("no frame")
+}
+
+fn damaged(reason: &str) -> DecodeError {
     DecodeError::Damaged {
         format: Format::Gif,
-        reason: "no frame".to_owned(),
+        reason: reason.to_owned(),
     }
 }
 

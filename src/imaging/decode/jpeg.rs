@@ -4,8 +4,10 @@
 //! coding with 8 bits a sample are read; CMYK and YCCK are taken as inverted (Adobe's convention) always, which is
 //! what Pillow does. Stray bytes between segments are forgiven; damage inside the coded data is not.
 
+use std::borrow::Cow;
+
 use crate::decode::jpeg_region::decode_region;
-use crate::decode::{DecodeError, Stored};
+use crate::decode::{DecodeError, Limits, Stored};
 use crate::{CropBox, Format, RgbImage, decode::exif};
 
 const START_OF_IMAGE: u8 = 0xd8;
@@ -13,19 +15,34 @@ const END_OF_IMAGE: u8 = 0xd9;
 const START_OF_SCAN: u8 = 0xda;
 const APPLICATION_1: u8 = 0xe1;
 
+/// The most scans of any image. Encoders write 10 to 20; browsers stop at 100, the fuzzers of
+/// libjpeg-turbo at 500.
+const MOST_SCANS: u64 = 500;
+/// The most scans of an image of as many pixels as are allowed; of a smaller one in proportion
+/// more. Each is a pass over all coefficients: some 3 s in all for 100 megapixels.
+const SCANS_OF_LARGEST: u64 = 32;
+
 /// Size and orientation, from the segments before the first scan.
 pub(crate) fn header(bytes: &[u8]) -> Result<Stored, DecodeError> {
     let mut frame = None;
-    let mut orientation = None;
-    for segment in Segments::of(bytes) {
-        let Segment { marker, body } = segment?;
+    let mut exif: Option<Cow<[u8]>> = None;
+    let mut xmp = None;
+    for Segment { marker, body } in Segments::of(bytes) {
         match marker {
             0xc0..=0xc2 => frame = Some(frame_size(body)?),
             0xc3 | 0xc5..=0xc7 | 0xc9..=0xcb | 0xcd..=0xcf => {
                 return Err(unsupported(coding_name(marker)));
             }
-            APPLICATION_1 if orientation.is_none() && body.starts_with(b"Exif\0\0") => {
-                orientation = Some(exif::orientation(body));
+            APPLICATION_1 => {
+                if let Some(more) = body.strip_prefix(b"Exif\0\0") {
+                    // What is too long for a segment goes on in the next.
+                    match &mut exif {
+                        Some(begun) => begun.to_mut().extend_from_slice(more),
+                        None => exif = Some(Cow::Borrowed(more)),
+                    }
+                } else if let Some(text) = body.strip_prefix(b"http://ns.adobe.com/xap/1.0/\0") {
+                    xmp = Some(text);
+                }
             }
             START_OF_SCAN => {
                 let (width, height) =
@@ -34,7 +51,7 @@ pub(crate) fn header(bytes: &[u8]) -> Result<Stored, DecodeError> {
                     format: Format::Jpeg,
                     width,
                     height,
-                    orientation: orientation.unwrap_or(1),
+                    orientation: exif::orientation(exif.as_deref(), xmp),
                 });
             }
             END_OF_IMAGE => return Err(damaged("no scan before the end of the image")),
@@ -46,43 +63,71 @@ pub(crate) fn header(bytes: &[u8]) -> Result<Stored, DecodeError> {
     })
 }
 
-/// The pixels as stored, of an image of that size.
-pub(crate) fn decode(bytes: &[u8], [width, height]: [u32; 2]) -> Result<RgbImage, DecodeError> {
-    require_end(bytes)?;
+/// The pixels as stored.
+pub(crate) fn decode(
+    bytes: &[u8],
+    stored: &Stored,
+    limits: &Limits,
+) -> Result<RgbImage, DecodeError> {
     let mut pixels = Vec::new();
     let whole = CropBox {
         x: 0,
         y: 0,
-        width,
-        height,
+        width: stored.width,
+        height: stored.height,
     };
-    decode_region(bytes, [width, height], 1, whole, &mut pixels)?;
-    Ok(RgbImage::new(width, height, pixels))
+    decode_part(bytes, stored, limits, 1, whole, &mut pixels)?;
+    Ok(RgbImage::new(stored.width, stored.height, pixels))
 }
 
-/// Reads all of an image of that size, at an eighth of it.
-pub(crate) fn check(bytes: &[u8], size: [u32; 2]) -> Result<(), DecodeError> {
-    require_end(bytes)?;
-    let [width, height] = size.map(|length| length.div_ceil(8));
+/// Reads all of an image, at an eighth of its size.
+pub(crate) fn check(bytes: &[u8], stored: &Stored, limits: &Limits) -> Result<(), DecodeError> {
     let whole = CropBox {
         x: 0,
         y: 0,
-        width,
-        height,
+        width: stored.width.div_ceil(8),
+        height: stored.height.div_ceil(8),
     };
-    decode_region(bytes, size, 8, whole, &mut Vec::new())
+    decode_part(bytes, stored, limits, 8, whole, &mut Vec::new())
 }
 
-/// Refuses a file that has no end-of-image marker after its scans.
-pub(crate) fn require_end(bytes: &[u8]) -> Result<(), DecodeError> {
-    for segment in Segments::of(bytes) {
-        if segment?.marker == END_OF_IMAGE {
-            return Ok(());
-        }
+/// The region's pixels of an image scaled down by `denominator` into `out`, as [`decode_region`].
+pub(crate) fn decode_part(
+    bytes: &[u8],
+    stored: &Stored,
+    limits: &Limits,
+    denominator: u32,
+    region: CropBox,
+    out: &mut Vec<u8>,
+) -> Result<(), DecodeError> {
+    check_scans(bytes, stored, limits)?;
+    let size = [stored.width, stored.height];
+    decode_region(bytes, size, denominator, region, out)
+}
+
+/// Refuses a file that has no end-of-image marker after its scans, and one of too many scans.
+fn check_scans(bytes: &[u8], stored: &Stored, limits: &Limits) -> Result<(), DecodeError> {
+    let (mut scans, mut ended) = (0, false);
+    for Segment { marker, .. } in Segments::of(bytes) {
+        scans += u64::from(marker == START_OF_SCAN);
+        ended |= marker == END_OF_IMAGE;
     }
-    Err(DecodeError::Truncated {
-        format: Format::Jpeg,
-    })
+    // A last segment may say that it is longer than the file, over the end of the image.
+    ended |= scans > 0 && bytes.ends_with(&[0xff, END_OF_IMAGE]);
+    if !ended {
+        return Err(DecodeError::Truncated {
+            format: Format::Jpeg,
+        });
+    }
+    let (width, height) = (stored.width, stored.height);
+    let work = limits.pixels.saturating_mul(SCANS_OF_LARGEST);
+    let most = MOST_SCANS.min(work / (u64::from(width) * u64::from(height)));
+    if scans > most {
+        return Err(unsupported(&format!(
+            "{scans} scans of {width} × {height} pixels, expected at most {most}; save it again with fewer"
+        )));
+    }
+    Ok(())
 }
 
 /// Width and height of a frame header.
@@ -167,22 +212,20 @@ impl<'bytes> Segments<'bytes> {
 }
 
 impl<'bytes> Iterator for Segments<'bytes> {
-    type Item = Result<Segment<'bytes>, DecodeError>;
+    type Item = Segment<'bytes>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let marker = self.next_marker()?;
         if marker == END_OF_IMAGE {
             self.rest = &[];
-            return Some(Ok(Segment { marker, body: &[] }));
+            return Some(Segment { marker, body: &[] });
         }
         let rest = std::mem::take(&mut self.rest);
-        let length = usize::from(u16::from_be_bytes(*rest.first_chunk()?));
-        if length < 2 {
-            let error = damaged("a segment shorter than its own length field");
-            return Some(Err(error));
-        }
+        // The length counts itself. libjpeg passes over one that does not, unless it needs what is
+        // in the segment.
+        let length = usize::from(u16::from_be_bytes(*rest.first_chunk()?)).max(2);
         let body = rest.get(2..length)?;
         self.rest = &rest[length..];
-        Some(Ok(Segment { marker, body }))
+        Some(Segment { marker, body })
     }
 }

@@ -1,11 +1,10 @@
-//! WebP, lossy and lossless, through the `image` crate; of an animation the first frame.
+//! WebP, lossy and lossless, through the crate `image-webp`; of an animation the first frame.
 
 use std::io::Cursor;
 
-use image::ImageDecoder;
-use image::codecs::webp::WebPDecoder;
+use image_webp::{DecodingError, WebPDecoder};
 
-use crate::decode::{DecodeError, Limits, Stored, image_error, read_all};
+use crate::decode::{DecodeError, Limits, Stored, color};
 use crate::{Format, RgbImage, decode::exif};
 
 /// Size and orientation. A file shorter than its container says is refused, metadata at its end included.
@@ -18,41 +17,105 @@ pub(crate) fn header(bytes: &[u8]) -> Result<Stored, DecodeError> {
         });
     }
     let (width, height) = open(bytes)?.dimensions();
+    check_frames(bytes, [width, height])?;
+    let (mut exif, mut xmp) = (None, None);
+    for (name, body) in chunks(bytes.get(12..)) {
+        match &name {
+            b"EXIF" if exif.is_none() => exif = Some(body),
+            b"XMP " if xmp.is_none() => xmp = Some(body),
+            _ => {}
+        }
+    }
     Ok(Stored {
         format: Format::WebP,
         width,
         height,
-        orientation: orientation(bytes),
+        orientation: exif::orientation(exif, xmp),
     })
 }
 
 /// The pixels as stored.
 pub(crate) fn decode(bytes: &[u8], limits: &Limits) -> Result<RgbImage, DecodeError> {
     let mut decoder = open(bytes)?;
-    let mut allowed = image::Limits::default();
-    allowed.max_alloc = Some(limits.bytes());
-    decoder
-        .set_limits(allowed)
-        .map_err(|error| image_error(error, Format::WebP))?;
-    read_all(decoder, Format::WebP)
+    decoder.set_memory_limit(usize::try_from(limits.bytes()).unwrap_or(usize::MAX));
+    let (width, height) = decoder.dimensions();
+    let channels = if decoder.has_alpha() { 4 } else { 3 };
+    let mut samples = vec![0; width as usize * height as usize * channels];
+    decoder.read_image(&mut samples).map_err(webp_error)?;
+    let pixels = color::to_rgb(samples, channels);
+    Ok(RgbImage::new(width, height, pixels))
 }
 
 fn open(bytes: &[u8]) -> Result<WebPDecoder<Cursor<&[u8]>>, DecodeError> {
-    WebPDecoder::new(Cursor::new(bytes)).map_err(|error| image_error(error, Format::WebP))
+    WebPDecoder::new(Cursor::new(bytes)).map_err(webp_error)
 }
 
-/// The orientation in the container's `EXIF` chunk.
-fn orientation(bytes: &[u8]) -> u8 {
-    let mut rest = bytes.get(12..).unwrap_or_default();
-    while let Some(&[n, a, m, e, length @ ..]) = rest.first_chunk::<8>() {
-        let length = u32::from_le_bytes(length) as usize;
-        let Some(body) = rest[8..].get(..length) else {
-            break;
-        };
-        if [n, a, m, e] == *b"EXIF" {
-            return exif::orientation(body);
+fn webp_error(error: DecodingError) -> DecodeError {
+    let format = Format::WebP;
+    match error {
+        DecodingError::IoError(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+            DecodeError::Truncated { format }
         }
-        rest = rest.get(8 + length + length % 2..).unwrap_or_default();
+        other => DecodeError::Damaged {
+            format,
+            reason: other.to_string(),
+        },
     }
-    1
+}
+
+/// Refuses lossy frames of another size than the canvas or the animation's frame around them. The
+/// decoder looks at that too late: when it has decoded them, in whatever size they are.
+fn check_frames(bytes: &[u8], canvas: [u32; 2]) -> Result<(), DecodeError> {
+    for (name, body) in chunks(bytes.get(12..)) {
+        match &name {
+            b"VP8 " => check_frame(body, canvas)?,
+            b"ANMF" => {
+                let Some([_, _, _, _, _, _, a, b, c, d, e, f]) = body.first_chunk() else {
+                    break;
+                };
+                let size = [[*a, *b, *c, 0], [*d, *e, *f, 0]];
+                let size = size.map(|length| u32::from_le_bytes(length) + 1);
+                let mut is_after_alpha = false; // whatever its name, colours follow
+                for (name, body) in chunks(body.get(16..)) {
+                    if name == *b"VP8 " || is_after_alpha {
+                        check_frame(body, size)?;
+                    }
+                    is_after_alpha = name == *b"ALPH";
+                }
+                break;
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// A key frame's size: 14 bits each behind its tag and start code.
+fn check_frame(body: &[u8], expected: [u32; 2]) -> Result<(), DecodeError> {
+    let Some(&[a, b, c, d]) = body.get(6..).and_then(|rest| rest.first_chunk()) else {
+        return Ok(()); // the decoder says what is missing
+    };
+    let got = [[a, b], [c, d]].map(|length| u32::from(u16::from_le_bytes(length) & 0x3fff));
+    if got == expected {
+        return Ok(());
+    }
+    Err(DecodeError::Damaged {
+        format: Format::WebP,
+        reason: format!(
+            "a frame of {} × {} pixels, expected {} × {}",
+            got[0], got[1], expected[0], expected[1]
+        ),
+    })
+}
+
+/// A container's chunks; the last may be cut.
+fn chunks(bytes: Option<&[u8]>) -> impl Iterator<Item = ([u8; 4], &[u8])> {
+    let mut rest = bytes.unwrap_or_default();
+    std::iter::from_fn(move || {
+        let &[n, a, m, e, length @ ..] = rest.first_chunk::<8>()?;
+        let length = u32::from_le_bytes(length) as usize;
+        let body = &rest[8..];
+        rest = body.get(length + length % 2..).unwrap_or_default();
+        Some(([n, a, m, e], &body[..length.min(body.len())]))
+    })
 }

@@ -11,10 +11,15 @@ use std::io::{BufRead, Write};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use seedpipe_imaging::{
-    Adjust, Decode, Decoded, Layout, Limits, Normalise, Recipe, RecipeName, Scratch, View, decode,
+    Adjust, Decode, Decoded, Layout, Limits, Normalise, Policy, RecipeName, Scratch, View, decode,
     decode_for, inspect, render,
 };
 use serde_json::{Value, json};
+
+const NORMALISE: Normalise = Normalise {
+    mean: [0.485, 0.456, 0.406],
+    std: [0.229, 0.224, 0.225],
+};
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -60,7 +65,7 @@ impl Work {
         views: usize,
     ) -> Result<Value, Failure> {
         let name: RecipeName = serde_json::from_value(json!(recipe))?;
-        let recipe = Recipe::new(name, Some(size), &Adjust::default())?;
+        let policy = Policy::new(name, Some(size), &Adjust::default())?;
         let mut paths: Vec<_> = fs_err::read_dir(folder)?
             .map(|entry| entry.map(|entry| entry.path()))
             .collect::<Result<_, _>>()?;
@@ -73,7 +78,7 @@ impl Work {
             let bytes = fs_err::read(&path)?;
             let header = inspect(&bytes, &Limits::default())?;
             let views = (0..views)
-                .map(|_| recipe.sample(&mut random, header.width, header.height))
+                .map(|_| policy.sample(&mut random, header.width, header.height))
                 .collect();
             self.files.push((path.display().to_string(), bytes, views));
         }
@@ -94,7 +99,7 @@ impl Work {
                     &mut self.scratch,
                     &mut self.out,
                     Layout::Hwc,
-                    Some(&Normalise::IMAGENET),
+                    Some(&NORMALISE),
                 )?;
             }
         }

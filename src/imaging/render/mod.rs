@@ -5,30 +5,30 @@
 //! the same code is compiled three times, for SSE2, AVX2 and AVX-512, and [`Instructions`] chooses. No operation is fused or
 //! reordered, so all give the same bits.
 
-pub(crate) mod blur;
 #[cfg(test)]
 pub(crate) mod golden_tests;
 pub(crate) mod interleave;
-pub(crate) mod jitter;
 #[cfg(test)]
 pub(crate) mod recorded_tests;
 
-use serde::{Deserialize, Serialize};
+use seedpipe_base::{Refusal, View};
 
+use crate::augment::blur::BlurScratch;
+use crate::augment::operations::apply;
 use crate::instructions::{Instructions, Level};
-use crate::render::blur::{BlurScratch, blur};
 use crate::render::interleave::interleave;
-use crate::render::jitter::{is_jitter, jitter};
 use crate::resize::part::Pixels;
 use crate::resize::pillow::{self, PillowScratch};
 use crate::resize::resample::{ResampleScratch, resample};
-use crate::{Operation, View, ViewError};
 
 /// Grows by 1 whenever equal views of equal images would give other values.
 ///
 /// - 1: the first
 /// - 2: JPEG pixels are libjpeg-turbo's, as Pillow sees them
-pub const RENDERING_VERSION: u32 = 2;
+/// - 3: orientation in XMP, in ImageMagick's profile and in EXIF over several segments, none in
+///   EXIF of other types than Pillow
+///   takes; smoothed blocks of progressive JPEG that lack scans; bitmaps of 5 and 6 bits rounded down
+pub const RENDERING_VERSION: u32 = 3;
 
 /// The order of a rendered view's values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,21 +40,12 @@ pub enum Layout {
 }
 
 /// Subtracts `mean` and divides by `std`, channel by channel.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Normalise {
     /// Mean of each channel, of values 0–1.
     pub mean: [f32; 3],
     /// Standard deviation of each channel.
     pub std: [f32; 3],
-}
-
-impl Normalise {
-    /// Mean and standard deviation of ImageNet's training images.
-    pub const IMAGENET: Normalise = Normalise {
-        mean: [0.485, 0.456, 0.406],
-        std: [0.229, 0.224, 0.225],
-    };
 }
 
 /// Buffers that are reused from view to view, so that rendering allocates nothing once they have grown. One a
@@ -101,11 +92,14 @@ pub fn render<'pixels>(
     out: &mut [f32],
     layout: Layout,
     normalise: Option<&Normalise>,
-) -> Result<(), ViewError> {
+) -> Result<(), Refusal> {
     let image = &image.into();
     view.check(image.whole[0], image.whole[1])?;
     if !image.hold(view) {
-        return Err(ViewError::Undecoded { crop: view.crop });
+        return Err(Refusal::new(format!(
+            "crop of {}, expected one of the views that the image was decoded for",
+            view.crop
+        )));
     }
     let values = 3 * view.size as usize * view.size as usize;
     assert_eq!(
@@ -184,26 +178,13 @@ fn render_by(
         resample(instructions, image, view, &mut scratch.resample, planes);
     }
 
-    // A mirrored view stays mirrored whatever else is done to it, so mirroring waits for the writing.
-    let mut flipped = false;
-    let mut rest = view.operations.as_slice();
-    while let [first, others @ ..] = rest {
-        match first {
-            Operation::Flip => {
-                flipped = !flipped;
-                rest = others;
-            }
-            Operation::Blur(sigma) => {
-                blur(instructions, planes, size, *sigma, &mut scratch.blur);
-                rest = others;
-            }
-            _ => {
-                let run = rest.iter().take_while(|next| is_jitter(next)).count();
-                jitter(planes, &rest[..run]);
-                rest = &rest[run..];
-            }
-        }
-    }
+    let flipped = apply(
+        instructions,
+        planes,
+        size,
+        &view.operations,
+        &mut scratch.blur,
+    );
     match layout {
         Layout::Chw => write_planes(planes, size, flipped, normalise, out),
         Layout::Hwc => write_pixels(instructions, planes, size, flipped, normalise, out),

@@ -12,17 +12,16 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use crate::{
-    Adjust, Decode, Decoded, Filter, Layout, Limits, Normalise, Operation, Recipe, RecipeName,
+    Adjust, Decode, Decoded, Filter, Layout, Limits, Normalise, Operation, Policy, RecipeName,
     RgbImage, Scratch, View, decode, decode_for, render,
 };
 
-const FILTERS: [Filter; 4] = [
-    Filter::Bilinear,
-    Filter::Bicubic,
-    Filter::PillowBilinear,
-    Filter::PillowBicubic,
-];
 const RECIPES: [&str; 6] = ["mocov2", "swav", "swav_small", "mocov1", "eval", "custom"];
+/// ImageNet's.
+pub(crate) const NORMALISE: Normalise = Normalise {
+    mean: [0.485, 0.456, 0.406],
+    std: [0.229, 0.224, 0.225],
+};
 
 fn path(name: &str) -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/testdata")).join(name)
@@ -64,24 +63,24 @@ fn add_decoded(digests: &mut Digests) {
     }
 }
 
-fn recipe(name: &str, size: u32, filter: Filter) -> Recipe {
+fn policy(name: &str, size: u32, filter: Filter) -> Policy {
     let adjust = Adjust {
         filter: Some(filter),
         ..Adjust::default()
     };
-    let name: RecipeName = name.parse().unwrap();
-    Recipe::new(name, Some(size), &adjust).unwrap()
+    let name: RecipeName = serde_json::from_value(serde_json::json!(name)).unwrap();
+    Policy::new(name, Some(size), &adjust).unwrap()
 }
 
 /// Boxes, factors and sigmas of views of images of several shapes.
 fn add_drawn(digests: &mut Digests) {
     for name in RECIPES {
         for (width, height) in [(32, 32), (4000, 3000), (7, 300)] {
-            let recipe = recipe(name, 64, Filter::Bilinear);
+            let policy = policy(name, 64, Filter::Bilinear);
             let mut random = ChaCha8Rng::seed_from_u64(1);
             let mut digest = Digest::new();
             for _ in 0..500 {
-                let view = recipe.sample(&mut random, width, height);
+                let view = policy.sample(&mut random, width, height);
                 let crop = view.crop;
                 for number in [crop.x, crop.y, crop.width, crop.height] {
                     digest.add(&number.to_le_bytes());
@@ -105,7 +104,7 @@ fn add_rendered(digests: &mut Digests) {
     let whole = decode(&jpeg, &Limits::default()).unwrap();
     let mut scratch = Scratch::default();
     let mut decoded = Decoded::default();
-    for filter in FILTERS {
+    for filter in Filter::ALL {
         for name in RECIPES {
             let mut random = ChaCha8Rng::seed_from_u64(3);
             let (mut of_noise, mut of_jpeg) = (Digest::new(), Digest::new());
@@ -113,14 +112,14 @@ fn add_rendered(digests: &mut Digests) {
                 let layout = [Layout::Chw, Layout::Hwc][index % 2];
                 let mut add = |image: crate::Pixels, view: &View, digest: &mut Digest| {
                     let mut out = vec![f32::NAN; 3 * (view.size * view.size) as usize];
-                    let normalise = (index % 3 == 0).then_some(&Normalise::IMAGENET);
+                    let normalise = (index % 3 == 0).then_some(&NORMALISE);
                     render(image, view, &mut scratch, &mut out, layout, normalise).unwrap();
                     for value in &out {
                         digest.add(&value.to_bits().to_le_bytes());
                     }
                 };
                 let size = [37, 64, 113][index % 3];
-                let mut view = recipe(name, size, filter).sample(&mut random, 300, 200);
+                let mut view = policy(name, size, filter).sample(&mut random, 300, 200);
                 if index == 7 {
                     // All operations, whatever was drawn.
                     view.operations = [
@@ -134,7 +133,7 @@ fn add_rendered(digests: &mut Digests) {
                     .to_vec();
                 }
                 add((&noise).into(), &view, &mut of_noise);
-                let small = recipe(name, 9, filter);
+                let small = policy(name, 9, filter);
                 let view = small.sample(&mut random, whole.width, whole.height);
                 let views = std::slice::from_ref(&view);
                 let limits = Limits::default();

@@ -8,10 +8,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::decode::jpeg_region::decode_region;
-use crate::decode::stored;
+use crate::decode::{Stored, guarded, jpeg, pixels, stored};
 use crate::resize::resample::radius;
-use crate::{CropBox, DecodeError, Format, Limits, RgbImage, View, decode, decode::jpeg};
+use crate::{CropBox, DecodeError, Format, Limits, RgbImage, View};
 
 /// How images are decoded for views.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -67,16 +66,20 @@ pub struct Decoded {
 
 impl Default for Decoded {
     fn default() -> Decoded {
-        Decoded {
-            part: RgbImage::new(0, 0, Vec::new()),
-            corner: [0, 0],
-            step: 1,
-            whole: [0, 0],
-        }
+        Decoded::whole(RgbImage::new(0, 0, Vec::new()))
     }
 }
 
 impl Decoded {
+    fn whole(image: RgbImage) -> Decoded {
+        Decoded {
+            corner: [0, 0],
+            step: 1,
+            whole: [image.width, image.height],
+            part: image,
+        }
+    }
+
     /// The pixels that were decoded.
     pub fn part(&self) -> &RgbImage {
         &self.part
@@ -140,8 +143,8 @@ impl Pixels<'_> {
 /// A view that does not fit the image asks for nothing here; rendering refuses it.
 ///
 /// # Errors
-/// When the bytes are no readable image, or one beyond `limits`. Damage below the last row that is read goes unnoticed:
-/// [`decode`] checks a whole file.
+/// When the bytes are no readable image, or one beyond `limits`. Damage below the last row that is
+/// read goes unnoticed: [`decode`](crate::decode) checks a whole file.
 pub fn decode_for(
     bytes: &[u8],
     limits: &Limits,
@@ -149,19 +152,25 @@ pub fn decode_for(
     quality: Decode,
     decoded: &mut Decoded,
 ) -> Result<(), DecodeError> {
-    if Format::of(bytes) != Some(Format::Jpeg) {
-        let part = decode(bytes, limits)?;
-        let whole = [part.width, part.height];
-        *decoded = Decoded {
-            part,
-            corner: [0, 0],
-            step: 1,
-            whole,
-        };
-        return Ok(());
-    }
-    let header = stored(bytes, limits)?;
-    jpeg::require_end(bytes)?;
+    guarded(bytes, |format| {
+        let header = stored(bytes, format, limits)?;
+        if format == Format::Jpeg {
+            return decode_part(bytes, &header, limits, views, quality, decoded);
+        }
+        *decoded = Decoded::whole(pixels(bytes, &header, limits)?);
+        Ok(())
+    })
+}
+
+/// [`decode_for`] of a JPEG.
+fn decode_part(
+    bytes: &[u8],
+    header: &Stored,
+    limits: &Limits,
+    views: &[View],
+    quality: Decode,
+    decoded: &mut Decoded,
+) -> Result<(), DecodeError> {
     let size = [header.width, header.height];
     let whole = turned(header.orientation, size);
     let step = quality.step(views);
@@ -188,7 +197,7 @@ pub fn decode_for(
         height: (y + height).div_ceil(step) - y / step,
     };
     let mut pixels = std::mem::take(&mut decoded.part.pixels);
-    decode_region(bytes, size, step, region, &mut pixels)?;
+    jpeg::decode_part(bytes, header, limits, step, region, &mut pixels)?;
     let part = RgbImage::new(region.width, region.height, pixels);
     let covered = [region.x, region.y, region.width, region.height].map(|v| i64::from(v * step));
     let [x, y, ..] = to_upright(header.orientation, size, covered);

@@ -14,9 +14,6 @@
 /* As enum Outcome in jpeg_region.rs. */
 enum { DONE, DAMAGED, TRUNCATED, UNSUPPORTED };
 
-/* No encoder writes as many; each costs a pass over all coefficients. */
-enum { MOST_SCANS = 500 };
-
 struct request {
   const uint8_t *bytes;
   size_t length;
@@ -40,7 +37,6 @@ struct failure {
 static void leave(j_common_ptr info) {
   struct failure *failure = (struct failure *)info->err;
   switch (info->err->msg_code) {
-  case JWRN_JPEG_EOF:
   case JERR_INPUT_EOF:
   case JERR_INPUT_EMPTY:
     failure->outcome = TRUNCATED;
@@ -60,7 +56,9 @@ static void leave(j_common_ptr info) {
   longjmp(failure->jump, 1);
 }
 
-/* A warning is an error, unless it is about what lies outside of the coded data: libjpeg would go on with gray. */
+/* A warning is an error, unless it is about what lies outside of the coded data: libjpeg would go on with gray. Phones write
+ * scan headers that are not quite those of a sequential file, and libjpeg does not use what is odd in them. The caller has
+ * seen the end of the image; where coded data ends before, the warning is another: JWRN_HIT_MARKER. */
 static void on_message(j_common_ptr info, int level) {
   if (level >= 0)
     return;
@@ -69,6 +67,8 @@ static void on_message(j_common_ptr info, int level) {
   case JWRN_JFIF_MAJOR:
   case JWRN_ADOBE_XFORM:
   case JWRN_BOGUS_PROGRESSION:
+  case JWRN_NOT_SEQUENTIAL:
+  case JWRN_JPEG_EOF:
     return;
   default:
     leave(info);
@@ -84,10 +84,13 @@ static void fail(j_decompress_ptr info, int outcome, const char *message) {
   longjmp(failure->jump, 1);
 }
 
-static void on_progress(j_common_ptr info) {
-  j_decompress_ptr decompress = (j_decompress_ptr)info;
-  if (decompress->input_scan_number > MOST_SCANS)
-    fail(decompress, DAMAGED, "more than 500 scans");
+/* Whether libjpeg smooths over blocks, since the scans left out some of the coefficients that it looks at for that. */
+static int is_smoothed(j_decompress_ptr info) {
+  for (int component = 0; info->progressive_mode && component < info->num_components; component++)
+    for (int coefficient = 1; coefficient < 10; coefficient++)
+      if (info->coef_bits[component][coefficient] != 0)
+        return 1;
+  return 0;
 }
 
 /* Pillow's formula, of inverted values as Adobe writes them. */
@@ -116,8 +119,8 @@ static void decode(j_decompress_ptr info, const struct request *request) {
   info->out_color_space = channels == 4 ? JCS_CMYK : JCS_RGB;
   info->dct_method = JDCT_ISLOW;
   info->do_fancy_upsampling = TRUE;
-  /* It looks beyond a region, and changes only files that lack a part of their coefficients. */
-  info->do_block_smoothing = FALSE;
+  /* As Pillow; it changes only files that lack a part of their coefficients. */
+  info->do_block_smoothing = TRUE;
   info->scale_num = 8 / request->denominator;
   info->scale_denom = 8;
   jpeg_start_decompress(info);
@@ -134,9 +137,12 @@ static void decode(j_decompress_ptr info, const struct request *request) {
   if (right > info->output_width)
     right = info->output_width;
   JDIMENSION width = (JDIMENSION)right - left;
-  jpeg_crop_scanline(info, &left, &width);
-  if (request->y > 0)
-    jpeg_skip_scanlines(info, request->y);
+  /* Smoothing looks further, so then all columns and rows are decoded. */
+  const int smoothed = is_smoothed(info);
+  if (smoothed)
+    left = 0;
+  else
+    jpeg_crop_scanline(info, &left, &width);
 
   const size_t begin = (size_t)(request->x - left) * channels;
   const size_t length = (size_t)request->region_width * 3;
@@ -146,6 +152,11 @@ static void decode(j_decompress_ptr info, const struct request *request) {
   JSAMPARRAY rows =
       (*info->mem->alloc_sarray)((j_common_ptr)info, JPOOL_IMAGE, info->output_width * channels + aside, 1);
   JSAMPROW row = rows[0] + aside;
+  while (smoothed && info->output_scanline < request->y)
+    if (jpeg_read_scanlines(info, &row, 1) != 1)
+      fail(info, TRUNCATED, "a row is missing");
+  if (info->output_scanline < request->y)
+    jpeg_skip_scanlines(info, request->y);
   for (uint32_t y = 0; y < request->region_height; y++) {
     uint8_t *out = request->out + y * length;
     JSAMPROW place = whole_rows ? out : row;
@@ -166,20 +177,16 @@ static void decode(j_decompress_ptr info, const struct request *request) {
 /* `message` has room for JMSG_LENGTH_MAX = 200 characters and is written unless the answer is DONE. */
 int seedpipe_decode_jpeg(const struct request *request, char *message) {
   struct jpeg_decompress_struct info;
-  struct jpeg_progress_mgr progress;
   struct failure failure;
   memset(&info, 0, sizeof info);
-  memset(&progress, 0, sizeof progress);
   info.err = jpeg_std_error(&failure.manager);
   failure.manager.error_exit = leave;
   failure.manager.emit_message = on_message;
   failure.manager.output_message = output_nothing;
   failure.outcome = DONE;
   failure.message = message;
-  progress.progress_monitor = on_progress;
   if (setjmp(failure.jump) == 0) {
     jpeg_create_decompress(&info);
-    info.progress = &progress;
     decode(&info, request);
   }
   jpeg_destroy_decompress(&info);

@@ -1,63 +1,43 @@
 //! What a description of a network may not say, and how that is told.
 
-use thiserror::Error;
+use std::fmt::Display;
+
+use seedpipe_base::Refusal;
 
 use crate::architecture::families::{Family, find, nearest};
 use crate::architecture::{Architecture, names};
 
-/// An impossible description; `key` is the field, so that a stage can name the place.
-#[derive(Clone, Debug, PartialEq, Error)]
-#[error("`{key}`: expected {expected}, got {got}{}", hint_line(.hint))]
-pub struct ArchitectureError {
-    pub key: &'static str,
-    pub expected: String,
-    pub got: String,
-    pub hint: String,
-}
-
-fn hint_line(hint: &str) -> String {
-    if hint.is_empty() {
-        String::new()
-    } else {
-        format!("\nhint: {hint}")
-    }
-}
-
-impl ArchitectureError {
-    pub(crate) fn new(
-        key: &'static str,
-        expected: impl Into<String>,
-        got: impl Into<String>,
-        hint: impl Into<String>,
-    ) -> Self {
-        Self {
-            key,
-            expected: expected.into(),
-            got: got.into(),
-            hint: hint.into(),
-        }
-    }
+/// An impossible value under `key`, a field of the description; `hint` may be empty.
+pub(crate) fn impossible(
+    key: &str,
+    expected: impl Display,
+    got: impl Display,
+    hint: impl Into<String>,
+) -> Refusal {
+    Refusal::failure(format!("expected {expected}, got {got}"))
+        .key(key)
+        .hint_if(Some(hint.into()))
 }
 
 /// Largest length of any layer that a description may ask for.
 const LARGEST_LENGTH: i64 = 1 << 20;
 
 impl Architecture {
-    pub fn validate(&self) -> Result<(), ArchitectureError> {
+    pub fn validate(&self) -> Result<(), Refusal> {
         match self.graph {
             Some(_) => self.graph().map(|_| ()),
             None => self.checked_family().map(|_| ()),
         }
     }
 
-    pub(crate) fn checked_family(&self) -> Result<&'static dyn Family, ArchitectureError> {
+    pub(crate) fn checked_family(&self) -> Result<&'static dyn Family, Refusal> {
         let Some(family) = find(&self.name) else {
             let hint = match nearest(&self.name) {
                 Some(name) => format!("did you mean `{name}`?"),
                 None => String::new(),
             };
             let expected = format!("one of {}", names().join(", "));
-            return Err(ArchitectureError::new(
+            return Err(impossible(
                 "name",
                 expected,
                 format!("`{}`", self.name),
@@ -65,10 +45,10 @@ impl Architecture {
             ));
         };
         if !(self.width > 0.0 && self.width <= 16.0) {
-            return Err(ArchitectureError::new(
+            return Err(impossible(
                 "width",
                 "a factor above 0 and at most 16",
-                self.width.to_string(),
+                self.width,
                 "",
             ));
         }
@@ -78,15 +58,15 @@ impl Architecture {
     }
 
     /// Refuses impossible lengths of classifier and head.
-    pub(crate) fn check_ends(&self) -> Result<(), ArchitectureError> {
+    pub(crate) fn check_ends(&self) -> Result<(), Refusal> {
         let length = |key, length: i64| {
             if (1..=LARGEST_LENGTH).contains(&length) {
                 return Ok(());
             }
-            Err(ArchitectureError::new(
+            Err(impossible(
                 key,
                 format!("1 to {LARGEST_LENGTH}"),
-                length.to_string(),
+                length,
                 "",
             ))
         };
@@ -103,10 +83,10 @@ impl Architecture {
     }
 
     /// Refuses what a family does not leave to choose.
-    fn check_choices(&self, family: &dyn Family) -> Result<(), ArchitectureError> {
+    fn check_choices(&self, family: &dyn Family) -> Result<(), Refusal> {
         let refused = |key, got: &str, what: &str| {
             let hint = format!("`{}` has {what}; leave `{key}` out", self.name);
-            Err(ArchitectureError::new(key, "none", got, hint))
+            Err(impossible(key, "none", got, hint))
         };
         if self.stem.is_some() && !family.offers_stems() {
             return refused("stem", "a stem", "one stem");
@@ -121,10 +101,10 @@ impl Architecture {
             return refused("position_size", "a size", "no position embedding");
         };
         if !(patch..=4096).contains(&size) || size % patch != 0 {
-            return Err(ArchitectureError::new(
+            return Err(impossible(
                 "position_size",
                 format!("a multiple of the patch, {patch}, up to 4096"),
-                size.to_string(),
+                size,
                 "",
             ));
         }

@@ -7,7 +7,8 @@
 use crate::architecture::Shortcut;
 use crate::architecture::families::{Choices, Family, small_images};
 use crate::architecture::preprocessing::Preprocessing;
-use crate::graph::graph_builder::GraphBuilder;
+use crate::architecture::resnet::{RELU, basic};
+use crate::graph::graph_builder::{GraphBuilder, NORM};
 use crate::graph::{Convolution, Initial, NodeId};
 
 const INITIAL: Initial = Initial::Uniform;
@@ -25,17 +26,9 @@ impl Family for CifarResNet {
         (graph.pooled(last), channels)
     }
 
-    fn classifier(
-        &self,
-        graph: &mut GraphBuilder,
-        features: NodeId,
-        inputs: i64,
-        _width: f64,
-        classes: i64,
-    ) -> NodeId {
+    fn classifier(&self) -> (&'static str, Initial) {
         // The reproduction draws its classifier like its convolutions.
-        let initial = Initial::KaimingNormalFanIn;
-        graph.linear("linear", features, inputs, classes, initial)
+        ("linear", Initial::KaimingNormalFanIn)
     }
 
     /// CIFAR's images are not resized.
@@ -58,66 +51,45 @@ fn backbone(
     let channels = |base: i64| ((base as f64 * width).round() as i64).max(1);
     let mut inputs = channels(16);
     let mut value = graph.image();
-    value = graph.convolution("conv1", value, Convolution::new(3, inputs, 3, 1, INITIAL));
-    value = graph.batch_norm("bn1", value, inputs);
-    value = graph.relu(value);
+    let first = Convolution::new(3, inputs, 3, 1, INITIAL);
+    value = graph.unit(("conv1", "bn1"), value, first, NORM, RELU);
     for stage in 0..3 {
         let planes = channels(16 << stage);
         for index in 0..blocks_per_stage {
             let stride = if stage > 0 && index == 0 { 2 } else { 1 };
-            value = block(
-                graph,
-                &format!("layer{}.{index}", stage + 1),
-                value,
-                inputs,
-                planes,
-                stride,
-                shortcut,
-            );
+            let block = format!("layer{}.{index}", stage + 1);
+            let widths = [inputs, planes];
+            let residual = basic(graph, &block, value, widths, stride, INITIAL);
+            let identity = identity(graph, &block, value, widths, stride, shortcut);
+            value = graph.add(residual, identity);
+            value = graph.relu(value);
             inputs = planes;
         }
     }
     (value, inputs)
 }
 
-fn block(
+/// What is added to the block's own result.
+fn identity(
     graph: &mut GraphBuilder,
-    name: &str,
+    block: &str,
     input: NodeId,
-    inputs: i64,
-    planes: i64,
+    [inputs, planes]: [i64; 2],
     stride: i64,
     shortcut: Shortcut,
 ) -> NodeId {
-    let mut value = input;
-    value = graph.convolution(
-        &format!("{name}.conv1"),
-        value,
-        Convolution::new(inputs, planes, 3, stride, INITIAL),
-    );
-    value = graph.batch_norm(&format!("{name}.bn1"), value, planes);
-    value = graph.relu(value);
-    value = graph.convolution(
-        &format!("{name}.conv2"),
-        value,
-        Convolution::new(planes, planes, 3, 1, INITIAL),
-    );
-    value = graph.batch_norm(&format!("{name}.bn2"), value, planes);
-    let mut identity = input;
-    if stride != 1 || inputs != planes {
-        identity = match shortcut {
-            Shortcut::A => {
-                let before = (planes - inputs) / 2;
-                graph.subsample_and_pad(identity, stride, before, planes - inputs - before)
-            }
-            Shortcut::B => {
-                let projection = Convolution::new(inputs, planes, 1, stride, INITIAL);
-                let projected =
-                    graph.convolution(&format!("{name}.shortcut.0"), identity, projection);
-                graph.batch_norm(&format!("{name}.shortcut.1"), projected, planes)
-            }
-        };
+    if stride == 1 && inputs == planes {
+        return input;
     }
-    value = graph.add(value, identity);
-    graph.relu(value)
+    match shortcut {
+        Shortcut::A => {
+            let before = (planes - inputs) / 2;
+            graph.subsample_and_pad(input, stride, before, planes - inputs - before)
+        }
+        Shortcut::B => {
+            let names = [format!("{block}.shortcut.0"), format!("{block}.shortcut.1")];
+            let projection = Convolution::new(inputs, planes, 1, stride, INITIAL);
+            graph.unit((&names[0], &names[1]), input, projection, NORM, None)
+        }
+    }
 }

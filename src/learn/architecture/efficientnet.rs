@@ -30,21 +30,8 @@ impl Family for EfficientNet {
         (graph.pooled(last), channels)
     }
 
-    fn classifier(
-        &self,
-        graph: &mut GraphBuilder,
-        features: NodeId,
-        inputs: i64,
-        _width: f64,
-        classes: i64,
-    ) -> NodeId {
-        graph.linear(
-            "classifier.1",
-            features,
-            inputs,
-            classes,
-            Initial::UniformFanOut,
-        )
+    fn classifier(&self) -> (&'static str, Initial) {
+        ("classifier.1", Initial::UniformFanOut)
     }
 
     fn preprocessing(&self) -> Preprocessing {

@@ -32,15 +32,8 @@ impl Family for EfficientNetLite {
         (graph.pooled(last), channels)
     }
 
-    fn classifier(
-        &self,
-        graph: &mut GraphBuilder,
-        features: NodeId,
-        inputs: i64,
-        _width: f64,
-        classes: i64,
-    ) -> NodeId {
-        graph.linear("_fc", features, inputs, classes, Initial::UniformFanOut)
+    fn classifier(&self) -> (&'static str, Initial) {
+        ("_fc", Initial::UniformFanOut)
     }
 
     /// The middle size / (size + 32) of the image, cut out before it is resized, and (x − 127) / 128.

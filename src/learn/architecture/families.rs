@@ -20,20 +20,22 @@ pub trait Family: Sync {
     /// Writes the backbone down; returns the features `[B, D]` and their length `D`.
     fn backbone(&self, graph: &mut GraphBuilder, choices: &Choices) -> (NodeId, i64);
 
-    /// Writes the classifier on the features down, under the name that the family's checkpoints have; returns the logits
-    /// `[B, classes]`.
+    /// What the family's checkpoints call the classifier, and how its weight begins.
+    fn classifier(&self) -> (&'static str, Initial) {
+        ("classifier", Initial::Uniform)
+    }
+
+    /// Writes down what lies between the features and the classifier: nothing by default.
     ///
-    /// - `features`: `[B, inputs]`
+    /// - `features`: `[B, D]` and its length `D`; so is what is returned
     /// - `width`: the factor on every channel count
-    fn classifier(
+    fn before_classifier(
         &self,
-        graph: &mut GraphBuilder,
-        features: NodeId,
-        inputs: i64,
+        _graph: &mut GraphBuilder,
+        features: (NodeId, i64),
         _width: f64,
-        classes: i64,
-    ) -> NodeId {
-        graph.linear("classifier", features, inputs, classes, Initial::Uniform)
+    ) -> (NodeId, i64) {
+        features
     }
 
     /// How the family's published weights look at an image: through Pillow, whose rounding their accuracies were measured with.

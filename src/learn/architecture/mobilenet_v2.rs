@@ -17,16 +17,8 @@ impl Family for MobileNetV2 {
         (graph.pooled(last), channels)
     }
 
-    fn classifier(
-        &self,
-        graph: &mut GraphBuilder,
-        features: NodeId,
-        inputs: i64,
-        _width: f64,
-        classes: i64,
-    ) -> NodeId {
-        let initial = Initial::Normal { deviation: 0.01 };
-        graph.linear("classifier.1", features, inputs, classes, initial)
+    fn classifier(&self) -> (&'static str, Initial) {
+        ("classifier.1", Initial::Normal { deviation: 0.01 })
     }
 }
 

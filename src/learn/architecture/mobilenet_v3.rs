@@ -24,23 +24,24 @@ impl Family for MobileNetV3 {
         (graph.pooled(last), channels)
     }
 
-    /// `classifier.0`, hardswish, `classifier.3`; its dropout is left out.
-    fn classifier(
+    fn classifier(&self) -> (&'static str, Initial) {
+        ("classifier.3", LINEAR)
+    }
+
+    /// `classifier.0`, hardswish; the dropout after it is left out.
+    fn before_classifier(
         &self,
         graph: &mut GraphBuilder,
-        features: NodeId,
-        inputs: i64,
+        (features, inputs): (NodeId, i64),
         width: f64,
-        classes: i64,
-    ) -> NodeId {
+    ) -> (NodeId, i64) {
         let hidden = match self {
             MobileNetV3::Large => 1280.0,
             MobileNetV3::Small => 1024.0,
         };
         let hidden = divisible(width * hidden);
-        let mut value = graph.linear("classifier.0", features, inputs, hidden, LINEAR);
-        value = graph.activation(value, HS);
-        graph.linear("classifier.3", value, hidden, classes, LINEAR)
+        let value = graph.linear("classifier.0", features, inputs, hidden, LINEAR);
+        (graph.activation(value, HS), hidden)
     }
 }
 

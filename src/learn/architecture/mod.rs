@@ -2,7 +2,7 @@
 
 pub(crate) mod architecture_checks;
 pub(crate) mod cifar_resnet;
-pub mod custom_graph;
+pub(crate) mod custom_graph;
 pub(crate) mod efficientnet;
 pub(crate) mod efficientnet_lite;
 pub mod families;
@@ -15,9 +15,10 @@ pub(crate) mod resnet;
 pub(crate) mod vision_transformer;
 
 use schemars::JsonSchema;
+use seedpipe_base::Refusal;
 use serde::{Deserialize, Serialize};
 
-pub use crate::architecture::architecture_checks::ArchitectureError;
+use crate::architecture::architecture_checks::impossible;
 use crate::architecture::custom_graph::GraphDescription;
 use crate::architecture::families::Choices;
 pub use crate::architecture::families::names;
@@ -132,7 +133,7 @@ impl Architecture {
     }
 
     /// The network as data. Fails where [`Architecture::validate`] does.
-    pub fn graph(&self) -> Result<Graph, ArchitectureError> {
+    pub fn graph(&self) -> Result<Graph, Refusal> {
         let mut graph = GraphBuilder::new(if self.head.is_some() { "backbone." } else { "" });
         let (features, length, logits) = match &self.graph {
             Some(description) => self.own_graph(&mut graph, description)?,
@@ -146,7 +147,7 @@ impl Architecture {
         Ok(graph.finish(features, logits, embedding))
     }
 
-    fn family_graph(&self, graph: &mut GraphBuilder) -> Result<Ends, ArchitectureError> {
+    fn family_graph(&self, graph: &mut GraphBuilder) -> Result<Ends, Refusal> {
         let family = self.checked_family()?;
         let choices = Choices {
             width: self.width,
@@ -155,9 +156,11 @@ impl Architecture {
             position_size: self.position_size,
         };
         let (features, length) = family.backbone(graph, &choices);
-        let logits = self
-            .classes
-            .map(|classes| family.classifier(graph, features, length, self.width, classes));
+        let logits = self.classes.map(|classes| {
+            let (name, initial) = family.classifier();
+            let ends = family.before_classifier(graph, (features, length), self.width);
+            graph.linear(name, ends.0, ends.1, classes, initial)
+        });
         Ok((features, length, logits))
     }
 
@@ -165,7 +168,7 @@ impl Architecture {
         &self,
         graph: &mut GraphBuilder,
         description: &GraphDescription,
-    ) -> Result<Ends, ArchitectureError> {
+    ) -> Result<Ends, Refusal> {
         let chosen = [
             ("name", !self.name.is_empty()),
             ("width", self.width != 1.0),
@@ -175,12 +178,7 @@ impl Architecture {
         ];
         if let Some((key, _)) = chosen.into_iter().find(|(_, chosen)| *chosen) {
             let hint = format!("a `graph` says everything itself; leave `{key}` out");
-            return Err(ArchitectureError::new(
-                key,
-                "none beside `graph`",
-                "one",
-                hint,
-            ));
+            return Err(impossible(key, "none beside `graph`", "one", hint));
         }
         self.check_ends()?;
         let (features, length) = custom_graph::backbone(graph, description)?;
@@ -191,13 +189,13 @@ impl Architecture {
     }
 
     /// Length of the features.
-    pub fn feature_dimension(&self) -> Result<i64, ArchitectureError> {
+    pub fn feature_dimension(&self) -> Result<i64, Refusal> {
         let graph = self.graph()?;
         Ok(graph.length(graph.features()))
     }
 
     /// Length of what distillation compares: of the head's output, else of the features.
-    pub fn embedding_dimension(&self) -> Result<i64, ArchitectureError> {
+    pub fn embedding_dimension(&self) -> Result<i64, Refusal> {
         let graph = self.graph()?;
         Ok(graph.length(graph.embedding().unwrap_or(graph.features())))
     }

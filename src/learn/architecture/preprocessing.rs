@@ -1,10 +1,10 @@
 //! How an image becomes a network's input: belongs to the network's description and travels with its weights.
 
 use schemars::JsonSchema;
-use seedpipe_base::Filter;
+use seedpipe_base::{Filter, Refusal};
 use serde::{Deserialize, Serialize};
 
-use crate::architecture::ArchitectureError;
+use crate::architecture::architecture_checks::impossible;
 
 /// Which comes first, the crop or the resize.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -66,9 +66,8 @@ impl Preprocessing {
         }
     }
 
-    pub fn validate(&self) -> Result<(), ArchitectureError> {
-        let refuse =
-            |key, expected: &str, got: String| Err(ArchitectureError::new(key, expected, got, ""));
+    pub fn validate(&self) -> Result<(), Refusal> {
+        let refuse = |key, expected, got: String| Err(impossible(key, expected, got, ""));
         if !(1..=4096).contains(&self.size) {
             return refuse("size", "1 to 4096 pixels", self.size.to_string());
         }
@@ -115,7 +114,9 @@ mod tests {
     #[test]
     fn impossible_values_are_refused_by_key() {
         assert_eq!(Preprocessing::default().validate(), Ok(()));
-        let refused = |preprocessing: Preprocessing| preprocessing.validate().unwrap_err().key;
+        let refused = |preprocessing: Preprocessing| {
+            preprocessing.validate().unwrap_err().key.clone().unwrap()
+        };
         assert_eq!(
             refused(Preprocessing {
                 size: 0,

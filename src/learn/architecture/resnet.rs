@@ -6,8 +6,8 @@
 
 use crate::architecture::Stem;
 use crate::architecture::families::{Choices, Family};
-use crate::graph::graph_builder::GraphBuilder;
-use crate::graph::{Convolution, Initial, NodeId};
+use crate::graph::graph_builder::{GraphBuilder, NORM};
+use crate::graph::{Activation, Convolution, Initial, NodeId};
 
 /// What tells one ResNet from another.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -22,6 +22,7 @@ pub(crate) struct ResNet {
 }
 
 const INITIAL: Initial = Initial::KaimingNormalFanOut;
+pub(crate) const RELU: Option<Activation> = Some(Activation::Relu);
 
 impl Family for ResNet {
     fn backbone(&self, graph: &mut GraphBuilder, choices: &Choices) -> (NodeId, i64) {
@@ -30,15 +31,8 @@ impl Family for ResNet {
         (graph.pooled(last), channels)
     }
 
-    fn classifier(
-        &self,
-        graph: &mut GraphBuilder,
-        features: NodeId,
-        inputs: i64,
-        _width: f64,
-        classes: i64,
-    ) -> NodeId {
-        graph.linear("fc", features, inputs, classes, Initial::Uniform)
+    fn classifier(&self) -> (&'static str, Initial) {
+        ("fc", Initial::Uniform)
     }
 
     fn offers_stems(&self) -> bool {
@@ -53,16 +47,12 @@ fn backbone(graph: &mut GraphBuilder, network: ResNet, stem: Stem, width: f64) -
     let expansion = if network.bottleneck { 4 } else { 1 };
     let mut value = graph.image();
     let mut inputs = channels(64);
-    value = match stem {
-        Stem::Imagenet => {
-            graph.convolution("conv1", value, Convolution::new(3, inputs, 7, 2, INITIAL))
-        }
-        Stem::Cifar => {
-            graph.convolution("conv1", value, Convolution::new(3, inputs, 3, 1, INITIAL))
-        }
+    let (kernel, stride) = match stem {
+        Stem::Imagenet => (7, 2),
+        Stem::Cifar => (3, 1),
     };
-    value = graph.batch_norm("bn1", value, inputs);
-    value = graph.relu(value);
+    let first = Convolution::new(3, inputs, kernel, stride, INITIAL);
+    value = graph.unit(("conv1", "bn1"), value, first, NORM, RELU);
     if stem == Stem::Imagenet {
         value = graph.max_pool(value, 3, 2, 1);
     }
@@ -73,23 +63,19 @@ fn backbone(graph: &mut GraphBuilder, network: ResNet, stem: Stem, width: f64) -
             let name = format!("layer{}.{index}", stage + 1);
             let outputs = planes * expansion;
             let mut residual = if network.bottleneck {
-                bottleneck(
-                    graph,
-                    &name,
-                    value,
-                    inputs,
-                    planes * network.inner_width,
-                    outputs,
-                    stride,
-                )
+                let widths = [inputs, planes * network.inner_width, outputs];
+                bottleneck(graph, &name, value, widths, stride)
             } else {
-                basic(graph, &name, value, inputs, planes, stride)
+                basic(graph, &name, value, [inputs, planes], stride, INITIAL)
             };
             let mut shortcut = value;
             if stride != 1 || inputs != outputs {
                 let projection = Convolution::new(inputs, outputs, 1, stride, INITIAL);
-                shortcut = graph.convolution(&format!("{name}.downsample.0"), shortcut, projection);
-                shortcut = graph.batch_norm(&format!("{name}.downsample.1"), shortcut, outputs);
+                let names = [
+                    format!("{name}.downsample.0"),
+                    format!("{name}.downsample.1"),
+                ];
+                shortcut = graph.unit((&names[0], &names[1]), shortcut, projection, NORM, None);
             }
             residual = graph.add(residual, shortcut);
             value = graph.relu(residual);
@@ -99,58 +85,49 @@ fn backbone(graph: &mut GraphBuilder, network: ResNet, stem: Stem, width: f64) -
     (value, inputs)
 }
 
-fn basic(
+/// The convolution `conv{number}` of a block and its batch norm.
+fn layer(
     graph: &mut GraphBuilder,
-    name: &str,
+    block: &str,
+    number: usize,
     input: NodeId,
-    inputs: i64,
-    planes: i64,
-    stride: i64,
+    convolution: Convolution,
+    activation: Option<Activation>,
 ) -> NodeId {
-    let mut value = input;
-    value = graph.convolution(
-        &format!("{name}.conv1"),
-        value,
-        Convolution::new(inputs, planes, 3, stride, INITIAL),
-    );
-    value = graph.batch_norm(&format!("{name}.bn1"), value, planes);
-    value = graph.relu(value);
-    value = graph.convolution(
-        &format!("{name}.conv2"),
-        value,
-        Convolution::new(planes, planes, 3, 1, INITIAL),
-    );
-    graph.batch_norm(&format!("{name}.bn2"), value, planes)
+    let names = [
+        format!("{block}.conv{number}"),
+        format!("{block}.bn{number}"),
+    ];
+    graph.unit((&names[0], &names[1]), input, convolution, NORM, activation)
 }
 
+/// What a basic block adds to its input: 3×3, ReLU, 3×3.
+pub(crate) fn basic(
+    graph: &mut GraphBuilder,
+    block: &str,
+    input: NodeId,
+    [inputs, planes]: [i64; 2],
+    stride: i64,
+    initial: Initial,
+) -> NodeId {
+    let first = Convolution::new(inputs, planes, 3, stride, initial);
+    let value = layer(graph, block, 1, input, first, RELU);
+    let second = Convolution::new(planes, planes, 3, 1, initial);
+    layer(graph, block, 2, value, second, None)
+}
+
+/// What a bottleneck adds to its input: 1×1, ReLU, 3×3, ReLU, 1×1.
 fn bottleneck(
     graph: &mut GraphBuilder,
-    name: &str,
+    block: &str,
     input: NodeId,
-    inputs: i64,
-    inner: i64,
-    outputs: i64,
+    [inputs, inner, outputs]: [i64; 3],
     stride: i64,
 ) -> NodeId {
-    let mut value = input;
-    value = graph.convolution(
-        &format!("{name}.conv1"),
-        value,
-        Convolution::new(inputs, inner, 1, 1, INITIAL),
-    );
-    value = graph.batch_norm(&format!("{name}.bn1"), value, inner);
-    value = graph.relu(value);
-    value = graph.convolution(
-        &format!("{name}.conv2"),
-        value,
-        Convolution::new(inner, inner, 3, stride, INITIAL),
-    );
-    value = graph.batch_norm(&format!("{name}.bn2"), value, inner);
-    value = graph.relu(value);
-    value = graph.convolution(
-        &format!("{name}.conv3"),
-        value,
-        Convolution::new(inner, outputs, 1, 1, INITIAL),
-    );
-    graph.batch_norm(&format!("{name}.bn3"), value, outputs)
+    let narrow = Convolution::new(inputs, inner, 1, 1, INITIAL);
+    let value = layer(graph, block, 1, input, narrow, RELU);
+    let spatial = Convolution::new(inner, inner, 3, stride, INITIAL);
+    let value = layer(graph, block, 2, value, spatial, RELU);
+    let wide = Convolution::new(inner, outputs, 1, 1, INITIAL);
+    layer(graph, block, 3, value, wide, None)
 }

@@ -40,19 +40,12 @@ impl Family for VisionTransformer {
         backbone(graph, *self, choices.width, size)
     }
 
-    fn classifier(
-        &self,
-        graph: &mut GraphBuilder,
-        features: NodeId,
-        inputs: i64,
-        _width: f64,
-        classes: i64,
-    ) -> NodeId {
+    fn classifier(&self) -> (&'static str, Initial) {
         let name = match self.layout {
             Layout::Torchvision => "heads.head",
             Layout::Dino | Layout::Dinov2 { .. } => "head",
         };
-        graph.linear(name, features, inputs, classes, INITIAL)
+        (name, INITIAL)
     }
 
     fn preprocessing(&self) -> Preprocessing {

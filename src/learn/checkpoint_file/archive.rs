@@ -4,11 +4,12 @@
 use std::collections::BTreeMap;
 use std::io::{Read, Seek};
 
+use seedpipe_base::Refusal;
 use tch::{Kind, Tensor};
 use zip::{CompressionMethod, ZipArchive};
 
 use super::pickle::{Pickled, Storage, TensorReference, Value};
-use super::{Fault, NOT_A_CHECKPOINT, pickle_machine};
+use super::{NOT_A_CHECKPOINT, damaged, malformed, pickle_machine};
 
 /// The number that every legacy file begins with, as pickled, after the pickle's protocol version.
 const LEGACY_MAGIC: [u8; 13] = [
@@ -28,9 +29,9 @@ pub(super) fn is_legacy(start: &[u8]) -> bool {
 }
 
 /// Legacy: magic, protocol version, system, object, storage keys (five pickles), then each storage as a count and its numbers.
-pub(super) fn read_legacy(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>, Fault> {
+pub(super) fn read_legacy(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>, Refusal> {
     let mut position = 0;
-    let next = |position: &mut usize| -> Result<Pickled, Fault> {
+    let next = |position: &mut usize| -> Result<Pickled, Refusal> {
         let pickled = pickle_machine::load(&bytes[*position..])?;
         *position += pickled.length;
         Ok(pickled)
@@ -47,7 +48,7 @@ pub(super) fn read_legacy(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>, Faul
     let keys = next(&mut position)?;
     let keys = keys
         .texts()
-        .ok_or_else(|| Fault::damaged("the list of storages is missing"))?;
+        .ok_or_else(|| damaged("the list of storages is missing"))?;
     let mut loaded = BTreeMap::new();
     let mut rest = &bytes[position..];
     for key in keys {
@@ -55,9 +56,7 @@ pub(super) fn read_legacy(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>, Faul
         let (count, after) = rest.split_first_chunk::<8>().ok_or_else(ends_early)?;
         let count = i64::from_le_bytes(*count);
         let Some(storage) = storage else {
-            return Err(Fault::damaged(format!(
-                "storage `{key}` belongs to no tensor"
-            )));
+            return Err(damaged(format!("storage `{key}` belongs to no tensor")));
         };
         if count != storage.elements {
             return Err(wrong_length(storage, count));
@@ -74,25 +73,22 @@ pub(super) fn read_legacy(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>, Faul
 pub(super) fn read_zip(
     file: impl Read + Seek,
     file_length: u64,
-) -> Result<BTreeMap<String, Tensor>, Fault> {
-    let mut archive = ZipArchive::new(file)
-        .map_err(|error| Fault::damaged(format!("not a valid zip: {error}")))?;
+) -> Result<BTreeMap<String, Tensor>, Refusal> {
+    let mut archive =
+        ZipArchive::new(file).map_err(|error| damaged(format!("not a valid zip: {error}")))?;
     let pickle_name = archive
         .file_names()
         .find(|name| *name == "data.pkl" || name.ends_with("/data.pkl"));
     let Some(pickle_name) = pickle_name.map(str::to_owned) else {
-        return Err(Fault::Malformed {
-            reason: "a zip without `data.pkl`".to_owned(),
-            hint: NOT_A_CHECKPOINT,
-        });
+        return Err(malformed("a zip without `data.pkl`", NOT_A_CHECKPOINT));
     };
     let folder = pickle_name.trim_end_matches("data.pkl").to_owned();
     let code = format!("{folder}code/");
     if archive.file_names().any(|name| name.starts_with(&code)) {
-        return Err(Fault::Malformed {
-            reason: "a TorchScript file, which is a program and no state dict".to_owned(),
-            hint: "write its `state_dict()` with `torch.save`, or give it as `torchscript:`",
-        });
+        return Err(malformed(
+            "a TorchScript file, which is a program and no state dict",
+            "write its `state_dict()` with `torch.save`, or give it as `torchscript:`",
+        ));
     }
     // All entries together can't be longer than the file, unless they overlap.
     let mut budget = file_length;
@@ -122,19 +118,19 @@ fn entry(
     archive: &mut ZipArchive<impl Read + Seek>,
     name: &str,
     budget: &mut u64,
-) -> Result<Vec<u8>, Fault> {
+) -> Result<Vec<u8>, Refusal> {
     let entry = archive
         .by_name(name)
-        .map_err(|error| Fault::damaged(format!("entry `{name}`: {error}")))?;
+        .map_err(|error| damaged(format!("entry `{name}`: {error}")))?;
     if entry.compression() != CompressionMethod::Stored {
-        return Err(Fault::Malformed {
-            reason: format!("entry `{name}` is compressed, which `torch.save` never does"),
-            hint: "write the file again with `torch.save`",
-        });
+        return Err(malformed(
+            format!("entry `{name}` is compressed, which `torch.save` never does"),
+            "write the file again with `torch.save`",
+        ));
     }
     let size = entry.size();
     *budget = budget.checked_sub(size).ok_or_else(|| {
-        Fault::damaged(format!(
+        damaged(format!(
             "entry `{name}` of {size} bytes does not fit into the file"
         ))
     })?;
@@ -142,24 +138,24 @@ fn entry(
     entry
         .take(size)
         .read_to_end(&mut bytes)
-        .map_err(|error| Fault::damaged(format!("entry `{name}`: {error}")))?;
+        .map_err(|error| damaged(format!("entry `{name}`: {error}")))?;
     Ok(bytes)
 }
 
-fn big_endian() -> Fault {
-    Fault::Malformed {
-        reason: "the tensors are stored big-endian".to_owned(),
-        hint: "write the file again on a little-endian machine",
-    }
+fn big_endian() -> Refusal {
+    malformed(
+        "the tensors are stored big-endian",
+        "write the file again on a little-endian machine",
+    )
 }
 
-fn ends_early() -> Fault {
-    Fault::damaged("the file ends within a tensor's data")
+fn ends_early() -> Refusal {
+    damaged("the file ends within a tensor's data")
 }
 
-fn wrong_length(storage: &Storage, got: i64) -> Fault {
+fn wrong_length(storage: &Storage, got: i64) -> Refusal {
     let Storage { key, elements, .. } = storage;
-    Fault::damaged(format!(
+    damaged(format!(
         "storage `{key}`: expected {elements} numbers, got {got}"
     ))
 }
@@ -167,12 +163,12 @@ fn wrong_length(storage: &Storage, got: i64) -> Fault {
 /// The storages that tensors refer to, by key; one key must always mean the same.
 fn storages<'tensors>(
     references: &BTreeMap<String, &'tensors TensorReference>,
-) -> Result<BTreeMap<&'tensors str, &'tensors Storage>, Fault> {
+) -> Result<BTreeMap<&'tensors str, &'tensors Storage>, Refusal> {
     let mut found: BTreeMap<&str, &Storage> = BTreeMap::new();
     for tensor in references.values() {
         let storage = &tensor.storage;
         if *found.entry(&storage.key).or_insert(storage) != storage {
-            return Err(Fault::damaged(format!(
+            return Err(damaged(format!(
                 "storage `{}` has two types or lengths",
                 storage.key
             )));
@@ -181,12 +177,12 @@ fn storages<'tensors>(
     Ok(found)
 }
 
-fn byte_length(storage: &Storage) -> Result<usize, Fault> {
+fn byte_length(storage: &Storage) -> Result<usize, Refusal> {
     usize::try_from(storage.elements)
         .ok()
         .and_then(|elements| elements.checked_mul(storage.kind.elt_size_in_bytes()))
         .ok_or_else(|| {
-            Fault::damaged(format!(
+            damaged(format!(
                 "storage `{}`: a length of {}",
                 storage.key, storage.elements
             ))
@@ -206,24 +202,24 @@ fn flat(data: &[u8], storage: &Storage) -> Tensor {
 fn views(
     references: &BTreeMap<String, &TensorReference>,
     loaded: &BTreeMap<String, Tensor>,
-) -> Result<BTreeMap<String, Tensor>, Fault> {
+) -> Result<BTreeMap<String, Tensor>, Refusal> {
     let mut found = BTreeMap::new();
     for (name, tensor) in references {
         let storage = loaded.get(&tensor.storage.key).ok_or_else(|| {
-            Fault::damaged(format!(
+            damaged(format!(
                 "tensor `{name}`: storage `{}` is missing",
                 tensor.storage.key
             ))
         })?;
         if !within_bounds(tensor) {
-            return Err(Fault::damaged(format!(
+            return Err(damaged(format!(
                 "tensor `{name}`: shape {:?}, strides {:?} and offset {} reach beyond its {} numbers",
                 tensor.shape, tensor.strides, tensor.offset, tensor.storage.elements
             )));
         }
         let view = storage
             .f_as_strided(&tensor.shape[..], &tensor.strides[..], tensor.offset)
-            .map_err(|error| Fault::damaged(format!("tensor `{name}`: {error}")))?;
+            .map_err(|error| damaged(format!("tensor `{name}`: {error}")))?;
         found.insert(name.clone(), view);
     }
     Ok(found)

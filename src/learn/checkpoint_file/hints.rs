@@ -1,7 +1,7 @@
 //! What to do about a file whose tensors are not the network's.
 
 use super::candidates::Candidate;
-use super::{Checkpoint, CheckpointError};
+use super::{Checkpoint, Unmatched};
 use crate::architecture::Architecture;
 use crate::graph::{Role, TensorSpec};
 use crate::network::{Mismatch, Misshapen};
@@ -67,7 +67,7 @@ pub(super) fn nothing_found(
     checkpoint: &Checkpoint,
     specs: &[TensorSpec],
     unknown: Option<&Candidate>,
-) -> CheckpointError {
+) -> Unmatched {
     let names = specs
         .iter()
         .filter(|spec| spec.role != Role::BatchesTracked);
@@ -90,7 +90,7 @@ pub(super) fn nothing_found(
         misshapen: vec![],
         hint,
     };
-    CheckpointError::Mismatch {
+    Unmatched {
         path: checkpoint.path.clone(),
         layout: format!("{}, no known layout", checkpoint.format),
         mismatch: Box::new(mismatch),

@@ -5,19 +5,21 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
+use seedpipe_base::Refusal;
 use tch::Tensor;
 
+use super::Checkpoint;
 use super::candidates::{Candidate, candidates, container, is_known, reshaped, segments};
 use super::guesses::guess_for_hint;
 use super::hints::{hint, nothing_found};
 use super::origins::origin;
 use super::spellings::spellings;
 use super::timm_state::move_epsilon;
-use super::{Checkpoint, CheckpointError};
 use crate::architecture::Architecture;
 use crate::graph::{Graph, TensorSpec};
-use crate::network::Mismatch;
+use crate::network::{Mismatch, described};
 
 /// The network's tensors under its own names, and what else the file holds.
 #[derive(Debug)]
@@ -29,19 +31,44 @@ pub struct Matched {
     pub leftovers: Vec<String>,
 }
 
+/// A file whose tensors are not the network's.
+#[derive(Debug)]
+pub struct Unmatched {
+    pub path: PathBuf,
+    /// Such as "nearest layout: safetensors, plain names".
+    pub layout: String,
+    pub mismatch: Box<Mismatch>,
+}
+
+impl Unmatched {
+    fn refusal(self) -> Refusal {
+        let place = format!("`{}` ({})", self.path.display(), self.layout);
+        self.mismatch.refusal().place(place)
+    }
+}
+
 const CLASSIFIERS: [&str; 2] = ["fc", "linear"];
 /// What SwAV keeps beside its network.
 const SWAV: [&str; 2] = ["projection_head", "prototypes"];
 
-/// Finds the network in a file.
-///
-/// Recognises prefixes made of `state_dict`, `model`, `model_state_dict`, `teacher`, `student`, `module`, `encoder_q` and
-/// `backbone`; the network's own names, and those of the other origins that `spellings` knows.
+/// Finds the network in a file, or refuses the file with all names that differ. See [`try_match`].
 pub fn match_network(
     checkpoint: Checkpoint,
     architecture: &Architecture,
-) -> Result<Matched, CheckpointError> {
-    let graph = architecture.graph()?;
+) -> Result<Matched, Refusal> {
+    try_match(checkpoint, architecture)?.map_err(Unmatched::refusal)
+}
+
+/// Finds the network in a file.
+///
+/// Recognises prefixes made of `state_dict`, `model`, `model_state_dict`, `teacher`, `student`, `module`, `encoder_q` and
+/// `backbone`; the network's own names, and those of the other origins that `spellings` knows. Fails where
+/// [`Architecture::validate`] does.
+pub fn try_match(
+    checkpoint: Checkpoint,
+    architecture: &Architecture,
+) -> Result<Result<Matched, Unmatched>, Refusal> {
+    let graph = described(architecture)?;
     let specs = graph.state();
     let spellings = spellings(architecture)?;
     let mut candidates: Vec<Candidate> = spellings
@@ -65,10 +92,10 @@ pub fn match_network(
     let Some(known) = known else {
         let most = |candidate: &&Candidate| 2 * candidate.present > specs.len();
         let unknown = candidates.first().filter(most);
-        return Err(nothing_found(&checkpoint, &specs, unknown));
+        return Ok(Err(nothing_found(&checkpoint, &specs, unknown)));
     };
     let best = candidates.swap_remove(known);
-    account(checkpoint, architecture, &graph, best)
+    Ok(account(checkpoint, architecture, &graph, best))
 }
 
 /// Whether a tensor that the network has no place for is known to belong elsewhere.
@@ -105,7 +132,7 @@ fn account(
     architecture: &Architecture,
     graph: &Graph,
     best: Candidate,
-) -> Result<Matched, CheckpointError> {
+) -> Result<Matched, Unmatched> {
     let specs = graph.state();
     let Candidate {
         prefix, spelling, ..
@@ -150,7 +177,7 @@ fn account(
     if !mismatch.is_empty() {
         let held = [weights.len(), specs.len()];
         mismatch.hint = hint(&mismatch, architecture, held, guessed);
-        return Err(CheckpointError::Mismatch {
+        return Err(Unmatched {
             path,
             layout: format!("nearest layout: {layout}"),
             mismatch: Box::new(mismatch),

@@ -20,17 +20,18 @@ mod timm_state;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use anyhow::{Error, Result, bail};
+use seedpipe_base::Refusal;
 use tch::{Device, Tensor};
-use thiserror::Error;
 
-use crate::architecture::{Architecture, ArchitectureError};
-use crate::network::{Mismatch, Network, NetworkError};
+use crate::architecture::Architecture;
+use crate::network::Network;
 pub use guesses::{guess, widths};
-pub use layouts::{Matched, match_network};
-pub use timm_state::{NotInTimm, timm_state};
+pub use layouts::{Matched, Unmatched, match_network, try_match};
+pub use timm_state::timm_state;
 
 /// How a file stores its tensors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,76 +62,37 @@ pub struct Checkpoint {
     pub tensors: BTreeMap<String, Tensor>,
 }
 
-#[derive(Debug, Error)]
-pub enum CheckpointError {
-    #[error(transparent)]
-    Io(#[from] io::Error),
-    #[error("`{path}`: {reason}\nhint: {hint}")]
-    Format {
-        path: PathBuf,
-        reason: String,
-        hint: &'static str,
-    },
-    #[error(
-        "`{path}`: the pickle asks for `{global}`; expected tensors and containers alone, and nothing was executed\nhint: if you trust where it comes from, load it in Python and write it again with `safetensors.torch.save_file(state_dict, …)`"
-    )]
-    Refused { path: PathBuf, global: String },
-    #[error("network: {0}")]
-    Architecture(#[from] ArchitectureError),
-    #[error("`{path}` ({layout}): {mismatch}")]
-    Mismatch {
-        path: PathBuf,
-        layout: String,
-        mismatch: Box<Mismatch>,
-    },
-}
-
-/// Why bytes could not be read, before the path is known.
-#[derive(Debug)]
-enum Fault {
-    Io(io::Error),
-    Malformed { reason: String, hint: &'static str },
-    Refused(String),
-}
-
 const DAMAGED: &str = "the file is damaged or cut short; fetch it again";
 const NOT_A_CHECKPOINT: &str = "expected safetensors, or a file written by `torch.save`";
 
-impl Fault {
-    fn damaged(reason: impl Into<String>) -> Self {
-        Fault::Malformed {
-            reason: reason.into(),
-            hint: DAMAGED,
-        }
-    }
-
-    fn at(self, path: &Path) -> CheckpointError {
-        match self {
-            Fault::Io(error) => CheckpointError::Io(error),
-            Fault::Malformed { reason, hint } => CheckpointError::Format {
-                path: path.to_owned(),
-                reason,
-                hint,
-            },
-            Fault::Refused(global) => CheckpointError::Refused {
-                path: path.to_owned(),
-                global,
-            },
-        }
-    }
+fn malformed(reason: impl Into<String>, hint: &str) -> Refusal {
+    Refusal::failure(reason).hint(hint)
 }
 
-impl From<io::Error> for Fault {
-    fn from(error: io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::UnexpectedEof => Fault::damaged("the file ends too early"),
-            _ => Fault::Io(error),
-        }
+fn damaged(reason: impl Into<String>) -> Refusal {
+    malformed(reason, DAMAGED)
+}
+
+/// A pickle that asks for more than tensors and containers.
+fn refused(global: &str) -> Refusal {
+    malformed(
+        format!(
+            "the pickle asks for `{global}`; expected tensors and containers alone, and nothing was executed"
+        ),
+        "if you trust where it comes from, load it in Python and write it again with `safetensors.torch.save_file(state_dict, …)`",
+    )
+}
+
+/// Names the file, which those who read its bytes don't know.
+fn at(path: &Path) -> impl Fn(Error) -> Error {
+    move |error| match error.downcast::<Refusal>() {
+        Ok(refusal) => refusal.place(format!("`{}`", path.display())).into(),
+        Err(error) => error,
     }
 }
 
 /// Reads every tensor of a file; of an index (`….safetensors.index.json`) those of its shards, which lie beside it.
-pub fn read(path: &Path) -> Result<Checkpoint, CheckpointError> {
+pub fn read(path: &Path) -> Result<Checkpoint> {
     let mut file = fs_err::File::open(path)?;
     if sharded::is_index(&mut file)? {
         let tensors = sharded::read(path, file)?;
@@ -140,7 +102,7 @@ pub fn read(path: &Path) -> Result<Checkpoint, CheckpointError> {
             tensors,
         });
     }
-    let (format, tensors) = parse(io::BufReader::new(file)).map_err(|fault| fault.at(path))?;
+    let (format, tensors) = parse(BufReader::new(file)).map_err(at(path))?;
     Ok(Checkpoint {
         path: path.to_owned(),
         format,
@@ -150,7 +112,7 @@ pub fn read(path: &Path) -> Result<Checkpoint, CheckpointError> {
 
 type Parsed = (Format, BTreeMap<String, Tensor>);
 
-fn parse(mut file: impl Read + Seek) -> Result<Parsed, Fault> {
+fn parse(mut file: impl Read + Seek) -> Result<Parsed> {
     let length = file.seek(SeekFrom::End(0))?;
     file.rewind()?;
     let mut start = Vec::new();
@@ -170,28 +132,23 @@ fn parse(mut file: impl Read + Seek) -> Result<Parsed, Fault> {
     if start.first() == Some(&0x80) {
         // Some other pickle: what it asks for beyond containers is worth more than "unknown".
         pickle_machine::load(&whole(file)?)?;
-        return Err(Fault::Malformed {
-            reason: "a pickle, but not one written by `torch.save`".to_owned(),
-            hint: NOT_A_CHECKPOINT,
-        });
+        bail!(malformed(
+            "a pickle, but not one written by `torch.save`",
+            NOT_A_CHECKPOINT
+        ));
     }
     if safetensors::is_cut_short(&start) {
-        return Err(Fault::damaged(
-            "safetensors whose header ends after the file",
-        ));
+        bail!(damaged("safetensors whose header ends after the file"));
     }
     let reason = if length == 0 {
         "the file is empty"
     } else {
         "not a checkpoint that is known"
     };
-    Err(Fault::Malformed {
-        reason: reason.to_owned(),
-        hint: NOT_A_CHECKPOINT,
-    })
+    bail!(malformed(reason, NOT_A_CHECKPOINT))
 }
 
-fn whole(mut file: impl Read) -> Result<Vec<u8>, Fault> {
+fn whole(mut file: impl Read) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes)?;
     Ok(bytes)
@@ -211,28 +168,14 @@ pub fn load_network(
     path: &Path,
     architecture: &Architecture,
     device: Device,
-) -> Result<(Network, Recognised), CheckpointError> {
+) -> Result<(Network, Recognised)> {
     let Matched {
         weights,
         layout,
         leftovers,
     } = match_network(read(path)?, architecture)?;
-    let network =
-        Network::with_weights(architecture, weights, device).map_err(|error| match error {
-            NetworkError::Architecture(error) => CheckpointError::Architecture(error),
-            NetworkError::Mismatch(mismatch) => CheckpointError::Mismatch {
-                path: path.to_owned(),
-                layout: layout.clone(),
-                mismatch: Box::new(mismatch),
-            },
-        })?;
+    let network = Network::with_weights(architecture, weights, device)?;
     Ok((network, Recognised { layout, leftovers }))
-}
-
-/// Writes tensors as safetensors, sorted by name.
-pub fn write_safetensors(path: &Path, tensors: &[(String, Tensor)]) -> Result<(), CheckpointError> {
-    let bytes = safetensors::to_bytes(tensors).map_err(|fault| fault.at(path))?;
-    Ok(fs_err::write(path, bytes)?)
 }
 
 #[cfg(test)]

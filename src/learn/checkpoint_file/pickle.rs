@@ -6,9 +6,10 @@
 
 use std::collections::BTreeMap;
 
+use seedpipe_base::Refusal;
 use tch::Kind;
 
-use super::Fault;
+use super::{damaged, refused};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Value {
@@ -44,7 +45,7 @@ pub(super) enum Global {
 }
 
 impl Global {
-    pub(super) fn named(module: &str, name: &str) -> Result<Self, Fault> {
+    pub(super) fn named(module: &str, name: &str) -> Result<Self, Refusal> {
         let storage = |kind| Ok(Global::StorageType(kind));
         match (module, name) {
             ("collections", "OrderedDict") => Ok(Global::OrderedDict),
@@ -67,7 +68,7 @@ impl Global {
             ("torch" | "torch.cuda", "CharStorage") => storage(Kind::Int8),
             ("torch" | "torch.cuda", "ByteStorage") => storage(Kind::Uint8),
             ("torch" | "torch.cuda", "BoolStorage") => storage(Kind::Bool),
-            _ => Err(Fault::Refused(format!("{module}.{name}"))),
+            _ => Err(refused(&format!("{module}.{name}"))),
         }
     }
 }
@@ -139,7 +140,7 @@ impl Pickled {
     }
 
     /// Every tensor by the path of keys and positions that leads to it, joined by `.`.
-    pub(super) fn tensors(&self) -> Result<BTreeMap<String, &TensorReference>, Fault> {
+    pub(super) fn tensors(&self) -> Result<BTreeMap<String, &TensorReference>, Refusal> {
         let mut found = BTreeMap::new();
         // Shared or cyclic containers could be walked for ever.
         let mut visits = 16 + 4 * self.objects.len();
@@ -149,18 +150,18 @@ impl Pickled {
                 continue;
             };
             if depth > DEEPEST {
-                return Err(Fault::damaged(format!(
+                return Err(damaged(format!(
                     "containers are nested more than {DEEPEST} deep"
                 )));
             }
             if name.len() > LONGEST_NAME {
-                return Err(Fault::damaged(format!(
+                return Err(damaged(format!(
                     "a tensor's name has more than {LONGEST_NAME} bytes"
                 )));
             }
-            visits = visits.checked_sub(1).ok_or_else(|| {
-                Fault::damaged("the pickle refers to its containers again and again")
-            })?;
+            visits = visits
+                .checked_sub(1)
+                .ok_or_else(|| damaged("the pickle refers to its containers again and again"))?;
             let below = |key: &str| {
                 if name.is_empty() {
                     key.to_owned()
@@ -176,7 +177,7 @@ impl Pickled {
                         name
                     };
                     if found.insert(name.clone(), tensor).is_some() {
-                        return Err(Fault::damaged(format!("two tensors are called `{name}`")));
+                        return Err(damaged(format!("two tensors are called `{name}`")));
                     }
                 }
                 Object::List(items) | Object::Tuple(items) => {

@@ -1,8 +1,10 @@
 //! The calls of a pickle: those that build tensors and containers from plain data, and no others.
 
-use super::Fault;
+use seedpipe_base::Refusal;
+
 use super::pickle::{Global, Object, Storage, TensorReference, Value};
 use super::pickle_machine::{Machine, wrong};
+use super::refused;
 
 /// Tensors have no more dimensions, storages no longer keys.
 const MOST_DIMENSIONS: usize = 32;
@@ -10,7 +12,7 @@ const LONGEST_KEY: usize = 256;
 
 impl Machine<'_> {
     /// Opcodes that name something or ask for a call; most of what there is, is refused.
-    pub(super) fn global_or_call(&mut self, opcode: u8) -> Result<(), Fault> {
+    pub(super) fn global_or_call(&mut self, opcode: u8) -> Result<(), Refusal> {
         match opcode {
             b'c' => {
                 let (module, name) = (self.line()?, self.line()?);
@@ -39,16 +41,16 @@ impl Machine<'_> {
             // `i` and `o` name a class as `c` does, 0x81 and 0x92 construct one: no tensor needs them.
             b'i' => {
                 let (module, name) = (self.line()?, self.line()?);
-                Err(Fault::Refused(format!("{module}.{name}")))
+                Err(refused(&format!("{module}.{name}")))
             }
-            b'o' | 0x81 | 0x92 => Err(Fault::Refused("the construction of an object".to_owned())),
-            0x82..=0x84 => Err(Fault::Refused("an extension registry".to_owned())),
+            b'o' | 0x81 | 0x92 => Err(refused("the construction of an object")),
+            0x82..=0x84 => Err(refused("an extension registry")),
             other => Err(wrong(&format!("opcode {other:#04x}"))),
         }
     }
 
     /// Accounts for the copy of a container that the pickle may share.
-    fn copy_of(&mut self, entries: usize) -> Result<(), Fault> {
+    fn copy_of(&mut self, entries: usize) -> Result<(), Refusal> {
         self.copies = self
             .copies
             .checked_sub(entries)
@@ -56,7 +58,7 @@ impl Machine<'_> {
         Ok(())
     }
 
-    fn numbers(&self, value: Value) -> Result<Vec<i64>, Fault> {
+    fn numbers(&self, value: Value) -> Result<Vec<i64>, Refusal> {
         let integer = |value: &Value| match value {
             Value::Int(number) => Ok(*number),
             _ => Err(wrong("expected an integer")),
@@ -69,7 +71,7 @@ impl Machine<'_> {
     }
 
     /// A persistent id: `('storage', type, key, location, elements[, view])`.
-    fn persistent(&mut self) -> Result<(), Fault> {
+    fn persistent(&mut self) -> Result<(), Refusal> {
         let id = self.pop()?;
         let items = self.tuple(id)?;
         if items.len() < 5 || self.text(items[0])? != "storage" {
@@ -103,7 +105,7 @@ impl Machine<'_> {
     }
 
     /// A call, of which only those that build tensors and containers exist.
-    fn call(&mut self) -> Result<(), Fault> {
+    fn call(&mut self) -> Result<(), Refusal> {
         let arguments = self.pop()?;
         let function = self.pop()?;
         let arguments = self.tuple(arguments)?.to_vec();

@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 
-use super::Fault;
+use seedpipe_base::Refusal;
+
+use super::damaged;
 use super::pickle::{Object, Pickled, Value};
 
 /// Reads one pickle from the start of `bytes`.
-pub(super) fn load(bytes: &[u8]) -> Result<Pickled, Fault> {
+pub(super) fn load(bytes: &[u8]) -> Result<Pickled, Refusal> {
     let mut machine = Machine {
         bytes,
         // Copies of shared containers must not outgrow the pickle.
@@ -37,16 +39,16 @@ pub(super) struct Machine<'bytes> {
     pub(super) copies: usize,
 }
 
-fn short() -> Fault {
-    Fault::damaged("the pickle ends too early")
+fn short() -> Refusal {
+    damaged("the pickle ends too early")
 }
 
-pub(super) fn wrong(what: &str) -> Fault {
-    Fault::damaged(format!("the pickle is malformed: {what}"))
+pub(super) fn wrong(what: &str) -> Refusal {
+    damaged(format!("the pickle is malformed: {what}"))
 }
 
 impl<'bytes> Machine<'bytes> {
-    fn take(&mut self, count: usize) -> Result<&'bytes [u8], Fault> {
+    fn take(&mut self, count: usize) -> Result<&'bytes [u8], Refusal> {
         let end = self
             .position
             .checked_add(count)
@@ -58,7 +60,7 @@ impl<'bytes> Machine<'bytes> {
     }
 
     /// A little-endian number of `count` ≤ 8 bytes, without sign.
-    fn number(&mut self, count: usize) -> Result<u64, Fault> {
+    fn number(&mut self, count: usize) -> Result<u64, Refusal> {
         let bytes = self.take(count)?;
         Ok(bytes
             .iter()
@@ -66,11 +68,11 @@ impl<'bytes> Machine<'bytes> {
             .fold(0, |number, byte| number << 8 | u64::from(*byte)))
     }
 
-    fn length(&mut self, count: usize) -> Result<usize, Fault> {
+    fn length(&mut self, count: usize) -> Result<usize, Refusal> {
         usize::try_from(self.number(count)?).map_err(|_| short())
     }
 
-    pub(super) fn line(&mut self) -> Result<&'bytes str, Fault> {
+    pub(super) fn line(&mut self) -> Result<&'bytes str, Refusal> {
         let rest = &self.bytes[self.position..];
         let end = rest
             .iter()
@@ -89,7 +91,7 @@ impl<'bytes> Machine<'bytes> {
         self.stack.push(Value::Object(self.objects.len() - 1));
     }
 
-    pub(super) fn pop(&mut self) -> Result<Value, Fault> {
+    pub(super) fn pop(&mut self) -> Result<Value, Refusal> {
         let floor = self.marks.last().copied().unwrap_or(0);
         if self.stack.len() <= floor {
             return Err(wrong("the stack is empty"));
@@ -97,19 +99,19 @@ impl<'bytes> Machine<'bytes> {
         self.stack.pop().ok_or_else(|| wrong("the stack is empty"))
     }
 
-    pub(super) fn top(&self) -> Result<Value, Fault> {
+    pub(super) fn top(&self) -> Result<Value, Refusal> {
         self.stack
             .last()
             .copied()
             .ok_or_else(|| wrong("the stack is empty"))
     }
 
-    fn pop_to_mark(&mut self) -> Result<Vec<Value>, Fault> {
+    fn pop_to_mark(&mut self) -> Result<Vec<Value>, Refusal> {
         let height = self.marks.pop().ok_or_else(|| wrong("no mark"))?;
         Ok(self.stack.split_off(height))
     }
 
-    pub(super) fn tuple(&self, value: Value) -> Result<&[Value], Fault> {
+    pub(super) fn tuple(&self, value: Value) -> Result<&[Value], Refusal> {
         match value {
             Value::Object(index) => match &self.objects[index] {
                 Object::Tuple(items) | Object::List(items) => Ok(items),
@@ -119,7 +121,7 @@ impl<'bytes> Machine<'bytes> {
         }
     }
 
-    pub(super) fn text(&self, value: Value) -> Result<&str, Fault> {
+    pub(super) fn text(&self, value: Value) -> Result<&str, Refusal> {
         match value {
             Value::Object(index) => match &self.objects[index] {
                 Object::Text(text) => Ok(text),
@@ -129,7 +131,7 @@ impl<'bytes> Machine<'bytes> {
         }
     }
 
-    fn append(&mut self, items: Vec<Value>) -> Result<(), Fault> {
+    fn append(&mut self, items: Vec<Value>) -> Result<(), Refusal> {
         match self.top()? {
             Value::Object(index) => match &mut self.objects[index] {
                 Object::List(list) => list.extend(items),
@@ -140,7 +142,7 @@ impl<'bytes> Machine<'bytes> {
         Ok(())
     }
 
-    fn set_items(&mut self, items: &[Value]) -> Result<(), Fault> {
+    fn set_items(&mut self, items: &[Value]) -> Result<(), Refusal> {
         match self.top()? {
             Value::Object(index) => match &mut self.objects[index] {
                 Object::Dict(entries) if items.len().is_multiple_of(2) => {
@@ -154,7 +156,7 @@ impl<'bytes> Machine<'bytes> {
     }
 
     /// Runs to the end of the pickle and returns its value.
-    fn run(&mut self) -> Result<Value, Fault> {
+    fn run(&mut self) -> Result<Value, Refusal> {
         loop {
             match self.take(1)?[0] {
                 b'.' => return self.pop(),
@@ -180,7 +182,7 @@ impl<'bytes> Machine<'bytes> {
         }
     }
 
-    fn scalar(&mut self, opcode: u8) -> Result<(), Fault> {
+    fn scalar(&mut self, opcode: u8) -> Result<(), Refusal> {
         let value = match opcode {
             b'N' => Value::None,
             0x88 => Value::Bool(true),
@@ -206,7 +208,7 @@ impl<'bytes> Machine<'bytes> {
         Ok(())
     }
 
-    fn text_or_bytes(&mut self, opcode: u8) -> Result<(), Fault> {
+    fn text_or_bytes(&mut self, opcode: u8) -> Result<(), Refusal> {
         if matches!(opcode, b'V' | b'S') {
             let text = self.line()?.trim_matches(['\'', '"']).to_owned();
             self.push_object(Object::Text(text));
@@ -225,7 +227,7 @@ impl<'bytes> Machine<'bytes> {
         Ok(())
     }
 
-    fn container(&mut self, opcode: u8) -> Result<(), Fault> {
+    fn container(&mut self, opcode: u8) -> Result<(), Refusal> {
         match opcode {
             b'}' => self.push_object(Object::Dict(vec![])),
             b']' => self.push_object(Object::List(vec![])),
@@ -256,7 +258,7 @@ impl<'bytes> Machine<'bytes> {
         Ok(())
     }
 
-    fn fill(&mut self, opcode: u8) -> Result<(), Fault> {
+    fn fill(&mut self, opcode: u8) -> Result<(), Refusal> {
         match opcode {
             b'a' => {
                 let item = self.pop()?;
@@ -278,7 +280,7 @@ impl<'bytes> Machine<'bytes> {
         }
     }
 
-    fn memory(&mut self, opcode: u8) -> Result<(), Fault> {
+    fn memory(&mut self, opcode: u8) -> Result<(), Refusal> {
         let slot = match opcode {
             b'q' | b'h' => self.number(1)?,
             b'r' | b'j' => self.number(4)?,
@@ -310,7 +312,7 @@ fn long(bytes: &[u8]) -> Value {
     Value::Int(i64::from_le_bytes(wide))
 }
 
-fn decimal(line: &str) -> Result<Value, Fault> {
+fn decimal(line: &str) -> Result<Value, Refusal> {
     match line {
         "00" => Ok(Value::Bool(false)),
         "01" => Ok(Value::Bool(true)),
@@ -324,6 +326,6 @@ fn decimal(line: &str) -> Result<Value, Fault> {
     }
 }
 
-fn slot(line: &str) -> Result<u64, Fault> {
+fn slot(line: &str) -> Result<u64, Refusal> {
     line.parse().map_err(|_| wrong("a memo that is no number"))
 }

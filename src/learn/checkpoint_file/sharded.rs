@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Seek};
 use std::path::Path;
 
+use anyhow::Result;
 use serde::Deserialize;
 use tch::Tensor;
 
-use super::{CheckpointError, DAMAGED, Fault, safetensors};
+use super::{DAMAGED, at, malformed, safetensors};
 
 /// Longest index that is read, in bytes: about a million tensors.
 const LONGEST: u64 = 128 << 20;
@@ -25,11 +26,8 @@ pub(super) fn is_index(file: &mut (impl Read + Seek)) -> std::io::Result<bool> {
     Ok(start.trim_ascii_start().first() == Some(&b'{'))
 }
 
-pub(super) fn read(
-    path: &Path,
-    file: impl Read,
-) -> Result<BTreeMap<String, Tensor>, CheckpointError> {
-    let malformed = |reason: String, hint| Fault::Malformed { reason, hint }.at(path);
+pub(super) fn read(path: &Path, file: impl Read) -> Result<BTreeMap<String, Tensor>> {
+    let malformed = |reason: String, hint| at(path)(malformed(reason, hint).into());
     let mut text = vec![];
     file.take(LONGEST + 1).read_to_end(&mut text)?;
     if text.len() as u64 > LONGEST {
@@ -71,8 +69,9 @@ pub(super) fn read(
     }
     let mut found = BTreeMap::new();
     for shard in shards {
-        let at = folder.join(shard);
-        let tensors = safetensors::read(&fs_err::read(&at)?).map_err(|fault| fault.at(&at))?;
+        let shard_path = folder.join(shard);
+        let tensors = safetensors::read(&fs_err::read(&shard_path)?)
+            .map_err(|refusal| at(&shard_path)(refusal.into()))?;
         for (name, tensor) in tensors {
             match index.weight_map.get(&name) {
                 Some(file) if file == shard => drop(found.insert(name, tensor)),

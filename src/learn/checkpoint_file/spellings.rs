@@ -5,7 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::architecture::{Architecture, ArchitectureError};
+use seedpipe_base::Refusal;
+
+use crate::architecture::Architecture;
 
 /// Name in a file, below its prefix → name in the network.
 pub(super) type Names = BTreeMap<String, String>;
@@ -21,7 +23,7 @@ pub(super) struct Spelling {
 }
 
 /// How timm spells the network's tensors; none for networks that it does not have.
-pub(super) fn timm(architecture: &Architecture) -> Result<Option<Spelling>, ArchitectureError> {
+pub(super) fn timm(architecture: &Architecture) -> Result<Option<Spelling>, Refusal> {
     let spellings = spellings(architecture)?;
     Ok(spellings.into_iter().find(|spelling| spelling.timm))
 }
@@ -35,7 +37,7 @@ fn is_timms_own(name: &str) -> bool {
 }
 
 /// The network's own spelling first.
-pub(super) fn spellings(architecture: &Architecture) -> Result<Vec<Spelling>, ArchitectureError> {
+pub(super) fn spellings(architecture: &Architecture) -> Result<Vec<Spelling>, Refusal> {
     let complete = Architecture {
         classes: architecture.classes.or(Some(1000)),
         ..architecture.clone()

@@ -4,13 +4,15 @@
 
 use std::collections::BTreeMap;
 
-use crate::architecture::{Architecture, ArchitectureError};
+use seedpipe_base::Refusal;
+
+use crate::architecture::Architecture;
 use crate::graph::{Graph, Operation};
 
 /// Our name of each tensor → timm's; none for families that timm spells as we do.
 pub(super) fn names(
     architecture: &Architecture,
-) -> Result<Option<BTreeMap<String, String>>, ArchitectureError> {
+) -> Result<Option<BTreeMap<String, String>>, Refusal> {
     let plain = architecture.without_head();
     let (stages, nests): (&[usize], Nesting) = match plain.name.as_str() {
         "mobilenet_v2" => (&[1, 2, 3, 4, 3, 3, 1], Nesting::Flat),

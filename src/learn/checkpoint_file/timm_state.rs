@@ -5,29 +5,26 @@
 
 use std::collections::BTreeMap;
 
+use seedpipe_base::Refusal;
 use tch::{Tensor, no_grad};
-use thiserror::Error;
 
 use super::spellings;
 use crate::deploy::deployment::Deployment;
 use crate::graph::{Graph, Operation};
 
 /// timm has no network of this kind.
-#[derive(Debug, Error, PartialEq)]
-#[error(
-    "timm has no network like `{0}`, so it has no names for its tensors\nhint: leave `names` out for the network's own"
-)]
-pub struct NotInTimm(pub String);
-
 /// Every tensor under timm's name, in the network's own order.
-pub fn timm_state(deployment: &Deployment) -> Result<Vec<(String, Tensor)>, NotInTimm> {
+pub fn timm_state(deployment: &Deployment) -> Result<Vec<(String, Tensor)>, Refusal> {
     let architecture = &deployment.architecture;
     let unknown = || {
         let name = match architecture.graph {
             Some(_) => "graph",
             None => &architecture.name,
         };
-        NotInTimm(name.to_owned())
+        Refusal::failure(format!(
+            "timm has no network like `{name}`, so it has no names for its tensors"
+        ))
+        .hint("leave `names` out for the network's own")
     };
     let spelling = spellings::timm(architecture).map_err(|_| unknown())?;
     let spelling = spelling.ok_or_else(unknown)?;

@@ -5,11 +5,11 @@
 
 use std::collections::BTreeSet;
 
+use seedpipe_base::Refusal;
 use tch::{Device, Kind, Tensor, no_grad};
-use thiserror::Error;
 
 use crate::architecture::{Architecture, Preprocessing};
-use crate::graph::execution::{Mode, Plan};
+use crate::graph::execution::{Mode, Program};
 use crate::graph::{Graph, Initial, Operation};
 use crate::judge::probe::LinearClassifier;
 use crate::network::Network;
@@ -22,18 +22,6 @@ pub struct Deployment {
     pub(crate) graph: Graph,
     /// In the order of the graph's state.
     pub(crate) tensors: Vec<Tensor>,
-}
-
-#[derive(Debug, Error, PartialEq)]
-pub enum DeploymentError {
-    #[error(
-        "the network has a classifier of its own, of {0} classes\nhint: leave the other classifier out"
-    )]
-    Classified(i64),
-    #[error(
-        "the classifier reads {classifier} features, the network yields {network}\nhint: fit the probe on this network's own features (`embedding: features`)"
-    )]
-    Features { classifier: i64, network: i64 },
 }
 
 /// # Shapes
@@ -62,22 +50,23 @@ impl Deployment {
 
     /// Puts a linear classifier on the features, called as the family calls its own where that is one linear layer, else
     /// `classifier`.
-    pub fn with_classifier(
-        mut self,
-        classifier: &LinearClassifier,
-    ) -> Result<Self, DeploymentError> {
+    pub fn with_classifier(mut self, classifier: &LinearClassifier) -> Result<Self, Refusal> {
         if let Some(logits) = self.graph.logits() {
-            return Err(DeploymentError::Classified(self.graph.length(logits)));
+            let classes = self.graph.length(logits);
+            return Err(Refusal::failure(format!(
+                "the network has a classifier of its own, of {classes} classes"
+            ))
+            .hint("leave the other classifier out"));
         }
         let [classes, features] = classifier.weight.size()[..] else {
             panic!("BUG: a classifier of shape {:?}", classifier.weight.size());
         };
         let network = self.graph.length(self.graph.features());
         if features != network {
-            return Err(DeploymentError::Features {
-                classifier: features,
-                network,
-            });
+            return Err(Refusal::failure(format!(
+                "the classifier reads {features} features, the network yields {network}"
+            ))
+            .hint("fit the probe on this network's own features (`embedding: features`)"));
         }
         let linear = Operation::Linear {
             inputs: features,
@@ -150,7 +139,7 @@ impl Deployment {
     /// # Shapes
     /// - `images`: `[B, 3, H, W]` f32, normalised
     pub fn forward(&self, images: &Tensor) -> Results {
-        let results = no_grad(|| Plan::new(&self.graph).run(&self.tensors, images, Mode::Eval));
+        let results = no_grad(|| Program::new(&self.graph).run(&self.tensors, images, Mode::Eval));
         let mut results = results.into_iter();
         Results {
             features: results.next().expect("BUG: a network without features"),

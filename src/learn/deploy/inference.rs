@@ -17,7 +17,7 @@ use tch::{Device, Kind, Tensor};
 use crate::architecture::Architecture;
 use crate::deploy::deployment::Deployment;
 use crate::graph::depthwise;
-use crate::graph::execution::{Mode, Plan};
+use crate::graph::execution::{Mode, Program};
 use crate::graph::folding::{self, Folded};
 use crate::graph::fusion::{self, Action, Step};
 use crate::graph::operations::{self, Operands};
@@ -42,21 +42,21 @@ type Weights = Vec<Option<Tensor>>;
 
 pub struct Inference {
     architecture: Architecture,
-    program: Program,
+    program: FusedProgram,
     /// In the precision's kind, convolution weights channels-last.
     tensors: Vec<Tensor>,
     packed: RefCell<Option<Packed>>,
 }
 
 /// What is computed, without the tensors: threads share it.
-struct Program {
+struct FusedProgram {
     graph: Graph,
     steps: Vec<Step>,
     outputs: Vec<usize>,
     kind: Kind,
     device: Device,
     /// Where oneDNN can't be used.
-    plain: Option<Plan>,
+    plain: Option<Program>,
 }
 
 impl Inference {
@@ -98,10 +98,10 @@ impl Inference {
         };
         let fused = device == Device::Cpu && packed::works(kind);
         let tensors = tch::no_grad(|| in_kind(&graph, &tensors, kind, fused));
-        let program = Program {
+        let program = FusedProgram {
             steps: fusion::steps(&graph),
             outputs: graph.outputs().iter().map(|output| output.0).collect(),
-            plain: (!fused).then(|| Plan::new(&graph)),
+            plain: (!fused).then(|| Program::new(&graph)),
             graph,
             kind,
             device,
@@ -187,7 +187,7 @@ impl Inference {
     }
 }
 
-impl Program {
+impl FusedProgram {
     /// How many images go through the network together on a processor: a power of two, as batches are multiples of.
     fn images_at_once(&self, [height, width]: [i64; 2]) -> i64 {
         let largest = self.graph.largest_result(height, width);
@@ -204,7 +204,7 @@ impl Program {
             let images = images.to_device(self.device).to_kind(self.kind);
             let images = tensors::channels_last(&images);
             let results = match &self.plain {
-                Some(plan) => plan.run(tensors, &images, Mode::Eval),
+                Some(program) => program.run(tensors, &images, Mode::Eval),
                 None => self.run(tensors, weights, &images),
             };
             results

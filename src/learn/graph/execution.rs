@@ -33,12 +33,12 @@ struct Step {
 
 /// A graph made ready to run.
 #[derive(Clone)]
-pub(crate) struct Plan {
+pub(crate) struct Program {
     steps: Vec<Step>,
     outputs: Vec<usize>,
 }
 
-impl Plan {
+impl Program {
     pub(crate) fn new(graph: &Graph) -> Self {
         let outputs: Vec<usize> = graph.outputs().iter().map(|output| output.0).collect();
         let nodes = graph.nodes();

@@ -1,8 +1,8 @@
 //! Differences between the tensors that a network needs and those at hand; says all of them.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
+use seedpipe_base::Refusal;
 use tch::Tensor;
 
 use crate::graph::TensorSpec;
@@ -52,10 +52,9 @@ impl Mismatch {
     pub fn is_empty(&self) -> bool {
         self.missing.is_empty() && self.extra.is_empty() && self.misshapen.is_empty()
     }
-}
 
-impl fmt::Display for Mismatch {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// Lists them, with the remedy.
+    pub fn refusal(&self) -> Refusal {
         let counts = [
             (self.missing.len(), "missing"),
             (self.extra.len(), "unexpected"),
@@ -66,31 +65,26 @@ impl fmt::Display for Mismatch {
             .filter(|(count, _)| *count > 0)
             .map(|(count, what)| format!("{count} {what}"))
             .collect();
-        write!(
-            formatter,
+        let mut lines = vec![format!(
             "tensors don't match the network: {}",
             counts.join(", ")
-        )?;
-        for name in &self.missing {
-            write!(formatter, "\n  missing     {name}")?;
-        }
-        for name in &self.extra {
-            write!(formatter, "\n  unexpected  {name}")?;
-        }
-        for Misshapen {
-            name,
-            expected,
-            got,
-        } in &self.misshapen
-        {
-            write!(
-                formatter,
-                "\n  shape       {name}: expected {expected:?}, got {got:?}"
-            )?;
-        }
-        if !self.hint.is_empty() {
-            write!(formatter, "\nhint: {}", self.hint)?;
-        }
-        Ok(())
+        )];
+        let named = |what, names: &[String]| -> Vec<String> {
+            names
+                .iter()
+                .map(|name| format!("  {what:<12}{name}"))
+                .collect()
+        };
+        lines.extend(named("missing", &self.missing));
+        lines.extend(named("unexpected", &self.extra));
+        lines.extend(self.misshapen.iter().map(|tensor| {
+            let Misshapen {
+                name,
+                expected,
+                got,
+            } = tensor;
+            format!("  shape       {name}: expected {expected:?}, got {got:?}")
+        }));
+        Refusal::failure(lines.join("\n")).hint_if(Some(self.hint.clone()))
     }
 }

@@ -7,10 +7,10 @@
 pub mod depth;
 pub(crate) mod depthwise;
 pub(crate) mod execution;
-pub mod folding;
+pub(crate) mod folding;
 pub(crate) mod fusion;
 pub mod graph_builder;
-pub mod mismatch;
+pub(crate) mod mismatch;
 pub(crate) mod operation;
 pub(crate) mod operations;
 
@@ -125,7 +125,7 @@ impl Graph {
     }
 
     /// Shape of every node's result for one image, without the batch dimension.
-    pub fn shapes(&self, height: i64, width: i64) -> Vec<Vec<i64>> {
+    pub(crate) fn shapes(&self, height: i64, width: i64) -> Vec<Vec<i64>> {
         let image = [0, height, width];
         let mut shapes: Vec<Vec<i64>> = Vec::with_capacity(self.nodes.len());
         for node in &self.nodes {
@@ -146,7 +146,7 @@ impl Graph {
     }
 
     /// Numbers in the largest result of a node, for one image.
-    pub fn largest_result(&self, height: i64, width: i64) -> i64 {
+    pub(crate) fn largest_result(&self, height: i64, width: i64) -> i64 {
         let shapes = self.shapes(height, width);
         let lengths = shapes.iter().map(|shape| shape.iter().product());
         lengths.max().unwrap_or(0)

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use crate::torch::random::below;
 
 /// Resamples that an interval is taken from.
-pub const RESAMPLES: u64 = 1_000;
+pub(crate) const RESAMPLES: u64 = 1_000;
 
 /// Between these shares of the resamples lies an interval of 95 %.
 const ENDS: [f64; 2] = [0.025, 0.975];

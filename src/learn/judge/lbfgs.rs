@@ -58,22 +58,15 @@ const SUFFICIENT_DECREASE: f64 = 1e-4;
 const CURVATURE: f64 = 0.9;
 const MAX_TRIALS: u32 = 30;
 
-/// Minimises `function` (point → value and gradient) from `start`.
-pub fn minimise(
-    function: impl FnMut(&[f64]) -> (f64, Vec<f64>),
-    start: Vec<f64>,
-    options: LbfgsOptions,
-) -> Minimum {
-    minimise_preconditioned(function, None, start, options)
-}
-
 /// A gradient times an estimate of the Hessian's inverse, symmetric and positive.
 pub type Precondition<'a> = &'a dyn Fn(&[f64]) -> Vec<f64>;
 
-/// [`minimise`] where the recursion's first estimate is `precondition` (algorithm 7.4's H0), of any scale but the first step's, instead of the identity.
-pub fn minimise_preconditioned(
+/// Minimises `function` (point → value and gradient) from `start`.
+///
+/// The recursion's first estimate is `precondition` (algorithm 7.4's H0), of any scale but the first step's.
+pub fn minimise(
     mut function: impl FnMut(&[f64]) -> (f64, Vec<f64>),
-    precondition: Option<Precondition>,
+    precondition: Precondition,
     start: Vec<f64>,
     options: LbfgsOptions,
 ) -> Minimum {
@@ -97,12 +90,7 @@ pub fn minimise_preconditioned(
         && iterations < options.max_iterations
     {
         let direction = descent(&current.gradient, &history, precondition);
-        let first = if history.is_empty() && precondition.is_none() {
-            (1.0 / length(&current.gradient)).min(1.0)
-        } else {
-            1.0
-        };
-        let Some(next) = search(&mut evaluate, &current, &direction, first) else {
+        let Some(next) = search(&mut evaluate, &current, &direction) else {
             if history.is_empty() {
                 break;
             }
@@ -151,11 +139,7 @@ impl Pair {
 }
 
 /// The two-loop recursion: minus the inverse Hessian's estimate times the gradient.
-fn descent(
-    gradient: &[f64],
-    history: &VecDeque<Pair>,
-    precondition: Option<Precondition>,
-) -> Vec<f64> {
+fn descent(gradient: &[f64], history: &VecDeque<Pair>, precondition: Precondition) -> Vec<f64> {
     let mut direction: Vec<f64> = gradient.iter().map(|component| -component).collect();
     let mut shares = Vec::with_capacity(history.len());
     for pair in history.iter().rev() {
@@ -163,14 +147,9 @@ fn descent(
         add(&mut direction, -share, &pair.change);
         shares.push(share);
     }
-    if let Some(precondition) = precondition {
-        direction = precondition(&direction);
-    }
+    direction = precondition(&direction);
     if let Some(newest) = history.back() {
-        let squared = match precondition {
-            Some(precondition) => dot(&newest.change, &precondition(&newest.change)),
-            None => dot(&newest.change, &newest.change),
-        };
+        let squared = dot(&newest.change, &precondition(&newest.change));
         let scale = 1.0 / (newest.inverse * squared);
         direction
             .iter_mut()
@@ -189,7 +168,6 @@ fn search(
     evaluate: &mut impl FnMut(Vec<f64>) -> Sample,
     start: &Sample,
     direction: &[f64],
-    first: f64,
 ) -> Option<Sample> {
     let slope = dot(&start.gradient, direction);
     if slope >= 0.0 || !slope.is_finite() {
@@ -217,7 +195,7 @@ fn search(
         sample: start.clone(),
         slope,
     };
-    let mut step = first;
+    let mut step = 1.0;
     let mut trials = 0;
     let mut high = loop {
         let trial = trial_at(step);
@@ -312,6 +290,11 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// The estimate of one who knows nothing of the curvature.
+    fn unscaled(gradient: &[f64]) -> Vec<f64> {
+        gradient.to_vec()
+    }
+
     fn rosenbrock(point: &[f64]) -> (f64, Vec<f64>) {
         let (x, y) = (point[0], point[1]);
         let value = (1.0 - x).powi(2) + 100.0 * (y - x * x).powi(2);
@@ -330,7 +313,7 @@ mod tests {
             gradient_tolerance: 1e-9,
             ..LbfgsOptions::default()
         };
-        let minimum = minimise(rosenbrock, vec![-1.2, 1.0], options);
+        let minimum = minimise(rosenbrock, &unscaled, vec![-1.2, 1.0], options);
         assert!(minimum.converged && minimum.iterations < 60, "{minimum:?}");
         assert!(
             minimum.point.iter().all(|x| (x - 1.0).abs() < 1e-8),
@@ -344,14 +327,19 @@ mod tests {
             max_iterations: 3,
             ..LbfgsOptions::default()
         };
-        let minimum = minimise(rosenbrock, vec![-1.2, 1.0], options);
+        let minimum = minimise(rosenbrock, &unscaled, vec![-1.2, 1.0], options);
         assert!(!minimum.converged && minimum.iterations == 3);
         assert!(minimum.value < rosenbrock(&[-1.2, 1.0]).0);
     }
 
     #[test]
     fn a_start_at_the_minimum_stays() {
-        let minimum = minimise(rosenbrock, vec![1.0, 1.0], LbfgsOptions::default());
+        let minimum = minimise(
+            rosenbrock,
+            &unscaled,
+            vec![1.0, 1.0],
+            LbfgsOptions::default(),
+        );
         assert_eq!(
             (minimum.iterations, minimum.converged, minimum.value),
             (0, true, 0.0)
@@ -362,6 +350,7 @@ mod tests {
     fn a_function_of_no_numbers_does_not_look_converged() {
         let minimum = minimise(
             |_| (f64::NAN, vec![f64::NAN]),
+            &unscaled,
             vec![0.0],
             LbfgsOptions::default(),
         );
@@ -380,10 +369,9 @@ mod tests {
             (value.sum(), gradient.collect())
         };
         let inverse = |gradient: &[f64]| gradient.iter().zip(scales).map(|(g, s)| g / s).collect();
-        let minimum =
-            minimise_preconditioned(bowl, Some(&inverse), vec![0.0; 3], LbfgsOptions::default());
+        let minimum = minimise(bowl, &inverse, vec![0.0; 3], LbfgsOptions::default());
         assert_eq!((minimum.iterations, minimum.converged), (1, true));
-        assert!(minimise(bowl, vec![0.0; 3], LbfgsOptions::default()).iterations > 1);
+        assert!(minimise(bowl, &unscaled, vec![0.0; 3], LbfgsOptions::default()).iterations > 1);
     }
 
     proptest! {
@@ -397,7 +385,7 @@ mod tests {
                 let value = point.iter().zip(&scales).map(|(x, s)| 0.5 * 10f64.powf(*s) * (x - centre).powi(2)).sum();
                 (value, point.iter().zip(&scales).map(|(x, s)| 10f64.powf(*s) * (x - centre)).collect())
             };
-            let minimum = minimise(bowl, vec![0.0; scales.len()], LbfgsOptions::default());
+            let minimum = minimise(bowl, &unscaled, vec![0.0; scales.len()], LbfgsOptions::default());
             prop_assert!(minimum.converged, "{:?}", minimum);
             prop_assert!(minimum.point.iter().all(|x| (x - centre).abs() < 1.1e-4), "{:?}", minimum);
         }

@@ -66,31 +66,6 @@ pub fn evaluate_predictions(ranked: &[Vec<u32>], labels: &[i64], classes: usize)
     }
 }
 
-/// The share of rows whose label is among the `k` largest logits.
-///
-/// # Shapes
-/// - `logits`: `[N, C]`; `labels`: N values of 0..C
-pub fn top_k_accuracy(logits: &Tensor, labels: &[i64], k: usize) -> f64 {
-    let classes = logits.size()[1] as usize;
-    let values = rows(logits, classes);
-    assert!(
-        !labels.is_empty() && values.len() == labels.len() * classes,
-        "BUG: one label per row, and at least one"
-    );
-    let right = values
-        .chunks_exact(classes)
-        .zip(labels)
-        .filter(|&(row, &label)| {
-            let own = class_of(label, classes);
-            (0..classes)
-                .filter(|&other| better(row, other, own) == Ordering::Less)
-                .count()
-                < k
-        })
-        .count();
-    right as f64 / labels.len() as f64
-}
-
 /// The `k` best classes of each row with their softmax probability, best first.
 ///
 /// # Shapes
@@ -170,6 +145,20 @@ mod tests {
         Tensor::from_slice(values).reshape([-1, classes])
     }
 
+    /// The share of rows in which fewer than `k` classes rank before the label.
+    fn top_k_accuracy(logits: &Tensor, labels: &[i64], k: usize) -> f64 {
+        let classes = logits.size()[1] as usize;
+        let values = rows(logits, classes);
+        let right = values
+            .chunks_exact(classes)
+            .zip(labels)
+            .filter(|(row, label)| {
+                let before = |&class: &usize| better(row, class, **label as usize).is_lt();
+                (0..classes).filter(before).count() < k
+            });
+        right.count() as f64 / labels.len() as f64
+    }
+
     #[test]
     fn three_samples_counted_by_hand() {
         let logits = logits(&[3.0, 1.0, 2.0, 0.0, 5.0, 5.0, 1.0, 0.0, 0.0], 3);
@@ -179,9 +168,6 @@ mod tests {
         assert_eq!(evaluation.per_class, [None, Some(0.5), Some(0.0)]);
         assert_eq!(evaluation.confusion, [[0, 0, 0], [1, 1, 0], [1, 0, 0]]);
         assert_eq!(evaluation.samples, 3);
-        assert_eq!(top_k_accuracy(&logits, &[2, 2, 2], 1), 0.0);
-        assert_eq!(top_k_accuracy(&logits, &[2, 2, 2], 2), 2.0 / 3.0);
-        assert_eq!(top_k_accuracy(&logits, &[2, 2, 2], 3), 1.0);
     }
 
     #[test]
@@ -203,8 +189,7 @@ mod tests {
     fn no_number_ranks_last() {
         let logits = logits(&[f32::NAN, f32::NEG_INFINITY, f32::INFINITY], 3);
         assert_eq!(evaluate(&logits, &[0], 3).confusion[0], [0, 0, 1]);
-        assert_eq!(top_k_accuracy(&logits, &[1], 2), 1.0);
-        assert_eq!(top_k_accuracy(&logits, &[0], 2), 0.0);
+        assert_eq!(best_classes(&rows(&logits, 3), 3), [2, 1, 0]);
     }
 
     proptest! {

@@ -3,7 +3,7 @@
 
 pub mod bootstrap;
 pub mod knn;
-pub mod lbfgs;
+mod lbfgs;
 pub mod metrics;
 pub mod probe;
 pub mod retrieval;

@@ -152,7 +152,7 @@ fn found(mut keys: Vec<u64>) -> Option<Found> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::torch::golden::assert_close;
+    use crate::testing::golden::assert_close;
     use crate::torch::random::normal;
     use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
     use serde_json::Value;

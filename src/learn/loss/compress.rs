@@ -96,7 +96,7 @@ fn first_and_rest(memory: &Tensor, batch: i64) -> (Tensor, Tensor) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::torch::golden::Fixture;
+    use crate::testing::golden::Fixture;
 
     #[test]
     fn golden_compress() {

@@ -44,83 +44,56 @@ pub fn nt_xent_loss(embeddings: &Tensor, temperature: f64) -> Tensor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::torch::golden::{Fixture, assert_close};
+    use crate::testing::golden::{Fixture, assert_close};
 
-    const PRECISIONS: [(Kind, f64); 2] = [(Kind::Double, 1e-10), (Kind::Float, 1e-5)];
+    /// Each case of `kind` in both precisions: the loss and its gradient by the tensor `learned`.
+    fn assert_golden(
+        kind: &str,
+        prefix: &str,
+        learned: &str,
+        loss: impl Fn(&Tensor, &dyn Fn(&str) -> Tensor, f64) -> Tensor,
+    ) {
+        let fixture = Fixture::load("contrastive_loss");
+        let cases = fixture.cases().iter().filter(|case| case["kind"] == kind);
+        let mut seen = 0;
+        for case in cases {
+            seen += 1;
+            let name = format!("{prefix}{}", case["case"]);
+            for (kind, tolerance) in [(Kind::Double, 1e-10), (Kind::Float, 1e-5)] {
+                let tensor = |part: &str| fixture.tensor(&format!("{name}.{part}")).to_kind(kind);
+                let leaf = tensor(learned).set_requires_grad(true);
+                let loss = loss(&leaf, &tensor, case["tau"].as_f64().unwrap());
+                loss.backward();
+                let place = format!("{name} in {kind:?}");
+                let expected = case["loss"].as_f64().unwrap();
+                assert_close(&place, loss.double_value(&[]), expected, tolerance);
+                let expected = format!("{name}.grad_{learned}");
+                fixture.assert_gradient(&place, &leaf.grad(), &expected, tolerance);
+            }
+        }
+        assert!(seen > 0, "the fixture has no case of {kind}");
+    }
 
     #[test]
     fn golden_contrastive_loss_of_moco() {
-        let fixture = Fixture::load("contrastive_loss");
-        let mut seen = 0;
-        for case in fixture
-            .cases()
-            .iter()
-            .filter(|case| case["kind"] == "moco_infonce")
-        {
-            seen += 1;
-            let name = format!("moco{}", case["case"]);
-            for (kind, tolerance) in PRECISIONS {
-                let tensor = |part: &str| fixture.tensor(&format!("{name}.{part}")).to_kind(kind);
-                let query = tensor("query").set_requires_grad(true);
-                let loss = moco_loss(
-                    &query,
-                    &tensor("key"),
-                    &tensor("queue"),
-                    case["tau"].as_f64().unwrap(),
-                );
-                loss.backward();
-                let place = format!("{name} in {kind:?}");
-                assert_close(
-                    &place,
-                    loss.double_value(&[]),
-                    case["loss"].as_f64().unwrap(),
-                    tolerance,
-                );
-                fixture.assert_gradient(
-                    &place,
-                    &query.grad(),
-                    &format!("{name}.grad_query"),
-                    tolerance,
-                );
-            }
-        }
-        assert!(seen > 0, "the fixture has no case of MoCo");
+        assert_golden(
+            "moco_infonce",
+            "moco",
+            "query",
+            |query, tensor, temperature| {
+                moco_loss(query, &tensor("key"), &tensor("queue"), temperature)
+            },
+        );
     }
 
     #[test]
     fn golden_contrastive_loss_of_simclr() {
-        let fixture = Fixture::load("contrastive_loss");
-        let mut seen = 0;
-        for case in fixture
-            .cases()
-            .iter()
-            .filter(|case| case["kind"] == "simclr_ntxent")
-        {
-            seen += 1;
-            let name = format!("simclr{}", case["case"]);
-            for (kind, tolerance) in PRECISIONS {
-                let embeddings = fixture
-                    .tensor(&format!("{name}.z"))
-                    .to_kind(kind)
-                    .set_requires_grad(true);
-                let loss = nt_xent_loss(&embeddings, case["tau"].as_f64().unwrap());
-                loss.backward();
-                let place = format!("{name} in {kind:?}");
-                assert_close(
-                    &place,
-                    loss.double_value(&[]),
-                    case["loss"].as_f64().unwrap(),
-                    tolerance,
-                );
-                fixture.assert_gradient(
-                    &place,
-                    &embeddings.grad(),
-                    &format!("{name}.grad_z"),
-                    tolerance,
-                );
-            }
-        }
-        assert!(seen > 0, "the fixture has no case of SimCLR");
+        assert_golden(
+            "simclr_ntxent",
+            "simclr",
+            "z",
+            |embeddings, _, temperature| nt_xent_loss(embeddings, temperature),
+        );
     }
 
     #[test]

@@ -160,4 +160,5 @@ pub fn cross_entropy(logits: &Tensor, labels: &Tensor) -> Tensor {
 }
 
 #[cfg(test)]
+#[path = "distillation_tests.rs"]
 mod tests;

@@ -63,7 +63,7 @@ pub fn prototype_loss(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::torch::golden::Fixture;
+    use crate::testing::golden::Fixture;
     use tch::Kind;
 
     #[test]

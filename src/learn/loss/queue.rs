@@ -5,36 +5,11 @@
 //! of a training checkpoint.
 
 use rand_chacha::ChaCha8Rng;
+use seedpipe_base::Refusal;
 use tch::{Device, Tensor, no_grad};
-use thiserror::Error;
 
 use crate::loss::seed::normalise;
 use crate::torch::random::normal;
-
-/// A queue that cannot be.
-#[derive(Debug, Error, PartialEq, Eq)]
-pub enum QueueError {
-    #[error(
-        "queue of {rows} rows, expected a positive multiple of the batch ({batch})\n\
-         hint: {nearest} is the nearest that fits"
-    )]
-    Size {
-        rows: usize,
-        batch: usize,
-        nearest: usize,
-    },
-    #[error("batch of 0 rows, expected at least 1")]
-    EmptyBatch,
-    #[error(
-        "queue of shape {shape:?}, pointer {pointer} and {filled} filled rows do not belong together with batches of {batch}"
-    )]
-    State {
-        shape: Vec<i64>,
-        pointer: usize,
-        filled: usize,
-        batch: usize,
-    },
-}
 
 /// A ring of K embeddings.
 #[derive(Debug)]
@@ -47,17 +22,16 @@ pub struct Queue {
 
 impl Queue {
     /// Whether `rows` is a positive multiple of `batch`.
-    pub fn check_size(rows: usize, batch: usize) -> Result<(), QueueError> {
+    pub fn check_size(rows: usize, batch: usize) -> Result<(), Refusal> {
         if batch == 0 {
-            return Err(QueueError::EmptyBatch);
+            return Err(Refusal::failure("batch of 0 rows, expected at least 1"));
         }
         if rows == 0 || !rows.is_multiple_of(batch) {
             let nearest = ((rows + batch / 2) / batch).max(1) * batch;
-            return Err(QueueError::Size {
-                rows,
-                batch,
-                nearest,
-            });
+            return Err(Refusal::failure(format!(
+                "queue of {rows} rows, expected a positive multiple of the batch ({batch})"
+            ))
+            .hint(format!("{nearest} is the nearest that fits")));
         }
         Ok(())
     }
@@ -69,7 +43,7 @@ impl Queue {
         batch: usize,
         rng: &mut ChaCha8Rng,
         device: Device,
-    ) -> Result<Self, QueueError> {
+    ) -> Result<Self, Refusal> {
         Self::check_size(rows, batch)?;
         let rows = normalise(&normal(&[rows as i64, dimension as i64], rng)).to_device(device);
         Ok(Self {
@@ -86,7 +60,7 @@ impl Queue {
         batch: usize,
         pointer: usize,
         filled: usize,
-    ) -> Result<Self, QueueError> {
+    ) -> Result<Self, Refusal> {
         let shape = rows.size();
         let length = shape.first().map_or(0, |&length| length as usize);
         Self::check_size(length, batch)?;
@@ -95,12 +69,9 @@ impl Queue {
             || !pointer.is_multiple_of(batch)
             || filled > length
         {
-            return Err(QueueError::State {
-                shape,
-                pointer,
-                filled,
-                batch,
-            });
+            return Err(Refusal::failure(format!(
+                "queue of shape {shape:?}, pointer {pointer} and {filled} filled rows do not belong together with batches of {batch}"
+            )));
         }
         Ok(Self {
             rows: rows.detach().copy(),
@@ -212,23 +183,13 @@ mod tests {
 
     #[test]
     fn impossible_sizes_and_states_are_refused() {
+        let refused = |rows, batch| Queue::check_size(rows, batch).unwrap_err().to_string();
         assert_eq!(
-            Queue::check_size(100, 64),
-            Err(QueueError::Size {
-                rows: 100,
-                batch: 64,
-                nearest: 128
-            })
+            refused(100, 64),
+            "queue of 100 rows, expected a positive multiple of the batch (64)\nhint: 128 is the nearest that fits"
         );
-        assert_eq!(
-            Queue::check_size(10, 64),
-            Err(QueueError::Size {
-                rows: 10,
-                batch: 64,
-                nearest: 64
-            })
-        );
-        assert_eq!(Queue::check_size(10, 0), Err(QueueError::EmptyBatch));
+        assert!(refused(10, 64).ends_with("\nhint: 64 is the nearest that fits"));
+        assert_eq!(refused(10, 0), "batch of 0 rows, expected at least 1");
         assert_eq!(Queue::check_size(128, 64), Ok(()));
         let rows = || Tensor::zeros([6, 3], (Kind::Float, Device::Cpu));
         assert!(Queue::restore(rows(), 2, 6, 0).is_err());

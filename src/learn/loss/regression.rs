@@ -46,7 +46,7 @@ fn check(student: &Tensor, teacher: &Tensor) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::torch::golden::Fixture;
+    use crate::testing::golden::Fixture;
 
     #[test]
     fn golden_l2_and_cosine() {

@@ -14,7 +14,7 @@
 //!
 //! and neither network's `[B, K + 1]` softmax is ever stored. The teacher's rows enter the queue after the loss.
 
-use tch::{Kind, Tensor, no_grad};
+use tch::Tensor;
 
 use super::candidates;
 
@@ -84,28 +84,26 @@ pub fn seed_loss_from_barycentre(
     )
 }
 
-/// Mean entropy of the teacher's softmax over its candidates, in nats: the least value that [`seed_loss`] can take.
-///
-/// # Shapes
-/// - `teacher`: `[B, D]`, `queue`: `[K, D]`, rows of length 1
-pub fn teacher_entropy(teacher: &Tensor, queue: &Tensor, temperature_teacher: f64) -> f64 {
-    no_grad(|| {
-        let softmax = candidates::softmax(teacher, teacher, queue, temperature_teacher);
-        let expected =
-            (teacher * softmax.mean).sum_dim_intlist(1, true, None) / temperature_teacher; // [B, 1]
-        (softmax.log_sum - expected)
-            .mean(Kind::Double)
-            .double_value(&[])
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::torch::golden::{Fixture, assert_close};
+    use crate::testing::golden::{Fixture, assert_close};
     use crate::torch::random::normal;
     use proptest::prelude::*;
     use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+    use tch::{Kind, no_grad};
+
+    /// Mean entropy of the teacher's softmax over its candidates, in nats: the least value that [`seed_loss`] can take.
+    fn teacher_entropy(teacher: &Tensor, queue: &Tensor, temperature_teacher: f64) -> f64 {
+        no_grad(|| {
+            let softmax = candidates::softmax(teacher, teacher, queue, temperature_teacher);
+            let expected =
+                (teacher * softmax.mean).sum_dim_intlist(1, true, None) / temperature_teacher; // [B, 1]
+            (softmax.log_sum - expected)
+                .mean(Kind::Double)
+                .double_value(&[])
+        })
+    }
 
     /// The paper's formula word for word, by autograd, as a cross-check.
     fn direct_loss(

@@ -43,7 +43,7 @@ pub fn soft_contrastive_loss(
 mod tests {
     use super::*;
     use crate::loss::seed::seed_loss;
-    use crate::torch::golden::Fixture;
+    use crate::testing::golden::Fixture;
     use crate::torch::random::normal;
     use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 

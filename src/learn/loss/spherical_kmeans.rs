@@ -6,8 +6,8 @@
 
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
+use seedpipe_base::Refusal;
 use tch::{Device, Kind, Tensor, no_grad};
-use thiserror::Error;
 
 use crate::torch::one_thread::with_one_thread;
 use crate::torch::random::unit;
@@ -15,13 +15,6 @@ use crate::torch::tensors::{from_slice_f32, to_vec_f32};
 
 /// Rows of a task.
 const PIECE: i64 = 4096;
-
-#[derive(Debug, Error, PartialEq, Eq)]
-#[error("expected 1 to {rows} clusters of {rows} rows, got {clusters}\nhint: lower their number")]
-pub struct TooManyClusters {
-    pub clusters: usize,
-    pub rows: usize,
-}
 
 /// Centroids of `clusters` clusters, after at most so many rounds; fewer when no row moves any more.
 ///
@@ -35,14 +28,14 @@ pub fn fit(
     clusters: usize,
     rounds: u32,
     rng: &mut ChaCha8Rng,
-) -> Result<Tensor, TooManyClusters> {
+) -> Result<Tensor, Refusal> {
     let size = rows.size();
     let (count, width) = (size[0] as usize, size[1] as usize);
     if clusters == 0 || clusters > count {
-        return Err(TooManyClusters {
-            clusters,
-            rows: count,
-        });
+        return Err(Refusal::failure(format!(
+            "expected 1 to {count} clusters of {count} rows, got {clusters}"
+        ))
+        .hint("lower their number"));
     }
     let rows = no_grad(|| {
         rows.to_device(Device::Cpu)
@@ -257,10 +250,9 @@ mod tests {
                 .double_value(&[])
                 < 1e-6
         );
-        let refused = TooManyClusters {
-            clusters: 7,
-            rows: 6,
-        };
-        assert_eq!(fit(&rows, 7, 10, &mut key(6)).unwrap_err(), refused);
+        assert_eq!(
+            fit(&rows, 7, 10, &mut key(6)).unwrap_err().to_string(),
+            "expected 1 to 6 clusters of 6 rows, got 7\nhint: lower their number"
+        );
     }
 }

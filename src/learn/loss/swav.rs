@@ -17,7 +17,7 @@ use super::seed::normalise;
 /// - `scores`: `[B, K]`, similarities of samples and prototypes
 /// - `epsilon` above 0: the smaller, the harder the assignments; `iterations`: the official code's 3
 /// - returns `[B, K]`, rows sum to 1
-pub fn sinkhorn(scores: &Tensor, epsilon: f64, iterations: usize) -> Tensor {
+pub(crate) fn sinkhorn(scores: &Tensor, epsilon: f64, iterations: usize) -> Tensor {
     assert!(
         scores.dim() == 2,
         "BUG: scores of shape {:?}, expected [B, K]",
@@ -59,7 +59,7 @@ pub fn assignments_among(
 /// # Shapes
 /// - `scores`: `[B, K]`, with graph
 /// - `assignments`: `[B, K]`, rows sum to 1; they get no gradient
-pub fn prediction_loss(scores: &Tensor, assignments: &Tensor, temperature: f64) -> Tensor {
+pub(crate) fn prediction_loss(scores: &Tensor, assignments: &Tensor, temperature: f64) -> Tensor {
     assert_eq!(
         scores.size(),
         assignments.size(),
@@ -122,7 +122,7 @@ pub fn prototype_scores(embeddings: &Tensor, prototypes: &Tensor) -> Tensor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::torch::golden::assert_close;
+    use crate::testing::golden::assert_close;
     use crate::torch::random::normal;
     use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
     use serde_json::Value;

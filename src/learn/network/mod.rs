@@ -2,7 +2,7 @@
 //!
 //! Tensors are held in state-dict order and keep PyTorch's names. Trainable ones are leaves with `requires_grad`.
 
-pub mod autocast;
+pub(crate) mod autocast;
 pub(crate) mod initialise;
 pub mod recompute;
 
@@ -11,13 +11,13 @@ use std::sync::Arc;
 
 use rand_chacha::ChaCha8Rng;
 use schemars::JsonSchema;
+use seedpipe_base::Refusal;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
-use thiserror::Error;
 
-use crate::architecture::{Architecture, ArchitectureError};
+use crate::architecture::Architecture;
 pub use crate::graph::execution::Mode;
-use crate::graph::execution::Plan;
+use crate::graph::execution::Program;
 pub use crate::graph::mismatch::{Mismatch, Misshapen};
 use crate::graph::{Graph, TensorSpec};
 use crate::network::autocast::Autocast;
@@ -53,22 +53,20 @@ impl Output {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Error)]
-pub enum NetworkError {
-    #[error("network: {0}")]
-    Architecture(#[from] ArchitectureError),
-    #[error("{0}")]
-    Mismatch(Mismatch),
-}
-
 pub struct Network {
     architecture: Architecture,
     graph: Graph,
-    plan: Arc<Plan>,
+    program: Arc<Program>,
     specs: Vec<TensorSpec>,
     tensors: Vec<Tensor>,
     device: Device,
     channels_last: bool,
+}
+
+/// The graph of a description, which is the user's `network`.
+pub(crate) fn described(architecture: &Architecture) -> Result<Graph, Refusal> {
+    let graph = architecture.graph();
+    graph.map_err(|refusal| refusal.within("network"))
 }
 
 impl Network {
@@ -77,8 +75,8 @@ impl Network {
         architecture: &Architecture,
         key: impl Fn(&str) -> ChaCha8Rng,
         device: Device,
-    ) -> Result<Self, ArchitectureError> {
-        let graph = architecture.graph()?;
+    ) -> Result<Self, Refusal> {
+        let graph = described(architecture)?;
         let specs = graph.state();
         let keyed = specs.iter().map(|spec| (spec, key(plain(&spec.name))));
         let tensors = initialise::all_first_values(keyed.collect());
@@ -90,8 +88,8 @@ impl Network {
         architecture: &Architecture,
         mut weights: BTreeMap<String, Tensor>,
         device: Device,
-    ) -> Result<Self, NetworkError> {
-        let graph = architecture.graph()?;
+    ) -> Result<Self, Refusal> {
+        let graph = described(architecture)?;
         let specs = graph.state();
         let mut mismatch = Mismatch::between(&specs, &weights);
         if !mismatch.is_empty() {
@@ -99,7 +97,7 @@ impl Network {
                 "check that `name`, `width`, `classes` and `head` describe this file; `{}` was asked for",
                 architecture.name
             );
-            return Err(NetworkError::Mismatch(mismatch));
+            return Err(mismatch.refusal());
         }
         let tensors = specs
             .iter()
@@ -119,13 +117,13 @@ impl Network {
         donor: &Network,
         key: impl Fn(&str) -> ChaCha8Rng,
         device: Device,
-    ) -> Result<Self, NetworkError> {
+    ) -> Result<Self, Refusal> {
         let donated: BTreeMap<String, Tensor> = donor
             .state()
             .into_iter()
             .map(|(name, tensor)| (plain(&name).to_owned(), tensor))
             .collect();
-        let backbone = architecture.backbone().graph()?.state();
+        let backbone = described(&architecture.backbone())?.state();
         let mut mismatch = Mismatch::between(&backbone, &donated);
         if !mismatch.missing.is_empty() || !mismatch.misshapen.is_empty() {
             mismatch.extra.retain(|name| !is_end(name));
@@ -133,9 +131,9 @@ impl Network {
                 "the weights are of `{}`, the network to build is `{}`",
                 donor.architecture.name, architecture.name
             );
-            return Err(NetworkError::Mismatch(mismatch));
+            return Err(mismatch.refusal());
         }
-        let graph = architecture.graph()?;
+        let graph = described(architecture)?;
         let tensors = graph
             .state()
             .iter()
@@ -166,11 +164,11 @@ impl Network {
                 )
             })
             .collect();
-        let plan = Arc::new(Plan::new(&graph));
+        let program = Arc::new(Program::new(&graph));
         Self {
             architecture: architecture.clone(),
             graph,
-            plan,
+            program,
             specs,
             tensors,
             device,
@@ -190,11 +188,11 @@ impl Network {
             .iter()
             .map(Tensor::shallow_clone)
             .collect();
-        let plan = Arc::new(Plan::new(&graph));
+        let program = Arc::new(Program::new(&graph));
         Self {
             architecture,
             graph,
-            plan,
+            program,
             specs,
             tensors,
             device: self.device,
@@ -211,7 +209,7 @@ impl Network {
         Self {
             architecture: self.architecture.clone(),
             graph: self.graph.clone(),
-            plan: Arc::new(Plan::new(&self.graph)),
+            program: Arc::new(Program::new(&self.graph)),
             specs: self.specs.clone(),
             tensors,
             device: self.device,
@@ -252,10 +250,16 @@ impl Network {
             images = tensors::channels_last(&images);
         }
         let results = if mode == Mode::Train && recompute::is_on() {
-            recompute::run(&self.plan, &self.graph, &self.tensors, &images, precision)
+            recompute::run(
+                &self.program,
+                &self.graph,
+                &self.tensors,
+                &images,
+                precision,
+            )
         } else {
             let _autocast = Autocast::enter(self.device, precision);
-            self.plan.run(&self.tensors, &images, mode)
+            self.program.run(&self.tensors, &images, mode)
         };
         let mut results = results
             .into_iter()
@@ -263,7 +267,7 @@ impl Network {
         let mut next = || {
             results
                 .next()
-                .expect("BUG: the plan yields every output of the graph")
+                .expect("BUG: the program yields every output of the graph")
         };
         Output {
             features: next(),
@@ -311,27 +315,13 @@ impl Network {
         for (tensor, _) in self.tensors.iter().zip(&frozen).filter(|(_, is)| **is) {
             let _ = tensor.set_requires_grad(false);
         }
-        Arc::make_mut(&mut self.plan).freeze(&frozen);
+        Arc::make_mut(&mut self.program).freeze(&frozen);
     }
 
     /// BLAKE3 over names, kinds, shapes and data: the network's identity, whatever its memory layout and device.
     pub fn digest(&self) -> [u8; 32] {
         let names = self.specs.iter().map(|spec| spec.name.as_str());
         state_digest(names.zip(&self.tensors))
-    }
-
-    /// Overwrites weights and statistics with those of a network of equal names and shapes.
-    pub fn copy_from(&self, other: &Network) -> Result<(), NetworkError> {
-        let mismatch = Mismatch::between(&self.specs, &other.state().into_iter().collect());
-        if !mismatch.is_empty() {
-            return Err(NetworkError::Mismatch(mismatch));
-        }
-        tch::no_grad(|| {
-            for (own, theirs) in self.tensors.iter().zip(&other.tensors) {
-                own.shallow_clone().copy_(theirs);
-            }
-        });
-        Ok(())
     }
 
     /// own ← momentum · own + (1 − momentum) · other over the trainable tensors, as MoCo's key encoder (arXiv

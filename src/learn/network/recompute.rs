@@ -24,7 +24,7 @@ use std::sync::Arc;
 use tch::{Tensor, no_grad};
 
 use crate::graph::Graph;
-use crate::graph::execution::{Given, Mode, Plan};
+use crate::graph::execution::{Given, Mode, Program};
 use crate::network::Precision;
 use crate::network::autocast::Autocast;
 use crate::torch::shim;
@@ -73,7 +73,7 @@ pub(crate) fn is_on() -> bool {
 
 /// A forward pass whose activations are gone.
 struct Pass {
-    plan: Arc<Plan>,
+    program: Arc<Program>,
     tensors: Vec<Tensor>,
     images: Tensor,
     precision: Precision,
@@ -85,7 +85,7 @@ struct Pass {
 
 /// The outputs of a forward pass in training mode, recorded on this thread's tape.
 pub(crate) fn run(
-    plan: &Arc<Plan>,
+    program: &Arc<Program>,
     graph: &Graph,
     tensors: &[Tensor],
     images: &Tensor,
@@ -100,26 +100,26 @@ pub(crate) fn run(
     let device = images.device();
     let mut kept = Vec::new();
     let mut entry: Option<Tensor> = None;
-    let mut ranges = segments(plan, graph, images);
-    let last = ranges.pop().unwrap_or(0..plan.len());
+    let mut ranges = segments(program, graph, images);
+    let last = ranges.pop().unwrap_or(0..program.len());
     no_grad(|| {
         let _autocast = Autocast::enter(device, precision);
         for range in ranges {
-            let values = plan.run_steps(range.clone(), entry.as_ref(), &given);
+            let values = program.run_steps(range.clone(), entry.as_ref(), &given);
             let result = values.into_iter().next_back().flatten();
             kept.push((range, entry.take()));
             entry = result;
         }
     });
     let leaf = entry.map(|entry| {
-        let learns = learns(plan, tensors, last.start);
+        let learns = learns(program, tensors, last.start);
         entry.detach().set_requires_grad(learns)
     });
     let _autocast = Autocast::enter(device, precision);
-    let outputs = plan.results(&plan.run_steps(last, leaf.as_ref(), &given));
+    let outputs = program.results(&program.run_steps(last, leaf.as_ref(), &given));
     if let Some(leaf) = leaf.filter(Tensor::requires_grad) {
         let pass = Pass {
-            plan: plan.clone(),
+            program: program.clone(),
             tensors: tensors.iter().map(Tensor::shallow_clone).collect(),
             images: images.shallow_clone(),
             precision,
@@ -132,8 +132,8 @@ pub(crate) fn run(
 }
 
 /// Whether anything before a step is trained.
-fn learns(plan: &Plan, tensors: &[Tensor], step: usize) -> bool {
-    tensors[plan.tensors_of(0..step, tensors.len())]
+fn learns(program: &Program, tensors: &[Tensor], step: usize) -> bool {
+    tensors[program.tensors_of(0..step, tensors.len())]
         .iter()
         .any(Tensor::requires_grad)
 }
@@ -141,7 +141,7 @@ fn learns(plan: &Plan, tensors: &[Tensor], step: usize) -> bool {
 impl Pass {
     fn backward(self) {
         let Pass {
-            plan,
+            program,
             tensors,
             images,
             precision,
@@ -161,12 +161,12 @@ impl Pass {
                 return;
             }
             let entry = entry.map(|entry| {
-                let learns = learns(&plan, &tensors, range.start);
+                let learns = learns(&program, &tensors, range.start);
                 entry.detach().set_requires_grad(learns)
             });
             let result = {
                 let _autocast = Autocast::enter(images.device(), precision);
-                let values = plan.run_steps(range, entry.as_ref(), &given);
+                let values = program.run_steps(range, entry.as_ref(), &given);
                 values.into_iter().next_back().flatten()
             };
             let result = result.expect("BUG: a segment without a result");
@@ -178,14 +178,14 @@ impl Pass {
 }
 
 /// The steps of each segment, in order; the last one holds the outputs.
-fn segments(plan: &Plan, graph: &Graph, images: &Tensor) -> Vec<Range<usize>> {
+fn segments(program: &Program, graph: &Graph, images: &Tensor) -> Vec<Range<usize>> {
     let size = images.size();
     let sizes: Vec<f64> = graph
         .shapes(size[2], size[3])
         .iter()
         .map(|shape| shape.iter().product::<i64>() as f64)
         .collect();
-    let cuts = plan.cuts();
+    let cuts = program.cuts();
     let total: f64 = sizes.iter().sum();
     let best = (1..=cuts.len())
         .map(|count| cut_into(&cuts, &sizes, total / count as f64))
@@ -196,7 +196,7 @@ fn segments(plan: &Plan, graph: &Graph, images: &Tensor) -> Vec<Range<usize>> {
         segments.push(start..cut + 1);
         start = cut + 1;
     }
-    segments.push(start..plan.len());
+    segments.push(start..program.len());
     segments
 }
 
@@ -239,7 +239,7 @@ mod tests {
             .iter()
             .map(|shape| shape.iter().product::<i64>() as f64)
             .collect();
-        (segments(&Plan::new(&graph), &graph, &images), sizes)
+        (segments(&Program::new(&graph), &graph, &images), sizes)
     }
 
     #[test]

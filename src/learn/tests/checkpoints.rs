@@ -6,11 +6,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use seedpipe_learn::architecture::{Architecture, Head};
-use seedpipe_learn::checkpoint_file::{
-    self, Checkpoint, CheckpointError, Format, match_network, read,
-};
+use seedpipe_learn::checkpoint_file::{self, Checkpoint, Format, match_network, read};
 use seedpipe_learn::tch::{Device, Kind, Tensor};
 use seedpipe_learn::tensors::to_vec_f32;
+use seedpipe_learn::weights_file;
 
 fn testdata(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -69,14 +68,11 @@ fn a_pickle_with_code_is_refused_by_name_and_not_executed() {
         "malicious_plain.pkl",
     ] {
         let error = read(&testdata(file)).unwrap_err();
-        let CheckpointError::Refused { global, .. } = &error else {
-            panic!("{file}: {error}")
-        };
-        assert_eq!(global, "posix.system");
         assert!(
-            error
-                .to_string()
-                .contains("`posix.system`; expected tensors and containers alone")
+            error.to_string().contains(
+                "the pickle asks for `posix.system`; expected tensors and containers alone"
+            ),
+            "{file}: {error}"
         );
         assert!(!Path::new("/tmp/seedpipe-pickle-was-executed").exists());
     }
@@ -124,7 +120,8 @@ fn safetensors_are_written_and_read_back() {
     let path = folder.path().join("weights.safetensors");
     let architecture = small();
     let network = support::formula_network(&architecture, 3);
-    checkpoint_file::write_safetensors(&path, &network.state()).unwrap();
+    let bytes = weights_file::to_bytes(&network.state(), &BTreeMap::new());
+    fs_err::write(&path, bytes).unwrap();
     let (back, _) = checkpoint_file::load_network(&path, &architecture, Device::Cpu).unwrap();
     assert_eq!(back.digest(), network.digest());
 }

@@ -54,7 +54,7 @@ fn reference_models_have_their_names_shapes_and_counts() {
         let name = &model.architecture.name;
         assert_eq!(graph.parameter_count(), model.params, "{name}");
         assert_eq!(
-            support::crc32(&lines.concat()),
+            support::formula::crc32(lines.concat().as_bytes()),
             model.state_crc,
             "{name}:\n{}",
             lines.concat()

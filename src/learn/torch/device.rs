@@ -4,28 +4,10 @@
 
 use std::sync::OnceLock;
 
+use seedpipe_base::Refusal;
 use tch::{Cuda, Device};
-use thiserror::Error;
 
 use crate::torch::shim;
-
-#[derive(Debug, Error, Clone, PartialEq)]
-pub enum DeviceError {
-    #[error("device `{0}` is unknown, expected `auto`, `cpu`, `cuda` or `cuda:N`")]
-    Unknown(String),
-    #[error(
-        "device `{name}` was asked for, but this libtorch has no CUDA half\nhint: run `make setup CUDA=1`, or use `device: cpu`"
-    )]
-    NoCudaLibrary { name: String },
-    #[error(
-        "device `{name}`: `libtorch_cuda.so` could not be loaded: {reason}\nhint: run `make setup CUDA=1` for the full set of CUDA libraries, or use `device: cpu`"
-    )]
-    CudaLibrary { name: String, reason: String },
-    #[error(
-        "device `{name}`: found {found} CUDA devices\nhint: check `nvidia-smi`, or use `device: cpu`"
-    )]
-    NoSuchDevice { name: String, found: i64 },
-}
 
 /// Whether the CUDA half was found and loaded. Must come before anything asks libtorch about CUDA, because libtorch remembers the answer.
 fn cuda_library() -> &'static Result<bool, String> {
@@ -37,7 +19,7 @@ fn cuda_library() -> &'static Result<bool, String> {
 ///
 /// With `auto`, a CUDA half that is present but does not load is said once on stderr, and the CPU used. Choosing a CUDA
 /// device turns deterministic algorithms on.
-pub fn device(name: &str) -> Result<Device, DeviceError> {
+pub fn device(name: &str) -> Result<Device, Refusal> {
     let library = cuda_library();
     let wanted = match name {
         "cpu" => return Ok(Device::Cpu),
@@ -57,19 +39,26 @@ pub fn device(name: &str) -> Result<Device, DeviceError> {
         _ => name
             .strip_prefix("cuda:")
             .and_then(|number| number.parse::<usize>().ok())
-            .ok_or_else(|| DeviceError::Unknown(name.to_owned()))?,
+            .ok_or_else(|| {
+                Refusal::failure(format!(
+                    "device `{name}` is unknown, expected `auto`, `cpu`, `cuda` or `cuda:N`"
+                ))
+            })?,
     };
     match library {
         Err(reason) => {
-            return Err(DeviceError::CudaLibrary {
-                name: name.to_owned(),
-                reason: reason.clone(),
-            });
+            return Err(Refusal::failure(format!(
+                "device `{name}`: `libtorch_cuda.so` could not be loaded: {reason}"
+            ))
+            .hint(
+                "run `make setup CUDA=1` for the full set of CUDA libraries, or use `device: cpu`",
+            ));
         }
         Ok(false) => {
-            return Err(DeviceError::NoCudaLibrary {
-                name: name.to_owned(),
-            });
+            return Err(Refusal::failure(format!(
+                "device `{name}` was asked for, but this libtorch has no CUDA half"
+            ))
+            .hint("run `make setup CUDA=1`, or use `device: cpu`"));
         }
         Ok(true) => {}
     }
@@ -79,10 +68,10 @@ pub fn device(name: &str) -> Result<Device, DeviceError> {
         0
     };
     if wanted as i64 >= found {
-        return Err(DeviceError::NoSuchDevice {
-            name: name.to_owned(),
-            found,
-        });
+        return Err(
+            Refusal::failure(format!("device `{name}`: found {found} CUDA devices"))
+                .hint("check `nvidia-smi`, or use `device: cpu`"),
+        );
     }
     set_deterministic(true);
     Ok(Device::Cuda(wanted))
@@ -111,12 +100,12 @@ pub fn threads() -> usize {
 }
 
 /// Only algorithms whose result does not depend on the order in which threads finish; matters on CUDA.
-pub fn set_deterministic(on: bool) {
+pub(crate) fn set_deterministic(on: bool) {
     shim::set_deterministic(on)
         .unwrap_or_else(|error| panic!("BUG: deterministic algorithms could not be set: {error}"));
 }
 
-pub fn libtorch_version() -> String {
+pub(crate) fn libtorch_version() -> String {
     shim::libtorch_version()
 }
 
@@ -128,8 +117,13 @@ mod tests {
     fn names_are_told_apart() {
         assert_eq!(device("cpu"), Ok(Device::Cpu));
         assert!(device("auto").is_ok());
-        assert_eq!(device("gpu"), Err(DeviceError::Unknown("gpu".to_owned())));
-        assert!(matches!(device("cuda:x"), Err(DeviceError::Unknown(_))));
+        for name in ["gpu", "cuda:x"] {
+            let message = device(name).unwrap_err().to_string();
+            assert_eq!(
+                message,
+                format!("device `{name}` is unknown, expected `auto`, `cpu`, `cuda` or `cuda:N`")
+            );
+        }
         assert!(device("cuda:999").is_err());
     }
 }

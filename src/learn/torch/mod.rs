@@ -3,8 +3,6 @@
 
 pub mod beta;
 pub mod device;
-#[cfg(test)]
-pub(crate) mod golden;
 pub mod memory;
 pub mod numerics;
 pub(crate) mod one_thread;
@@ -15,6 +13,6 @@ pub(crate) mod products;
 pub mod random;
 pub mod script;
 pub(crate) mod shim;
-pub mod state_digest;
+pub(crate) mod state_digest;
 pub mod tensors;
 pub mod weights_file;

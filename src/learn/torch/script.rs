@@ -4,36 +4,11 @@
 
 use std::path::{Path, PathBuf};
 
+use anyhow::Result;
+use seedpipe_base::Refusal;
 use tch::{CModule, Device, Kind, Tensor};
-use thiserror::Error;
 
 use crate::torch::one_thread::{PART, side_by_side};
-
-#[derive(Debug, Error)]
-pub enum ScriptError {
-    #[error(transparent)]
-    Io(#[from] std::io::Error),
-    #[error(
-        "`{path}`: libtorch does not load it as TorchScript: {reason}\nhint: write it in Python with `torch.jit.trace(network, images).save(…)`"
-    )]
-    Load { path: PathBuf, reason: String },
-    #[error(
-        "`{path}`: its `forward` fails on images of shape {images:?}: {reason}\nhint: it must take `[B, 3, H, W]` f32 and be of the size that `preprocessing` says"
-    )]
-    Forward {
-        path: PathBuf,
-        images: Vec<i64>,
-        reason: String,
-    },
-    #[error(
-        "`{path}`: expected features `[{batch}, D]` from its `forward`, got {got:?}\nhint: trace the network without its classifier, or with its features flattened"
-    )]
-    Shape {
-        path: PathBuf,
-        batch: i64,
-        got: Vec<i64>,
-    },
-}
 
 pub struct Script {
     path: PathBuf,
@@ -43,11 +18,15 @@ pub struct Script {
 }
 
 impl Script {
-    pub fn load(path: &Path, device: Device) -> Result<Self, ScriptError> {
+    pub fn load(path: &Path, device: Device) -> Result<Self> {
         let bytes = fs_err::read(path)?;
-        let failed = |error: tch::TchError| ScriptError::Load {
-            path: path.to_owned(),
-            reason: first_line(&error),
+        let failed = |error: tch::TchError| {
+            Refusal::failure(format!(
+                "`{}`: libtorch does not load it as TorchScript: {}",
+                path.display(),
+                first_line(&error)
+            ))
+            .hint("write it in Python with `torch.jit.trace(network, images).save(…)`")
         };
         let mut module =
             CModule::load_data_on_device(&mut bytes.as_slice(), device).map_err(failed)?;
@@ -70,7 +49,7 @@ impl Script {
     /// # Shapes
     /// - `images`: `[B, 3, H, W]`
     /// - returns `[B, D]` f32; gradients don't flow
-    pub fn features(&self, images: &Tensor) -> Result<Tensor, ScriptError> {
+    pub fn features(&self, images: &Tensor) -> Result<Tensor, Refusal> {
         if self.device != Device::Cpu {
             return self.features_of_part(images);
         }
@@ -79,30 +58,32 @@ impl Script {
         Ok(Tensor::cat(&parts, 0))
     }
 
-    fn features_of_part(&self, images: &Tensor) -> Result<Tensor, ScriptError> {
+    fn features_of_part(&self, images: &Tensor) -> Result<Tensor, Refusal> {
         let images = images.to_device(self.device);
         let features = tch::no_grad(|| self.module.forward_ts(&[&images])).map_err(|error| {
-            ScriptError::Forward {
-                path: self.path.clone(),
-                images: images.size(),
-                reason: first_line(&error),
-            }
+            Refusal::failure(format!(
+                "`{}`: its `forward` fails on images of shape {:?}: {}",
+                self.path.display(),
+                images.size(),
+                first_line(&error)
+            ))
+            .hint("it must take `[B, 3, H, W]` f32 and be of the size that `preprocessing` says")
         })?;
         let (batch, got) = (images.size()[0], features.size());
         match got[..] {
             [rows, _] | [rows, _, 1, 1] if rows == batch => {
                 Ok(features.flatten(1, -1).to_kind(Kind::Float))
             }
-            _ => Err(ScriptError::Shape {
-                path: self.path.clone(),
-                batch,
-                got,
-            }),
+            _ => Err(Refusal::failure(format!(
+                "`{}`: expected features `[{batch}, D]` from its `forward`, got {got:?}",
+                self.path.display()
+            ))
+            .hint("trace the network without its classifier, or with its features flattened")),
         }
     }
 
     /// Length of the features of images of `size` pixels.
-    pub fn dimension(&self, size: i64) -> Result<i64, ScriptError> {
+    pub fn dimension(&self, size: i64) -> Result<i64, Refusal> {
         let images = Tensor::zeros([1, 3, size, size], (Kind::Float, self.device));
         Ok(self.features(&images)?.size()[1])
     }
@@ -130,7 +111,8 @@ fn first_line(error: &tch::TchError) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::torch::golden::formula_weight;
+    use crate::testing::formula::units;
+    use rayon::prelude::*;
 
     fn testdata(name: &str) -> PathBuf {
         Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -146,10 +128,12 @@ mod tests {
             .tensors
             .remove("features")
             .unwrap();
-        // The formula's images are plain u; scaled weights of the same name are u · √(6 / 3072).
-        let images =
-            formula_weight("input.2x3x32x32", &[2, 3, 32, 32], 11) * (3072.0_f64 / 6.0).sqrt();
-        let features = script.features(&images.to_kind(Kind::Float)).unwrap();
+        let shape = [2, 3, 32, 32];
+        let images: Vec<f64> = units("input.2x3x32x32", &shape, 11).collect();
+        let images = Tensor::from_slice(&images)
+            .reshape(shape)
+            .to_kind(Kind::Float);
+        let features = script.features(&images).unwrap();
         let error = ((&features - &expected).norm() / expected.norm()).double_value(&[]);
         assert!(error < 1e-5, "off by {error}");
         assert_eq!(script.dimension(32).unwrap(), expected.size()[1]);

@@ -6,7 +6,7 @@ use tch::Tensor;
 use crate::torch::tensors;
 
 /// BLAKE3 over names, kinds, shapes and data, in the order given.
-pub fn state_digest<'state>(
+pub(crate) fn state_digest<'state>(
     state: impl IntoIterator<Item = (&'state str, &'state Tensor)>,
 ) -> [u8; 32] {
     let mut hasher = Hasher::new();

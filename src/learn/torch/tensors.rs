@@ -1,26 +1,13 @@
 //! Tensors to and from plain bytes, as `weights/v1` and checkpoint files store them: dtype name, shape, little-endian
 //! row-major data. Dtype names are safetensors' own.
 
+use seedpipe_base::Refusal;
 use tch::{Device, Kind, Tensor};
-use thiserror::Error;
 
 use crate::torch::shim;
 
 #[cfg(target_endian = "big")]
 compile_error!("tensors are stored little-endian and copied as they lie in memory");
-
-#[derive(Debug, Error, Clone, PartialEq)]
-pub enum TensorError {
-    #[error("dtype `{0}` is unknown, expected one of {expected}", expected = dtype_names())]
-    Dtype(String),
-    #[error("a tensor of dtype {dtype} and shape {shape:?} takes {expected} bytes, got {got}")]
-    Length {
-        dtype: String,
-        shape: Vec<i64>,
-        expected: String,
-        got: usize,
-    },
-}
 
 const DTYPES: [(&str, Kind); 10] = [
     ("F64", Kind::Double),
@@ -35,17 +22,18 @@ const DTYPES: [(&str, Kind); 10] = [
     ("BOOL", Kind::Bool),
 ];
 
-fn dtype_names() -> String {
-    DTYPES.map(|(name, _)| name).join(", ")
-}
-
 /// The kind that a dtype name stands for.
-pub fn kind(dtype: &str) -> Result<Kind, TensorError> {
+pub fn kind(dtype: &str) -> Result<Kind, Refusal> {
     DTYPES
         .iter()
         .find(|(name, _)| *name == dtype)
         .map(|(_, kind)| *kind)
-        .ok_or_else(|| TensorError::Dtype(dtype.to_owned()))
+        .ok_or_else(|| {
+            let names = DTYPES.map(|(name, _)| name).join(", ");
+            Refusal::failure(format!(
+                "dtype `{dtype}` is unknown, expected one of {names}"
+            ))
+        })
 }
 
 /// The dtype name of a kind.
@@ -94,7 +82,7 @@ pub fn to_bytes(tensor: &Tensor) -> (&'static str, Vec<i64>, Vec<u8>) {
 }
 
 /// The tensor of [`to_bytes`], on the CPU. Fails on an unknown dtype and when the bytes don't fit the shape.
-pub fn from_bytes(dtype: &str, shape: &[i64], bytes: &[u8]) -> Result<Tensor, TensorError> {
+pub fn from_bytes(dtype: &str, shape: &[i64], bytes: &[u8]) -> Result<Tensor, Refusal> {
     let kind = kind(dtype)?;
     let expected = shape
         .iter()
@@ -107,12 +95,11 @@ pub fn from_bytes(dtype: &str, shape: &[i64], bytes: &[u8]) -> Result<Tensor, Te
         })
         .and_then(|count| count.checked_mul(kind.elt_size_in_bytes() as i64));
     if expected != i64::try_from(bytes.len()).ok() {
-        return Err(TensorError::Length {
-            dtype: dtype.to_owned(),
-            shape: shape.to_vec(),
-            expected: expected.map_or("too many".to_owned(), |count| count.to_string()),
-            got: bytes.len(),
-        });
+        let expected = expected.map_or("too many".to_owned(), |count| count.to_string());
+        let got = bytes.len();
+        return Err(Refusal::failure(format!(
+            "a tensor of dtype {dtype} and shape {shape:?} takes {expected} bytes, got {got}"
+        )));
     }
     Ok(Tensor::from_data_size(bytes, shape, kind))
 }
@@ -167,22 +154,15 @@ mod tests {
 
     #[test]
     fn lengths_and_dtypes_that_do_not_fit_are_refused() {
-        assert!(matches!(
-            from_bytes("F32", &[2], &[0; 7]),
-            Err(TensorError::Length { .. })
-        ));
-        assert!(matches!(
-            from_bytes("F32", &[-1], &[0; 4]),
-            Err(TensorError::Length { .. })
-        ));
-        assert!(matches!(
-            from_bytes("F64", &[i64::MAX, 4], &[]),
-            Err(TensorError::Length { .. })
-        ));
-        assert!(matches!(
-            from_bytes("F8", &[1], &[0]),
-            Err(TensorError::Dtype(_))
-        ));
+        for (dtype, shape, bytes, expected) in [
+            ("F32", &[2][..], &[0; 7][..], "takes 8 bytes, got 7"),
+            ("F32", &[-1], &[0; 4], "takes too many bytes, got 4"),
+            ("F64", &[i64::MAX, 4], &[], "takes too many bytes, got 0"),
+            ("F8", &[1], &[0], "dtype `F8` is unknown"),
+        ] {
+            let message = from_bytes(dtype, shape, bytes).unwrap_err().to_string();
+            assert!(message.contains(expected), "{message}");
+        }
         assert_eq!(from_bytes("F32", &[0, 3], &[]).unwrap().size(), [0, 3]);
         assert_eq!(
             to_vec_f32(&from_bytes("F32", &[], &1.5_f32.to_le_bytes()).unwrap()),

@@ -9,10 +9,13 @@
 //! Every operation is elementwise: equal inputs give equal bits, whatever the number of threads.
 
 use schemars::JsonSchema;
+use seedpipe_base::Refusal;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
-use crate::training::optimiser::{OptionError, Remembered, Slot, is_true};
+use crate::training::optimiser::{
+    Remembered, Slot, is_true, unless_kept, unless_not_negative, unless_positive,
+};
 use crate::training::parameters::Scalars;
 
 /// m, v and n.
@@ -49,12 +52,12 @@ impl Default for AdamWOptions {
 }
 
 impl AdamWOptions {
-    pub(crate) fn validate(&self) -> Result<(), OptionError> {
+    pub(crate) fn validate(&self) -> Result<(), Refusal> {
         for beta in self.betas {
-            OptionError::unless_kept("betas", beta, "PyTorch uses 0.9 and 0.999")?;
+            unless_kept("betas", beta, "PyTorch uses 0.9 and 0.999")?;
         }
-        OptionError::unless_positive("epsilon", self.epsilon, "PyTorch uses 1e-8")?;
-        OptionError::unless_not_negative("weight_decay", self.weight_decay, "PyTorch uses 0.01")
+        unless_positive("epsilon", self.epsilon, "PyTorch uses 1e-8")?;
+        unless_not_negative("weight_decay", self.weight_decay, "PyTorch uses 0.01")
     }
 
     pub(crate) fn step(

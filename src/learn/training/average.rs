@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use seedpipe_base::Refusal;
 use tch::{Tensor, no_grad};
 
 /// Live tensors and their average.
@@ -14,11 +15,6 @@ pub struct Average {
     /// One for each of `live`; none before the first update.
     averages: Vec<Tensor>,
 }
-
-/// A checkpoint's average that doesn't fit.
-#[derive(Debug, thiserror::Error)]
-#[error("the average does not fit the network: {0}")]
-pub struct AverageError(String);
 
 impl Average {
     /// - `live`: the tensors that change with training, kept by reference
@@ -58,7 +54,7 @@ impl Average {
     }
 
     /// Takes over a checkpoint's average (copied): that of all tensors, or none at all.
-    pub fn load(&mut self, mut stored: BTreeMap<String, Tensor>) -> Result<(), AverageError> {
+    pub fn load(&mut self, mut stored: BTreeMap<String, Tensor>) -> Result<(), Refusal> {
         if stored.is_empty() {
             self.averages.clear();
             return Ok(());
@@ -72,7 +68,9 @@ impl Average {
             });
         if !fits {
             let names: Vec<String> = stored.into_keys().collect();
-            return Err(AverageError(format!("it holds {names:?}")));
+            return Err(Refusal::failure(format!(
+                "the average does not fit the network: it holds {names:?}"
+            )));
         }
         self.averages.clear();
         no_grad(|| {
@@ -100,7 +98,7 @@ impl Average {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::training::optimiser_fixture::{json, tensors};
+    use crate::testing::golden::Fixture;
 
     fn assert_alike(got: &Tensor, expected: &Tensor) {
         let difference = (got.detach() - expected).abs().max().double_value(&[]);
@@ -109,7 +107,10 @@ mod tests {
 
     #[test]
     fn golden_average_of_pytorch_also_when_it_was_interrupted() {
-        let (golden, given) = (json(), tensors());
+        let Fixture {
+            json: golden,
+            tensors: given,
+        } = Fixture::of_testdata("optimisers");
         let weight = given["start.fc.weight"].copy().set_requires_grad(true);
         let mean = given["start.fc.bias"].copy();
         let count = Tensor::from(0i64);

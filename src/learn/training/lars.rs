@@ -9,10 +9,13 @@
 //! The defaults leave biases and norms out, as SimCLR, BYOL and solo-learn do; SwAV takes all tensors alike.
 
 use schemars::JsonSchema;
+use seedpipe_base::Refusal;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
-use crate::training::optimiser::{OptionError, Remembered, Slot};
+use crate::training::optimiser::{
+    Remembered, Slot, unless_kept, unless_not_negative, unless_positive,
+};
 use crate::training::parameters::Scalars;
 use crate::training::sgd::Descent;
 
@@ -54,10 +57,10 @@ impl Default for LarsOptions {
 }
 
 impl LarsOptions {
-    pub(crate) fn validate(&self) -> Result<(), OptionError> {
-        OptionError::unless_kept("momentum", self.momentum, "SwAV uses 0.9")?;
-        OptionError::unless_not_negative("weight_decay", self.weight_decay, "SwAV uses 1e-6")?;
-        OptionError::unless_positive("trust", self.trust, "SwAV uses 0.001")
+    pub(crate) fn validate(&self) -> Result<(), Refusal> {
+        unless_kept("momentum", self.momentum, "SwAV uses 0.9")?;
+        unless_not_negative("weight_decay", self.weight_decay, "SwAV uses 1e-6")?;
+        unless_positive("trust", self.trust, "SwAV uses 0.001")
     }
 
     pub(crate) fn step(

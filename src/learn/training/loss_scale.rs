@@ -63,10 +63,11 @@ impl LossScale {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::golden::Fixture;
 
     #[test]
     fn golden_scales_of_pytorch() {
-        let golden = &crate::training::optimiser_fixture::json()["loss_scale"];
+        let golden = &Fixture::of_testdata("optimisers").json["loss_scale"];
         let interval = golden["interval"].as_u64().unwrap() as u32;
         let mut scale = LossScale::default();
         let scales = golden["scales"].as_array().unwrap();

@@ -6,9 +6,9 @@
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
+use seedpipe_base::Refusal;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor, no_grad};
-use thiserror::Error;
 
 use crate::torch::shim;
 use crate::training::adamw::AdamWOptions;
@@ -36,63 +36,31 @@ impl Default for OptimiserOptions {
     }
 }
 
-/// A number of [`OptimiserOptions`] that cannot be: its key, what is expected, what it is, and what people use.
-#[derive(Debug, PartialEq)]
-pub struct OptionError {
-    pub key: &'static str,
-    pub expected: &'static str,
-    pub got: f64,
-    pub hint: &'static str,
+// Numbers of an optimiser that cannot be, with what people use.
+
+/// A share of the last step that is kept.
+pub(crate) fn unless_kept(key: &str, got: f64, hint: &str) -> Result<(), Refusal> {
+    let expected = "at least 0 and below 1";
+    unless((0.0..1.0).contains(&got), key, expected, got, hint)
 }
 
-impl OptionError {
-    /// A share of the last step that is kept.
-    pub(crate) fn unless_kept(
-        key: &'static str,
-        got: f64,
-        hint: &'static str,
-    ) -> Result<(), OptionError> {
-        let expected = "at least 0 and below 1";
-        Self::unless((0.0..1.0).contains(&got), key, expected, got, hint)
-    }
+pub(crate) fn unless_positive(key: &str, got: f64, hint: &str) -> Result<(), Refusal> {
+    unless(got > 0.0 && got.is_finite(), key, "above 0", got, hint)
+}
 
-    pub(crate) fn unless_positive(
-        key: &'static str,
-        got: f64,
-        hint: &'static str,
-    ) -> Result<(), OptionError> {
-        Self::unless(got > 0.0 && got.is_finite(), key, "above 0", got, hint)
-    }
+pub(crate) fn unless_not_negative(key: &str, got: f64, hint: &str) -> Result<(), Refusal> {
+    unless(got >= 0.0 && got.is_finite(), key, "at least 0", got, hint)
+}
 
-    pub(crate) fn unless_not_negative(
-        key: &'static str,
-        got: f64,
-        hint: &'static str,
-    ) -> Result<(), OptionError> {
-        Self::unless(got >= 0.0 && got.is_finite(), key, "at least 0", got, hint)
+fn unless(possible: bool, key: &str, expected: &str, got: f64, hint: &str) -> Result<(), Refusal> {
+    if possible {
+        return Ok(());
     }
-
-    fn unless(
-        possible: bool,
-        key: &'static str,
-        expected: &'static str,
-        got: f64,
-        hint: &'static str,
-    ) -> Result<(), OptionError> {
-        if possible {
-            return Ok(());
-        }
-        Err(OptionError {
-            key,
-            expected,
-            got,
-            hint,
-        })
-    }
+    Err(Refusal::expected(expected, got).key(key).hint(hint))
 }
 
 impl OptimiserOptions {
-    pub fn validate(&self) -> Result<(), OptionError> {
+    pub fn validate(&self) -> Result<(), Refusal> {
         match self {
             Self::Sgd(options) => options.validate(),
             Self::AdamW(options) => options.validate(),
@@ -116,22 +84,6 @@ pub(crate) enum Remembered {
     Alike(&'static str),
     /// A number of steps, `[]` i64 on the CPU; what is appended to the name.
     Count(&'static str),
-}
-
-/// Optimiser buffers that don't fit the parameters.
-#[derive(Debug, Error)]
-pub enum BufferError {
-    #[error("optimiser buffers do not fit the network: missing {missing:?}, left over {extra:?}")]
-    Names {
-        missing: Vec<String>,
-        extra: Vec<String>,
-    },
-    #[error("optimiser buffer `{name}` has shape {got:?}, expected {expected:?}")]
-    Shape {
-        name: String,
-        expected: Vec<i64>,
-        got: Vec<i64>,
-    },
 }
 
 /// Parameters, which it changes in place, and what it remembers of earlier steps.
@@ -248,10 +200,7 @@ impl Optimiser {
     }
 
     /// Takes over a checkpoint's memory (copied). A parameter may have none, as before its first step, but not a part of it.
-    pub fn load_buffers(
-        &mut self,
-        mut buffers: BTreeMap<String, Tensor>,
-    ) -> Result<(), BufferError> {
+    pub fn load_buffers(&mut self, mut buffers: BTreeMap<String, Tensor>) -> Result<(), Refusal> {
         let (mut loaded, mut missing) = (Vec::new(), Vec::new());
         for slot in &self.slots {
             let (mut memory, mut lacks) = (Vec::new(), Vec::new());
@@ -268,10 +217,10 @@ impl Optimiser {
             loaded.push(memory);
         }
         if !missing.is_empty() || !buffers.is_empty() {
-            return Err(BufferError::Names {
-                missing,
-                extra: buffers.into_keys().collect(),
-            });
+            let extra: Vec<String> = buffers.into_keys().collect();
+            return Err(Refusal::failure(format!(
+                "optimiser buffers do not fit the network: missing {missing:?}, left over {extra:?}"
+            )));
         }
         for (slot, memory) in self.slots.iter_mut().zip(loaded) {
             slot.memory = memory;
@@ -293,17 +242,16 @@ impl Remembered {
         parameter: &Parameter,
         name: String,
         buffer: &Tensor,
-    ) -> Result<Tensor, BufferError> {
+    ) -> Result<Tensor, Refusal> {
         let mut copy = match self {
             Self::Alike(_) => parameter.tensor.detach().zeros_like(),
             Self::Count(_) => Tensor::zeros([], (Kind::Int64, Device::Cpu)),
         };
         if buffer.size() != copy.size() {
-            return Err(BufferError::Shape {
-                name,
-                expected: copy.size(),
-                got: buffer.size(),
-            });
+            let (got, expected) = (buffer.size(), copy.size());
+            return Err(Refusal::failure(format!(
+                "optimiser buffer `{name}` has shape {got:?}, expected {expected:?}"
+            )));
         }
         no_grad(|| copy.copy_(buffer));
         Ok(copy)

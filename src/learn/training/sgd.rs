@@ -9,10 +9,11 @@
 //! Every operation is elementwise: equal inputs give equal bits, whatever the number of threads.
 
 use schemars::JsonSchema;
+use seedpipe_base::Refusal;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
-use crate::training::optimiser::{OptionError, Remembered, Slot, is_true};
+use crate::training::optimiser::{Remembered, Slot, is_true, unless_kept, unless_not_negative};
 use crate::training::parameters::Scalars;
 
 /// The velocity v, under the parameter's own name.
@@ -45,9 +46,9 @@ impl Default for SgdOptions {
 }
 
 impl SgdOptions {
-    pub(crate) fn validate(&self) -> Result<(), OptionError> {
-        OptionError::unless_kept("momentum", self.momentum, "SEED uses 0.9")?;
-        OptionError::unless_not_negative("weight_decay", self.weight_decay, "SEED uses 1e-4")
+    pub(crate) fn validate(&self) -> Result<(), Refusal> {
+        unless_kept("momentum", self.momentum, "SEED uses 0.9")?;
+        unless_not_negative("weight_decay", self.weight_decay, "SEED uses 1e-4")
     }
 
     pub(crate) fn step(

@@ -1,32 +1,12 @@
-//! One file a subcommand; here what they share: the pipeline as the command line names it.
+//! One file a subcommand, in rooms by what people do; here what they share: the pipeline as the command line names it.
 
-mod among;
 pub(crate) mod arguments;
-mod confusion;
-mod doctor;
-mod explain;
-mod export;
-mod gc;
-mod graph;
-mod init;
-mod look;
-mod manual;
-mod metrics;
-mod network;
-mod params;
-mod preview;
-mod pull;
-mod push;
-mod reference;
-mod report;
-mod rerun;
-mod run;
-mod schema;
-mod show;
-mod status;
+mod cache;
+mod networks;
+mod results;
+mod running;
+mod setup;
 mod values;
-mod verify;
-mod watch;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -76,7 +56,7 @@ impl Invocation {
     /// - `overrides`: `stage.key=value`
     ///
     /// # Errors
-    /// `Refusal` or `Refusal`.
+    /// [`Refusal`](seedpipe_base::Refusal).
     fn engine(self, overrides: &[String]) -> Result<Engine> {
         self.engine_with_remote(overrides, None, false)
     }
@@ -107,12 +87,12 @@ impl Invocation {
     }
 }
 
-/// The commands: a line each.
+/// The commands: a line each, of the type that holds its arguments and the function that runs it.
 macro_rules! commands {
-    ($($(#[$about:meta])* $name:ident($arguments:ty) => $execute:path,)+) => {
+    ($($(#[$about:meta])* $name:ident: $room:ident::$file:ident::$execute:ident,)+) => {
         #[derive(Debug, Subcommand)]
         pub enum Command {
-            $($(#[$about])* $name($arguments),)+
+            $($(#[$about])* $name($room::$file::$name),)+
         }
 
         /// Runs one command.
@@ -121,7 +101,7 @@ macro_rules! commands {
         /// Whatever the command could not do; a stage that failed is no error but exit code 1.
         pub fn execute(invocation: Invocation, command: Command) -> Result<ExitCode> {
             match command {
-                $(Command::$name(arguments) => $execute(invocation, &arguments),)+
+                $(Command::$name(arguments) => $room::$file::$execute(invocation, &arguments),)+
             }
         }
     };
@@ -129,51 +109,51 @@ macro_rules! commands {
 
 commands! {
     /// Run the stages that are not cached
-    Run(run::Run) => run::execute,
+    Run: running::run::execute,
     /// Which stages are cached, and which will run
-    Status(status::Status) => status::execute,
+    Status: running::status::execute,
     /// Why a stage will run: what differs from its last run, and where that began
-    Explain(explain::Explain) => explain::execute,
+    Explain: running::explain::execute,
     /// Draw the pipeline
-    Graph(graph::Graph) => graph::execute,
+    Graph: running::graph::execute,
     /// What a stage made: columns, first rows, and where they come from
-    Show(show::Show) => show::execute,
+    Show: results::show::execute,
     /// The figures of every stage that is cached
-    Metrics(metrics::Metrics) => metrics::execute,
+    Metrics: results::metrics::execute,
     /// What decides every stage, as its recipe holds it
-    Params(params::Params) => params::execute,
+    Params: results::params::execute,
     /// Write a trained network as a file for other programs
-    Export(export::Export) => export::execute,
+    Export: networks::export::execute,
     /// The embeddings of image files by a trained network, as JSON lines or Parquet
-    Embed(look::Embed) => look::embed,
+    Embed: networks::look::embed,
     /// The classes of image files by a trained network, as JSON lines or Parquet
-    Predict(look::Predict) => look::predict,
+    Predict: networks::look::predict,
     /// The networks that are known, and what a checkpoint holds
     #[command(subcommand)]
-    Network(network::Network) => network::execute,
+    Network: networks::network::execute,
     /// Hash every file of the cache again and compare; with `--rerun`, run stages again and compare
-    Verify(verify::Verify) => verify::execute,
+    Verify: cache::verify::execute,
     /// Copy cached results into the remote
-    Push(push::Push) => push::execute,
+    Push: cache::push::execute,
     /// Bring results from the remote into the cache
-    Pull(pull::Pull) => pull::execute,
+    Pull: cache::pull::execute,
     /// Delete what the pipeline no longer needs from the cache
-    Gc(gc::Gc) => gc::execute,
+    Gc: cache::gc::execute,
     /// Write a pipeline.yaml that suits a folder of images and this machine
-    Init(init::Init) => init::execute,
+    Init: setup::init::execute,
     /// What this machine has and lacks for the pipeline, with remedies
-    Doctor(doctor::Doctor) => doctor::execute,
+    Doctor: setup::doctor::execute,
     /// A contact sheet of images and their views, as PNG
-    Preview(preview::Preview) => preview::execute,
+    Preview: results::preview::execute,
     /// All results as one HTML page that needs nothing else: tables, curves, mistakes, maps, times
-    Report(report::Report) => report::execute,
+    Report: results::report::execute,
     /// JSON Schema of pipeline.yaml, by which editors complete and check
-    Schema(schema::Schema) => schema::execute,
+    Schema: setup::schema::execute,
     /// A script by which a shell completes commands and options
-    Completions(manual::Completions) => manual::completions,
+    Completions: setup::manual::completions,
     /// Manual pages: this program's on stdout, or one a command into a folder
-    Man(manual::Man) => manual::man,
+    Man: setup::manual::man,
     /// The reference part of the documents, as Markdown pages in a folder
     #[command(hide = true)]
-    Reference(reference::Reference) => reference::execute,
+    Reference: setup::reference::execute,
 }

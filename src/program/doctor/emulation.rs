@@ -1,5 +1,6 @@
 //! Precisions that this machine's processor has no instructions for: libtorch emulates them there, many times slower than f32.
 
+use seedpipe_base::hinted;
 use seedpipe_engine::{Project, StagePrecision, StageState, StageStatus};
 
 use crate::doctor::machine;
@@ -96,7 +97,7 @@ impl Emulation {
 
     /// As `run` tells it.
     pub fn warning(&self) -> String {
-        format!("warning: {}\nhint: {}", self.message, self.remedy)
+        hinted(format!("warning: {}", self.message), &self.remedy)
     }
 
     /// As `doctor` tells it.

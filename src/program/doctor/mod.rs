@@ -6,6 +6,7 @@ pub mod cache;
 pub mod machine;
 
 use anyhow::Error;
+use seedpipe_base::Refusal;
 use serde::Serialize;
 
 /// How much a finding matters.
@@ -76,11 +77,10 @@ impl Finding {
 
     /// A fault whose message and remedy are an error's message and hint.
     pub fn of_error(subject: &'static str, error: &Error) -> Finding {
-        let text = format!("{error:#}");
-        let (message, remedy) = text.split_once("\nhint: ").unwrap_or((&text, ""));
+        let said = Refusal::of_chain(error.chain());
         Finding {
-            remedy: Some(remedy.to_owned()).filter(|remedy| !remedy.is_empty()),
-            ..Finding::fault(subject, message, "")
+            remedy: said.hint.clone(),
+            ..Finding::fault(subject, &said.message, "")
         }
     }
 }

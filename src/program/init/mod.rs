@@ -5,6 +5,7 @@
 mod text;
 
 use anyhow::{Result, bail};
+use seedpipe_base::Refusal;
 use seedpipe_stages::Survey;
 
 pub use text::text;
@@ -115,8 +116,11 @@ pub fn choose(template: Option<Template>, survey: &Survey, machine: &Machine) ->
     let train = if splits_off { train * 4 / 5 } else { train };
     if train < FEWEST {
         bail!(
-            "expected at least {FEWEST} images to train on, got {train} of {}\nhint: add images; a folder holds CLASS/*.jpg, train/CLASS/*.jpg and test/CLASS/*.jpg, or images without classes",
-            survey.images
+            Refusal::failure(format!(
+                "expected at least {FEWEST} images to train on, got {train} of {}",
+                survey.images
+            ))
+            .hint("add images; a folder holds CLASS/*.jpg, train/CLASS/*.jpg and test/CLASS/*.jpg, or images without classes")
         );
     }
     let size = match template {

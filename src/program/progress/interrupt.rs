@@ -8,11 +8,11 @@ const INTERRUPTED: i32 = 130;
 
 /// Takes over the signals for the rest of the program's life.
 ///
-/// - `tell`: shows one line to the user
+/// - `print`: shows one line to the user
 ///
 /// # Errors
 /// When the system refuses a handler.
-pub fn listen(tell: impl Fn(&str) + Send + 'static) -> Result<()> {
+pub fn listen(print: impl Fn(&str) + Send + 'static) -> Result<()> {
     ctrlc::set_handler(move || {
         if cancel::requested() {
             // SAFETY: `_exit` touches no memory of this program. `exit` would destroy libtorch's globals under the
@@ -20,7 +20,7 @@ pub fn listen(tell: impl Fn(&str) + Send + 'static) -> Result<()> {
             unsafe { libc::_exit(INTERRUPTED) };
         }
         cancel::request();
-        tell("stopping as soon as what is finished is safe; once more stops at once");
+        print("stopping as soon as what is finished is safe; once more stops at once");
     })
     .context("Ctrl-C can't be caught")
 }

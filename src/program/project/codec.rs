@@ -5,7 +5,8 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 use anyhow::Result;
-use seedpipe_engine::{Codec, Comparison, Content, Digest, Tolerance};
+use seedpipe_base::{Comparison, Tolerance};
+use seedpipe_engine::{Codec, Content, Digest};
 
 use crate::project::tolerances;
 
@@ -25,9 +26,9 @@ impl Codec for ParquetCodec {
         &self,
         kind: &str,
         parts: &[PathBuf],
-        own: &[&str],
+        names: &[&str],
     ) -> Result<BTreeMap<String, f64>> {
-        Ok(seedpipe_artifact::headline(kind, parts, own)?)
+        Ok(seedpipe_artifact::headline(kind, parts, names)?)
     }
 
     fn compare(
@@ -37,8 +38,9 @@ impl Codec for ParquetCodec {
         rows: Option<&[Range<u64>]>,
         again: &[PathBuf],
         tolerance: &Tolerance,
+        headline: &[&str],
     ) -> Result<Comparison> {
-        tolerances::compare(kind, stored, rows, again, tolerance)
+        tolerances::compare(kind, stored, rows, again, tolerance, headline)
     }
 
     fn tolerance(&self, kind: &str) -> Tolerance {

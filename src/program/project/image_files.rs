@@ -1,11 +1,10 @@
 //! Image files as a command line names them: files as they are, folders with everything below them that looks like an image.
 
 use seedpipe_base::Refusal;
+use seedpipe_imaging::Format;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-
-const EXTENSIONS: [&str; 6] = ["bmp", "gif", "jpeg", "jpg", "png", "webp"];
 
 /// In the order given, a folder's by path.
 ///
@@ -29,7 +28,7 @@ pub fn image_files(given: &[PathBuf]) -> Result<Vec<PathBuf>> {
     }
     if found.is_empty() {
         return Err(Refusal::new("no image in the folders given")
-            .hint(format!("images end in {}", EXTENSIONS.join(", ")))
+            .hint(format!("images end in {}", Format::ENDINGS.join(", ")))
             .into());
     }
     Ok(found)
@@ -43,16 +42,11 @@ fn below(folder: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
         let path = entry.path();
         if entry.file_type()?.is_dir() {
             below(&path, found)?;
-        } else if is_image(&path) && path.is_file() {
+        } else if Format::is_ending_of(&path) && path.is_file() {
             found.push(path);
         }
     }
     Ok(())
-}
-
-fn is_image(path: &Path) -> bool {
-    let extension = path.extension().and_then(|extension| extension.to_str());
-    extension.is_some_and(|extension| EXTENSIONS.contains(&extension.to_lowercase().as_str()))
 }
 
 #[cfg(test)]

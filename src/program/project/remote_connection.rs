@@ -8,48 +8,40 @@ use std::sync::OnceLock;
 
 use anyhow::Result;
 use seedpipe_engine::{Project, Remote, RemoteOrigin, RemoteSpec};
-use seedpipe_remote::{Address, AddressError, Objects, RemoteError};
+use seedpipe_remote::{Address, Objects, RemoteError};
 
 /// The remote that the command line, the pipeline or the environment names, in this order; and whether a run writes to it.
 ///
 /// - `create`: whether a folder that isn't there is made
 ///
 /// # Errors
-/// When what is named is no remote: [`Refusal`] or [`Refusal`].
+/// When what is named is no remote: [`Refusal`].
 pub fn choose(
     project: &Project,
     named: Option<&str>,
     create: bool,
 ) -> Result<Option<(Connection, bool)>> {
     if let Some(named) = named {
-        let address = Address::parse(named, Path::new("")).map_err(|error| {
-            let (message, hint) = parts(&error);
-            Refusal::new(format!("--remote: {message}")).hint(hint)
-        })?;
+        let address = Address::parse(named, Path::new(""));
+        let address = address.map_err(|refusal| refusal.place("--remote"))?;
         return Ok(Some((Connection::new(address, create), false)));
     }
     let Some(spec) = project.remote() else {
         return Ok(None);
     };
-    let wrong = |message: &str, hint: String| match spec.origin {
-        RemoteOrigin::Pipeline => Refusal::new(message)
+    let placed = |refusal: Refusal| match spec.origin {
+        RemoteOrigin::Pipeline => refusal
             .place(project.path().display().to_string())
-            .key("remote")
-            .hint(hint),
-        RemoteOrigin::Environment => Refusal::new(message).place("SEEDPIPE_REMOTE").hint(hint),
+            .key("remote"),
+        RemoteOrigin::Environment => refusal.place("SEEDPIPE_REMOTE"),
     };
-    let address = Address::parse(&spec.url, start_of(project, spec)).map_err(|error| {
-        let (message, hint) = parts(&error);
-        wrong(&message, hint)
-    })?;
+    let address = Address::parse(&spec.url, start_of(project, spec)).map_err(placed)?;
     if spec.write && !address.is_writable() {
         let message =
             format!("expected a remote that can be written, got `{address}`, which is read-only");
-        return Err(wrong(
-            &message,
-            "leave `write` out, or name s3://, gs://, az:// or a folder".to_owned(),
-        )
-        .into());
+        let refusal = Refusal::new(message)
+            .hint("leave `write` out, or name s3://, gs://, az:// or a folder");
+        return Err(placed(refusal).into());
     }
     Ok(Some((
         Connection::new(address, create || spec.write),
@@ -63,13 +55,6 @@ fn start_of<'a>(project: &'a Project, spec: &RemoteSpec) -> &'a Path {
         RemoteOrigin::Pipeline => project.folder(),
         RemoteOrigin::Environment => Path::new(""),
     }
-}
-
-/// Message and hint.
-fn parts(error: &AddressError) -> (String, String) {
-    let text = error.to_string();
-    let (message, hint) = text.split_once("\nhint: ").unwrap_or((&text, ""));
-    (message.to_owned(), hint.to_owned())
 }
 
 /// A remote that is connected when it is first asked.

@@ -7,18 +7,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use seedpipe_artifact::FilesReader;
-use seedpipe_engine::{
-    Artifact, Connection, Engine, Outcome, Project, RunReport, StageNode, durable,
-};
+use seedpipe_engine::{Artifact, Engine, Outcome, Project, RunReport, StageNode, durable};
 use seedpipe_stages::PAGE;
-use seedpipe_stages::results::{ResultSource, results};
+use seedpipe_stages::report::{Report, Source};
+use seedpipe_stages::results::results;
 
 use crate::terminal::figures;
 
-const KIND: &str = "report";
 const OUTPUT: &str = "report";
-/// Telemetry of a stage that made or used a network.
-const PARAMETERS: &str = "parameters";
 
 /// A page that was written.
 pub struct Page {
@@ -27,18 +23,10 @@ pub struct Page {
     pub path: PathBuf,
 }
 
-fn is_report(stage: &StageNode) -> bool {
-    stage.kind == KIND
-}
-
-/// Where a report stage's page goes.
-fn path(project: &Project, stage: &StageNode) -> PathBuf {
-    let path = stage
-        .params
-        .get("path")
-        .and_then(|path| path.as_str())
-        .unwrap_or(PAGE);
-    project.folder().join(path)
+/// Where a report stage's page goes; none: the stage is no report.
+fn path(project: &Project, stage: &StageNode) -> Option<PathBuf> {
+    let report = stage.of_kind::<Report>()?;
+    Some(project.folder().join(report.path))
 }
 
 /// Refuses two report stages that would write one file.
@@ -46,20 +34,15 @@ fn path(project: &Project, stage: &StageNode) -> PathBuf {
 /// # Errors
 /// [`Refusal`] naming both.
 pub fn check_paths(project: &Project) -> Result<()> {
-    let reports: Vec<&StageNode> = project
-        .stages()
-        .iter()
-        .filter(|stage| is_report(stage))
+    let stages = project.stages().iter();
+    let reports: Vec<(&StageNode, PathBuf)> = stages
+        .filter_map(|stage| Some((stage, path(project, stage)?)))
         .collect();
-    for (position, stage) in reports.iter().enumerate() {
-        let path = path(project, stage);
-        if let Some(earlier) = reports[..position]
-            .iter()
-            .find(|earlier| self::path(project, earlier) == path)
-        {
+    for (position, (stage, path)) in reports.iter().enumerate() {
+        if let Some((earlier, _)) = reports[..position].iter().find(|(_, other)| other == path) {
             let message = format!(
                 "expected a file of its own, got `{}`, which stage `{}` writes",
-                figures::path(&path),
+                figures::path(path),
                 earlier.name
             );
             return Err(Refusal::new(message)
@@ -85,11 +68,10 @@ pub fn write_all(engine: &Engine, run: &RunReport) -> Result<Vec<Page>> {
         .filter(|stage| stage.outcome != Outcome::Failed)
     {
         let stage = engine.project().stage(&done.stage)?;
-        if !is_report(stage) {
+        let Some(path) = path(engine.project(), stage) else {
             continue;
-        }
+        };
         if let Some(artifact) = engine.find(&done.stage)? {
-            let path = path(engine.project(), stage);
             write(&artifact, &path)?;
             pages.push(Page {
                 stage: done.stage.clone(),
@@ -154,31 +136,9 @@ pub fn results_table(engine: &Engine, pages: &[Page]) -> Result<String> {
         if let Some(artifact) = status.artifact
             && wanted.contains(status.stage.as_str())
         {
-            sources.push(result_source(project.stage(&status.stage)?, &artifact));
+            let stage = engine.ancestor(project.stage(&status.stage)?, &artifact);
+            sources.push(Source::of(&stage, |_, _| None).result_source());
         }
     }
     Ok(results(&sources).text())
-}
-
-fn result_source(stage: &StageNode, artifact: &Artifact) -> ResultSource {
-    let outputs = artifact.manifest.outputs.values();
-    let names =
-        |connections: &Vec<Connection>| connections.iter().map(|from| from.stage.clone()).collect();
-    ResultSource {
-        stage: stage.name.clone(),
-        kind: stage.kind.clone(),
-        params: stage.params.clone(),
-        inputs: stage
-            .inputs
-            .iter()
-            .map(|(slot, connections)| (slot.clone(), names(connections)))
-            .collect(),
-        headline: outputs.flat_map(|output| output.headline.clone()).collect(),
-        parameters: artifact
-            .manifest
-            .telemetry
-            .values
-            .get(PARAMETERS)
-            .map(|count| *count as u64),
-    }
 }

@@ -17,11 +17,7 @@ pub fn planned(engine: &Engine, stages: &[StageStatus]) -> Result<Vec<Option<Sto
         .iter()
         .map(|stage| match stage.state {
             StageState::Cached => Ok(None),
-            _ => of_stage(
-                engine.project(),
-                engine.project().stage(&stage.stage)?,
-                &find,
-            ),
+            _ => of_stage(engine, engine.project().stage(&stage.stage)?, &find),
         })
         .collect()
 }

@@ -11,10 +11,10 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use seedpipe_artifact::{
-    Difference, EMBEDDINGS, HEADLINE_METRICS, METRICS, MetricRow, MetricsReader, PREDICTIONS,
-    PredictionRow, PredictionsReader, WEIGHTS,
+    EMBEDDINGS, METRICS, MetricRow, MetricsReader, PREDICTIONS, PredictionRow, PredictionsReader,
+    WEIGHTS, is_headline,
 };
-use seedpipe_engine::{Comparison, Tolerance, WorstRow};
+use seedpipe_base::{Comparison, Tolerance, WorstRow};
 
 /// The default across numerics classes. Images, views, files and lists of rejected images are exact everywhere.
 pub fn default_of(kind: &str) -> Tolerance {
@@ -43,6 +43,8 @@ pub fn default_of(kind: &str) -> Tolerance {
 
 /// Compares a stored output, or some rows of it, with one made again.
 ///
+/// - `headline`: names of the metrics that decide
+///
 /// # Errors
 /// When either can't be read.
 pub fn compare(
@@ -51,11 +53,13 @@ pub fn compare(
     rows: Option<&[Range<u64>]>,
     again: &[PathBuf],
     tolerance: &Tolerance,
+    headline: &[&str],
 ) -> Result<Comparison> {
     match (kind, tolerance.points, rows) {
         (METRICS, Some(points), None) => {
             let read = |parts| MetricsReader::open(parts)?.read_all();
-            return Ok(compare_metric_rows(&read(stored)?, &read(again)?, points));
+            let (stored, again) = (read(stored)?, read(again)?);
+            return Ok(compare_metric_rows(&stored, &again, points, headline));
         }
         (PREDICTIONS, Some(points), None) => {
             let read = |parts| PredictionsReader::open(parts)?.read_all();
@@ -63,44 +67,17 @@ pub fn compare(
         }
         _ => {}
     }
-    let bounds = seedpipe_artifact::Tolerance {
-        max_abs: match (tolerance.max_abs, tolerance.cosine) {
-            (Some(bound), _) => bound,
-            (None, Some(_)) => f64::INFINITY,
-            (None, None) => 0.0,
-        },
-        min_cosine: tolerance.cosine,
+    let Some(rows) = rows else {
+        return Ok(seedpipe_artifact::compare(kind, stored, again, tolerance)?);
     };
-    let difference = match rows {
-        None => seedpipe_artifact::compare(kind, stored, again, &bounds)?,
-        Some(rows) => {
-            let rows = rows
-                .iter()
-                .map(|range| Ok(usize::try_from(range.start)?..usize::try_from(range.end)?))
-                .collect::<Result<Vec<_>>>()
-                .context("BUG: rows of an output that memory can't count")?;
-            seedpipe_artifact::compare_rows(kind, stored, &rows, again, &bounds)?
-        }
-    };
-    Ok(comparison(difference))
-}
-
-fn comparison(difference: Difference) -> Comparison {
-    Comparison {
-        equal: difference.equal,
-        within: difference.within,
-        rows: difference.rows,
-        differing: difference.differing,
-        max_abs: difference.max_abs,
-        min_cosine: difference.min_cosine,
-        worst: difference.worst.map(|worst| WorstRow {
-            row: worst.row,
-            column: worst.column,
-            detail: worst.detail,
-        }),
-        metadata: difference.metadata,
-        structure: difference.structure,
-    }
+    let rows = rows
+        .iter()
+        .map(|range| Ok(usize::try_from(range.start)?..usize::try_from(range.end)?))
+        .collect::<Result<Vec<_>>>()
+        .context("BUG: rows of an output that memory can't count")?;
+    Ok(seedpipe_artifact::compare_rows(
+        kind, stored, &rows, again, tolerance,
+    )?)
 }
 
 /// Of a difference of two fractions in percentage points.
@@ -111,7 +88,12 @@ const PER_CENT_A_POINT: f64 = 10.0;
 /// The headline figures at their last step decide: accuracies may differ by `points` percentage points, every other figure by ten times as
 /// many per cent of the larger one. Earlier steps and figures
 /// of single classes, which rest on few images, are only counted.
-fn compare_metric_rows(stored: &[MetricRow], again: &[MetricRow], points: f64) -> Comparison {
+fn compare_metric_rows(
+    stored: &[MetricRow],
+    again: &[MetricRow],
+    points: f64,
+    headline: &[&str],
+) -> Comparison {
     let mut comparison = Comparison {
         within: true,
         rows: again.len() as u64,
@@ -154,7 +136,7 @@ fn compare_metric_rows(stored: &[MetricRow], again: &[MetricRow], points: f64) -
             beyond
         };
         let is_last = last[&(&before.split, &before.name)] == before.step;
-        if !is_last || !HEADLINE_METRICS.contains(&before.name.as_str()) {
+        if !is_last || !is_headline(&before.name, headline) {
             continue;
         }
         comparison.max_abs = comparison.max_abs.max(apart);
@@ -227,7 +209,10 @@ mod tests {
     #[test]
     fn accuracies_are_compared_by_points_and_losses_by_per_cent() {
         let stored = [row("knn_top1", 0.50), row("loss", 2.0)];
-        let near = compare_metric_rows(&stored, &[row("knn_top1", 0.51), row("loss", 2.1)], 2.0);
+        let compare = |again: &[MetricRow], points| {
+            compare_metric_rows(&stored, again, points, &["knn_top1", "loss"])
+        };
+        let near = compare(&[row("knn_top1", 0.51), row("loss", 2.1)], 2.0);
         assert!(near.within && !near.equal, "{near:?}");
         assert_eq!(near.differing, 2);
         let worst = near.worst.unwrap();
@@ -238,9 +223,12 @@ mod tests {
             [row("knn_top1", f64::NAN), row("loss", 2.0)],
             [row("knn_top5", 0.50), row("loss", 2.0)],
         ] {
-            assert!(!compare_metric_rows(&stored, &far, 2.0).within, "{far:?}");
+            assert!(!compare(&far, 2.0).within, "{far:?}");
         }
-        assert!(compare_metric_rows(&stored, &stored, 0.0).equal);
+        assert!(compare(&stored, 0.0).equal);
+        let others =
+            compare_metric_rows(&stored, &[row("knn_top1", 0.9), row("loss", 9.0)], 2.0, &[]);
+        assert!(others.within && others.differing == 2, "{others:?}");
     }
 
     #[test]
@@ -250,7 +238,7 @@ mod tests {
             ..row("loss", value)
         };
         let stored = [early(9.0), row("loss", 2.0)];
-        let other = compare_metric_rows(&stored, &[early(5.0), row("loss", 2.0)], 2.0);
+        let other = compare_metric_rows(&stored, &[early(5.0), row("loss", 2.0)], 2.0, &["loss"]);
         assert!(
             other.within && !other.equal && other.differing == 1,
             "{other:?}"

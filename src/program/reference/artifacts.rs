@@ -1,6 +1,6 @@
 //! The artifacts' columns, from the schemas that every file is held against.
 
-use seedpipe_artifact::{ARTIFACT_DESCRIPTIONS, described_columns};
+use seedpipe_artifact::described;
 
 use super::markdown::{code, heading, paragraph, plain, table};
 
@@ -12,16 +12,17 @@ pub fn page() -> String {
          The key `seedpipe` of a file's footer holds the kind and the declared metadata as JSON. `seedpipe show STAGE` prints all of it, \
          and any Parquet reader reads the files under `.seedpipe/`.",
     );
-    for (kind, told) in ARTIFACT_DESCRIPTIONS {
-        text += &heading(2, kind);
-        text += &paragraph(&plain(told));
-        let rows: Vec<Vec<String>> = described_columns(kind)
-            .into_iter()
+    for kind in described() {
+        text += &heading(2, kind.kind);
+        text += &paragraph(&plain(&kind.holds));
+        let rows: Vec<Vec<String>> = kind
+            .columns
+            .iter()
             .map(|column| {
                 vec![
                     code(&column.name),
                     code(&column.type_name),
-                    plain(column.meaning),
+                    plain(&column.meaning),
                 ]
             })
             .collect();

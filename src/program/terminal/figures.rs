@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::path::Path;
 
-pub use seedpipe_base::text::bytes;
+pub use seedpipe_base::text::{bytes, count};
 
 /// `0.42 s`, `3.2 s`, `2 min 05 s`, `1 h 02 min`.
 pub fn duration(seconds: f64) -> String {
@@ -28,28 +28,10 @@ pub fn clock(seconds: f64) -> String {
     }
 }
 
-/// Whether a metric is one end of another's 95 % interval.
-pub fn is_interval_end(name: &str) -> bool {
-    name.ends_with("_low") || name.ends_with("_high")
-}
-
 /// `1 fault`, `1,234 faults`.
 pub fn counted(number: u64, what: &str) -> String {
     let ending = if number == 1 { "" } else { "s" };
     format!("{} {what}{ending}", count(number))
-}
-
-/// `1,234,567`.
-pub fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (position, digit) in digits.chars().enumerate() {
-        if position > 0 && (digits.len() - position).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 /// Things a second: `0.42`, `12.3`, `1,234`.
@@ -136,14 +118,6 @@ mod tests {
                 "2 min 05 s",
                 "1 h 02 min"
             ]
-        );
-    }
-
-    #[test]
-    fn counts_are_grouped_by_thousands() {
-        assert_eq!(
-            [0, 999, 1000, 1_234_567].map(count),
-            ["0", "999", "1,000", "1,234,567"]
         );
     }
 

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
+use seedpipe_base::Refusal;
 
 use crate::{torch::elf, torch::python_environment};
 
@@ -149,9 +150,11 @@ fn find_in(
     match refused {
         Some(error) => Err(error),
         None => bail!(
-            "libtorch is missing: no `{LIBRARY}` in {}\nhint: {}",
-            place.looked,
-            place.remedy
+            Refusal::failure(format!(
+                "libtorch is missing: no `{LIBRARY}` in {}",
+                place.looked
+            ))
+            .hint(&place.remedy)
         ),
     }
 }
@@ -162,10 +165,12 @@ fn checked(folder: PathBuf, hidden: bool, place: &Place) -> Result<Found> {
         && version.split('+').next() != Some(VERSION)
     {
         bail!(
-            "wrong libtorch in `{}`: expected version {VERSION}, got {version} (`{}`)\nhint: {}",
-            folder.display(),
-            file.display(),
-            place.remedy
+            Refusal::failure(format!(
+                "wrong libtorch in `{}`: expected version {VERSION}, got {version} (`{}`)",
+                folder.display(),
+                file.display()
+            ))
+            .hint(&place.remedy)
         );
     }
     check_machine(&folder, place)?;
@@ -183,10 +188,12 @@ fn check_machine(folder: &Path, place: &Place) -> Result<()> {
         .with_context(|| format!("`{}` can't be read", library.display()))?;
     if let Some(got) = mismatch {
         bail!(
-            "wrong libtorch in `{}`: expected a shared library for {ARCH}, got {got} (`{}`)\nhint: {}",
-            folder.display(),
-            library.display(),
-            place.remedy
+            Refusal::failure(format!(
+                "wrong libtorch in `{}`: expected a shared library for {ARCH}, got {got} (`{}`)",
+                folder.display(),
+                library.display()
+            ))
+            .hint(&place.remedy)
         );
     }
     Ok(())

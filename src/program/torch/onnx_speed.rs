@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{self, Command};
 
 use anyhow::{Context, Result};
+use seedpipe_base::hinted;
 use serde::Deserialize;
 
 use crate::terminal::figures;
@@ -70,8 +71,9 @@ pub fn measure(fp32: &[u8], int8: &[u8]) -> Result<Measured> {
         .args(["--json", "--seconds", SECONDS])
         .output();
     let unmeasured = |why: &str| {
-        format!(
-            "the speed was not measured: `{python}` {why}\nhint: `pip install onnxruntime`, and name that Python by {PYTHON}"
+        hinted(
+            format!("the speed was not measured: `{python}` {why}"),
+            format!("`pip install onnxruntime`, and name that Python by {PYTHON}"),
         )
     };
     let output = match output {

@@ -3,6 +3,7 @@
 use std::thread;
 
 use anyhow::{Result, bail};
+use seedpipe_base::Refusal;
 
 /// What is asked of a processor.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,8 +66,11 @@ impl Processor {
         let is_told = !self.features.is_empty();
         if cfg!(target_arch = "aarch64") && is_told && !self.has("atomics") {
             bail!(
-                "libtorch needs a processor of ARMv8.1 or newer (with `atomics`), got {}\nhint: stages without networks run here; run the others on another machine",
-                self.described()
+                Refusal::failure(format!(
+                    "libtorch needs a processor of ARMv8.1 or newer (with `atomics`), got {}",
+                    self.described()
+                ))
+                .hint("stages without networks run here; run the others on another machine")
             );
         }
         Ok(())

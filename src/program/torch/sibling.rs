@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, anyhow, bail};
+use seedpipe_base::Refusal;
 use seedpipe_stages::tools::Tools;
 
 use crate::torch::processor::Processor;
@@ -63,11 +64,14 @@ pub fn settle_threads() -> Result<()> {
         .iter()
         .map(|(name, value)| format!("{name}={value}"))
         .collect();
-    Err(anyhow!(error).context(format!(
-        "`{}` can't be started again with {}\nhint: set them yourself",
-        program.display(),
-        named.join(" ")
-    )))
+    bail!(
+        Refusal::failure(format!(
+            "`{}` can't be started again with {}: {error}",
+            program.display(),
+            named.join(" ")
+        ))
+        .hint("set them yourself")
+    )
 }
 
 /// In `seedpipe-torch`: refuses a `seedpipe` of another build.
@@ -80,8 +84,11 @@ pub fn check_caller(tensors: Tensors) -> Result<()> {
     };
     if caller != STAMP {
         bail!(
-            "`seedpipe` and `{NAME}` are of different builds: expected build {STAMP}, got {}\nhint: run `cargo build`, which makes both",
-            caller.display()
+            Refusal::failure(format!(
+                "`seedpipe` and `{NAME}` are of different builds: expected build {STAMP}, got {}",
+                caller.display()
+            ))
+            .hint("run `cargo build`, which makes both")
         );
     }
     Ok(())
@@ -104,8 +111,11 @@ pub fn program() -> Result<PathBuf> {
     let sibling = program.parent().unwrap_or(Path::new("/")).join(NAME);
     if !sibling.is_file() {
         bail!(
-            "`{}` is missing: it runs the stages that need libtorch\nhint: run `cargo build`, which makes both programs; when they are installed, both belong in one folder",
-            sibling.display()
+            Refusal::failure(format!(
+                "`{}` is missing: it runs the stages that need libtorch",
+                sibling.display()
+            ))
+            .hint("run `cargo build`, which makes both programs; when they are installed, both belong in one folder")
         );
     }
     Ok(sibling)

@@ -6,12 +6,11 @@ mod canvas;
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use rayon::prelude::*;
 use seedpipe_artifact::ImagesReader;
-use seedpipe_imaging::{
-    CropBox, Filter, Layout, Limits, Operation, RgbImage, Scratch, View, decode, render,
-};
+use seedpipe_base::Refusal;
+use seedpipe_imaging::{CropBox, Filter, Layout, Limits, RgbImage, Scratch, View, decode, render};
 
 use crate::pixels::viewed::Viewed;
 use canvas::{Canvas, Color, LETTER};
@@ -231,13 +230,7 @@ fn numbers(number: usize, view: &View) -> Vec<String> {
     ];
     let mut line = String::new();
     for operation in &view.operations {
-        let (short, amount) = (operation.short(), operation.amount());
-        let word = match operation {
-            Operation::Hue(_) => format!("{short}{amount:+.2}"),
-            Operation::Blur(_) => format!("{short}{amount:.1}"),
-            _ if operation.has_amount() => format!("{short}{amount:.2}"),
-            _ => short.to_owned(),
-        };
+        let word = operation.brief();
         if !line.is_empty() && line.len() + 1 + word.len() > (TILE / LETTER) as usize {
             lines.push(std::mem::take(&mut line));
         }
@@ -253,7 +246,8 @@ fn numbers(number: usize, view: &View) -> Vec<String> {
 fn rendered(image: &RgbImage, view: &View, scratch: &mut Scratch) -> Result<RgbImage> {
     let side = view.size;
     let mut values = vec![0.0; 3 * side as usize * side as usize];
-    render(image, view, scratch, &mut values, Layout::Hwc, None)?;
+    render(image, view, scratch, &mut values, Layout::Hwc, None)
+        .map_err(|error| anyhow!("{error}"))?; // of the artifacts, not of what was asked for
     Ok(RgbImage::new(side, side, bytes(&values)))
 }
 
@@ -321,7 +315,9 @@ fn fitted(image: &RgbImage) -> Result<RgbImage> {
 /// Tiles in rows.
 fn sheet(tiles: &[Tile], columns: usize) -> Result<Vec<u8>> {
     if tiles.is_empty() {
-        bail!("expected images to show, got none\nhint: check the stage's `split`");
+        bail!(
+            Refusal::failure("expected images to show, got none").hint("check the stage's `split`")
+        );
     }
     let (across, down) = (TILE + GAP, TILE + GAP + LINES * LEADING + GAP);
     let rows = tiles.len().div_ceil(columns) as u32;
@@ -355,6 +351,8 @@ fn sheet(tiles: &[Tile], columns: usize) -> Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use seedpipe_imaging::Operation;
+
     use super::*;
 
     fn view(crop: CropBox) -> View {

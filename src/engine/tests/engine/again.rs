@@ -1,5 +1,6 @@
 //! Making results again: reruns in a scratch store, and contents that were seen elsewhere.
 
+use seedpipe_base::Tolerance;
 use seedpipe_engine::*;
 
 use crate::world::{CHAIN, Recorder, World};
@@ -99,12 +100,15 @@ fn a_content_that_was_seen_elsewhere_contradicts_only_in_its_class() {
     assert_eq!(conflicts(fingerprint, other, "toy 2"), None);
     let found = conflicts(fingerprint, other, "toy 1").unwrap();
     assert_eq!((found.here, found.there), (artifact.content, other));
-    let message = found.to_string();
+    let message = found.refusal().to_string();
     assert!(
         message.contains("in `remote`, both in the numerics class `toy 1`"),
         "{message}"
     );
-    let unknown = conflicts(fingerprint, other, "").unwrap().to_string();
+    let unknown = conflicts(fingerprint, other, "")
+        .unwrap()
+        .refusal()
+        .to_string();
     assert!(unknown.contains("an unknown class"), "{unknown}");
 }
 

@@ -44,8 +44,8 @@ fn a_damaged_artifact_is_removed_and_the_next_run_makes_it_again() {
 struct RepairingBeside<'a>(&'a World, std::sync::Mutex<Vec<VerifyReport>>);
 
 impl Observer for RepairingBeside<'_> {
-    fn stage_started(&self, stage: &str, _kind: &str, _fingerprint: Digest) {
-        if stage == "sum" {
+    fn event(&self, event: &Event) {
+        if matches!(event, Event::StageStarted { stage: "sum", .. }) {
             self.1.lock().unwrap().push(repair(self.0));
         }
     }

@@ -314,7 +314,7 @@ impl Codec for ToyCodec {
         &self,
         kind: &str,
         parts: &[PathBuf],
-        _own: &[&str],
+        _names: &[&str],
     ) -> Result<BTreeMap<String, f64>> {
         let mut figures = BTreeMap::new();
         if kind == METRICS {

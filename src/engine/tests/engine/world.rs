@@ -106,7 +106,7 @@ pub fn targets(names: &[&str]) -> RunOptions {
     }
 }
 
-/// Remembers what it is told, one line each.
+/// Remembers events, one line each.
 #[derive(Default)]
 pub struct Recorder(Mutex<Vec<String>>);
 
@@ -114,34 +114,25 @@ impl Recorder {
     pub fn lines(&self) -> Vec<String> {
         self.0.lock().unwrap().clone()
     }
-
-    fn tell(&self, line: String) {
-        self.0.lock().unwrap().push(line);
-    }
 }
 
 impl Observer for Recorder {
-    fn stage_started(&self, stage: &str, kind: &str, _fingerprint: Digest) {
-        self.tell(format!("{stage}: started {kind}"));
-    }
-
-    fn stage_finished(&self, report: &StageReport) {
-        self.tell(format!("{}: {}", report.stage, report.outcome));
-    }
-
-    fn waiting(&self, stage: &str, holder: &Holder) {
-        self.tell(format!("{stage}: waiting for {holder}"));
-    }
-
-    fn resumed(&self, stage: &str, finished_shards: usize, total: usize) {
-        self.tell(format!("{stage}: resumed {finished_shards} of {total}"));
-    }
-
-    fn progress_advance(&self, stage: &str, count: u64) {
-        self.tell(format!("{stage}: advanced {count}"));
-    }
-
-    fn warning(&self, stage: Option<&str>, message: &str) {
-        self.tell(format!("{}: warning: {message}", stage.unwrap_or("-")));
+    fn event(&self, event: &Event) {
+        let line = match *event {
+            Event::StageStarted { stage, kind, .. } => format!("{stage}: started {kind}"),
+            Event::StageFinished(report) => format!("{}: {}", report.stage, report.outcome),
+            Event::StageWaiting { stage, holder } => format!("{stage}: waiting for {holder}"),
+            Event::StageResumed {
+                stage,
+                finished_shards,
+                shards,
+            } => format!("{stage}: resumed {finished_shards} of {shards}"),
+            Event::WorkAdvanced { stage, count } => format!("{stage}: advanced {count}"),
+            Event::Warning { stage, message } => {
+                format!("{}: warning: {message}", stage.unwrap_or("-"))
+            }
+            _ => return,
+        };
+        self.0.lock().unwrap().push(line);
     }
 }

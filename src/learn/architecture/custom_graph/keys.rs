@@ -1,11 +1,11 @@
 //! Whether a node's keys are those of its operation.
 
 use super::description::{NodeDescription, Step};
-use super::writer::Refusal;
+use super::writer::Wrong;
 use super::{IMAGE, LARGEST};
 
 /// Refuses numbers out of range and keys that the operation has no use for.
-pub(super) fn check_keys(node: &NodeDescription) -> Result<(), Refusal> {
+pub(super) fn check_keys(node: &NodeDescription) -> Result<(), Wrong> {
     use Step::{Attention, Convolution, Depthwise, Linear, MaxPool, SqueezeExcite};
     let numbers: [(&str, Option<i64>, i64, &[Step]); 7] = [
         ("outputs", node.outputs, 1, &[Convolution, Linear]),

@@ -1,15 +1,11 @@
 //! The operations of a user's graph that have weights of more than one kind, or choices of their own.
 
 use super::description::{NodeDescription, Step};
-use super::writer::{Refusal, Writer};
+use super::writer::{Writer, Wrong};
 use crate::graph::{Activation, Convolution, Initial, NodeId, Operation};
 
 impl Writer<'_> {
-    pub fn convolution(
-        &self,
-        node: &NodeDescription,
-        channels: i64,
-    ) -> Result<Convolution, Refusal> {
+    pub fn convolution(&self, node: &NodeDescription, channels: i64) -> Result<Convolution, Wrong> {
         let kernel = node.kernel.unwrap_or(3);
         let stride = node.stride.unwrap_or(1);
         let initial = Initial::KaimingNormalFanOut;
@@ -32,7 +28,7 @@ impl Writer<'_> {
         Ok(layer)
     }
 
-    pub fn outputs(&self, node: &NodeDescription) -> Result<i64, Refusal> {
+    pub fn outputs(&self, node: &NodeDescription) -> Result<i64, Wrong> {
         node.outputs
             .ok_or_else(|| ("the key `outputs`".to_owned(), "none".to_owned()))
     }
@@ -43,7 +39,7 @@ impl Writer<'_> {
         input: NodeId,
         [inputs, outputs]: [i64; 2],
         bias: bool,
-    ) -> Result<NodeId, Refusal> {
+    ) -> Result<NodeId, Wrong> {
         let operation = Operation::Linear {
             inputs,
             outputs,
@@ -53,13 +49,13 @@ impl Writer<'_> {
         self.push(name, operation, &[input])
     }
 
-    pub fn squeeze_excite(
+    pub(crate) fn squeeze_excite(
         &mut self,
         name: &str,
         input: NodeId,
         channels: i64,
         squeezed: i64,
-    ) -> Result<NodeId, Refusal> {
+    ) -> Result<NodeId, Wrong> {
         let one_by_one = |inputs, outputs| {
             let layer = Convolution::new(inputs, outputs, 1, 1, Initial::KaimingNormalFanOut);
             Operation::Convolution(layer.with_bias())

@@ -10,10 +10,12 @@ mod writer;
 
 use std::collections::BTreeMap;
 
-use crate::architecture::ArchitectureError;
+use seedpipe_base::Refusal;
+
+use crate::architecture::architecture_checks::impossible;
 use crate::graph::NodeId;
 use crate::graph::graph_builder::GraphBuilder;
-pub use description::{GraphDescription, NodeDescription, Step};
+pub use description::GraphDescription;
 use writer::Writer;
 
 const MOST_NODES: usize = 10_000;
@@ -24,8 +26,8 @@ const IMAGE: &str = "image";
 pub(crate) fn backbone(
     graph: &mut GraphBuilder,
     description: &GraphDescription,
-) -> Result<(NodeId, i64), ArchitectureError> {
-    let refused = |expected: &str, got: String| ArchitectureError::new("graph", expected, got, "");
+) -> Result<(NodeId, i64), Refusal> {
+    let refused = |expected: &str, got: String| impossible("graph", expected, got, "");
     if !(1..=4096).contains(&description.size) {
         return Err(refused(
             "`size` of 1 to 4096 pixels",
@@ -46,7 +48,7 @@ pub(crate) fn backbone(
     for (index, node) in description.nodes.iter().enumerate() {
         last = writer.write(node, last).map_err(|(expected, got)| {
             let place = format!("node {index} (`{}`): {got}", node.name);
-            ArchitectureError::new("graph", expected, place, "")
+            impossible("graph", expected, place, "")
         })?;
         if !node.name.is_empty() && writer.named.insert(node.name.clone(), last).is_some() {
             return Err(refused(
@@ -57,7 +59,7 @@ pub(crate) fn backbone(
     }
     match writer.shapes[last.0][..] {
         [length] => Ok((last, length)),
-        ref shape => Err(ArchitectureError::new(
+        ref shape => Err(impossible(
             "graph",
             "a last node of shape [D], the features",
             format!("{shape:?}"),

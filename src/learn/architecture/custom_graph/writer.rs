@@ -7,8 +7,8 @@ use super::keys::check_keys;
 use crate::graph::graph_builder::{GraphBuilder, NORM};
 use crate::graph::{Activation, Initial, NodeId, Operation};
 
-/// What was expected, and what was got.
-pub(super) type Refusal = (String, String);
+/// What was expected, and what was got: of which node, is put before the latter.
+pub(super) type Wrong = (String, String);
 
 pub(super) struct Writer<'graph> {
     pub graph: &'graph mut GraphBuilder,
@@ -18,7 +18,7 @@ pub(super) struct Writer<'graph> {
 }
 
 impl Writer<'_> {
-    pub fn write(&mut self, node: &NodeDescription, before: NodeId) -> Result<NodeId, Refusal> {
+    pub fn write(&mut self, node: &NodeDescription, before: NodeId) -> Result<NodeId, Wrong> {
         check_keys(node)?;
         let count = if node.op == Step::Add { 2 } else { 1 };
         let inputs = self.inputs(node, before, count)?;
@@ -162,7 +162,7 @@ impl Writer<'_> {
         node: &NodeDescription,
         before: NodeId,
         count: usize,
-    ) -> Result<Vec<NodeId>, Refusal> {
+    ) -> Result<Vec<NodeId>, Wrong> {
         let mut inputs = vec![];
         for from in &node.from {
             let found = self.named.get(from).ok_or_else(|| {
@@ -190,7 +190,7 @@ impl Writer<'_> {
         name: &str,
         operation: Operation,
         inputs: &[NodeId],
-    ) -> Result<NodeId, Refusal> {
+    ) -> Result<NodeId, Wrong> {
         let shapes: Vec<&[i64]> = inputs
             .iter()
             .map(|input| &self.shapes[input.0][..])
@@ -223,7 +223,7 @@ impl Writer<'_> {
 }
 
 /// Whether a window of that kernel fits into the padded image.
-pub(super) fn fits(kernel: i64, padding: i64, [height, width]: [i64; 2]) -> Result<(), Refusal> {
+pub(super) fn fits(kernel: i64, padding: i64, [height, width]: [i64; 2]) -> Result<(), Wrong> {
     if kernel > height.min(width) + 2 * padding {
         return Err((
             "a kernel that fits into the padded input".to_owned(),

@@ -7,7 +7,7 @@ mod lower;
 mod model;
 mod wire;
 
-use thiserror::Error;
+use seedpipe_base::Refusal;
 
 use crate::architecture::Crop;
 use crate::deploy::deployment::Deployment;
@@ -34,24 +34,20 @@ pub struct Options {
     pub metadata: Vec<(String, String)>,
 }
 
-#[derive(Debug, Error, PartialEq)]
-pub enum OnnxError {
-    #[error(
-        "an ONNX file holds at most 2 GB, and this network takes {0} bytes\nhint: write it as `safetensors`, or with `--precision fp16`"
-    )]
-    TooLarge(usize),
-}
-
 /// Protocol buffers end at 2 GiB.
 const LARGEST: usize = (1 << 31) - (1 << 20);
 
 /// The file's bytes.
-pub fn to_bytes(deployment: &Deployment, options: &Options) -> Result<Vec<u8>, OnnxError> {
+pub fn to_bytes(deployment: &Deployment, options: &Options) -> Result<Vec<u8>, Refusal> {
     let folded = fold(&deployment.graph, &deployment.tensors);
     let lowering = Lowering::new(&folded, &deployment.preprocessing, options);
     let graph = lowering.run();
     if graph.len() > LARGEST {
-        return Err(OnnxError::TooLarge(graph.len()));
+        return Err(Refusal::failure(format!(
+            "an ONNX file holds at most 2 GB, and this network takes {} bytes",
+            graph.len()
+        ))
+        .hint("write it as `safetensors`, or with `--precision fp16`"));
     }
     let mut metadata = metadata(deployment, options.normalise);
     metadata.extend(options.metadata.iter().cloned());

@@ -1,5 +1,7 @@
 //! Protocol buffers on the wire, as far as ONNX needs them: fields of varints, of 32-bit floats and of bytes.
 
+use seedpipe_base::varint;
+
 /// A message under construction; fields are written in the order of the calls.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Message(Vec<u8>);
@@ -9,22 +11,14 @@ const BYTES: u64 = 2;
 const FIXED_32: u64 = 5;
 
 impl Message {
-    fn raw_varint(&mut self, mut value: u64) {
-        while value >= 0x80 {
-            self.0.push(value as u8 | 0x80);
-            value >>= 7;
-        }
-        self.0.push(value as u8);
-    }
-
     fn tag(&mut self, field: u32, wire_type: u64) {
-        self.raw_varint(u64::from(field) << 3 | wire_type);
+        varint::push(&mut self.0, u64::from(field) << 3 | wire_type);
     }
 
     /// A negative number takes ten bytes, as in every encoder.
     pub(super) fn integer(&mut self, field: u32, value: i64) {
         self.tag(field, VARINT);
-        self.raw_varint(value as u64);
+        varint::push(&mut self.0, value as u64);
     }
 
     pub(super) fn float(&mut self, field: u32, value: f32) {
@@ -34,7 +28,7 @@ impl Message {
 
     pub(super) fn bytes(&mut self, field: u32, value: &[u8]) {
         self.tag(field, BYTES);
-        self.raw_varint(value.len() as u64);
+        varint::push(&mut self.0, value.len() as u64);
         self.0.extend(value);
     }
 

@@ -7,14 +7,10 @@
 mod compile;
 mod source;
 
+use seedpipe_base::Refusal;
 use tch::Kind;
-use thiserror::Error;
 
 use crate::deploy::deployment::Deployment;
-
-#[derive(Debug, Error, PartialEq)]
-#[error("libtorch could not write TorchScript: {0}")]
-pub struct TorchScriptError(String);
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Options {
@@ -27,7 +23,7 @@ pub struct Options {
 }
 
 /// The file's bytes; equal networks give equal bytes.
-pub fn to_bytes(deployment: &Deployment, options: &Options) -> Result<Vec<u8>, TorchScriptError> {
+pub fn to_bytes(deployment: &Deployment, options: &Options) -> Result<Vec<u8>, Refusal> {
     let kind = if options.half {
         Kind::Half
     } else {
@@ -60,5 +56,7 @@ pub fn to_bytes(deployment: &Deployment, options: &Options) -> Result<Vec<u8>, T
         ),
     ];
     extra.extend(options.extra_files.iter().cloned());
-    compile::compile(&source, &tensors, &extra).map_err(TorchScriptError)
+    compile::compile(&source, &tensors, &extra).map_err(|reason| {
+        Refusal::failure(format!("libtorch could not write TorchScript: {reason}"))
+    })
 }

@@ -216,7 +216,7 @@ pub(crate) fn padded(rows: &Tensor, start: i64, block: i64) -> Tensor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::torch::golden::{Fixture, assert_close};
+    use crate::testing::golden::{Fixture, assert_close};
     use crate::torch::random::normal;
     use proptest::prelude::*;
     use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};

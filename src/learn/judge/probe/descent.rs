@@ -4,10 +4,11 @@ use std::ops::ControlFlow;
 
 use rand_chacha::ChaCha8Rng;
 use schemars::JsonSchema;
+use seedpipe_base::Refusal;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor, no_grad};
 
-use super::{Fit, LinearClassifier, ProbeError, check};
+use super::{Fit, LinearClassifier, check};
 use crate::torch::one_thread::with_one_thread;
 use crate::torch::random::{normal, permutation};
 use crate::training::optimiser::{Optimiser, OptimiserOptions};
@@ -54,7 +55,7 @@ impl Default for SgdProbe {
 /// The paper's SGD protocol on cached features: weights start normal with deviation 0.01, biases at 0; `rng` decides
 /// them and the samples' order in every epoch.
 ///
-/// `on_epoch` is told each epoch and its mean loss; `Break` ends the training with [`ProbeError::Stopped`].
+/// `on_epoch` is told each epoch and its mean loss; `Break` ends the training with an error.
 ///
 /// # Shapes
 /// - `features`: `[N, D]` f32 on the CPU; `labels`: N values of 0..classes
@@ -65,7 +66,7 @@ pub fn fit_sgd(
     options: &SgdProbe,
     rng: &mut ChaCha8Rng,
     on_epoch: &mut dyn FnMut(u32, f64) -> ControlFlow<()>,
-) -> Result<Fit, ProbeError> {
+) -> Result<Fit, Refusal> {
     check(features, labels, classes)?;
     assert!(
         options.batch > 0 && options.epochs > 0,
@@ -129,10 +130,13 @@ pub fn fit_sgd(
                 }
                 train_loss = sum / samples as f64;
                 if !train_loss.is_finite() {
-                    return Err(ProbeError::Diverged { epoch });
+                    return Err(Refusal::failure(format!(
+                        "the loss left the finite numbers in epoch {epoch}"
+                    ))
+                    .hint("lower the probe's learning rate"));
                 }
                 if on_epoch(epoch, train_loss).is_break() {
-                    return Err(ProbeError::Stopped);
+                    return Err(Refusal::failure("stopped"));
                 }
             }
             Ok(())
@@ -149,7 +153,7 @@ pub fn fit_sgd(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::judge::metrics::top_k_accuracy;
+    use crate::judge::metrics::evaluate;
     use crate::judge::probe::tests::clouds;
     use crate::judge::probe::{LbfgsProbe, fit_lbfgs};
     use rand_chacha::rand_core::SeedableRng;
@@ -175,7 +179,7 @@ mod tests {
         .unwrap();
         assert_eq!(epochs, 100);
         assert!(fit.train_loss > best.train_loss && fit.train_loss < best.train_loss + 0.01);
-        let accuracy = |fit: &Fit| top_k_accuracy(&fit.classifier.logits(&features), &labels, 1);
+        let accuracy = |fit: &Fit| evaluate(&fit.classifier.logits(&features), &labels, 4).top1;
         assert!((accuracy(&fit) - accuracy(&best)).abs() < 0.01);
     }
 }

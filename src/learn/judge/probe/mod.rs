@@ -9,8 +9,8 @@ mod descent;
 mod problem;
 mod regression;
 
+use seedpipe_base::Refusal;
 use tch::{Device, Kind, Tensor, no_grad};
-use thiserror::Error;
 
 use crate::torch::one_thread::with_one_thread;
 
@@ -19,27 +19,6 @@ pub use regression::{LbfgsProbe, fit_lbfgs};
 
 /// Rows per matrix product when logits are computed.
 const BLOCK: i64 = 256;
-
-/// Why no classifier was found.
-#[derive(Debug, Error, PartialEq)]
-pub enum ProbeError {
-    #[error("no samples to train a classifier on")]
-    Empty,
-    #[error("sample {sample} has label {label}, expected 0 to below {classes}")]
-    Label {
-        sample: usize,
-        label: i64,
-        classes: usize,
-    },
-    #[error("features hold a value that is no finite number")]
-    NotFinite,
-    #[error(
-        "the loss left the finite numbers in epoch {epoch}\nhint: lower the probe's learning rate"
-    )]
-    Diverged { epoch: u32 },
-    #[error("stopped")]
-    Stopped,
-}
 
 /// logits = features · weightᵀ + bias
 #[derive(Debug)]
@@ -100,7 +79,7 @@ impl LinearClassifier {
     }
 }
 
-fn check(features: &Tensor, labels: &[i64], classes: usize) -> Result<(), ProbeError> {
+fn check(features: &Tensor, labels: &[i64], classes: usize) -> Result<(), Refusal> {
     assert!(
         features.dim() == 2
             && features.size()[0] as usize == labels.len()
@@ -111,7 +90,7 @@ fn check(features: &Tensor, labels: &[i64], classes: usize) -> Result<(), ProbeE
         labels.len()
     );
     if labels.is_empty() {
-        return Err(ProbeError::Empty);
+        return Err(Refusal::failure("no samples to train a classifier on"));
     }
     let impossible = |label: i64| usize::try_from(label).map_or(true, |label| label >= classes);
     if let Some((sample, &label)) = labels
@@ -119,14 +98,14 @@ fn check(features: &Tensor, labels: &[i64], classes: usize) -> Result<(), ProbeE
         .enumerate()
         .find(|&(_, &label)| impossible(label))
     {
-        return Err(ProbeError::Label {
-            sample,
-            label,
-            classes,
-        });
+        return Err(Refusal::failure(format!(
+            "sample {sample} has label {label}, expected 0 to below {classes}"
+        )));
     }
     if features.isfinite().all().int64_value(&[]) == 0 {
-        return Err(ProbeError::NotFinite);
+        return Err(Refusal::failure(
+            "features hold a value that is no finite number",
+        ));
     }
     Ok(())
 }
@@ -190,18 +169,21 @@ pub(in crate::judge::probe) mod tests {
     fn what_cannot_be_fitted_is_refused() {
         let (features, labels) = clouds(10, 3, 2, 9);
         let lbfgs = |features: &Tensor, labels: &[i64]| {
-            fit_lbfgs(features, labels, 2, &LbfgsProbe::default()).unwrap_err()
+            let fitted = fit_lbfgs(features, labels, 2, &LbfgsProbe::default());
+            fitted.unwrap_err().to_string()
         };
-        assert_eq!(lbfgs(&features.narrow(0, 0, 0), &[]), ProbeError::Empty);
+        assert_eq!(
+            lbfgs(&features.narrow(0, 0, 0), &[]),
+            "no samples to train a classifier on"
+        );
         assert_eq!(
             lbfgs(&features.narrow(0, 0, 2), &[0, 2]),
-            ProbeError::Label {
-                sample: 1,
-                label: 2,
-                classes: 2
-            }
+            "sample 1 has label 2, expected 0 to below 2"
         );
-        assert_eq!(lbfgs(&(&features / 0.0), &labels), ProbeError::NotFinite);
+        assert_eq!(
+            lbfgs(&(&features / 0.0), &labels),
+            "features hold a value that is no finite number"
+        );
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         let stopped = fit_sgd(
             &features,
@@ -211,7 +193,7 @@ pub(in crate::judge::probe) mod tests {
             &mut rng,
             &mut |_, _| ControlFlow::Break(()),
         );
-        assert_eq!(stopped.unwrap_err(), ProbeError::Stopped);
+        assert_eq!(stopped.unwrap_err().to_string(), "stopped");
         let wild = SgdProbe {
             learning_rate: 1e38,
             ..SgdProbe::default()
@@ -219,6 +201,10 @@ pub(in crate::judge::probe) mod tests {
         let diverged = fit_sgd(&features, &labels, 2, &wild, &mut rng, &mut |_, _| {
             ControlFlow::Continue(())
         });
-        assert!(matches!(diverged.unwrap_err(), ProbeError::Diverged { .. }));
+        let message = diverged.unwrap_err().to_string();
+        assert!(
+            message.starts_with("the loss left the finite numbers in epoch "),
+            "{message}"
+        );
     }
 }

@@ -1,13 +1,14 @@
 //! The optimum of a linear classifier: multinomial logistic regression by L-BFGS.
 
 use schemars::JsonSchema;
+use seedpipe_base::Refusal;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor, no_grad};
 
 use super::curvature::Curvature;
 use super::problem::Problem;
-use super::{Fit, ProbeError, check};
-use crate::judge::lbfgs::{LbfgsOptions, minimise_preconditioned};
+use super::{Fit, check};
+use crate::judge::lbfgs::{LbfgsOptions, minimise};
 use crate::torch::one_thread::with_one_thread;
 
 /// Multinomial logistic regression by L-BFGS on features standardised to mean 0 and variance 1.
@@ -44,7 +45,7 @@ pub fn fit_lbfgs(
     labels: &[i64],
     classes: usize,
     options: &LbfgsProbe,
-) -> Result<Fit, ProbeError> {
+) -> Result<Fit, Refusal> {
     check(features, labels, classes)?;
     with_one_thread(|| {
         no_grad(|| {
@@ -59,7 +60,7 @@ pub fn fit_lbfgs(
                     ..LbfgsOptions::default()
                 };
                 let loss = |point: &[f64]| problem.loss(point, kind);
-                let minimum = minimise_preconditioned(loss, Some(&precondition), start, options);
+                let minimum = minimise(loss, &precondition, start, options);
                 iterations += minimum.iterations;
                 minimum
             };

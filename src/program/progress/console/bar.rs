@@ -2,8 +2,8 @@
 
 use console::measure_text_width;
 
-use super::look::Look;
-use super::picture::Stage;
+use super::run_progress::StageProgress;
+use super::style::Style;
 use super::work::Work;
 use crate::terminal::figures;
 
@@ -14,32 +14,33 @@ const LEAST_BAR: usize = 8;
 const NAME_SHARE: usize = 3;
 
 /// - `names`: columns of the longest name of those that are at work
-pub fn line(stage: &Stage, names: usize, look: &Look) -> String {
-    let name = look.name(&stage.stage, names.min(look.width / NAME_SHARE));
+pub fn line(stage: &StageProgress, names: usize, style: &Style) -> String {
+    let name = style.name(&stage.stage, names.min(style.width / NAME_SHARE));
     let nothing = Work::default();
     let work = stage.work.as_ref().unwrap_or(&nothing);
-    let figures = figures_of(stage, work, look.is_verbose);
+    let figures = figures_of(stage, work, style.is_verbose);
     let least = if work.share().is_some() {
         LEAST_BAR + GAP.len()
     } else {
         0
     };
-    let room = look
+    let room = style
         .width
         .saturating_sub(measure_text_width(&name) + GAP.len() + least);
     let text = fitting(figures, room);
     let bar = match work.share() {
         Some(share) => {
             let most = room.saturating_sub(measure_text_width(&text)) + LEAST_BAR;
-            format!("{}{GAP}", bar(share, most.min(MOST_BAR), look))
+            format!("{}{GAP}", bar(share, most.min(MOST_BAR), style))
         }
         None => String::new(),
     };
-    look.cut(format!("{}{GAP}{bar}{text}", look.colours.active(&name)).trim_end())
+    style.cut(format!("{}{GAP}{bar}{text}", style.colours.active(&name)).trim_end())
 }
 
-/// What may be told, in the order of the line, each with its rank: where there is little room, the higher ranks go first.
-fn figures_of(stage: &Stage, work: &Work, is_verbose: bool) -> Vec<(u8, String)> {
+/// What may be shown, in the order of the line, each with its rank: where there is little room, the
+/// higher ranks go first.
+fn figures_of(stage: &StageProgress, work: &Work, is_verbose: bool) -> Vec<(u8, String)> {
     let percent = work
         .share()
         .map(|share| format!("{:3.0} %", (share * 100.0).floor()));
@@ -93,16 +94,16 @@ fn fitting(mut figures: Vec<(u8, String)>, room: usize) -> String {
 }
 
 /// `━━━━━━━╸─────`.
-fn bar(share: f64, columns: usize, look: &Look) -> String {
+fn bar(share: f64, columns: usize, style: &Style) -> String {
     // In ASCII between brackets.
-    let columns = if look.has_unicode {
+    let columns = if style.has_unicode {
         columns
     } else {
         columns - 2
     };
     let halves = (share * columns as f64 * 2.0).floor() as usize;
     let (whole, half) = (halves / 2, halves % 2);
-    let (full, tip, empty) = match look.has_unicode {
+    let (full, tip, empty) = match style.has_unicode {
         true => ("━", "╸", "─"),
         false => ("=", ">", " "),
     };
@@ -110,10 +111,10 @@ fn bar(share: f64, columns: usize, look: &Look) -> String {
     let left = empty.repeat(columns - whole - half);
     let bar = format!(
         "{}{}",
-        look.colours.active(&done),
-        look.colours.faint(&left)
+        style.colours.active(&done),
+        style.colours.faint(&left)
     );
-    if look.has_unicode {
+    if style.has_unicode {
         bar
     } else {
         format!("[{bar}]")
@@ -126,14 +127,14 @@ mod tests {
 
     use seedpipe_engine::{Measured, MeasuredOver};
 
-    use super::super::look::tests::plain;
-    use super::super::picture::Picture;
+    use super::super::run_progress::RunProgress;
+    use super::super::style::tests::plain;
     use super::*;
 
-    fn student() -> Stage {
-        let mut picture = Picture::empty();
-        let stage = picture.stage("student");
-        stage.start("distill", "0".repeat(12), 0.0);
+    fn student() -> StageProgress {
+        let mut progress = RunProgress::empty();
+        let stage = progress.stage("student");
+        stage.start("distill", "0".repeat(12), "", 0.0);
         let work = stage.work.as_mut().unwrap();
         work.begin("", "images", 12_000, 0, 0.0);
         work.advance(7_440, 12.0);
@@ -141,7 +142,8 @@ mod tests {
         work.measured(&Measured {
             over: MeasuredOver::Step,
             step: 40,
-            epoch: Some((2, 3)),
+            epoch: Some(2),
+            epochs: Some(3),
             split: "train",
             values: &[("loss", 3.21), ("learning_rate", 0.03)],
         });
@@ -167,11 +169,11 @@ mod tests {
         stage.stage = "student[width=0.5,learning_rate=0.03,seed=17]".to_owned();
         for width in 1..200 {
             for has_unicode in [true, false] {
-                let look = Look {
+                let style = Style {
                     has_unicode,
                     ..plain(width, 24)
                 };
-                let line = line(&stage, 45, &look);
+                let line = line(&stage, 45, &style);
                 assert!(measure_text_width(&line) <= width, "{width}: {line}");
             }
         }

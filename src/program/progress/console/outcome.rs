@@ -1,7 +1,8 @@
-//! What is said of a stage in its end.
+//! How a stage ended, in words.
 
 use std::collections::BTreeMap;
 
+use seedpipe_artifact::interval_of;
 use seedpipe_engine::{Cancelled, Outcome, StageReport};
 
 use crate::terminal::figures;
@@ -47,7 +48,7 @@ pub fn details(report: &StageReport, is_verbose: bool) -> Vec<String> {
             report
                 .headline
                 .iter()
-                .filter(|(name, _)| is_verbose || !figures::is_interval_end(name))
+                .filter(|(name, _)| is_verbose || interval_of(name).is_none())
                 .map(|(name, value)| format!("{name} {}", figures::value(*value))),
         );
     }
@@ -67,7 +68,7 @@ pub fn in_short(report: &StageReport) -> Vec<String> {
     }
     let mut details = vec![figures::duration(report.seconds)];
     let figures = report.headline.iter();
-    let figures = figures.filter(|(name, _)| !figures::is_interval_end(name));
+    let figures = figures.filter(|(name, _)| interval_of(name).is_none());
     details.extend(figures.map(|(name, value)| format!("{name} {}", figures::value(*value))));
     if report.headline.is_empty() {
         let rows = report.rows.iter().filter(|(_, rows)| **rows > 0);

@@ -6,12 +6,12 @@ use std::io;
 
 use console::{Term, measure_text_width};
 
-use super::look::Look;
-use super::picture::Picture;
+use super::run_progress::RunProgress;
+use super::style::Style;
 use super::tree;
 use crate::terminal::colours::{self, Colours};
 
-/// When the terminal doesn't say its size.
+/// Where the terminal's size is unknown.
 const USUAL_SIZE: (u16, u16) = (24, 80);
 
 pub struct Screen {
@@ -45,9 +45,9 @@ impl Screen {
     }
 
     /// What lines may be made of, as large as the terminal is now.
-    pub fn look(&self, is_verbose: bool) -> Look {
+    pub fn style(&self, is_verbose: bool) -> Style {
         let (rows, columns) = self.terminal.size_checked().unwrap_or(USUAL_SIZE);
-        Look {
+        Style {
             // The last column stays free: a letter there makes some terminals begin a new line.
             width: usize::from(columns).saturating_sub(1).max(1),
             // The cursor's line.
@@ -92,15 +92,15 @@ impl Screen {
         self.write(&whole);
     }
 
-    /// Leaves the whole tree of a picture, however long, in place of the drawn lines.
-    pub fn leave(&mut self, picture: &Picture, is_verbose: bool) {
+    /// Leaves the whole tree, however long, in place of the drawn lines.
+    pub fn leave(&mut self, progress: &RunProgress, is_verbose: bool) {
         self.clear();
-        let look = Look {
+        let style = Style {
             height: usize::MAX,
-            ..self.look(is_verbose)
+            ..self.style(is_verbose)
         };
-        if !picture.stages.is_empty() {
-            self.print(&tree::lines(picture, &look).join("\n"));
+        if !progress.stages.is_empty() {
+            self.print(&tree::lines(progress, &style).join("\n"));
         }
     }
 

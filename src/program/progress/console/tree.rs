@@ -3,50 +3,50 @@
 
 use std::collections::BTreeMap;
 
-use super::look::Look;
-use super::picture::{Picture, Stage, State};
+use super::run_progress::{RunProgress, StageProgress, State};
+use super::style::Style;
 use crate::terminal::figures;
 
 /// Columns between name, state and the rest.
 const GAP: &str = "  ";
 const STATE_COLUMNS: usize = 7;
-/// What is left beside the names for what is said of a stage, at least.
+/// What is left beside the names for a stage's text, at least.
 const LEAST_TEXT: usize = 12;
 
 /// A stage and how it hangs in the tree.
 struct Hung<'a> {
-    stage: &'a Stage,
+    stage: &'a StageProgress,
     /// Branches before the name: two columns a level.
     branches: String,
 }
 
 /// The whole tree, or as many lines as there may be.
-pub fn lines(picture: &Picture, look: &Look) -> Vec<String> {
-    let hung = hang(picture, look.has_unicode);
+pub fn lines(progress: &RunProgress, style: &Style) -> Vec<String> {
+    let hung = hang(progress, style.has_unicode);
     let columns = |hung: &Hung| hung.branches.chars().count() + hung.stage.stage.chars().count();
     let widest = hung.iter().map(columns).max().unwrap_or(0);
     let others = 2 * GAP.len() + STATE_COLUMNS + LEAST_TEXT;
-    let names = widest.min(look.width.saturating_sub(others).max(look.width / 3));
-    let (first, end) = window(&hung, look.height);
+    let names = widest.min(style.width.saturating_sub(others).max(style.width / 3));
+    let (first, end) = window(&hung, style.height);
     let mut lines = Vec::new();
-    lines.extend(left_out(&hung[..first], "above", look));
+    lines.extend(left_out(&hung[..first], "above", style));
     let drawn = hung[first..end].iter();
-    lines.extend(drawn.map(|hung| line(hung, names, look)));
-    lines.extend(left_out(&hung[end..], "below", look));
+    lines.extend(drawn.map(|hung| line(hung, names, style)));
+    lines.extend(left_out(&hung[end..], "below", style));
     lines
 }
 
 /// The stages in the order of the tree.
-fn hang(picture: &Picture, has_unicode: bool) -> Vec<Hung<'_>> {
-    let places: BTreeMap<&str, usize> = picture
+fn hang(progress: &RunProgress, has_unicode: bool) -> Vec<Hung<'_>> {
+    let places: BTreeMap<&str, usize> = progress
         .stages
         .iter()
         .enumerate()
         .map(|(place, stage)| (stage.stage.as_str(), place))
         .collect();
-    let mut below: Vec<Vec<usize>> = vec![Vec::new(); picture.stages.len()];
+    let mut below: Vec<Vec<usize>> = vec![Vec::new(); progress.stages.len()];
     let mut roots = Vec::new();
-    for (place, stage) in picture.stages.iter().enumerate() {
+    for (place, stage) in progress.stages.iter().enumerate() {
         let needs = stage
             .needs
             .iter()
@@ -69,7 +69,7 @@ fn hang(picture: &Picture, has_unicode: bool) -> Vec<Hung<'_>> {
         .collect();
     while let Some((place, branches, under)) = open.pop() {
         hung.push(Hung {
-            stage: &picture.stages[place],
+            stage: &progress.stages[place],
             branches,
         });
         for (number, &child) in below[place].iter().rev().enumerate() {
@@ -104,7 +104,7 @@ fn window(hung: &[Hung], height: usize) -> (usize, usize) {
 }
 
 /// `… 12 stages above: 10 cached, 2 done`.
-fn left_out(hung: &[Hung], place: &str, look: &Look) -> Option<String> {
+fn left_out(hung: &[Hung], place: &str, style: &Style) -> Option<String> {
     if hung.is_empty() {
         return None;
     }
@@ -118,22 +118,22 @@ fn left_out(hung: &[Hung], place: &str, look: &Look) -> Option<String> {
         .collect();
     let text = format!(
         "{} {} stages {place}: {}",
-        look.ellipsis(look.width),
+        style.ellipsis(style.width),
         hung.len(),
         counts.join(", ")
     );
-    Some(look.colours.faint(&look.cut(&text)))
+    Some(style.colours.faint(&style.cut(&text)))
 }
 
-fn line(hung: &Hung, names: usize, look: &Look) -> String {
+fn line(hung: &Hung, names: usize, style: &Style) -> String {
     let stage = hung.stage;
-    let branches = look.name(
+    let branches = style.name(
         &hung.branches,
         hung.branches.chars().count().min(names.saturating_sub(4)),
     );
-    let name = look.name(&stage.stage, names.saturating_sub(branches.chars().count()));
+    let name = style.name(&stage.stage, names.saturating_sub(branches.chars().count()));
     let word = format!("{:<STATE_COLUMNS$}", stage.state.word());
-    let colours = look.colours;
+    let colours = style.colours;
     let word = match stage.state {
         State::Done => colours.good(&word),
         State::Failed => colours.bad(&word),
@@ -142,17 +142,17 @@ fn line(hung: &Hung, names: usize, look: &Look) -> String {
         State::Cached | State::Fetched => colours.calm(&word),
         State::Waiting | State::Skipped => colours.faint(&word),
     };
-    let text = rest(stage, look.is_verbose);
+    let text = rest(stage, style.is_verbose);
     let text = match stage.state {
         State::Waiting | State::Skipped => colours.faint(&text),
         _ => text,
     };
     let line = format!("{}{name}{GAP}{word}{GAP}{text}", colours.faint(&branches));
-    look.cut(line.trim_end())
+    style.cut(line.trim_end())
 }
 
 /// What came of the stage, or why it is as it is.
-fn rest(stage: &Stage, is_verbose: bool) -> String {
+fn rest(stage: &StageProgress, is_verbose: bool) -> String {
     let mut parts = Vec::new();
     match stage.state {
         State::Running => {
@@ -173,7 +173,7 @@ fn rest(stage: &Stage, is_verbose: bool) -> String {
     }
     if is_verbose {
         parts.insert(0, stage.kind.clone());
-        // Where there is a result, it tells the fingerprint.
+        // A result holds the fingerprint.
         if stage.result.is_empty() {
             parts.extend(
                 stage
@@ -189,13 +189,13 @@ fn rest(stage: &Stage, is_verbose: bool) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::look::tests::plain;
+    use super::super::style::tests::plain;
     use super::*;
 
-    fn picture(stages: &[(&str, &[&str], State, &str)]) -> Picture {
-        let mut picture = Picture::empty();
+    fn progress(stages: &[(&str, &[&str], State, &str)]) -> RunProgress {
+        let mut progress = RunProgress::empty();
         for (name, needs, state, text) in stages {
-            let stage = picture.stage(name);
+            let stage = progress.stage(name);
             stage.needs = needs.iter().map(|need| (*need).to_owned()).collect();
             stage.state = *state;
             stage.seconds = Some(72.0);
@@ -204,12 +204,12 @@ mod tests {
                 _ => stage.result = (*text).to_owned(),
             }
         }
-        picture
+        progress
     }
 
     #[test]
     fn a_stage_hangs_below_the_last_one_that_it_needs() {
-        let picture = picture(&[
+        let progress = progress(&[
             ("images", &[], State::Cached, ""),
             ("views", &["images"], State::Done, "120 views, 0.1 s"),
             ("teacher", &["images", "views"], State::Running, "never run"),
@@ -221,7 +221,7 @@ mod tests {
                 "waits for the content of `teacher`",
             ),
         ]);
-        insta::assert_snapshot!(lines(&picture, &plain(60, 24)).join("\n"), @r"
+        insta::assert_snapshot!(lines(&progress, &plain(60, 24)).join("\n"), @r"
         images         cached
         ├ views        done     120 views, 0.1 s
         │ └ teacher    running  1 min 12 s, never run
@@ -245,7 +245,7 @@ mod tests {
                 (name.as_str(), &[][..], state, "")
             })
             .collect();
-        let drawn = lines(&picture(&stages), &plain(60, 7));
+        let drawn = lines(&progress(&stages), &plain(60, 7));
         assert_eq!(drawn.len(), 7, "{drawn:#?}");
         assert_eq!(drawn[0], "… 18 stages above: 18 cached");
         assert!(drawn[3].starts_with("stage-20  running"), "{drawn:#?}");
@@ -255,7 +255,7 @@ mod tests {
     #[test]
     fn no_line_is_wider_than_the_terminal() {
         let long = "student[width=0.5,learning_rate=0.03,seed=17,augmentation=independent]";
-        let picture = picture(&[
+        let progress = progress(&[
             ("images", &[], State::Cached, ""),
             (
                 long,
@@ -265,7 +265,7 @@ mod tests {
             ),
         ]);
         for width in [1, 5, 10, 20, 40, 80] {
-            for line in lines(&picture, &plain(width, 24)) {
+            for line in lines(&progress, &plain(width, 24)) {
                 assert!(
                     console::measure_text_width(&line) <= width,
                     "{width}: {line}"

@@ -19,14 +19,15 @@ const PAUSE: f64 = 0.25;
 const FRESH: f64 = 0.1;
 
 /// Accuracies while training, and what they are called here.
-const LOOKS: [(&str, &str); 2] = [("running_knn_top1", "kNN top-1"), ("running_top1", "top-1")];
+const ACCURACIES: [(&str, &str); 2] =
+    [("running_knn_top1", "kNN top-1"), ("running_top1", "top-1")];
 
 /// Work at hand.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Work {
     /// What is done, where a stage does several things; else empty.
     pub label: String,
-    /// `images`, `views`, `bytes` …; empty before the work says it.
+    /// `images`, `views`, `bytes` …; empty before it is known.
     pub unit: String,
     pub done: u64,
     /// 0: unknown.
@@ -37,7 +38,7 @@ pub struct Work {
     pub per_second: f64,
     /// None where the total or the rate is not known.
     pub seconds_left: Option<f64>,
-    /// What the work waits for beside itself; empty: nothing that is told.
+    /// What the work waits for beside itself; empty: nothing that is known.
     pub waiting_for: String,
     /// Share of the last seconds that it waited, 0 to 1.
     pub waiting_share: Option<f64>,
@@ -51,7 +52,7 @@ pub struct Work {
     /// The loss without the jumps of single batches.
     #[serde(skip)]
     smooth_loss: Option<f64>,
-    /// Whether it tells its numbers after every step.
+    /// Whether it reports numbers after every step.
     #[serde(skip)]
     has_steps: bool,
     #[serde(skip)]
@@ -106,8 +107,8 @@ impl Work {
             return;
         }
         self.step = Some(measured.step);
-        self.epoch = measured.epoch.map(|(epoch, _)| epoch);
-        self.epochs = measured.epoch.map(|(_, epochs)| epochs);
+        self.epoch = measured.epoch;
+        self.epochs = measured.epochs;
         match measured.over {
             MeasuredOver::Step => self.has_steps = true,
             // The mean of an epoch is not what is measured now; a look at other images is news.
@@ -153,7 +154,7 @@ impl Work {
         (self.total > 0).then(|| (self.done as f64 / self.total as f64).min(1.0))
     }
 
-    /// `7,440 of 12,000 images`, `3.0 of 4.2 MB`; empty before the work says it.
+    /// `7,440 of 12,000 images`, `3.0 of 4.2 MB`; empty before it is known.
     pub fn amount(&self) -> String {
         if self.unit.is_empty() {
             return String::new();
@@ -203,7 +204,7 @@ impl Work {
 
     /// `kNN top-1 31.2 %`: the last look at the accuracy.
     pub fn accuracy(&self) -> Option<String> {
-        LOOKS.iter().find_map(|(name, title)| {
+        ACCURACIES.iter().find_map(|(name, title)| {
             let share = self.values.get(*name)?;
             Some(format!("{title} {:.1} %", share * 100.0))
         })
@@ -222,7 +223,7 @@ impl Work {
             .filter(|(name, _)| {
                 let name = name.as_str();
                 !["loss", "learning_rate"].contains(&name)
-                    && LOOKS.iter().all(|(look, _)| *look != name)
+                    && ACCURACIES.iter().all(|(accuracy, _)| *accuracy != name)
             })
             .map(|(name, value)| format!("{} {}", name.replace('_', " "), figures::value(*value)))
             .collect()
@@ -317,13 +318,14 @@ mod tests {
     }
 
     #[test]
-    fn training_tells_its_loss_its_rate_and_what_it_waits_for() {
+    fn training_shows_its_loss_its_rate_and_what_it_waits_for() {
         let mut work = at_work(3_000);
         for (step, loss) in [(1, 2.0), (2, 1.0)] {
             work.measured(&Measured {
                 over: MeasuredOver::Step,
                 step,
-                epoch: Some((1, 10)),
+                epoch: Some(1),
+                epochs: Some(10),
                 split: "train",
                 values: &[("loss", loss), ("learning_rate", 0.03), ("queue_fill", 0.5)],
             });

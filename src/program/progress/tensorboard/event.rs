@@ -1,6 +1,8 @@
 //! The few messages of TensorFlow's `event.proto` and `summary.proto` that curves need, in protobuf's encoding, fields by their numbers
 //! as TensorBoard's own writer orders them.
 
+use seedpipe_base::varint;
+
 /// What TensorBoard expects in the first event of a file.
 const FILE_VERSION: &str = "brain.Event:2";
 const SESSION_START: u64 = 1;
@@ -62,74 +64,53 @@ fn begin(wall_time: f64, step: u64) -> Vec<u8> {
 }
 
 fn key(message: &mut Vec<u8>, field: u64, wire: u64) {
-    varint(message, field << 3 | wire);
+    varint::push(message, field << 3 | wire);
 }
 
 fn number(message: &mut Vec<u8>, field: u64, value: u64) {
     key(message, field, VARINT);
-    varint(message, value);
+    varint::push(message, value);
 }
 
 fn bytes(message: &mut Vec<u8>, field: u64, value: &[u8]) {
     key(message, field, LENGTH);
-    varint(message, value.len() as u64);
+    varint::push(message, value.len() as u64);
     message.extend(value);
 }
 
-fn varint(message: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        message.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    message.push(value as u8);
-}
-
-/// What of an event decides whether it stays.
+/// What of a stored event decides whether it stays.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Seen {
+pub struct StoredEvent {
     pub step: u64,
     /// Whether it holds anything beside the file's version.
     pub has_content: bool,
 }
 
 /// None when the bytes are no event.
-pub fn read(mut event: &[u8]) -> Option<Seen> {
-    let mut seen = Seen {
+pub fn read(mut event: &[u8]) -> Option<StoredEvent> {
+    let mut stored = StoredEvent {
         step: 0,
         has_content: false,
     };
     while !event.is_empty() {
-        let key = read_varint(&mut event)?;
+        let key = varint::take(&mut event)?;
         let skipped = match key & 7 {
             VARINT => {
-                let value = read_varint(&mut event)?;
+                let value = varint::take(&mut event)?;
                 if key >> 3 == STEP {
-                    seen.step = value;
+                    stored.step = value;
                 }
                 0
             }
             EIGHT_BYTES => 8,
-            LENGTH => usize::try_from(read_varint(&mut event)?).ok()?,
+            LENGTH => usize::try_from(varint::take(&mut event)?).ok()?,
             FOUR_BYTES => 4,
             _ => return None,
         };
         event = event.get(skipped..)?;
-        seen.has_content |= ![WALL_TIME, STEP, VERSION].contains(&(key >> 3));
+        stored.has_content |= ![WALL_TIME, STEP, VERSION].contains(&(key >> 3));
     }
-    Some(seen)
-}
-
-fn read_varint(bytes: &mut &[u8]) -> Option<u64> {
-    let mut value = 0;
-    for shift in (0..64).step_by(7) {
-        let (&first, rest) = bytes.split_first()?;
-        *bytes = rest;
-        value |= u64::from(first & 0x7f) << shift;
-        if first < 0x80 {
-            return Some(value);
-        }
-    }
-    None
+    Some(stored)
 }
 
 #[cfg(test)]
@@ -164,12 +145,12 @@ mod tests {
         for step in [0, 1, 127, 128, 300_000_000_000] {
             let event = scalars(1.5, step, &[("a".to_owned(), 1.0)]);
             let has_content = true;
-            assert_eq!(read(&event), Some(Seen { step, has_content }));
+            assert_eq!(read(&event), Some(StoredEvent { step, has_content }));
         }
         let has_content = false;
         assert_eq!(
             read(&version(1.5)),
-            Some(Seen {
+            Some(StoredEvent {
                 step: 0,
                 has_content
             })

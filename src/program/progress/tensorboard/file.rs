@@ -91,7 +91,7 @@ fn sound_until(bytes: &[u8], step: u64) -> usize {
     let (mut end, mut has_content) = (0, false);
     while let Some((event, length)) = record::first(&bytes[end..]) {
         match event::read(event) {
-            Some(seen) if seen.step <= step => has_content |= seen.has_content,
+            Some(stored) if stored.step <= step => has_content |= stored.has_content,
             _ => break,
         }
         end += length;
@@ -133,10 +133,10 @@ mod tests {
             let bytes = fs::read(path).unwrap();
             let mut rest = bytes.as_slice();
             while let Some((event, length)) = record::first(rest) {
-                let seen = event::read(event).unwrap();
+                let stored = event::read(event).unwrap();
                 // A restart's event is no scalar: it has fewer than 20 bytes.
-                if seen.has_content && event.len() > 20 {
-                    steps.push(seen.step);
+                if stored.has_content && event.len() > 20 {
+                    steps.push(stored.step);
                 }
                 rest = &rest[length..];
             }

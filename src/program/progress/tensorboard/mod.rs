@@ -13,8 +13,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
-use anyhow::{Context, Result};
-use seedpipe_engine::{Digest, Measured, MeasuredOver};
+use anyhow::{Context, Error, Result};
+use seedpipe_engine::{Digest, Event, Measured, MeasuredOver};
 
 use file::EventFile;
 
@@ -48,7 +48,38 @@ impl TensorBoard {
         }
     }
 
-    pub fn stage_started(&mut self, stage: &str, fingerprint: Digest) -> Result<()> {
+    /// Fails with the stage whose curves end here, since they can't be written.
+    ///
+    /// - `rates`: images a second of a stage, and the share of waiting
+    pub fn event<'a>(
+        &mut self,
+        event: &Event<'a>,
+        rates: impl FnOnce(&str) -> (f64, Option<f64>),
+    ) -> Result<(), (&'a str, Error)> {
+        let (stage, written) = match *event {
+            Event::StageStarted {
+                stage, fingerprint, ..
+            } => {
+                self.start(stage, fingerprint);
+                return Ok(());
+            }
+            Event::StageFinished(report) => {
+                self.stages.remove(&report.stage);
+                return Ok(());
+            }
+            Event::StepsStarted { stage, step } => (stage, self.steps_started(stage, step)),
+            Event::Metrics { stage, measured } => {
+                (stage, self.measured(stage, &measured, rates(stage)))
+            }
+            _ => return Ok(()),
+        };
+        written.map_err(|error| {
+            self.stages.remove(stage);
+            (stage, error)
+        })
+    }
+
+    fn start(&mut self, stage: &str, fingerprint: Digest) {
         let folder = self.folder.join(as_file_name(stage));
         let curves = Curves {
             folder: folder.join(fingerprint.short()),
@@ -56,11 +87,9 @@ impl TensorBoard {
             last: None,
         };
         self.stages.insert(stage.to_owned(), curves);
-        Ok(())
     }
 
-    /// Steps after `step` begin.
-    pub fn steps_begin(&mut self, stage: &str, step: u64) -> Result<()> {
+    fn steps_started(&mut self, stage: &str, step: u64) -> Result<()> {
         let Some(curves) = self.stages.get_mut(stage) else {
             return Ok(()); // outside a stage of a run
         };
@@ -71,8 +100,7 @@ impl TensorBoard {
         Ok(())
     }
 
-    /// - `rates`: images a second, and the share of waiting
-    pub fn measured(
+    fn measured(
         &mut self,
         stage: &str,
         measured: &Measured,
@@ -106,16 +134,6 @@ impl TensorBoard {
         }
         file.write_scalars(measured.step, &scalars)
             .with_context(|| format!("`{}`", curves.folder.display()))
-    }
-
-    /// No more of this stage is written.
-    pub fn give_up(&mut self, stage: &str) {
-        self.stages.remove(stage);
-    }
-
-    pub fn stage_finished(&mut self, stage: &str) -> Result<()> {
-        self.stages.remove(stage);
-        Ok(())
     }
 }
 

@@ -1,0 +1,443 @@
+//! `embed` and `predict`: a trained network on new image files, as JSON lines or Parquet, one image after the other.
+
+use seedpipe_base::Refusal;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::process::{self, ExitCode};
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use seedpipe_artifact::{Metadata, SeenRow, SeenWriter};
+use seedpipe_engine::{Engine, Input};
+use seedpipe_stages::deliverable::Sources;
+use seedpipe_stages::predictor::{Prediction, Predictor, Weights};
+use seedpipe_stages::stored;
+use seedpipe_stages::tools::Tools;
+use serde_json::{Value, json};
+
+use crate::commands::Invocation;
+use crate::commands::networks::among::Among;
+use crate::commands::networks::export;
+use crate::delivery::neighbours::Nearest;
+use crate::project::image_files::image_files;
+use crate::{terminal::figures, terminal::output, torch::sibling};
+
+/// What `embed` and `predict` share.
+#[derive(Args, Debug)]
+pub struct Looking {
+    /// A stage with a network, or a checkpoint
+    #[arg(value_name = "STAGE|FILE")]
+    pub network: String,
+    /// The checkpoint's network, a name or JSON, when the file doesn't say it
+    #[arg(long = "network", value_name = "NETWORK")]
+    pub architecture: Option<String>,
+    /// A .parquet or .jsonl file [default: JSON lines on stdout]
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub struct Embed {
+    #[command(flatten)]
+    pub looking: Looking,
+    /// Image files, and folders with images below them
+    #[arg(value_name = "IMAGE", required_unless_present = "among")]
+    pub images: Vec<PathBuf>,
+    /// Print the images nearest to this one instead of the embeddings
+    #[arg(long, value_name = "IMAGE")]
+    pub neighbours_of: Option<PathBuf>,
+    /// Search embeddings that are stored already: a file by `embed -o`, or an `encode` stage
+    #[arg(long, value_name = "FILE.parquet|STAGE", requires = "neighbours_of", conflicts_with_all = ["images", "output"])]
+    pub among: Option<String>,
+    /// How many of them
+    #[arg(short = 'k', long, default_value_t = 10, value_name = "COUNT")]
+    pub neighbours: usize,
+}
+
+#[derive(Args, Debug)]
+pub struct Predict {
+    #[command(flatten)]
+    pub looking: Looking,
+    /// Image files, and folders with images below them
+    #[arg(value_name = "IMAGE", required = true)]
+    pub images: Vec<PathBuf>,
+    /// With the linear classifier of this `probe` stage on top
+    #[arg(long, value_name = "STAGE")]
+    pub with_head: Option<String>,
+    /// How many of the best classes
+    #[arg(long, default_value_t = 5, value_name = "COUNT")]
+    pub top: usize,
+}
+
+/// `embed`.
+pub fn embed(invocation: Invocation, arguments: &Embed) -> Result<ExitCode> {
+    let tools = sibling::tools(invocation.tools)?;
+    let among = arguments.among.as_deref();
+    let images = match among {
+        None => image_files(&arguments.images)?,
+        Some(_) => vec![],
+    };
+    let network = arguments.looking.network.as_str();
+    let engine = engine_for(invocation, [Some(network), among])?;
+    let among = among
+        .map(|name| Among::open(name, engine.as_ref()))
+        .transpose()?;
+    let predictor = Network::find(engine.as_ref(), &arguments.looking, None)?.open(&tools)?;
+    if let Some(among) = &among {
+        among.check(predictor.as_ref())?;
+    }
+    let query = arguments.neighbours_of.as_deref();
+    let query = query
+        .map(|image| features_of(predictor.as_ref(), image))
+        .transpose()?;
+    match (among, query) {
+        (Some(among), Some(query)) => {
+            let best = among.nearest(query, arguments.neighbours)?;
+            print_nearest(best.iter().map(|(image, near)| (image.as_str(), *near)))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        (_, query) => embed_images(arguments, predictor.as_ref(), &images, query),
+    }
+}
+
+/// Embeds images; prints the nearest to the query, if there is one.
+fn embed_images(
+    arguments: &Embed,
+    predictor: &dyn Predictor,
+    images: &[PathBuf],
+    query: Option<Vec<f32>>,
+) -> Result<ExitCode> {
+    let mut nearest = query.map(|query| Nearest::to(query, arguments.neighbours));
+    let mut sheet = match (&arguments.looking.output, &nearest) {
+        (Some(path), _) => Some(Sheet::create(path, &stored::said(predictor.identity())?)?),
+        (None, Some(_)) => None,
+        (None, None) => Some(Sheet::Lines),
+    };
+    let mut failed = 0;
+    predictor.predict(images, &mut |path, seen| {
+        let Some(seen) = told(seen, &mut failed) else {
+            return Ok(());
+        };
+        if let Some(nearest) = &mut nearest {
+            nearest.offer(&seen.features, || path.display().to_string());
+        }
+        match &mut sheet {
+            Some(sheet) => sheet.write(SeenRow::Embedding {
+                image: path.display().to_string(),
+                embedding: seen.features,
+            }),
+            None => Ok(()),
+        }
+    })?;
+    if let Some(sheet) = sheet {
+        sheet.finish()?;
+    }
+    let best = nearest.iter().flat_map(Nearest::best);
+    print_nearest(best.map(|(image, near)| (image.as_str(), *near)))?;
+    Ok(end(failed, images.len()))
+}
+
+fn print_nearest<'best>(best: impl Iterator<Item = (&'best str, f32)>) -> Result<()> {
+    for (image, similarity) in best {
+        output::print(&json!({"image": image, "similarity": similarity}).to_string())?;
+    }
+    Ok(())
+}
+
+/// The pipeline, when one of the names is no file's.
+fn engine_for<const N: usize>(
+    invocation: Invocation,
+    names: [Option<&str>; N],
+) -> Result<Option<Engine>> {
+    let mut names = names.into_iter().flatten();
+    match names.all(|name| Path::new(name).is_file()) {
+        true => Ok(None),
+        false => invocation.engine(&[]).map(Some),
+    }
+}
+
+/// `predict`.
+pub fn predict(invocation: Invocation, arguments: &Predict) -> Result<ExitCode> {
+    let tools = sibling::tools(invocation.tools)?;
+    let images = image_files(&arguments.images)?;
+    let head = arguments.with_head.as_deref();
+    let engine = engine_for(invocation, [Some(arguments.looking.network.as_str())])?;
+    let predictor = Network::find(engine.as_ref(), &arguments.looking, head)?.open(&tools)?;
+    let mut sheet = match &arguments.looking.output {
+        Some(path) => Sheet::create(path, &Metadata::new())?,
+        None => Sheet::Lines,
+    };
+    let mut failed = 0;
+    predictor.predict(&images, &mut |path, seen| {
+        let Some(seen) = told(seen, &mut failed) else {
+            return Ok(());
+        };
+        let Some(probabilities) = seen.probabilities else {
+            return Err(
+                Refusal::new(format!("`{}` has no classifier", arguments.looking.network))
+                    .hint(
+                        "add `--with-head STAGE` with a `probe` stage, or name a `finetune` stage",
+                    )
+                    .into(),
+            );
+        };
+        sheet.write(prediction(
+            path,
+            &probabilities,
+            predictor.class_names(),
+            arguments.top,
+        ))
+    })?;
+    sheet.finish()?;
+    Ok(end(failed, images.len()))
+}
+
+/// The best classes; equal probabilities in the order of the classes.
+fn prediction(path: &Path, probabilities: &[f32], names: &[String], top: usize) -> SeenRow {
+    let mut order: Vec<usize> = (0..probabilities.len()).collect();
+    order.sort_by(|&a, &b| probabilities[b].total_cmp(&probabilities[a]));
+    order.truncate(top);
+    SeenRow::Prediction {
+        image: path.display().to_string(),
+        classes: order.iter().map(|&class| class as i32).collect(),
+        names: order
+            .iter()
+            .map(|&class| {
+                names
+                    .get(class)
+                    .cloned()
+                    .unwrap_or_else(|| class.to_string())
+            })
+            .collect(),
+        probabilities: order.iter().map(|&class| probabilities[class]).collect(),
+    }
+}
+
+/// What was seen; an image that can't be read is told and counted.
+fn told(seen: Result<Prediction>, failed: &mut usize) -> Option<Prediction> {
+    match seen {
+        Ok(seen) => Some(seen),
+        Err(error) => {
+            *failed += 1;
+            output::error(&format!("warning: left out: {error:#}"));
+            None
+        }
+    }
+}
+
+fn end(failed: usize, of: usize) -> ExitCode {
+    if failed == 0 {
+        return ExitCode::SUCCESS;
+    }
+    output::error(&format!("error: {failed} of {of} images could not be read"));
+    ExitCode::FAILURE
+}
+
+/// The network that looks, as the command line names it.
+enum Network {
+    Stage {
+        weights: Box<Input>,
+        classifier: Option<Box<Input>>,
+        images: Option<Box<Input>>,
+    },
+    File {
+        path: PathBuf,
+        network: Option<String>,
+    },
+}
+
+impl Network {
+    /// A file, or a stage of the pipeline; `engine` is there when no file has the name.
+    fn find(engine: Option<&Engine>, looking: &Looking, head: Option<&str>) -> Result<Self> {
+        let path = Path::new(&looking.network);
+        let Some(engine) = engine.filter(|_| !path.is_file()) else {
+            if path.extension().is_some_and(|ending| ending == "onnx") {
+                return Err(Refusal::new(format!(
+                    "`{}`: an ONNX file can't be read back",
+                    looking.network
+                ))
+                .hint("name the stage that it was exported from, or export it as safetensors")
+                .into());
+            }
+            if head.is_some() {
+                return Err(Refusal::new(format!(
+                    "`--with-head` with the file `{}`",
+                    looking.network
+                ))
+                .hint("name the network's stage, or export it with its head first")
+                .into());
+            }
+            return Ok(Network::File {
+                path: path.to_owned(),
+                network: looking.architecture.clone(),
+            });
+        };
+        let is_path = looking.network.contains('/') || path.extension().is_some();
+        let stage = match engine.project().stage(&looking.network) {
+            Err(_) if is_path => {
+                return Err(Refusal::new(format!(
+                    "no file `{}`, and no stage of that name",
+                    looking.network
+                ))
+                .hint(
+                    "name a checkpoint, or a stage of the pipeline (`seedpipe status` lists them)",
+                )
+                .into());
+            }
+            found => found?,
+        };
+        let head = head.map(|name| engine.project().stage(name)).transpose()?;
+        let boxed = |input: Option<Input>| input.map(Box::new);
+        Ok(Network::Stage {
+            weights: Box::new(export::weights(engine, stage)?),
+            classifier: boxed(head.map(|head| export::weights(engine, head)).transpose()?),
+            images: boxed(export::images(engine, head.unwrap_or(stage))?),
+        })
+    }
+
+    fn open(&self, tools: &Tools) -> Result<Box<dyn Predictor>> {
+        (tools.open)(&match self {
+            Network::Stage {
+                weights,
+                classifier,
+                images,
+            } => Weights::Stage(Sources {
+                weights,
+                classifier: classifier.as_deref(),
+                images: images.as_deref(),
+            }),
+            Network::File { path, network } => Weights::File {
+                path,
+                network: network.as_deref(),
+            },
+        })
+    }
+}
+
+fn features_of(predictor: &dyn Predictor, image: &Path) -> Result<Vec<f32>> {
+    let mut features = Vec::new();
+    predictor.predict(&[image.to_owned()], &mut |_, seen| {
+        features = seen.context("`--neighbours-of`")?.features;
+        Ok(())
+    })?;
+    Ok(features)
+}
+
+/// A file under another name until it is whole; removed when it never is.
+struct Draft {
+    draft: PathBuf,
+    path: PathBuf,
+}
+
+impl Draft {
+    fn of(path: &Path) -> Self {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        Self {
+            draft: path.with_file_name(format!(".{name}.{}.part", process::id())),
+            path: path.to_owned(),
+        }
+    }
+
+    fn keep(self) -> Result<()> {
+        Ok(fs_err::rename(&self.draft, &self.path)?)
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        if self.draft.exists() {
+            let _ = fs_err::remove_file(&self.draft); // what went wrong is told already
+        }
+    }
+}
+
+/// Where the rows go.
+enum Sheet {
+    /// JSON on stdout.
+    Lines,
+    JsonFile {
+        writer: BufWriter<fs_err::File>,
+        draft: Draft,
+    },
+    Parquet {
+        writer: Box<SeenWriter>,
+        draft: Draft,
+    },
+}
+
+impl Sheet {
+    fn create(path: &Path, metadata: &Metadata) -> Result<Self> {
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some("parquet") => {
+                let draft = Draft::of(path);
+                Ok(Sheet::Parquet {
+                    writer: Box::new(SeenWriter::create(&draft.draft, metadata)),
+                    draft,
+                })
+            }
+            Some("jsonl" | "json") => {
+                let draft = Draft::of(path);
+                Ok(Sheet::JsonFile {
+                    writer: BufWriter::new(fs_err::File::create(&draft.draft)?),
+                    draft,
+                })
+            }
+            _ => Err(Refusal::new(format!(
+                "`--output {}`: expected a name that ends in .parquet or .jsonl",
+                path.display()
+            ))
+            .hint("leave it out for JSON lines on stdout")
+            .into()),
+        }
+    }
+
+    fn write(&mut self, row: SeenRow) -> Result<()> {
+        match self {
+            Sheet::Lines => output::print(&line(&row).to_string()),
+            Sheet::JsonFile { writer, .. } => Ok(writeln!(writer, "{}", line(&row))?),
+            Sheet::Parquet { writer, .. } => Ok(writer.write(row)?),
+        }
+    }
+
+    fn finish(self) -> Result<()> {
+        match self {
+            Sheet::Lines => Ok(()),
+            Sheet::JsonFile { mut writer, draft } => {
+                writer.flush()?;
+                writer.get_ref().sync_all()?;
+                draft.keep()
+            }
+            Sheet::Parquet { writer, draft } => {
+                if !writer.finish()? {
+                    bail!(
+                        "no image could be read, so `{}` was not written",
+                        figures::path(&draft.path)
+                    );
+                }
+                draft.keep()
+            }
+        }
+    }
+}
+
+fn line(row: &SeenRow) -> Value {
+    match row {
+        SeenRow::Embedding { image, embedding } => json!({"image": image, "embedding": embedding}),
+        SeenRow::Prediction {
+            image,
+            classes,
+            names,
+            probabilities,
+        } => {
+            let best: Vec<Value> = classes
+                .iter()
+                .zip(names)
+                .zip(probabilities)
+                .map(|((class, name), probability)| {
+                    json!({"class": class, "name": name, "probability": probability})
+                })
+                .collect();
+            json!({"image": image, "best": best})
+        }
+    }
+}

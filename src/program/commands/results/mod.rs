@@ -1,0 +1,8 @@
+//! Looking at what came out.
+
+mod confusion;
+pub mod metrics;
+pub mod params;
+pub mod preview;
+pub mod report;
+pub mod show;

@@ -1,0 +1,79 @@
+//! `preview STAGE`: a contact sheet of what `ingest` took in, or of the views that `augment` drew, as PNG.
+
+use seedpipe_base::Refusal;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use seedpipe_artifact::{IMAGES, VIEWS};
+use seedpipe_engine::{Engine, StageNode, durable};
+use seedpipe_stages::contact_sheet;
+
+use crate::commands::Invocation;
+use crate::commands::arguments::Overrides;
+use crate::project::cached::{TO_SHOW, cached};
+use crate::{terminal::figures, terminal::output};
+
+#[derive(Args, Debug)]
+pub struct Preview {
+    /// A stage of kind `augment` or `ingest` that is cached
+    pub stage: String,
+    /// How many images
+    #[arg(short = 'n', long, value_name = "COUNT", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub images: u32,
+    /// The file [default: the stage's name with `.png`, here]
+    #[arg(short, long, value_name = "FILE.png")]
+    pub output: Option<PathBuf>,
+    #[command(flatten)]
+    pub overrides: Overrides,
+}
+
+pub fn execute(invocation: Invocation, arguments: &Preview) -> Result<ExitCode> {
+    let engine = invocation.engine(&arguments.overrides.set)?;
+    let stage = engine.project().stage(&arguments.stage)?;
+    let count = arguments.images as usize;
+    let outputs = engine.registry().known(&stage.kind).outputs();
+    let output = |kind: &str| outputs.iter().find(|output| output.kind == kind);
+    let png = match (output(IMAGES), output(VIEWS)) {
+        (Some(images), _) => {
+            let artifact = cached(&engine, &stage.name, TO_SHOW)?;
+            contact_sheet::of_images(&artifact.parts(images.name), count)
+        }
+        (_, Some(output)) => {
+            let views = cached(&engine, &stage.name, TO_SHOW)?;
+            let images = images_of(&engine, stage)?;
+            contact_sheet::of_views(&images, &views.parts(output.name), count)
+        }
+        _ => {
+            return Err(Refusal::new(format!(
+                "stage `{}` is of kind `{}`, which has no pictures to show",
+                stage.name, stage.kind
+            ))
+            .hint("name a stage of kind `augment` or `ingest`")
+            .into());
+        }
+    };
+    let png = png.with_context(|| format!("stage `{}`", stage.name))?;
+    let path = arguments
+        .output
+        .clone()
+        .unwrap_or_else(|| PathBuf::from(format!("{}.png", stage.name)));
+    durable::write(&path, &png)
+        .with_context(|| format!("`{}` can't be written", path.display()))?;
+    output::print(&format!(
+        "wrote `{}`, {}",
+        figures::path(&path),
+        figures::bytes(png.len() as u64)
+    ))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Parts of the images that views are of.
+fn images_of(engine: &Engine, stage: &StageNode) -> Result<Vec<PathBuf>> {
+    let mut inputs = stage.inputs.values().flatten();
+    let from = inputs
+        .find(|from| from.kind == IMAGES)
+        .context("BUG: views of no images")?;
+    Ok(cached(engine, &from.stage, TO_SHOW)?.parts(&from.output))
+}

@@ -1,0 +1,273 @@
+//! `run`: makes what is not cached, then prints what came out of it.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Args;
+use seedpipe_engine::{
+    Engine, Outcome, Project, RunOptions, RunReport, StageReport, StageState, StageStatus,
+};
+use serde_json::{Value, json};
+
+use crate::commands::Invocation;
+use crate::commands::arguments::Overrides;
+use crate::commands::running::status;
+use crate::commands::values::device;
+use crate::doctor::emulation::Emulation;
+use crate::progress::console::{Console, RunProgress, RunState, Verbosity, is_cancelled};
+use crate::progress::tensorboard::{self, TensorBoard};
+use crate::project::report::{self, Page};
+use crate::torch::processor::Processor;
+use crate::{
+    Tensors, progress::interrupt, project::storage, terminal::figures, terminal::output,
+    torch::sibling,
+};
+
+#[derive(Args, Debug)]
+pub struct Run {
+    /// These stages and what they need [default: all]
+    #[arg(value_name = "STAGE")]
+    pub stages: Vec<String>,
+    /// Run the named stages (or all, when none is named) even if they are cached
+    #[arg(long)]
+    pub force: bool,
+    /// Run the named stages alone, on cached inputs
+    #[arg(long, requires = "stages")]
+    pub only: bool,
+    #[command(flatten)]
+    pub overrides: Overrides,
+    /// Where the networks run: `auto`, `cpu`, `cuda` or `cuda:N` [default: the pipeline's, else `auto`]
+    #[arg(long, value_name = "DEVICE", value_parser = device)]
+    pub device: Option<String>,
+    /// Run exactly what pipeline.lock records, or refuse; the lock is not written
+    #[arg(long)]
+    pub locked: bool,
+    /// Neither fetch from the remote nor write to it
+    #[arg(long)]
+    pub no_remote: bool,
+    /// Say what would run, and run nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// One line of JSON a stage on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+pub fn execute(invocation: Invocation, arguments: &Run) -> Result<ExitCode> {
+    let (tensors, verbosity) = (invocation.tensors, invocation.verbosity);
+    let mut engine = invocation.engine(&arguments.overrides.set)?;
+    if arguments.no_remote {
+        engine = engine.without_remote();
+    }
+    if let Some(handover) = sibling::handover() {
+        engine.take_over(&handover);
+    }
+    report::check_paths(engine.project())?;
+    let options = RunOptions {
+        targets: arguments.stages.clone(),
+        force: arguments.force,
+        only: arguments.only,
+        device: arguments.device.clone(),
+        locked: arguments.locked,
+    };
+    if arguments.locked {
+        check_locked(&engine, &options, arguments.json)?;
+    }
+    if arguments.dry_run {
+        return dry_run(&engine, &options, arguments.json);
+    }
+    let mut plan = engine.dry_run(&options)?;
+    if tensors == Tensors::InSibling && needs_tensors(&plan) {
+        // What the remote has needs no tensors here.
+        if engine.has_remote() {
+            let names = plan.iter().map(|stage| stage.stage.as_str());
+            engine.fetch_ahead(&options, &Console::new(verbosity, names))?;
+            plan = engine.dry_run(&options)?;
+        }
+        if needs_tensors(&plan) {
+            match sibling::become_tensor_program(Some(&engine.handover()))? {}
+        }
+    }
+    warn_of_slowness(&engine, &plan, &options);
+    let cache = engine.project().cache();
+    let mut console = Console::of_run(verbosity, RunProgress::of(&engine, &plan))
+        .write_progress(cache)
+        .write_curves(TensorBoard::in_folder(&cache.join(tensorboard::FOLDER)));
+    if arguments.json {
+        console = console.on_finished(|stage| {
+            if let Err(error) = output::print(&stage.json_line()) {
+                output::error(&format!("warning: {error:#}"));
+            }
+        });
+    }
+    if verbosity == Verbosity::Verbose && console.has_stage_lines() {
+        console.line(status::as_text(&plan).trim_end());
+    }
+    interrupt::listen(console.printer())?;
+    console.begin(&options.targets, &plan);
+    let ran = engine.run(&options, &console).and_then(|report| {
+        let pages = report::write_all(&engine, &report)?;
+        Ok((report, pages))
+    });
+    match ran {
+        Ok((report, pages)) => finish(&engine, &report, &pages, &console, arguments.json),
+        Err(error) => {
+            console.end(RunState::Failed);
+            console.run_finished(RunState::Failed, json!({"error": format!("{error:#}")}));
+            Err(error)
+        }
+    }
+}
+
+fn needs_tensors(plan: &[StageStatus]) -> bool {
+    plan.iter()
+        .any(|stage| stage.tensors && stage.state != StageState::Cached)
+}
+
+/// Before the sibling is started; with `--json` the fields that differ go to stdout as well.
+fn check_locked(engine: &Engine, options: &RunOptions, json: bool) -> Result<()> {
+    let Some(mismatch) = engine.lock_mismatch(options)? else {
+        return Ok(());
+    };
+    if json {
+        output::print_json(&mismatch)?;
+    }
+    Err(mismatch.refusal().into())
+}
+
+/// Tells what would take many times longer than it needs.
+fn warn_of_slowness(engine: &Engine, plan: &[StageStatus], options: &RunOptions) {
+    let processor = Processor::of_this_machine();
+    if !processor.is_wide() && needs_tensors(plan) {
+        output::error(&format!("warning: {}", processor.narrowness()));
+    }
+    if let Some(emulation) = Emulation::ahead(engine.project(), plan, options.device.as_deref()) {
+        output::error(&emulation.warning());
+    }
+}
+
+fn dry_run(engine: &Engine, options: &RunOptions, json: bool) -> Result<ExitCode> {
+    let stages = engine.dry_run(options)?;
+    let planned = storage::planned(engine, &stages)?;
+    warn_of_slowness(engine, &stages, options);
+    if json {
+        let lines: Vec<String> = stages
+            .iter()
+            .zip(&planned)
+            .map(|(stage, storage)| status::as_json(stage, storage.as_ref()).to_string())
+            .collect();
+        output::print(&lines.join("\n"))?;
+    } else {
+        output::print(&(status::as_text(&stages) + &storage::lines(&stages, &planned)))?;
+    }
+    // As the run would end, before anything runs.
+    let mut code = ExitCode::SUCCESS;
+    for fault in status::source_faults(&stages) {
+        output::error(&format!("error: {fault}"));
+        code = ExitCode::from(2);
+    }
+    Ok(code)
+}
+
+/// Tells the end: the counts, the results table, the pages that were written, and what failed.
+fn finish(
+    engine: &Engine,
+    run: &RunReport,
+    pages: &[Page],
+    console: &Console,
+    json: bool,
+) -> Result<ExitCode> {
+    console.end(state(run));
+    if !console.writes_json() {
+        console.line(&summary(run));
+    }
+    if !json && !pages.is_empty() {
+        output::print(&report::results_table(engine, pages)?)?;
+    }
+    for page in pages {
+        let line = format!("report: {}", figures::path(&page.path));
+        if json {
+            console.line(&line);
+        } else {
+            output::print(&line)?;
+        }
+    }
+    let code = match (run.cancelled(), run.failed()) {
+        (true, _) => {
+            output::error(
+                "interrupted; finished shards and checkpoints are kept: the same command goes on from there",
+            );
+            ExitCode::FAILURE
+        }
+        (_, Some(failed)) => {
+            output::error(&format!("error: {}", failure(engine.project(), failed)));
+            ExitCode::FAILURE
+        }
+        _ => ExitCode::SUCCESS,
+    };
+    console.run_finished(state(run), in_numbers(run));
+    Ok(code)
+}
+
+/// Which stage failed and what it says of itself, which may begin with its name.
+fn failure(project: &Project, failed: &StageReport) -> String {
+    let error = match &failed.error {
+        Some(error) => format!("{error:#}"),
+        None => "failed".to_owned(),
+    };
+    let name = format!("stage `{}`: ", failed.stage);
+    let message = error.strip_prefix(&name).unwrap_or(&error);
+    format!("{}: {name}{message}", project.path().display())
+}
+
+fn state(run: &RunReport) -> RunState {
+    match (run.cancelled(), run.failed()) {
+        (true, _) => RunState::Stopped,
+        (_, Some(_)) => RunState::Failed,
+        _ => RunState::Succeeded,
+    }
+}
+
+/// What the last event says of the run.
+fn in_numbers(run: &RunReport) -> Value {
+    let stopped = stopped(run);
+    json!({
+        "seconds": (run.seconds * 1e3).round() / 1e3,
+        "executed": run.count(Outcome::Executed),
+        "fetched": run.count(Outcome::Fetched),
+        "cached": run.count(Outcome::Cached),
+        "failed": run.count(Outcome::Failed) - stopped,
+        "stopped": stopped,
+        "not_reached": run.not_reached(),
+    })
+}
+
+fn stopped(run: &RunReport) -> usize {
+    let stages = run.stages.iter();
+    stages.filter(|stage| is_cancelled(stage)).count()
+}
+
+/// `9 stages: 2 executed, 7 cached, in 4.1 s`.
+fn summary(report: &RunReport) -> String {
+    let stopped = stopped(report);
+    let counts = [
+        (report.count(Outcome::Executed), "executed"),
+        (report.count(Outcome::Fetched), "fetched"),
+        (report.count(Outcome::Cached), "cached"),
+        (report.count(Outcome::Failed) - stopped, "failed"),
+        (stopped, "stopped"),
+        (report.not_reached().len(), "not reached"),
+    ];
+    let parts: Vec<String> = counts
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| format!("{count} {what}"))
+        .collect();
+    let total = report.stages.len() + report.not_reached().len();
+    format!(
+        "{}: {}, in {}",
+        figures::counted(total as u64, "stage"),
+        parts.join(", "),
+        figures::duration(report.seconds)
+    )
+}

@@ -1,0 +1,267 @@
+//! `init`: looks at images and at the machine, and writes a pipeline.yaml that suits both. Never overwrites one.
+
+use seedpipe_base::{Refusal, hinted};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use seedpipe_engine::{Project, durable};
+use seedpipe_stages::{Survey, survey};
+
+use crate::commands::Invocation;
+use crate::commands::networks::network;
+use crate::commands::values::template;
+use crate::doctor::machine;
+use crate::init::Template;
+use crate::init::{Choice, Machine, Teacher, choose, text};
+use crate::reference::pipeline_schema::pipeline_schema;
+use crate::torch::processor::Processor;
+use crate::{terminal::figures, terminal::output, torch::sibling};
+
+#[derive(Args, Debug)]
+pub struct Init {
+    /// A folder of images, a Parquet file, or a folder of Parquet files [default: the only one here]
+    #[arg(long, value_name = "IMAGES")]
+    pub from: Option<PathBuf>,
+    /// `digits`, `cifar10`, `photos` or `paper` [default: by the images' size]
+    #[arg(long, value_parser = template)]
+    pub template: Option<Template>,
+    /// A pretrained network's checkpoint as the teacher [default: a teacher learns here, by MoCo v2]
+    #[arg(long, value_name = "FILE")]
+    pub teacher: Option<PathBuf>,
+}
+
+const FILE: &str = "pipeline.yaml";
+const SCHEMA: &str = "pipeline.schema.json";
+/// Broken files that are named.
+const NAMED: usize = 3;
+
+pub fn execute(invocation: Invocation, arguments: &Init) -> Result<ExitCode> {
+    let path = place(invocation.pipeline.as_deref());
+    if path.exists() {
+        return Err(Refusal::new(format!(
+            "`{}` is there already, and is not overwritten",
+            figures::path(&path)
+        ))
+        .hint("move it away, or write another one with `--pipeline FILE`")
+        .into());
+    }
+    let source = match &arguments.from {
+        Some(source) if source.exists() => source.clone(),
+        Some(source) => {
+            return Err(Refusal::new(format!("no images at `{}`", source.display()))
+                .hint("name a folder of images, a Parquet file, or a folder of Parquet files")
+                .into());
+        }
+        None => only_source(Path::new("."))?,
+    };
+    if let (Some(_), None) = (&arguments.teacher, &invocation.tools) {
+        match sibling::become_tensor_program(None)? {}
+    }
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let teacher = arguments
+        .teacher
+        .as_deref()
+        .map(|file| teacher(&invocation, folder, file))
+        .transpose()?;
+    let found = survey(&source)?;
+    let choice = choose(arguments.template, &found, &this_machine())
+        .with_context(|| format!("`{}`", source.display()))?;
+    let written = text(
+        &choice,
+        &found,
+        &seen_from(folder, &source)?,
+        teacher.as_ref(),
+        SCHEMA,
+        &page(&path),
+    );
+    // What is written must be read again without complaint.
+    Project::parse(&path, &written, &invocation.registry, &[])
+        .context("BUG: `init` chose what can't be")?;
+    let schema = serde_json::to_string_pretty(&pipeline_schema(&invocation.registry))?;
+    let schema_path = folder.join(SCHEMA);
+    durable::write(&schema_path, format!("{schema}\n").as_bytes())
+        .with_context(|| format!("`{}` can't be written", schema_path.display()))?;
+    durable::write(&path, written.as_bytes())
+        .with_context(|| format!("`{}` can't be written", path.display()))?;
+    let named = match invocation.pipeline {
+        Some(_) => format!(" --pipeline {}", path.display()),
+        None => String::new(),
+    };
+    output::print(&told(&found, &choice, teacher.as_ref(), &path, &named))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Where the file goes: as named, `pipeline.yaml` in a folder that is named, or here.
+fn place(named: Option<&Path>) -> PathBuf {
+    match named {
+        Some(named) if named.is_dir() => named.join(FILE),
+        Some(named) => named.to_owned(),
+        None => PathBuf::from(FILE),
+    }
+}
+
+/// The only folder or Parquet file here that may hold images.
+fn only_source(here: &Path) -> Result<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs_err::read_dir(here)? {
+        let path = entry?.path();
+        let name = path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        let is_parquet = path.extension().is_some_and(|ending| ending == "parquet");
+        if !name.starts_with('.') && (path.is_dir() || is_parquet) {
+            found.push(PathBuf::from(name));
+        }
+    }
+    found.sort();
+    match found.as_slice() {
+        [only] => Ok(only.clone()),
+        _ => {
+            let names: Vec<String> = found
+                .iter()
+                .map(|path| format!("`{}`", path.display()))
+                .collect();
+            let names = if names.is_empty() {
+                "none".to_owned()
+            } else {
+                names.join(", ")
+            };
+            Err(Refusal::new(format!(
+                "expected one folder of images or one Parquet file here, got {names}"
+            ))
+            .hint("name the images: `seedpipe init --from IMAGES`")
+            .into())
+        }
+    }
+}
+
+/// The report of a pipeline: two of them in a folder have two.
+fn page(path: &Path) -> String {
+    match path.file_stem() {
+        Some(stem) if path.file_name() != Some(FILE.as_ref()) => {
+            format!("{}-report.html", stem.to_string_lossy())
+        }
+        _ => "report.html".to_owned(),
+    }
+}
+
+/// A path as pipeline.yaml's folder sees it: as named where that is the current folder, else absolute.
+fn seen_from(folder: &Path, path: &Path) -> Result<String> {
+    let seen = if folder.as_os_str().is_empty() {
+        path.to_owned()
+    } else {
+        fs_err::canonicalize(path)?
+    };
+    let seen = seen.into_os_string().into_string();
+    seen.map_err(|path| {
+        Refusal::failure(format!("`{}`: expected a path in UTF-8", path.display()))
+            .hint("rename it")
+            .into()
+    })
+}
+
+fn this_machine() -> Machine {
+    let processor = Processor::of_this_machine();
+    Machine {
+        threads: processor.threads,
+        has_bf16: processor.computes_in("bf16"),
+        has_gpu: machine::has_gpu(),
+    }
+}
+
+/// What a checkpoint is, by looking into it.
+fn teacher(invocation: &Invocation, folder: &Path, file: &Path) -> Result<Teacher> {
+    let tools = invocation.tools.as_ref().context("BUG: no libtorch here")?;
+    let inspection = (tools.inspect)(file)?;
+    let Some(guess) = inspection.guesses.first() else {
+        bail!(
+            Refusal::failure(format!(
+                "`{}`: expected a network that is known, got none that fits",
+                file.display()
+            ))
+            .hint(format!(
+                "see `seedpipe network inspect {}`, and write an `encode` stage with its `network:` by hand",
+                file.display()
+            ))
+        );
+    };
+    Ok(Teacher {
+        checkpoint: seen_from(folder, file)?,
+        network: network::network(&guess.network)?,
+    })
+}
+
+/// What was found, what was written, and what to do next.
+fn told(
+    found: &Survey,
+    choice: &Choice,
+    teacher: Option<&Teacher>,
+    path: &Path,
+    named: &str,
+) -> String {
+    let counts = |all: &mut dyn Iterator<Item = (String, usize)>| {
+        let words: Vec<String> = all
+            .map(|(name, count)| format!("{} {name}", figures::count(count as u64)))
+            .collect();
+        words.join(", ")
+    };
+    let formats = counts(
+        &mut found
+            .formats
+            .iter()
+            .map(|(name, count)| ((*name).to_owned(), *count)),
+    );
+    let splits = counts(
+        &mut found
+            .splits
+            .iter()
+            .map(|(name, count)| (name.clone(), *count)),
+    );
+    let [smallest, median, largest] = found.shorter_side;
+    let classes = match found.classes {
+        0 => "no classes".to_owned(),
+        count => format!("{count} classes"),
+    };
+    let mut text = format!(
+        "found {} images: {formats}; {splits}; {classes}; shorter side {smallest} to {largest} pixels, median {median}\n",
+        figures::count(found.images as u64)
+    );
+    if !found.broken.is_empty() {
+        text.push_str(&format!(
+            "warning: {} can't be read and will be left out\n",
+            found.broken.len()
+        ));
+        for (source, reason) in found.broken.iter().take(NAMED) {
+            text.push_str(&format!("  {source}: {reason}\n"));
+        }
+    }
+    text.push_str(&format!(
+        "wrote `{}` from the template `{}`: views of {} pixels, batch {}, {}; and `{SCHEMA}` for editors\n",
+        figures::path(path),
+        choice.template.name(),
+        choice.size,
+        choice.batch,
+        choice.precision
+    ));
+    text.push_str(&match teacher {
+        Some(teacher) => format!(
+            "teacher: `{}` as {}; student: {} epochs\n",
+            teacher.checkpoint, teacher.network, choice.student_epochs
+        ),
+        None => hinted(
+            format!(
+                "teacher: learns from these images for {} epochs; student: {} epochs",
+                choice.teacher_epochs, choice.student_epochs
+            ),
+            "a network that learned from millions of images teaches better: `seedpipe init --teacher CHECKPOINT`\n",
+        ),
+    });
+    text.push_str(&format!(
+        "next:\n  seedpipe{named} doctor\n  seedpipe{named} run views && seedpipe{named} preview views\n  seedpipe{named} run\n"
+    ));
+    text
+}

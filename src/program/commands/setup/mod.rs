@@ -1,0 +1,7 @@
+//! Beginning: a first pipeline, this machine, and the manual.
+
+pub mod doctor;
+pub mod init;
+pub mod manual;
+pub mod reference;
+pub mod schema;

@@ -1,0 +1,277 @@
+//! `swav`: SwAV (arXiv 2006.09882): each whole view is assigned to prototypes evenly, and every
+//! other view of the image, whole or small, predicts the assignment. Prototypes are learned beside
+//! the network and thrown away.
+
+use anyhow::Result;
+use seedpipe_base::Refusal;
+use seedpipe_engine::{InputKinds, StageContext};
+use seedpipe_learn::architecture::{Architecture, Head};
+use seedpipe_learn::loss::seed::normalise;
+use seedpipe_learn::loss::swav::{
+    assignments_among, normalise_prototypes, prototype_scores, swapped_prediction,
+};
+use seedpipe_learn::network::{Mode, Network, Precision};
+use seedpipe_learn::queue::Queue;
+use seedpipe_learn::random::normal;
+use seedpipe_learn::training_state::TrainingState;
+use tch::{Device, Tensor, no_grad};
+
+use super::{Declaration, Pretrain, Setup, Training, projection};
+use crate::shared::invalid::{at_least, check_queue, invalid, positive, temperature};
+use crate::shared::objectives::params;
+use crate::training::{Batch, Learner, QUEUE, TrainingOptions, restore_queue, save_queue};
+
+/// Whole views of an image, all of which are assigned.
+const WHOLE_VIEWS: usize = 2;
+const PROTOTYPES: &str = "prototypes.weight";
+
+params! {
+    /// SwAV: predict the other views' assignment to prototypes.
+    Swav {
+        /// earlier embeddings of each whole view that share the prototypes with the batch, default
+        /// 0. A multiple of the batch.
+        queue: usize = 0,
+        /// with a queue, the epoch (from 0) that it begins to fill in, default 15; it takes part
+        /// when it is full.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        queue_from_epoch: Option<u32> = None,
+        /// divisor of the similarities, default 0.1.
+        temperature: f64 = 0.1,
+        /// prototypes, default 300 (the paper on ImageNet: 3000).
+        prototypes: usize = 300,
+        /// epochs in which the prototypes stay as they were drawn, default 1.
+        freeze_prototypes_epochs: u32 = 1,
+        /// how soft the assignments are, default 0.05.
+        sinkhorn_epsilon: f64 = 0.05,
+        /// rounds that make the prototypes' shares equal, default 3.
+        sinkhorn_iterations: u32 = 3,
+        /// with the input `small_views`, small views of an image in a step, default 6.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        small_crops: Option<usize> = None,
+    }
+}
+
+impl Declaration for Swav {
+    fn fill(&mut self, inputs: &InputKinds) {
+        if self.queue != 0 {
+            self.queue_from_epoch.get_or_insert(15);
+        }
+        if inputs.connected("small_views") {
+            self.small_crops.get_or_insert(6);
+        }
+    }
+
+    fn validate(&self, training: &TrainingOptions, _network: &Architecture) -> Result<(), Refusal> {
+        temperature("temperature", self.temperature, "SwAV uses 0.1")?;
+        at_least("prototypes", self.prototypes as u64, 2)?;
+        positive("sinkhorn_epsilon", self.sinkhorn_epsilon)?;
+        at_least("sinkhorn_iterations", self.sinkhorn_iterations.into(), 1)?;
+        match (self.queue, self.queue_from_epoch) {
+            (0, None) => Ok(()),
+            (0, Some(epoch)) => Err(invalid(
+                "queue_from_epoch",
+                "nothing without a `queue`",
+                epoch,
+                "the paper's queue holds 3840",
+            )),
+            (_, Some(epoch)) if epoch >= training.epochs => Err(invalid(
+                "queue_from_epoch",
+                &format!(
+                    "an epoch of the training, at most {}",
+                    training.epochs.saturating_sub(1)
+                ),
+                epoch,
+                "let the queue begin to fill earlier, or leave `queue` out",
+            )),
+            (queue, _) => check_queue(queue, training.batch),
+        }
+    }
+
+    fn way(&self, _network: &Architecture) -> &'static str {
+        "SwAV"
+    }
+
+    fn head(&self, network: &Architecture) -> Result<Option<Head>> {
+        projection(network, true, true)
+    }
+
+    fn small_crops(&self) -> Option<usize> {
+        self.small_crops
+    }
+}
+
+impl Training for Swav {
+    fn run(&self, params: &Pretrain, context: &StageContext, setup: Setup) -> Result<()> {
+        let network = params.new_network(context, setup.device)?;
+        let dimension = network.embedding_dimension();
+        let mut generator = context.rng("initialise", PROTOTYPES.as_bytes());
+        let drawn = normal(&[self.prototypes as i64, dimension], &mut generator);
+        let drawn = normalise(&drawn).to_device(setup.device);
+        let batch = params.training.batch;
+        let learner = SwavLearner {
+            network,
+            prototypes: drawn.copy().set_requires_grad(true),
+            drawn,
+            queues: self.queues(context, batch, dimension, setup.device)?,
+            entering: Vec::new(),
+            queue_from_epoch: self.queue_from_epoch.unwrap_or_default(),
+            frozen_epochs: self.freeze_prototypes_epochs,
+            epsilon: self.sinkhorn_epsilon,
+            iterations: self.sinkhorn_iterations as usize,
+            temperature: self.temperature,
+            precision: params.training.precision,
+        };
+        let positions = setup.everything();
+        params.learn(context, setup, learner, positions)
+    }
+}
+
+impl Swav {
+    /// One for each whole view, or none at all.
+    fn queues(
+        &self,
+        context: &StageContext,
+        batch: usize,
+        dimension: i64,
+        device: Device,
+    ) -> Result<Vec<Queue>> {
+        let views = if self.queue == 0 { 0 } else { WHOLE_VIEWS };
+        (0..views)
+            .map(|view| {
+                let mut rng = context.rng("queue", &[view as u8]);
+                let dimension = dimension as usize;
+                Ok(Queue::new(self.queue, dimension, batch, &mut rng, device)?)
+            })
+            .collect()
+    }
+}
+
+struct SwavLearner {
+    network: Network,
+    /// `[K, D]`, a leaf; rows get length 1 before each step.
+    prototypes: Tensor,
+    /// `[K, D]`: the prototypes as they were drawn, which they stay while they are frozen.
+    drawn: Tensor,
+    /// Earlier embeddings of each whole view; they take part in the assignments when they are full.
+    queues: Vec<Queue>,
+    /// Embeddings of the batch at hand, until the queues take them.
+    entering: Vec<Tensor>,
+    queue_from_epoch: u32,
+    frozen_epochs: u32,
+    epsilon: f64,
+    iterations: usize,
+    temperature: f64,
+    precision: Precision,
+}
+
+impl SwavLearner {
+    /// The prototypes for a step's scores. Frozen ones get a gradient of zero, which leaves an
+    /// optimiser's memory whole.
+    fn prototypes_of(&self, epoch: u32) -> Tensor {
+        if epoch < self.frozen_epochs {
+            no_grad(|| self.prototypes.shallow_clone().copy_(&self.drawn));
+            self.prototypes.detach() + &self.prototypes * 0.0
+        } else {
+            normalise_prototypes(&self.prototypes);
+            self.prototypes.shallow_clone()
+        }
+    }
+
+    /// Embeddings of a batch's images of one size, a tensor `[B, D]` for each of the `views` of an
+    /// image.
+    fn embeddings(&self, images: &Tensor, views: usize) -> Vec<Tensor> {
+        let output = self.network.forward(images, Mode::Train, self.precision);
+        let embeddings = output.embedding_or_features(); // [B × views, D]
+        (0..views as i64)
+            .map(|view| embeddings.slice(0, view, None, views as i64))
+            .collect()
+    }
+
+    /// Soft assignments of one whole view: `[B, K]`.
+    fn assignments(&self, view: usize, scores: &Tensor) -> Tensor {
+        let full = self
+            .queues
+            .get(view)
+            .filter(|queue| queue.filled() == queue.len());
+        let earlier = full.map(|queue| queue.rows().matmul(&self.prototypes.detach().tr()));
+        assignments_among(scores, earlier.as_ref(), self.epsilon, self.iterations)
+    }
+
+    /// The live prototypes by their name.
+    fn named_prototypes(&self) -> Vec<(String, Tensor)> {
+        vec![(PROTOTYPES.to_owned(), self.prototypes.shallow_clone())]
+    }
+}
+
+impl Learner for SwavLearner {
+    fn trainable(&self) -> Vec<(String, Tensor)> {
+        let mut all = self.network.trainable();
+        all.extend(self.named_prototypes());
+        all
+    }
+
+    fn network(&self) -> &Network {
+        &self.network
+    }
+
+    fn loss(&mut self, batch: &Batch) -> Result<Tensor> {
+        let prototypes = self.prototypes_of(batch.epoch); // [K, D]
+        let count = batch.positions.len();
+        let mut embeddings = Vec::new();
+        for images in batch.crops {
+            let views = images.size()[0] as usize / count;
+            embeddings.extend(self.embeddings(images, views));
+        }
+        let scores: Vec<Tensor> = embeddings
+            .iter()
+            .map(|embeddings| prototype_scores(embeddings, &prototypes)) // [B, K]
+            .collect();
+        let assignments: Vec<Tensor> = scores[..WHOLE_VIEWS]
+            .iter()
+            .enumerate()
+            .map(|(view, scores)| self.assignments(view, scores))
+            .collect();
+        if batch.epoch >= self.queue_from_epoch {
+            self.entering = self
+                .queues
+                .iter()
+                .zip(&embeddings)
+                .map(|(_, embeddings)| normalise(&embeddings.detach()))
+                .collect();
+        }
+        Ok(swapped_prediction(&scores, &assignments, self.temperature))
+    }
+
+    fn remember(&mut self, _batch: &Batch) -> Result<()> {
+        for (queue, embeddings) in self.queues.iter_mut().zip(self.entering.drain(..)) {
+            queue.enqueue(&embeddings);
+        }
+        Ok(())
+    }
+
+    fn gauges(&self) -> Vec<(&'static str, f64)> {
+        let fill = |queue: &Queue| queue.filled() as f64 / queue.len() as f64;
+        let first = self.queues.first();
+        first
+            .map(|queue| ("queue_fill", fill(queue)))
+            .into_iter()
+            .collect()
+    }
+
+    fn save(&self, state: &mut TrainingState) {
+        state.insert_all("network.", self.network.state());
+        state.insert_all("swav.", self.named_prototypes());
+        for (view, queue) in self.queues.iter().enumerate() {
+            save_queue(state, &format!("{QUEUE}{view}"), queue);
+        }
+    }
+
+    fn restore(&mut self, state: &TrainingState) -> Result<()> {
+        state.copy_into("network.", &self.network.state())?;
+        state.copy_into("swav.", &self.named_prototypes())?;
+        for (view, queue) in self.queues.iter_mut().enumerate() {
+            restore_queue(state, &format!("{QUEUE}{view}"), queue)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,390 @@
+//! The headline: what the student keeps of its teacher, and the table of every network that was measured.
+
+use crate::report::html::{Cell, Column, Table, change, escaped, percent, push, short};
+use crate::report::material::{Against, Catalogue};
+use crate::report::networks::{self, Role};
+use crate::shared::results::{Measure, ResultRow, Results};
+use seedpipe_base::text;
+
+/// A network with its part.
+pub struct Ranked<'a> {
+    pub row: &'a ResultRow,
+    pub role: Role,
+}
+
+/// The rows of the results with their parts, teachers first, then students.
+pub fn ranked<'a>(material: &Catalogue, results: &'a Results) -> Vec<Ranked<'a>> {
+    let mut rows: Vec<Ranked> = results
+        .rows
+        .iter()
+        .map(|row| Ranked {
+            row,
+            role: material
+                .source(&row.network)
+                .map_or(Role::Baseline, |source| networks::role(material, source)),
+        })
+        .collect();
+    rows.sort_by_key(|ranked| match ranked.role {
+        Role::Teacher => 0,
+        Role::Student => 1,
+        Role::Baseline => 2,
+    });
+    rows
+}
+
+/// The column that networks are compared by: the first of a main measure, else the first that most networks have.
+pub fn main_column(results: &Results) -> Option<usize> {
+    let measures = |column: usize| {
+        let rows = results.rows.iter();
+        rows.filter_map(move |row| row.values[column].as_ref())
+    };
+    let count = |column: usize| measures(column).count();
+    let main = (0..results.columns.len())
+        .find(|&column| measures(column).any(|measure| measure.is_main))
+        .filter(|&column| count(column) > 1);
+    main.or_else(|| {
+        (0..results.columns.len()).max_by_key(|&column| (count(column), usize::MAX - column))
+    })
+}
+
+/// Cards with the figures that a reader wants first; empty when no student was measured.
+pub fn cards(material: &Catalogue, results: &Results, ranked: &[Ranked]) -> String {
+    let Some(column) = main_column(results) else {
+        return String::new();
+    };
+    let measured = |role: Role| {
+        let of_role = ranked.iter().filter(move |ranked| ranked.role == role);
+        of_role.filter_map(move |ranked| Some((ranked.row, ranked.row.values[column].as_ref()?)))
+    };
+    let best = |role: Role| {
+        measured(role).max_by(|(_, left), (_, right)| left.value.total_cmp(&right.value))
+    };
+    let Some((student, value)) = best(Role::Student) else {
+        return String::new();
+    };
+    let title = &results.columns[column];
+    let mut cards = vec![card(
+        &percent(value.value),
+        &format!("{} of {}{}", title, student.network, margin(value)),
+    )];
+    if let Some((teacher, of_teacher)) = best(Role::Teacher) {
+        if of_teacher.value > 0.0 {
+            cards.push(card(
+                &format!("{:.0} %", value.value / of_teacher.value * 100.0),
+                &format!(
+                    "of what {} reaches ({})",
+                    teacher.network,
+                    percent(of_teacher.value)
+                ),
+            ));
+        }
+        if let (Some(small), Some(large)) = (student.parameters, teacher.parameters)
+            && small > 0
+            && small < large
+        {
+            let factor = large as f64 / small as f64;
+            let digits = if factor < 9.95 { 1 } else { 0 };
+            cards.push(card(
+                &format!("{factor:.digits$} ×"),
+                &format!(
+                    "smaller: {} parameters of {}",
+                    short(small as f64),
+                    short(large as f64)
+                ),
+            ));
+        }
+    }
+    let alike = measured(Role::Baseline).filter(|(row, _)| {
+        let is_as_large = row.parameters.is_some() && row.parameters == student.parameters;
+        let source = material.source(&row.network);
+        is_as_large && source.is_some_and(|source| networks::learned_alone(material, source))
+    });
+    if let Some((other, without)) =
+        alike.max_by(|(_, left), (_, right)| left.value.total_cmp(&right.value))
+    {
+        let points = (value.value - without.value) * 100.0;
+        let sign = if points < 0.0 { "−" } else { "+" };
+        cards.push(card(
+            &format!("{sign}{:.1} points", points.abs()),
+            &format!(
+                "against {}, as large and without the teacher ({})",
+                other.network,
+                percent(without.value)
+            ),
+        ));
+    }
+    format!("<ul class=\"cards\">{}</ul>\n", cards.concat())
+}
+
+fn margin(measure: &Measure) -> String {
+    measure.interval.map_or_else(String::new, |[low, high]| {
+        format!(", ± {:.1}", (high - low) / 2.0 * 100.0)
+    })
+}
+
+fn card(figure: &str, text: &str) -> String {
+    format!(
+        "<li><strong>{}</strong> <span>{}</span></li>",
+        escaped(&with_units(figure)),
+        escaped(&with_units(text))
+    )
+}
+
+/// A number stays on one line with its unit.
+fn with_units(text: &str) -> String {
+    let mut kept = String::with_capacity(text.len());
+    let mut letters = text.chars().peekable();
+    while let Some(letter) = letters.next() {
+        let after_digit = kept.ends_with(|last: char| last.is_ascii_digit() || last == '±');
+        let before_unit = letters
+            .peek()
+            .is_some_and(|next| "%×kMGT".contains(*next) || next.is_ascii_digit());
+        let is_kept = letter == ' ' && after_digit && before_unit;
+        kept.push(if is_kept { '\u{a0}' } else { letter });
+    }
+    kept
+}
+
+/// The table of networks; `None` when nothing was measured.
+pub fn table(material: &Catalogue, results: &Results, ranked: &[Ranked]) -> Option<String> {
+    if results.rows.is_empty() {
+        return None;
+    }
+    let costs: Vec<Option<u64>> = ranked
+        .iter()
+        .map(|ranked| networks::multiply_adds(material, material.source(&ranked.row.network)?))
+        .collect();
+    let rates: Vec<Option<f64>> = ranked
+        .iter()
+        .map(|ranked| networks::images_per_second(material, &ranked.row.network))
+        .collect();
+    let has_costs = costs.iter().any(Option::is_some);
+    let has_rates = rates.iter().any(Option::is_some);
+    let mut columns = vec![Column::text("network")];
+    columns.extend(results.columns.iter().map(Column::number));
+    columns.push(Column::number("parameters"));
+    if has_costs {
+        columns.push(Column::number("multiply-adds"));
+    }
+    if has_rates {
+        columns.push(Column::number("images/s"));
+    }
+    let best: Vec<f64> = (0..results.columns.len())
+        .map(|column| best_of(results, column))
+        .collect();
+    let mut rows = Vec::new();
+    for (index, ranked) in ranked.iter().enumerate() {
+        let mut row = vec![network_cell(material, ranked)];
+        for (measure, best) in ranked.row.values.iter().zip(&best) {
+            row.push(measure.as_ref().map_or_else(Cell::empty, |measure| {
+                measure_cell(measure, measure.value >= *best, material.against.as_ref())
+            }));
+        }
+        row.push(number(ranked.row.parameters, text::count));
+        if has_costs {
+            row.push(number(costs[index], |count| short(count as f64)));
+        }
+        if has_rates {
+            row.push(rates[index].map_or_else(Cell::empty, |rate| {
+                Cell::number(rate, &text::count(rate.round() as u64))
+            }));
+        }
+        rows.push(row);
+    }
+    let mut html = Table {
+        caption: "Every network that was measured".to_owned(),
+        columns,
+        rows,
+    }
+    .html();
+    html.push_str(&note(material, has_costs, has_rates));
+    Some(html)
+}
+
+fn best_of(results: &Results, column: usize) -> f64 {
+    let values = results
+        .rows
+        .iter()
+        .filter_map(|row| row.values[column].as_ref());
+    values
+        .map(|measure| measure.value)
+        .fold(f64::NEG_INFINITY, f64::max)
+}
+
+fn network_cell(material: &Catalogue, ranked: &Ranked) -> Cell {
+    let name = &ranked.row.network;
+    let about = material.source(name).map_or_else(String::new, |source| {
+        let learned = networks::learned(material, source);
+        let architecture = networks::architecture_text(material, source);
+        // A width stays on the line of its sign.
+        let architecture = architecture.map_or_else(String::new, |text| {
+            format!(", {}", text.replace("× ", "×\u{a0}"))
+        });
+        format!(
+            "<small>{}{}</small>",
+            escaped(&learned),
+            escaped(&architecture)
+        )
+    });
+    let role = ranked.role.name();
+    let chip = if ranked.role == Role::Baseline {
+        String::new()
+    } else {
+        format!(" <span class=\"chip {role}\">{role}</span>")
+    };
+    // Where the name says the role, it is not said twice.
+    let chip = if name.contains(role) {
+        String::new()
+    } else {
+        chip
+    };
+    Cell::html(format!(
+        "<span class=\"whole\"><span class=\"dot {role}\"></span><b>{}</b></span>{chip}{about}",
+        escaped(name)
+    ))
+}
+
+fn number(count: Option<u64>, text: impl Fn(u64) -> String) -> Cell {
+    count.map_or_else(Cell::empty, |count| {
+        Cell::number(count as f64, &text(count))
+    })
+}
+
+fn measure_cell(measure: &Measure, is_best: bool, against: Option<&Against>) -> Cell {
+    let value = format!("{:.2} %", measure.value * 100.0);
+    let mut html = if is_best {
+        format!("<b>{value}</b>")
+    } else {
+        value
+    };
+    if let Some([low, high]) = measure.interval {
+        push(
+            &mut html,
+            format_args!(
+                "<small title=\"95 % interval: {:.2} to {:.2} %\">± {:.1}</small>",
+                low * 100.0,
+                high * 100.0,
+                (high - low) / 2.0 * 100.0
+            ),
+        );
+    }
+    if let Some(against) = against {
+        let old = against
+            .figures
+            .get(&measure.stage)
+            .and_then(|figures| figures.get(&measure.key));
+        html.push_str(&match old.map(|old| measure.value - old) {
+            Some(change) if change.abs() < 5e-5 => String::new(),
+            // In points, as the note says: the column is narrow.
+            Some(difference) => {
+                let change = change(difference, true).replace(" points", "");
+                format!("<small>{change}</small>")
+            }
+            None => "<small>new</small>".to_owned(),
+        });
+    }
+    Cell::html(html).sorted_by(measure.value)
+}
+
+fn note(material: &Catalogue, has_costs: bool, has_rates: bool) -> String {
+    let mut notes = vec![
+        "± is half of the 95 % interval over the judged images (bootstrap); it says nothing of another seed.".to_owned(),
+        "The best of a column is bold.".to_owned(),
+    ];
+    if has_costs {
+        notes.push("Multiply-adds are of one image at the size it was measured at, without head and classifier.".to_owned());
+    }
+    if has_rates {
+        notes.push("Images/s are of the encoding that the figures come from.".to_owned());
+    }
+    if let Some(against) = &material.against {
+        notes.push(format!(
+            "Changes are in points against {}.",
+            escaped(&against.name)
+        ));
+    }
+    format!("<p class=\"note\">{}</p>\n", notes.join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::example;
+    use crate::report::material::{Material, Source};
+    use crate::shared::results::results;
+
+    fn cards_of(material: &Material) -> String {
+        let material = material.catalogue();
+        let results = results(&material.result_sources());
+        cards(&material, &results, &ranked(&material, &results))
+    }
+
+    #[test]
+    fn only_what_learned_alone_is_called_without_the_teacher() {
+        // Each is measured a little better than the one before.
+        let material_with = |rivals: Vec<Source>| {
+            let mut material = example::material();
+            for (rival, value) in rivals.into_iter().zip([0.5, 0.55, 0.6]) {
+                let [features, probe] =
+                    ["features", "probe"].map(|what| format!("{}_{what}", rival.stage));
+                let figures = [("test/linear_top1", value)];
+                let encode = Source {
+                    parameters: rival.parameters,
+                    ..example::encode(&features, &rival.stage, 0)
+                };
+                let probe = example::probe(&probe, &features, &figures);
+                material.sources.extend([rival, encode, probe]);
+            }
+            material
+        };
+        let alone = example::finetune("alone", 0.0, &[]);
+        let taught = example::finetune("taught", 0.5, &[]);
+        let from_teacher = example::finetune("late", 0.0, &[("weights", "teacher", "weights")]);
+        let cards = cards_of(&material_with(vec![alone, taught, from_teacher]));
+        let cards = cards.replace('\u{a0}', " ");
+        assert!(
+            cards.contains("<strong>+25.0 points</strong> <span>against alone, as large and without the teacher (50.0 %)</span>"),
+            "{cards}"
+        );
+        let unknown = Source {
+            parameters: None,
+            ..example::finetune("unknown", 0.0, &[])
+        };
+        let mut material = material_with(vec![unknown]);
+        assert!(!cards_of(&material).contains("without the teacher"));
+        // Two sizes that nobody knows are not equal.
+        for source in &mut material.sources {
+            source.parameters = None;
+        }
+        assert!(!cards_of(&material).contains("without the teacher"));
+    }
+
+    #[test]
+    fn the_first_figures_compare_the_student() {
+        let material = example::material();
+        let cards = cards_of(&material);
+        for part in [
+            "<strong>75.0 %</strong> <span>linear top-1 of student, ± 2.0</span>",
+            "<strong>94 %</strong> <span>of what teacher reaches (80.0 %)</span>",
+            "<strong>14 ×</strong> <span>smaller: 19 k parameters of 269 k</span>",
+        ] {
+            assert!(cards.replace('\u{a0}', " ").contains(part), "{cards}");
+        }
+        assert!(
+            !cards.contains("untrained"),
+            "an untrained network is no rival"
+        );
+    }
+
+    #[test]
+    fn changes_stand_below_the_figures_that_changed() {
+        let mut material = example::material();
+        material.against = Some(example::against());
+        let material = material.catalogue();
+        let results = results(&material.result_sources());
+        let ranked = ranked(&material, &results);
+        let table = table(&material, &results, &ranked).unwrap();
+        assert!(table.contains("▲ +5.00<"), "{table}");
+        assert!(table.contains("<small>new</small>"), "{table}");
+    }
+}

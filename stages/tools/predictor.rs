@@ -1,0 +1,231 @@
+//! A trained network on image files outside any pipeline: batch by batch, one prediction an image, in order.
+//!
+//! On the CPU in f32, with the preprocessing that travels with the weights.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow};
+use rayon::prelude::*;
+use seedpipe_base::Refusal;
+use seedpipe_base::text::hex;
+use seedpipe_engine::cancel;
+use seedpipe_imaging::{Layout, Limits, Normalise, Policy, Scratch, decode, render};
+use seedpipe_learn::architecture::{Architecture, Preprocessing};
+use seedpipe_learn::deployment::Deployment;
+use seedpipe_learn::inference::Inference;
+use seedpipe_learn::network::{Network, Precision};
+use seedpipe_learn::tensors::{from_slice_f32, to_vec_f32};
+use seedpipe_learn::{checkpoint_file, weights_file};
+use tch::{Device, Kind};
+
+use crate::export::deliverable::{Sources, class_names, deployed};
+use crate::judging::evaluation::plain_view;
+use crate::shared::network_artifact::{eval_policy, load_network, normalise};
+
+/// Images that are decoded and handed to the network at once.
+const BATCH: usize = 128;
+/// An image with more pixels is refused: it would take gigabytes.
+const LARGEST: Limits = Limits {
+    pixels: 200_000_000,
+};
+
+/// Where the network's weights come from.
+pub enum Weights<'input> {
+    /// Of a pipeline.
+    Stage(Sources<'input>),
+    /// A checkpoint.
+    File {
+        path: &'input Path,
+        /// A name, or JSON as under `network:`; not needed when the file's metadata says it.
+        network: Option<&'input str>,
+    },
+}
+
+/// What the network says of one image.
+pub struct Prediction {
+    /// Of length `D`, not normalised.
+    pub features: Vec<f32>,
+    /// Sums to 1; of a network with a classifier.
+    pub probabilities: Option<Vec<f32>>,
+}
+
+/// Takes each image's path and its prediction, or why there is none; an error of its own ends the rest.
+pub type Sink<'sink> = dyn FnMut(&Path, Result<Prediction>) -> Result<()> + 'sink;
+
+/// Which network predicts, and how it prepares images: embeddings may be compared where these are equal.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Identity {
+    /// BLAKE3 of the tensors that the features depend on, in hexadecimal.
+    pub features: String,
+    /// BLAKE3 of all tensors of the network as it is stored, with head and classifier: what `encode` says of its embeddings.
+    pub network: String,
+    /// Whether it is stored with a head.
+    pub has_head: bool,
+    pub preprocessing: Preprocessing,
+}
+
+/// A network that is ready for images.
+pub trait Predictor {
+    fn identity(&self) -> &Identity;
+
+    /// Length of the features.
+    fn dimension(&self) -> usize;
+
+    /// The names of its classes in their order, empty when they are not known.
+    fn class_names(&self) -> &[String];
+
+    /// Gives the sink the prediction of each image, in order.
+    fn predict(&self, images: &[PathBuf], sink: &mut Sink) -> Result<()>;
+}
+
+struct Loaded {
+    inference: Inference,
+    /// Of the features.
+    dimension: usize,
+    identity: Identity,
+    class_names: Vec<String>,
+}
+
+impl Loaded {
+    fn new(network: &Network, deployment: &Deployment, class_names: Vec<String>) -> Self {
+        let identity = Identity {
+            features: hex(&deployment.features_digest()),
+            network: hex(&network.digest()),
+            has_head: network.architecture().head.is_some(),
+            preprocessing: deployment.preprocessing.clone(),
+        };
+        Self {
+            inference: Inference::of_deployment(deployment, Precision::F32),
+            dimension: deployment.feature_dimension() as usize,
+            identity,
+            class_names,
+        }
+    }
+}
+
+impl Predictor for Loaded {
+    fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    fn dimension(&self) -> usize {
+        self.dimension
+    }
+
+    fn class_names(&self) -> &[String] {
+        &self.class_names
+    }
+
+    fn predict(&self, images: &[PathBuf], sink: &mut Sink) -> Result<()> {
+        let policy = eval_policy(&self.identity.preprocessing)?;
+        let normalise = normalise(&self.identity.preprocessing);
+        for paths in images.chunks(BATCH) {
+            cancel::check()?;
+            predict_batch(&self.inference, &policy, &normalise, paths, sink)?;
+        }
+        Ok(())
+    }
+}
+
+/// Loads the network.
+pub fn open(weights: &Weights) -> Result<Box<dyn Predictor>> {
+    Ok(Box::new(match weights {
+        Weights::Stage(sources) => {
+            let prepared = load_network(sources.weights, Device::Cpu)?;
+            let deployment = deployed(&prepared, sources)?;
+            let class_names = class_names(sources.images, deployment.classes())?;
+            Loaded::new(&prepared.network, &deployment, class_names)
+        }
+        Weights::File { path, network } => load_file(path, *network)?,
+    }))
+}
+
+/// One batch.
+fn predict_batch(
+    inference: &Inference,
+    policy: &Policy,
+    normalise: &Normalise,
+    paths: &[PathBuf],
+    sink: &mut Sink,
+) -> Result<()> {
+    let length = 3 * (policy.size as usize).pow(2);
+    let mut pixels = vec![0f32; paths.len() * length];
+    let rendered: Vec<Result<()>> = paths
+        .par_iter()
+        .zip(pixels.par_chunks_exact_mut(length))
+        .map(|(path, place)| rendered(path, policy, normalise, place))
+        .collect();
+    let side = i64::from(policy.size);
+    let shape = [paths.len() as i64, side, side, 3];
+    let batch = from_slice_f32(&shape, &pixels).permute([0, 3, 1, 2]);
+    let results = inference.forward(&batch);
+    let features = to_vec_f32(&results.features); // [paths, D]
+    let probabilities = results
+        .logits
+        .map(|logits| to_vec_f32(&logits.softmax(-1, Kind::Float))); // [paths, classes]
+    let row = |values: &[f32], index: usize| {
+        let length = values.len() / paths.len();
+        values[index * length..(index + 1) * length].to_vec()
+    };
+    for (index, (path, rendered)) in paths.iter().zip(rendered).enumerate() {
+        let prediction = rendered.map(|()| Prediction {
+            features: row(&features, index),
+            probabilities: probabilities.as_ref().map(|values| row(values, index)),
+        });
+        sink(path, prediction)?;
+    }
+    Ok(())
+}
+
+/// Decodes an image and renders it as the network wants it: `[size, size, 3]`.
+fn rendered(path: &Path, policy: &Policy, normalise: &Normalise, place: &mut [f32]) -> Result<()> {
+    let bytes = fs_err::read(path)?;
+    let image = decode(&bytes, &LARGEST).with_context(|| format!("`{}`", path.display()))?;
+    let view = plain_view(policy, image.width, image.height);
+    let mut scratch = Scratch::default();
+    render(
+        &image,
+        &view,
+        &mut scratch,
+        place,
+        Layout::Hwc,
+        Some(normalise),
+    )
+    .with_context(|| format!("`{}`", path.display()))
+}
+
+fn load_file(path: &Path, network: Option<&str>) -> Result<Loaded> {
+    let metadata = weights_file::metadata(path)?;
+    let of_file = || format!("`{}`: its metadata", path.display());
+    let architecture: Architecture = match (network, metadata.get("architecture")) {
+        (Some(network), _) if network.trim_start().starts_with('{') => {
+            serde_json::from_str(network).with_context(|| format!("`--network {network}`"))?
+        }
+        (Some(name), _) => Architecture::named(name),
+        (None, Some(said)) => serde_json::from_str(said).with_context(of_file)?,
+        (None, None) => {
+            return Err(anyhow!(
+                Refusal::failure(format!(
+                    "`{}` doesn't say which network it is of",
+                    path.display()
+                ))
+                .hint(format!(
+                    "add `--network NAME`; `seedpipe network inspect {}` guesses it",
+                    path.display()
+                ))
+            ));
+        }
+    };
+    let (loaded, _) = checkpoint_file::load_network(path, &architecture, Device::Cpu)?;
+    let preprocessing: Preprocessing = match metadata.get("preprocessing") {
+        Some(said) => serde_json::from_str(said).with_context(of_file)?,
+        None => architecture.default_preprocessing(),
+    };
+    preprocessing.validate().with_context(of_file)?;
+    let class_names = match metadata.get("classes") {
+        Some(said) => serde_json::from_str(said).with_context(of_file)?,
+        None => Vec::new(),
+    };
+    let deployment = Deployment::new(&loaded, &preprocessing);
+    Ok(Loaded::new(&loaded, &deployment, class_names))
+}
