@@ -1,7 +1,7 @@
 //! `knn`: exact cosine nearest neighbours among frozen, stored features; votes weighted by exp(similarity / temperature), and plain majority.
 //! With `retrieval`, the test images also are queries that rank the whole bank.
 //!
-//! Version log: 1 first. 2: intervals of top-1 in the metrics. 3: similarities by oneDNN.
+//! Version log: 1 first.
 
 use anyhow::Result;
 use schemars::JsonSchema;
@@ -41,7 +41,7 @@ pub struct Knn {
     /// Also ranks the whole bank for each test image, by cosine: the mean average precision (`retrieval_map`) and the shares of
     /// test images with one of their class among the 1, 5 and 10 first (`retrieval_recall_at_1` …), over the test images whose
     /// class is in the bank. Default: no.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default)]
     pub retrieval: bool,
 }
 
@@ -58,7 +58,7 @@ fn default_temperature() -> f64 {
 
 impl Stage for Knn {
     const KIND: &'static str = "knn";
-    const VERSION: u32 = 3;
+    const VERSION: u32 = 1;
     const INPUTS: &'static [InputSlot] = &[
         InputSlot::new("images", &[IMAGES], Arity::One),
         InputSlot::new("features", &[EMBEDDINGS], Arity::One),

@@ -1,8 +1,7 @@
 //! `probe`: a linear classifier on frozen, stored features: by L-BFGS to the optimum, or by the paper's SGD protocol. Or none: what
 //! a network's own classifier said is judged as it is.
 //!
-//! Version log: 1 first. 2: the interval of top-1 in the metrics. 3: L-BFGS begins with
-//! the Hessian and f32 products.
+//! Version log: 1 first.
 
 use seedpipe_base::Refusal;
 use std::ops::ControlFlow;
@@ -64,7 +63,7 @@ pub struct Probe {
 
 impl Stage for Probe {
     const KIND: &'static str = "probe";
-    const VERSION: u32 = 3;
+    const VERSION: u32 = 1;
     const INPUTS: &'static [InputSlot] = &[
         InputSlot::new("images", &[IMAGES], Arity::One),
         InputSlot::new("features", &[EMBEDDINGS], Arity::One),

@@ -5,8 +5,7 @@
 //!
 //! This file declares; `work` puts the parts together, `learner` does a step, each objective is a file in `objectives`.
 //!
-//! Version log: 1 first; 2 JPEG files are decoded by libjpeg-turbo, similarities to a queue are computed by oneDNN; 3 judged by
-//! `evaluate` in bits that depend on no number of cores.
+//! Version log: 1 first.
 
 mod learner;
 mod objectives;
@@ -26,7 +25,7 @@ use serde_json::json;
 
 use crate::shared::invalid::{at_least, invalid};
 use crate::shared::network_artifact::validate_architecture;
-use crate::shared::objectives::{Chosen, Objectives, flat, is_default};
+use crate::shared::objectives::{Chosen, Objectives, flat};
 use crate::training::{HOW, TrainingOptions};
 use objectives::{Objective, Output};
 
@@ -51,7 +50,7 @@ pub struct Distill {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub small_crops: Option<usize>,
     /// `shared` (default): the target is of the view that the student sees; `independent`: of the image's next view.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default)]
     pub augmentation: Augmentation,
     #[serde(default)]
     pub training: TrainingOptions,
@@ -75,7 +74,7 @@ pub enum Augmentation {
 
 impl Stage for Distill {
     const KIND: &'static str = "distill";
-    const VERSION: u32 = 3;
+    const VERSION: u32 = 1;
     const INPUTS: &'static [InputSlot] = &[
         InputSlot::new("images", &[IMAGES], Arity::One),
         InputSlot::new("views", &[VIEWS], Arity::One),

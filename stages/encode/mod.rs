@@ -2,8 +2,7 @@
 //!
 //! Images are decoded once for all of their views; rendering and the network run at the same time. A shard is a range of images.
 //!
-//! Version log: 1 first; 2 the network is folded and fused, and published ones see images as Pillow resizes them; 3 bits depend on
-//! no number of cores.
+//! Version log: 1 first.
 
 pub(crate) mod batches;
 pub(crate) mod encoder;
@@ -100,7 +99,7 @@ pub struct Encode {
     #[serde(default)]
     pub store: Storage,
     /// How JPEG files are decoded: `exact` (default), or `fast`: scaled down where all views of an image want at most half of it.
-    #[serde(default, skip_serializing_if = "Decode::is_exact")]
+    #[serde(default)]
     pub decode: Decode,
     /// Views that the network sees at once.
     #[serde(default = "default_batch")]
@@ -123,7 +122,7 @@ fn rendering() -> u32 {
 
 impl Stage for Encode {
     const KIND: &'static str = "encode";
-    const VERSION: u32 = 3;
+    const VERSION: u32 = 1;
     const INPUTS: &'static [InputSlot] = &[
         InputSlot::new("images", &[IMAGES], Arity::One),
         InputSlot::new("views", &[VIEWS], Arity::Optional),

@@ -96,7 +96,7 @@ impl Names {
         }
     }
 
-    /// Not written then, so that recipes from before there was a choice stay what they were.
+    /// Not written into files then.
     pub fn is_default(&self) -> bool {
         *self == Names::default()
     }

@@ -2,8 +2,7 @@
 //!
 //! The file is the artifact, so that it is cached and hashed; `seedpipe export STAGE` puts it beside the pipeline.
 //!
-//! Version log: 1 first; 2 eight bits are judged on images that they were not calibrated on, and their number is told; 3 JPEG files are decoded by libjpeg-turbo;
-//! 4 calibrated on one thread, whatever the machine has.
+//! Version log: 1 first.
 
 pub mod deliverable;
 pub(crate) mod rounding;
@@ -34,7 +33,7 @@ pub struct Export {
     #[serde(default)]
     pub normalise: bool,
     /// Of `safetensors`: `torchvision` (default) or `timm`.
-    #[serde(default, skip_serializing_if = "Names::is_default")]
+    #[serde(default)]
     pub names: Names,
     /// Of `int8`: what it is calibrated and judged on.
     #[serde(default)]
@@ -55,7 +54,7 @@ impl Export {
 
 impl Stage for Export {
     const KIND: &'static str = "export";
-    const VERSION: u32 = 4;
+    const VERSION: u32 = 1;
     const INPUTS: &'static [InputSlot] = &[
         InputSlot::new("weights", &[WEIGHTS], Arity::One),
         InputSlot::new("classifier", &[WEIGHTS], Arity::Optional),

@@ -4,9 +4,7 @@
 //! What teachers say comes from stored embeddings: a network's features under a probe's classifier, or the logits of a
 //! network with its own, such as another `finetune` stage's. Several teachers' probabilities are averaged.
 //!
-//! Version log: 1 first. 2: the interval of top-1 in the metrics; the cross-entropy by targets of every class; judged through the folded, fused network.
-//! 3: with `unlabelled`, the cross-entropy is divided by the batch's size, no longer by the labels that a batch holds on average.
-//! 4: JPEG files are decoded by libjpeg-turbo. 5: judged in bits that depend on no number of cores.
+//! Version log: 1 first.
 
 mod learner;
 mod work;
@@ -24,7 +22,6 @@ use serde_json::Value;
 use crate::judging::soft_labels::{CLASSIFIER, FEATURES, LOGITS};
 use crate::shared::invalid::{fraction, invalid, temperature};
 use crate::shared::network_artifact::validate_architecture;
-use crate::shared::objectives::is_default;
 use crate::training::{HOW, TrainingOptions};
 
 /// Supervised training from the weights of the input `weights`, or from scratch.
@@ -47,10 +44,10 @@ pub struct Finetune {
     /// Trains on the viewed images without a label in that share too, by the soft labels alone (default: no); images of
     /// `test_split` stay out. Both terms are divided by the batch's size, so that a label counts the same however few there are;
     /// with few, most of what is learned comes from the soft labels. Needs `alpha` above 0.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default)]
     pub unlabelled: bool,
     /// Share of a label that is spread evenly over all classes, 0 to below 1; default 0. Soft labels stay as they are.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default)]
     pub label_smoothing: f64,
     /// Mixes each image of a batch, with its hard and soft labels, with another's: by a weight from Beta(mixup, mixup), drawn
     /// anew in each step for the whole batch; usual are 0.1 to 0.4. None by default.
@@ -91,7 +88,7 @@ fn default_temperature() -> f64 {
 
 impl Stage for Finetune {
     const KIND: &'static str = "finetune";
-    const VERSION: u32 = 5;
+    const VERSION: u32 = 1;
     const INPUTS: &'static [InputSlot] = &[
         InputSlot::new("images", &[IMAGES], Arity::One),
         InputSlot::new("views", &[VIEWS], Arity::One),

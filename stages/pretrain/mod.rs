@@ -3,9 +3,7 @@
 //! This file holds the params, what is refused, and the way from inputs to weights; each objective is a file in `objectives`.
 //! Without labels the head is kept, since a teacher's embedding goes through it; prototypes are thrown away.
 //!
-//! Version log: 1 first. (The objectives beside `moco` came later, with recipes of their own; `moco`'s content is the same.)
-//! 2: JPEG files are decoded by libjpeg-turbo, similarities to a queue are computed by oneDNN. 3: judged by `evaluate` in bits that depend on
-//! no number of cores.
+//! Version log: 1 first.
 
 mod objectives;
 #[cfg(test)]
@@ -60,7 +58,7 @@ flat!(Pretrain);
 
 impl Stage for Pretrain {
     const KIND: &'static str = "pretrain";
-    const VERSION: u32 = 3;
+    const VERSION: u32 = 1;
     const INPUTS: &'static [InputSlot] = &[
         InputSlot::new("images", &[IMAGES], Arity::One),
         InputSlot::new("views", &[VIEWS], Arity::One),

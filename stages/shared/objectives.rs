@@ -206,12 +206,6 @@ macro_rules! flat {
 }
 pub(crate) use flat;
 
-/// For `skip_serializing_if`: a param that has its default is left out of the recipe, so that
-/// recipes from before it was there stay the same.
-pub fn is_default<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
-}
-
 /// The objective that is asked for.
 #[derive(Debug)]
 pub struct Chosen<O> {

@@ -21,7 +21,6 @@ pub struct TrainingOptions {
     pub batch: usize,
     /// Batches whose mean gradient one update of the weights follows, default 1. A step is an update: schedule, metrics and checkpoints count these,
     /// and an epoch is a whole number of them. Batch norms, queues and losses see single batches.
-    #[serde(skip_serializing_if = "is_one")]
     pub accumulate: u64,
     /// Learning rate of the optimiser, before the schedule.
     pub learning_rate: f64,
@@ -42,14 +41,12 @@ pub struct TrainingOptions {
     pub precision: Precision,
     /// Keep only some activations for the backward pass and compute the others again: a third more work, far less memory, the same
     /// result. Default: no.
-    #[serde(skip_serializing_if = "is_false")]
     pub recompute: bool,
     /// Look at the accuracy while training: a curve `running_knn_top1` (of nearest neighbours) or `running_top1` (of the network's own classifier).
     /// It takes time and changes nothing of the network. Absent: no look.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub evaluate: Option<EvaluateOptions>,
     /// How JPEG files are decoded: `exact` (default), or `fast`: scaled down where all views of an image want at most half of it.
-    #[serde(skip_serializing_if = "Decode::is_exact")]
     pub decode: Decode,
     /// Threads of the network's computation on a CPU: part of the recipe, since sums depend on it.
     pub threads: usize,
@@ -104,16 +101,6 @@ impl Default for AverageOptions {
     fn default() -> Self {
         AverageOptions { decay: 0.999 }
     }
-}
-
-// A key that is not used is not written, so that a recipe from before it existed keeps its fingerprint.
-
-fn is_one(value: &u64) -> bool {
-    *value == 1
-}
-
-fn is_false(value: &bool) -> bool {
-    !value
 }
 
 /// What of the `training:` block decides how a training is done and not what it learns.

@@ -24,11 +24,7 @@ use crate::resize::resample::{ResampleScratch, resample};
 /// Grows by 1 whenever equal views of equal images would give other values.
 ///
 /// - 1: the first
-/// - 2: JPEG pixels are libjpeg-turbo's, as Pillow sees them
-/// - 3: orientation in XMP, in ImageMagick's profile and in EXIF over several segments, none in
-///   EXIF of other types than Pillow
-///   takes; smoothed blocks of progressive JPEG that lack scans; bitmaps of 5 and 6 bits rounded down
-pub const RENDERING_VERSION: u32 = 3;
+pub const RENDERING_VERSION: u32 = 1;
 
 /// The order of a rendered view's values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

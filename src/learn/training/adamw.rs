@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
 use crate::training::optimiser::{
-    Remembered, Slot, is_true, unless_kept, unless_not_negative, unless_positive,
+    Remembered, Slot, unless_kept, unless_not_negative, unless_positive,
 };
 use crate::training::parameters::Scalars;
 
@@ -36,7 +36,6 @@ pub struct AdamWOptions {
     /// Share of the weight that a step takes away, times the learning rate
     pub weight_decay: f64,
     /// Whether tensors of one dimension decay as well: biases, and the scales and shifts of norms; default: yes
-    #[serde(skip_serializing_if = "is_true")]
     pub decay_biases_and_norms: bool,
 }
 

@@ -263,11 +263,6 @@ pub fn clipping(norm: f64, bound: f64) -> f64 {
     (bound / (norm + 1e-6)).min(1.0)
 }
 
-/// For `skip_serializing_if`: what was not said before a key existed is not said now, so that recipes keep their fingerprints.
-pub(crate) fn is_true(value: &bool) -> bool {
-    *value
-}
-
 #[cfg(test)]
 #[path = "optimiser_tests.rs"]
 mod tests;

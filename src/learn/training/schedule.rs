@@ -13,10 +13,10 @@ pub enum Schedule {
     /// The same throughout, after the warm-up
     Constant {
         /// Epochs of linear warm-up, fractions allowed; default 0
-        #[serde(default, skip_serializing_if = "is_zero")]
+        #[serde(default)]
         warmup_epochs: f64,
         /// Whether the warm-up rises with each `step` (default) or with each `epoch`
-        #[serde(default, skip_serializing_if = "Per::is_step")]
+        #[serde(default)]
         per: Per,
     },
     /// SEED's official code, a value per epoch: linear warm-up from the base rate to rate · batch / 256, then a cosine
@@ -31,7 +31,7 @@ pub enum Schedule {
         #[serde(default)]
         warmup_epochs: f64,
         /// Whether the rate has a value for each `step` (default) or for each `epoch`
-        #[serde(default, skip_serializing_if = "Per::is_step")]
+        #[serde(default)]
         per: Per,
     },
     /// Multiplied by `factor` at the start of each of the epochs
@@ -43,10 +43,10 @@ pub enum Schedule {
         #[serde(default = "step_factor")]
         factor: f64,
         /// Epochs of linear warm-up, fractions allowed; default 0
-        #[serde(default, skip_serializing_if = "is_zero")]
+        #[serde(default)]
         warmup_epochs: f64,
         /// Whether the warm-up rises with each `step` (default) or with each `epoch`
-        #[serde(default, skip_serializing_if = "Per::is_step")]
+        #[serde(default)]
         per: Per,
     },
 }
@@ -60,16 +60,6 @@ pub enum Per {
     Step,
     /// At the start of each epoch
     Epoch,
-}
-
-impl Per {
-    fn is_step(&self) -> bool {
-        *self == Self::Step
-    }
-}
-
-fn is_zero(value: &f64) -> bool {
-    *value == 0.0
 }
 
 fn official_warmup() -> u32 {

@@ -13,7 +13,7 @@ use seedpipe_base::Refusal;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
-use crate::training::optimiser::{Remembered, Slot, is_true, unless_kept, unless_not_negative};
+use crate::training::optimiser::{Remembered, Slot, unless_kept, unless_not_negative};
 use crate::training::parameters::Scalars;
 
 /// The velocity v, under the parameter's own name.
@@ -30,7 +30,6 @@ pub struct SgdOptions {
     /// Nesterov's look-ahead
     pub nesterov: bool,
     /// Whether tensors of one dimension decay as well: biases, and the scales and shifts of norms; default: yes
-    #[serde(skip_serializing_if = "is_true")]
     pub decay_biases_and_norms: bool,
 }
 

@@ -8,7 +8,7 @@ use super::queued::{QueueStart, Queued};
 use super::seed::USUAL_STUDENT;
 use super::{Declaration, Matching, Setup, Temperature, Training};
 use crate::shared::invalid::check_queue;
-use crate::shared::objectives::{is_default, params};
+use crate::shared::objectives::params;
 
 params! {
     /// InfoNCE: find the own teacher embedding among those of a queue.
@@ -16,7 +16,6 @@ params! {
         /// teacher embeddings to compare with, a multiple of the batch, default 65536.
         queue: usize = 65_536,
         /// what the queue begins with: `random` unit vectors (default), or the first `targets`.
-        #[serde(skip_serializing_if = "is_default")]
         queue_start: QueueStart = QueueStart::default(),
         /// a number, or `{from: 0.3, to: 0.2, epochs: 5}`: linear, then constant. Default 0.2.
         temperature_student: Temperature = Temperature::Fixed(0.2),

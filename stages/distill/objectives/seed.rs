@@ -8,7 +8,7 @@ use seedpipe_learn::loss::seed::seed_loss;
 use super::queued::{QueueStart, Queued};
 use super::{Declaration, Matching, Setup, Temperature, Training};
 use crate::shared::invalid::check_queue;
-use crate::shared::objectives::{is_default, params};
+use crate::shared::objectives::params;
 
 /// The paper's temperatures, for messages.
 pub const USUAL_STUDENT: &str = "SEED uses 0.2";
@@ -21,7 +21,6 @@ params! {
         /// teacher embeddings to compare with, a multiple of the batch, default 65536.
         queue: usize = 65_536,
         /// what the queue begins with: `random` unit vectors (default), or the first `targets`.
-        #[serde(skip_serializing_if = "is_default")]
         queue_start: QueueStart = QueueStart::default(),
         /// a number, or `{from: 0.3, to: 0.2, epochs: 5}`: linear, then constant. Default 0.2.
         temperature_student: Temperature = Temperature::Fixed(0.2),
