@@ -1,5 +1,7 @@
-//! Refuses a missing libtorch early, and writes its folder into the rpath of binaries and tests, so that they run with
-//! no environment variable; for a wheel (feature `wheel`) the folders in which Python environments keep PyTorch. Stamps both binaries with a digest of the sources, so that two builds never mix.
+//! Refuses a missing libtorch early, and writes its folder into the rpath of binaries and tests, so
+//! that they run with no environment variable; for a wheel (feature `wheel`) the folders in which
+//! Python environments keep PyTorch. Stamps both binaries with a digest of the sources, so that two
+//! builds never mix.
 //!
 //! `LIBTORCH` comes from the environment or from `.cargo/config.toml`, as for torch-sys.
 
@@ -49,7 +51,8 @@ fn main() {
     );
 }
 
-/// Refuses a libtorch for another family of processors, of which the linker would only say that it is skipped.
+/// Refuses a libtorch for another family of processors, of which the linker would only say that it
+/// is skipped.
 fn check_machine(library: &Path) {
     println!("cargo:rerun-if-changed=src/program/torch/elf.rs");
     let target = env::var("CARGO_CFG_TARGET_ARCH").unwrap_or_default();
@@ -61,9 +64,10 @@ fn check_machine(library: &Path) {
     }
 }
 
-/// Keeps the C++ half of the bindings away from the linker for one binary. Its static initialisers would hold libtorch in a
-/// binary that never calls it; without them the linker drops the library, and code that does call it is a link error.
-/// Only where rustc's own linker is known to be used; elsewhere the binary loads libtorch and starts a little later.
+/// Keeps the C++ half of the bindings away from the linker for one binary. Its static initialisers
+/// would hold libtorch in a binary that never calls it; without them the linker drops the library,
+/// and code that does call it is a link error. Only where rustc's own linker is known to be used;
+/// elsewhere the binary loads libtorch and starts a little later.
 fn leave_libtorch_out_of(binary: &str) {
     if env::var("TARGET").is_ok_and(|target| target == "x86_64-unknown-linux-gnu") {
         for library in ["libtorch_sys-*.rlib", "libseedpipe_libtorch_shim.a"] {
@@ -72,8 +76,8 @@ fn leave_libtorch_out_of(binary: &str) {
     }
 }
 
-/// Where the environment of a program in its `bin` keeps PyTorch: virtual ones, conda's and `pip install --user`, Fedora's, Debian's;
-/// for all Pythons that there is a PyTorch 2.11 for.
+/// Where the environment of a program in its `bin` keeps PyTorch: virtual ones, conda's and
+/// `pip install --user`, Fedora's, Debian's; for all Pythons that there is a PyTorch 2.11 for.
 fn python_environments() -> Vec<String> {
     const PYTHONS: [&str; 5] = ["3.10", "3.11", "3.12", "3.13", "3.14"];
     const LAYOUTS: [(&str, &str); 3] = [

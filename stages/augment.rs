@@ -19,14 +19,16 @@ use crate::shared::selection::item;
 
 /// Images whose views are drawn and written together.
 const CHUNK: usize = 8192;
-/// Neighbouring images that a sampled rerun takes or leaves together: reading single rows back would take longer than drawing them.
+/// Neighbouring images that a sampled rerun takes or leaves together: reading single rows back
+/// would take longer than drawing them.
 const SAMPLED_TOGETHER: usize = 16;
 
 /// Views of images, sampled as torchvision does.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Augment {
-    /// `mocov2`, `swav`, `swav_small`, `mocov1`, `eval`, or `custom` (torchvision's bare RandomResizedCrop).
+    /// `mocov2`, `swav`, `swav_small`, `mocov1`, `eval`, or `custom` (torchvision's bare
+    /// RandomResizedCrop).
     pub recipe: RecipeName,
     /// Side of a view in pixels; default 224, `swav_small` 96.
     #[serde(default)]

@@ -1,5 +1,6 @@
-//! `knn`: exact cosine nearest neighbours among frozen, stored features; votes weighted by exp(similarity / temperature), and plain majority.
-//! With `retrieval`, the test images also are queries that rank the whole bank.
+//! `knn`: exact cosine nearest neighbours among frozen, stored features; votes weighted by
+//! exp(similarity / temperature), and plain majority. With `retrieval`, the test images also are
+//! queries that rank the whole bank.
 //!
 //! Version log: 1 first.
 
@@ -29,7 +30,8 @@ pub struct Knn {
     /// Numbers of neighbours; the first gives `knn_top1`, the others `knn_top1_k10` and so on.
     #[serde(default = "default_k")]
     pub k: Vec<usize>,
-    /// Votes are weighted by exp(similarity / temperature): the smaller, the more the nearest count.
+    /// Votes are weighted by exp(similarity / temperature): the smaller, the more the nearest
+    /// count.
     #[serde(default = "default_temperature")]
     pub temperature: f64,
     /// The split whose images vote.
@@ -38,9 +40,10 @@ pub struct Knn {
     /// The split whose images are judged.
     #[serde(default = "crate::shared::selection::test_split")]
     pub test_split: String,
-    /// Also ranks the whole bank for each test image, by cosine: the mean average precision (`retrieval_map`) and the shares of
-    /// test images with one of their class among the 1, 5 and 10 first (`retrieval_recall_at_1` …), over the test images whose
-    /// class is in the bank. Default: no.
+    /// Also ranks the whole bank for each test image, by cosine: the mean average precision
+    /// (`retrieval_map`) and the shares of test images with one of their class among the 1, 5 and
+    /// 10 first (`retrieval_recall_at_1` …), over the test images whose class is in the bank.
+    /// Default: no.
     #[serde(default)]
     pub retrieval: bool,
 }

@@ -1,11 +1,11 @@
-//! The kinds of stages: read inputs, call imaging or learn, write the artifact. This file is the registry
-//! (docs/extending.md).
+//! The kinds of stages: read inputs, call imaging or learn, write the artifact. This file is the
+//! registry (docs/extending.md).
 //!
-//! A kind's declaration is apart from its work, so that a binary which leaves out the works that need tensors is not linked
-//! against libtorch.
+//! A kind's declaration is apart from its work, so that a binary which leaves out the works that
+//! need tensors is not linked against libtorch.
 //!
-//! The rooms, each knowing only those before it: `shared`, `pixels`, `judging`, `training`; then a room for each kind; then `tools`, what
-//! commands ask about stages and networks.
+//! The rooms, each knowing only those before it: `shared`, `pixels`, `judging`, `training`; then a
+//! room for each kind; then `tools`, what commands ask about stages and networks.
 
 mod augment;
 mod distill;
@@ -32,7 +32,8 @@ pub use report::PAGE;
 pub use shared::{confusion, results};
 pub use tools::{inspection, network_list, predictor, speed, storage, stored};
 
-/// Every kind; the works of those that need libtorch are left out, so that the linker can leave out libtorch.
+/// Every kind; the works of those that need libtorch are left out, so that the linker can leave out
+/// libtorch.
 pub fn light_registry() -> Registry {
     kinds::<false>()
 }

@@ -1,5 +1,5 @@
-//! `probe`: a linear classifier on frozen, stored features: by L-BFGS to the optimum, or by the paper's SGD protocol. Or none: what
-//! a network's own classifier said is judged as it is.
+//! `probe`: a linear classifier on frozen, stored features: by L-BFGS to the optimum, or by the
+//! paper's SGD protocol. Or none: what a network's own classifier said is judged as it is.
 //!
 //! Version log: 1 first.
 
@@ -35,8 +35,9 @@ pub enum Method {
     Lbfgs,
     /// The paper's protocol on cached features.
     Sgd,
-    /// Fits nothing: the features are the network's own logits (`encode` with `embedding: logits`), one for each class of the images
-    /// in their order. The output `classifier` is the identity, so that the logits serve as soft labels like any probe's.
+    /// Fits nothing: the features are the network's own logits (`encode` with `embedding: logits`),
+    /// one for each class of the images in their order. The output `classifier` is the identity, so
+    /// that the logits serve as soft labels like any probe's.
     Logits,
 }
 

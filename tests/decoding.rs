@@ -1,4 +1,5 @@
-//! `decode: fast` of a stage: photographs are decoded as small as their views allow, which is part of the recipe and changes features little.
+//! `decode: fast` of a stage: photographs are decoded as small as their views allow, which is part
+//! of the recipe and changes features little.
 
 use std::path::PathBuf;
 

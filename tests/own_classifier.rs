@@ -1,4 +1,5 @@
-//! A network's own classifier as a stage, on a network without training: what is written, and what is refused.
+//! A network's own classifier as a stage, on a network without training: what is written, and what
+//! is refused.
 
 use insta::assert_snapshot;
 

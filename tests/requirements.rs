@@ -1,7 +1,9 @@
-//! What tests need beyond Rust, and what becomes of one whose need isn't there: it ends early and is told of, or fails.
+//! What tests need beyond Rust, and what becomes of one whose need isn't there: it ends early and
+//! is told of, or fails.
 //!
-//! With `SEEDPIPE_REQUIRE=all`, as CI has it, nothing may be missing. Without, each skipped test says why on the terminal, past the
-//! harness, and leaves a line in `target/tmp/skipped-tests.tsv`, which tests/skipped.sh sums up as the last words of `make test`.
+//! With `SEEDPIPE_REQUIRE=all`, as CI has it, nothing may be missing. Without, each skipped test
+//! says why on the terminal, past the harness, and leaves a line in `target/tmp/skipped-tests.tsv`,
+//! which tests/skipped.sh sums up as the last words of `make test`.
 //!
 //! Test binaries of other packages include this file by its path; none uses all of it.
 #![allow(dead_code, reason = "each test binary uses a part")]
@@ -13,7 +15,8 @@ use std::process::Command;
 
 /// Set to `all`, a missing requirement is a failure.
 const VARIABLE: &str = "SEEDPIPE_REQUIRE";
-/// Lines of what is missing, the remedy and the test, with tabs between; `make test` begins with none.
+/// Lines of what is missing, the remedy and the test, with tabs between; `make test` begins with
+/// none.
 const RECORD: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/skipped-tests.tsv");
 
 /// Says that this test ends early, since `what` is not there; fails where everything is required.
@@ -30,7 +33,8 @@ pub fn missing(what: &str, remedy: &str) {
     left_out(what, remedy);
 }
 
-/// Says that a part of this test can't be done on this machine, which is no fault even where everything is required.
+/// Says that a part of this test can't be done on this machine, which is no fault even where
+/// everything is required.
 pub fn left_out(what: &str, remedy: &str) {
     let thread = std::thread::current();
     let test = thread.name().unwrap_or("a test");

@@ -1,4 +1,5 @@
-//! `encode` after images were added: what was encoded before is taken over, and the result is a fresh run's.
+//! `encode` after images were added: what was encoded before is taken over, and the result is a
+//! fresh run's.
 
 use serde_json::Value;
 

@@ -1,4 +1,5 @@
-//! The borders between crates and between rooms: which may name which. docs/architecture.md has the picture.
+//! The borders between crates and between rooms: which may name which. docs/architecture.md has the
+//! picture.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -7,8 +8,8 @@ use regex::Regex;
 
 use crate::sandbox::REPOSITORY;
 
-/// A crate: its folder, the project's crates that it may name, and its rooms, each of which may name itself and those before it.
-/// A file beside the rooms is a room.
+/// A crate: its folder, the project's crates that it may name, and its rooms, each of which may
+/// name itself and those before it. A file beside the rooms is a room.
 struct Crate {
     folder: &'static str,
     knows: &'static [&'static str],

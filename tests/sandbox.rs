@@ -133,7 +133,8 @@ impl Sandbox {
         }
     }
 
-    /// Files and folders below a folder of the cache, relative to it, sorted; empty when it isn't there.
+    /// Files and folders below a folder of the cache, relative to it, sorted; empty when it isn't
+    /// there.
     pub fn cache_entries(&self, below: &str) -> Vec<String> {
         let root = self.path(".seedpipe/v1").join(below);
         let mut entries = Vec::new();

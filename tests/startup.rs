@@ -1,4 +1,5 @@
-//! Two programs of one source: the light one must not be linked against libtorch, and must find the other.
+//! Two programs of one source: the light one must not be linked against libtorch, and must find the
+//! other.
 
 use std::os::unix::fs::symlink;
 use std::path::Path;

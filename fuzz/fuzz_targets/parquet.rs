@@ -1,5 +1,5 @@
-//! The Parquet readers: whatever kind a file says that it is, its reader, the content digest, a comparison and a preview; and the reader
-//! of a user's own Parquet.
+//! The Parquet readers: whatever kind a file says that it is, its reader, the content digest, a
+//! comparison and a preview; and the reader of a user's own Parquet.
 #![no_main]
 
 use std::path::PathBuf;

@@ -1,13 +1,16 @@
-//! The artifacts on disk: one file per kind with its rows, its writer and its reader, the logical content digest over them, what `show`
-//! prints, and the reading of a user's own Parquet.
+//! The artifacts on disk: one file per kind with its rows, its writer and its reader, the logical
+//! content digest over them, what `show` prints, and the reading of a user's own Parquet.
 //!
-//! The only crate that names arrow, parquet or polars; none of their types is in its public interface. It knows nothing of stages, caches,
-//! tensors or pixels: an output is a list of Parquet files ("parts") in logical row order, whose metadata and schema agree.
+//! The only crate that names arrow, parquet or polars; none of their types is in its public
+//! interface. It knows nothing of stages, caches, tensors or pixels: an output is a list of Parquet
+//! files ("parts") in logical row order, whose metadata and schema agree.
 //!
-//! A writer writes straight to the path that it is given; atomic publication and fsync are the store's. A reader never trusts a file: a
-//! wrong kind, a wrong schema, truncation or garbage is an [`ArtifactError`] that names the file, never a panic.
+//! A writer writes straight to the path that it is given; atomic publication and fsync are the
+//! store's. A reader never trusts a file: a wrong kind, a wrong schema, truncation or garbage is an
+//! [`ArtifactError`] that names the file, never a panic.
 //!
-//! The rooms, each knowing only those before it: `schema`, `on_disk`, `tables`, `foreign`, `content`.
+//! The rooms, each knowing only those before it: `schema`, `on_disk`, `tables`, `foreign`,
+//! `content`.
 
 mod content;
 mod foreign;

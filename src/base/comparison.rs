@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tolerance {
-    /// Largest difference of a number with a fraction; without it 0, or any where a cosine is given.
+    /// Largest difference of a number with a fraction; without it 0, or any where a cosine is
+    /// given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_abs: Option<f64>,
     /// Smallest cosine between two rows' vectors.

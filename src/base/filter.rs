@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 /// Rows: variant, name, the filter of the same weights without rounding.
 macro_rules! filters {
     ($($(#[$about:meta])* $variant:ident, $name:literal, $in_floats:ident;)+) => {
-        /// How pixels are weighed when an image is resized; all widen their support when shrinking (antialiased).
+        /// How pixels are weighed when an image is resized; all widen their support when shrinking
+        /// (antialiased).
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
         pub enum Filter {
             $($(#[$about])* #[serde(rename = $name)] $variant,)+
@@ -31,14 +32,18 @@ macro_rules! filters {
 }
 
 filters! {
-    /// A triangle of 1 pixel to either side, in floats, as torchvision on tensors with `antialias=True`.
+    /// A triangle of 1 pixel to either side, in floats, as torchvision on tensors with
+    /// `antialias=True`.
     #[default]
     Bilinear, "bilinear", Bilinear;
-    /// Keys' cubic with a = −0.5, of 2 pixels to either side, in floats, as torchvision on tensors with `antialias=True`.
+    /// Keys' cubic with a = −0.5, of 2 pixels to either side, in floats, as torchvision on tensors
+    /// with `antialias=True`.
     Bicubic, "bicubic", Bicubic;
-    /// As `bilinear`, rounded to 8 bits after each direction, bit for bit as Pillow's `Image.resize`, and so torchvision and timm on PIL images.
+    /// As `bilinear`, rounded to 8 bits after each direction, bit for bit as Pillow's
+    /// `Image.resize`, and so torchvision and timm on PIL images.
     PillowBilinear, "pillow_bilinear", Bilinear;
-    /// As `bicubic`, rounded to 8 bits after each direction, bit for bit as Pillow's `Image.resize`, and so torchvision and timm on PIL images.
+    /// As `bicubic`, rounded to 8 bits after each direction, bit for bit as Pillow's
+    /// `Image.resize`, and so torchvision and timm on PIL images.
     PillowBicubic, "pillow_bicubic", Bicubic;
 }
 

@@ -1,5 +1,5 @@
-//! Words that the other crates share and each would otherwise say for itself: what a view of an image is, numbers as text
-//! and as bytes.
+//! Words that the other crates share and each would otherwise say for itself: what a view of an
+//! image is, numbers as text and as bytes.
 //!
 //! Data alone: nothing here reads, writes or computes pixels.
 

@@ -13,11 +13,13 @@ use std::sync::Arc;
 /// hint: set it to the network's input size
 /// ```
 ///
-/// What is not known is left out: who finds a wrong number knows its key, who reads the file knows its name, and puts it before.
+/// What is not known is left out: who finds a wrong number knows its key, who reads the file knows
+/// its name, and puts it before.
 #[derive(Debug, Clone, Default)]
 pub struct Refusal(Box<Parts>);
 
-/// A text with its remedy, as every message has it: also of reports and warnings, which are no errors.
+/// A text with its remedy, as every message has it: also of reports and warnings, which are no
+/// errors.
 pub fn hinted(text: impl fmt::Display, hint: impl fmt::Display) -> String {
     format!("{text}\nhint: {hint}")
 }
@@ -34,14 +36,16 @@ pub struct Parts {
     pub message: String,
     /// The remedy.
     pub hint: Option<String>,
-    /// The system's own error behind it, whose kind decides what a caller does (a full disk, a refused permission).
+    /// The system's own error behind it, whose kind decides what a caller does (a full disk, a
+    /// refused permission).
     pub source: Option<Arc<io::Error>>,
     /// The work failed, though call and pipeline are sound: the program ends with 1, else with 2.
     pub is_failure: bool,
 }
 
 impl Refusal {
-    /// Of a call, a pipeline or a setting: the program ends with 2, before it does what it was asked.
+    /// Of a call, a pipeline or a setting: the program ends with 2, before it does what it was
+    /// asked.
     pub fn new(message: impl Into<String>) -> Self {
         Self(Box::new(Parts {
             message: message.into(),

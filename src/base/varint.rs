@@ -1,4 +1,5 @@
-//! Numbers as seven bits a byte, the least first (LEB128): of Protocol Buffers and of Thrift's compact protocol.
+//! Numbers as seven bits a byte, the least first (LEB128): of Protocol Buffers and of Thrift's
+//! compact protocol.
 
 /// Appends `value`.
 pub fn push(bytes: &mut Vec<u8>, mut value: u64) {

@@ -1,7 +1,8 @@
 //! One augmented look at one image, as explicit numbers.
 //!
-//! A view says everything that rendering needs: which box of the upright image, resized to what, which window of
-//! that, and which operations in which order. Two equal views of one image are equal pixels.
+//! A view says everything that rendering needs: which box of the upright image, resized to what,
+//! which window of that, and which operations in which order. Two equal views of one image are
+//! equal pixels.
 
 use std::fmt;
 
@@ -40,8 +41,8 @@ impl fmt::Display for CropBox {
     }
 }
 
-/// A view of an image: its `crop` resized to `resize`, the `window` of `size` × `size` pixels cut from that, and
-/// the operations on those pixels in order.
+/// A view of an image: its `crop` resized to `resize`, the `window` of `size` × `size` pixels cut
+/// from that, and the operations on those pixels in order.
 #[derive(Debug, Clone, PartialEq)]
 pub struct View {
     /// The part of the upright image that is looked at.
@@ -76,7 +77,8 @@ impl View {
         }
     }
 
-    /// The greatest square in the centre of an image of `width` × `height`, resized without a margin.
+    /// The greatest square in the centre of an image of `width` × `height`, resized without a
+    /// margin.
     pub fn centre_square(width: u32, height: u32, size: u32) -> View {
         let side = width.min(height);
         View {
@@ -90,7 +92,8 @@ impl View {
         }
     }
 
-    /// Checks that the view lies within an image of `width` × `height` and that its numbers are possible.
+    /// Checks that the view lies within an image of `width` × `height` and that its numbers are
+    /// possible.
     ///
     /// # Errors
     /// Names the first part of the view that does not fit.

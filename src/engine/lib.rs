@@ -1,8 +1,9 @@
 //! Order, recipes, cache, locks and resume of seedpipe's stages.
 //!
-//! One way through: `pipeline.yaml` → [`Project`] → plan → for each stage: [`Recipe`] → cached? → else run shards →
-//! publish an [`Artifact`] → `pipeline.lock`. The engine knows no Arrow, no tensors and no images: what an artifact's
-//! files mean it asks of a [`Codec`], and what a kind does it asks of the [`Registry`].
+//! One way through: `pipeline.yaml` → [`Project`] → plan → for each stage: [`Recipe`] → cached? →
+//! else run shards → publish an [`Artifact`] → `pipeline.lock`. The engine knows no Arrow, no
+//! tensors and no images: what an artifact's files mean it asks of a [`Codec`], and what a kind
+//! does it asks of the [`Registry`].
 //!
 //! The rooms, each knowing only those before it: `base`, `cache`, `kind`, `pipeline`, `run`,
 //! `lockfile`, `share`, `check`.

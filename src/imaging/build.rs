@@ -1,4 +1,5 @@
-//! Compiles the shim over libjpeg-turbo, and says so when libjpeg-turbo was built without its assembly.
+//! Compiles the shim over libjpeg-turbo, and says so when libjpeg-turbo was built without its
+//! assembly.
 
 use std::process::Command;
 

@@ -1,8 +1,9 @@
-//! Which of the processor's vector instructions rendering uses: the widest there are, or fewer where asked.
+//! Which of the processor's vector instructions rendering uses: the widest there are, or fewer
+//! where asked.
 //!
-//! The one place that asks the processor. [`render`](crate::render) decides once a view, by what its
-//! [`Scratch`](crate::Scratch) holds; the steps below it are told. All levels give the same bits, so no recipe knows of
-//! them.
+//! The one place that asks the processor. [`render`](crate::render) decides once a view, by what
+//! its [`Scratch`](crate::Scratch) holds; the steps below it are told. All levels give the same
+//! bits, so no recipe knows of them.
 
 use std::fmt::{self, Display};
 use std::sync::LazyLock;
@@ -12,8 +13,8 @@ use seedpipe_base::Refusal;
 /// The environment variable that takes less than the processor has.
 pub const VARIABLE: &str = "SEEDPIPE_SIMD";
 
-/// A level of vector instructions that this processor has: there is no way to a value of another, so that whoever holds
-/// one may call what was compiled for it.
+/// A level of vector instructions that this processor has: there is no way to a value of another,
+/// so that whoever holds one may call what was compiled for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Instructions(Level);
 
@@ -24,7 +25,8 @@ pub(crate) enum Level {
     Portable,
     #[cfg(target_arch = "x86_64")]
     Avx2,
-    /// As of Skylake and Zen 4: with the extensions for bytes and words, doublewords and quadwords, and short vectors.
+    /// As of Skylake and Zen 4: with the extensions for bytes and words, doublewords and quadwords,
+    /// and short vectors.
     #[cfg(target_arch = "x86_64")]
     Avx512,
 }
@@ -103,8 +105,8 @@ impl Instructions {
         Instructions::available().last().unwrap_or(Self::PORTABLE)
     }
 
-    /// What SEEDPIPE_SIMD asks for: the widest where it is not set, or empty. Programs ask at their start and tell the error; whoever
-    /// renders without having asked gets the widest.
+    /// What SEEDPIPE_SIMD asks for: the widest where it is not set, or empty. Programs ask at their
+    /// start and tell the error; whoever renders without having asked gets the widest.
     ///
     /// # Errors
     /// When it holds no level's name, or that of one that this processor lacks.

@@ -1,8 +1,9 @@
 //! Images: encoded bytes to pixels, policies to views, views to values.
 //!
-//! Pixels in, pixels out: this crate opens no file and knows no tensor, no table and no stage. Nothing here
-//! panics on bad bytes or on an impossible view; both are errors. Random numbers come from the caller's
-//! generator alone, and rendering gives the same bits on every machine that computes `exp` alike.
+//! Pixels in, pixels out: this crate opens no file and knows no tensor, no table and no stage.
+//! Nothing here panics on bad bytes or on an impossible view; both are errors. Random numbers come
+//! from the caller's generator alone, and rendering gives the same bits on every machine that
+//! computes `exp` alike.
 //!
 //! The rooms, each knowing only those before it: `decode`, `resize`, `augment`, `render`.
 

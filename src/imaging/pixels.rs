@@ -32,7 +32,8 @@ impl RgbImage {
         }
     }
 
-    /// The image turned upright, given its EXIF orientation (1 to 8; anything else leaves it as it is).
+    /// The image turned upright, given its EXIF orientation (1 to 8; anything else leaves it as it
+    /// is).
     pub(crate) fn upright(self, orientation: u8) -> RgbImage {
         let (width, height) = (self.width as usize, self.height as usize);
         let (right, bottom) = (width.saturating_sub(1), height.saturating_sub(1));

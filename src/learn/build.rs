@@ -33,7 +33,8 @@ fn main() {
         .file("torch/shim/memory.cpp")
         .file("torch/shim/packed.cpp")
         .file("torch/shim/torchscript.cpp")
-        // Kept out of the rlib: the light binary leaves it out of its link, see the root package's build script.
+        // Kept out of the rlib: the light binary leaves it out of its link, see the root package's
+        // build script.
         .link_lib_modifier("-bundle")
         .compile("seedpipe_libtorch_shim");
     println!("cargo:rustc-link-lib=dylib=dl");

@@ -1,10 +1,11 @@
 //! Networks, losses, queue, optimisers and evaluation on libtorch.
 //!
-//! Knows tensors and checkpoint files; knows neither stages, artifacts nor images. A network is data (`graph`), written
-//! once per family; weights carry PyTorch's state-dict names. libtorch's own random generator is never drawn from.
+//! Knows tensors and checkpoint files; knows neither stages, artifacts nor images. A network is
+//! data (`graph`), written once per family; weights carry PyTorch's state-dict names. libtorch's
+//! own random generator is never drawn from.
 //!
-//! The rooms, each knowing only those before it: `graph`, `torch`, `architecture`, `network`, `loss`, `training`, `judge`,
-//! `deploy`, `checkpoint_file`.
+//! The rooms, each knowing only those before it: `graph`, `torch`, `architecture`, `network`,
+//! `loss`, `training`, `judge`, `deploy`, `checkpoint_file`.
 
 pub mod architecture;
 pub mod checkpoint_file;

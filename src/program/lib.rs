@@ -2,8 +2,8 @@
 //!
 //! Exit codes: 0 done, 1 a stage failed or a check found faults, 2 bad usage or a bad pipeline.
 //!
-//! The rooms, each knowing only those before it: `terminal`, `torch`, `progress`, `project`, `delivery`, `init`, `reference`,
-//! `doctor`, `commands`.
+//! The rooms, each knowing only those before it: `terminal`, `torch`, `progress`, `project`,
+//! `delivery`, `init`, `reference`, `doctor`, `commands`.
 
 mod commands;
 mod delivery;

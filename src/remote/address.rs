@@ -1,4 +1,5 @@
-//! Where a remote is, as people write it. Parsing touches neither network nor disk, and keeps no credentials.
+//! Where a remote is, as people write it. Parsing touches neither network nor disk, and keeps no
+//! credentials.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -31,7 +32,8 @@ impl Address {
     /// - `folder`: where a relative path starts
     ///
     /// # Errors
-    /// When the text is no remote, or holds credentials. The message does not repeat it: it may hold a password.
+    /// When the text is no remote, or holds credentials. The message does not repeat it: it may
+    /// hold a password.
     pub fn parse(text: &str, folder: &Path) -> Result<Address, Refusal> {
         if text.is_empty() {
             return Err(Refusal::expected("a folder or a URL", "an empty text")

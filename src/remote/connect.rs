@@ -1,4 +1,5 @@
-//! From an address to a store of the `object_store` crate, with the environment's options and credentials.
+//! From an address to a store of the `object_store` crate, with the environment's options and
+//! credentials.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,7 +15,8 @@ use object_store::{BackoffConfig, ClientConfigKey, ClientOptions, ObjectStore, R
 use crate::address::{Address, Place};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// For a whole request, body included: large objects take long. `objects` bounds every pause instead.
+/// For a whole request, body included: large objects take long. `objects` bounds every pause
+/// instead.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(24 * 3_600);
 
 /// A store and where in it the keys start.

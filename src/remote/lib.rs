@@ -1,10 +1,13 @@
-//! Objects that several machines share: in S3, Google Cloud Storage or Azure, read-only over HTTP(S), or in a folder.
+//! Objects that several machines share: in S3, Google Cloud Storage or Azure, read-only over
+//! HTTP(S), or in a folder.
 //!
-//! The only crate with async code: inside is a small tokio runtime, outside every call blocks and may come from any thread.
-//! It knows nothing of stages, artifacts or digests; it carries bytes under keys. Credentials come from the usual
-//! environment (`AWS_…`, `GOOGLE_…`, `AZURE_…`) and are taken out of every message.
+//! The only crate with async code: inside is a small tokio runtime, outside every call blocks and
+//! may come from any thread. It knows nothing of stages, artifacts or digests; it carries bytes
+//! under keys. Credentials come from the usual environment (`AWS_…`, `GOOGLE_…`, `AZURE_…`) and are
+//! taken out of every message.
 //!
-//! What `seedpipe` keeps there, content-addressed and readable without listing, since plain HTTP has none:
+//! What `seedpipe` keeps there, content-addressed and readable without listing, since plain HTTP
+//! has none:
 //!
 //! ```text
 //! seedpipe/v1/blobs/<first 2 digits>/<BLAKE3 of the file>                    an artifact's file
@@ -12,7 +15,8 @@
 //! seedpipe/v1/artifacts/<fingerprint>/index.json                             the contents of that fingerprint, newest last
 //! ```
 //!
-//! Blobs are written first, then the manifest, then the index: whoever dies midway leaves nothing that counts.
+//! Blobs are written first, then the manifest, then the index: whoever dies midway leaves nothing
+//! that counts.
 
 mod address;
 mod connect;

@@ -139,7 +139,8 @@ impl Objects {
         }
     }
 
-    /// Passes an object's bytes on as they come, until its end or until `sink` answers `false`. `false` when it isn't there.
+    /// Passes an object's bytes on as they come, until its end or until `sink` answers `false`.
+    /// `false` when it isn't there.
     ///
     /// # Errors
     /// When the connection breaks before the object's end, after some retries.
@@ -173,7 +174,8 @@ impl Objects {
         }
     }
 
-    /// Writes an object of `length` bytes. When `source` fails or is shorter, nothing is there afterwards.
+    /// Writes an object of `length` bytes. When `source` fails or is shorter, nothing is there
+    /// afterwards.
     ///
     /// # Errors
     /// Also when `source` can't be read.
@@ -206,7 +208,8 @@ impl Objects {
                 Ok(part) if part.is_empty() => break,
                 Ok(part) => part,
                 Err(error) => {
-                    // What the store keeps of it is no object; the first error is the one to report.
+                    // What the store keeps of it is no object; the first error is the one to
+                    // report.
                     let _ = self.wait(PATIENCE, writer.abort());
                     return Err(failed(&error));
                 }
@@ -226,8 +229,9 @@ impl Objects {
         Ok(())
     }
 
-    /// Reads a small object, changes it and writes it; again when somebody else changed it meanwhile. `change` gets `None`
-    /// when the object isn't there, and gives `None` when nothing is to be written.
+    /// Reads a small object, changes it and writes it; again when somebody else changed it
+    /// meanwhile. `change` gets `None` when the object isn't there, and gives `None` when nothing
+    /// is to be written.
     ///
     /// Stores without conditional writes get plain ones.
     ///

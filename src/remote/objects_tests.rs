@@ -1,4 +1,5 @@
-//! The same claims over a store in memory, which has conditional writes, and over a folder, which has a lock instead.
+//! The same claims over a store in memory, which has conditional writes, and over a folder, which
+//! has a lock instead.
 
 use std::io::{self, Cursor};
 use std::path::Path;

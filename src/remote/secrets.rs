@@ -1,5 +1,5 @@
-//! Takes credentials out of texts: values of the environment's secret variables, and whatever stands where a URL or a header
-//! holds one.
+//! Takes credentials out of texts: values of the environment's secret variables, and whatever
+//! stands where a URL or a header holds one.
 
 use std::env;
 

@@ -1,4 +1,5 @@
-//! How fast views reach a training, and stored targets with them: `cargo bench --profile dev -p seedpipe-stages`.
+//! How fast views reach a training, and stored targets with them:
+//! `cargo bench --profile dev -p seedpipe-stages`.
 
 use std::hint::black_box;
 use std::path::Path;

@@ -1,4 +1,5 @@
-//! The student's side of a step: it sees the batch's views, whole and small, and the objective compares its embeddings with the teacher's.
+//! The student's side of a step: it sees the batch's views, whole and small, and the objective
+//! compares its embeddings with the teacher's.
 
 use anyhow::{Context, Result};
 use seedpipe_learn::network::{Mode, Network, Precision};
@@ -27,7 +28,8 @@ pub struct DistillLearner {
 pub struct Scale {
     pub targets: Targets,
     pub matching: Box<dyn Matching>,
-    /// Views of a sample in a batch, n. View j of epoch e is e·n + j, cycled, as the samples' crops are.
+    /// Views of a sample in a batch, n. View j of epoch e is e·n + j, cycled, as the samples' crops
+    /// are.
     pub crops: usize,
     /// Views from the student's to the teacher's: 0 where they share one.
     pub shift: usize,

@@ -1,9 +1,11 @@
-//! `distill`: self-supervised distillation on stored targets. By default SEED (arXiv 2101.04731): the student learns to spread its
-//! similarities over a queue of teacher embeddings as the teacher does; `objective` names what it is compared with. Student and teacher
-//! saw the very same views, unless `augmentation` says otherwise. Of several teachers the embeddings are concatenated, each of equal
-//! weight: their similarity is the mean of the teachers' own.
+//! `distill`: self-supervised distillation on stored targets. By default SEED (arXiv 2101.04731):
+//! the student learns to spread its similarities over a queue of teacher embeddings as the teacher
+//! does; `objective` names what it is compared with. Student and teacher saw the very same views,
+//! unless `augmentation` says otherwise. Of several teachers the embeddings are concatenated, each
+//! of equal weight: their similarity is the mean of the teachers' own.
 //!
-//! This file declares; `work` puts the parts together, `learner` does a step, each objective is a file in `objectives`.
+//! This file declares; `work` puts the parts together, `learner` does a step, each objective is a
+//! file in `objectives`.
 //!
 //! Version log: 1 first.
 
@@ -35,21 +37,25 @@ use objectives::{Objective, Output};
 pub struct Distill {
     /// The student's architecture, without a head.
     pub network: Architecture,
-    /// Hidden widths of the student's head, which ends in the teacher's dimension (`kmeans`: in the number of clusters) and is thrown away
-    /// afterwards: `[]` is linear; default: one hidden layer as wide as the features.
+    /// Hidden widths of the student's head, which ends in the teacher's dimension (`kmeans`: in the
+    /// number of clusters) and is thrown away afterwards: `[]` is linear; default: one hidden layer
+    /// as wide as the features.
     #[serde(default)]
     pub head_hidden: Option<Vec<i64>>,
-    /// `false`: no head, the features themselves are compared. Default `false` for `compress`, `true` for the others, which
-    /// without one need as many features as the teacher's embedding has.
+    /// `false`: no head, the features themselves are compared. Default `false` for `compress`,
+    /// `true` for the others, which without one need as many features as the teacher's embedding
+    /// has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub head: Option<bool>,
     #[serde(flatten, skip_deserializing)]
     #[schemars(!skip_deserializing)]
     objective: Chosen<Objective>,
-    /// With the inputs `small_views` and `small_targets`: small views of a sample in a batch, default 6.
+    /// With the inputs `small_views` and `small_targets`: small views of a sample in a batch,
+    /// default 6.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub small_crops: Option<usize>,
-    /// `shared` (default): the target is of the view that the student sees; `independent`: of the image's next view.
+    /// `shared` (default): the target is of the view that the student sees; `independent`: of the
+    /// image's next view.
     #[serde(default)]
     pub augmentation: Augmentation,
     #[serde(default)]

@@ -1,6 +1,7 @@
-//! The stored teacher embeddings: a batch's rows are read where they lie in the artifact's files, in the precision that they are stored
-//! in, then widened and divided by their length. A view's files are read once from begin to end before it is needed, while the view
-//! before is trained on: that says where the rows are, and leaves them in the system's cache.
+//! The stored teacher embeddings: a batch's rows are read where they lie in the artifact's files,
+//! in the precision that they are stored in, then widened and divided by their length. A view's
+//! files are read once from begin to end before it is needed, while the view before is trained on:
+//! that says where the rows are, and leaves them in the system's cache.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -117,7 +118,8 @@ impl Targets {
             .collect()
     }
 
-    /// The first `count` targets: of the first view in a keyed order of the images, then of the next views in the same order.
+    /// The first `count` targets: of the first view in a keyed order of the images, then of the
+    /// next views in the same order.
     ///
     /// Fails when there are fewer.
     ///

@@ -1,4 +1,5 @@
-//! A temperature: a number, or one that moves over the first epochs. A pure function of the step, so that a resumed training needs no state.
+//! A temperature: a number, or one that moves over the first epochs. A pure function of the step,
+//! so that a resumed training needs no state.
 
 use seedpipe_base::Refusal;
 use std::fmt;

@@ -1,4 +1,5 @@
-//! What `distill` does: opens views and targets, makes the student and its objective, trains, and writes the student without its head.
+//! What `distill` does: opens views and targets, makes the student and its objective, trains, and
+//! writes the student without its head.
 
 use std::sync::Arc;
 

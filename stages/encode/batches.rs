@@ -1,5 +1,5 @@
-//! The batches of images that `encode` hands to its network, shard by shard; all of them, a sample for a rerun, or what is not
-//! taken from an earlier result.
+//! The batches of images that `encode` hands to its network, shard by shard; all of them, a sample
+//! for a rerun, or what is not taken from an earlier result.
 
 use std::ops::Range;
 
@@ -37,8 +37,8 @@ impl Batches {
     }
 }
 
-/// The batches of every shard. A sampled rerun does some of them: whole ones, so that every row has its place in the batch that it
-/// had, and none of a shard of which nothing was picked.
+/// The batches of every shard. A sampled rerun does some of them: whole ones, so that every row has
+/// its place in the batch that it had, and none of a shard of which nothing was picked.
 pub fn work(
     context: &StageContext,
     count: usize,

@@ -1,4 +1,5 @@
-//! The loop of `encode`: one feed over the batches of all shards, the network, and the rows in their order, computed or taken over.
+//! The loop of `encode`: one feed over the batches of all shards, the network, and the rows in
+//! their order, computed or taken over.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -51,8 +52,9 @@ impl Run {
 }
 
 impl Encoding<'_> {
-    /// Whether a batch of images that would be taken over, computed in another company, has the bits that are stored. A row must
-    /// depend neither on its place in a batch nor on its neighbours.
+    /// Whether a batch of images that would be taken over, computed in another company, has the
+    /// bits that are stored. A row must depend neither on its place in a batch nor on its
+    /// neighbours.
     pub fn agrees_with(&self, reuse: &Reuse, images_a_batch: usize) -> Result<bool> {
         let positions = reuse.spread(images_a_batch);
         let mut jobs = Some(self.source.jobs(self.pictures, &positions)?);
@@ -119,7 +121,8 @@ impl Encoding<'_> {
         rows.finish()
     }
 
-    /// A feed whose next batches are of this shard: the one at hand, unless shards were skipped that an earlier run had finished.
+    /// A feed whose next batches are of this shard: the one at hand, unless shards were skipped
+    /// that an earlier run had finished.
     fn ready(&self, run: &mut Run, shard: usize, all: &Arc<Vec<Batches>>) -> Result<()> {
         if let Some((_, next)) = &mut run.feed
             && *next == shard

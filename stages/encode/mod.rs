@@ -1,6 +1,8 @@
-//! `encode`: a frozen network's embedding of every view, or of every plain image under the network's own preprocessing.
+//! `encode`: a frozen network's embedding of every view, or of every plain image under the
+//! network's own preprocessing.
 //!
-//! Images are decoded once for all of their views; rendering and the network run at the same time. A shard is a range of images.
+//! Images are decoded once for all of their views; rendering and the network run at the same time.
+//! A shard is a range of images.
 //!
 //! Version log: 1 first.
 
@@ -60,7 +62,8 @@ pub enum Embedding {
     Head,
     /// The pooled features before any head or classifier.
     Features,
-    /// The output of the network's own classifier, for `probe` with `method: logits`; better stored as `f32`.
+    /// The output of the network's own classifier, for `probe` with `method: logits`; better stored
+    /// as `f32`.
     Logits,
 }
 
@@ -73,18 +76,21 @@ pub enum Storage {
     F32,
 }
 
-/// A frozen network's embeddings. The network comes from the input `weights`, from `checkpoint`, or, with `network` alone, untrained.
+/// A frozen network's embeddings. The network comes from the input `weights`, from `checkpoint`,
+/// or, with `network` alone, untrained.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Encode {
     /// `.safetensors`, or a torch.save file of either layout; needs `network`.
     #[serde(default)]
     pub checkpoint: Option<PathBuf>,
-    /// A TorchScript file in place of `checkpoint` and `network`: a program that takes `[B, 3, H, W]` and yields `[B, D]`. Say `preprocessing`, unless
-    /// ImageNet's at 224 pixels is meant.
+    /// A TorchScript file in place of `checkpoint` and `network`: a program that takes
+    /// `[B, 3, H, W]` and yields `[B, D]`. Say `preprocessing`, unless ImageNet's at 224 pixels is
+    /// meant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub torchscript: Option<PathBuf>,
-    /// The checkpoint's architecture; without a checkpoint: a network with random weights, for comparison.
+    /// The checkpoint's architecture; without a checkpoint: a network with random weights, for
+    /// comparison.
     #[serde(default)]
     pub network: Option<Architecture>,
     #[serde(default)]
@@ -98,7 +104,8 @@ pub struct Encode {
     /// `f16` or `f32`.
     #[serde(default)]
     pub store: Storage,
-    /// How JPEG files are decoded: `exact` (default), or `fast`: scaled down where all views of an image want at most half of it.
+    /// How JPEG files are decoded: `exact` (default), or `fast`: scaled down where all views of an
+    /// image want at most half of it.
     #[serde(default)]
     pub decode: Decode,
     /// Views that the network sees at once.

@@ -1,10 +1,12 @@
-//! Rows that `encode` takes from an earlier result in place of computing them: of images that were there before, seen by the same network in
-//! the same views. What was added since is all that is computed.
+//! Rows that `encode` takes from an earlier result in place of computing them: of images that were
+//! there before, seen by the same network in the same views. What was added since is all that is
+//! computed.
 //!
-//! Which result may serve is the engine's to say: the same recipe but for `images` and `views`, the same numerics class, every file hashed.
-//! Here images are matched by digest and occurrence, views by their numbers, the network by its digest. That a row's bits don't depend on
-//! its neighbours in a batch is not believed but tried: one batch of what would be taken over is computed in another company first, and
-//! one bit that differs means that everything is computed.
+//! Which result may serve is the engine's to say: the same recipe but for `images` and `views`, the
+//! same numerics class, every file hashed. Here images are matched by digest and occurrence, views
+//! by their numbers, the network by its digest. That a row's bits don't depend on its neighbours in
+//! a batch is not believed but tried: one batch of what would be taken over is computed in another
+//! company first, and one bit that differs means that everything is computed.
 
 use std::sync::Arc;
 
@@ -141,7 +143,8 @@ impl Reuse {
         self.places.iter().flatten().count()
     }
 
-    /// Positions of up to `count` images that are taken over, spread over all of them and ascending: for a trial.
+    /// Positions of up to `count` images that are taken over, spread over all of them and
+    /// ascending: for a trial.
     pub fn spread(&self, count: usize) -> Vec<usize> {
         let all: Vec<usize> = (0..self.places.len())
             .filter(|&position| self.has(position))

@@ -1,4 +1,5 @@
-//! What `encode` reads: stored views, or plain images under one policy; as jobs for the feed, with the ids of the rows.
+//! What `encode` reads: stored views, or plain images under one policy; as jobs for the feed, with
+//! the ids of the rows.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! Measures rendering alone for `tests/peers/encoding.py`: reads lines `NETWORK BATCH PART…`, with the files of an `images/v1` output, and
-//! answers each with images per second.
+//! Measures rendering alone for `tests/peers/encoding.py`: reads lines `NETWORK BATCH PART…`, with
+//! the files of an `images/v1` output, and answers each with images per second.
 
 use std::io::{BufRead, Write};
 use std::path::PathBuf;

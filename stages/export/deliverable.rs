@@ -1,4 +1,5 @@
-//! A trained network as one file that other programs load, and the figures of it. No stage and no command line here.
+//! A trained network as one file that other programs load, and the figures of it. No stage and no
+//! command line here.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -79,7 +80,8 @@ impl Precision {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Names {
-    /// The network's own: torchvision's, and for families that torchvision lacks those of their authors.
+    /// The network's own: torchvision's, and for families that torchvision lacks those of their
+    /// authors.
     #[default]
     Torchvision,
     /// Those of timm's network of the same kind.
@@ -134,7 +136,8 @@ pub struct Manner {
     pub precision: Precision,
     /// Of `int8`.
     pub sample: Sample,
-    /// The network takes RGB of 0–1 and subtracts mean and divides by std itself (TorchScript, ONNX).
+    /// The network takes RGB of 0–1 and subtracts mean and divides by std itself (TorchScript,
+    /// ONNX).
     pub normalise: bool,
     /// Of `safetensors`.
     #[serde(default, skip_serializing_if = "Names::is_default")]

@@ -1,6 +1,8 @@
-//! `export`: a trained network as a file that other programs load, without the head of its distillation.
+//! `export`: a trained network as a file that other programs load, without the head of its
+//! distillation.
 //!
-//! The file is the artifact, so that it is cached and hashed; `seedpipe export STAGE` puts it beside the pipeline.
+//! The file is the artifact, so that it is cached and hashed; `seedpipe export STAGE` puts it
+//! beside the pipeline.
 //!
 //! Version log: 1 first.
 

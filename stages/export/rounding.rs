@@ -1,4 +1,5 @@
-//! A network in 8 bits: calibrated on images of the pipeline, compared with itself in f32 on others.
+//! A network in 8 bits: calibrated on images of the pipeline, compared with itself in f32 on
+//! others.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -22,7 +23,8 @@ use crate::shared::selection::{Classes, rows_of_split};
 /// Images that the network sees at once.
 const BATCH: usize = 32;
 
-/// The grids, and what they cost: cosine of the features to f32, share of equal predictions, accuracy before and after.
+/// The grids, and what they cost: cosine of the features to f32, share of equal predictions,
+/// accuracy before and after.
 pub fn quantise(
     deployment: &Deployment,
     images: &Input,

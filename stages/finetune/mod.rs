@@ -1,8 +1,10 @@
-//! `finetune`: supervised training of a whole network, by labels, by teachers' soft labels (Hinton's distillation,
-//! arXiv 1503.02531), or both: alpha · T² · KL(teachers ‖ student) + (1 − alpha) · cross-entropy.
+//! `finetune`: supervised training of a whole network, by labels, by teachers' soft labels
+//! (Hinton's distillation, arXiv 1503.02531), or both: alpha · T² · KL(teachers ‖ student) + (1 −
+//! alpha) · cross-entropy.
 //!
-//! What teachers say comes from stored embeddings: a network's features under a probe's classifier, or the logits of a
-//! network with its own, such as another `finetune` stage's. Several teachers' probabilities are averaged.
+//! What teachers say comes from stored embeddings: a network's features under a probe's classifier,
+//! or the logits of a network with its own, such as another `finetune` stage's. Several teachers'
+//! probabilities are averaged.
 //!
 //! Version log: 1 first.
 
@@ -31,33 +33,39 @@ pub struct Finetune {
     /// The architecture when training from scratch.
     #[serde(default)]
     pub network: Option<Architecture>,
-    /// Share of the soft labels in the loss, 0 to 1; default 0: labels alone. Above 0 it needs teachers: `teacher_features` and
-    /// `teacher_classifier` (lists of equal length, in pairs), or `teacher_logits`, or both; all count the same.
+    /// Share of the soft labels in the loss, 0 to 1; default 0: labels alone. Above 0 it needs
+    /// teachers: `teacher_features` and `teacher_classifier` (lists of equal length, in pairs), or
+    /// `teacher_logits`, or both; all count the same.
     #[serde(default)]
     pub alpha: f64,
-    /// Temperature that the logits of teachers and student are divided by for the soft labels; default 4.
+    /// Temperature that the logits of teachers and student are divided by for the soft labels;
+    /// default 4.
     #[serde(default = "default_temperature")]
     pub temperature: f64,
     /// Share of the labelled images whose labels are used, above 0 to 1, class balanced; default 1.
     #[serde(default = "crate::shared::selection::all_labels")]
     pub label_fraction: f64,
-    /// Trains on the viewed images without a label in that share too, by the soft labels alone (default: no); images of
-    /// `test_split` stay out. Both terms are divided by the batch's size, so that a label counts the same however few there are;
-    /// with few, most of what is learned comes from the soft labels. Needs `alpha` above 0.
+    /// Trains on the viewed images without a label in that share too, by the soft labels alone
+    /// (default: no); images of `test_split` stay out. Both terms are divided by the batch's size,
+    /// so that a label counts the same however few there are; with few, most of what is learned
+    /// comes from the soft labels. Needs `alpha` above 0.
     #[serde(default)]
     pub unlabelled: bool,
-    /// Share of a label that is spread evenly over all classes, 0 to below 1; default 0. Soft labels stay as they are.
+    /// Share of a label that is spread evenly over all classes, 0 to below 1; default 0. Soft
+    /// labels stay as they are.
     #[serde(default)]
     pub label_smoothing: f64,
-    /// Mixes each image of a batch, with its hard and soft labels, with another's: by a weight from Beta(mixup, mixup), drawn
-    /// anew in each step for the whole batch; usual are 0.1 to 0.4. None by default.
+    /// Mixes each image of a batch, with its hard and soft labels, with another's: by a weight from
+    /// Beta(mixup, mixup), drawn anew in each step for the whole batch; usual are 0.1 to 0.4. None
+    /// by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mixup: Option<f64>,
     /// Keeps the first layers as they are, their batch norms' statistics too. Nothing by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub freeze: Option<Freeze>,
-    /// What the learning rate is multiplied by for each block further from the classifier (BEiT, arXiv 2106.08254): 0.75 trains the
-    /// first layers little, 1 all alike. Above 0 to 1; 1 by default.
+    /// What the learning rate is multiplied by for each block further from the classifier (BEiT,
+    /// arXiv 2106.08254): 0.75 trains the first layers little, 1 all alike. Above 0 to 1; 1 by
+    /// default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub layer_decay: Option<f64>,
     /// The split that is trained on; it must be the one that was viewed.
@@ -77,8 +85,8 @@ pub struct Finetune {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Freeze {
-    /// The stem and that many blocks after it: residual or inverted residual blocks, a transformer's layers. 0: the stem alone;
-    /// as many as the network has: all but the classifier.
+    /// The stem and that many blocks after it: residual or inverted residual blocks, a
+    /// transformer's layers. 0: the stem alone; as many as the network has: all but the classifier.
     pub blocks: usize,
 }
 

@@ -1,4 +1,5 @@
-//! The images that may be ingested, in 52 bytes each; their sources are told again when they are read again.
+//! The images that may be ingested, in 52 bytes each; their sources are told again when they are
+//! read again.
 
 use std::collections::HashMap;
 
@@ -97,7 +98,8 @@ impl Candidates {
         }
     }
 
-    /// A number for every label that is a name: its place among the sorted names, or in the source's own list of them.
+    /// A number for every label that is a name: its place among the sorted names, or in the
+    /// source's own list of them.
     pub fn class_numbers(&self, declared: Option<Vec<String>>) -> HashMap<String, i32> {
         if let Some(names) = declared {
             return names.into_iter().zip(0..).collect();

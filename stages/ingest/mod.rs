@@ -1,7 +1,8 @@
-//! `ingest`: reads images from a folder or Parquet, checks every one by decoding it, gives each an id, a split and a label.
+//! `ingest`: reads images from a folder or Parquet, checks every one by decoding it, gives each an
+//! id, a split and a label.
 //!
-//! Every file is read twice: once to know its digest, which decides splits and subsets, once to check and store it. A file that
-//! changed in between is noticed, and nothing is published.
+//! Every file is read twice: once to know its digest, which decides splits and subsets, once to
+//! check and store it. A file that changed in between is noticed, and nothing is published.
 //!
 //! Version log: 1 first.
 
@@ -53,7 +54,8 @@ pub struct Ingest {
     /// Parquet: the column of splits; default: the file's name, else `train`.
     #[serde(default)]
     pub split_column: Option<String>,
-    /// Moves a share of the `train` images into other splits by a keyed hash of their content, e.g. `{test: 0.2}`; equal images stay together.
+    /// Moves a share of the `train` images into other splits by a keyed hash of their content, e.g.
+    /// `{test: 0.2}`; equal images stay together.
     #[serde(default)]
     pub hash_split: BTreeMap<String, f64>,
     /// Keeps a keyed random subset of a split, e.g. `{train: 20000}`.

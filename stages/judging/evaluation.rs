@@ -1,4 +1,5 @@
-//! What `probe`, `knn` and `finetune` share: features joined with labels, metrics rows, predictions, stored classifiers.
+//! What `probe`, `knn` and `finetune` share: features joined with labels, metrics rows,
+//! predictions, stored classifiers.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -154,7 +155,8 @@ pub fn metric_rows(
     rows
 }
 
-/// Rows `{name}_low` and `{name}_high`: 95 % intervals of shares of right answers, by bootstrap over the judged images.
+/// Rows `{name}_low` and `{name}_high`: 95 % intervals of shares of right answers, by bootstrap
+/// over the judged images.
 ///
 /// - `right`: for each name, whether each image's answer is right; all over the same images
 pub fn interval_rows(
@@ -253,7 +255,8 @@ pub fn load_classifier(input: &Input) -> Result<LinearClassifier> {
     }
 }
 
-/// One of a network's outputs for plain images, under the network's own preprocessing: `[rows, D]` f32 on the CPU.
+/// One of a network's outputs for plain images, under the network's own preprocessing: `[rows, D]`
+/// f32 on the CPU.
 ///
 /// - `of`: which output; the network must have it
 pub fn outputs_of(

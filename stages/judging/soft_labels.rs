@@ -1,5 +1,6 @@
-//! Soft labels: what teachers say of the images that a student trains on. A teacher is a linear classifier on a network's stored
-//! features, or a network with a classifier of its own, whose logits are stored. Several count the same (arXiv 1503.02531).
+//! Soft labels: what teachers say of the images that a student trains on. A teacher is a linear
+//! classifier on a network's stored features, or a network with a classifier of its own, whose
+//! logits are stored. Several count the same (arXiv 1503.02531).
 
 use std::collections::HashMap;
 
@@ -26,7 +27,8 @@ pub const LOGITS: &str = "teacher_logits";
 /// Features that are read at once; only their logits are kept.
 const BLOCK: usize = 16_384;
 
-/// The teachers of the inputs `teacher_features` with `teacher_classifier`, pairs in their order, and `teacher_logits`.
+/// The teachers of the inputs `teacher_features` with `teacher_classifier`, pairs in their order,
+/// and `teacher_logits`.
 pub struct Teachers {
     teachers: Vec<Teacher>,
     temperature: f64,
@@ -36,7 +38,8 @@ pub struct Teachers {
 struct Teacher {
     /// `[rows, classes]`
     logits: Tensor,
-    /// Row of the logits, by position (of view 0, when there are views); of positions that are trained on.
+    /// Row of the logits, by position (of view 0, when there are views); of positions that are
+    /// trained on.
     rows: Vec<i64>,
     /// Views that the logits are of, when not of the plain images.
     views: Option<usize>,

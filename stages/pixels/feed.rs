@@ -1,7 +1,9 @@
-//! Rendered batches, made in the background while the network computes: decoding and rendering on worker threads, a bounded
-//! queue of ready batches, one consumer. A batch's memory comes back when the consumer is done with it, and is used again.
+//! Rendered batches, made in the background while the network computes: decoding and rendering on
+//! worker threads, a bounded queue of ready batches, one consumer. A batch's memory comes back when
+//! the consumer is done with it, and is used again.
 //!
-//! It knows images and views, not what the batches are for. A batch's pixels depend on its jobs alone, never on the number of workers.
+//! It knows images and views, not what the batches are for. A batch's pixels depend on its jobs
+//! alone, never on the number of workers.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -21,7 +23,8 @@ use crate::pixels::pictures::Pictures;
 /// Ready batches that may wait for the network.
 const READY_BATCHES: usize = 3;
 
-/// How far rendering steps back on a CPU for the network's threads, which wait for each other at every layer: an index of `nice`.
+/// How far rendering steps back on a CPU for the network's threads, which wait for each other at
+/// every layer: an index of `nice`.
 const STEPPING_BACK: i32 = 5;
 
 /// One image, decoded once, and the views of it that a batch needs, in the batch's order.
@@ -79,8 +82,8 @@ pub struct Feed {
 }
 
 impl Feed {
-    /// Starts rendering what `plan` names, batch by batch, until it gives `None`, on one thread for each core: beside a network on the CPU
-    /// they run where its threads wait.
+    /// Starts rendering what `plan` names, batch by batch, until it gives `None`, on one thread for
+    /// each core: beside a network on the CPU they run where its threads wait.
     ///
     /// - `device`: the network's, which batches are moved to
     pub fn start(
@@ -142,8 +145,9 @@ impl Feed {
         Ok(self.next_sizes()?.and_then(|mut sizes| sizes.pop()))
     }
 
-    /// The next batch, for each frame `[batch, 3, size, size]` f32 in channels-last memory, or `None` after the last. The memory of the
-    /// batch before is used again unless some tensor still uses it.
+    /// The next batch, for each frame `[batch, 3, size, size]` f32 in channels-last memory, or
+    /// `None` after the last. The memory of the batch before is used again unless some tensor still
+    /// uses it.
     pub fn next_sizes(&mut self) -> Result<Option<Vec<Tensor>>> {
         if let Some(lent) = self.lent.take().filter(|lent| !lent.iter().any(is_shared)) {
             let _ = self.used.send(lent); // fails after the last batch

@@ -1,4 +1,5 @@
-//! Pixels of an images artifact, by row: whole images, kept in memory when all of them are small, or what some views look at.
+//! Pixels of an images artifact, by row: whole images, kept in memory when all of them are small,
+//! or what some views look at.
 
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -11,7 +12,8 @@ use seedpipe_imaging::{
 
 /// Decoded images are kept when all of an artifact's take no more bytes than this.
 const KEPT_BYTES: u64 = 512 << 20;
-/// What an image that is kept takes beside its pixels: its place, counters, fields and two allocations' own.
+/// What an image that is kept takes beside its pixels: its place, counters, fields and two
+/// allocations' own.
 const KEPT_BESIDE: u64 = 96;
 
 /// `ingest` has enforced the user's own limit.
@@ -70,7 +72,8 @@ impl Pictures {
         &self.images
     }
 
-    /// What `views` look at of a row's image, EXIF-oriented RGB. What they show does not depend on what is kept.
+    /// What `views` look at of a row's image, EXIF-oriented RGB. What they show does not depend on
+    /// what is kept.
     pub fn picture<'decoded>(
         &self,
         row: usize,

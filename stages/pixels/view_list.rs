@@ -1,7 +1,8 @@
 //! Views in few bytes: about 30 for a view of a strong recipe, where `Vec<View>` takes 160.
 //!
-//! A view is a run of bytes: its frame's index and its crop as LEB128 numbers, then each operation's number and amount (f32, little
-//! endian; none for those without). What most views share (size, resize, window, filter) is a frame, held once.
+//! A view is a run of bytes: its frame's index and its crop as LEB128 numbers, then each
+//! operation's number and amount (f32, little endian; none for those without). What most views
+//! share (size, resize, window, filter) is a frame, held once.
 
 use std::collections::HashMap;
 
@@ -91,7 +92,8 @@ impl ViewList {
         })
     }
 
-    /// The view that `rest` begins with, which is stepped over; its operations are appended to `operations`, if wanted.
+    /// The view that `rest` begins with, which is stepped over; its operations are appended to
+    /// `operations`, if wanted.
     fn read(
         &self,
         rest: &mut &[u8],

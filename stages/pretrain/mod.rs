@@ -1,7 +1,9 @@
-//! `pretrain`: a network learns from images by itself: MoCo, SimCLR, SwAV, or for a teacher with labels plain classification.
+//! `pretrain`: a network learns from images by itself: MoCo, SimCLR, SwAV, or for a teacher with
+//! labels plain classification.
 //!
-//! This file holds the params, what is refused, and the way from inputs to weights; each objective is a file in `objectives`.
-//! Without labels the head is kept, since a teacher's embedding goes through it; prototypes are thrown away.
+//! This file holds the params, what is refused, and the way from inputs to weights; each objective
+//! is a file in `objectives`. Without labels the head is kept, since a teacher's embedding goes
+//! through it; prototypes are thrown away.
 //!
 //! Version log: 1 first.
 
@@ -41,8 +43,9 @@ use objectives::Objective;
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, remote = "Self")]
 pub struct Pretrain {
-    /// The architecture with its head, which is kept: a teacher's embedding goes through it. Without `head`: one hidden layer as wide as
-    /// the features, 128 out; with batch norm for `simclr` and `swav`; linear for version 1 of `moco`. `supervised` has a classifier instead.
+    /// The architecture with its head, which is kept: a teacher's embedding goes through it.
+    /// Without `head`: one hidden layer as wide as the features, 128 out; with batch norm for
+    /// `simclr` and `swav`; linear for version 1 of `moco`. `supervised` has a classifier instead.
     pub network: Architecture,
     #[serde(flatten, skip_deserializing)]
     #[schemars(!skip_deserializing)]
@@ -104,7 +107,8 @@ impl Stage for Pretrain {
 }
 
 impl Pretrain {
-    /// The network that it writes: with the head that it learned with, which `supervised` has none of.
+    /// The network that it writes: with the head that it learned with, which `supervised` has none
+    /// of.
     fn written(&self) -> Result<Architecture> {
         Ok(Architecture {
             head: self.objective.head(&self.network)?,

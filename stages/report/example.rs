@@ -1,4 +1,5 @@
-//! A small experiment for tests: a teacher, its student, and an untrained network, without any files.
+//! A small experiment for tests: a teacher, its student, and an untrained network, without any
+//! files.
 
 use std::collections::BTreeMap;
 

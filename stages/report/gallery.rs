@@ -1,8 +1,8 @@
-//! Small pictures of images, however often they are shown, once each in one JPEG a sheet: that is a fraction of what as many files would
-//! weigh, and one decoding for the browser.
+//! Small pictures of images, however often they are shown, once each in one JPEG a sheet: that is a
+//! fraction of what as many files would weigh, and one decoding for the browser.
 //!
-//! A picture is the centre square of its image. Each lies in a cell whose side is a multiple of 16 pixels, so that JPEG's blocks don't
-//! mix neighbours.
+//! A picture is the centre square of its image. Each lies in a cell whose side is a multiple of 16
+//! pixels, so that JPEG's blocks don't mix neighbours.
 
 use std::collections::BTreeMap;
 
@@ -27,7 +27,8 @@ pub enum Size {
     Large,
 }
 
-/// Sheets: class in the style sheet, greatest side of a picture in pixels, pictures in a row, JPEG quality.
+/// Sheets: class in the style sheet, greatest side of a picture in pixels, pictures in a row, JPEG
+/// quality.
 const SHEETS: [(&str, u32, usize, u8); 3] =
     [("s", 40, 40, 55), ("l", 80, 20, 74), ("v", TILE, 12, 85)];
 const VIEWS: usize = 2;
@@ -74,7 +75,8 @@ impl Gallery {
         Some(self.pictures.get(stage)?.images())
     }
 
-    /// Label → name of the classes of a stage's images, no two alike; nothing where the images may not be read.
+    /// Label → name of the classes of a stage's images, no two alike; nothing where the images may
+    /// not be read.
     pub fn classes(&self, stage: &str) -> &BTreeMap<i32, String> {
         static NONE: BTreeMap<i32, String> = BTreeMap::new();
         self.classes.get(stage).unwrap_or(&NONE)
@@ -99,7 +101,8 @@ impl Gallery {
         shown(size as usize, place, name, "")
     }
 
-    /// A picture that is drawn already, its longer side at most [`TILE`], shown as wide or high as the others.
+    /// A picture that is drawn already, its longer side at most [`TILE`], shown as wide or high as
+    /// the others.
     pub fn drawn(&mut self, picture: RgbImage, name: &str) -> String {
         let longer = picture.width.max(picture.height);
         let share = |side: u32| f64::from(side) / f64::from(longer);
@@ -218,7 +221,8 @@ fn encoded(tiles: &[RgbImage], columns: usize, cell: u32, quality: u8) -> Result
         let (left, top) = (index % columns * cell, index / columns * cell);
         let (across, down) = (tile.width as usize, tile.height as usize);
         for y in 0..cell {
-            // The picture's edge goes on to the cell's, so that no block has an edge that the picture hasn't.
+            // The picture's edge goes on to the cell's, so that no block has an edge that the
+            // picture hasn't.
             let line = &tile.pixels[3 * across * y.min(down - 1)..][..3 * across];
             for x in 0..cell {
                 let to = 3 * ((top + y) * width + left + x);

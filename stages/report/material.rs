@@ -1,6 +1,8 @@
-//! What a page is made of: the stages that are done, as far as a page cares, and what is only known where they ran.
+//! What a page is made of: the stages that are done, as far as a page cares, and what is only known
+//! where they ran.
 //!
-//! Filled by the kind `report` from its inputs and ancestors, and by `seedpipe report` from the cache.
+//! Filled by the kind `report` from its inputs and ancestors, and by `seedpipe report` from the
+//! cache.
 
 use std::collections::BTreeMap;
 use std::ops::Deref;
@@ -20,7 +22,8 @@ pub struct Material {
     pub title: String,
     /// In the order of the plan.
     pub sources: Vec<Source>,
-    /// The program and the machine, as name and value; empty on pages that equal results must make equal.
+    /// The program and the machine, as name and value; empty on pages that equal results must make
+    /// equal.
     pub environment: Vec<(String, String)>,
     /// An earlier state to compare with.
     pub against: Option<Against>,

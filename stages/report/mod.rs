@@ -1,9 +1,10 @@
-//! `report`: one self-contained HTML file: results, training curves, and what ran with which parameters; and what may be read of images,
-//! views, predictions and features beside the metrics.
+//! `report`: one self-contained HTML file: results, training curves, and what ran with which
+//! parameters; and what may be read of images, views, predictions and features beside the metrics.
 //!
-//! The page is built by `page` from a `Material`: each of the `sections` in a file of its own, those on `embeddings` beside what reads them;
-//! `html` has what they are written with. The kind fills it from its inputs and ancestors and
-//! leaves out seconds, dates and machines, so that equal results give an equal file; `seedpipe report` fills it from the cache.
+//! The page is built by `page` from a `Material`: each of the `sections` in a file of its own,
+//! those on `embeddings` beside what reads them; `html` has what they are written with. The kind
+//! fills it from its inputs and ancestors and leaves out seconds, dates and machines, so that equal
+//! results give an equal file; `seedpipe report` fills it from the cache.
 //!
 //! Version log: 1 first.
 

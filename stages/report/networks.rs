@@ -1,4 +1,5 @@
-//! What can be said of a network without loading it: how it learned, its part in the experiment, and what an image costs.
+//! What can be said of a network without loading it: how it learned, its part in the experiment,
+//! and what an image costs.
 
 use seedpipe_engine::Purpose;
 use seedpipe_learn::architecture::{Architecture, Preprocessing};
@@ -12,7 +13,8 @@ use super::material::{Catalogue, Source};
 pub enum Role {
     Teacher,
     Student,
-    /// Anything else that was measured. Learned from a teacher by embeddings or soft labels, a network is a student.
+    /// Anything else that was measured. Learned from a teacher by embeddings or soft labels, a
+    /// network is a student.
     Baseline,
 }
 
@@ -55,7 +57,8 @@ fn teachers(source: &Source) -> &'static [&'static str] {
     source.training().map_or(&[], |training| training.teachers)
 }
 
-/// Whether it was trained, and nothing of a teacher went into it: no soft labels, and no weights of a teacher or a student.
+/// Whether it was trained, and nothing of a teacher went into it: no soft labels, and no weights of
+/// a teacher or a student.
 pub fn learned_alone(material: &Catalogue, source: &Source) -> bool {
     source.training().is_some()
         && role(material, source) == Role::Baseline
@@ -108,8 +111,8 @@ pub fn architecture_text(material: &Catalogue, source: &Source) -> Option<String
     })
 }
 
-/// Multiplications with additions for one image, at the size that it is measured at, without head or classifier; `None` where the
-/// recipe doesn't say the network or the size.
+/// Multiplications with additions for one image, at the size that it is measured at, without head
+/// or classifier; `None` where the recipe doesn't say the network or the size.
 pub fn multiply_adds(material: &Catalogue, source: &Source) -> Option<u64> {
     let architecture = architecture(material, source)?.backbone();
     let size = size(material, source, &architecture)?;
@@ -142,7 +145,8 @@ fn size(material: &Catalogue, source: &Source, architecture: &Architecture) -> O
     }
 }
 
-/// Images a second of the encoding that a network was measured by, when it embedded all of its rows anew.
+/// Images a second of the encoding that a network was measured by, when it embedded all of its rows
+/// anew.
 pub fn images_per_second(material: &Catalogue, network: &str) -> Option<f64> {
     let encodes = material.sources.iter().filter(|source| {
         matches!(source.purpose, Purpose::Encoding { .. })

@@ -1,5 +1,5 @@
-//! The page: one file that asks for nothing else. Sections in the order in which a reader asks; those without data are left out, and the
-//! end says what would give them.
+//! The page: one file that asks for nothing else. Sections in the order in which a reader asks;
+//! those without data are left out, and the end says what would give them.
 
 use anyhow::Result;
 use seedpipe_artifact::{EMBEDDINGS, METRICS, PREDICTIONS};

@@ -1,4 +1,5 @@
-//! What was taken for what: the confusion matrix of stored predictions. The same for the terminal and for pages; no tensors.
+//! What was taken for what: the confusion matrix of stored predictions. The same for the terminal
+//! and for pages; no tensors.
 
 use std::collections::BTreeMap;
 
@@ -42,7 +43,8 @@ pub struct Mistake<'a> {
     pub share: f64,
 }
 
-/// The names, followed by the label where several classes are called the same: ImageNet has two that are called `crane`.
+/// The names, followed by the label where several classes are called the same: ImageNet has two
+/// that are called `crane`.
 pub fn told_apart(names: &BTreeMap<i32, String>) -> BTreeMap<i32, String> {
     let mut classes: BTreeMap<&str, usize> = BTreeMap::new();
     for name in names.values() {

@@ -1,4 +1,5 @@
-//! Networks to and from weights artifacts: the metadata holds architecture and preprocessing, so that the artifact is enough.
+//! Networks to and from weights artifacts: the metadata holds architecture and preprocessing, so
+//! that the artifact is enough.
 
 use seedpipe_base::Refusal;
 use std::collections::BTreeMap;
@@ -140,8 +141,8 @@ pub fn eval_policy(preprocessing: &Preprocessing) -> Result<Policy> {
     Ok(policy)
 }
 
-/// A trained network's preprocessing: the user's own, or the architecture's at the size that it was trained at, resized in floats
-/// as the views of its training were.
+/// A trained network's preprocessing: the user's own, or the architecture's at the size that it was
+/// trained at, resized in floats as the views of its training were.
 pub fn trained_preprocessing(
     own: Option<&Preprocessing>,
     network: &Architecture,

@@ -20,9 +20,9 @@ pub struct ResultSource {
 }
 
 pub struct Results {
-    /// Measures of kinds that judge another stage's features, then of those that judge what they made,
-    /// by the kind's name. What measures one network in the same way twice, on another split or with
-    /// another seed, has a column of its own.
+    /// Measures of kinds that judge another stage's features, then of those that judge what they
+    /// made, by the kind's name. What measures one network in the same way twice, on another split
+    /// or with another seed, has a column of its own.
     pub columns: Vec<String>,
     pub rows: Vec<ResultRow>,
 }
@@ -157,7 +157,8 @@ fn network_of<'a>(
     }
 }
 
-/// `seed=1` of `probe[seed=1,width=2]`, when the other is `probe[seed=0,width=2]`; `None` when they are not of one matrix.
+/// `seed=1` of `probe[seed=1,width=2]`, when the other is `probe[seed=0,width=2]`; `None` when they
+/// are not of one matrix.
 fn other_axes(stage: &str, other: &str) -> Option<String> {
     let (base, axes) = stage.strip_suffix(']')?.split_once('[')?;
     let (other_base, other_axes) = other.strip_suffix(']')?.split_once('[')?;
@@ -193,8 +194,8 @@ impl Results {
         self.rows[row].values[column] = Some(measure);
     }
 
-    /// The column of this title, or of the title with what tells the measure from the one that is there already: its split, else its
-    /// axes of a matrix, else its stage.
+    /// The column of this title, or of the title with what tells the measure from the one that is
+    /// there already: its split, else its axes of a matrix, else its stage.
     fn free_column(&mut self, row: usize, title: String, measure: &Measure) -> usize {
         let column = self.column(&title);
         let Some(taken) = &self.rows[row].values[column] else {

@@ -21,7 +21,8 @@ pub fn all_labels() -> f64 {
     1.0
 }
 
-/// What random draws about an image are keyed by: its digest and occurrence, so that other images don't matter.
+/// What random draws about an image are keyed by: its digest and occurrence, so that other images
+/// don't matter.
 pub fn item(digest: &[u8; 32], occurrence: u32) -> [u8; 36] {
     let mut item = [0; 36];
     item[..32].copy_from_slice(digest);
@@ -53,7 +54,8 @@ pub fn rows_of_split(images: &ImagesReader, split: &str) -> Result<Vec<usize>> {
     Ok(rows)
 }
 
-/// The classes of an images artifact: networks count them from 0, the artifact keeps the user's own numbers.
+/// The classes of an images artifact: networks count them from 0, the artifact keeps the user's own
+/// numbers.
 pub struct Classes {
     labels: Vec<i32>,
     names: Vec<String>,
@@ -112,9 +114,11 @@ impl Classes {
     }
 }
 
-/// A class-balanced share of the labelled rows: of each class the images with the smallest keys, at least one.
+/// A class-balanced share of the labelled rows: of each class the images with the smallest keys, at
+/// least one.
 ///
-/// The key is of the seed and the image alone, so that every stage with the same seed sees the same labels.
+/// The key is of the seed and the image alone, so that every stage with the same seed sees the same
+/// labels.
 pub fn label_subset(
     images: &ImagesReader,
     labelled: Vec<(usize, usize)>,
@@ -139,7 +143,8 @@ pub fn label_subset(
     chosen
 }
 
-/// At most `count` of the labelled rows, those with the smallest keys; ascending. The key is of the seed and the image alone.
+/// At most `count` of the labelled rows, those with the smallest keys; ascending. The key is of the
+/// seed and the image alone.
 pub fn keyed_sample(
     images: &ImagesReader,
     mut labelled: Vec<(usize, usize)>,

@@ -1,4 +1,5 @@
-//! The real ResNet-56 on real photographs: our own decoding and resizing, then the network, against PyTorch's features.
+//! The real ResNet-56 on real photographs: our own decoding and resizing, then the network, against
+//! PyTorch's features.
 
 #[path = "../../tests/requirements.rs"]
 mod requirements;

@@ -1,7 +1,7 @@
 //! What a checkpoint file holds, and which known network it may be.
 //!
-//! Layouts and prefixes are `checkpoint_file`'s knowledge: every known network is tried on the file by the same
-//! `try_match` that loads it.
+//! Layouts and prefixes are `checkpoint_file`'s knowledge: every known network is tried on the file
+//! by the same `try_match` that loads it.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -29,7 +29,8 @@ pub struct Inspection {
     pub numbers: u64,
     /// Of a safetensors file.
     pub metadata: BTreeMap<String, String>,
-    /// The networks that the file fits wholly, those that leave least over first; of another width than 1 when none of that fits.
+    /// The networks that the file fits wholly, those that leave least over first; of another width
+    /// than 1 when none of that fits.
     pub guesses: Vec<Guess>,
     /// When it fits none: the network of which most tensors are there, and what its loader says.
     pub nearest: Option<Nearest>,

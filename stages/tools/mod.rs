@@ -1,4 +1,5 @@
-//! What commands do with networks outside a pipeline's run. A program that is not linked with libtorch has none of it.
+//! What commands do with networks outside a pipeline's run. A program that is not linked with
+//! libtorch has none of it.
 
 pub mod inspection;
 pub mod network_list;

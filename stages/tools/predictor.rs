@@ -1,4 +1,5 @@
-//! A trained network on image files outside any pipeline: batch by batch, one prediction an image, in order.
+//! A trained network on image files outside any pipeline: batch by batch, one prediction an image,
+//! in order.
 //!
 //! On the CPU in f32, with the preprocessing that travels with the weights.
 
@@ -49,15 +50,18 @@ pub struct Prediction {
     pub probabilities: Option<Vec<f32>>,
 }
 
-/// Takes each image's path and its prediction, or why there is none; an error of its own ends the rest.
+/// Takes each image's path and its prediction, or why there is none; an error of its own ends the
+/// rest.
 pub type Sink<'sink> = dyn FnMut(&Path, Result<Prediction>) -> Result<()> + 'sink;
 
-/// Which network predicts, and how it prepares images: embeddings may be compared where these are equal.
+/// Which network predicts, and how it prepares images: embeddings may be compared where these are
+/// equal.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Identity {
     /// BLAKE3 of the tensors that the features depend on, in hexadecimal.
     pub features: String,
-    /// BLAKE3 of all tensors of the network as it is stored, with head and classifier: what `encode` says of its embeddings.
+    /// BLAKE3 of all tensors of the network as it is stored, with head and classifier: what
+    /// `encode` says of its embeddings.
     pub network: String,
     /// Whether it is stored with a head.
     pub has_head: bool,

@@ -14,7 +14,8 @@ use crate::pixels::feed::{Feed, Frame, Job};
 use crate::pixels::pictures::Pictures;
 use crate::shared::network_artifact::{eval_policy, normalise};
 
-/// Renders every image of an artifact as `network` wants it, on as many threads as `encode` has, and lets the batches go.
+/// Renders every image of an artifact as `network` wants it, on as many threads as `encode` has,
+/// and lets the batches go.
 ///
 /// - `parts`: of `images/v1`
 /// - returns images per second

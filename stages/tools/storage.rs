@@ -1,6 +1,8 @@
-//! What the targets of a plan will take: of each `encode` on views, the embeddings that it will store and how often its network looks.
+//! What the targets of a plan will take: of each `encode` on views, the embeddings that it will
+//! store and how often its network looks.
 //!
-//! Everything is told from params and from what is already cached; no network is built and no image read.
+//! Everything is told from params and from what is already cached; no network is built and no image
+//! read.
 
 use anyhow::{Context, Result};
 use seedpipe_artifact::{ImagesReader, WeightsReader};
@@ -47,7 +49,8 @@ impl Storage {
         self.dimension.map(|dimension| dimension * value)
     }
 
-    /// Bytes of all embeddings. Ids count up, and are stored as differences that take next to nothing.
+    /// Bytes of all embeddings. Ids count up, and are stored as differences that take next to
+    /// nothing.
     pub fn bytes(&self) -> Option<u64> {
         Some(self.passes()? * self.width()?)
     }

@@ -1,4 +1,5 @@
-//! Whether a network's features may be compared with embeddings that are stored already: of a file by `embed`, or of an `encode` stage.
+//! Whether a network's features may be compared with embeddings that are stored already: of a file
+//! by `embed`, or of an `encode` stage.
 
 use anyhow::{Context, Result, bail};
 use seedpipe_artifact::{EmbeddingsHeader, Metadata, Of};
@@ -28,7 +29,8 @@ pub fn said(identity: &Identity) -> Result<Metadata> {
     ]))
 }
 
-/// Refuses a file of another network, or of images that were prepared in another way; `place` is the file for messages.
+/// Refuses a file of another network, or of images that were prepared in another way; `place` is
+/// the file for messages.
 ///
 /// # Errors
 /// A message for the user.

@@ -1,4 +1,5 @@
-//! When a training's checkpoints are written, and that they are durable. What is in one is the training's business.
+//! When a training's checkpoints are written, and that they are durable. What is in one is the
+//! training's business.
 //!
 //! Steps and minutes decide only how much an interruption costs, never what is learned.
 

@@ -1,5 +1,6 @@
-//! Accuracy while a network is trained: every few epochs it looks at labelled images, as it will when the training is over, and nothing of
-//! the training changes by it. A network with a classifier judges by that; of another one the nearest neighbours among its features do.
+//! Accuracy while a network is trained: every few epochs it looks at labelled images, as it will
+//! when the training is over, and nothing of the training changes by it. A network with a
+//! classifier judges by that; of another one the nearest neighbours among its features do.
 
 use std::sync::Arc;
 
@@ -92,7 +93,8 @@ impl<'a> Evaluating<'a> {
         is_last || epoch.is_multiple_of(u64::from(self.options.every))
     }
 
-    /// The name of the accuracy in the metrics: other images than the `knn` stage's or the final evaluation's, so another name.
+    /// The name of the accuracy in the metrics: other images than the `knn` stage's or the final
+    /// evaluation's, so another name.
     pub fn name(&self) -> &'static str {
         match self.bank {
             Some(_) => "running_knn_top1",

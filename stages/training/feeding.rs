@@ -1,4 +1,5 @@
-//! The batches of a training, step by step, from a feed that renders ahead; an image is decoded once for its views of all sizes.
+//! The batches of a training, step by step, from a feed that renders ahead; an image is decoded
+//! once for its views of all sizes.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! What a training stage gives to the loop: its samples, the loss of a batch, and what it must carry over an interruption.
+//! What a training stage gives to the loop: its samples, the loss of a batch, and what it must
+//! carry over an interruption.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -16,8 +17,8 @@ use crate::pixels::viewed::Viewed;
 /// What is trained on.
 pub struct Samples {
     pub pictures: Arc<Pictures>,
-    /// Views that a batch holds of each sample, one entry for each size of them: the whole views, then perhaps small ones.
-    /// All look at the same images in the same order.
+    /// Views that a batch holds of each sample, one entry for each size of them: the whole views,
+    /// then perhaps small ones. All look at the same images in the same order.
     pub crops: Vec<Crops>,
     /// Positions among the viewed images that are trained on.
     pub positions: Arc<Vec<u32>>,
@@ -28,13 +29,15 @@ pub struct Samples {
 /// Views of one size.
 pub struct Crops {
     pub viewed: Arc<Viewed>,
-    /// Views of a sample in a batch, n: 1, or 2 for a contrastive pair. Epoch e takes views e·n … e·n + n − 1, cycled.
+    /// Views of a sample in a batch, n: 1, or 2 for a contrastive pair. Epoch e takes views e·n …
+    /// e·n + n − 1, cycled.
     pub views: usize,
 }
 
 /// What a learner sees of the samples in a step.
 pub struct Batch<'a> {
-    /// For each of the samples' crops `[B × views, 3, S, S]`, the views of a sample beside each other.
+    /// For each of the samples' crops `[B × views, 3, S, S]`, the views of a sample beside each
+    /// other.
     pub crops: &'a [Tensor],
     /// `[B]` positions among the viewed images.
     pub positions: &'a [u32],
@@ -52,7 +55,8 @@ impl Batch<'_> {
     }
 }
 
-/// What a training stage computes of a batch. The loop owns the gradients, the optimiser and the order of the samples.
+/// What a training stage computes of a batch. The loop owns the gradients, the optimiser and the
+/// order of the samples.
 pub trait Learner {
     /// All that is learned by gradients, by name.
     fn trainable(&self) -> Vec<(String, Tensor)>;
@@ -60,8 +64,9 @@ pub trait Learner {
     fn learning_rate_factor(&self, _name: &str) -> f64 {
         1.0
     }
-    /// Live tensors that `training.average` averages, and overwrites by their average at the end. By default all numbers of those parts
-    /// of [`Learner::save`] (by their names up to the first dot) that hold something trainable: a network with its statistics.
+    /// Live tensors that `training.average` averages, and overwrites by their average at the end.
+    /// By default all numbers of those parts of [`Learner::save`] (by their names up to the first
+    /// dot) that hold something trainable: a network with its statistics.
     fn averaged(&self) -> Vec<(String, Tensor)> {
         let mut state = TrainingState::new(0, json!({}));
         self.save(&mut state);
@@ -81,8 +86,8 @@ pub trait Learner {
     fn network(&self) -> &Network;
     /// The mean loss of a batch, with its graph.
     fn loss(&mut self, batch: &Batch) -> Result<Tensor>;
-    /// Called when the batch's gradients are computed and the graph of its loss is no longer needed, before the weights move: what
-    /// memories take in.
+    /// Called when the batch's gradients are computed and the graph of its loss is no longer
+    /// needed, before the weights move: what memories take in.
     fn remember(&mut self, _batch: &Batch) -> Result<()> {
         Ok(())
     }

@@ -1,7 +1,9 @@
-//! The loop that `pretrain`, `distill` and `finetune` share: keyed sample order, rendered batches, learning rate, optimiser, exact
-//! resume, metrics. What the loss of a batch is, is the stage's own [`Learner`].
+//! The loop that `pretrain`, `distill` and `finetune` share: keyed sample order, rendered batches,
+//! learning rate, optimiser, exact resume, metrics. What the loss of a batch is, is the stage's own
+//! [`Learner`].
 //!
-//! Invariant: weights after step n depend on the recipe and the inputs alone, however often the run was interrupted.
+//! Invariant: weights after step n depend on the recipe and the inputs alone, however often the run
+//! was interrupted.
 
 mod checkpoints;
 mod evaluating;

@@ -19,8 +19,9 @@ pub struct TrainingOptions {
     pub epochs: u32,
     /// Images in a batch; the last, partial batch of an epoch is dropped.
     pub batch: usize,
-    /// Batches whose mean gradient one update of the weights follows, default 1. A step is an update: schedule, metrics and checkpoints count these,
-    /// and an epoch is a whole number of them. Batch norms, queues and losses see single batches.
+    /// Batches whose mean gradient one update of the weights follows, default 1. A step is an
+    /// update: schedule, metrics and checkpoints count these, and an epoch is a whole number of
+    /// them. Batch norms, queues and losses see single batches.
     pub accumulate: u64,
     /// Learning rate of the optimiser, before the schedule.
     pub learning_rate: f64,
@@ -30,29 +31,34 @@ pub struct TrainingOptions {
     pub schedule: Schedule,
     /// The rule of an update and its numbers, apart from the learning rate; default: `sgd`.
     pub optimiser: OptimiserOptions,
-    /// Greatest length of the gradient; a longer one is shortened to it. Absent: any length. The metric `gradient_norm` is the mean
-    /// length before that.
+    /// Greatest length of the gradient; a longer one is shortened to it. Absent: any length. The
+    /// metric `gradient_norm` is the mean length before that.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clip_gradient_norm: Option<f64>,
-    /// Keep a moving average of the weights and of the batch norms' statistics, which is what is saved and evaluated in the end.
+    /// Keep a moving average of the weights and of the batch norms' statistics, which is what is
+    /// saved and evaluated in the end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub average: Option<AverageOptions>,
-    /// `f32`, or `bf16` or `f16` for autocast with weights kept in f32; `f16`, meant for CUDA, scales the loss.
+    /// `f32`, or `bf16` or `f16` for autocast with weights kept in f32; `f16`, meant for CUDA,
+    /// scales the loss.
     pub precision: Precision,
-    /// Keep only some activations for the backward pass and compute the others again: a third more work, far less memory, the same
-    /// result. Default: no.
+    /// Keep only some activations for the backward pass and compute the others again: a third more
+    /// work, far less memory, the same result. Default: no.
     pub recompute: bool,
-    /// Look at the accuracy while training: a curve `running_knn_top1` (of nearest neighbours) or `running_top1` (of the network's own classifier).
-    /// It takes time and changes nothing of the network. Absent: no look.
+    /// Look at the accuracy while training: a curve `running_knn_top1` (of nearest neighbours) or
+    /// `running_top1` (of the network's own classifier). It takes time and changes nothing of the
+    /// network. Absent: no look.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub evaluate: Option<EvaluateOptions>,
-    /// How JPEG files are decoded: `exact` (default), or `fast`: scaled down where all views of an image want at most half of it.
+    /// How JPEG files are decoded: `exact` (default), or `fast`: scaled down where all views of an
+    /// image want at most half of it.
     pub decode: Decode,
     /// Threads of the network's computation on a CPU: part of the recipe, since sums depend on it.
     pub threads: usize,
     /// Steps between checkpoints; 0: one after each epoch. No part of the recipe.
     pub checkpoint_steps: u64,
-    /// A checkpoint is also written when the last one is that many minutes old; 0: never. No part of the recipe.
+    /// A checkpoint is also written when the last one is that many minutes old; 0: never. No part
+    /// of the recipe.
     pub checkpoint_minutes: f64,
 }
 
@@ -68,13 +74,15 @@ pub struct AverageOptions {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct EvaluateOptions {
-    /// Epochs from one look to the next; the last epoch is always looked at, and it alone after the weights were averaged.
+    /// Epochs from one look to the next; the last epoch is always looked at, and it alone after the
+    /// weights were averaged.
     pub every: u32,
     /// The split that is judged.
     pub split: String,
     /// Labelled images of `split` at most, the same at each look.
     pub images: usize,
-    /// Labelled images of split `train` at most, whose 20 nearest vote; ignored where the network has a classifier.
+    /// Labelled images of split `train` at most, whose 20 nearest vote; ignored where the network
+    /// has a classifier.
     pub bank: usize,
 }
 

@@ -272,7 +272,8 @@ impl<'a, L: Learner> Trainer<'a, L> {
             Some(recomputing) => recomputing.backward(&scaled),
             None => scaled.backward(),
         }
-        // Only now: on a GPU reading a number waits for all that was queued before, and the backward pass would be queued late.
+        // Only now: on a GPU reading a number waits for all that was queued before, and the
+        // backward pass would be queued late.
         let value = loss.double_value(&[]);
         if !value.is_finite() {
             return Err(self.diverged(&format!("the loss became {value}")));
@@ -354,7 +355,8 @@ impl<'a, L: Learner> Trainer<'a, L> {
         Ok(())
     }
 
-    /// All that a resumed training needs. Fails when a number of it is not finite any more: no checkpoint and no result holds such.
+    /// All that a resumed training needs. Fails when a number of it is not finite any more: no
+    /// checkpoint and no result holds such.
     fn whole_state(&self, done: u64) -> Result<TrainingState> {
         let mut state = TrainingState::new(done, json!({ "loop": self.state }));
         self.learner.save(&mut state);

@@ -91,7 +91,8 @@ fn a_read_only_cache() {
     mode(0o555);
     let mut command = sandbox.command(&["run", "--quiet"]);
     if is_root() {
-        // Permissions mean nothing to root: run as nobody, who may not be able to reach the binary where it was built.
+        // Permissions mean nothing to root: run as nobody, who may not be able to reach the binary
+        // where it was built.
         fs_err::set_permissions(sandbox.path(""), PermissionsExt::from_mode(0o755)).unwrap();
         fs_err::copy(SEEDPIPE, sandbox.path("seedpipe")).unwrap();
         command = Command::new("setpriv");

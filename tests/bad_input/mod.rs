@@ -1,4 +1,5 @@
-//! What users get wrong: one message naming file, stage and key, expected and got, and the remedy; nothing in the cache.
+//! What users get wrong: one message naming file, stage and key, expected and got, and the remedy;
+//! nothing in the cache.
 
 pub mod cache;
 mod checkpoints;
@@ -8,7 +9,8 @@ mod pretraining;
 
 use crate::sandbox::Sandbox;
 
-/// Runs, expects a refusal with this exit code that published and left nothing, and gives stderr and exit code.
+/// Runs, expects a refusal with this exit code that published and left nothing, and gives stderr
+/// and exit code.
 fn refused(sandbox: &Sandbox, arguments: &[&str], code: i32) -> String {
     let finished = sandbox.run(arguments).exited_with(code);
     assert_eq!(finished.stdout, "");

@@ -145,7 +145,8 @@ fn as_text(told: &BTreeMap<String, Vec<Told>>) -> String {
     text
 }
 
-/// Of commands in running text, the program knows the words and the options: `--help` stops it before it does anything.
+/// Of commands in running text, the program knows the words and the options: `--help` stops it
+/// before it does anything.
 #[test]
 fn commands_in_running_text_are_known_to_the_program() {
     let spans = Regex::new(r"`(seedpipe [^`]+)`").unwrap();

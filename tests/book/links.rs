@@ -1,5 +1,5 @@
-//! The book hangs together: its table of contents names every page once, every link of a document leads somewhere, and so does every
-//! path of the repository that a comment or a document names.
+//! The book hangs together: its table of contents names every page once, every link of a document
+//! leads somewhere, and so does every path of the repository that a comment or a document names.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
@@ -58,7 +58,8 @@ fn anchors(text: &str) -> BTreeSet<String> {
     anchors
 }
 
-/// A relative path from a page's folder, without `..`, from the repository's root; none where it leaves the repository.
+/// A relative path from a page's folder, without `..`, from the repository's root; none where it
+/// leaves the repository.
 fn resolved(page: &str, target: &str) -> Option<String> {
     let mut path = PathBuf::from(page);
     path.pop();

@@ -1,5 +1,5 @@
-//! The documents: README.md and docs/, an mdBook. Its commands are run from the pages themselves, its links lead somewhere, its reference
-//! is the code's.
+//! The documents: README.md and docs/, an mdBook. Its commands are run from the pages themselves,
+//! its links lead somewhere, its reference is the code's.
 
 mod commands;
 mod links;

@@ -1,4 +1,5 @@
-//! A page of the book as the tests read it: its blocks in order, and the markers that say what is not run.
+//! A page of the book as the tests read it: its blocks in order, and the markers that say what is
+//! not run.
 //!
 //! The rules are told to readers in docs/README.md, under "How its commands are tested".
 
@@ -214,7 +215,8 @@ impl Block {
     }
 }
 
-/// Fenced and indented blocks. Lists with code in them are not looked into: their fences begin a line, too.
+/// Fenced and indented blocks. Lists with code in them are not looked into: their fences begin a
+/// line, too.
 fn blocks(path: &str, text: &str) -> Result<Vec<Block>, String> {
     let mut blocks: Vec<Block> = Vec::new();
     let mut fence: Option<(String, Block)> = None;

@@ -1,4 +1,5 @@
-//! A shell in a page's folder, with the program on its path and nothing of the machine's own settings.
+//! A shell in a page's folder, with the program on its path and nothing of the machine's own
+//! settings.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -38,7 +39,8 @@ impl Session {
         Self { folder }
     }
 
-    /// Runs a script to its end or to the first command that fails, and gives what it wrote, both streams as they came.
+    /// Runs a script to its end or to the first command that fails, and gives what it wrote, both
+    /// streams as they came.
     ///
     /// # Errors
     /// When it ends with another code.

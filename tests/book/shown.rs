@@ -1,7 +1,8 @@
 //! What a page shows of an output, held against what came out.
 //!
-//! `…` stands for anything: alone on a line for any number of lines. What differs from machine to machine and from run to run is not
-//! compared: figures with a decimal point, times, sizes in bytes, dates, digests, and how many spaces stand between columns.
+//! `…` stands for anything: alone on a line for any number of lines. What differs from machine to
+//! machine and from run to run is not compared: figures with a decimal point, times, sizes in
+//! bytes, dates, digests, and how many spaces stand between columns.
 
 use std::sync::LazyLock;
 

@@ -1,4 +1,5 @@
-//! Folders in which the commands of a page begin. Each page says in words what its reader has; these are the same, made by the test.
+//! Folders in which the commands of a page begin. Each page says in words what its reader has;
+//! these are the same, made by the test.
 
 use std::path::Path;
 use std::process::Command;
@@ -91,7 +92,8 @@ fn photos() -> Sandbox {
     sandbox
 }
 
-/// `photos` with the pipeline.yaml that the tutorial has: by `init`, with fewer epochs. Nothing has run.
+/// `photos` with the pipeline.yaml that the tutorial has: by `init`, with fewer epochs. Nothing has
+/// run.
 fn project() -> Result<Sandbox, String> {
     let sandbox = photos();
     prepare(

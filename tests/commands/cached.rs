@@ -1,4 +1,5 @@
-//! What makes a stage cached: equal recipes in other folders, under other names, after edits that change nothing.
+//! What makes a stage cached: equal recipes in other folders, under other names, after edits that
+//! change nothing.
 
 use crate::sandbox::{LIGHT_PIPELINE, Sandbox, WHOLE_PIPELINE, contents, outcomes};
 

@@ -1,8 +1,10 @@
-//! The pipelines in pipelines/ keep being sound: each is planned whole, with stand-ins for data that is not in the repository.
+//! The pipelines in pipelines/ keep being sound: each is planned whole, with stand-ins for data
+//! that is not in the repository.
 
 use crate::sandbox::{REPOSITORY, Sandbox};
 
-/// Data that the pipelines name, beside the repository or in its `data/raw/`; a plan looks at names, sizes and digests alone.
+/// Data that the pipelines name, beside the repository or in its `data/raw/`; a plan looks at
+/// names, sizes and digests alone.
 const STAND_INS: &[&str] = &[
     "repository/data/raw/cifar10/train/cat/1.png",
     "repository/data/raw/efficientnet-lite0.pth",

@@ -1,4 +1,5 @@
-//! `matrix:`, `metrics --diff`, `params --diff`, `gc --keep`: experiments beside each other and against the past.
+//! `matrix:`, `metrics --diff`, `params --diff`, `gc --keep`: experiments beside each other and
+//! against the past.
 
 use std::process::Command;
 

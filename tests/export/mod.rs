@@ -1,4 +1,5 @@
-//! `export`, `network`, `embed` and `predict` as a user calls them; files are loaded by Python where `SEEDPIPE_PYTHON` names one.
+//! `export`, `network`, `embed` and `predict` as a user calls them; files are loaded by Python
+//! where `SEEDPIPE_PYTHON` names one.
 
 mod files;
 mod inspecting;

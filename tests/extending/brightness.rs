@@ -1,4 +1,5 @@
-//! `brightness`: how bright a split's images are. A kind of a program's own, shown in docs/extending.md.
+//! `brightness`: how bright a split's images are. A kind of a program's own, shown in
+//! docs/extending.md.
 //!
 //! Version log: 1 first.
 

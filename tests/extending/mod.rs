@@ -1,5 +1,6 @@
-//! A program with a kind and networks of its own (`program.rs`, an example of the root package): its kind is cached, shown,
-//! checked and described as the others are, and docs/extending.md shows its code.
+//! A program with a kind and networks of its own (`program.rs`, an example of the root package):
+//! its kind is cached, shown, checked and described as the others are, and docs/extending.md shows
+//! its code.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,7 +11,8 @@ use serde_json::{Value, json};
 
 use crate::sandbox::{Finished, LIGHT_PIPELINE, REPOSITORY, SEEDPIPE, Sandbox, outcomes};
 
-/// The program, built as the binaries were; cargo has done it already unless it was told to build one test target alone.
+/// The program, built as the binaries were; cargo has done it already unless it was told to build
+/// one test target alone.
 static EXTENDED: LazyLock<PathBuf> = LazyLock::new(|| {
     let profile = Path::new(SEEDPIPE).parent().unwrap();
     let name = profile.file_name().unwrap().to_str().unwrap();

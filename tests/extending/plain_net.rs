@@ -1,5 +1,5 @@
-//! `plain2`, `plain3`: convolutions with batch norm and ReLU, each halving the image. Networks of a program's own, shown in
-//! docs/extending.md.
+//! `plain2`, `plain3`: convolutions with batch norm and ReLU, each halving the image. Networks of a
+//! program's own, shown in docs/extending.md.
 
 use seedpipe_learn::families::{Choices, Family};
 use seedpipe_learn::graph::{Convolution, Initial, NodeId};

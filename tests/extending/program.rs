@@ -1,4 +1,5 @@
-//! `seedpipe` with a kind and two networks more: a program of one's own, shown in docs/extending.md.
+//! `seedpipe` with a kind and two networks more: a program of one's own, shown in
+//! docs/extending.md.
 
 mod brightness;
 mod plain_net;

@@ -1,4 +1,5 @@
-//! Every file of every artifact, damaged in four ways: `verify` names it, `status` and `run` never believe it.
+//! Every file of every artifact, damaged in four ways: `verify` names it, `status` and `run` never
+//! believe it.
 
 use std::collections::BTreeMap;
 use std::path::Path;

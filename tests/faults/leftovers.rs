@@ -1,4 +1,5 @@
-//! What may be left in a cache when nothing runs: no draft, no temporary, no lock, no lease, no trash.
+//! What may be left in a cache when nothing runs: no draft, no temporary, no lock, no lease, no
+//! trash.
 
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -11,7 +12,8 @@ const GATE: &str = "gc.gate";
 /// Start of the names of files that are being written.
 const TEMPORARY_PREFIX: &str = ".seedpipe-tmp-";
 
-/// Lets `gc` clear what crashes left, as if they were hours ago, and makes sure that nothing is left.
+/// Lets `gc` clear what crashes left, as if they were hours ago, and makes sure that nothing is
+/// left.
 pub fn clear(sandbox: &Sandbox, context: &str) {
     age(&sandbox.path(".seedpipe"));
     for entry in fs_err::read_dir(sandbox.path("")).unwrap() {
@@ -35,7 +37,8 @@ pub fn clear(sandbox: &Sandbox, context: &str) {
     assert_eq!(strays, [""; 0], "{context}");
 }
 
-/// Sets the modification times of a file or folder, and of all that is in it, two hours back: `gc` leaves what is young.
+/// Sets the modification times of a file or folder, and of all that is in it, two hours back: `gc`
+/// leaves what is young.
 pub fn age(path: &Path) {
     set_times(path, SystemTime::now() - Duration::from_secs(7_200));
 }

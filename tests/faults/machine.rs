@@ -1,5 +1,5 @@
-//! Faults of the machine: a disk that fills up, a cache or source that may not be touched, a clock that was set back, a
-//! source that changes or goes while it is read.
+//! Faults of the machine: a disk that fills up, a cache or source that may not be touched, a clock
+//! that was set back, a source that changes or goes while it is read.
 
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
@@ -54,8 +54,8 @@ fn as_nobody(sandbox: &Sandbox, arguments: &[&str]) -> Command {
     // Nobody may not be able to reach the binary where it was built.
     if !sandbox.path("seedpipe").exists() {
         fs_err::set_permissions(sandbox.path(""), PermissionsExt::from_mode(0o755)).unwrap();
-        // By a process of its own: a child that another test starts meanwhile would inherit the file while it is open for
-        // writing, and then it can't be executed.
+        // By a process of its own: a child that another test starts meanwhile would inherit the
+        // file while it is open for writing, and then it can't be executed.
         let copy = Command::new("cp")
             .arg(SEEDPIPE)
             .arg(sandbox.path("seedpipe"))
@@ -173,7 +173,8 @@ fn sample(name: &str) -> Vec<u8> {
     fs_err::read(format!("{REPOSITORY}/src/imaging/testdata/images/{name}")).unwrap()
 }
 
-/// Ingests a folder of two pictures and does `change` after `ingest` has begun, before it reads the pictures to store them.
+/// Ingests a folder of two pictures and does `change` after `ingest` has begun, before it reads the
+/// pictures to store them.
 fn changed_while_it_is_read(change: impl FnOnce(&Sandbox)) -> (Sandbox, Finished) {
     let sandbox = Sandbox::with("stages:\n  images: {kind: ingest, params: {source: photos}}\n");
     sandbox.write("photos/a.png", sample("rgb.png"));

@@ -1,4 +1,5 @@
-//! What is believed after a crash, a full disk, a damaged file, a neighbour: drives the binaries to their deaths.
+//! What is believed after a crash, a full disk, a damaged file, a neighbour: drives the binaries to
+//! their deaths.
 
 mod corruption;
 mod divergence;
@@ -16,7 +17,8 @@ use std::process::Command;
 
 use crate::sandbox::{Finished, Sandbox};
 
-/// Every kind, in about a second: 40 training and 20 test digits, two views, 10 steps a training, a checkpoint every 2.
+/// Every kind, in about a second: 40 training and 20 test digits, two views, 10 steps a training, a
+/// checkpoint every 2.
 pub const REDUCED_PIPELINE: &str = "\
 stages:
   images: {kind: ingest, params: {source: digits.parquet, label_column: label, split_column: split, take: {train: 40, test: 20}}}

@@ -1,4 +1,5 @@
-//! Every optimiser with every way of updating goes on from a checkpoint as if it had not been interrupted, bit for bit.
+//! Every optimiser with every way of updating goes on from a checkpoint as if it had not been
+//! interrupted, bit for bit.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -32,7 +33,8 @@ const WAYS: [(&str, &str); 6] = [
     ),
 ];
 
-/// Updates of a training, 2 epochs of 5 batches, and after which one it is killed; a checkpoint is written every 2.
+/// Updates of a training, 2 epochs of 5 batches, and after which one it is killed; a checkpoint is
+/// written every 2.
 fn updates(way: &str) -> usize {
     if way == "accumulate" { 4 } else { 10 }
 }

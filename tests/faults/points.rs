@@ -6,7 +6,8 @@ use super::leftovers::{age, clear};
 use super::{counted, faulted, logged, passed};
 use crate::sandbox::{LIGHT_PIPELINE, Sandbox, contents};
 
-/// Writes that a run can do without: who only looks may fail to keep what it hashed, and `gc` clears what isn't removed.
+/// Writes that a run can do without: who only looks may fail to keep what it hashed, and `gc`
+/// clears what isn't removed.
 const DISPENSABLE: [&str; 4] = ["seal.", "stat.", "lock.remove", "lease.remove"];
 
 fn pipeline() -> String {
@@ -35,7 +36,8 @@ fn damage_images(sandbox: &Sandbox) {
     fs_err::write(path, bytes).unwrap();
 }
 
-/// Lets a run fail at every point; after each, the next run ends as an uninterrupted one, and nothing is left.
+/// Lets a run fail at every point; after each, the next run ends as an uninterrupted one, and
+/// nothing is left.
 fn at_every_point(action: &str, message: &str, is_damaged: bool) {
     let whole = sandbox(is_damaged);
     whole

@@ -180,7 +180,8 @@ fn gc_in_a_loop_beside_a_run_removes_nothing_that_it_needs() {
     sandbox.run(&["verify", "--quiet"]).succeeded();
 }
 
-/// Lets artifacts count as old: by their manifests and folders, not by the files that a run may be hashing.
+/// Lets artifacts count as old: by their manifests and folders, not by the files that a run may be
+/// hashing.
 fn age_artifacts(sandbox: &Sandbox) {
     let moment = std::time::SystemTime::now() - std::time::Duration::from_secs(7_200);
     for entry in sandbox.cache_entries("artifacts") {

@@ -1,5 +1,6 @@
-//! `kill -9` at random moments of a pipeline that has every kind. Moments are uniform over the time that an uninterrupted
-//! run takes; `SEEDPIPE_KILLS` (default 20) says how many, `SEEDPIPE_KILL_SEED` (default 1) which.
+//! `kill -9` at random moments of a pipeline that has every kind. Moments are uniform over the time
+//! that an uninterrupted run takes; `SEEDPIPE_KILLS` (default 20) says how many,
+//! `SEEDPIPE_KILL_SEED` (default 1) which.
 
 use std::time::{Duration, Instant};
 
@@ -61,7 +62,8 @@ fn killed_at_random_moments_every_next_run_ends_as_an_uninterrupted_one() {
     let sandbox = Sandbox::with(REDUCED_PIPELINE);
     let (mut done, mut too_late, mut rounds, mut steps_again, mut shards_again) = (0, 0, 0, 0, 0);
     while done < kills {
-        // In turn: a fresh cache and one kill, a fresh cache and a second kill of the run that goes on.
+        // In turn: a fresh cache and one kill, a fresh cache and a second kill of the run that goes
+        // on.
         let planned = 1 + rounds % 2;
         rounds += 1;
         let mut round = 0;

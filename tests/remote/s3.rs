@@ -1,4 +1,5 @@
-//! A real S3 server: push from one machine, pull into another's empty cache, deaths in the middle, damage on its disk.
+//! A real S3 server: push from one machine, pull into another's empty cache, deaths in the middle,
+//! damage on its disk.
 
 use crate::remote::server::{ACCESS_KEY, SECRET_KEY, Server};
 use crate::remote::{files_below, flip_a_bit, largest_blob, published, pulled};

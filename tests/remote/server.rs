@@ -1,4 +1,5 @@
-//! A real S3 server on loopback (crate `s3s-fs`), and a proxy before it that kills it after some bytes.
+//! A real S3 server on loopback (crate `s3s-fs`), and a proxy before it that kills it after some
+//! bytes.
 
 use std::env;
 use std::io::{Read, Write};
@@ -126,7 +127,8 @@ impl Server {
         self.port
     }
 
-    /// A proxy that passes `budget` bytes on, of requests and answers together, and then kills the server.
+    /// A proxy that passes `budget` bytes on, of requests and answers together, and then kills the
+    /// server.
     pub fn deadly_proxy(&self, budget: u64) -> DeadlyProxy {
         DeadlyProxy::start(self.port, budget, self.process.clone())
     }

@@ -1,4 +1,5 @@
-//! The page in headless Chromium: no complaint on the console, nothing fetched, tables that sort, names for who can't see, contrast.
+//! The page in headless Chromium: no complaint on the console, nothing fetched, tables that sort,
+//! names for who can't see, contrast.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,4 +1,5 @@
-//! The page of the kind `report` and that of `seedpipe report`: what they hold, what they refuse, and what a browser makes of them.
+//! The page of the kind `report` and that of `seedpipe report`: what they hold, what they refuse,
+//! and what a browser makes of them.
 
 mod browser;
 mod page;

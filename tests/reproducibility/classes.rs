@@ -1,10 +1,12 @@
-//! What another numerics class makes of a lock and a cache: `verify`, `verify --rerun` and `run --locked`, in both directions.
+//! What another numerics class makes of a lock and a cache: `verify`, `verify --rerun` and
+//! `run --locked`, in both directions.
 
 use serde_json::Value;
 
 use crate::sandbox::{Finished, Sandbox, WHOLE_PIPELINE};
 
-/// Older instructions than any machine of today has: for libtorch's own kernels, oneDNN's and MKL's.
+/// Older instructions than any machine of today has: for libtorch's own kernels, oneDNN's and
+/// MKL's.
 const SWITCHES: [(&str, &str); 3] = [
     ("ATEN_CPU_CAPABILITY", "default"),
     ("ONEDNN_MAX_CPU_ISA", "SSE41"),

@@ -12,8 +12,8 @@ const PHOTOS: [&str; 6] = [
     "animated.gif",
 ];
 
-/// `WHOLE_PIPELINE`, a folder that is read, views with every operation, a network that is fine-tuned, others by SimCLR and
-/// SwAV, and one as a file.
+/// `WHOLE_PIPELINE`, a folder that is read, views with every operation, a network that is
+/// fine-tuned, others by SimCLR and SwAV, and one as a file.
 pub fn with_every_kind() -> Sandbox {
     let sandbox = Sandbox::with(&format!(
         "{WHOLE_PIPELINE}  photos: {{kind: ingest, params: {{source: photos}}}}

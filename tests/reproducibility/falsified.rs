@@ -1,4 +1,5 @@
-//! An artifact whose recipe was changed afterwards is found by `verify --rerun`, however well the change is hidden.
+//! An artifact whose recipe was changed afterwards is found by `verify --rerun`, however well the
+//! change is hidden.
 
 use std::path::{Path, PathBuf};
 

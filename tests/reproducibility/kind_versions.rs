@@ -1,7 +1,9 @@
-//! A kind's version can't be forgotten: for a fixture of every kind, what its recipe gave is kept in `tests/kind_versions.yaml`.
+//! A kind's version can't be forgotten: for a fixture of every kind, what its recipe gave is kept
+//! in `tests/kind_versions.yaml`.
 //!
-//! An entry names its recipe by the fingerprint, which holds the kind's version and its inputs' contents: so when content moves, the kind
-//! that moved it is told, and not those below it. Kinds without tensors have one entry for every machine; others one a numerics class.
+//! An entry names its recipe by the fingerprint, which holds the kind's version and its inputs'
+//! contents: so when content moves, the kind that moved it is told, and not those below it. Kinds
+//! without tensors have one entry for every machine; others one a numerics class.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -138,8 +140,8 @@ fn held_against(known: &[Entry], found: &[Entry]) -> (Vec<String>, Vec<Entry>) {
     (faults, missing)
 }
 
-/// The stages whose entries are missing only because nobody has recorded them in this class: their kind's version is known of
-/// another class, and of this one neither it nor what it is made from.
+/// The stages whose entries are missing only because nobody has recorded them in this class: their
+/// kind's version is known of another class, and of this one neither it nor what it is made from.
 ///
 /// - `missing`: a stage behind those that it is made from
 /// - `above`: what a stage is made from

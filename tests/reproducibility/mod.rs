@@ -1,4 +1,5 @@
-//! What makes results come again: the lock, reruns, numerics classes, explanations, thread counts, kind versions.
+//! What makes results come again: the lock, reruns, numerics classes, explanations, thread counts,
+//! kind versions.
 
 mod classes;
 mod every_kind;

@@ -26,7 +26,8 @@ fn one_thread_and_two_give_equal_content_for_every_kind() {
     assert_eq!(one, contents_with(&sandbox, "2", &[]));
 }
 
-/// There oneDNN deals a convolution out by its number of threads, so that two thread counts gave 16 of 1,000 rows other bits.
+/// There oneDNN deals a convolution out by its number of threads, so that two thread counts gave 16
+/// of 1,000 rows other bits.
 #[test]
 fn nor_does_it_where_libtorch_knows_avx2_alone() {
     const SWITCHES: [(&str, &str); 2] = [

@@ -1,4 +1,5 @@
-//! `kill -9` in the middle of a stage, then `run` again: what comes out is equal to an uninterrupted run's.
+//! `kill -9` in the middle of a stage, then `run` again: what comes out is equal to an
+//! uninterrupted run's.
 
 mod pretraining;
 

@@ -1,9 +1,11 @@
-//! Each objective of `pretrain`, killed in the middle of an epoch and run again, gives the bits of an uninterrupted run.
+//! Each objective of `pretrain`, killed in the middle of an epoch and run again, gives the bits of
+//! an uninterrupted run.
 
 use crate::sandbox::{Sandbox, contents};
 
-/// 2 epochs of 5 steps each, a checkpoint every 2 steps. SwAV's queue holds two batches: it begins to fill in with the second epoch,
-/// is half full in the checkpoint of step 6, and takes part from step 8 on; the prototypes are frozen in the first epoch.
+/// 2 epochs of 5 steps each, a checkpoint every 2 steps. SwAV's queue holds two batches: it begins
+/// to fill in with the second epoch, is half full in the checkpoint of step 6, and takes part from
+/// step 8 on; the prototypes are frozen in the first epoch.
 const OBJECTIVES: &str = "\
 stages:
   images: {kind: ingest, params: {source: digits.parquet, label_column: label, split_column: split, take: {train: 40, test: 20}}}
@@ -42,7 +44,8 @@ fn every_objective_of_pretraining_goes_on_bit_for_bit() {
         .run(&["run", "--quiet", "views", "small"])
         .succeeded();
     for stage in ["moco", "simclr", "swav", "supervised"] {
-        // Killed at step 3, gone on from step 2 (frozen prototypes); then at step 7, gone on from step 6 (a queue that is half full).
+        // Killed at step 3, gone on from step 2 (frozen prototypes); then at step 7, gone on from
+        // step 6 (a queue that is half full).
         for step in [3, 5] {
             let mut command = sandbox.command(&["run", "--quiet", stage]);
             command.env("SEEDPIPE_FAULT", format!("training.step:{step}=kill"));

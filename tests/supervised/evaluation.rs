@@ -1,4 +1,5 @@
-//! What evaluation reports beside accuracies: intervals, retrieval, the confusion matrix, the table of results.
+//! What evaluation reports beside accuracies: intervals, retrieval, the confusion matrix, the table
+//! of results.
 
 use insta::assert_snapshot;
 

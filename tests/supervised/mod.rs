@@ -1,4 +1,5 @@
-//! Supervised training and evaluation as a user drives them: teachers, options, transfer to other images, what is reported.
+//! Supervised training and evaluation as a user drives them: teachers, options, transfer to other
+//! images, what is reported.
 
 mod evaluation;
 mod options;
@@ -8,8 +9,8 @@ mod while_training;
 
 use crate::sandbox::Sandbox;
 
-/// Digits, one view of each training digit, and two untrained networks as teachers: by a probe on their features, and by
-/// a classifier of their own.
+/// Digits, one view of each training digit, and two untrained networks as teachers: by a probe on
+/// their features, and by a classifier of their own.
 pub const TEACHERS: &str = "\
 stages:
   images: {kind: ingest, params: {source: digits.parquet, label_column: label, split_column: split, take: {train: 60, test: 20}}}
@@ -20,7 +21,8 @@ stages:
   own: {kind: probe, inputs: {images: images, features: logits}, params: {method: logits}}
 ";
 
-/// A `finetune` stage of a tiny network, named `name`, with these inputs beside images and views, and these params.
+/// A `finetune` stage of a tiny network, named `name`, with these inputs beside images and views,
+/// and these params.
 pub fn tuned(name: &str, inputs: &str, params: &str) -> String {
     format!(
         "  {name}:

@@ -1,4 +1,5 @@
-//! Unlabelled images, smoothing, mixup, frozen layers: what they change, what is refused, and that they resume bit for bit.
+//! Unlabelled images, smoothing, mixup, frozen layers: what they change, what is refused, and that
+//! they resume bit for bit.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -3,7 +3,8 @@
 use super::figure;
 use crate::sandbox::{REPOSITORY, Sandbox};
 
-/// A student of coloured photographs, and digits that it never saw: gray, smaller, with labels of their own.
+/// A student of coloured photographs, and digits that it never saw: gray, smaller, with labels of
+/// their own.
 const TRANSFER: &str = "\
 stages:
   photos: {kind: ingest, params: {source: photos}}

@@ -1,9 +1,11 @@
-//! `training.evaluate`: the accuracy while a network is trained, against the stages that judge it afterwards.
+//! `training.evaluate`: the accuracy while a network is trained, against the stages that judge it
+//! afterwards.
 
 use super::figure;
 use crate::sandbox::Sandbox;
 
-/// Digits, and networks that learn from them with and without looks at their accuracy. `knn` sees the features as they were, in f32.
+/// Digits, and networks that learn from them with and without looks at their accuracy. `knn` sees
+/// the features as they were, in f32.
 const PIPELINE: &str = "\
 stages:
   images: {kind: ingest, params: {source: digits.parquet, label_column: label, split_column: split, take: {train: 120, test: 60}}}

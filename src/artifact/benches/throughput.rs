@@ -1,4 +1,5 @@
-//! How fast artifacts are written, read and digested: `cargo bench --profile dev -p seedpipe-artifact`. Files are in the operating system's cache.
+//! How fast artifacts are written, read and digested:
+//! `cargo bench --profile dev -p seedpipe-artifact`. Files are in the operating system's cache.
 
 use std::path::PathBuf;
 use std::time::Instant;

@@ -1,4 +1,5 @@
-//! What the engine asks about outputs without knowing their columns: content digest and rows, headline metrics.
+//! What the engine asks about outputs without knowing their columns: content digest and rows,
+//! headline metrics.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -19,7 +20,8 @@ pub struct ContentDigest {
     pub rows: u64,
 }
 
-/// Digests an output of `kind`, given its parts in logical row order. Fails where a part is not of this kind or is damaged.
+/// Digests an output of `kind`, given its parts in logical row order. Fails where a part is not of
+/// this kind or is damaged.
 pub fn digest(kind: &str, parts: &[PathBuf]) -> Result<ContentDigest> {
     let parts = open(kind, parts)?;
     Ok(ContentDigest {
@@ -44,8 +46,8 @@ pub fn interval_of(name: &str) -> Option<&str> {
         .or_else(|| name.strip_suffix("_high"))
 }
 
-/// Whether a metric, or the end of one's interval, is a share whose changes are told in points. The name
-/// may begin with a split.
+/// Whether a metric, or the end of one's interval, is a share whose changes are told in points. The
+/// name may begin with a split.
 pub fn is_fraction(name: &str) -> bool {
     let name = interval_of(name).unwrap_or(name);
     ["top1", "top5", "retrieval_map"]
@@ -58,9 +60,9 @@ pub fn is_headline(name: &str, headline: &[&str]) -> bool {
     headline.contains(&interval_of(name).unwrap_or(name))
 }
 
-/// For `metrics/v1`: `split/name` → the value of the last step, for metrics of these names and the ends
-/// of their intervals; of several rows of one step, the last. A value that is not finite is left out,
-/// since JSON cannot hold it. Other kinds have none.
+/// For `metrics/v1`: `split/name` → the value of the last step, for metrics of these names and the
+/// ends of their intervals; of several rows of one step, the last. A value that is not finite is
+/// left out, since JSON cannot hold it. Other kinds have none.
 pub fn headline(kind: &str, parts: &[PathBuf], names: &[&str]) -> Result<BTreeMap<String, f64>> {
     if kind != METRICS {
         return Ok(BTreeMap::new());

@@ -1,7 +1,8 @@
-//! How far two outputs of one kind are apart, row by row: for a rerun on another machine, where floating point may differ a little.
+//! How far two outputs of one kind are apart, row by row: for a rerun on another machine, where
+//! floating point may differ a little.
 //!
-//! Numbers with a fraction are compared by their difference, vectors (embeddings, a tensor's values) also by their cosine; everything else
-//! must be equal.
+//! Numbers with a fraction are compared by their difference, vectors (embeddings, a tensor's
+//! values) also by their cosine; everything else must be equal.
 
 use std::ops::Range;
 use std::path::PathBuf;

@@ -1,24 +1,28 @@
-//! The logical content digest of an output: equal exactly when schema, declared metadata and every cell are equal. Parts, row groups,
-//! pages, dictionaries, encodings and compression do not matter.
+//! The logical content digest of an output: equal exactly when schema, declared metadata and every
+//! cell are equal. Parts, row groups, pages, dictionaries, encodings and compression do not matter.
 //!
 //! # Byte form
 //!
-//! All integers are little-endian. The content digest is BLAKE3 in key-derivation mode, context `seedpipe content v1`, over
+//! All integers are little-endian. The content digest is BLAKE3 in key-derivation mode, context
+//! `seedpipe content v1`, over
 //!
-//! 1. the schema: its length in bytes (u64), then `{"columns":[[NAME,TYPE],…],"metadata":{…}}`, JSON without white space; types as
-//!    [`crate::schema::type_name`] writes them (`?` marks what may be null), metadata with `kind`, keys sorted by their bytes;
+//! 1. the schema: its length in bytes (u64), then `{"columns":[[NAME,TYPE],…],"metadata":{…}}`,
+//!    JSON without white space; types as [`crate::schema::type_name`] writes them (`?` marks what
+//!    may be null), metadata with `kind`, keys sorted by their bytes;
 //! 2. the number of rows (u64);
-//! 3. for each column in the schema's order, for each block of 65,536 rows by global row number (the last may be shorter), for each of
-//!    the column's streams: the BLAKE3 (plain mode) of the stream's bytes in that block, 32 bytes.
+//! 3. for each column in the schema's order, for each block of 65,536 rows by global row number
+//!    (the last may be shorter), for each of the column's streams: the BLAKE3 (plain mode) of the
+//!    stream's bytes in that block, 32 bytes.
 //!
 //! The streams of a column follow from its type, outermost first:
 //!
-//! - a column that may be null: *validity*, one byte a row, 1 for a value and 0 for null; what follows then holds the rows with a value
-//!   only;
+//! - a column that may be null: *validity*, one byte a row, 1 for a value and 0 for null; what
+//!   follows then holds the rows with a value only;
 //! - numbers: *values*, each in its own width as stored (the bits of −0.0 and of a NaN are kept);
 //! - `fixed[N]`: *values*, N bytes each;
 //! - `utf8`, `binary`: *lengths* in bytes, u64 each, then *values*, one after the other;
-//! - `list<T>`: *lengths* in elements, u64 each, then the streams of all elements as a column of type T;
+//! - `list<T>`: *lengths* in elements, u64 each, then the streams of all elements as a column of
+//!   type T;
 //! - `T[N]`: the streams of all elements as a column of type T.
 //!
 //! Blocks are what makes the digest parallel, and its memory bounded: a batch of rows a thread.
@@ -98,7 +102,8 @@ fn block_digests(parts: &Parts, column: usize, block: usize) -> Result<Vec<[u8; 
         .collect())
 }
 
-/// The header, where the column is that of the vectors: its values are then hashed as they lie in the file.
+/// The header, where the column is that of the vectors: its values are then hashed as they lie in
+/// the file.
 fn plain_vectors(part: &Part, column: usize) -> Result<Option<EmbeddingsHeader>> {
     if part.kind() != EMBEDDINGS || part.schema().field(column).name() != EMBEDDING {
         return Ok(None);

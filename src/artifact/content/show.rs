@@ -1,5 +1,6 @@
-//! What `seedpipe show` prints of an output: columns, metadata, the number of rows and the first of them, as text (a polars table) or as
-//! JSON. Bytes are shown by their number, long lists by their beginning.
+//! What `seedpipe show` prints of an output: columns, metadata, the number of rows and the first of
+//! them, as text (a polars table) or as JSON. Bytes are shown by their number, long lists by their
+//! beginning.
 
 use std::path::PathBuf;
 
@@ -87,7 +88,8 @@ impl Preview {
         })
     }
 
-    /// Kind and rows, columns, metadata, and a table of the first rows (several where it would be wide or long).
+    /// Kind and rows, columns, metadata, and a table of the first rows (several where it would be
+    /// wide or long).
     pub fn text(&self) -> Result<String> {
         let mut text = format!("{}, {} rows\n", self.kind, self.rows);
         let width = self

@@ -1,5 +1,5 @@
-//! A user's own Parquet of images: a binary column, or Hugging Face's struct of `bytes` and `path`, with labels, label names and splits
-//! where they are named. Read in batches of bounded memory.
+//! A user's own Parquet of images: a binary column, or Hugging Face's struct of `bytes` and `path`,
+//! with labels, label names and splits where they are named. Read in batches of bounded memory.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -58,8 +58,8 @@ pub fn guessed_columns(path: &Path) -> Result<SourceColumns> {
 }
 
 impl SourceTable {
-    /// Opens a file. Fails where it is not Parquet, a named column is not there or of another type, or no column holds images; the
-    /// message then lists the columns.
+    /// Opens a file. Fails where it is not Parquet, a named column is not there or of another type,
+    /// or no column holds images; the message then lists the columns.
     pub fn open(path: &Path, columns: &SourceColumns) -> Result<Self> {
         let file = PositionedFile::open(path)?;
         let options = || {
@@ -91,7 +91,8 @@ impl SourceTable {
         self.reader.schema().field(self.chosen.image).name()
     }
 
-    /// Names of the label column's classes by number, where the file has Hugging Face's metadata for it.
+    /// Names of the label column's classes by number, where the file has Hugging Face's metadata
+    /// for it.
     pub fn class_names(&self) -> Option<&[String]> {
         self.class_names.as_deref()
     }

@@ -1,4 +1,5 @@
-//! Which columns of a user's Parquet hold the images, labels, names and splits. Refusals list the columns that are there.
+//! Which columns of a user's Parquet hold the images, labels, names and splits. Refusals list the
+//! columns that are there.
 
 use std::path::Path;
 
@@ -21,8 +22,9 @@ const LABEL_NAMES: [&str; 6] = [
 const NAME_NAMES: [&str; 4] = ["label_name", "class_name", "category_name", "fine_name"];
 const SPLIT_NAMES: [&str; 1] = ["split"];
 
-/// The columns that the user names. An image column that is not named is found: the only suitable one, or one called `image`, `img`,
-/// `jpg`, `jpeg`, `png` or `bytes`. The others, where not named, are not read.
+/// The columns that the user names. An image column that is not named is found: the only suitable
+/// one, or one called `image`, `img`, `jpg`, `jpeg`, `png` or `bytes`. The others, where not named,
+/// are not read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SourceColumns {
     pub image: Option<String>,

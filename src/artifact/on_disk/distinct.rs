@@ -21,7 +21,8 @@ impl<T> Default for Distinct<T> {
 }
 
 impl<T: Clone + Eq + Hash> Distinct<T> {
-    /// The value's index, a new one where it is met for the first time. Panics beyond 2^32 values, more than there can be images.
+    /// The value's index, a new one where it is met for the first time. Panics beyond 2^32 values,
+    /// more than there can be images.
     pub fn index<B>(&mut self, value: &B) -> u32
     where
         T: Borrow<B>,

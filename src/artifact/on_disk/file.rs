@@ -1,4 +1,5 @@
-//! A file read by position: shared between threads, and a claimed range beyond its end is an error before anything is allocated.
+//! A file read by position: shared between threads, and a claimed range beyond its end is an error
+//! before anything is allocated.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};

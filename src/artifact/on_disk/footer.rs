@@ -1,7 +1,9 @@
-//! A Parquet footer looked over before the decoder sees it: how deep its schema nests and how many children a group claims.
+//! A Parquet footer looked over before the decoder sees it: how deep its schema nests and how many
+//! children a group claims.
 //!
-//! The decoder descends into the schema by recursion and reserves what is claimed; a stack or memory that runs out ends the process,
-//! which nothing can catch. Only the shape of Thrift's compact protocol is read here, nothing of what the fields mean but the schema's.
+//! The decoder descends into the schema by recursion and reserves what is claimed; a stack or
+//! memory that runs out ends the process, which nothing can catch. Only the shape of Thrift's
+//! compact protocol is read here, nothing of what the fields mean but the schema's.
 
 use std::path::Path;
 
@@ -39,7 +41,8 @@ mod kind {
     pub const UUID: u8 = 13;
 }
 
-/// Refuses a footer that would bring the decoder down. One that only is no footer is left to the decoder's own message.
+/// Refuses a footer that would bring the decoder down. One that only is no footer is left to the
+/// decoder's own message.
 pub(crate) fn check(path: &Path, file: &PositionedFile) -> Result<()> {
     let length = file.length();
     let Some(start) = length.checked_sub(TRAILER as u64) else {

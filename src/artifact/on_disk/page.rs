@@ -1,6 +1,7 @@
-//! Parquet data pages without the Parquet decoder: where a page holds nothing but `[n, D]` numbers, plain and uncompressed, they are the
-//! page's last bytes. The page's header and its repetition and definition levels are checked to say exactly that; a page that says
-//! anything else is left to the decoder, which is right about everything and several times slower.
+//! Parquet data pages without the Parquet decoder: where a page holds nothing but `[n, D]` numbers,
+//! plain and uncompressed, they are the page's last bytes. The page's header and its repetition and
+//! definition levels are checked to say exactly that; a page that says anything else is left to the
+//! decoder, which is right about everything and several times slower.
 
 use seedpipe_base::varint;
 
@@ -18,7 +19,8 @@ struct PageHeader {
     page_type: i64,
 }
 
-/// The `rows · dimension` plain values of `width` bytes in a page (header included), or `None` where it is another kind of page.
+/// The `rows · dimension` plain values of `width` bytes in a page (header included), or `None`
+/// where it is another kind of page.
 pub(crate) fn plain_values(
     page: &[u8],
     rows: usize,
@@ -49,8 +51,8 @@ fn level_section(body: &[u8]) -> Option<(&[u8], &[u8])> {
     rest.split_at_checked(u32::from_le_bytes(*length) as usize)
 }
 
-/// Whether run-length and bit-packed levels of one bit are the expected ones. `expected` gives, for an index, its level and how many
-/// levels from there to the next row's first.
+/// Whether run-length and bit-packed levels of one bit are the expected ones. `expected` gives, for
+/// an index, its level and how many levels from there to the next row's first.
 fn levels_are(mut levels: &[u8], count: usize, expected: impl Fn(usize) -> (bool, usize)) -> bool {
     let mut index = 0;
     while index < count {

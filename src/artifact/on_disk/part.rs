@@ -1,5 +1,5 @@
-//! One Parquet file: opened, checked against its kind, and read in batches of rows. Holds no file handle: an output may have thousands of
-//! parts.
+//! One Parquet file: opened, checked against its kind, and read in batches of rows. Holds no file
+//! handle: an output may have thousands of parts.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -23,7 +23,8 @@ use crate::schema::table::Table;
 const BATCH_BYTES: u64 = 8 << 20;
 const BATCH_ROWS: u64 = 8192;
 
-/// Whether the positions of a file's pages are wanted (for direct reads), which costs memory per page.
+/// Whether the positions of a file's pages are wanted (for direct reads), which costs memory per
+/// page.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Positions {
     Skip,
@@ -126,7 +127,8 @@ impl Part {
         self.reader.metadata()
     }
 
-    /// Reads the given rows of the given columns (by index into the schema), touching only the row groups that hold them.
+    /// Reads the given rows of the given columns (by index into the schema), touching only the row
+    /// groups that hold them.
     pub fn batches(&self, rows: Range<usize>, columns: &[usize]) -> Result<Batches> {
         let file = PositionedFile::open(&self.path)?;
         read_batches(&self.path, file, &self.reader, &self.starts, rows, columns)
@@ -166,8 +168,8 @@ pub(crate) fn load(
         .map_err(|error| ArtifactError::parquet(path, "not Parquet, or damaged", error))
 }
 
-/// First row of each row group, and the number of rows at the end. A footer whose numbers contradict each other or the file's length is
-/// refused.
+/// First row of each row group, and the number of rows at the end. A footer whose numbers
+/// contradict each other or the file's length is refused.
 pub(crate) fn row_group_starts(
     path: &Path,
     parquet: &ParquetMetaData,

@@ -17,7 +17,8 @@ pub(crate) struct Parts {
 }
 
 impl Parts {
-    /// Opens `paths`, which are in logical row order. No part at all is an error: nothing would say what the output is.
+    /// Opens `paths`, which are in logical row order. No part at all is an error: nothing would say
+    /// what the output is.
     pub fn open(paths: &[PathBuf], kinds: &[&'static Table], positions: Positions) -> Result<Self> {
         let parts: Vec<Part> = paths
             .par_iter()

@@ -17,7 +17,8 @@ use crate::schema::metadata::Metadata;
 /// A row group ends when its rows' text and bytes reach this.
 const ROW_GROUP_BYTES: usize = 16 << 20;
 const PAGE_BYTES: usize = 1 << 20;
-/// What Arrow's 32-bit offsets and Parquet's 32-bit page sizes can hold in one cell, with room for the page's header.
+/// What Arrow's 32-bit offsets and Parquet's 32-bit page sizes can hold in one cell, with room for
+/// the page's header.
 const CELL_BYTES: usize = (i32::MAX as usize) - (1 << 20);
 
 /// Checks [`TableRow::key`] from row to row.
@@ -61,7 +62,8 @@ pub struct TableWriter<R: TableRow> {
 }
 
 impl<R: TableRow> TableWriter<R> {
-    /// Creates or empties the file at `path`, whose folder must exist. `metadata` must be the same for all parts of an output.
+    /// Creates or empties the file at `path`, whose folder must exist. `metadata` must be the same
+    /// for all parts of an output.
     pub fn create(path: &Path, metadata: &Metadata) -> Result<Self> {
         R::check_metadata(metadata).map_err(|wrong| ArtifactError::of(path, wrong))?;
         let part = PartWriter::create(path, R::TABLE, metadata, PAGE_BYTES)?;
@@ -109,7 +111,8 @@ impl<R: TableRow> TableWriter<R> {
         Ok(())
     }
 
-    /// Writes the footer and returns the number of rows. A file that was not finished is not readable.
+    /// Writes the footer and returns the number of rows. A file that was not finished is not
+    /// readable.
     pub fn finish(self) -> Result<u64> {
         self.part.finish()
     }
@@ -138,7 +141,8 @@ pub struct TableReader<R: TableRow> {
 }
 
 impl<R: TableRow> TableReader<R> {
-    /// Opens the parts, given in logical row order. Fails where a part is not this kind's, or parts disagree in metadata.
+    /// Opens the parts, given in logical row order. Fails where a part is not this kind's, or parts
+    /// disagree in metadata.
     pub fn open(parts: &[PathBuf]) -> Result<Self> {
         let parts = Parts::open(parts, &[R::TABLE], Positions::Skip)?;
         R::check_metadata(parts.metadata())
@@ -158,7 +162,8 @@ impl<R: TableRow> TableReader<R> {
         self.parts.metadata()
     }
 
-    /// Reads `rows`, decoding only the row groups that hold them. Fails when the range ends beyond the rows.
+    /// Reads `rows`, decoding only the row groups that hold them. Fails when the range ends beyond
+    /// the rows.
     pub fn read(&self, rows: Range<usize>) -> Result<Vec<R>> {
         let mut read = Vec::new();
         for (part, within) in self.parts.spans(rows)? {
@@ -174,7 +179,8 @@ impl<R: TableRow> TableReader<R> {
         Ok(read)
     }
 
-    /// Reads everything, and checks what the rows must satisfy together (distinct names, ascending ids).
+    /// Reads everything, and checks what the rows must satisfy together (distinct names, ascending
+    /// ids).
     pub fn read_all(&self) -> Result<Vec<R>> {
         let rows = self.read(0..self.rows())?;
         let mut keys = Keys::default();

@@ -1,5 +1,5 @@
-//! Raw access to a column of vectors (`fixed_size_list` of numbers, nothing null): by the pages' own bytes where they are plain
-//! ([`crate::on_disk::page`]), else through the Parquet decoder.
+//! Raw access to a column of vectors (`fixed_size_list` of numbers, nothing null): by the pages'
+//! own bytes where they are plain ([`crate::on_disk::page`]), else through the Parquet decoder.
 
 use std::ops::Range;
 
@@ -56,8 +56,8 @@ impl Vectors<'_> {
         })
     }
 
-    /// Hands each page that holds some of `rows` to `found`, in order: its rows, and where its values begin in the file, if they are
-    /// plain.
+    /// Hands each page that holds some of `rows` to `found`, in order: its rows, and where its
+    /// values begin in the file, if they are plain.
     pub fn locate(
         &self,
         rows: Range<usize>,
@@ -116,8 +116,8 @@ impl Vectors<'_> {
         Ok(())
     }
 
-    /// Where the pages of a row group are in the file, and the rows that each holds; `None` where the offset index is not there, the
-    /// pages are compressed, or its rows make no sense.
+    /// Where the pages of a row group are in the file, and the rows that each holds; `None` where
+    /// the offset index is not there, the pages are compressed, or its rows make no sense.
     fn pages(&self, group: usize, rows: Range<usize>) -> Option<Vec<(Range<u64>, Range<usize>)>> {
         if self
             .part

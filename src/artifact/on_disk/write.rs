@@ -1,4 +1,5 @@
-//! Writing one Parquet part: straight to the path that the store hands out, which also makes it durable.
+//! Writing one Parquet part: straight to the path that the store hands out, which also makes it
+//! durable.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};

@@ -1,4 +1,5 @@
-//! The one error of this crate: which file, what is wrong with it, what was expected and got, and the remedy where there is one.
+//! The one error of this crate: which file, what is wrong with it, what was expected and got, and
+//! the remedy where there is one.
 
 use std::fmt;
 use std::io;
@@ -10,7 +11,8 @@ use seedpipe_base::Refusal;
 
 pub type Result<T> = std::result::Result<T, ArtifactError>;
 
-/// What went wrong with a file. An [`io::Error`] behind it (a full disk, a refused permission) is its `source`.
+/// What went wrong with a file. An [`io::Error`] behind it (a full disk, a refused permission) is
+/// its `source`.
 #[derive(Debug)]
 pub struct ArtifactError {
     path: PathBuf,
@@ -50,7 +52,8 @@ impl ArtifactError {
         Self::of(path, Refusal::new(action).source(source))
     }
 
-    /// `action`: "cannot read", "cannot write". An IO error inside is unwrapped, so that its kind is kept.
+    /// `action`: "cannot read", "cannot write". An IO error inside is unwrapped, so that its kind
+    /// is kept.
     pub(crate) fn parquet(path: &Path, action: &str, error: ParquetError) -> Self {
         match error {
             ParquetError::External(inner) => match inner.downcast::<io::Error>() {
@@ -92,8 +95,8 @@ impl std::error::Error for ArtifactError {
     }
 }
 
-/// Runs a decoder over a file's content. The Parquet reader is meant to refuse garbage with an error; where it panics instead, that is
-/// an error of the file too, and nothing is printed.
+/// Runs a decoder over a file's content. The Parquet reader is meant to refuse garbage with an
+/// error; where it panics instead, that is an error of the file too, and nothing is printed.
 pub(crate) fn guarded<T>(path: &Path, work: impl FnOnce() -> Result<T>) -> Result<T> {
     seedpipe_base::caught(work).unwrap_or_else(|_| {
         Err(ArtifactError::new(

@@ -1,5 +1,6 @@
-//! The declared metadata of an output: text by key, stored as canonical JSON under one key of the Parquet footer, equal in all parts.
-//! It is part of the content digest. The key `kind` is written here, and readers check it.
+//! The declared metadata of an output: text by key, stored as canonical JSON under one key of the
+//! Parquet footer, equal in all parts. It is part of the content digest. The key `kind` is written
+//! here, and readers check it.
 
 use std::collections::BTreeMap;
 use std::path::Path;

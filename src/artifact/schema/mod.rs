@@ -35,8 +35,8 @@ pub(crate) fn element(data_type: DataType) -> FieldRef {
     Arc::new(Field::new("element", data_type, false))
 }
 
-/// How a type is written in content digests and shown to people: `u32`, `utf8`, `fixed[32]`, `list<f32>`, `f16[128]`; `?` marks a column
-/// or an element that may be null.
+/// How a type is written in content digests and shown to people: `u32`, `utf8`, `fixed[32]`,
+/// `list<f32>`, `f16[128]`; `?` marks a column or an element that may be null.
 pub(crate) fn type_name(field: &Field) -> String {
     let name = match field.data_type() {
         DataType::Boolean => "bool".to_string(),

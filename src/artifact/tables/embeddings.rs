@@ -1,5 +1,5 @@
-//! `embeddings/v1`: one vector of fixed length a view or an image, as f16 or f32. Stored plain and uncompressed, so that reading is
-//! copying and widening.
+//! `embeddings/v1`: one vector of fixed length a view or an image, as f16 or f32. Stored plain and
+//! uncompressed, so that reading is copying and widening.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,8 @@ use crate::schema::error::{ArtifactError, Result};
 use crate::tables::embeddings_header::{self, EMBEDDING, EmbeddingsHeader, Of, Precision};
 
 const PAGE_BYTES: usize = 1 << 20;
-/// Rows of a batch are few enough that their values stay in the processor's cache while they are written.
+/// Rows of a batch are few enough that their values stay in the processor's cache while they are
+/// written.
 const BATCH_VALUES: usize = 1 << 18;
 
 /// Writes the embeddings of one part.
@@ -32,7 +33,8 @@ pub struct EmbeddingsWriter {
 }
 
 impl EmbeddingsWriter {
-    /// Creates or empties the file at `path`, whose folder must exist. `header` must be the same for all parts of an output.
+    /// Creates or empties the file at `path`, whose folder must exist. `header` must be the same
+    /// for all parts of an output.
     pub fn create(path: &Path, header: &EmbeddingsHeader) -> Result<Self> {
         let metadata = header.to_metadata(path)?;
         let header = EmbeddingsHeader::from_metadata(path, &metadata)?;
@@ -97,7 +99,8 @@ impl EmbeddingsWriter {
         Ok(Arc::new(UInt32Array::from(narrow)))
     }
 
-    /// Writes the footer and returns the number of rows. A file that was not finished is not readable.
+    /// Writes the footer and returns the number of rows. A file that was not finished is not
+    /// readable.
     pub fn finish(self) -> Result<u64> {
         self.part.finish()
     }
@@ -139,7 +142,8 @@ impl EmbeddingsReader {
         self.parts.rows()
     }
 
-    /// Reads a range of rows: `ids` `[N]`, `values` `[N, D]`. Fails when the range ends beyond the rows.
+    /// Reads a range of rows: `ids` `[N]`, `values` `[N, D]`. Fails when the range ends beyond the
+    /// rows.
     pub fn read(&self, rows: Range<usize>) -> Result<Embeddings> {
         let mut ids = Vec::new();
         let mut values = Vec::new();

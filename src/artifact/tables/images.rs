@@ -1,8 +1,10 @@
-//! `images/v1`: the images as found, each with the BLAKE3 of its encoded bytes, its size after EXIF orientation, label, split and source.
+//! `images/v1`: the images as found, each with the BLAKE3 of its encoded bytes, its size after EXIF
+//! orientation, label, split and source.
 //!
-//! The encoded bytes are stored plain, uncompressed and one image to a page, so that Parquet's own offset index says where every image
-//! is: [`crate::ImagesReader::bytes`] is one `pread`, from any thread in any order. A part that was laid out otherwise is read through
-//! the Parquet decoder, slower but equal.
+//! The encoded bytes are stored plain, uncompressed and one image to a page, so that Parquet's own
+//! offset index says where every image is: [`crate::ImagesReader::bytes`] is one `pread`, from any
+//! thread in any order. A part that was laid out otherwise is read through the Parquet decoder,
+//! slower but equal.
 
 use seedpipe_base::Refusal;
 

@@ -1,7 +1,9 @@
-//! Reading `images/v1`: an index of the images in memory, their encoded bytes by one `pread` each, their sources from the disk.
+//! Reading `images/v1`: an index of the images in memory, their encoded bytes by one `pread` each,
+//! their sources from the disk.
 //!
-//! Memory: 60 bytes for each image (digest 32; id, length and combination of labels and split 4 each; size and offset 8 each), and 4 more
-//! where any image occurs twice. Pages' positions are read, turned into offsets and let go.
+//! Memory: 60 bytes for each image (digest 32; id, length and combination of labels and split 4
+//! each; size and offset 8 each), and 4 more where any image occurs twice. Pages' positions are
+//! read, turned into offsets and let go.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
@@ -72,7 +74,8 @@ struct Attributes {
     split: u32,
 }
 
-/// Reads the images of an output: what finds and describes them is in memory, bytes and sources are read on demand.
+/// Reads the images of an output: what finds and describes them is in memory, bytes and sources are
+/// read on demand.
 pub struct ImagesReader {
     parts: Parts,
     files: Vec<PositionedFile>,
@@ -92,7 +95,8 @@ pub struct ImagesReader {
 }
 
 impl ImagesReader {
-    /// Opens the parts, given in logical row order. Fails where ids do not ascend, or a label has two names.
+    /// Opens the parts, given in logical row order. Fails where ids do not ascend, or a label has
+    /// two names.
     pub fn open(parts: &[PathBuf]) -> Result<Self> {
         let parts = Parts::open(parts, &[ImageRow::TABLE], Positions::Skip)?;
         let files = parts
@@ -260,16 +264,16 @@ impl ImagesReader {
         self.ids.binary_search(&image_id).ok()
     }
 
-    /// Where the image came from. Reads its row group's sources from the disk: for messages and short lists. Panics where `row` is not
-    /// below [`Self::rows`].
+    /// Where the image came from. Reads its row group's sources from the disk: for messages and
+    /// short lists. Panics where `row` is not below [`Self::rows`].
     pub fn source(&self, row: usize) -> Result<String> {
         let (index, within) = self.parts.locate(row);
         let batch = one_row(self.parts.part(index), within, "source")?;
         Ok(column::<String>(&batch, "source").value(0).to_string())
     }
 
-    /// The encoded bytes, checked against their digest. One read; may be called from any thread. Panics where `row` is not below
-    /// [`Self::rows`].
+    /// The encoded bytes, checked against their digest. One read; may be called from any thread.
+    /// Panics where `row` is not below [`Self::rows`].
     pub fn bytes(&self, row: usize) -> Result<Vec<u8>> {
         let (index, within) = self.parts.locate(row);
         let part = self.parts.part(index);
@@ -362,7 +366,8 @@ fn positions(part: &Part) -> Result<Vec<Position>> {
     Ok(positions)
 }
 
-/// The positions of a row group's images where each has its own plain page: an image is the end of its page.
+/// The positions of a row group's images where each has its own plain page: an image is the end of
+/// its page.
 fn indexed(part: &Part, group: usize, rows: usize) -> Option<Vec<Position>> {
     // No column before it is a list, so that this is its place among the leaves too.
     let bytes = part.column(BYTES);

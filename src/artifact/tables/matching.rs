@@ -5,7 +5,8 @@ use polars::prelude::{Column, DataFrame, DataFrameJoinOps, NamedFrom, PolarsResu
 /// An image: the digest of its encoded bytes, and which of several equal ones it is.
 pub type ImageKey = ([u8; 32], u32);
 
-/// The place of each image among earlier ones; `None` for new ones (the anti-join). Of equal keys among the earlier ones the first counts.
+/// The place of each image among earlier ones; `None` for new ones (the anti-join). Of equal keys
+/// among the earlier ones the first counts.
 ///
 /// # Shapes
 /// - `now`: `[N]`, `before`: `[M]`, both below 2³²

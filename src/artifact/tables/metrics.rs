@@ -1,4 +1,5 @@
-//! `metrics/v1`: one measured number a row. No rates and no seconds: those are telemetry, outside every digest.
+//! `metrics/v1`: one measured number a row. No rates and no seconds: those are telemetry, outside
+//! every digest.
 
 use crate::on_disk::row::{TableRow, table};
 use crate::on_disk::table::{TableReader, TableWriter};

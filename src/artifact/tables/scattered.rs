@@ -1,5 +1,5 @@
-//! Single vectors out of all of an output's rows, as a shuffled training asks for them: read where they lie in the file, nothing kept in
-//! memory but where each page's values begin.
+//! Single vectors out of all of an output's rows, as a shuffled training asks for them: read where
+//! they lie in the file, nothing kept in memory but where each page's values begin.
 
 use std::ops::Range;
 
@@ -19,7 +19,8 @@ struct Place {
     /// Over all parts.
     first: usize,
     part: usize,
-    /// Where its values begin in the part's file; `None` where they are not plain, and the Parquet decoder has to read them.
+    /// Where its values begin in the part's file; `None` where they are not plain, and the Parquet
+    /// decoder has to read them.
     values: Option<u64>,
 }
 
@@ -30,7 +31,8 @@ impl Places {
 }
 
 impl EmbeddingsReader {
-    /// Looks where the vectors of a range of rows lie. Reads them all, in order, which also brings them into the system's cache.
+    /// Looks where the vectors of a range of rows lie. Reads them all, in order, which also brings
+    /// them into the system's cache.
     pub fn locate(&self, rows: Range<usize>) -> Result<Places> {
         let mut pages = Vec::new();
         for (part, within) in self.parts.spans(rows.clone())? {
@@ -46,7 +48,8 @@ impl EmbeddingsReader {
         Ok(Places { rows, pages })
     }
 
-    /// Reads single rows in any order, each as often as it is asked for. Fails for a row that is not in `places`.
+    /// Reads single rows in any order, each as often as it is asked for. Fails for a row that is
+    /// not in `places`.
     ///
     /// # Shapes
     /// - returns `[rows, D]`, row-major; f16 is widened exactly

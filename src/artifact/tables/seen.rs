@@ -1,4 +1,5 @@
-//! Parquet for a user's own tools, outside the cache: what a network made of image files. No artifact kind.
+//! Parquet for a user's own tools, outside the cache: what a network made of image files. No
+//! artifact kind.
 
 use std::fs::File;
 use std::io::BufWriter;

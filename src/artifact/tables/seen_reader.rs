@@ -1,5 +1,5 @@
-//! Embeddings that [`crate::SeenWriter`] wrote, read back in batches of bounded memory. The file is a user's own: nothing of it is
-//! believed unchecked.
+//! Embeddings that [`crate::SeenWriter`] wrote, read back in batches of bounded memory. The file is
+//! a user's own: nothing of it is believed unchecked.
 
 use std::path::{Path, PathBuf};
 
@@ -26,7 +26,8 @@ pub struct SeenReader {
 }
 
 impl SeenReader {
-    /// Fails where the file is not Parquet, or lacks a text column `image` or a column `embedding` of lists of f32.
+    /// Fails where the file is not Parquet, or lacks a text column `image` or a column `embedding`
+    /// of lists of f32.
     pub fn open(path: &Path) -> Result<Self> {
         let file = PositionedFile::open(path)?;
         let options = || {

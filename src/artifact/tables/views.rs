@@ -1,5 +1,6 @@
-//! `views/v1`: every view of every image, as numbers. Rows are view-major: `view_id = view · viewed + position`, where `viewed` is the
-//! number of images that have views, and positions follow ascending image ids.
+//! `views/v1`: every view of every image, as numbers. Rows are view-major:
+//! `view_id = view · viewed + position`, where `viewed` is the number of images that have views,
+//! and positions follow ascending image ids.
 
 use std::ops::Range;
 use std::path::PathBuf;
@@ -183,7 +184,8 @@ pub struct ViewsReader {
 }
 
 impl ViewsReader {
-    /// Opens the parts, given in logical row order. Fails where rows are not a whole number of views.
+    /// Opens the parts, given in logical row order. Fails where rows are not a whole number of
+    /// views.
     pub fn open(parts: &[PathBuf]) -> Result<Self> {
         let table = TableReader::<ViewRow>::open(parts)?;
         let rows = table.rows();
@@ -222,7 +224,8 @@ impl ViewsReader {
         self.rows() / self.views.max(1)
     }
 
-    /// The rows of one view for a range of positions. Fails beyond the views or the positions, and where a row is not what its place says.
+    /// The rows of one view for a range of positions. Fails beyond the views or the positions, and
+    /// where a row is not what its place says.
     pub fn read(&self, view: usize, positions: Range<usize>) -> Result<Vec<ViewRow>> {
         let (views, viewed) = (self.views, self.viewed());
         if view >= views || positions.start > positions.end || positions.end > viewed {

@@ -1,5 +1,6 @@
-//! `weights/v1`: a network's tensors by PyTorch's names, in the writer's order; the metadata `architecture` and `preprocessing` (JSON)
-//! say the rest, so that a network can be rebuilt from the artifact alone.
+//! `weights/v1`: a network's tensors by PyTorch's names, in the writer's order; the metadata
+//! `architecture` and `preprocessing` (JSON) say the rest, so that a network can be rebuilt from
+//! the artifact alone.
 
 use seedpipe_base::Refusal;
 

@@ -165,7 +165,8 @@ fn files_that_are_something_else_are_named() {
     );
 }
 
-/// A footer in Thrift's compact protocol whose schema has an element for each of these numbers of children.
+/// A footer in Thrift's compact protocol whose schema has an element for each of these numbers of
+/// children.
 fn with_schema(children: &[i32]) -> Vec<u8> {
     let mut footer = vec![0x15, 0x02, 0x19, 0xfc]; // version 1, then the schema: a long list of structs
     varint::push(&mut footer, children.len() as u64);
@@ -253,7 +254,8 @@ fn a_file_name_cannot_leave_its_folder() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// A changed byte may go unnoticed here (the store hashes files), but it must not bring the reader down.
+    /// A changed byte may go unnoticed here (the store hashes files), but it must not bring the
+    /// reader down.
     #[test]
     fn damage_never_panics(kind in 0usize..8, damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6)) {
         let folder = tempfile::tempdir().unwrap();

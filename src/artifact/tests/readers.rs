@@ -1,4 +1,5 @@
-//! Everything that a file goes through, for the tests of damaged files and for the fuzz target in `fuzz/`.
+//! Everything that a file goes through, for the tests of damaged files and for the fuzz target in
+//! `fuzz/`.
 
 use std::path::Path;
 

@@ -1,4 +1,5 @@
-//! The process-wide wish to stop: set by the binary's signal handler, asked between shards and by stages.
+//! The process-wide wish to stop: set by the binary's signal handler, asked between shards and by
+//! stages.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -9,7 +10,8 @@ static REQUESTED: AtomicBool = AtomicBool::new(false);
 #[error("interrupted")]
 pub struct Cancelled;
 
-/// Asks everything that runs in this process to stop at its next shard or checkpoint. Safe in a signal handler.
+/// Asks everything that runs in this process to stop at its next shard or checkpoint. Safe in a
+/// signal handler.
 pub fn request() {
     REQUESTED.store(true, Ordering::SeqCst);
 }

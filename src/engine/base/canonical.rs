@@ -1,7 +1,8 @@
-//! The one text of a JSON value: keys sorted, two spaces of indentation, shortest round-trip numbers.
+//! The one text of a JSON value: keys sorted, two spaces of indentation, shortest round-trip
+//! numbers.
 //!
-//! Equal values give equal bytes, whatever the order in which keys were written; the text is what a fingerprint hashes
-//! and what people read, so that nothing is hashed that cannot be seen.
+//! Equal values give equal bytes, whatever the order in which keys were written; the text is what a
+//! fingerprint hashes and what people read, so that nothing is hashed that cannot be seen.
 
 use serde_json::Value;
 
@@ -44,7 +45,8 @@ fn write_value(text: &mut String, value: &Value, depth: usize) {
         }
         Value::Object(entries) if entries.is_empty() => text.push_str("{}"),
         Value::Object(entries) => {
-            // Sorted here and not left to the map, whose order depends on a feature that any dependency may switch on.
+            // Sorted here and not left to the map, whose order depends on a feature that any
+            // dependency may switch on.
             let mut sorted: Vec<_> = entries.iter().collect();
             sorted.sort_by(|left, right| left.0.cmp(right.0));
             text.push('{');

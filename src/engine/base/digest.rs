@@ -49,8 +49,8 @@ impl Digest {
     }
 }
 
-/// The digest of all that `file` gives, read through one buffer a thread: with many small files, every call to the system that
-/// is left out counts. `None`, when it turns out to be large.
+/// The digest of all that `file` gives, read through one buffer a thread: with many small files,
+/// every call to the system that is left out counts. `None`, when it turns out to be large.
 fn of_read(file: &mut fs_err::File) -> io::Result<Option<Digest>> {
     thread_local! {
         static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; BUFFER_BYTES]);
@@ -87,7 +87,8 @@ fn fill(file: &mut fs_err::File, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(length)
 }
 
-/// The digest of a large file, a window at a time: a file mapped as a whole would be resident as a whole.
+/// The digest of a large file, a window at a time: a file mapped as a whole would be resident as a
+/// whole.
 fn of_windows(path: &Path) -> io::Result<Digest> {
     let file = fs_err::File::open(path)?;
     let length = file.metadata()?.len();
@@ -95,8 +96,9 @@ fn of_windows(path: &Path) -> io::Result<Digest> {
     let mut start = 0;
     while start < length {
         let window = WINDOW_BYTES.min(length - start);
-        // SAFETY: the map is only read, and gone before the next one. A file that another program changes meanwhile gives a digest of neither
-        // state, and one that is cut short ends this program, as with any mapped file; nothing else is at stake.
+        // SAFETY: the map is only read, and gone before the next one. A file that another program
+        // changes meanwhile gives a digest of neither state, and one that is cut short ends this
+        // program, as with any mapped file; nothing else is at stake.
         let map = unsafe {
             memmap2::MmapOptions::new()
                 .offset(start)
@@ -152,7 +154,8 @@ impl FromStr for Digest {
     }
 }
 
-/// The value of one lower-case hexadecimal digit; upper case is refused so that a digest has one spelling.
+/// The value of one lower-case hexadecimal digit; upper case is refused so that a digest has one
+/// spelling.
 fn nibble(digit: u8) -> Option<u8> {
     match digit {
         b'0'..=b'9' => Some(digit - b'0'),

@@ -14,13 +14,14 @@ pub(crate) const TEMPORARY_PREFIX: &str = ".seedpipe-tmp-";
 /// Writes `bytes` beside `path`, fsyncs, renames over `path` and fsyncs the folder.
 ///
 /// # Errors
-/// When any of that fails; then `path` is what it was, and nothing is left beside it unless that can't be removed either.
+/// When any of that fails; then `path` is what it was, and nothing is left beside it unless that
+/// can't be removed either.
 pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     write_with(path, bytes, true)
 }
 
-/// Writes like [`write`] without waiting for the disk: after a power cut the file may be the old one, empty or torn. For
-/// what carries a checksum and can be made anew.
+/// Writes like [`write`] without waiting for the disk: after a power cut the file may be the old
+/// one, empty or torn. For what carries a checksum and can be made anew.
 pub(crate) fn write_lightly(path: &Path, bytes: &[u8]) -> io::Result<()> {
     write_with(path, bytes, false)
 }

@@ -1,8 +1,9 @@
-//! Fault points: where tests make a run die or its disk fail, at every write, fsync and rename. Only in builds with debug
-//! assertions, as the tests use; in a release build a point is nothing.
+//! Fault points: where tests make a run die or its disk fail, at every write, fsync and rename.
+//! Only in builds with debug assertions, as the tests use; in a release build a point is nothing.
 //!
-//! `SEEDPIPE_FAULT=NAME:N=kill|stop|enospc|eio` acts at the N-th time that the process comes to the point (1 when left out);
-//! the name `*` counts every point. `SEEDPIPE_FAULT_LOG=FILE` gets a line with the name of each point, before it acts.
+//! `SEEDPIPE_FAULT=NAME:N=kill|stop|enospc|eio` acts at the N-th time that the process comes to the
+//! point (1 when left out); the name `*` counts every point. `SEEDPIPE_FAULT_LOG=FILE` gets a line
+//! with the name of each point, before it acts.
 
 use std::io;
 use std::path::Path;

@@ -1,12 +1,13 @@
-//! Random numbers keyed by what they are for: `(seed, kind, label, item)`, never a thread, a position or the clock.
+//! Random numbers keyed by what they are for: `(seed, kind, label, item)`, never a thread, a
+//! position or the clock.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
 /// A generator of its own for one item: equal arguments give equal numbers on every machine.
 ///
-/// - `kind`: the stage's kind; `label`: what the numbers are for (`crop`, `initialisation`); `item`: what they belong to
-///   (an image's digest and occurrence, a layer's name).
+/// - `kind`: the stage's kind; `label`: what the numbers are for (`crop`, `initialisation`);
+///   `item`: what they belong to (an image's digest and occurrence, a layer's name).
 pub fn keyed_rng(seed: u64, kind: &str, label: &str, item: &[u8]) -> ChaCha8Rng {
     let mut hasher =
         blake3::Hasher::new_derive_key("seedpipe random numbers of one item, version 1");
@@ -42,7 +43,8 @@ mod tests {
 
     #[test]
     fn the_numbers_never_move() {
-        // Changing this value redraws every user's views and weights: it needs a version of every kind.
+        // Changing this value redraws every user's views and weights: it needs a version of every
+        // kind.
         assert_eq!(
             keyed_rng(0, "kind", "label", b"item").next_u64(),
             PINNED_FIRST_NUMBER

@@ -32,7 +32,8 @@ pub(crate) fn list<T: AsRef<str>>(names: &[T]) -> String {
     quoted.join(", ")
 }
 
-/// Insertions, deletions, substitutions and swaps of neighbours that turn one name into the other, in whatever case.
+/// Insertions, deletions, substitutions and swaps of neighbours that turn one name into the other,
+/// in whatever case.
 fn distance(left: &str, right: &str) -> usize {
     strsim::osa_distance(&left.to_lowercase(), &right.to_lowercase())
 }

@@ -1,4 +1,5 @@
-//! Files that may come from others, through a shared cache or a remote: read up to a limit, and JSON with each key once.
+//! Files that may come from others, through a shared cache or a remote: read up to a limit, and
+//! JSON with each key once.
 
 use std::collections::BTreeSet;
 use std::fmt;

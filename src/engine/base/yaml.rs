@@ -1,7 +1,9 @@
-//! YAML from others: bounded in bytes, nesting and expansion before a value is built, and told with its line when refused.
+//! YAML from others: bounded in bytes, nesting and expansion before a value is built, and told with
+//! its line when refused.
 //!
-//! serde_yaml limits nesting and how often aliases are followed, but not what they grow to: one long list and as many aliases of
-//! it fit into a small file. So a first pass over the text builds nothing and counts.
+//! serde_yaml limits nesting and how often aliases are followed, but not what they grow to: one
+//! long list and as many aliases of it fit into a small file. So a first pass over the text builds
+//! nothing and counts.
 
 use seedpipe_base::Refusal;
 use std::cell::{Cell, RefCell};
@@ -13,7 +15,8 @@ use serde_yaml::Value as Yaml;
 
 /// What a value costs besides its text: about what it takes in memory.
 const VALUE_COST: usize = 32;
-/// Brackets and braces that may be open at once. serde_yaml's own limit is 128, but libyaml's time grows with the square of it.
+/// Brackets and braces that may be open at once. serde_yaml's own limit is 128, but libyaml's time
+/// grows with the square of it.
 const MAXIMAL_OPEN: usize = 512;
 
 /// How much YAML is still believed to be written by people, or by us.

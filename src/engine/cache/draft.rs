@@ -1,8 +1,10 @@
-//! A stage's unfinished work: `<cache>/v1/drafts/<fingerprint>/`, kept when interrupted and gone on with later.
+//! A stage's unfinished work: `<cache>/v1/drafts/<fingerprint>/`, kept when interrupted and gone on
+//! with later.
 //!
-//! `content/` becomes the artifact; `shard-00000.json` records a finished shard with length and BLAKE3 of each of its
-//! files, written after they are fsynced; `checkpoints/` belongs to the stage. A file that no record names doesn't exist.
-//! A draft is only touched under its fingerprint's lock.
+//! `content/` becomes the artifact; `shard-00000.json` records a finished shard with length and
+//! BLAKE3 of each of its files, written after they are fsynced; `checkpoints/` belongs to the
+//! stage. A file that no record names doesn't exist. A draft is only touched under its
+//! fingerprint's lock.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -72,7 +74,8 @@ pub(crate) struct Draft {
 }
 
 impl Draft {
-    /// Goes on with what an interrupted run left, or begins anew. `forced`: only what a forced run left is taken.
+    /// Goes on with what an interrupted run left, or begins anew. `forced`: only what a forced run
+    /// left is taken.
     ///
     /// - `slots`: names of the outputs
     pub fn open(
@@ -118,8 +121,8 @@ impl Draft {
         self.directory.join(CHECKPOINTS)
     }
 
-    /// Finished shards of a division into `total`, and what was told while they were made; records of another division
-    /// are dropped with their files.
+    /// Finished shards of a division into `total`, and what was told while they were made; records
+    /// of another division are dropped with their files.
     pub fn finished(&mut self, total: usize) -> Result<BTreeSet<usize>> {
         let wrong = |record: &&ShardRecord| record.total != total || record.shard >= total;
         let stale: Vec<usize> = self
@@ -220,7 +223,8 @@ impl Draft {
         self.directory.join(format!("shard-{shard:05}.json"))
     }
 
-    /// Reads the records and hashes their files; a record that doesn't hold is dropped, so that its shard runs again.
+    /// Reads the records and hashes their files; a record that doesn't hold is dropped, so that its
+    /// shard runs again.
     fn read_records(&mut self) -> Result<()> {
         let mut candidates = Vec::new();
         for entry in fs::read_dir(&self.directory)? {
@@ -311,7 +315,8 @@ impl Draft {
     }
 }
 
-/// Removes what a crash left half-written in a folder. Only the holder of the draft's lock writes there.
+/// Removes what a crash left half-written in a folder. Only the holder of the draft's lock writes
+/// there.
 fn remove_temporaries(folder: &Path) -> Result<()> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
@@ -393,7 +398,8 @@ mod tests {
         );
     }
 
-    /// A record may come from a shared cache. Nothing outside the draft is read or removed on its word.
+    /// A record may come from a shared cache. Nothing outside the draft is read or removed on its
+    /// word.
     #[test]
     fn a_record_that_leads_out_of_the_draft_is_dropped_and_touches_nothing() {
         let folder = tempfile::tempdir().unwrap();

@@ -1,5 +1,6 @@
-//! The last run of each stage by name: `<cache>/v1/history/<digest of the pipeline's path>/<stage>.json`. This is what
-//! `explain` compares with, and what tells `gc` which artifacts a pipeline had last.
+//! The last run of each stage by name:
+//! `<cache>/v1/history/<digest of the pipeline's path>/<stage>.json`. This is what `explain`
+//! compares with, and what tells `gc` which artifacts a pipeline had last.
 
 use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt;
@@ -94,7 +95,8 @@ impl History {
         source::keep(&self.folder, source, digest, records)
     }
 
-    /// What differs between a folder source as a run here last saw it, when it had that digest, and these files.
+    /// What differs between a folder source as a run here last saw it, when it had that digest, and
+    /// these files.
     pub(crate) fn file_changes(
         &self,
         source: &str,
@@ -116,8 +118,9 @@ impl History {
     }
 }
 
-/// A stage's name as part of a file's: plain letters stay, others become `%` and two hexadecimal digits, and what would be too
-/// long ends in `~` and a digest. Different names have different files.
+/// A stage's name as part of a file's: plain letters stay, others become `%` and two hexadecimal
+/// digits, and what would be too long ends in `~` and a digest. Different names have different
+/// files.
 fn file_stem(stage: &str) -> String {
     const LONGEST: usize = 160;
     let mut stem = String::new();

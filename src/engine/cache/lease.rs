@@ -1,5 +1,6 @@
-//! What running processes use: each run lists the fingerprints that it needs in a file that it keeps locked, so that
-//! `gc` beside it removes none of them. A lease whose lock is free belongs to a run that is over.
+//! What running processes use: each run lists the fingerprints that it needs in a file that it
+//! keeps locked, so that `gc` beside it removes none of them. A lease whose lock is free belongs to
+//! a run that is over.
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -50,8 +51,9 @@ impl Lease {
         Ok(Lease { file, path, gate })
     }
 
-    /// Lists the fingerprint, then looks: what `look` finds stays there until the lease ends. It looks without the gate,
-    /// since it may hash: a `gc` that comes after reads the list, one that came before is done.
+    /// Lists the fingerprint, then looks: what `look` finds stays there until the lease ends. It
+    /// looks without the gate, since it may hash: a `gc` that comes after reads the list, one that
+    /// came before is done.
     pub(crate) fn use_while<T>(
         &self,
         fingerprint: Digest,

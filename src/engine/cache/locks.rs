@@ -1,7 +1,8 @@
 //! One process makes an artifact; others wait for it, say for whom, and take over when it died.
 //!
-//! A lock is an `flock` on `<cache>/v1/locks/<fingerprint>.lock`: the kernel frees it when its holder dies. The file says
-//! who holds it. Whoever frees a lock removes the file; so a lock only counts when its file is still the one in the folder.
+//! A lock is an `flock` on `<cache>/v1/locks/<fingerprint>.lock`: the kernel frees it when its
+//! holder dies. The file says who holds it. Whoever frees a lock removes the file; so a lock only
+//! counts when its file is still the one in the folder.
 
 use std::fmt;
 use std::io::{Read, Seek, Write};
@@ -106,7 +107,8 @@ impl Lock {
         Ok(Some(lock))
     }
 
-    /// Waits for the lock as long as it takes; `waiting` is told for whom after 2 seconds and then every 30.
+    /// Waits for the lock as long as it takes; `waiting` is told for whom after 2 seconds and then
+    /// every 30.
     pub fn take(path: &Path, holder: &Holder, waiting: impl Fn(&Holder)) -> Result<Lock> {
         let start = Instant::now();
         let mut next_notice = FIRST_NOTICE;

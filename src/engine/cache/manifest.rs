@@ -68,14 +68,16 @@ pub struct Telemetry {
     /// Wall time of the run that published; earlier, interrupted runs are not in it.
     pub seconds: f64,
     pub device: String,
-    /// What decided the bits beside the recipe: `x86_64`, `cpu x86_64 amd avx512 …, libtorch 2.11.0`. Empty: unknown.
+    /// What decided the bits beside the recipe: `x86_64`,
+    /// `cpu x86_64 amd avx512 …, libtorch 2.11.0`. Empty: unknown.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub numerics: String,
     pub versions: BTreeMap<String, String>,
     pub values: BTreeMap<String, f64>,
 }
 
-/// The content digest of an artifact: over slot, kind and content of every output, in order of slots.
+/// The content digest of an artifact: over slot, kind and content of every output, in order of
+/// slots.
 pub(crate) fn content_of(outputs: &BTreeMap<String, OutputRecord>) -> Digest {
     let mut hasher = blake3::Hasher::new_derive_key("seedpipe content of an artifact, version 1");
     for (slot, output) in outputs {
@@ -108,14 +110,16 @@ impl Manifest {
         Manifest::sealed(&text)
     }
 
-    /// A manifest's text without its last brace, with the checksum that it needs: what someone who lies would write.
+    /// A manifest's text without its last brace, with the checksum that it needs: what someone who
+    /// lies would write.
     #[doc(hidden)]
     pub fn sealed(body: &str) -> String {
         let checksum = Digest::of(body.as_bytes());
         format!("{body}{CHECKSUM_START}{checksum}{CHECKSUM_END}")
     }
 
-    /// Reads and checks a manifest: checksum, form, and names that stay inside the folder. Says nothing of its files.
+    /// Reads and checks a manifest: checksum, form, and names that stay inside the folder. Says
+    /// nothing of its files.
     pub fn decode(text: &str) -> Result<Manifest, Refusal> {
         let (body, checksum) = text
             .strip_suffix(CHECKSUM_END)
@@ -149,7 +153,8 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// The thorough check that `verify` makes: the recipe has the fingerprint, the outputs have the content.
+    /// The thorough check that `verify` makes: the recipe has the fingerprint, the outputs have the
+    /// content.
     pub fn check(&self) -> Result<(), Refusal> {
         let recipe = self.recipe.fingerprint();
         if recipe != self.fingerprint {

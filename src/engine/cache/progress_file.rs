@@ -110,8 +110,8 @@ pub fn read_all(cache: &Path) -> io::Result<Vec<LastProgress>> {
     Ok(all)
 }
 
-/// Makes the lock and holds it. Another run may take it for an abandoned one and remove it before it is held, and those who look on
-/// hold it for a moment: then once more.
+/// Makes the lock and holds it. Another run may take it for an abandoned one and remove it before
+/// it is held, and those who look on hold it for a moment: then once more.
 fn hold(lock: &Path) -> io::Result<fs::File> {
     let mut tries = 0;
     loop {

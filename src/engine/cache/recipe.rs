@@ -1,7 +1,8 @@
-//! A recipe: everything that decides a stage's result, readable; and what differs between two of them.
+//! A recipe: everything that decides a stage's result, readable; and what differs between two of
+//! them.
 //!
-//! The stage's name is not in it, so that equal work under two names is one artifact. Device, threads and times are not
-//! in it either: they are telemetry.
+//! The stage's name is not in it, so that equal work under two names is one artifact. Device,
+//! threads and times are not in it either: they are telemetry.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,13 +20,15 @@ pub struct Recipe {
     pub kind: String,
     pub version: u32,
     pub seed: u64,
-    /// The kind's parameter block, defaults filled in, without what only says how the work is done (`Stage::HOW`).
+    /// The kind's parameter block, defaults filled in, without what only says how the work is done
+    /// (`Stage::HOW`).
     pub params: Value,
     /// Slot → content digests of the connected outputs, in the order of pipeline.yaml.
     pub inputs: BTreeMap<String, Vec<Digest>>,
     /// Path as written in the params → digest of that file's or folder's content.
     pub sources: BTreeMap<String, Digest>,
-    /// Ancestor's stage name → its fingerprint; only for kinds that show where their inputs come from.
+    /// Ancestor's stage name → its fingerprint; only for kinds that show where their inputs come
+    /// from.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub lineage: BTreeMap<String, Digest>,
 }
@@ -41,7 +44,8 @@ impl Recipe {
         Digest::of(self.canonical().as_bytes())
     }
 
-    /// The fields that differ from `old`, sorted by field; empty exactly when the fingerprints are equal.
+    /// The fields that differ from `old`, sorted by field; empty exactly when the fingerprints are
+    /// equal.
     pub(crate) fn changes_since(&self, old: &Recipe) -> Vec<Change> {
         differences(&flatten(&old.value()), &flatten(&self.value()))
     }
@@ -54,7 +58,8 @@ impl Recipe {
 /// One field that differs between two recipes.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Change {
-    /// Dotted path such as `params.temperature_student`, `version`, `inputs.views`, `sources.data/digits.parquet`.
+    /// Dotted path such as `params.temperature_student`, `version`, `inputs.views`,
+    /// `sources.data/digits.parquet`.
     pub field: String,
     /// The value before; `None` when the field is new.
     pub old: Option<Value>,
@@ -131,7 +136,8 @@ fn flatten_into(leaves: &mut BTreeMap<String, Value>, path: String, value: &Valu
                 flatten_into(leaves, format!("{path}[{index}]"), item);
             }
         }
-        // An empty map of inputs, sources or params is no fact of its own: its entries appear when they do.
+        // An empty map of inputs, sources or params is no fact of its own: its entries appear when
+        // they do.
         Value::Object(_) if matches!(path.as_str(), "inputs" | "sources" | "params" | "") => {}
         other => {
             leaves.insert(path, other.clone());

@@ -1,7 +1,8 @@
-//! What the engine asks of a remote: bytes under keys. Which keys there are is decided here; how they travel is the remote's
-//! own business.
+//! What the engine asks of a remote: bytes under keys. Which keys there are is decided here; how
+//! they travel is the remote's own business.
 //!
-//! Blobs are written first, then the manifest, then the index: whoever dies midway leaves nothing that counts.
+//! Blobs are written first, then the manifest, then the index: whoever dies midway leaves nothing
+//! that counts.
 
 use std::collections::BTreeSet;
 use std::io::Read;
@@ -26,8 +27,8 @@ pub(crate) const CONTENT_DIGITS: usize = 16;
 /// In [`Engine::handover`](crate::Engine::handover): the remote can't be reached.
 const UNREACHABLE: &str = "unreachable";
 
-/// Bytes under keys that several machines share. Calls block and come from several threads; an error means that the remote
-/// can't be reached or refuses, and its text holds no credentials.
+/// Bytes under keys that several machines share. Calls block and come from several threads; an
+/// error means that the remote can't be reached or refuses, and its text holds no credentials.
 pub trait Remote: Send + Sync {
     /// For messages, without credentials.
     fn name(&self) -> String;
@@ -36,12 +37,14 @@ pub trait Remote: Send + Sync {
     fn length(&self, key: &str) -> Result<Option<u64>>;
     /// A small object; `None` when it isn't there, an error when it has more than `limit` bytes.
     fn read(&self, key: &str, limit: u64) -> Result<Option<Vec<u8>>>;
-    /// Passes an object's bytes on until its end or until `sink` answers `false`; gives `false` when it isn't there.
+    /// Passes an object's bytes on until its end or until `sink` answers `false`; gives `false`
+    /// when it isn't there.
     fn fetch(&self, key: &str, sink: &mut dyn FnMut(&[u8]) -> bool) -> Result<bool>;
     /// Writes an object of `length` bytes; nothing is there when `source` fails.
     fn write(&self, key: &str, length: u64, source: &mut dyn Read) -> Result<()>;
-    /// Changes a small object so that no change of somebody else is lost. `change` may be called several times; it gets
-    /// `None` when the object isn't there and gives `None` when nothing is to be written.
+    /// Changes a small object so that no change of somebody else is lost. `change` may be called
+    /// several times; it gets `None` when the object isn't there and gives `None` when nothing is
+    /// to be written.
     fn change(
         &self,
         key: &str,

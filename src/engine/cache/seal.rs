@@ -1,9 +1,11 @@
-//! When an artifact's files were last found whole: `<cache>/v1/seals/<fingerprint>-<16 digits of content>.bin`, outside
-//! the artifact's own folder, in the form of the stat cache.
+//! When an artifact's files were last found whole:
+//! `<cache>/v1/seals/<fingerprint>-<16 digits of content>.bin`, outside the artifact's own folder,
+//! in the form of the stat cache.
 //!
-//! A file is hashed again unless its stat is the sealed one and was at rest when it was hashed: right after a run made it,
-//! after it was changed, touched, copied or restored. What a disk changes without changing a stat only `verify` finds; it
-//! then breaks the seal. A seal decides nothing but whether to hash, so one that is lost or torn costs time alone.
+//! A file is hashed again unless its stat is the sealed one and was at rest when it was hashed:
+//! right after a run made it, after it was changed, touched, copied or restored. What a disk
+//! changes without changing a stat only `verify` finds; it then breaks the seal. A seal decides
+//! nothing but whether to hash, so one that is lost or torn costs time alone.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -62,7 +64,8 @@ impl Seals {
         Ok(seals)
     }
 
-    /// Whether every file is as the manifest says. Files that the seal doesn't know at rest are hashed and sealed.
+    /// Whether every file is as the manifest says. Files that the seal doesn't know at rest are
+    /// hashed and sealed.
     ///
     /// # Errors
     /// The first file that isn't, with what was expected and what was found.
@@ -130,10 +133,12 @@ impl Seals {
             .collect()
     }
 
-    /// Not fsynced, since a checksum guards it: a fully cached run of many stages must not wait for the disk.
+    /// Not fsynced, since a checksum guards it: a fully cached run of many stages must not wait for
+    /// the disk.
     fn write(&self, artifact: &Artifact, records: &[Record]) {
         let path = self.path(&artifact.fingerprint, &artifact.content.prefix(16));
-        // Who only looks at a cache may not be allowed to write: the files are hashed again next time.
+        // Who only looks at a cache may not be allowed to write: the files are hashed again next
+        // time.
         let _ = fs::create_dir_all(&self.folder)
             .and_then(|()| durable::write_lightly(&path, &encode(records)));
     }
@@ -171,7 +176,8 @@ mod tests {
     use super::*;
     use crate::cache::manifest::tests::example;
 
-    /// An artifact with one file that holds `abc`, last changed an hour ago as far as its modification time says.
+    /// An artifact with one file that holds `abc`, last changed an hour ago as far as its
+    /// modification time says.
     fn artifact(folder: &Path) -> Artifact {
         let manifest = example();
         let directory = folder.join("artifact");

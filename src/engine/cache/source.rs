@@ -30,7 +30,8 @@ use crate::cache::stat_cache::{FileStat, Record, StatCache};
 /// Folders inside folders; more is a loop of links.
 const MAXIMAL_DEPTH: usize = 64;
 
-/// The content digest of a file or folder. Unchanged files are not read again when `cache` knows them.
+/// The content digest of a file or folder. Unchanged files are not read again when `cache` knows
+/// them.
 pub(crate) fn digest(root: &Path, cache: &StatCache) -> Result<Digest> {
     let listed = list(root)?;
     let is_folder = fs::metadata(root)?.is_dir();
@@ -98,7 +99,8 @@ fn walk(folder: &Path, prefix: &[u8], depth: usize) -> Result<Vec<Listed>> {
         path.extend_from_slice(prefix);
         path.extend_from_slice(entry.file_name().as_bytes());
         let is_link = entry.file_type()?.is_symlink();
-        // A link stands for what it leads to; everything else is asked relative to the open folder, which is quicker.
+        // A link stands for what it leads to; everything else is asked relative to the open folder,
+        // which is quicker.
         let metadata = if is_link {
             fs::metadata(entry.path())?
         } else {

@@ -1,8 +1,10 @@
-//! Which source files were hashed before: `<cache>/v1/stat/<digest of the root's path>.bin`, one file a source root.
+//! Which source files were hashed before: `<cache>/v1/stat/<digest of the root's path>.bin`, one
+//! file a source root.
 //!
-//! A record holds for a file whose size, modification time, change time and inode are what they were. Times have the
-//! clock's grain, so a file that changed within 2 seconds before it was hashed might change again unseen: its record is
-//! not trusted. A cache file that doesn't read is no cache.
+//! A record holds for a file whose size, modification time, change time and inode are what they
+//! were. Times have the clock's grain, so a file that changed within 2 seconds before it was hashed
+//! might change again unseen: its record is not trusted. A cache file that doesn't read is no
+//! cache.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -27,7 +29,8 @@ pub(crate) struct FileStat {
 }
 
 impl FileStat {
-    /// Whether the file had been at rest for 2 seconds at `moment`. A time in the future is not at rest.
+    /// Whether the file had been at rest for 2 seconds at `moment`. A time in the future is not at
+    /// rest.
     pub(crate) fn is_settled(&self, moment: i128) -> bool {
         self.modified.max(self.changed) + SETTLED_NANOSECONDS <= moment
     }

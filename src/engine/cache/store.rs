@@ -1,9 +1,10 @@
 //! The store: where artifacts lie, which of them count, and how one comes to be there.
 //!
-//! `<cache>/v1/artifacts/<fingerprint>/<first 16 digits of content>/` holds `manifest.json` and `<slot>/<part>.parquet`.
-//! An entry counts only when its manifest parses and every file has its length and, as far as `seal` doesn't know it at
-//! rest since it was hashed, its BLAKE3. Entries are immutable; the only change is a manifest's sequence number when equal
-//! content is made again after other content.
+//! `<cache>/v1/artifacts/<fingerprint>/<first 16 digits of content>/` holds `manifest.json` and
+//! `<slot>/<part>.parquet`. An entry counts only when its manifest parses and every file has its
+//! length and, as far as `seal` doesn't know it at rest since it was hashed, its BLAKE3. Entries
+//! are immutable; the only change is a manifest's sequence number when equal content is made again
+//! after other content.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -144,7 +145,8 @@ impl Store {
         Ok(found)
     }
 
-    /// All content folders under a fingerprint, in order of name. Lengths are looked at, bytes are not.
+    /// All content folders under a fingerprint, in order of name. Lengths are looked at, bytes are
+    /// not.
     pub(crate) fn entries(&self, fingerprint: Digest) -> io::Result<Vec<Entry>> {
         let folder = self.artifacts().join(fingerprint.to_string());
         let mut entries = Vec::new();
@@ -164,8 +166,8 @@ impl Store {
         Ok(names.collect())
     }
 
-    /// Moves a finished folder to its place. Equal content that is there already and whole is kept instead; equal
-    /// content that is damaged is replaced.
+    /// Moves a finished folder to its place. Equal content that is there already and whole is kept
+    /// instead; equal content that is damaged is replaced.
     pub(crate) fn publish(&self, finished: &Path, mut manifest: Manifest) -> Result<Artifact> {
         let fingerprint = manifest.fingerprint;
         let found = self.find(fingerprint)?;

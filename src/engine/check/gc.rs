@@ -31,11 +31,13 @@ pub struct GcOptions {
     pub dry_run: bool,
     /// What is younger than this stays.
     pub grace: Duration,
-    /// Locks or git revisions (as `lock_at` takes them) that keep what they name, in place of this pipeline's last runs.
+    /// Locks or git revisions (as `lock_at` takes them) that keep what they name, in place of this
+    /// pipeline's last runs.
     pub keep: Vec<String>,
     /// Artifacts that nobody refers to go when they were made longer ago than this.
     pub older_than: Option<Duration>,
-    /// Artifacts that nobody refers to go, oldest first, until all artifacts together have at most this many bytes.
+    /// Artifacts that nobody refers to go, oldest first, until all artifacts together have at most
+    /// this many bytes.
     pub max_bytes: Option<u64>,
 }
 
@@ -148,8 +150,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Drafts of nobody: a run that works at one has its fingerprint in its lease. One that was just left, say by a run with `--set`, may be
-    /// gone on with yet.
+    /// Drafts of nobody: a run that works at one has its fingerprint in its lease. One that was
+    /// just left, say by a run with `--set`, may be gone on with yet.
     fn collect_drafts(
         &self,
         options: &GcOptions,
@@ -208,8 +210,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Temporary files, what is left in the trash, folders of fingerprints that are empty, names that are none, and seals
-    /// of artifacts that are gone or go.
+    /// Temporary files, what is left in the trash, folders of fingerprints that are empty, names
+    /// that are none, and seals of artifacts that are gone or go.
     fn collect_strays(
         &self,
         options: &GcOptions,
@@ -349,8 +351,9 @@ pub(crate) struct Candidate {
     pub made: SystemTime,
 }
 
-/// Adds those that go to the report's items, and counts those that stay. With neither an age nor a budget all go; with an age
-/// those that are older, whatever the budget; with a budget the oldest until it is met.
+/// Adds those that go to the report's items, and counts those that stay. With neither an age nor a
+/// budget all go; with an age those that are older, whatever the budget; with a budget the oldest
+/// until it is met.
 pub(crate) fn choose(
     mut candidates: Vec<Candidate>,
     options: &GcOptions,
@@ -390,7 +393,8 @@ pub struct GcReport {
     pub bytes: u64,
     pub kept_artifacts: usize,
     pub kept_bytes: u64,
-    /// By how much the kept artifacts exceed `max_bytes`: they are needed, in use or too young to go.
+    /// By how much the kept artifacts exceed `max_bytes`: they are needed, in use or too young to
+    /// go.
     pub over_budget_bytes: Option<u64>,
     pub dry_run: bool,
     /// Of the artifacts and drafts that stay.
@@ -483,7 +487,8 @@ mod tests {
     use super::*;
     use crate::check::gc::GcWhat;
 
-    /// 10 bytes needed, and unneeded artifacts of 1, 2, 3 and 4 bytes that are 4, 3, 2 and 1 days old: which of them go.
+    /// 10 bytes needed, and unneeded artifacts of 1, 2, 3 and 4 bytes that are 4, 3, 2 and 1 days
+    /// old: which of them go.
     fn gone(days: Option<u64>, budget: Option<u64>) -> (Vec<u64>, GcReport) {
         let now = SystemTime::now();
         let day = Duration::from_secs(86_400);

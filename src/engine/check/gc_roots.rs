@@ -1,5 +1,5 @@
-//! What `gc` must keep: what the current plan, pipeline.lock, the locks and revisions that are named, and the locks and last
-//! runs of all pipelines refer to.
+//! What `gc` must keep: what the current plan, pipeline.lock, the locks and revisions that are
+//! named, and the locks and last runs of all pipelines refer to.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -57,8 +57,8 @@ impl Engine {
         Ok(())
     }
 
-    /// What the locks and last runs of all pipelines refer to; the last runs of this one don't count when locks are `named`
-    /// in their place.
+    /// What the locks and last runs of all pipelines refer to; the last runs of this one don't
+    /// count when locks are `named` in their place.
     pub(crate) fn add_recorded(&self, named: bool, roots: &mut Roots) -> Result<()> {
         let here = std::path::absolute(self.project.path())?;
         let mut locks = vec![path_for(self.project.path())];

@@ -67,10 +67,12 @@ impl Drop for Scratch {
 }
 
 impl Engine {
-    /// Makes stages again and compares. Leaves the stored artifacts, pipeline.lock and the last runs as they are.
+    /// Makes stages again and compares. Leaves the stored artifacts, pipeline.lock and the last
+    /// runs as they are.
     ///
-    /// Fails before anything runs when something was asked that is not there, or the cache can't be written, and with
-    /// [`Cancelled`] when it is interrupted. What a stage's rerun finds is in the report.
+    /// Fails before anything runs when something was asked that is not there, or the cache can't be
+    /// written, and with [`Cancelled`] when it is interrupted. What a stage's rerun finds is in the
+    /// report.
     pub fn rerun(&self, options: &RerunOptions, observer: &dyn Observer) -> Result<RerunReport> {
         let start = Instant::now();
         if options

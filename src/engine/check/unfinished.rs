@@ -20,7 +20,8 @@ pub struct Unfinished {
 }
 
 impl Engine {
-    /// Drafts in the cache, sorted by fingerprint. Reads and changes nothing else; also tells those that a live run works on.
+    /// Drafts in the cache, sorted by fingerprint. Reads and changes nothing else; also tells those
+    /// that a live run works on.
     ///
     /// # Errors
     /// When the cache can't be read.

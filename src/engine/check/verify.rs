@@ -139,8 +139,9 @@ struct Check {
 }
 
 impl Engine {
-    /// Hashes every file of the artifacts in scope. Read-only, but for the seals of damaged artifacts: a run would believe
-    /// them where a disk changed a file without its stat. Reports its progress as stage `verify`.
+    /// Hashes every file of the artifacts in scope. Read-only, but for the seals of damaged
+    /// artifacts: a run would believe them where a disk changed a file without its stat. Reports
+    /// its progress as stage `verify`.
     pub fn verify(&self, scope: VerifyScope, observer: &dyn Observer) -> Result<VerifyReport> {
         let start = Instant::now();
         let known = self.known_fingerprints()?;
@@ -205,7 +206,8 @@ impl Engine {
         Ok(faults)
     }
 
-    /// Reads and checks a manifest and looks for files that it doesn't name; gives the files that it does.
+    /// Reads and checks a manifest and looks for files that it doesn't name; gives the files that
+    /// it does.
     fn manifest_check(
         &self,
         fingerprint: Digest,
@@ -460,7 +462,8 @@ impl VerifyReport {
 }
 
 impl Engine {
-    /// Verifies, then removes what is damaged and what no manifest names, and fetches what the remote has of it.
+    /// Verifies, then removes what is damaged and what no manifest names, and fetches what the
+    /// remote has of it.
     ///
     /// # Errors
     /// As `verify`, and when the cache can't be written.
@@ -499,8 +502,8 @@ impl Engine {
         Ok(report)
     }
 
-    /// Fetches what was removed, by the remote's own manifests: the local ones may be what was damaged. A remote that fails or
-    /// lies is told; then the next run makes the artifact again.
+    /// Fetches what was removed, by the remote's own manifests: the local ones may be what was
+    /// damaged. A remote that fails or lies is told; then the next run makes the artifact again.
     fn fetch_removed(&self, repaired: &mut [Repaired], observer: &dyn Observer) -> Result<()> {
         let Some(shared) = &self.shared_remote else {
             return Ok(());
@@ -549,7 +552,8 @@ impl Engine {
         Ok(fetched.is_some())
     }
 
-    /// Moves the damaged artifact, or the files that don't belong to it, to the trash. With the gate held.
+    /// Moves the damaged artifact, or the files that don't belong to it, to the trash. With the
+    /// gate held.
     fn remove_damage(
         &self,
         artifact: &VerifiedArtifact,

@@ -1,4 +1,5 @@
-//! BLAKE3 of files as the engine hashes them, one line a file in the order given: for `tests/peers/hashing.py`.
+//! BLAKE3 of files as the engine hashes them, one line a file in the order given: for
+//! `tests/peers/hashing.py`.
 
 use std::io::Write;
 use std::path::PathBuf;

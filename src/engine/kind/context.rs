@@ -1,5 +1,5 @@
-//! What a running stage sees: inputs, output paths, keyed random numbers, shards, progress. It sees no other stage, no
-//! cache and no clock.
+//! What a running stage sees: inputs, output paths, keyed random numbers, shards, progress. It sees
+//! no other stage, no cache and no clock.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -44,8 +44,9 @@ pub struct Ancestor {
     pub kind: Kind,
     pub fingerprint: Digest,
     pub recipe: Recipe,
-    /// Slot → what is connected, as the plan says: contents alone don't tell equal stages apart. Which of several stages of equal content
-    /// it is, is no part of any recipe: a cached result is not made anew when that alone changes.
+    /// Slot → what is connected, as the plan says: contents alone don't tell equal stages apart.
+    /// Which of several stages of equal content it is, is no part of any recipe: a cached result is
+    /// not made anew when that alone changes.
     pub inputs: BTreeMap<String, Vec<Connection>>,
     pub outputs: BTreeMap<String, OutputRecord>,
     pub telemetry: Telemetry,
@@ -137,7 +138,8 @@ impl StageContext<'_> {
         self.folder.join(path)
     }
 
-    /// A generator for one item of this stage: equal seed, kind, label and item give equal numbers everywhere.
+    /// A generator for one item of this stage: equal seed, kind, label and item give equal numbers
+    /// everywhere.
     pub fn rng(&self, label: &str, item: &[u8]) -> ChaCha8Rng {
         keyed_rng(self.seed, self.kind.name(), label, item)
     }
@@ -174,8 +176,8 @@ impl StageContext<'_> {
         self.state().sampled.insert(slot.to_owned(), rows);
     }
 
-    /// Every ancestor in the order of the plan; empty unless the kind has `LINEAGE`, because without it an ancestor's
-    /// recipe is not part of this stage's.
+    /// Every ancestor in the order of the plan; empty unless the kind has `LINEAGE`, because
+    /// without it an ancestor's recipe is not part of this stage's.
     pub fn lineage(&self) -> &[Ancestor] {
         &self.lineage
     }
@@ -185,11 +187,11 @@ impl StageContext<'_> {
         self.observer.warning(Some(self.stage), &message);
     }
 
-    /// Runs `work` for every shard of `0..total` that an earlier, interrupted run has not finished; after each, its files
-    /// are fsynced, hashed and recorded. A stage calls this once.
+    /// Runs `work` for every shard of `0..total` that an earlier, interrupted run has not finished;
+    /// after each, its files are fsynced, hashed and recorded. A stage calls this once.
     ///
-    /// Fails when `work` does, when the run is cancelled, and when a shard left out a file that it asked for or wrote
-    /// another shard's.
+    /// Fails when `work` does, when the run is cancelled, and when a shard left out a file that it
+    /// asked for or wrote another shard's.
     pub fn shards(&self, total: usize, mut work: impl FnMut(&Shard) -> Result<()>) -> Result<()> {
         let finished = {
             let mut state = self.state();
@@ -255,11 +257,13 @@ impl Shard {
         self.index
     }
 
-    /// Where the stage is to write the part `part` of an output: `<slot>/<part>.parquet`. Asking is promising: the file
-    /// must be there when the shard ends. Parts sort by name into the logical order of rows.
+    /// Where the stage is to write the part `part` of an output: `<slot>/<part>.parquet`. Asking is
+    /// promising: the file must be there when the shard ends. Parts sort by name into the logical
+    /// order of rows.
     ///
     /// # Panics
-    /// When the kind declares no such output, or the part's name has other characters than letters, digits, `-` and `_`.
+    /// When the kind declares no such output, or the part's name has other characters than letters,
+    /// digits, `-` and `_`.
     pub fn output(&self, slot: &str, part: &str) -> PathBuf {
         let declared = self.outputs.iter().any(|known| known.name == slot);
         assert!(declared, "BUG: the kind declares no output `{slot}`");

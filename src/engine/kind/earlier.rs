@@ -1,7 +1,9 @@
-//! Earlier results that a stage may take rows from: artifacts of the store whose recipe differs only in what is connected to some slots.
+//! Earlier results that a stage may take rows from: artifacts of the store whose recipe differs
+//! only in what is connected to some slots.
 //!
-//! What is given is whole (every file hashed, or sealed as `seal` tells) and of this run's numerics class, and so are the inputs that it
-//! was made of. Nothing is given to a stage that is forced or made again by `verify --rerun`: those are to compute.
+//! What is given is whole (every file hashed, or sealed as `seal` tells) and of this run's numerics
+//! class, and so are the inputs that it was made of. Nothing is given to a stage that is forced or
+//! made again by `verify --rerun`: those are to compute.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -53,8 +55,8 @@ pub(crate) struct Search<'a> {
 }
 
 impl StageContext<'_> {
-    /// Earlier artifacts of a recipe that equals this one but for the inputs of some slots, newest first, with those inputs.
-    /// None in a run that is to compute everything.
+    /// Earlier artifacts of a recipe that equals this one but for the inputs of some slots, newest
+    /// first, with those inputs. None in a run that is to compute everything.
     pub fn earlier(&self, slots: &[&str]) -> Result<Vec<Earlier>> {
         match &self.search {
             Some(search) => search.find(slots),
@@ -127,7 +129,8 @@ impl Search<'_> {
         whole.map(|(artifact, output)| artifact.parts(output))
     }
 
-    /// Keeps the artifact from `gc` until the run ends, and looks whether every file has the bytes that the manifest says.
+    /// Keeps the artifact from `gc` until the run ends, and looks whether every file has the bytes
+    /// that the manifest says.
     fn is_whole(&self, artifact: &Artifact) -> bool {
         let kept = self.lease.use_while(artifact.fingerprint, || {
             Ok(self.store.seals().check(artifact))

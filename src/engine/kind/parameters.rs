@@ -1,4 +1,5 @@
-//! A stage's `params:` block to its struct and back, with serde's messages taken apart into key, expected and got.
+//! A stage's `params:` block to its struct and back, with serde's messages taken apart into key,
+//! expected and got.
 
 use seedpipe_base::Refusal;
 use serde::Serialize;
@@ -77,7 +78,8 @@ fn all_quoted(text: &str) -> Vec<&str> {
     text.split('`').skip(1).step_by(2).collect()
 }
 
-/// The path of the struct, or of the field itself, as serde happens to report it, to the field's path.
+/// The path of the struct, or of the field itself, as serde happens to report it, to the field's
+/// path.
 fn with_field(path: &str, field: &str) -> String {
     if path.is_empty() {
         field.to_owned()

@@ -1,5 +1,5 @@
-//! What a stage is for, told by its kind from its params. The engine asks for none of it: tables and
-//! pages of results do, and so need no list of kinds.
+//! What a stage is for, told by its kind from its params. The engine asks for none of it: tables
+//! and pages of results do, and so need no list of kinds.
 
 use serde_json::Value;
 

@@ -1,5 +1,5 @@
-//! How stages are named: `stage`, `stage.output`, and for those of a `matrix:` `stage[width=2,lr=0.3]`, or with fewer values for
-//! all combinations that have these.
+//! How stages are named: `stage`, `stage.output`, and for those of a `matrix:`
+//! `stage[width=2,lr=0.3]`, or with fewer values for all combinations that have these.
 
 /// A name taken apart.
 #[derive(Debug, Clone, PartialEq, Eq)]

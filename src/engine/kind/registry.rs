@@ -149,7 +149,8 @@ fn run<S: Work>(params: &Value, context: &StageContext) -> anyhow::Result<()> {
     stage.run(context)
 }
 
-/// The kinds that a binary knows and the work that it can do; a kind without work needs the other binary.
+/// The kinds that a binary knows and the work that it can do; a kind without work needs the other
+/// binary.
 #[derive(Clone, Default)]
 pub struct Registry {
     kinds: BTreeMap<&'static str, Kind>,

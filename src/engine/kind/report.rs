@@ -63,7 +63,8 @@ pub struct StageReport {
 }
 
 impl StageReport {
-    /// One line of JSON: stage, kind, outcome, fingerprint, content, seconds, and the error of a failed stage.
+    /// One line of JSON: stage, kind, outcome, fingerprint, content, seconds, and the error of a
+    /// failed stage.
     pub fn json_line(&self) -> String {
         let mut line = json!({
             "stage": self.stage,
@@ -112,7 +113,8 @@ pub struct RunReport {
     /// In the order of the plan, up to the first that failed.
     pub stages: Vec<StageReport>,
     pub seconds: f64,
-    /// pipeline.lock, when it holds what this run gave: not after `--set`, nor when nothing succeeded.
+    /// pipeline.lock, when it holds what this run gave: not after `--set`, nor when nothing
+    /// succeeded.
     pub lock_file: Option<PathBuf>,
     pub(crate) not_reached: Vec<String>,
 }

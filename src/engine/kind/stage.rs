@@ -1,7 +1,7 @@
 //! What a kind of stage declares, what it does, and what the engine asks about artifacts.
 //!
-//! The declaration ([`Stage`]) is apart from the work ([`Work`]), so that a binary can plan, explain and verify without
-//! linking what the work needs.
+//! The declaration ([`Stage`]) is apart from the work ([`Work`]), so that a binary can plan,
+//! explain and verify without linking what the work needs.
 
 use seedpipe_base::{Comparison, Refusal, Tolerance};
 use std::collections::BTreeMap;
@@ -23,11 +23,13 @@ pub enum Arity {
     One,
     /// None or one.
     Optional,
-    /// One or more, in the order of pipeline.yaml; a stage with a `matrix` stands for each of its combinations as well.
+    /// One or more, in the order of pipeline.yaml; a stage with a `matrix` stands for each of its
+    /// combinations as well.
     Many,
     /// None, or as many as [`Arity::Many`].
     AnyNumber,
-    /// Those that pipeline.yaml lists, in its order; of a stage with a `matrix`, each combination makes a stage of its own.
+    /// Those that pipeline.yaml lists, in its order; of a stage with a `matrix`, each combination
+    /// makes a stage of its own.
     Listed,
     /// None, or those that pipeline.yaml lists, as [`Arity::Listed`].
     ListedOrNone,
@@ -98,7 +100,8 @@ impl OutputSlot {
     }
 }
 
-/// Declaration of a kind. The implementing struct is the `params:` block: give it `deny_unknown_fields` and defaults.
+/// Declaration of a kind. The implementing struct is the `params:` block: give it
+/// `deny_unknown_fields` and defaults.
 pub trait Stage: Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'static {
     /// The name in `kind:`.
     const KIND: &'static str;
@@ -111,29 +114,31 @@ pub trait Stage: Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'stat
     /// The recipe also holds the fingerprints of all ancestors, and the work may look at them.
     const LINEAGE: bool = false;
 
-    /// The param, as a dotted path, that says what networks compute in (`f32`, `bf16`, `f16`): where pipeline.yaml's stage
-    /// leaves it out, the pipeline's own `precision` counts.
+    /// The param, as a dotted path, that says what networks compute in (`f32`, `bf16`, `f16`):
+    /// where pipeline.yaml's stage leaves it out, the pipeline's own `precision` counts.
     const PRECISION: Option<&'static str> = None;
 
-    /// Params, as dotted paths, that decide how the work is done and not what comes out of it, such as how often a
-    /// checkpoint is written: they are left out of the recipe, and so of the fingerprint and of pipeline.lock.
+    /// Params, as dotted paths, that decide how the work is done and not what comes out of it, such
+    /// as how often a checkpoint is written: they are left out of the recipe, and so of the
+    /// fingerprint and of pipeline.lock.
     const HOW: &'static [&'static str] = &[];
 
-    /// Names of metrics that stand for the result, as against those that only show how the work went:
-    /// their values at the last step are in pipeline.lock, and are what another machine's are compared
-    /// with. The ends of an interval, `NAME_low` and `NAME_high`, go with `NAME`.
+    /// Names of metrics that stand for the result, as against those that only show how the work
+    /// went: their values at the last step are in pipeline.lock, and are what another machine's are
+    /// compared with. The ends of an interval, `NAME_low` and `NAME_high`, go with `NAME`.
     const HEADLINE: &'static [&'static str] = &[];
 
     /// Headline figures with a column in the table of results, in the order of its columns.
     const COLUMNS: &'static [Column] = &[];
 
-    /// Outside files or folders, as written in the params, relative to pipeline.yaml's folder; their content is hashed
-    /// into the recipe.
+    /// Outside files or folders, as written in the params, relative to pipeline.yaml's folder;
+    /// their content is hashed into the recipe.
     fn sources(&self) -> Vec<PathBuf> {
         Vec::new()
     }
 
-    /// Fills in defaults that depend on other params or on what is connected, so that the recipe names them.
+    /// Fills in defaults that depend on other params or on what is connected, so that the recipe
+    /// names them.
     fn with_defaults(self, _inputs: &InputKinds) -> Self {
         self
     }
@@ -188,10 +193,12 @@ pub struct Content {
 
 /// What the engine asks about artifacts; answered by the crate that knows their files.
 pub trait Codec: Send + Sync {
-    /// The logical content of an output: how its rows are spread over parts and encoded doesn't matter.
+    /// The logical content of an output: how its rows are spread over parts and encoded doesn't
+    /// matter.
     fn digest(&self, kind: &str, parts: &[PathBuf]) -> anyhow::Result<Content>;
 
-    /// Figures that belong into pipeline.lock, such as `test/knn_top1`; empty unless the artifact kind holds metrics.
+    /// Figures that belong into pipeline.lock, such as `test/knn_top1`; empty unless the artifact
+    /// kind holds metrics.
     ///
     /// - `names`: of the metrics, as the stage's kind declares them
     fn headline(
@@ -229,7 +236,8 @@ pub trait Codec: Send + Sync {
         })
     }
 
-    /// What may differ between numerics classes where pipeline.yaml doesn't say; exact unless the codec knows better.
+    /// What may differ between numerics classes where pipeline.yaml doesn't say; exact unless the
+    /// codec knows better.
     fn tolerance(&self, _kind: &str) -> Tolerance {
         Tolerance::default()
     }

@@ -1,5 +1,5 @@
-//! Why a stage is not as another pipeline.lock records it: what differs, field by field, and which stages above it caused
-//! that, down to the key or the source.
+//! Why a stage is not as another pipeline.lock records it: what differs, field by field, and which
+//! stages above it caused that, down to the key or the source.
 
 use std::collections::{BTreeMap, BTreeSet};
 

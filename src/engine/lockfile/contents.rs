@@ -1,8 +1,9 @@
-//! One recipe, two contents: what was made here against what somebody else says that a fingerprint gave: pipeline.lock, or
-//! another store.
+//! One recipe, two contents: what was made here against what somebody else says that a fingerprint
+//! gave: pipeline.lock, or another store.
 //!
-//! Within one numerics class equal recipes must give equal content; across classes floating point may differ. Where a class is
-//! not known (artifacts and locks of older versions) nothing excuses the difference, and it is told as such.
+//! Within one numerics class equal recipes must give equal content; across classes floating point
+//! may differ. Where a class is not known (artifacts and locks of older versions) nothing excuses
+//! the difference, and it is told as such.
 
 use seedpipe_base::Refusal;
 use serde::Serialize;

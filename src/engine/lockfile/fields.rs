@@ -1,4 +1,5 @@
-//! What decides a stage, as fields by dotted name: of the plan, and of a pipeline.lock. Equal names mean equal things.
+//! What decides a stage, as fields by dotted name: of the plan, and of a pipeline.lock. Equal names
+//! mean equal things.
 
 use std::collections::BTreeMap;
 

@@ -1,8 +1,8 @@
-//! `run --locked`: a run is refused unless its plan is the one that pipeline.lock records, and each stage's content is held
-//! against the lock's.
+//! `run --locked`: a run is refused unless its plan is the one that pipeline.lock records, and each
+//! stage's content is held against the lock's.
 //!
-//! The plan is compared by each stage's own facts and by the names of its inputs, so that it needs no upstream content, and a
-//! lock made on another machine still serves.
+//! The plan is compared by each stage's own facts and by the names of its inputs, so that it needs
+//! no upstream content, and a lock made on another machine still serves.
 
 use seedpipe_base::Refusal;
 use std::collections::{BTreeMap, BTreeSet};
@@ -108,8 +108,8 @@ fn expected(path: &Path) -> Result<PipelineLock> {
 }
 
 impl Engine {
-    /// In what the plan is not pipeline.lock's, which `run` refuses with [`RunOptions::locked`]. Read-only; needs no upstream
-    /// content.
+    /// In what the plan is not pipeline.lock's, which `run` refuses with [`RunOptions::locked`].
+    /// Read-only; needs no upstream content.
     ///
     /// Fails with [`Refusal`] when there is no lock or a source is missing.
     pub fn lock_mismatch(&self, options: &RunOptions) -> Result<Option<LockMismatch>> {
@@ -181,7 +181,8 @@ impl Engine {
         })
     }
 
-    /// Holds a stage's content against the lock's: told, or with `--locked` an error, where nothing excuses the difference.
+    /// Holds a stage's content against the lock's: told, or with `--locked` an error, where nothing
+    /// excuses the difference.
     pub(crate) fn agree_with_lock(
         &self,
         session: &mut Session,

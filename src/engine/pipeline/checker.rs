@@ -1,4 +1,5 @@
-//! Stages as written against the kinds: names, connections and params, each with the message that a mistake deserves.
+//! Stages as written against the kinds: names, connections and params, each with the message that a
+//! mistake deserves.
 
 use seedpipe_base::Refusal;
 use std::collections::BTreeMap;

@@ -11,8 +11,8 @@ use crate::base::durable::folder_of;
 use crate::base::yaml;
 use crate::pipeline::pipeline_lock::{PipelineLock, path_for};
 
-/// The lock that `text` names, and how to call it: an existing file first, else a git revision such as `HEAD~1`, at which the
-/// pipeline's own lock file is read.
+/// The lock that `text` names, and how to call it: an existing file first, else a git revision such
+/// as `HEAD~1`, at which the pipeline's own lock file is read.
 ///
 /// # Errors
 /// [`Refusal`] when `text` names neither; another error when what it names is no lock.

@@ -1,9 +1,9 @@
-//! Experiments: one stage for each combination of a `matrix:`, and of the stages that use them, so that everything after this
-//! knows only plain stages.
+//! Experiments: one stage for each combination of a `matrix:`, and of the stages that use them, so
+//! that everything after this knows only plain stages.
 //!
-//! A slot of one input that names a matrix stage makes its own stage one for each combination as well; shared labels are
-//! joined on equal values, others multiply. A slot of many takes all combinations in order. Names are no part of a recipe, so
-//! what is equal is made once.
+//! A slot of one input that names a matrix stage makes its own stage one for each combination as
+//! well; shared labels are joined on equal values, others multiply. A slot of many takes all
+//! combinations in order. Names are no part of a recipe, so what is equal is made once.
 
 use seedpipe_base::Refusal;
 use std::collections::BTreeMap;
@@ -215,7 +215,8 @@ impl<'a> Expansion<'a> {
             .collect()
     }
 
-    /// What a reference stands for: (the combination's labels that it leaves open, `stage[…].output`), in order.
+    /// What a reference stands for: (the combination's labels that it leaves open,
+    /// `stage[…].output`), in order.
     fn choose(
         &self,
         stage: &StageSpec,

@@ -12,7 +12,8 @@ use crate::base::yaml::{describe, to_json};
 pub(crate) struct Axis {
     /// What stands in the names of stages.
     pub label: String,
-    /// Segments of the param's path; `seed` alone is the stage's seed, unless its kind has such a param.
+    /// Segments of the param's path; `seed` alone is the stage's seed, unless its kind has such a
+    /// param.
     pub param: Vec<String>,
     pub values: Vec<AxisValue>,
 }

@@ -1,4 +1,5 @@
-//! `--set stage.key=value`: changes the YAML document before it is read, so that every check sees the result.
+//! `--set stage.key=value`: changes the YAML document before it is read, so that every check sees
+//! the result.
 
 use seedpipe_base::Refusal;
 use serde_yaml::{Mapping, Value as Yaml};
@@ -76,8 +77,8 @@ pub(crate) fn parse(argument: &str) -> Result<Override, Refusal> {
     }
 }
 
-/// Changes the document. `has_param(stage's kind, key)` tells whether that kind has such a param: when it has no `seed`,
-/// `stage.seed` is the stage's own seed.
+/// Changes the document. `has_param(stage's kind, key)` tells whether that kind has such a param:
+/// when it has no `seed`, `stage.seed` is the stage's own seed.
 pub(crate) fn apply(
     document: &mut Yaml,
     change: &Override,

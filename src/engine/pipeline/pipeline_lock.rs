@@ -1,5 +1,6 @@
-//! `pipeline.lock` beside pipeline.yaml: what the stages gave at the last run, to be committed to git. Stages in the order
-//! of the plan, facts sorted, one line each, so that a diff says what moved. It is YAML.
+//! `pipeline.lock` beside pipeline.yaml: what the stages gave at the last run, to be committed to
+//! git. Stages in the order of the plan, facts sorted, one line each, so that a diff says what
+//! moved. It is YAML.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -73,7 +74,8 @@ impl LockedStage {
     }
 }
 
-/// The headline figures of an artifact: plain names for the output `metrics`, `output.name` for others.
+/// The headline figures of an artifact: plain names for the output `metrics`, `output.name` for
+/// others.
 pub(crate) fn headline(artifact: &Artifact) -> BTreeMap<String, f64> {
     let outputs = artifact.manifest.outputs.iter();
     let figures = outputs.flat_map(|(output, record)| {
@@ -111,7 +113,8 @@ impl PipelineLock {
         Self::parse(&path.display().to_string(), &text).map(Some)
     }
 
-    /// Reads the text of a lock, which may come from anywhere: its size, nesting and aliases are bounded.
+    /// Reads the text of a lock, which may come from anywhere: its size, nesting and aliases are
+    /// bounded.
     ///
     /// - `place`: where it comes from, for messages
     ///

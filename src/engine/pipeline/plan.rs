@@ -1,11 +1,12 @@
-//! The order of stages, and which of them are wanted. Knows indices only: node `n` needs the nodes `needs[n]`.
+//! The order of stages, and which of them are wanted. Knows indices only: node `n` needs the nodes
+//! `needs[n]`.
 
 use seedpipe_base::Refusal;
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
 
-/// Every node after what it needs; among those that could come next, the first in the file. `Err` holds a cycle, each
-/// node needing the one after it and the last the first.
+/// Every node after what it needs; among those that could come next, the first in the file. `Err`
+/// holds a cycle, each node needing the one after it and the last the first.
 pub(crate) fn order(needs: &[Vec<usize>]) -> Result<Vec<usize>, Vec<usize>> {
     let mut needed_by = vec![Vec::new(); needs.len()];
     let mut missing = vec![0_usize; needs.len()];

@@ -1,5 +1,5 @@
-//! A checked pipeline: every kind known, every input connected to an output that it accepts, every value possible, no
-//! cycle. Opening one touches no cache.
+//! A checked pipeline: every kind known, every input connected to an output that it accepts, every
+//! value possible, no cycle. Opening one touches no cache.
 
 use seedpipe_base::{Refusal, Tolerance};
 use std::collections::BTreeMap;
@@ -86,14 +86,16 @@ pub struct StagePrecision {
 }
 
 impl Project {
-    /// Reads pipeline.yaml, applies `--set` (`stage.key=value`, `stage.nested.key=value`, `seed=3`, `precision=bf16`, and
-    /// `stage.seed=3` where the kind has no such param) and checks everything that can be checked before anything runs.
+    /// Reads pipeline.yaml, applies `--set` (`stage.key=value`, `stage.nested.key=value`, `seed=3`,
+    /// `precision=bf16`, and `stage.seed=3` where the kind has no such param) and checks everything
+    /// that can be checked before anything runs.
     pub fn open(path: &Path, registry: &Registry, overrides: &[String]) -> Result<Project> {
         let text = read_text(path, &path.display().to_string())?;
         Ok(Self::parse(path, &text, registry, overrides)?)
     }
 
-    /// As [`Project::open`], of a text that is already read; `path` is where it would lie. Touches no file.
+    /// As [`Project::open`], of a text that is already read; `path` is where it would lie. Touches
+    /// no file.
     pub fn parse(
         path: &Path,
         text: &str,
@@ -190,8 +192,8 @@ impl Project {
         Ok(&self.stages[self.index(name)?])
     }
 
-    /// The stages that a name stands for: `student` for all combinations of its matrix, `student[width=2]` for those of
-    /// that width.
+    /// The stages that a name stands for: `student` for all combinations of its matrix,
+    /// `student[width=2]` for those of that width.
     pub fn select(&self, name: &str) -> Result<Vec<&StageNode>> {
         let indices = self.indices(name)?.into_iter();
         Ok(indices.map(|index| &self.stages[index]).collect())

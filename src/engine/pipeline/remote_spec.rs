@@ -1,5 +1,5 @@
-//! `remote:` in pipeline.yaml: an address alone, or a mapping with options. What an address may be is decided by whoever
-//! connects it.
+//! `remote:` in pipeline.yaml: an address alone, or a mapping with options. What an address may be
+//! is decided by whoever connects it.
 
 use seedpipe_base::Refusal;
 use std::env;

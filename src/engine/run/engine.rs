@@ -1,4 +1,5 @@
-//! The engine: a project, the kinds it may run, the store it keeps results in, and who is asked about artifacts.
+//! The engine: a project, the kinds it may run, the store it keeps results in, and who is asked
+//! about artifacts.
 
 use seedpipe_base::Refusal;
 use std::collections::{BTreeMap, BTreeSet};
@@ -43,7 +44,8 @@ pub struct RunOptions {
     pub only: bool,
     /// Instead of the pipeline's own `device`.
     pub device: Option<String>,
-    /// Refuse a plan that is not pipeline.lock's and content that contradicts it; don't write the lock.
+    /// Refuse a plan that is not pipeline.lock's and content that contradicts it; don't write the
+    /// lock.
     pub locked: bool,
 }
 
@@ -66,7 +68,8 @@ impl Engine {
         })
     }
 
-    /// How to learn the numerics class of a kind's work: the engine knows neither processors nor tensors.
+    /// How to learn the numerics class of a kind's work: the engine knows neither processors nor
+    /// tensors.
     #[must_use]
     pub fn with_numerics(mut self, numerics: NumericsOf) -> Engine {
         self.numerics = numerics;
@@ -100,7 +103,8 @@ impl Engine {
         self.shared_remote.is_some()
     }
 
-    /// What another process must know to go on with this run: what was fetched for it, and whether the remote failed.
+    /// What another process must know to go on with this run: what was fetched for it, and whether
+    /// the remote failed.
     pub fn handover(&self) -> String {
         self.shared_remote
             .as_ref()
@@ -131,7 +135,8 @@ impl Engine {
         &self.registry
     }
 
-    /// The current artifact of a stage; `None` when it, or something that it needs, is not in the cache.
+    /// The current artifact of a stage; `None` when it, or something that it needs, is not in the
+    /// cache.
     pub fn find(&self, stage: &str) -> Result<Option<Artifact>> {
         let index = self.project.index(stage)?;
         let mut resolved = self.resolve(&plan::wanted(&self.project.needs(), [index]))?;

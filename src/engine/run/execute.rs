@@ -1,5 +1,6 @@
-//! A run: for each wanted stage in order, its recipe from the actual upstream contents → cached? → else lock, shards,
-//! publish. That recipes hold contents gives the early cut-off: equal content leaves everything below cached.
+//! A run: for each wanted stage in order, its recipe from the actual upstream contents → cached? →
+//! else lock, shards, publish. That recipes hold contents gives the early cut-off: equal content
+//! leaves everything below cached.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -50,10 +51,12 @@ struct Finished {
 }
 
 impl Engine {
-    /// Runs the wanted stages and writes pipeline.lock. Stops at the first stage that fails, which is in the report.
+    /// Runs the wanted stages and writes pipeline.lock. Stops at the first stage that fails, which
+    /// is in the report.
     ///
-    /// Fails before anything runs when something was asked that is not there, a source is missing, or the cache can't be
-    /// written, or with `locked` when the plan isn't pipeline.lock's; and afterwards when pipeline.lock can't be written.
+    /// Fails before anything runs when something was asked that is not there, a source is missing,
+    /// or the cache can't be written, or with `locked` when the plan isn't pipeline.lock's; and
+    /// afterwards when pipeline.lock can't be written.
     pub fn run(&self, options: &RunOptions, observer: &dyn Observer) -> Result<RunReport> {
         let start = Instant::now();
         let targets = self.targets(options)?;
@@ -235,7 +238,8 @@ impl Engine {
         })
     }
 
-    /// Runs the stage's work in a draft of `store` and publishes there. What a failure leaves is kept when it is worth it.
+    /// Runs the stage's work in a draft of `store` and publishes there. What a failure leaves is
+    /// kept when it is worth it.
     ///
     /// - `why`: the reasons, for people
     pub(crate) fn execute(
@@ -295,7 +299,8 @@ impl Engine {
                 sampled: SampledRows::new(),
             }),
         };
-        // A panic below is a bug of ours or of a library; it fails the stage, not the run's bookkeeping.
+        // A panic below is a bug of ours or of a library; it fails the stage, not the run's
+        // bookkeeping.
         let worked = catch_unwind(AssertUnwindSafe(|| work(&node.params, &context)))
             .unwrap_or_else(|panic| Err(anyhow!("BUG: {}", message_of(panic.as_ref()))));
         let State { draft, sampled, .. } = context

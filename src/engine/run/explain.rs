@@ -1,5 +1,5 @@
-//! Why a stage will run, or is still good: what differs from its last run, field by field, and which stages above it
-//! caused that, as a tree.
+//! Why a stage will run, or is still good: what differs from its last run, field by field, and
+//! which stages above it caused that, as a tree.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -150,7 +150,8 @@ impl Engine {
     fn changes(&self, node: &StageNode, resolved: &Resolved, last: &LastRun) -> Vec<Change> {
         let recipe = match &resolved.recipe {
             Some(recipe) => recipe.clone(),
-            // What waits for a stage above counts as unchanged here; that stage is named as a cause.
+            // What waits for a stage above counts as unchanged here; that stage is named as a
+            // cause.
             None => Recipe {
                 kind: node.kind.clone(),
                 version: self.registry.known(&node.kind).version(),
@@ -249,7 +250,8 @@ impl Engine {
         reasons
     }
 
-    /// Stages directly above that are not as they were when this one ran last, or that will or may run.
+    /// Stages directly above that are not as they were when this one ran last, or that will or may
+    /// run.
     fn causes(&self, facts: &Facts, node: &StageNode, last: Option<&LastRun>) -> Vec<usize> {
         let mut causes = Vec::new();
         for (slot, connections) in &node.inputs {
@@ -276,7 +278,8 @@ impl Engine {
     }
 }
 
-/// What else an artifact's being good rests on: that its manifest holds the recipe, and its sources.
+/// What else an artifact's being good rests on: that its manifest holds the recipe, and its
+/// sources.
 fn still_good(resolved: &Resolved, artifact: &Artifact) -> Vec<String> {
     let changes = match &resolved.recipe {
         Some(recipe) => artifact.manifest.recipe.changes_since(recipe),

@@ -78,7 +78,8 @@ fn edges(stages: &[StageNode]) -> Vec<Edge> {
     edges
 }
 
-/// Names of stages hold letters, digits and `-_[]=,+./:`, those of kinds are words, so nothing in them needs escaping.
+/// Names of stages hold letters, digits and `-_[]=,+./:`, those of kinds are words, so nothing in
+/// them needs escaping.
 fn mermaid(stages: &[StageNode], edges: &[Edge]) -> String {
     let mut text = "flowchart TD\n".to_owned();
     for (index, stage) in stages.iter().enumerate() {

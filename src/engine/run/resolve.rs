@@ -1,5 +1,5 @@
-//! What is known of stages without running anything: recipes as far as upstream content is known, and what the store has
-//! for them.
+//! What is known of stages without running anything: recipes as far as upstream content is known,
+//! and what the store has for them.
 
 use std::collections::{BTreeMap, BTreeSet};
 

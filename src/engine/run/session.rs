@@ -1,4 +1,5 @@
-//! One run's state: what it found and made so far, what stages get from it, and what it leaves on record.
+//! One run's state: what it found and made so far, what stages get from it, and what it leaves on
+//! record.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -63,7 +64,8 @@ impl Engine {
                 .artifacts
                 .extend(found.artifact.map(|artifact| (index, artifact)));
         }
-        // A stage above a wanted one that needs another wanted one is not known yet; that is as good as not cached.
+        // A stage above a wanted one that needs another wanted one is not known yet; that is as
+        // good as not cached.
         Ok(self.check_only(wanted, |index| session.artifacts.contains_key(&index))?)
     }
 
@@ -159,7 +161,8 @@ impl Engine {
         Ok(())
     }
 
-    /// The files of a folder source when it has that digest; `None` for a file, and where no record is kept.
+    /// The files of a folder source when it has that digest; `None` for a file, and where no record
+    /// is kept.
     pub(crate) fn folder_records(&self, source: &str, digest: Digest) -> Option<Vec<Record>> {
         let root = self.project.folder().join(source);
         if !root.is_dir() {

@@ -21,7 +21,8 @@ use crate::run::resolve::Resolved;
 pub enum StageState {
     Cached,
     WillRun,
-    /// Whether it runs shows when these stages, directly connected, have run: equal content leaves it cached.
+    /// Whether it runs shows when these stages, directly connected, have run: equal content leaves
+    /// it cached.
     MayRun {
         depends_on: Vec<String>,
     },

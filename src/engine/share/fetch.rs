@@ -1,8 +1,9 @@
 //! Brings one artifact from the remote into the store.
 //!
-//! Files come into the fingerprint's draft folder, `fetched-<content>/<slot>/<part>`, each hashed on the way in; what an
-//! interrupted fetch left whole is kept. Published only when every file has its digest and all of them together the content
-//! that the manifest claims. Call it under the fingerprint's lock.
+//! Files come into the fingerprint's draft folder, `fetched-<content>/<slot>/<part>`, each hashed
+//! on the way in; what an interrupted fetch left whole is kept. Published only when every file has
+//! its digest and all of them together the content that the manifest claims. Call it under the
+//! fingerprint's lock.
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
@@ -71,7 +72,8 @@ impl Engine {
         Ok(Some(Fetched { artifact, bytes }))
     }
 
-    /// The files hold what the manifest says of them: whoever wrote the manifest could claim any content for them.
+    /// The files hold what the manifest says of them: whoever wrote the manifest could claim any
+    /// content for them.
     fn check_content(
         &self,
         remote: &dyn Remote,

@@ -18,7 +18,8 @@ pub(crate) struct Blob {
     pub file: String,
 }
 
-/// A file that is hashed while it is read, and whose last read fails when it isn't what its manifest says.
+/// A file that is hashed while it is read, and whose last read fails when it isn't what its
+/// manifest says.
 pub(crate) struct HashedFile<'a> {
     file: fs::File,
     blob: &'a Blob,

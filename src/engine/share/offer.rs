@@ -1,5 +1,6 @@
-//! What a remote has for a recipe, believed only after these checks: index and manifest read, names stay in their folder, the
-//! recipe is the very one that is wanted, outputs are the kind's, and every file is there with the length that is claimed.
+//! What a remote has for a recipe, believed only after these checks: index and manifest read, names
+//! stay in their folder, the recipe is the very one that is wanted, outputs are the kind's, and
+//! every file is there with the length that is claimed.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};

@@ -1,4 +1,5 @@
-//! `pull`: what the pipeline's stages are, brought from the remote; and a run's look at the remote before it executes.
+//! `pull`: what the pipeline's stages are, brought from the remote; and a run's look at the remote
+//! before it executes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
@@ -94,8 +95,8 @@ fn stage_report(stage: &PulledStage, artifact: &Artifact, seconds: f64) -> Stage
 impl Engine {
     /// Fetches the named stages (none: all) and what they need.
     ///
-    /// Fails at the first object that isn't what it says, and when the remote can't be reached; what was fetched before
-    /// stays.
+    /// Fails at the first object that isn't what it says, and when the remote can't be reached;
+    /// what was fetched before stays.
     pub fn pull(&self, targets: &[String], observer: &dyn Observer) -> Result<PullReport> {
         let start = Instant::now();
         let shared = self.expect_remote()?;
@@ -160,8 +161,9 @@ impl Engine {
         Ok(report)
     }
 
-    /// Fetches what a run would otherwise execute, as far as the remote has it, so that what is left can be asked by
-    /// [`needs_tensors`](Engine::needs_tensors). Says nothing of a remote that fails: the run does.
+    /// Fetches what a run would otherwise execute, as far as the remote has it, so that what is
+    /// left can be asked by [`needs_tensors`](Engine::needs_tensors). Says nothing of a remote that
+    /// fails: the run does.
     pub fn fetch_ahead(&self, options: &RunOptions, observer: &dyn Observer) -> Result<()> {
         let Some(shared) = self.shared_remote.as_ref().filter(|shared| shared.is_up()) else {
             return Ok(());
@@ -194,8 +196,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Under the lock that the caller holds: what a run may use instead of executing. A remote that fails or lies is told
-    /// and does not stop the run.
+    /// Under the lock that the caller holds: what a run may use instead of executing. A remote that
+    /// fails or lies is told and does not stop the run.
     pub(crate) fn read_through(
         &self,
         session: &Session,

@@ -60,8 +60,8 @@ struct Counts {
 impl Engine {
     /// Writes artifacts into the remote.
     ///
-    /// Fails when the remote can't be reached or written, and, after everything else is there, when files in the cache
-    /// are damaged: their artifacts are not pushed.
+    /// Fails when the remote can't be reached or written, and, after everything else is there, when
+    /// files in the cache are damaged: their artifacts are not pushed.
     pub fn push(&self, options: &PushOptions, observer: &dyn Observer) -> Result<PushReport> {
         let start = Instant::now();
         let shared = self.expect_remote()?;
@@ -85,7 +85,8 @@ impl Engine {
         Ok(report)
     }
 
-    /// After a stage was executed, when the remote is written back to. What fails is told and stops nothing.
+    /// After a stage was executed, when the remote is written back to. What fails is told and stops
+    /// nothing.
     pub(crate) fn write_back(&self, stage: &str, artifact: &Artifact, observer: &dyn Observer) {
         let Some(shared) = self
             .shared_remote
@@ -324,8 +325,8 @@ fn same_files(left: &Manifest, right: &Manifest) -> bool {
 /// Adds the content to its fingerprint's index; gives other contents that the remote has.
 fn push_index(remote: &dyn Remote, name: &str, artifact: &Artifact) -> Result<Vec<RemoteConflict>> {
     let own = artifact.content.prefix(CONTENT_DIGITS);
-    // Manifests that no index names: of a push that died, or that met another one on a store without conditional writes.
-    // A key that may write but not list does without.
+    // Manifests that no index names: of a push that died, or that met another one on a store
+    // without conditional writes. A key that may write but not list does without.
     let listed = remote
         .names(&artifact_folder(artifact.fingerprint))
         .unwrap_or_default();

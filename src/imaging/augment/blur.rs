@@ -70,8 +70,8 @@ fn fill_kernel(kernel: &mut Vec<f32>, sigma: f32) {
     kernel.extend((0..=radius).map(|distance| (weight(distance) / sum) as f32));
 }
 
-/// `output` = the sum over distances of the kernel times both values at that distance, the centre once.
-/// `values(distance)` are the values that lie before and after, as long as `output`.
+/// `output` = the sum over distances of the kernel times both values at that distance, the centre
+/// once. `values(distance)` are the values that lie before and after, as long as `output`.
 #[inline(always)]
 fn symmetric_sum<'values>(
     instructions: Instructions,
@@ -98,7 +98,8 @@ fn symmetric_sum<'values>(
     symmetric_chunks::<1>(output, done, kernel, &values);
 }
 
-/// [`symmetric_chunks`] of `VECTORS` times eight outputs. Compilers leave the sums of their lanes in memory.
+/// [`symmetric_chunks`] of `VECTORS` times eight outputs. Compilers leave the sums of their lanes
+/// in memory.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
 #[inline]
@@ -147,8 +148,8 @@ fn symmetric_vectors<'values, const VECTORS: usize>(
     start
 }
 
-/// As many outputs from `start` on as fill groups of `LANES`, which stay in registers over all distances. Returns
-/// where it ended.
+/// As many outputs from `start` on as fill groups of `LANES`, which stay in registers over all
+/// distances. Returns where it ended.
 #[inline(always)]
 fn symmetric_chunks<'values, const LANES: usize>(
     output: &mut [f32],
@@ -160,7 +161,8 @@ fn symmetric_chunks<'values, const LANES: usize>(
     while start + LANES <= output.len() {
         let (centre, _) = values(0);
         let centre = &centre[start..start + LANES];
-        // Loops, not `map` and `from_fn`: those are left uninlined here, and so compiled for the narrowest processor.
+        // Loops, not `map` and `from_fn`: those are left uninlined here, and so compiled for the
+        // narrowest processor.
         let mut sums = [0.0; LANES];
         for lane in 0..LANES {
             sums[lane] = kernel[0] * centre[lane];

@@ -10,13 +10,15 @@ use crate::augment::operations::Policy;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RecipeName {
-    /// MoCo v2: area 0.2–1, jitter .4 .4 .4 .1 with probability .8, grayscale .2, blur .1–2 with .5, flip .5.
+    /// MoCo v2: area 0.2–1, jitter .4 .4 .4 .1 with probability .8, grayscale .2, blur .1–2 with
+    /// .5, flip .5.
     Mocov2,
     /// SwAV's large crops: as `mocov2`, area 0.14–1.
     Swav,
     /// SwAV's small crops: as `mocov2`, area 0.05–0.14, 96 pixels.
     SwavSmall,
-    /// MoCo v1 (the `simclr` of SEED's code): area 0.2–1, grayscale .2 before jitter .4 .4 .4 .4 always, no blur, flip .5.
+    /// MoCo v1 (the `simclr` of SEED's code): area 0.2–1, grayscale .2 before jitter .4 .4 .4 .4
+    /// always, no blur, flip .5.
     Mocov1,
     /// No chance: the shorter side resized to the size / 0.875, centre crop.
     Eval,

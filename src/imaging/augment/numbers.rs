@@ -67,7 +67,8 @@ macro_rules! policy {
             /// Least and greatest width / height of a random crop.
             #[serde(skip_serializing_if = "Option::is_none")]
             pub crop_aspect: Option<[f64; 2]>,
-            /// The view's size / the resized shorter side; makes the crop the centre. 1 leaves no margin.
+            /// The view's size / the resized shorter side; makes the crop the centre. 1 leaves no
+            /// margin.
             #[serde(skip_serializing_if = "Option::is_none")]
             pub crop_ratio: Option<f64>,
             /// How pixels are weighed in resizing.

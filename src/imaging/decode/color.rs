@@ -1,4 +1,5 @@
-//! Other pixel kinds to 8-bit RGB, as Pillow's `convert("RGB")`: gray is repeated, alpha dropped, never composited.
+//! Other pixel kinds to 8-bit RGB, as Pillow's `convert("RGB")`: gray is repeated, alpha dropped,
+//! never composited.
 
 /// 8-bit RGB of interleaved 8-bit samples: gray, gray and alpha, RGB, or RGB and alpha, by their
 /// number of channels.

@@ -10,7 +10,8 @@ use serde::Deserialize;
 use crate::decode::guarded;
 use crate::{DecodeError, Format, Limits, check, decode, inspect};
 
-/// A row of testdata/images.json: a file of testdata/images and its upright pixels, made by testdata/images.py.
+/// A row of testdata/images.json: a file of testdata/images and its upright pixels, made by
+/// testdata/images.py.
 #[derive(Debug, Deserialize)]
 struct Case {
     name: String,

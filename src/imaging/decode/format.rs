@@ -60,7 +60,8 @@ impl Format {
             [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => Some(Format::Gif),
             // 42, and 43 for files beyond 4 GB.
             [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..] => Some(Format::Tiff),
-            // A bitmap's two letters begin many a text: the size of its second header must be a known one too.
+            // A bitmap's two letters begin many a text: the size of its second header must be a
+            // known one too.
             [b'B', b'M', rest @ ..]
                 if matches!(
                     rest.get(12..16),

@@ -1,7 +1,7 @@
 //! The first frame of a GIF, laid on its screen as Pillow does.
 //!
-//! The screen grows to hold a frame that reaches beyond it; where the frame does not reach, the screen holds the
-//! transparent colour if there is one, else colour 0.
+//! The screen grows to hold a frame that reaches beyond it; where the frame does not reach, the
+//! screen holds the transparent colour if there is one, else colour 0.
 
 use std::io::{Cursor, Read};
 use std::num::NonZeroU64;

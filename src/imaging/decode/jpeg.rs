@@ -1,8 +1,9 @@
 //! JPEG: marker segments read here, pixels decoded by libjpeg-turbo (`jpeg_region.rs`).
 //!
-//! A file without its end-of-image marker is truncated, as Pillow sees it. Sequential and progressive Huffman
-//! coding with 8 bits a sample are read; CMYK and YCCK are taken as inverted (Adobe's convention) always, which is
-//! what Pillow does. Stray bytes between segments are forgiven; damage inside the coded data is not.
+//! A file without its end-of-image marker is truncated, as Pillow sees it. Sequential and
+//! progressive Huffman coding with 8 bits a sample are read; CMYK and YCCK are taken as inverted
+//! (Adobe's convention) always, which is what Pillow does. Stray bytes between segments are
+//! forgiven; damage inside the coded data is not.
 
 use std::borrow::Cow;
 
@@ -194,8 +195,8 @@ impl<'bytes> Segments<'bytes> {
         Segments { rest: bytes }
     }
 
-    /// The next marker that is more than a restart or the start of the image, past fill bytes, stuffed zeros and
-    /// whatever else lies before it.
+    /// The next marker that is more than a restart or the start of the image, past fill bytes,
+    /// stuffed zeros and whatever else lies before it.
     fn next_marker(&mut self) -> Option<u8> {
         loop {
             let start = memchr::memchr(0xff, self.rest)?;

@@ -1,7 +1,8 @@
 //! A part of a JPEG file's pixels, whole or scaled down, by libjpeg-turbo through `shim/jpeg.c`.
 //!
-//! libjpeg-turbo comes vendored by `mozjpeg-sys`. Its decoder is the one that Pillow and torchvision have (`islow`
-//! transform, interpolated chroma), and its SIMD gives the same bits as its C. Damage in what is decoded is an error.
+//! libjpeg-turbo comes vendored by `mozjpeg-sys`. Its decoder is the one that Pillow and
+//! torchvision have (`islow` transform, interpolated chroma), and its SIMD gives the same bits as
+//! its C. Damage in what is decoded is an error.
 
 // The crate is linked for its C alone.
 use mozjpeg_sys as _;
@@ -35,8 +36,9 @@ unsafe extern "C" {
 
 /// The region's pixels into `out`.
 ///
-/// `size` is what the header says of the whole stored image. With a `denominator` of 2, 4 or 8 the image is scaled
-/// down by that within the inverse transform, to size / denominator rounded up, and `region` is in its pixels.
+/// `size` is what the header says of the whole stored image. With a `denominator` of 2, 4 or 8 the
+/// image is scaled down by that within the inverse transform, to size / denominator rounded up, and
+/// `region` is in its pixels.
 ///
 /// # Shapes
 /// - `out`: `[region.height, region.width, 3]`, resized to that
@@ -73,8 +75,9 @@ pub(crate) fn decode_region(
         out: out.as_mut_ptr(),
     };
     let mut message = [0 as c_char; MESSAGE_LENGTH];
-    // SAFETY: the request's pointers hold for the call, `out` has room for the region, and the shim checks the region
-    // against the image; it writes at most `MESSAGE_LENGTH` characters, the last of them 0.
+    // SAFETY: the request's pointers hold for the call, `out` has room for the region, and the shim
+    // checks the region against the image; it writes at most `MESSAGE_LENGTH` characters, the last
+    // of them 0.
     let outcome = unsafe { seedpipe_decode_jpeg(&request, message.as_mut_ptr()) };
     let reason = || {
         // SAFETY: zeros at first, and the shim ends what it writes by one.

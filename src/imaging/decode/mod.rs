@@ -45,7 +45,8 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// The most memory in bytes that a decoder may take for one image: 16-bit RGBA and 64 MiB of its own.
+    /// The most memory in bytes that a decoder may take for one image: 16-bit RGBA and 64 MiB of
+    /// its own.
     pub(crate) fn bytes(&self) -> u64 {
         self.pixels.saturating_mul(8).saturating_add(64 << 20)
     }
@@ -120,8 +121,9 @@ pub fn inspect(bytes: &[u8], limits: &Limits) -> Result<Header, DecodeError> {
     guarded(bytes, |format| Ok(stored(bytes, format, limits)?.upright()))
 }
 
-/// Reads an image to its end, and keeps nothing but its header: whether [`decode`] would succeed. A JPEG file is decoded at an eighth of its
-/// size, since nothing can fail behind the entropy decoding.
+/// Reads an image to its end, and keeps nothing but its header: whether [`decode`] would succeed. A
+/// JPEG file is decoded at an eighth of its size, since nothing can fail behind the entropy
+/// decoding.
 ///
 /// # Errors
 /// As [`decode`].

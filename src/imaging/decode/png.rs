@@ -18,7 +18,8 @@ const TEXT_BYTES: u64 = 1 << 20;
 
 /// Size and orientation.
 pub(crate) fn header(bytes: &[u8], limits: &Limits) -> Result<Stored, DecodeError> {
-    // The size comes first, and the decoder reads on to the pixels: a size beyond the limits is told at once.
+    // The size comes first, and the decoder reads on to the pixels: a size beyond the limits is
+    // told at once.
     let Some(&size) = bytes.get(16..).and_then(|rest| rest.first_chunk::<8>()) else {
         return Err(DecodeError::Truncated {
             format: Format::Png,

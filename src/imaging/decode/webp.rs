@@ -7,7 +7,8 @@ use image_webp::{DecodingError, WebPDecoder};
 use crate::decode::{DecodeError, Limits, Stored, color};
 use crate::{Format, RgbImage, decode::exif};
 
-/// Size and orientation. A file shorter than its container says is refused, metadata at its end included.
+/// Size and orientation. A file shorter than its container says is refused, metadata at its end
+/// included.
 pub(crate) fn header(bytes: &[u8]) -> Result<Stored, DecodeError> {
     let length = bytes.get(4..).and_then(|rest| rest.first_chunk());
     let length = u64::from(length.map_or(0, |length| u32::from_le_bytes(*length)));

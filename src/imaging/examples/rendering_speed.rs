@@ -1,10 +1,14 @@
-//! Times decoding and rendering on one thread, for tests/peers/rendering.py: commands on stdin, one answer in JSON a line.
+//! Times decoding and rendering on one thread, for tests/peers/rendering.py: commands on stdin, one
+//! answer in JSON a line.
 //!
-//! - `load FOLDER RECIPE SIZE VIEWS`: reads the folder's JPEG files into memory and draws their views; answers
+//! - `load FOLDER RECIPE SIZE VIEWS`: reads the folder's JPEG files into memory and draws their
+//!   views; answers
 //!   `[{file, views: [{crop: [x, y, width, height], resize, window, operations: [[name, amount]]}]}]`
-//! - `render exact|fast`: all files once; answers the nanoseconds of processor time of decoding and rendering
+//! - `render exact|fast`: all files once; answers the nanoseconds of processor time of decoding and
+//!   rendering
 //! - `decode exact|fast`: decoding for the views alone; `decode whole`: all pixels
-//! - `dump exact|fast COUNT PATH`: writes the views of the first files, `[COUNT * VIEWS, 3, SIZE, SIZE]` f32
+//! - `dump exact|fast COUNT PATH`: writes the views of the first files,
+//!   `[COUNT * VIEWS, 3, SIZE, SIZE]` f32
 
 use std::io::{BufRead, Write};
 

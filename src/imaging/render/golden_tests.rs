@@ -9,7 +9,8 @@ use crate::{
     CropBox, Instructions, Layout, Limits, Operation, RgbImage, Scratch, View, decode, render,
 };
 
-/// Errors of 0–1 values in 8-bit steps: no more than `mean` on average and `tail` at the 99.9th percentile.
+/// Errors of 0–1 values in 8-bit steps: no more than `mean` on average and `tail` at the 99.9th
+/// percentile.
 struct Tolerance {
     mean: f64,
     tail: f64,

@@ -1,7 +1,8 @@
-//! The last step of rendering to `[size, size, 3]`: three planes' rows, normalised, mirrored where asked, pixel by pixel.
+//! The last step of rendering to `[size, size, 3]`: three planes' rows, normalised, mirrored where
+//! asked, pixel by pixel.
 //!
-//! Sixteen pixels go through AVX-512's permutations where the processor has them, eight through AVX2's; the values are
-//! computed alike.
+//! Sixteen pixels go through AVX-512's permutations where the processor has them, eight through
+//! AVX2's; the values are computed alike.
 
 use crate::instructions::{Instructions, Level};
 
@@ -70,8 +71,8 @@ fn interleave_avx512(
 
     const PIXELS: usize = 16;
     let size = out.len() / 3;
-    // Of 48 values in order: from which lane of red and green (16 and more: green) a value comes, then, with blue as the
-    // second, which lane of what was chosen so far stays.
+    // Of 48 values in order: from which lane of red and green (16 and more: green) a value comes,
+    // then, with blue as the second, which lane of what was chosen so far stays.
     let mut from_two = [[0i32; PIXELS]; 3];
     let mut with_blue = [[0i32; PIXELS]; 3];
     for value in 0..3 * PIXELS {
@@ -138,8 +139,8 @@ fn interleave_avx2(
 
     const PIXELS: usize = 8;
     let size = out.len() / 3;
-    // Of 24 values in order, values l, l + 8 and l + 16 share lane l of three vectors and are of three channels. So one
-    // permutation of a channel's pixels serves all three.
+    // Of 24 values in order, values l, l + 8 and l + 16 share lane l of three vectors and are of
+    // three channels. So one permutation of a channel's pixels serves all three.
     let mut pixel_of_lane = [[0i32; PIXELS]; 3];
     for value in 0..3 * PIXELS {
         let pixel = (value / 3) as i32;

@@ -1,9 +1,10 @@
 //! Views to values: resample, operate, write.
 //!
-//! Everything is computed in f32 on planes of 0–1 and clamped after each operation, with no rounding to 8 bits
-//! between: torchvision's float path. Only the resizing of a filter that is Pillow's rounds, within itself. On x86-64
-//! the same code is compiled three times, for SSE2, AVX2 and AVX-512, and [`Instructions`] chooses. No operation is fused or
-//! reordered, so all give the same bits.
+//! Everything is computed in f32 on planes of 0–1 and clamped after each operation, with no
+//! rounding to 8 bits between: torchvision's float path. Only the resizing of a filter that is
+//! Pillow's rounds, within itself. On x86-64 the same code is compiled three times, for SSE2, AVX2
+//! and AVX-512, and [`Instructions`] chooses. No operation is fused or reordered, so all give the
+//! same bits.
 
 #[cfg(test)]
 pub(crate) mod golden_tests;
@@ -44,8 +45,9 @@ pub struct Normalise {
     pub std: [f32; 3],
 }
 
-/// Buffers that are reused from view to view, so that rendering allocates nothing once they have grown. One a
-/// thread. Also says by which instructions a view is rendered, which changes none of its bits.
+/// Buffers that are reused from view to view, so that rendering allocates nothing once they have
+/// grown. One a thread. Also says by which instructions a view is rendered, which changes none of
+/// its bits.
 #[derive(Debug, Default)]
 pub struct Scratch {
     instructions: Instructions,
@@ -113,7 +115,8 @@ pub fn render<'pixels>(
             let portable = Instructions::PORTABLE;
             render_by(portable, image, view, scratch, out, layout, normalise);
         }
-        // SAFETY: `Instructions` of this level exist only where the processor has all that the function asks for.
+        // SAFETY: `Instructions` of this level exist only where the processor has all that the
+        // function asks for.
         #[cfg(target_arch = "x86_64")]
         Level::Avx2 => unsafe { render_avx2(image, view, scratch, out, layout, normalise) },
         // SAFETY: the same.

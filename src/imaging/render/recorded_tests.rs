@@ -1,7 +1,9 @@
-//! Bits that every processor must give: digests of what decoding, drawing and rendering give, kept in testdata/digests.txt.
+//! Bits that every processor must give: digests of what decoding, drawing and rendering give, kept
+//! in testdata/digests.txt.
 //!
-//! The values themselves are held against Pillow and torchvision elsewhere; here two processors are compared, one of which
-//! wrote the file. After a meant change (which takes a new `RENDERING_VERSION`) it is written again by
+//! The values themselves are held against Pillow and torchvision elsewhere; here two processors are
+//! compared, one of which wrote the file. After a meant change (which takes a new
+//! `RENDERING_VERSION`) it is written again by
 //! `SEEDPIPE_RECORD_PIXELS=1 cargo test -p seedpipe-imaging recorded`.
 
 use std::collections::BTreeMap;
@@ -95,7 +97,8 @@ fn add_drawn(digests: &mut Digests) {
     }
 }
 
-/// Views of noise, which has every colour, by every filter; also of a part of a JPEG file at the scale that suffices.
+/// Views of noise, which has every colour, by every filter; also of a part of a JPEG file at the
+/// scale that suffices.
 fn add_rendered(digests: &mut Digests) {
     let mut noise = vec![0; 3 * 300 * 200];
     ChaCha8Rng::seed_from_u64(2).fill_bytes(&mut noise);

@@ -1,9 +1,10 @@
-//! Decoding only what views will look at: of a JPEG the rows and columns that they reach, and, if less than exact is
-//! asked for, no larger than they need.
+//! Decoding only what views will look at: of a JPEG the rows and columns that they reach, and, if
+//! less than exact is asked for, no larger than they need.
 //!
-//! Entropy decoding of a sequential JPEG goes through the whole file up to the last row that is wanted, whatever the
-//! region and the scale; the rest of the work is done for the region alone. So all views of an image share one
-//! decoding, at the scale of the one that wants most pixels: a second one would read everything again.
+//! Entropy decoding of a sequential JPEG goes through the whole file up to the last row that is
+//! wanted, whatever the region and the scale; the rest of the work is done for the region alone. So
+//! all views of an image share one decoding, at the scale of the one that wants most pixels: a
+//! second one would read everything again.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -19,7 +20,8 @@ pub enum Decode {
     /// Views as if every pixel had been decoded, bit for bit.
     #[default]
     Exact,
-    /// A JPEG of which all views want at most half, a quarter or an eighth of the pixels a side is decoded at that scale.
+    /// A JPEG of which all views want at most half, a quarter or an eighth of the pixels a side is
+    /// decoded at that scale.
     Fast,
 }
 
@@ -29,8 +31,8 @@ impl Decode {
         *self == Decode::Exact
     }
 
-    /// By how much a JPEG is scaled down for all of `views`: 1, 2, 4 or 8. Each crop keeps at least the size that it is
-    /// resized to.
+    /// By how much a JPEG is scaled down for all of `views`: 1, 2, 4 or 8. Each crop keeps at least
+    /// the size that it is resized to.
     pub fn step(self, views: &[View]) -> u32 {
         if self.is_exact() || views.is_empty() {
             return 1;
@@ -50,13 +52,14 @@ impl Decode {
     }
 }
 
-/// A part of an upright image's pixels, perhaps scaled down; reused from image to image, so that decoding JPEG files
-/// allocates no pixels once it has grown.
+/// A part of an upright image's pixels, perhaps scaled down; reused from image to image, so that
+/// decoding JPEG files allocates no pixels once it has grown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decoded {
     /// Upright.
     part: RgbImage,
-    /// Where the part's first pixel begins, in pixels of the whole image; negative where a scaled pixel begins before.
+    /// Where the part's first pixel begins, in pixels of the whole image; negative where a scaled
+    /// pixel begins before.
     corner: [i64; 2],
     /// Pixels of the whole image that a pixel of the part stands for, each way.
     step: u32,
@@ -138,7 +141,8 @@ impl Pixels<'_> {
     }
 }
 
-/// The pixels of `views`, which are views of this image, into `decoded`. Other formats than JPEG are decoded whole.
+/// The pixels of `views`, which are views of this image, into `decoded`. Other formats than JPEG
+/// are decoded whole.
 ///
 /// A view that does not fit the image asks for nothing here; rendering refuses it.
 ///
@@ -210,7 +214,8 @@ fn decode_part(
     Ok(())
 }
 
-/// The part of the image that a view's window reads, within its crop and at least as large as the filters need.
+/// The part of the image that a view's window reads, within its crop and at least as large as the
+/// filters need.
 ///
 /// Two pixels more than the support on either side make up for rounding and for weights of 0.
 fn reach(view: &View, step: u32) -> CropBox {

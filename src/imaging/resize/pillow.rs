@@ -1,8 +1,9 @@
 //! Pillow's resizing, bit for bit: what networks that were published with PIL images have seen.
 //!
-//! `ImagingResample` of Pillow's Resample.c for 8-bit RGB: weights in f64, normalised, then rounded to 22 bits behind
-//! the point; the horizontal pass first, rounded to 8 bits, then the vertical pass, rounded to 8 bits. As in
-//! `resample.rs` only the window that is wanted is computed, which changes none of its pixels.
+//! `ImagingResample` of Pillow's Resample.c for 8-bit RGB: weights in f64, normalised, then rounded
+//! to 22 bits behind the point; the horizontal pass first, rounded to 8 bits, then the vertical
+//! pass, rounded to 8 bits. As in `resample.rs` only the window that is wanted is computed, which
+//! changes none of its pixels.
 
 use crate::instructions::Instructions;
 use crate::resize::part::Pixels;
@@ -63,7 +64,8 @@ impl Weights {
             self.raw.clear();
             self.raw.extend(weights);
             let sum: f64 = self.raw.iter().sum();
-            // All outputs have equally many taps; where fewer count, the others lie before and weigh 0.
+            // All outputs have equally many taps; where fewer count, the others lie before and
+            // weigh 0.
             let shifted = first.min(input - longest as u32);
             self.first.push(shifted);
             let from = self.values.len();
@@ -111,7 +113,8 @@ pub(crate) struct PillowScratch {
     sums: Vec<i32>,
 }
 
-/// Writes the view's window, before its operations, as three planes of `size` × `size` values of 0–1.
+/// Writes the view's window, before its operations, as three planes of `size` × `size` values of
+/// 0–1.
 ///
 /// # Shapes
 /// - `planes`: `[3, size, size]`

@@ -1,7 +1,8 @@
 //! The horizontal pass of Pillow's resizing over one row: interleaved RGB in, three planes out.
 //!
-//! Two pixels go through one AVX2 vector where the processor has it: compilers don't find that by themselves, and the pass
-//! reads every row of the image. Whole numbers are summed, so that both ways give the same bits.
+//! Two pixels go through one AVX2 vector where the processor has it: compilers don't find that by
+//! themselves, and the pass reads every row of the image. Whole numbers are summed, so that both
+//! ways give the same bits.
 
 use crate::instructions::{Instructions, Level};
 #[cfg(target_arch = "x86_64")]
@@ -11,7 +12,8 @@ use crate::resize::pillow::{HALF, to_8_bits};
 /// Values that a source row must have behind its last pixel, since 16 are read at once.
 pub(crate) const PADDING: usize = 32;
 
-/// The weights of a row: output `i` is the sum over `taps` pixels from `first[i]` on; `taps` is even.
+/// The weights of a row: output `i` is the sum over `taps` pixels from `first[i]` on; `taps` is
+/// even.
 pub(crate) struct RowWeights<'weights> {
     pub first: &'weights [u32],
     pub values: &'weights [i32],
@@ -66,7 +68,8 @@ fn shrink_portable(source: &[u8], weights: &RowWeights, output: &mut [u8]) {
     }
 }
 
-/// [`shrink_portable`] by two pixels at a time: each in a half of a vector, its channels in three of four lanes.
+/// [`shrink_portable`] by two pixels at a time: each in a half of a vector, its channels in three
+/// of four lanes.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
 fn shrink_avx2(source: &[u8], weights: &RowWeights, output: &mut [u8]) {

@@ -5,7 +5,8 @@ use serde_json::Value;
 use crate::resize::pillow_row::{PADDING, RowWeights, shrink};
 use crate::{CropBox, Filter, Instructions, Layout, RgbImage, Scratch, View, render};
 
-/// As in the script: black and white beside each other, so that the cubic filter overshoots, and all bits in use.
+/// As in the script: black and white beside each other, so that the cubic filter overshoots, and
+/// all bits in use.
 fn picture(width: u32, height: u32) -> RgbImage {
     let mut pixels = Vec::new();
     for y in 0..u64::from(height) {

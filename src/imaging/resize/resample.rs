@@ -1,10 +1,11 @@
 //! Antialiased resizing of a crop, computing only the window that is wanted.
 //!
-//! Weights are those of Pillow and of torchvision's `antialias=True`: the filter widens with the shrinking factor,
-//! samples lie at pixel centres, the support ends at the crop's edge, and each output's weights sum to 1. The
-//! vertical pass comes first: it reads 8-bit rows once in order and leaves one float row, which the horizontal
-//! pass turns into one row of each plane; by AVX2 eight rows go together (`resample_beside.rs`). Nothing is rounded between. Filters that round as Pillow does are in
-//! `pillow.rs`.
+//! Weights are those of Pillow and of torchvision's `antialias=True`: the filter widens with the
+//! shrinking factor, samples lie at pixel centres, the support ends at the crop's edge, and each
+//! output's weights sum to 1. The vertical pass comes first: it reads 8-bit rows once in order and
+//! leaves one float row, which the horizontal pass turns into one row of each plane; by AVX2 eight
+//! rows go together (`resample_beside.rs`). Nothing is rounded between. Filters that round as
+//! Pillow does are in `pillow.rs`.
 
 use crate::instructions::Instructions;
 #[cfg(target_arch = "x86_64")]
@@ -18,8 +19,8 @@ use crate::{Filter, View};
 /// One direction of a view's crop, in the pixels that were decoded.
 #[derive(Debug)]
 pub(crate) struct Span {
-    /// The first pixel that the crop touches, counted from the first that was decoded: negative when nothing of the
-    /// window lies there.
+    /// The first pixel that the crop touches, counted from the first that was decoded: negative
+    /// when nothing of the window lies there.
     origin: i64,
     /// Where in that pixel the crop begins, 0 to below 1; other than 0 only in a scaled image.
     pub begin: f64,
@@ -74,7 +75,8 @@ pub(crate) struct Weights {
 }
 
 impl Weights {
-    /// Weights of the outputs `start..start + count`, when `span` becomes `output` pixels; each weight times `scale`.
+    /// Weights of the outputs `start..start + count`, when `span` becomes `output` pixels; each
+    /// weight times `scale`.
     #[inline(always)]
     fn fill(
         &mut self,
@@ -96,8 +98,8 @@ impl Weights {
             (centre, first, end)
         };
 
-        // Pixels at the edge of the support have weight 0 when nothing is shrunk: a resize to the same size has one
-        // tap.
+        // Pixels at the edge of the support have weight 0 when nothing is shrunk: a resize to the
+        // same size has one tap.
         let same = span.is_as_long_as(output);
         let longest = (start..start + count)
             .map(|index| {
@@ -118,7 +120,8 @@ impl Weights {
             let (centre, first, end) = bounds(index);
             let weight = |pixel: u32| kernel(filter, (f64::from(pixel) - centre + 0.5) / widened);
             let sum: f64 = (first..end).map(weight).sum();
-            // All outputs have equally many taps; where fewer count, the others lie before and weigh 0.
+            // All outputs have equally many taps; where fewer count, the others lie before and
+            // weigh 0.
             let shifted = first.min(input - self.taps as u32);
             self.first.push(shifted);
             let from = self.values.len();
@@ -173,7 +176,8 @@ pub(crate) struct ResampleScratch {
     beside: Vec<Beside>,
 }
 
-/// Writes the view's window, before its operations, as three planes of `size` × `size` values of 0–1.
+/// Writes the view's window, before its operations, as three planes of `size` × `size` values of
+/// 0–1.
 ///
 /// # Shapes
 /// - `planes`: `[3, size, size]`
@@ -277,7 +281,8 @@ fn vertical<'image>(line: &mut [f32], weights: &[f32], source: impl Fn(usize) ->
     }
 }
 
-/// Adds `ROWS` weighed rows from `tap` on to the line, or sets it when they are the first. Returns `ROWS`.
+/// Adds `ROWS` weighed rows from `tap` on to the line, or sets it when they are the first. Returns
+/// `ROWS`.
 #[inline(always)]
 fn add_rows<'image, const ROWS: usize>(
     line: &mut [f32],

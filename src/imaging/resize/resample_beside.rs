@@ -1,8 +1,9 @@
 //! Resizing of eight rows side by side by AVX2, one in each lane.
 //!
-//! A vector of eight holds two pixels' red, green and blue badly; eight rows' values of one place it holds well, and all rows have
-//! the same weights there. Each row is weighed vertically and turned on its edge in registers, by eights of its values. Every
-//! sum has the order of `resample.rs`, so its bits are the same.
+//! A vector of eight holds two pixels' red, green and blue badly; eight rows' values of one place
+//! it holds well, and all rows have the same weights there. Each row is weighed vertically and
+//! turned on its edge in registers, by eights of its values. Every sum has the order of
+//! `resample.rs`, so its bits are the same.
 
 use std::arch::x86_64::*;
 
@@ -128,7 +129,8 @@ fn weigh<const TAPS: usize>(source: &Source, beside: &mut [Beside]) {
     loop {
         let mut values = [_mm256_setzero_ps(); BESIDE];
         for row in 0..BESIDE {
-            // SAFETY: `taps` weights, and `samples` pixels for each tap, eight of which begin at `start`.
+            // SAFETY: `taps` weights, and `samples` pixels for each tap, eight of which begin at
+            // `start`.
             values[row] = unsafe {
                 weighed::<TAPS>(row_pixels[row].add(start), stride, row_weights[row], taps)
             };
@@ -146,7 +148,8 @@ fn weigh<const TAPS: usize>(source: &Source, beside: &mut [Beside]) {
     }
 }
 
-/// The weighed sum of eight values of each tap: of four taps in order, then of the next four, and so on.
+/// The weighed sum of eight values of each tap: of four taps in order, then of the next four, and
+/// so on.
 ///
 /// # Safety
 /// Eight pixels can be read for each tap, `stride` apart.

@@ -1,8 +1,8 @@
 //! The horizontal pass of resizing over one row in floats: interleaved RGB in, three planes out.
 //!
-//! Four outputs go through one vector of AVX-512 where the processor has it, each with its red, green, blue and a lane that is
-//! thrown away: compilers don't find that by themselves. Every output's products are added in the same order, so that both
-//! ways give the same bits.
+//! Four outputs go through one vector of AVX-512 where the processor has it, each with its red,
+//! green, blue and a lane that is thrown away: compilers don't find that by themselves. Every
+//! output's products are added in the same order, so that both ways give the same bits.
 
 use crate::instructions::Instructions;
 #[cfg(target_arch = "x86_64")]
@@ -84,7 +84,8 @@ fn shrink_portable(
     }
 }
 
-/// Where the pixels of each output of a group begin; each is followed by three values for every tap and one more.
+/// Where the pixels of each output of a group begin; each is followed by three values for every tap
+/// and one more.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 fn begins(line: &[f32], weights: &RowWeights, group: usize) -> [*const f32; TOGETHER] {
@@ -117,7 +118,8 @@ fn shrink_avx512(line: &[f32], weights: &RowWeights, [red, green, blue]: [&mut [
         ];
         let mut sums = _mm512_setzero_ps();
         for tap in 0..taps {
-            // SAFETY: `begins` has checked 3 · taps + 1 values of each output, and `spread` has LANES · taps.
+            // SAFETY: `begins` has checked 3 · taps + 1 values of each output, and `spread` has
+            // LANES · taps.
             let (values, weight) = unsafe {
                 let values = _mm512_castps128_ps512(_mm_loadu_ps(pixels[0].add(3 * tap)));
                 let values = _mm512_insertf32x4::<1>(values, _mm_loadu_ps(pixels[1].add(3 * tap)));

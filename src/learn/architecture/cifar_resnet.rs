@@ -1,8 +1,8 @@
-//! The ResNets of the original paper for 32-pixel images (arXiv 1512.03385, section 4.2): 6n + 2 layers, three stages of
-//! n basic blocks with 16, 32 and 64 channels.
+//! The ResNets of the original paper for 32-pixel images (arXiv 1512.03385, section 4.2): 6n + 2
+//! layers, three stages of n basic blocks with 16, 32 and 64 channels.
 //!
-//! Names are those of the widely used PyTorch reproduction, whose checkpoints have a `linear` classifier and whose
-//! default shortcut subsamples and pads with zeros (option A).
+//! Names are those of the widely used PyTorch reproduction, whose checkpoints have a `linear`
+//! classifier and whose default shortcut subsamples and pads with zeros (option A).
 
 use crate::architecture::Shortcut;
 use crate::architecture::families::{Choices, Family, small_images};

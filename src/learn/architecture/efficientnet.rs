@@ -1,4 +1,5 @@
-//! torchvision's EfficientNets (arXiv 1905.11946): MobileNetV3's blocks with SiLU, scaled in width and depth together.
+//! torchvision's EfficientNets (arXiv 1905.11946): MobileNetV3's blocks with SiLU, scaled in width
+//! and depth together.
 //!
 //! The stochastic depth and the dropout of their training are left out.
 
@@ -14,7 +15,8 @@ use crate::graph::{Activation, Convolution, Initial, NodeId};
 const INITIAL: Initial = Initial::KaimingNormalFanOut;
 const SILU: Option<Activation> = Some(Activation::Silu);
 
-/// What tells one EfficientNet from another (section 3.3 of the paper), and torchvision's way of looking at an image.
+/// What tells one EfficientNet from another (section 3.3 of the paper), and torchvision's way of
+/// looking at an image.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct EfficientNet {
     pub width: f64,

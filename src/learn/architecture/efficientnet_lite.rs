@@ -1,7 +1,8 @@
-//! EfficientNet-Lite: EfficientNets without squeeze-excite and with ReLU6, as `efficientnet-lite-pytorch` has them.
+//! EfficientNet-Lite: EfficientNets without squeeze-excite and with ReLU6, as
+//! `efficientnet-lite-pytorch` has them.
 //!
-//! Converted from TensorFlow, so images are padded as there (`SAME`), and an input is (x − 127) / 128. Stem and head, and
-//! the depth of the first and last stage, are not scaled.
+//! Converted from TensorFlow, so images are padded as there (`SAME`), and an input is (x − 127) / 128.
+//! Stem and head, and the depth of the first and last stage, are not scaled.
 
 use seedpipe_base::Filter;
 

@@ -1,5 +1,5 @@
-//! The networks that are known by name, and what a family of them is: a type with [`Family`] in a file of its own, and a line
-//! a name in the table here (docs/extending.md).
+//! The networks that are known by name, and what a family of them is: a type with [`Family`] in a
+//! file of its own, and a line a name in the table here (docs/extending.md).
 
 use std::sync::{PoisonError, RwLock};
 
@@ -15,7 +15,8 @@ use crate::architecture::{Shortcut, Stem};
 use crate::graph::graph_builder::GraphBuilder;
 use crate::graph::{Initial, NodeId};
 
-/// How the networks of one kind are built, what their classifier is called, how they look at an image. A value is one network.
+/// How the networks of one kind are built, what their classifier is called, how they look at an
+/// image. A value is one network.
 pub trait Family: Sync {
     /// Writes the backbone down; returns the features `[B, D]` and their length `D`.
     fn backbone(&self, graph: &mut GraphBuilder, choices: &Choices) -> (NodeId, i64);
@@ -38,7 +39,8 @@ pub trait Family: Sync {
         features
     }
 
-    /// How the family's published weights look at an image: through Pillow, whose rounding their accuracies were measured with.
+    /// How the family's published weights look at an image: through Pillow, whose rounding their
+    /// accuracies were measured with.
     fn preprocessing(&self) -> Preprocessing {
         Preprocessing::imagenet()
     }
@@ -53,7 +55,8 @@ pub trait Family: Sync {
         false
     }
 
-    /// Of networks with a position embedding: the side of a square patch in pixels, of which `position_size` is a multiple.
+    /// Of networks with a position embedding: the side of a square patch in pixels, of which
+    /// `position_size` is a multiple.
     fn patch(&self) -> Option<i64> {
         None
     }

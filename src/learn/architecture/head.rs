@@ -1,7 +1,7 @@
 //! The embedding head: linear layers with ReLU between, thrown away after distillation.
 //!
-//! Named as PyTorch names `nn.Sequential(Linear, ReLU, Linear)`: `head.0`, `head.2`, …, with batch norms `head.0`,
-//! `head.1` (the norm), `head.3`, …; a single linear layer is `head`.
+//! Named as PyTorch names `nn.Sequential(Linear, ReLU, Linear)`: `head.0`, `head.2`, …, with batch
+//! norms `head.0`, `head.1` (the norm), `head.3`, …; a single linear layer is `head`.
 
 use crate::architecture::Head;
 use crate::graph::graph_builder::GraphBuilder;

@@ -1,5 +1,6 @@
-//! The block of MobileNets and EfficientNets: 1×1 convolution to more channels, depthwise convolution, perhaps squeeze-excite,
-//! 1×1 convolution back without activation, and the input added where shapes agree (arXiv 1801.04381, 1905.02244).
+//! The block of MobileNets and EfficientNets: 1×1 convolution to more channels, depthwise
+//! convolution, perhaps squeeze-excite, 1×1 convolution back without activation, and the input
+//! added where shapes agree (arXiv 1801.04381, 1905.02244).
 
 use crate::graph::graph_builder::{GraphBuilder, Norm};
 use crate::graph::{Activation, Convolution, Initial, NodeId};
@@ -30,7 +31,8 @@ pub(crate) struct InvertedResidual<'name> {
     pub name: &'name str,
     pub layout: Layout,
     pub inputs: i64,
-    /// Channels of the depthwise convolution; the first convolution is left out where they are the input's.
+    /// Channels of the depthwise convolution; the first convolution is left out where they are the
+    /// input's.
     pub expanded: i64,
     pub outputs: i64,
     pub kernel: i64,
@@ -62,7 +64,8 @@ impl InvertedResidual<'_> {
         }
         let mut depthwise =
             Convolution::depthwise(self.expanded, self.kernel, self.stride, INITIAL);
-        // At stride 1 an odd kernel is padded alike on both sides, which the convolution does by itself.
+        // At stride 1 an odd kernel is padded alike on both sides, which the convolution does by
+        // itself.
         if self.layout == Layout::Lite && self.stride != 1 {
             value = graph.pad_same(value, self.kernel, self.stride);
             depthwise.padding = 0;
@@ -107,7 +110,8 @@ impl InvertedResidual<'_> {
         value
     }
 
-    /// A convolution with its norm and activation, the block's `part`; `lite` are their names in that layout.
+    /// A convolution with its norm and activation, the block's `part`; `lite` are their names in
+    /// that layout.
     fn unit(
         &self,
         graph: &mut GraphBuilder,

@@ -33,7 +33,8 @@ const STAGES: [(i64, i64, usize, i64); 7] = [
     (6, 320, 1, 1),
 ];
 
-/// The multiple of 8 nearest to `channels`, but not less than nine tenths of it: the MobileNets' and EfficientNets' rounding.
+/// The multiple of 8 nearest to `channels`, but not less than nine tenths of it: the MobileNets'
+/// and EfficientNets' rounding.
 pub(crate) fn divisible(channels: f64) -> i64 {
     let rounded = (((channels + 4.0) as i64) / 8 * 8).max(8);
     if (rounded as f64) < 0.9 * channels {

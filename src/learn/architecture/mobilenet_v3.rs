@@ -1,4 +1,5 @@
-//! torchvision's MobileNetV3, large and small (arXiv 1905.02244): inverted residuals with squeeze-excite and hardswish.
+//! torchvision's MobileNetV3, large and small (arXiv 1905.02244): inverted residuals with
+//! squeeze-excite and hardswish.
 //!
 //! Features are the averages before the classifier, which has a hidden layer of its own.
 
@@ -45,7 +46,8 @@ impl Family for MobileNetV3 {
     }
 }
 
-/// Kernel, expanded channels, channels, squeeze-excite, activation, stride (tables 1 and 2 of the paper).
+/// Kernel, expanded channels, channels, squeeze-excite, activation, stride (tables 1 and 2 of the
+/// paper).
 type Row = (i64, i64, i64, bool, Activation, i64);
 
 const RE: Activation = Activation::Relu;

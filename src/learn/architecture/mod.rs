@@ -72,7 +72,8 @@ pub struct Architecture {
     /// A network of the user's own, in place of a name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub graph: Option<GraphDescription>,
-    /// Factor on every channel count, rounded as the family does; on the number of heads in a vision transformer.
+    /// Factor on every channel count, rounded as the family does; on the number of heads in a
+    /// vision transformer.
     #[serde(default = "one")]
     pub width: f64,
     /// First layers of a `resnetNN`; default `imagenet`.
@@ -81,8 +82,8 @@ pub struct Architecture {
     /// Of a `cifar_resnetNN`; default `a`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shortcut: Option<Shortcut>,
-    /// Side in pixels of the square images that a vision transformer's position embedding is for; the images may be of
-    /// another size. Default 224, for DINOv2 518.
+    /// Side in pixels of the square images that a vision transformer's position embedding is for;
+    /// the images may be of another size. Default 224, for DINOv2 518.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub position_size: Option<i64>,
     /// Outputs of a linear classifier on the features; none by default.
@@ -200,7 +201,8 @@ impl Architecture {
         Ok(graph.length(graph.embedding().unwrap_or(graph.features())))
     }
 
-    /// As the family's published weights want it; at 32 pixels and uncropped for networks made for small images.
+    /// As the family's published weights want it; at 32 pixels and uncropped for networks made for
+    /// small images.
     pub fn default_preprocessing(&self) -> Preprocessing {
         if self.stem == Some(Stem::Cifar) {
             return families::small_images();

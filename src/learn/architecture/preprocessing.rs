@@ -1,4 +1,5 @@
-//! How an image becomes a network's input: belongs to the network's description and travels with its weights.
+//! How an image becomes a network's input: belongs to the network's description and travels with
+//! its weights.
 
 use schemars::JsonSchema;
 use seedpipe_base::{Filter, Refusal};
@@ -10,11 +11,13 @@ use crate::architecture::architecture_checks::impossible;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Crop {
-    /// Resize the shorter side to `size / crop_ratio`, rounded down, then crop the central square of `size`.
+    /// Resize the shorter side to `size / crop_ratio`, rounded down, then crop the central square
+    /// of `size`.
     #[default]
     AfterResize,
-    /// Crop the central square of `crop_ratio` of the shorter side, rounded down, margins to the left and at the top rounded up,
-    /// then resize it to `size`: the padded centre crop of EfficientNet's authors.
+    /// Crop the central square of `crop_ratio` of the shorter side, rounded down, margins to the
+    /// left and at the top rounded up, then resize it to `size`: the padded centre crop of
+    /// EfficientNet's authors.
     BeforeResize,
 }
 
@@ -30,12 +33,14 @@ impl Crop {
 pub struct Preprocessing {
     /// Side of the square that the network sees, in pixels.
     pub size: u32,
-    /// Side of the central crop relative to the shorter side (the resized one when the crop comes after), 0–1.
+    /// Side of the central crop relative to the shorter side (the resized one when the crop comes
+    /// after), 0–1.
     pub crop_ratio: f64,
     /// `after_resize` (default) or `before_resize`.
     #[serde(skip_serializing_if = "Crop::is_after")]
     pub crop: Crop,
-    /// `bilinear` or `bicubic` in floats, `pillow_bilinear` or `pillow_bicubic` rounded to 8 bits as Pillow does; antialiased.
+    /// `bilinear` or `bicubic` in floats, `pillow_bilinear` or `pillow_bicubic` rounded to 8 bits
+    /// as Pillow does; antialiased.
     pub filter: Filter,
     /// Per channel (red, green, blue), of values 0–1.
     pub mean: [f32; 3],

@@ -1,8 +1,8 @@
-//! torchvision's ResNets (18, 34, 50, 101, 152, wide 50-2), SwAV's wide ones, their CIFAR stem for small images, and a width
-//! factor.
+//! torchvision's ResNets (18, 34, 50, 101, 152, wide 50-2), SwAV's wide ones, their CIFAR stem for
+//! small images, and a width factor.
 //!
-//! He et al., arXiv 1512.03385; the stride of a bottleneck lies in its 3×3 convolution, as in torchvision. A width factor
-//! multiplies every channel count, which is SwAV's way of widening.
+//! He et al., arXiv 1512.03385; the stride of a bottleneck lies in its 3×3 convolution, as in
+//! torchvision. A width factor multiplies every channel count, which is SwAV's way of widening.
 
 use crate::architecture::Stem;
 use crate::architecture::families::{Choices, Family};

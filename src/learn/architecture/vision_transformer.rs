@@ -1,7 +1,8 @@
-//! Vision transformers (arXiv 2010.11929) in three layouts of names: torchvision's, DINO's (also timm's) and DINOv2's.
+//! Vision transformers (arXiv 2010.11929) in three layouts of names: torchvision's, DINO's (also
+//! timm's) and DINOv2's.
 //!
-//! Features are the class token after the last norm. A position embedding serves images of other sizes by the
-//! interpolation of its origin.
+//! Features are the class token after the last norm. A position embedding serves images of other
+//! sizes by the interpolation of its origin.
 
 use seedpipe_base::Filter;
 
@@ -119,8 +120,8 @@ const DINO: Names = Names {
     last_norm: "norm",
 };
 
-/// From images to the class token `[B, C]`; returns it with its length `C`. `width` scales the count of heads; positions
-/// are for images of `position_size` pixels.
+/// From images to the class token `[B, C]`; returns it with its length `C`. `width` scales the
+/// count of heads; positions are for images of `position_size` pixels.
 fn backbone(
     graph: &mut GraphBuilder,
     network: VisionTransformer,
@@ -183,7 +184,8 @@ fn embed(graph: &mut GraphBuilder, network: VisionTransformer, length: i64, grid
     let tokens = graph.concatenate_tokens(&[class, tokens]);
     let tokens = graph.add_positions([tokens, positions, patches], 1, grid, interpolation);
     match registers {
-        // Behind the patches instead of before them: attention knows no order, and the class token stays the first.
+        // Behind the patches instead of before them: attention knows no order, and the class token
+        // stays the first.
         Some(registers) => graph.concatenate_tokens(&[tokens, registers]),
         None => tokens,
     }

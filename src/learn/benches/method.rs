@@ -1,4 +1,5 @@
-//! How fast the method's own parts are, on one thread: `cargo bench --profile dev -p seedpipe-learn`.
+//! How fast the method's own parts are, on one thread:
+//! `cargo bench --profile dev -p seedpipe-learn`.
 
 use std::hint::black_box;
 

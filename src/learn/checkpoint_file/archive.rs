@@ -1,5 +1,5 @@
-//! The two containers of `torch.save`: a zip archive (since PyTorch 1.6), and before it pickles one after the other with
-//! the storages behind them.
+//! The two containers of `torch.save`: a zip archive (since PyTorch 1.6), and before it pickles one
+//! after the other with the storages behind them.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Seek};
@@ -28,7 +28,8 @@ pub(super) fn is_legacy(start: &[u8]) -> bool {
         })
 }
 
-/// Legacy: magic, protocol version, system, object, storage keys (five pickles), then each storage as a count and its numbers.
+/// Legacy: magic, protocol version, system, object, storage keys (five pickles), then each storage
+/// as a count and its numbers.
 pub(super) fn read_legacy(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>, Refusal> {
     let mut position = 0;
     let next = |position: &mut usize| -> Result<Pickled, Refusal> {

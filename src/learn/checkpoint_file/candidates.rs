@@ -75,8 +75,8 @@ pub(super) fn candidates<'spelling>(
         .collect()
 }
 
-/// A tensor that another origin keeps in another shape: a linear layer as a 1×1 convolution, positions without the class
-/// token's.
+/// A tensor that another origin keeps in another shape: a linear layer as a 1×1 convolution,
+/// positions without the class token's.
 pub(super) fn reshaped(tensor: &Tensor, spec: &TensorSpec) -> Option<Tensor> {
     let size = tensor.size();
     if let (&[outputs, inputs, 1, 1], &[rows, columns]) = (&size[..], &spec.shape[..])

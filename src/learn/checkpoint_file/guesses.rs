@@ -9,7 +9,8 @@ use super::spellings::spellings;
 use crate::architecture::{self, Architecture};
 use crate::graph::TensorSpec;
 
-/// The architecture, by name and count of classes, whose backbone's tensors are all in the file; the largest, if several.
+/// The architecture, by name and count of classes, whose backbone's tensors are all in the file;
+/// the largest, if several.
 pub fn guess(checkpoint: &Checkpoint) -> Option<Architecture> {
     let mut found: Option<(usize, Architecture)> = None;
     for name in architecture::names() {
@@ -75,10 +76,12 @@ pub(super) fn guess_for_hint(
         .filter(|name| *name != architecture.name)
 }
 
-/// Width factors that a file may be of whose tensors have an architecture's names and other lengths; most likely first.
+/// Width factors that a file may be of whose tensors have an architecture's names and other
+/// lengths; most likely first.
 ///
-/// Families that round a channel count to the nearest leave only one short decimal that all lengths agree with; for the others,
-/// which round to multiples of 8, the factors are returned that people use.
+/// Families that round a channel count to the nearest leave only one short decimal that all lengths
+/// agree with; for the others, which round to multiples of 8, the factors are returned that people
+/// use.
 pub fn widths(checkpoint: &Checkpoint, architecture: &Architecture) -> Vec<f64> {
     let (Ok(graph), Ok(spellings)) = (architecture.graph(), spellings(architecture)) else {
         return vec![];

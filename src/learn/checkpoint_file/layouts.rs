@@ -1,7 +1,9 @@
-//! Which of a file's tensors are the network's: finds the prefix they lie under, and accounts for every tensor.
+//! Which of a file's tensors are the network's: finds the prefix they lie under, and accounts for
+//! every tensor.
 //!
-//! A partial match is an error that lists all names. Leftovers that are known to belong elsewhere (a classifier that the
-//! network was not asked to have, a head, MoCo's key encoder and queue, an optimiser's state) are reported, not refused.
+//! A partial match is an error that lists all names. Leftovers that are known to belong elsewhere
+//! (a classifier that the network was not asked to have, a head, MoCo's key encoder and queue, an
+//! optimiser's state) are reported, not refused.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -61,9 +63,9 @@ pub fn match_network(
 
 /// Finds the network in a file.
 ///
-/// Recognises prefixes made of `state_dict`, `model`, `model_state_dict`, `teacher`, `student`, `module`, `encoder_q` and
-/// `backbone`; the network's own names, and those of the other origins that `spellings` knows. Fails where
-/// [`Architecture::validate`] does.
+/// Recognises prefixes made of `state_dict`, `model`, `model_state_dict`, `teacher`, `student`,
+/// `module`, `encoder_q` and `backbone`; the network's own names, and those of the other origins
+/// that `spellings` knows. Fails where [`Architecture::validate`] does.
 pub fn try_match(
     checkpoint: Checkpoint,
     architecture: &Architecture,

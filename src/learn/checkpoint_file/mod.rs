@@ -1,7 +1,8 @@
 //! Checkpoint files that users have: safetensors, and PyTorch's zip and legacy `torch.save` files.
 //!
-//! A file is told by its content, not by its extension. No code in a pickle is ever executed: a pickle may ask for
-//! tensors and containers, and anything else is refused by name. Every length is bounded by the file's own.
+//! A file is told by its content, not by its extension. No code in a pickle is ever executed: a
+//! pickle may ask for tensors and containers, and anything else is refused by name. Every length is
+//! bounded by the file's own.
 
 mod archive;
 mod candidates;
@@ -54,7 +55,8 @@ impl fmt::Display for Format {
     }
 }
 
-/// All tensors of a file, on the CPU; the names of nested containers are joined by `.`. Tensors of one storage share memory.
+/// All tensors of a file, on the CPU; the names of nested containers are joined by `.`. Tensors of
+/// one storage share memory.
 #[derive(Debug)]
 pub struct Checkpoint {
     pub path: PathBuf,
@@ -91,7 +93,8 @@ fn at(path: &Path) -> impl Fn(Error) -> Error {
     }
 }
 
-/// Reads every tensor of a file; of an index (`….safetensors.index.json`) those of its shards, which lie beside it.
+/// Reads every tensor of a file; of an index (`….safetensors.index.json`) those of its shards,
+/// which lie beside it.
 pub fn read(path: &Path) -> Result<Checkpoint> {
     let mut file = fs_err::File::open(path)?;
     if sharded::is_index(&mut file)? {

@@ -1,6 +1,7 @@
 //! Where a checkpoint comes from, told by what lies in it beside the network.
 
-/// Such as "MoCo v2"; none for plain state dicts. `spelled` says whose names the network's tensors have, if not our own.
+/// Such as "MoCo v2"; none for plain state dicts. `spelled` says whose names the network's tensors
+/// have, if not our own.
 pub(super) fn origin<'names>(
     names: impl Iterator<Item = &'names str>,
     prefix: &str,

@@ -1,8 +1,10 @@
-//! Python's pickle format, as far as `torch.save` needs it: tensors, storages and containers, and nothing else.
+//! Python's pickle format, as far as `torch.save` needs it: tensors, storages and containers, and
+//! nothing else.
 //!
-//! What a pickle may hold and how its tensors are found; `pickle_machine` reads it. A global outside the short list in
-//! [`Global::named`] is refused by name. Objects live in one list and are referred to by index, so that memory is bounded
-//! by the pickle's length whatever it shares; [`Pickled::tensors`] bounds depth, visits and names.
+//! What a pickle may hold and how its tensors are found; `pickle_machine` reads it. A global
+//! outside the short list in [`Global::named`] is refused by name. Objects live in one list and are
+//! referred to by index, so that memory is bounded by the pickle's length whatever it shares;
+//! [`Pickled::tensors`] bounds depth, visits and names.
 
 use std::collections::BTreeMap;
 

@@ -38,7 +38,8 @@ impl Machine<'_> {
                     _ => Err(wrong("state for something that is no dictionary")),
                 }
             }
-            // `i` and `o` name a class as `c` does, 0x81 and 0x92 construct one: no tensor needs them.
+            // `i` and `o` name a class as `c` does, 0x81 and 0x92 construct one: no tensor needs
+            // them.
             b'i' => {
                 let (module, name) = (self.line()?, self.line()?);
                 Err(refused(&format!("{module}.{name}")))

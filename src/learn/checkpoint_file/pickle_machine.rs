@@ -1,4 +1,5 @@
-//! The machine that a pickle is a program for: a stack, marks and a memo. Calls are in `pickle_calls`.
+//! The machine that a pickle is a program for: a stack, marks and a memo. Calls are in
+//! `pickle_calls`.
 
 use std::collections::HashMap;
 

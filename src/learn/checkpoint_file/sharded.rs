@@ -1,4 +1,5 @@
-//! safetensors in several files: an index of JSON, whose `weight_map` says which file beside it holds which tensor.
+//! safetensors in several files: an index of JSON, whose `weight_map` says which file beside it
+//! holds which tensor.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Seek};

@@ -1,7 +1,8 @@
-//! How other projects spell the tensors of a network: a map from their names to ours, for each spelling that there is.
+//! How other projects spell the tensors of a network: a map from their names to ours, for each
+//! spelling that there is.
 //!
-//! Knows names alone. A spelling covers the classifier, too, whether or not the network was asked to have one: so its tensors
-//! are told from strangers.
+//! Knows names alone. A spelling covers the classifier, too, whether or not the network was asked
+//! to have one: so its tensors are told from strangers.
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,8 @@
-//! timm's names of MobileNets and EfficientNets, beside torchvision's and `efficientnet-lite-pytorch`'s.
+//! timm's names of MobileNets and EfficientNets, beside torchvision's and
+//! `efficientnet-lite-pytorch`'s.
 //!
-//! timm counts blocks by stage and calls a block's parts by their place: `conv_pw`, `conv_dw`, `conv_pwl`, `bn1` to `bn3`.
+//! timm counts blocks by stage and calls a block's parts by their place: `conv_pw`, `conv_dw`,
+//! `conv_pwl`, `bn1` to `bn3`.
 
 use std::collections::BTreeMap;
 

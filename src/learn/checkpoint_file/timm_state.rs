@@ -1,7 +1,9 @@
-//! A network's state dict as timm's network of the same kind loads it: what reading a file of timm's does, backwards.
+//! A network's state dict as timm's network of the same kind loads it: what reading a file of
+//! timm's does, backwards.
 //!
-//! The tensors compute the same there: where timm keeps a tensor in another shape, counts positions without the class
-//! token, or has another epsilon in its batch norms, the values are changed to fit.
+//! The tensors compute the same there: where timm keeps a tensor in another shape, counts positions
+//! without the class token, or has another epsilon in its batch norms, the values are changed to
+//! fit.
 
 use std::collections::BTreeMap;
 
@@ -41,7 +43,8 @@ pub fn timm_state(deployment: &Deployment) -> Result<Vec<(String, Tensor)>, Refu
     let order = deployment.graph.state().into_iter().map(|spec| spec.name);
     let found = order.filter_map(|own| {
         let tensor = state.remove(&own)?;
-        // A part of DINOv2's training that timm leaves out, and a probe's classifier, which is called so there too.
+        // A part of DINOv2's training that timm leaves out, and a probe's classifier, which is
+        // called so there too.
         let name = match theirs.get(own.as_str()) {
             _ if own == "mask_token" => return None,
             Some(name) => (*name).to_owned(),
@@ -56,7 +59,8 @@ pub fn timm_state(deployment: &Deployment) -> Result<Vec<(String, Tensor)>, Refu
     Ok(found.collect())
 }
 
-/// With registers, timm adds positions to the patches alone: the class token's own is added to the token itself.
+/// With registers, timm adds positions to the patches alone: the class token's own is added to the
+/// token itself.
 fn without_class_position(state: &mut BTreeMap<String, Tensor>, theirs: &BTreeMap<&str, &str>) {
     if theirs.get("register_tokens") != Some(&"reg_token") {
         return;
@@ -72,8 +76,8 @@ fn without_class_position(state: &mut BTreeMap<String, Tensor>, theirs: &BTreeMa
     state.insert("pos_embed".to_owned(), patches);
 }
 
-/// Batch norms of another epsilon compute the same with their running variances moved by the difference: from that origin to
-/// us with `sign` 1, back with −1.
+/// Batch norms of another epsilon compute the same with their running variances moved by the
+/// difference: from that origin to us with `sign` 1, back with −1.
 pub(super) fn move_epsilon(
     graph: &Graph,
     weights: &mut BTreeMap<String, Tensor>,

@@ -1,7 +1,8 @@
-//! A network as it leaves: without the head of its distillation, perhaps with a linear classifier on top.
+//! A network as it leaves: without the head of its distillation, perhaps with a linear classifier
+//! on top.
 //!
-//! Holds graph and tensors (f32, on the CPU, under the names of the state dict) that every format is written from, and
-//! computes what the written file must compute.
+//! Holds graph and tensors (f32, on the CPU, under the names of the state dict) that every format
+//! is written from, and computes what the written file must compute.
 
 use std::collections::BTreeSet;
 
@@ -48,8 +49,8 @@ impl Deployment {
         }
     }
 
-    /// Puts a linear classifier on the features, called as the family calls its own where that is one linear layer, else
-    /// `classifier`.
+    /// Puts a linear classifier on the features, called as the family calls its own where that is
+    /// one linear layer, else `classifier`.
     pub fn with_classifier(mut self, classifier: &LinearClassifier) -> Result<Self, Refusal> {
         if let Some(logits) = self.graph.logits() {
             let classes = self.graph.length(logits);
@@ -104,7 +105,8 @@ impl Deployment {
             .collect()
     }
 
-    /// Identifies what the features depend on: BLAKE3 over the tensors without those of a classifier.
+    /// Identifies what the features depend on: BLAKE3 over the tensors without those of a
+    /// classifier.
     pub fn features_digest(&self) -> [u8; 32] {
         let backbone = self.architecture.backbone().graph();
         let backbone = backbone.expect("BUG: a network whose backbone has no graph");

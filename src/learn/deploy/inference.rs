@@ -1,14 +1,16 @@
-//! A network made ready to only look: batch norms folded, channels-last, bias, sum and activation fused into the layer
-//! before them, weights in oneDNN's layout. Without oneDNN the folded graph runs as any other.
+//! A network made ready to only look: batch norms folded, channels-last, bias, sum and activation
+//! fused into the layer before them, weights in oneDNN's layout. Without oneDNN the folded graph
+//! runs as any other.
 //!
 //! Faster than [`Network::forward`] and not bit-equal to it: for features and predictions.
 //!
-//! On a processor images go through it in parts of a fixed size, each on one thread, several side by side. So an image's bits depend
-//! neither on how many cores there are nor on how many images: oneDNN deals a layer out by its threads, on AVX2 to other bits.
+//! On a processor images go through it in parts of a fixed size, each on one thread, several side
+//! by side. So an image's bits depend neither on how many cores there are nor on how many images:
+//! oneDNN deals a layer out by its threads, on AVX2 to other bits.
 //!
-//! In bf16 the weights lose more than the activations do. On EfficientNet-Lite0's weights, biases kept in f32 and depthwise weights
-//! rounded so that their sums stay (`depthwise.rs`) lift the least cosine of an image's features to those in f32 above 0.999,
-//! and cost nothing while it runs.
+//! In bf16 the weights lose more than the activations do. On EfficientNet-Lite0's weights, biases
+//! kept in f32 and depthwise weights rounded so that their sums stay (`depthwise.rs`) lift the
+//! least cosine of an image's features to those in f32 above 0.999, and cost nothing while it runs.
 
 use std::cell::RefCell;
 
@@ -27,8 +29,9 @@ use crate::torch::one_thread::{PART, side_by_side, with_one_thread};
 use crate::torch::packed::{self, Sum};
 use crate::torch::tensors;
 
-/// Bytes of the largest value between two layers, of all images of a part: what passes from layer to layer is still in the cache,
-/// and is memory that the allocator keeps; glibc maps every block of 32 MiB anew, page by page.
+/// Bytes of the largest value between two layers, of all images of a part: what passes from layer
+/// to layer is still in the cache, and is memory that the allocator keeps; glibc maps every block
+/// of 32 MiB anew, page by page.
 const LARGEST_RESULT: i64 = 31 << 20;
 
 /// Weights laid out for parts of images of one size.
@@ -60,7 +63,8 @@ struct FusedProgram {
 }
 
 impl Inference {
-    /// A copy of the network's weights, folded and in the precision's kind, on the network's device.
+    /// A copy of the network's weights, folded and in the precision's kind, on the network's
+    /// device.
     pub fn new(network: &Network, precision: Precision) -> Self {
         let tensors: Vec<Tensor> = network
             .state()
@@ -188,7 +192,8 @@ impl Inference {
 }
 
 impl FusedProgram {
-    /// How many images go through the network together on a processor: a power of two, as batches are multiples of.
+    /// How many images go through the network together on a processor: a power of two, as batches
+    /// are multiples of.
     fn images_at_once(&self, [height, width]: [i64; 2]) -> i64 {
         let largest = self.graph.largest_result(height, width);
         let bytes = largest * if self.kind == Kind::Float { 4 } else { 2 };
@@ -253,7 +258,8 @@ impl FusedProgram {
                 let bias = layer.bias.then(|| &own[1]);
                 match sum {
                     None => packed::convolution(layer, input, weight, bias, *activation),
-                    // The fused sum takes no other bias than one of its own kind, which costs little.
+                    // The fused sum takes no other bias than one of its own kind, which costs
+                    // little.
                     Some(addend) => {
                         let bias = bias.map(|bias| bias.to_kind(self.kind));
                         let sum = Sum {
@@ -297,8 +303,8 @@ impl FusedProgram {
     }
 }
 
-/// The images `at_once` at a time; the last one is filled up with zeros, so that an image's bits don't depend on how many
-/// there are.
+/// The images `at_once` at a time; the last one is filled up with zeros, so that an image's bits
+/// don't depend on how many there are.
 fn parts(images: &Tensor, at_once: i64) -> Vec<Tensor> {
     let mut parts = images.split(at_once, 0);
     if let Some(last) = parts.last_mut() {
@@ -310,8 +316,8 @@ fn parts(images: &Tensor, at_once: i64) -> Vec<Tensor> {
     parts
 }
 
-/// The tensors as the steps want them: weights in the precision's kind, convolution weights channels-last. oneDNN takes a layer's
-/// bias in f32 whatever it computes in.
+/// The tensors as the steps want them: weights in the precision's kind, convolution weights
+/// channels-last. oneDNN takes a layer's bias in f32 whatever it computes in.
 fn in_kind(graph: &Graph, tensors: &[Tensor], kind: Kind, fused: bool) -> Vec<Tensor> {
     let mut tensors = tensors.iter();
     let mut laid_out = vec![];

@@ -1,8 +1,10 @@
-//! Static quantisation to 8 bits: which values are rounded, to which grids, and what the rounded network computes.
+//! Static quantisation to 8 bits: which values are rounded, to which grids, and what the rounded
+//! network computes.
 //!
-//! Weights are signed and symmetric, with one scale for each output; values are unsigned, with one scale and zero point for
-//! each node, from the least and greatest value seen on a sample of images. The same rounding is written into ONNX files as
-//! QuantizeLinear and DequantizeLinear, and computed here in f32.
+//! Weights are signed and symmetric, with one scale for each output; values are unsigned, with one
+//! scale and zero point for each node, from the least and greatest value seen on a sample of
+//! images. The same rounding is written into ONNX files as QuantizeLinear and DequantizeLinear, and
+//! computed here in f32.
 
 use tch::{Kind, Tensor, no_grad};
 
@@ -157,8 +159,9 @@ pub(crate) fn stored_weight(weight: &Tensor, scales: &Tensor) -> Tensor {
         .to_kind(Kind::Int8)
 }
 
-/// Whether a node's result is rounded: what layers with weights read, and every image-shaped value between them. A ReLU or
-/// ReLU6 that alone reads a layer becomes part of it, so that nothing is rounded between the two.
+/// Whether a node's result is rounded: what layers with weights read, and every image-shaped value
+/// between them. A ReLU or ReLU6 that alone reads a layer becomes part of it, so that nothing is
+/// rounded between the two.
 fn rounded(graph: &Graph, side: i64) -> Vec<bool> {
     let nodes = graph.nodes();
     let shapes = graph.shapes(side, side);
@@ -240,7 +243,8 @@ fn rounded_tensors(folded: &Folded, grids: &[Option<Grid>], side: i64) -> Vec<Te
     tensors
 }
 
-/// Runs a graph; `each` may replace what the readers of a node's result see. Outputs are as they were computed.
+/// Runs a graph; `each` may replace what the readers of a node's result see. Outputs are as they
+/// were computed.
 fn run(
     graph: &Graph,
     tensors: &[Tensor],

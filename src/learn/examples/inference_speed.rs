@@ -1,5 +1,7 @@
-//! Measures the forward pass for `tests/peers/inference.py`: reads lines `NETWORK PATH BATCH SIZE SECONDS` and answers each
-//! with images per second, of the median batch and (on one thread, Linux) per second of processor time. PATH is `plain_f32`, `plain_bf16`, `folded_f32` or `folded_bf16`.
+//! Measures the forward pass for `tests/peers/inference.py`: reads lines
+//! `NETWORK PATH BATCH SIZE SECONDS` and answers each with images per second, of the median batch
+//! and (on one thread, Linux) per second of processor time. PATH is `plain_f32`, `plain_bf16`,
+//! `folded_f32` or `folded_bf16`.
 
 use std::io::{BufRead, Write};
 use std::time::{Duration, Instant};

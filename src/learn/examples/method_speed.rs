@@ -1,4 +1,5 @@
-//! How long the method's parts take: SEED's loss beside the paper's formula by autograd, kNN, linear classifiers.
+//! How long the method's parts take: SEED's loss beside the paper's formula by autograd, kNN,
+//! linear classifiers.
 //!
 //! `cargo run -p seedpipe-learn --example method_speed`
 
@@ -23,7 +24,8 @@ fn main() {
     classifiers();
 }
 
-/// Forward and backward, batch 256, queue 65,536, dimension 128; alternated, so that all meet the same conditions.
+/// Forward and backward, batch 256, queue 65,536, dimension 128; alternated, so that all meet the
+/// same conditions.
 fn losses(device: Device) {
     let mut rng = ChaCha8Rng::seed_from_u64(0);
     let mut unit = |rows| normalise(&normal(&[rows, 128], &mut rng)).to_device(device);

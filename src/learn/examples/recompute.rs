@@ -1,8 +1,10 @@
-//! Measures what recomputing activations saves: ResNet-50 at 224 pixels, batch 16, one training step after a first one.
+//! Measures what recomputing activations saves: ResNet-50 at 224 pixels, batch 16, one training
+//! step after a first one.
 //!
 //!     cargo run -p seedpipe-learn --example recompute -- plain|recompute [NETWORK [SIDE [BATCH]]]
 //!
-//! Prints the seconds of the step and the process's greatest resident memory (Linux), so each way needs a process of its own.
+//! Prints the seconds of the step and the process's greatest resident memory (Linux), so each way
+//! needs a process of its own.
 
 use std::time::Instant;
 

@@ -1,10 +1,10 @@
-//! Measures training steps: CIFAR ResNet-20, batch 64, 32 pixels, SGD with momentum, in each memory layout and precision; then each
-//! optimiser's step alone, and the gradients' norm.
+//! Measures training steps: CIFAR ResNet-20, batch 64, 32 pixels, SGD with momentum, in each memory
+//! layout and precision; then each optimiser's step alone, and the gradients' norm.
 //!
 //!     cargo run -p seedpipe-learn --example step [-- SECONDS [THREADS]]
 //!
-//! Prints images per second of the median and the best step (two threads unless told), and per second of processor time
-//! when there is one thread: the figure to trust on a busy machine.
+//! Prints images per second of the median and the best step (two threads unless told), and per
+//! second of processor time when there is one thread: the figure to trust on a busy machine.
 
 use std::time::{Duration, Instant};
 

@@ -1,19 +1,22 @@
-//! How deep each tensor of a network lies: what is frozen first, and what learns slower the deeper below the classifier.
+//! How deep each tensor of a network lies: what is frozen first, and what learns slower the deeper
+//! below the classifier.
 //!
-//! Decided from the network's description alone, the same for every family: a body of blocks, a stem before them, and the
-//! ends (classifier, embedding head) behind the features.
+//! Decided from the network's description alone, the same for every family: a body of blocks, a
+//! stem before them, and the ends (classifier, embedding head) behind the features.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::graph::Graph;
 
-/// The depth of every tensor: 0 is the stem, 1 … `blocks` are the blocks, `blocks` + 1 classifier and head.
+/// The depth of every tensor: 0 is the stem, 1 … `blocks` are the blocks, `blocks` + 1 classifier
+/// and head.
 ///
-/// A block is what a family repeats: `layer1.0` of a ResNet, `features.3` of a MobileNet, `features.2.1` of an EfficientNet,
-/// `_blocks.4` of an EfficientNet-Lite, `blocks.5` or `encoder.layers.encoder_layer_5` of a vision transformer. What stands
-/// before the first is the stem (patches, class token and positions too), what comes between the last and the features
-/// (`_conv_head`, the last norm) belongs to the last block. In a graph of the user's own without such names each node with
-/// tensors is a block, and there is no stem.
+/// A block is what a family repeats: `layer1.0` of a ResNet, `features.3` of a MobileNet,
+/// `features.2.1` of an EfficientNet, `_blocks.4` of an EfficientNet-Lite, `blocks.5` or
+/// `encoder.layers.encoder_layer_5` of a vision transformer. What stands before the first is the
+/// stem (patches, class token and positions too), what comes between the last and the features
+/// (`_conv_head`, the last norm) belongs to the last block. In a graph of the user's own without
+/// such names each node with tensors is a block, and there is no stem.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Depths {
     /// By name, in state-dict order.
@@ -64,8 +67,9 @@ impl Depths {
         lower.map(|(name, _)| name.clone()).collect()
     }
 
-    /// Factor on each tensor's learning rate, by name: decay^(levels below the ends), so 1 for classifier and head, `decay`
-    /// for the last block and decay^(blocks + 1) for the stem (as in BEiT, arXiv 2106.08254).
+    /// Factor on each tensor's learning rate, by name: decay^(levels below the ends), so 1 for
+    /// classifier and head, `decay` for the last block and decay^(blocks + 1) for the stem (as in
+    /// BEiT, arXiv 2106.08254).
     pub fn rate_factors(&self, decay: f64) -> BTreeMap<String, f64> {
         let factors = self.tensors.iter().map(|(name, depth)| {
             let below = i32::try_from(self.blocks + 1 - depth).unwrap_or(i32::MAX);
@@ -75,7 +79,8 @@ impl Depths {
     }
 }
 
-/// The block that a node's name lies in: up to its first number, or two numbers in a row, where parts of words follow.
+/// The block that a node's name lies in: up to its first number, or two numbers in a row, where
+/// parts of words follow.
 fn block(name: &str) -> Option<&str> {
     let name = name.strip_prefix("backbone.").unwrap_or(name);
     let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());

@@ -1,13 +1,15 @@
 //! Depthwise weights in bf16 so that the sum of each kernel stays nearly what it was.
 //!
-//! A depthwise kernel weighs neighbouring values of one channel, which are much alike: what counts is the sum of its weights.
-//! Rounding each weight by itself moves that sum by up to half a step for each; here the error of one weight is carried over
-//! to the next one, so that the sum is off by half a step at most (error diffusion). On EfficientNet-Lite0's weights this takes
-//! two thirds of all that rounding the weights costs; layers that weigh different channels lose by it.
+//! A depthwise kernel weighs neighbouring values of one channel, which are much alike: what counts
+//! is the sum of its weights. Rounding each weight by itself moves that sum by up to half a step
+//! for each; here the error of one weight is carried over to the next one, so that the sum is off
+//! by half a step at most (error diffusion). On EfficientNet-Lite0's weights this takes two thirds
+//! of all that rounding the weights costs; layers that weigh different channels lose by it.
 
 use tch::{Kind, Tensor};
 
-/// Whether a weight `[outputs, inputs of each group, rows, columns]` is of a convolution of each channel by itself.
+/// Whether a weight `[outputs, inputs of each group, rows, columns]` is of a convolution of each
+/// channel by itself.
 pub(crate) fn is_depthwise(shape: &[i64]) -> bool {
     matches!(shape, [_, 1, rows, columns] if rows * columns > 1)
 }

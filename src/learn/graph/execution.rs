@@ -1,7 +1,8 @@
-//! The forward pass of a graph: compiled once into steps that know their tensors by index, run on every batch.
+//! The forward pass of a graph: compiled once into steps that know their tensors by index, run on
+//! every batch.
 //!
-//! A value is dropped after its last reader; ReLU and addition overwrite their input when nothing else reads it and
-//! autograd does not need it.
+//! A value is dropped after its last reader; ReLU and addition overwrite their input when nothing
+//! else reads it and autograd does not need it.
 
 use std::ops::Range;
 
@@ -10,7 +11,8 @@ use tch::Tensor;
 use crate::graph::operations::{self, Operands};
 use crate::graph::{Activation, Graph, NodeId, Operation};
 
-/// Whether batch norms use the batch's statistics (and update the running ones) or the running ones.
+/// Whether batch norms use the batch's statistics (and update the running ones) or the running
+/// ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     Train,
@@ -111,9 +113,11 @@ impl Program {
         self.outputs.iter().map(taken).collect()
     }
 
-    /// Runs some steps. The values of those that nothing among them frees are in the result, at their index.
+    /// Runs some steps. The values of those that nothing among them frees are in the result, at
+    /// their index.
     ///
-    /// - `entry`: the result of the step before, where the steps begin at a cut; it is never overwritten
+    /// - `entry`: the result of the step before, where the steps begin at a cut; it is never
+    ///   overwritten
     pub(crate) fn run_steps(
         &self,
         steps: Range<usize>,
@@ -152,8 +156,8 @@ impl Program {
         values
     }
 
-    /// Steps after which all that is read later is the step's own result, apart from what has no inputs, in ascending order.
-    /// None lies at an output or after one.
+    /// Steps after which all that is read later is the step's own result, apart from what has no
+    /// inputs, in ascending order. None lies at an output or after one.
     pub(crate) fn cuts(&self) -> Vec<usize> {
         let first_output = self.outputs.iter().copied().min().unwrap_or(0);
         let mut last_reader = vec![usize::MAX; self.steps.len()];

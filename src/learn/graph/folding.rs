@@ -1,6 +1,8 @@
-//! Batch norms folded into the layer before them: a graph for inference that computes the same with fewer operations.
+//! Batch norms folded into the layer before them: a graph for inference that computes the same with
+//! fewer operations.
 //!
-//! With scale s = γ / √(σ² + ε) the layer's weights become s · w and its bias s · (b − μ) + β, computed in f64.
+//! With scale s = γ / √(σ² + ε) the layer's weights become s · w and its bias s · (b − μ) + β,
+//! computed in f64.
 
 use tch::{Kind, Tensor};
 

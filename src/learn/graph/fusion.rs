@@ -1,4 +1,5 @@
-//! Which nodes of a folded graph run as one step: a convolution or linear layer, what is added to it, and its activation.
+//! Which nodes of a folded graph run as one step: a convolution or linear layer, what is added to
+//! it, and its activation.
 //!
 //! Knows names and order; holds no tensor.
 
@@ -277,7 +278,8 @@ mod tests {
                 _ => None,
             })
             .collect();
-        // The channels are read by the pool, too, but before: the multiplication is their last reader.
+        // The channels are read by the pool, too, but before: the multiplication is their last
+        // reader.
         assert_eq!(multiplications, [true; 16]);
         assert!(
             steps.iter().all(|step| !matches!(

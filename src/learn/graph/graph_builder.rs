@@ -29,7 +29,8 @@ pub struct GraphBuilder {
 }
 
 impl GraphBuilder {
-    /// `prefix` stands before every name until [`GraphBuilder::set_prefix`]: `backbone.` or nothing.
+    /// `prefix` stands before every name until [`GraphBuilder::set_prefix`]: `backbone.` or
+    /// nothing.
     pub fn new(prefix: &'static str) -> Self {
         Self {
             nodes: vec![],
@@ -114,8 +115,8 @@ impl GraphBuilder {
         }
     }
 
-    /// Squeeze-excite (arXiv 1709.01507): channels are weighted by what the image's averages say, through two 1×1
-    /// convolutions called as `names`.
+    /// Squeeze-excite (arXiv 1709.01507): channels are weighted by what the image's averages say,
+    /// through two 1×1 convolutions called as `names`.
     pub fn squeeze_excite(
         &mut self,
         names: (&str, &str),

@@ -24,7 +24,8 @@ pub struct Mismatch {
 }
 
 impl Mismatch {
-    /// Compares names and shapes. What nothing reads may be absent: PyTorch wrote no `num_batches_tracked` before 0.4.1.
+    /// Compares names and shapes. What nothing reads may be absent: PyTorch wrote no
+    /// `num_batches_tracked` before 0.4.1.
     pub fn between(specs: &[TensorSpec], weights: &BTreeMap<String, Tensor>) -> Self {
         let mut mismatch = Self::default();
         for spec in specs {

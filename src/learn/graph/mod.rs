@@ -1,8 +1,9 @@
 //! A network as data: nodes of named operations, each with its state-dict prefix and its inputs.
 //!
-//! Knows names, shapes and counts; holds no tensor. From a graph come the forward pass (`execution`), the state-dict
-//! names and shapes in PyTorch's order, and the parameter and multiply-add counts. Nodes are in order of execution,
-//! which is the order in which PyTorch registers the modules.
+//! Knows names, shapes and counts; holds no tensor. From a graph come the forward pass
+//! (`execution`), the state-dict names and shapes in PyTorch's order, and the parameter and
+//! multiply-add counts. Nodes are in order of execution, which is the order in which PyTorch
+//! registers the modules.
 
 pub mod depth;
 pub(crate) mod depthwise;
@@ -37,7 +38,8 @@ impl Node {
     }
 }
 
-/// The graph of one network. `features` is what a backbone yields; `logits` and `embedding` where it has such ends.
+/// The graph of one network. `features` is what a backbone yields; `logits` and `embedding` where
+/// it has such ends.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Graph {
     nodes: Vec<Node>,

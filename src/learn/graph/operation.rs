@@ -21,7 +21,8 @@ pub enum Initial {
 }
 
 impl Initial {
-    /// How the bias beside such a weight begins: as PyTorch's default beside the first uniform ones, else as zeros.
+    /// How the bias beside such a weight begins: as PyTorch's default beside the first uniform
+    /// ones, else as zeros.
     fn bias(self, fan_in: i64) -> Role {
         match self {
             Initial::Uniform | Initial::KaimingNormalFanIn => Role::Bias { fan_in },
@@ -93,7 +94,8 @@ pub enum Activation {
     Gelu,
 }
 
-/// How a position embedding made for one grid of patches serves another one: bicubic, with the conventions of its origin.
+/// How a position embedding made for one grid of patches serves another one: bicubic, with the
+/// conventions of its origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Interpolation {
     /// Corners aligned: torchvision's `interpolate_embeddings`.
@@ -122,7 +124,8 @@ pub enum Operation {
     },
     /// `[B, inputs, H, W]` → `[B, outputs, H', W']`; tensors `weight` and maybe `bias`.
     Convolution(Convolution),
-    /// Same shape; tensors `weight`, `bias`, `running_mean`, `running_var`, `num_batches_tracked`. Of `[B, C, H, W]` or `[B, C]`.
+    /// Same shape; tensors `weight`, `bias`, `running_mean`, `running_var`, `num_batches_tracked`.
+    /// Of `[B, C, H, W]` or `[B, C]`.
     BatchNorm {
         channels: i64,
         epsilon: f64,
@@ -148,8 +151,8 @@ pub enum Operation {
         stride: i64,
         padding: i64,
     },
-    /// Zeros around the image so that a window of `kernel` and `stride` without padding gives ⌈H / stride⌉ rows: TensorFlow's
-    /// `SAME`, one more below and to the right where the count is odd.
+    /// Zeros around the image so that a window of `kernel` and `stride` without padding gives ⌈H /
+    /// stride⌉ rows: TensorFlow's `SAME`, one more below and to the right where the count is odd.
     PadSame {
         kernel: i64,
         stride: i64,
@@ -158,7 +161,8 @@ pub enum Operation {
     GlobalAveragePool,
     /// `[B, …]` → `[B, product]`.
     Flatten,
-    /// Every `stride`th row and column, zero channels added: the CIFAR ResNets' shortcut without weights (option A).
+    /// Every `stride`th row and column, zero channels added: the CIFAR ResNets' shortcut without
+    /// weights (option A).
     SubsampleAndPad {
         stride: i64,
         before: i64,
@@ -175,14 +179,15 @@ pub enum Operation {
     Tokens,
     /// `[B or 1, n, C]` and more of them → `[B, sum of n, C]`.
     ConcatenateTokens,
-    /// Tokens `[B, prefix + H' · W', C]` plus positions `[1, prefix + grid², C]`, brought to the grid of the third input,
-    /// the patches `[B, C, H', W']`.
+    /// Tokens `[B, prefix + H' · W', C]` plus positions `[1, prefix + grid², C]`, brought to the
+    /// grid of the third input, the patches `[B, C, H', W']`.
     AddPositions {
         prefix: i64,
         grid: i64,
         interpolation: Interpolation,
     },
-    /// Queries, keys and values `[B, N, 3 · C]` → `[B, N, C]`: softmax(q kᵀ / √(C / heads)) v in each head.
+    /// Queries, keys and values `[B, N, 3 · C]` → `[B, N, C]`: softmax(q kᵀ / √(C / heads)) v in
+    /// each head.
     Attention {
         heads: i64,
     },
@@ -236,8 +241,8 @@ pub struct TensorSpec {
 }
 
 impl Operation {
-    /// The tensors of a node called `name`, in PyTorch's order. A name that ends in `_` is joined without a dot: PyTorch's
-    /// attention calls its first layer `in_proj_weight`.
+    /// The tensors of a node called `name`, in PyTorch's order. A name that ends in `_` is joined
+    /// without a dot: PyTorch's attention calls its first layer `in_proj_weight`.
     pub(crate) fn state(&self, name: &str) -> Vec<TensorSpec> {
         let spec = |last: &str, shape: &[i64], role| TensorSpec {
             name: match last {
@@ -389,7 +394,8 @@ impl Operation {
         }
     }
 
-    /// Multiplications with additions of convolutions, linear layers and attention; `result` without the batch dimension.
+    /// Multiplications with additions of convolutions, linear layers and attention; `result`
+    /// without the batch dimension.
     pub(crate) fn multiply_adds(&self, result: &[i64]) -> i64 {
         match self {
             Operation::Convolution(convolution) => {

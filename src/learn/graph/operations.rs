@@ -1,4 +1,5 @@
-//! What each operation computes, in libtorch's functions; differentiable, in any precision and memory layout.
+//! What each operation computes, in libtorch's functions; differentiable, in any precision and
+//! memory layout.
 
 use tch::{Kind, Tensor};
 

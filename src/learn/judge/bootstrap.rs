@@ -1,4 +1,5 @@
-//! How sure an accuracy is: percentile bootstrap over the test images (Efron, 1979). Plain counting, exact on every machine.
+//! How sure an accuracy is: percentile bootstrap over the test images (Efron, 1979). Plain
+//! counting, exact on every machine.
 
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
@@ -18,11 +19,12 @@ pub struct Interval {
     pub high: f64,
 }
 
-/// 95 % intervals of the share of samples that are right, one for each way of judging the same samples: all from the same
-/// [`RESAMPLES`] resamples, so that they may be compared.
+/// 95 % intervals of the share of samples that are right, one for each way of judging the same
+/// samples: all from the same [`RESAMPLES`] resamples, so that they may be compared.
 ///
-/// Resample r takes as many samples as there are, with replacement, from stream r of the generator: neither the number of
-/// threads nor that of the ways changes a bit. Memory: 4 bytes a sample and thread.
+/// Resample r takes as many samples as there are, with replacement, from stream r of the generator:
+/// neither the number of threads nor that of the ways changes a bit. Memory: 4 bytes a sample and
+/// thread.
 ///
 /// - `right`: for each way, whether each sample is right; all of one length, at least 1
 pub fn intervals(right: &[Vec<bool>], rng: &ChaCha8Rng) -> Vec<Interval> {
@@ -104,7 +106,8 @@ mod tests {
             let (samples, right) = (number("samples"), number("right"));
             let ways = vec![(0..samples).map(|sample| sample < right).collect()];
             let found = intervals(&ways, &ChaCha8Rng::seed_from_u64(11))[0];
-            // The 2.5th percentile of 1,000 resamples has a standard deviation of about 0.084 of the mean's.
+            // The 2.5th percentile of 1,000 resamples has a standard deviation of about 0.084 of
+            // the mean's.
             let share = right as f64 / samples as f64;
             let deviation = (share * (1.0 - share) / samples as f64).sqrt();
             for (got, expected) in [(found.low, end("low")), (found.high, end("high"))] {

@@ -1,5 +1,5 @@
-//! Minimisation of smooth functions by L-BFGS (Nocedal and Wright, Numerical Optimization, algorithms 7.4, 3.5 and
-//! 3.6): two-loop recursion, line search to the strong Wolfe conditions.
+//! Minimisation of smooth functions by L-BFGS (Nocedal and Wright, Numerical Optimization,
+//! algorithms 7.4, 3.5 and 3.6): two-loop recursion, line search to the strong Wolfe conditions.
 //!
 //! Plain f64 vectors and sequential sums: equal functions give equal bits.
 
@@ -33,7 +33,8 @@ pub struct Minimum {
     /// largest component of the gradient, absolute
     pub gradient: f64,
     pub iterations: u32,
-    /// whether the tolerance was reached (else: the iterations ran out, or no lower point was found)
+    /// whether the tolerance was reached (else: the iterations ran out, or no lower point was
+    /// found)
     pub converged: bool,
 }
 
@@ -63,7 +64,8 @@ pub type Precondition<'a> = &'a dyn Fn(&[f64]) -> Vec<f64>;
 
 /// Minimises `function` (point → value and gradient) from `start`.
 ///
-/// The recursion's first estimate is `precondition` (algorithm 7.4's H0), of any scale but the first step's.
+/// The recursion's first estimate is `precondition` (algorithm 7.4's H0), of any scale but the
+/// first step's.
 pub fn minimise(
     mut function: impl FnMut(&[f64]) -> (f64, Vec<f64>),
     precondition: Precondition,
@@ -162,8 +164,8 @@ fn descent(gradient: &[f64], history: &VecDeque<Pair>, precondition: Preconditio
     direction
 }
 
-/// A lower point along `direction`, by the strong Wolfe conditions where they can be met; none if there is no
-/// lower point.
+/// A lower point along `direction`, by the strong Wolfe conditions where they can be met; none if
+/// there is no lower point.
 fn search(
     evaluate: &mut impl FnMut(Vec<f64>) -> Sample,
     start: &Sample,

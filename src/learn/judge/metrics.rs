@@ -1,4 +1,5 @@
-//! What a classifier's outputs are worth: top-k, per class, confusions. Plain counting, exact on every machine.
+//! What a classifier's outputs are worth: top-k, per class, confusions. Plain counting, exact on
+//! every machine.
 //!
 //! Among equal logits the lower class ranks first; a logit that is no number ranks last.
 

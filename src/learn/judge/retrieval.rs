@@ -1,7 +1,9 @@
-//! Image retrieval by cosine similarity: each query ranks a whole bank, and what has its label is what was sought.
+//! Image retrieval by cosine similarity: each query ranks a whole bank, and what has its label is
+//! what was sought.
 //!
-//! Queries are taken a block at a time, as many as keep the block's ranking within a fixed memory whatever the bank's size;
-//! blocks run side by side, each on one thread of libtorch. Equal similarities go to the earlier row, as in `knn`.
+//! Queries are taken a block at a time, as many as keep the block's ranking within a fixed memory
+//! whatever the bank's size; blocks run side by side, each on one thread of libtorch. Equal
+//! similarities go to the earlier row, as in `knn`.
 
 use rayon::prelude::*;
 use tch::{Device, Kind, Tensor, no_grad};
@@ -16,11 +18,11 @@ const RANKING_BYTES: usize = 32 << 20;
 /// Means over the queries whose label the bank holds, as fractions.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Retrieval {
-    /// The mean of the queries' average precision: over the rows that were sought, the share of sought ones among those
-    /// up to each (`sklearn.metrics.average_precision_score`).
+    /// The mean of the queries' average precision: over the rows that were sought, the share of
+    /// sought ones among those up to each (`sklearn.metrics.average_precision_score`).
     pub mean_average_precision: f64,
-    /// For each k, the share of queries with at least one sought row among the k first (recall at k as in metric learning,
-    /// e.g. arXiv 2003.08505, not the share of all sought rows).
+    /// For each k, the share of queries with at least one sought row among the k first (recall at k
+    /// as in metric learning, e.g. arXiv 2003.08505, not the share of all sought rows).
     pub recall: Vec<f64>,
     /// Queries that were counted.
     pub queries: usize,
@@ -82,7 +84,8 @@ pub fn retrieval(bank: &Bank, queries: &Tensor, labels: &[i64], ks: &[usize]) ->
     })
 }
 
-/// For each query a key of every row of the bank, in the bank's order: the smaller, the nearer; the lowest bit says whether the row is sought.
+/// For each query a key of every row of the bank, in the bank's order: the smaller, the nearer; the
+/// lowest bit says whether the row is sought.
 fn keys(queries: &Tensor, blocks: &[Tensor], bank: &[u32], labels: &[i64]) -> Vec<Vec<u64>> {
     let mut keys: Vec<Vec<u64>> = labels
         .iter()
@@ -195,7 +198,8 @@ mod tests {
         );
         let queries = Tensor::from_slice(&[7.0f32, 0.0, 7.0, 0.0, 7.0, 0.0]).reshape([3, 2]);
         let found = retrieval(&bank, &queries, &[1, 2, 3], &[1, 2, 5]).unwrap();
-        // Label 1 stands at ranks 2 and 4, the tie won by the earlier row; label 2 at rank 5; label 3 is not there.
+        // Label 1 stands at ranks 2 and 4, the tie won by the earlier row; label 2 at rank 5; label
+        // 3 is not there.
         assert_eq!(found.queries, 2);
         assert_eq!(found.recall, [0.0, 0.5, 1.0]);
         let expected = ((1.0 / 2.0 + 2.0 / 4.0) / 2.0 + 1.0 / 5.0) / 2.0;

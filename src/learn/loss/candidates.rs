@@ -1,8 +1,10 @@
-//! Softmax over one own candidate and a long queue of shared ones, streamed in blocks of the queue, so that memory
-//! does not grow with the queue and no `[B, K + 1]` tensor is ever kept for a backward pass.
+//! Softmax over one own candidate and a long queue of shared ones, streamed in blocks of the queue,
+//! so that memory does not grow with the queue and no `[B, K + 1]` tensor is ever kept for a
+//! backward pass.
 //!
-//! Both SEED and MoCo need only two things from it: the logarithm of the sum, and the candidates' mean under the
-//! softmax — which is the gradient of the former with respect to the row, times the temperature.
+//! Both SEED and MoCo need only two things from it: the logarithm of the sum, and the candidates'
+//! mean under the softmax — which is the gradient of the former with respect to the row, times the
+//! temperature.
 
 use rayon::prelude::*;
 use tch::{Device, Kind, Tensor, no_grad};
@@ -22,8 +24,9 @@ pub(super) struct Softmax {
     pub mean: Tensor,
 }
 
-/// Logits count as at most this far below the greatest: e⁻⁶⁰ is nothing even in f64 (K such weights sum to 1e-21),
-/// but keeps f32 clear of subnormal numbers, which make a product of matrices many times slower.
+/// Logits count as at most this far below the greatest: e⁻⁶⁰ is nothing even in f64 (K such weights
+/// sum to 1e-21), but keeps f32 clear of subnormal numbers, which make a product of matrices many
+/// times slower.
 const FAINTEST: f64 = -60.0;
 
 /// How the work is cut.
@@ -36,7 +39,8 @@ struct Tiling {
 }
 
 impl Tiling {
-    /// On a CPU a tile of similarities fits in a core's cache and a task needs no other; on a GPU few launches count.
+    /// On a CPU a tile of similarities fits in a core's cache and a task needs no other; on a GPU
+    /// few launches count.
     fn of(device: Device) -> Self {
         if device.is_cuda() {
             Self {
@@ -54,8 +58,8 @@ impl Tiling {
 
 /// Softmax of `rows` over the candidates `[own | queue]`, without gradient.
 ///
-/// Tasks of fixed size run side by side with one thread of libtorch each: the number of threads changes no bit, and
-/// nobody waits for a busy core before the end.
+/// Tasks of fixed size run side by side with one thread of libtorch each: the number of threads
+/// changes no bit, and nobody waits for a busy core before the end.
 ///
 /// # Shapes
 /// - `rows`: `[B, D]`
@@ -116,8 +120,8 @@ fn by_panels(rows: &Tensor, own: &Tensor, queue: &Tensor) -> Option<Avx2> {
     Avx2::chosen().filter(|_| all && rows.numel() > 0)
 }
 
-/// The running maximum is subtracted from similarities before they are divided by the temperature: at a
-/// temperature of 1e-4 logits reach 1e4, where f32 would keep three decimals of them.
+/// The running maximum is subtracted from similarities before they are divided by the temperature:
+/// at a temperature of 1e-4 logits reach 1e4, where f32 would keep three decimals of them.
 fn streamed_softmax(
     rows: &Tensor,
     own: &Tensor,
@@ -152,10 +156,11 @@ fn streamed_softmax(
     }
 }
 
-/// Mean over the batch of `log_sum(row) − row · target / temperature`, the common form of SEED's and MoCo's loss.
+/// Mean over the batch of `log_sum(row) − row · target / temperature`, the common form of SEED's
+/// and MoCo's loss.
 ///
-/// Its gradient, `(mean − target) / (temperature · B)`, is known in closed form, so autograd is given only that:
-/// the graph starts at `rows` and holds nothing of length K.
+/// Its gradient, `(mean − target) / (temperature · B)`, is known in closed form, so autograd is
+/// given only that: the graph starts at `rows` and holds nothing of length K.
 ///
 /// # Shapes
 /// - `rows`: `[B, D]`, rows of length 1, part of a graph

@@ -1,12 +1,14 @@
-//! CompRess (arXiv 2010.14713; official code github UMBCvision/CompRess, nn/compress_loss.py), with two memories: the student compares a
-//! row with the student's embeddings of earlier images as the teacher compares it with the teacher's of the same images.
+//! CompRess (arXiv 2010.14713; official code github UMBCvision/CompRess, nn/compress_loss.py), with
+//! two memories: the student compares a row with the student's embeddings of earlier images as the
+//! teacher compares it with the teacher's of the same images.
 //!
 //! ```text
 //! p_T = softmax(z_T · M_T / tau_T)    p_S = softmax(z_S · M_S / tau_S)    loss = mean over the batch of KL(p_T ‖ p_S)
 //! ```
 //!
-//! Row j of both memories is one image. The official temperature is 0.04 for both. The batch enters after the loss and, unlike in SEED, is
-//! no candidate of its own. As in SEED no `[B, K]` softmax reaches the student: with m = sum_j p_T(j) M_S(j), without gradient,
+//! Row j of both memories is one image. The official temperature is 0.04 for both. The batch enters
+//! after the loss and, unlike in SEED, is no candidate of its own. As in SEED no `[B, K]` softmax
+//! reaches the student: with m = sum_j p_T(j) M_S(j), without gradient,
 //!
 //! ```text
 //! KL = logsumexp_j(z_S · M_S(j) / tau_S) − z_S · m / tau_S − entropy(p_T)
@@ -55,7 +57,8 @@ pub fn compress_loss(
     contrast(&student, &own, &barycentre, &rest, temperature_student) - entropy
 }
 
-/// The student's memory's mean under the teacher's softmax over its own, `[B, S]`, and that softmax's mean entropy, a scalar.
+/// The student's memory's mean under the teacher's softmax over its own, `[B, S]`, and that
+/// softmax's mean entropy, a scalar.
 fn barycentre_and_entropy(
     teacher: &Tensor,
     memories: &Memories,

@@ -1,5 +1,5 @@
-//! Contrastive losses: MoCo's InfoNCE against a queue (arXiv 1911.05722) and SimCLR's NT-Xent within a batch
-//! (arXiv 2002.05709).
+//! Contrastive losses: MoCo's InfoNCE against a queue (arXiv 1911.05722) and SimCLR's NT-Xent
+//! within a batch (arXiv 2002.05709).
 
 use tch::{Kind, Tensor};
 
@@ -8,7 +8,8 @@ use super::seed::normalise;
 
 /// MoCo's InfoNCE: cross-entropy of the query's own key among it and the queue, a scalar.
 ///
-/// It is SEED's loss with all of the teacher's weight on the own key, and computed by the same exact rewriting.
+/// It is SEED's loss with all of the teacher's weight on the own key, and computed by the same
+/// exact rewriting.
 ///
 /// # Shapes
 /// - `query`: `[B, D]`, any length (normalised here); the only one that gets a gradient
@@ -20,10 +21,12 @@ pub fn moco_loss(query: &Tensor, key: &Tensor, queue: &Tensor, temperature: f64)
     candidates::contrast(&query, &key, &key, queue, temperature)
 }
 
-/// SimCLR's NT-Xent: each row is to find the other view of its image among the 2N − 1 other rows; a scalar.
+/// SimCLR's NT-Xent: each row is to find the other view of its image among the 2N − 1 other rows; a
+/// scalar.
 ///
 /// # Shapes
-/// - `embeddings`: `[2N, D]`, any length (normalised here); rows n and n + N are two views of one image
+/// - `embeddings`: `[2N, D]`, any length (normalised here); rows n and n + N are two views of one
+///   image
 pub fn nt_xent_loss(embeddings: &Tensor, temperature: f64) -> Tensor {
     let rows = embeddings.size()[0];
     assert!(
@@ -108,7 +111,8 @@ mod tests {
 
     #[test]
     fn two_images_of_orthogonal_views_counted_by_hand() {
-        // Views of image 0 along x, of image 1 along y: each row sees its partner at 1 and two others at 0.
+        // Views of image 0 along x, of image 1 along y: each row sees its partner at 1 and two
+        // others at 0.
         let embeddings =
             Tensor::from_slice(&[1.0f64, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 1.0]).reshape([4, 2]);
         let expected = (std::f64::consts::E + 2.0).ln() - 1.0;

@@ -1,15 +1,18 @@
-//! Supervised training and knowledge distillation (Hinton, arXiv 1503.02531): soft targets of teachers beside the hard labels.
+//! Supervised training and knowledge distillation (Hinton, arXiv 1503.02531): soft targets of
+//! teachers beside the hard labels.
 //!
 //! ```text
 //! loss = alpha · T² · KL(p ‖ softmax(student / T)) + (1 − alpha) · CE(label, softmax(student))
 //! p    = the mean over the teachers of softmax(teacher / T)
 //! ```
 //!
-//! T² keeps the soft gradient's size when the temperature T changes. A batch may hold images without a label: these have the
-//! soft term alone. Both terms are sums over their images divided by the batch's size, as in SimCLRv2 (arXiv 2006.10029, eq. 3):
-//! an image's label counts the same whatever the share of labels. With a label on every image both are plain means.
+//! T² keeps the soft gradient's size when the temperature T changes. A batch may hold images
+//! without a label: these have the soft term alone. Both terms are sums over their images divided
+//! by the batch's size, as in SimCLRv2 (arXiv 2006.10029, eq. 3): an image's label counts the same
+//! whatever the share of labels. With a label on every image both are plain means.
 //!
-//! Label smoothing (arXiv 1512.00567) and mixup (arXiv 1710.09412) change the targets, and the loss is linear in the hard ones.
+//! Label smoothing (arXiv 1512.00567) and mixup (arXiv 1710.09412) change the targets, and the loss
+//! is linear in the hard ones.
 
 use tch::{Device, Kind, Tensor};
 
@@ -36,13 +39,15 @@ pub struct Balance {
 pub struct SupervisedLoss {
     /// T² · KL(teachers ‖ student); none without a teacher
     pub soft: Option<Tensor>,
-    /// cross-entropy with the labels, summed over the images that have one and divided by the batch's size
+    /// cross-entropy with the labels, summed over the images that have one and divided by the
+    /// batch's size
     pub hard: Tensor,
     /// alpha · soft + (1 − alpha) · hard; `hard` alone without a teacher
     pub total: Tensor,
 }
 
-/// Cross-entropy with hard targets and Hinton's loss with soft ones. The gradient reaches `student_logits` alone.
+/// Cross-entropy with hard targets and Hinton's loss with soft ones. The gradient reaches
+/// `student_logits` alone.
 ///
 /// # Shapes
 /// - `student_logits`: `[B, C]`; the targets as said there, on its device
@@ -86,8 +91,8 @@ pub fn supervised_loss(
     SupervisedLoss { soft, hard, total }
 }
 
-/// Hard targets: the label's class, smoothed as by `torch.nn.CrossEntropyLoss(label_smoothing)`: (1 − s) of it and s / C of
-/// every class.
+/// Hard targets: the label's class, smoothed as by `torch.nn.CrossEntropyLoss(label_smoothing)`: (1
+/// − s) of it and s / C of every class.
 ///
 /// # Shapes
 /// - `labels`: B values of 0..classes, none where an image has no label
@@ -117,9 +122,11 @@ pub fn mean_probabilities(teachers: &[Tensor], temperature: f64) -> Tensor {
     sum.expect("BUG: no teacher") / teachers.len() as f64
 }
 
-/// A batch's images or targets mixed with those of other rows: lambda · own + (1 − lambda) · the other's.
+/// A batch's images or targets mixed with those of other rows: lambda · own + (1 − lambda) · the
+/// other's.
 ///
-/// Targets are mixed like the images, hard and soft ones alike; so an image without a label keeps its partner's share of one.
+/// Targets are mixed like the images, hard and soft ones alike; so an image without a label keeps
+/// its partner's share of one.
 pub struct Mixing {
     pub lambda: f64,
     /// `[B]` i64: which row is mixed into each

@@ -1,5 +1,5 @@
-//! The supervised losses against PyTorch: tests/fixtures/kd_loss, and `testdata/reference_supervised.json`, which
-//! tests/reference/supervised_loss.py writes.
+//! The supervised losses against PyTorch: tests/fixtures/kd_loss, and
+//! `testdata/reference_supervised.json`, which tests/reference/supervised_loss.py writes.
 
 use serde_json::Value;
 

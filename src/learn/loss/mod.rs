@@ -1,6 +1,7 @@
-//! The losses of the ways to train: SEED (`seed`), supervised distillation (`distillation`), contrastive learning
-//! (`contrastive`), clustering online (`swav`), and SEED's alternatives. Each gives a scalar tensor whose `backward` fills the student's gradients.
-//! They know no network, no queue order and no data.
+//! The losses of the ways to train: SEED (`seed`), supervised distillation (`distillation`),
+//! contrastive learning (`contrastive`), clustering online (`swav`), and SEED's alternatives. Each
+//! gives a scalar tensor whose `backward` fills the student's gradients. They know no network, no
+//! queue order and no data.
 
 pub mod queue;
 pub mod spherical_kmeans;

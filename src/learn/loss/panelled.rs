@@ -1,8 +1,9 @@
-//! The softmax over a queue by panels, for processors with AVX2 and no AVX-512: sixteen rows of the batch go through a block
-//! of the queue at once, and what one step makes of them lies in the first-level cache for the next.
+//! The softmax over a queue by panels, for processors with AVX2 and no AVX-512: sixteen rows of the
+//! batch go through a block of the queue at once, and what one step makes of them lies in the
+//! first-level cache for the next.
 //!
-//! Sums have a fixed order, block by block and candidate by candidate, so that a row's bits depend on the row and the
-//! queue alone: neither on the threads nor on its neighbours.
+//! Sums have a fixed order, block by block and candidate by candidate, so that a row's bits depend
+//! on the row and the queue alone: neither on the threads nor on its neighbours.
 
 use std::arch::x86_64::*;
 
@@ -22,8 +23,9 @@ const CANDIDATES: usize = 126;
 /// A block of the queue fills no more of the second-level cache.
 const BYTES: usize = 160 * 1024;
 
-/// Logits count as nothing that are this far below the greatest: a million such weights sum to 4e-12. At a teacher's temperature of
-/// 0.01 most of a queue is that faint, and a block of nothing else is not weighed.
+/// Logits count as nothing that are this far below the greatest: a million such weights sum to
+/// 4e-12. At a teacher's temperature of 0.01 most of a queue is that faint, and a block of nothing
+/// else is not weighed.
 const FAINTEST: f32 = -40.0;
 
 /// As `candidates::softmax` in f32.
@@ -86,8 +88,8 @@ impl Rows {
     }
 }
 
-/// Rows of the queue one after the other, the stride an odd number of cache lines, so that the same place of many rows lies in
-/// different sets of a cache.
+/// Rows of the queue one after the other, the stride an odd number of cache lines, so that the same
+/// place of many rows lies in different sets of a cache.
 struct Block {
     values: Vec<f32>,
     stride: usize,
@@ -166,7 +168,8 @@ fn add(rows: &mut Rows, block: &Block, weights: &mut [Lanes], inverse: f32) {
     } = *block;
     for start in (0..count).step_by(GROUP) {
         let group = begins(values, stride, count, start);
-        // SAFETY: this function asks for both instruction sets; a row of the block has at least as many numbers as the panel.
+        // SAFETY: this function asks for both instruction sets; a row of the block has at least as
+        // many numbers as the panel.
         let sums = unsafe { add_rows(nothing(), group, rows.panel.values()) };
         for (weights, sums) in weights[start..start + GROUP].iter_mut().zip(sums) {
             store(weights, sums);
@@ -241,7 +244,8 @@ fn is_seen(logit: __m256) -> __m256 {
     _mm256_cmp_ps::<_CMP_NLT_UQ>(logit, _mm256_set1_ps(FAINTEST))
 }
 
-/// e to the power of a logit, which is 0 at most; 0 below [`FAINTEST`]. Cephes' polynomial: off by at most two units in the last place.
+/// e to the power of a logit, which is 0 at most; 0 below [`FAINTEST`]. Cephes' polynomial: off by
+/// at most two units in the last place.
 #[target_feature(enable = "avx2,fma")]
 #[inline]
 fn exponential(logit: __m256) -> __m256 {

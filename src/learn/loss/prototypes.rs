@@ -1,13 +1,15 @@
-//! SwAV (arXiv 2006.09882) as a distillation: prototypes cluster the teacher's embeddings online, and the student predicts the teacher's
-//! assignments.
+//! SwAV (arXiv 2006.09882) as a distillation: prototypes cluster the teacher's embeddings online,
+//! and the student predicts the teacher's assignments.
 //!
 //! ```text
 //! q = Sinkhorn(z_T · C / epsilon)    p_S = softmax(z_S · C / tau)    p_T = softmax(z_T · C / tau)
 //! prediction = mean over the batch of −sum_k q(k) log p_S(k)         clustering = mean over the batch of −sum_k q(k) log p_T(k)
 //! ```
 //!
-//! The prediction teaches the student alone, the clustering the prototypes alone. In SwAV the prototypes also learn from the prediction, since
-//! both views are the network's own; here that would move them to where the student already is, while the teacher, which is frozen, can't follow.
+//! The prediction teaches the student alone, the clustering the prototypes alone. In SwAV the
+//! prototypes also learn from the prediction, since both views are the network's own; here that
+//! would move them to where the student already is, while the teacher, which is frozen, can't
+//! follow.
 
 use tch::{Tensor, no_grad};
 
@@ -20,7 +22,8 @@ pub struct PrototypeLoss {
     pub clustering: Tensor,
 }
 
-/// The batch's soft assignments, each prototype used equally often over the batch and earlier embeddings; without gradient.
+/// The batch's soft assignments, each prototype used equally often over the batch and earlier
+/// embeddings; without gradient.
 ///
 /// # Shapes
 /// - `teacher`: `[B, D]`, `earlier`: `[Q, D]`, if any; `prototypes`: `[K, D]`; rows of length 1

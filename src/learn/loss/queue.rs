@@ -1,8 +1,8 @@
 //! The queue of teacher (SEED) or key (MoCo) embeddings: a ring of K rows, oldest replaced first.
 //!
-//! It starts as random unit vectors. A batch enters after its loss was computed, so that it never meets itself.
-//! K is a multiple of the batch, so that a batch never wraps round. Its whole state (rows, pointer, filled) is part
-//! of a training checkpoint.
+//! It starts as random unit vectors. A batch enters after its loss was computed, so that it never
+//! meets itself. K is a multiple of the batch, so that a batch never wraps round. Its whole state
+//! (rows, pointer, filled) is part of a training checkpoint.
 
 use rand_chacha::ChaCha8Rng;
 use seedpipe_base::Refusal;

@@ -1,10 +1,12 @@
-//! Distillation by matching the teacher's embedding itself: squared distance, or cosine (SEED, arXiv 2101.04731, compares the former).
+//! Distillation by matching the teacher's embedding itself: squared distance, or cosine (SEED,
+//! arXiv 2101.04731, compares the former).
 //!
 //! ```text
 //! l2 = mean over the batch of |z_S − z_T|²        cosine = mean over the batch of 1 − z_S · z_T / (|z_S| |z_T|)
 //! ```
 //!
-//! z_T has length 1. In `l2` the student must match its length too; were it normalised there, `l2` would be twice `cosine`.
+//! z_T has length 1. In `l2` the student must match its length too; were it normalised there, `l2`
+//! would be twice `cosine`.
 
 use tch::{Kind, Tensor};
 

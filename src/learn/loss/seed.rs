@@ -6,13 +6,15 @@
 //! p_T = softmax(z_T · d / tau_T)    p_S = softmax(z_S · d / tau_S)    loss = mean over the batch of −sum_j p_T(j) log p_S(j)
 //! ```
 //!
-//! The p_T sum to one, so with the barycentre m = sum_j p_T(j) d_j, which depends on the teacher alone, exactly
+//! The p_T sum to one, so with the barycentre m = sum_j p_T(j) d_j, which depends on the teacher
+//! alone, exactly
 //!
 //! ```text
 //! loss = mean over the batch of logsumexp_j(z_S · d_j / tau_S) − z_S · m / tau_S
 //! ```
 //!
-//! and neither network's `[B, K + 1]` softmax is ever stored. The teacher's rows enter the queue after the loss.
+//! and neither network's `[B, K + 1]` softmax is ever stored. The teacher's rows enter the queue
+//! after the loss.
 
 use tch::Tensor;
 
@@ -29,8 +31,8 @@ pub fn normalise(rows: &Tensor) -> Tensor {
 
 /// The candidates' mean under the teacher's softmax, without gradient.
 ///
-/// Holds at `temperature_teacher` 1e-4 in f32, if rows have length 1 to f32's precision: embeddings that were
-/// stored as f16 are to be normalised again first, else the own logit is off by more than 2.
+/// Holds at `temperature_teacher` 1e-4 in f32, if rows have length 1 to f32's precision: embeddings
+/// that were stored as f16 are to be normalised again first, else the own logit is off by more than 2.
 ///
 /// # Shapes
 /// - `teacher`: `[B, D]`, rows of length 1
@@ -93,7 +95,8 @@ mod tests {
     use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
     use tch::{Kind, no_grad};
 
-    /// Mean entropy of the teacher's softmax over its candidates, in nats: the least value that [`seed_loss`] can take.
+    /// Mean entropy of the teacher's softmax over its candidates, in nats: the least value that
+    /// [`seed_loss`] can take.
     fn teacher_entropy(teacher: &Tensor, queue: &Tensor, temperature_teacher: f64) -> f64 {
         no_grad(|| {
             let softmax = candidates::softmax(teacher, teacher, queue, temperature_teacher);
@@ -134,7 +137,8 @@ mod tests {
 
     #[test]
     fn a_case_counted_by_hand() {
-        // Own candidate (1, 0), queue (0, 1); tau 1. p_T = (e, 1) / (e + 1); the student looks along (0, 1).
+        // Own candidate (1, 0), queue (0, 1); tau 1. p_T = (e, 1) / (e + 1); the student looks
+        // along (0, 1).
         let student = Tensor::from_slice(&[0.0f64, 3.0]).reshape([1, 2]);
         let teacher = Tensor::from_slice(&[1.0f64, 0.0]).reshape([1, 2]);
         let queue = Tensor::from_slice(&[0.0f64, 1.0]).reshape([1, 2]);

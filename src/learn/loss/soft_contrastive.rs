@@ -1,5 +1,6 @@
-//! SimCLR as a distillation: soft contrast within the batch. SEED's loss (arXiv 2101.04731) with SimCLR's candidates (arXiv 2002.05709):
-//! the batch's own teacher embeddings, each row's among them, and no queue.
+//! SimCLR as a distillation: soft contrast within the batch. SEED's loss (arXiv 2101.04731) with
+//! SimCLR's candidates (arXiv 2002.05709): the batch's own teacher embeddings, each row's among
+//! them, and no queue.
 //!
 //! ```text
 //! p_T = softmax(z_T · Z_T / tau_T)    p_S = softmax(z_S · Z_T / tau_S)    loss = mean over the batch of −sum_j p_T(j) log p_S(j)

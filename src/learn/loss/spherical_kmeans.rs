@@ -1,8 +1,10 @@
-//! K-means on the unit sphere (Dhillon and Modha, 2001): rows are told apart by their cosine, centroids are the directions of their rows'
-//! sums. It begins as k-means++ does (Arthur and Vassilvitskii, 2007): each next centroid is a row drawn with weight 1 − its greatest cosine so far.
+//! K-means on the unit sphere (Dhillon and Modha, 2001): rows are told apart by their cosine,
+//! centroids are the directions of their rows' sums. It begins as k-means++ does (Arthur and
+//! Vassilvitskii, 2007): each next centroid is a row drawn with weight 1 − its greatest cosine so
+//! far.
 //!
-//! The generator's key and the rows decide every bit: products are computed in pieces of fixed size on one thread of libtorch each,
-//! sums in the order of the rows in f64, on the CPU.
+//! The generator's key and the rows decide every bit: products are computed in pieces of fixed size
+//! on one thread of libtorch each, sums in the order of the rows in f64, on the CPU.
 
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
@@ -16,7 +18,8 @@ use crate::torch::tensors::{from_slice_f32, to_vec_f32};
 /// Rows of a task.
 const PIECE: i64 = 4096;
 
-/// Centroids of `clusters` clusters, after at most so many rounds; fewer when no row moves any more.
+/// Centroids of `clusters` clusters, after at most so many rounds; fewer when no row moves any
+/// more.
 ///
 /// A cluster that loses all of its rows begins anew at the row that is farthest from its centroid.
 ///

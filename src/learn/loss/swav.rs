@@ -1,21 +1,26 @@
-//! SwAV (arXiv 2006.09882): views of an image are to agree on its cluster. Each whole view is assigned to prototypes by Sinkhorn
-//! and Knopp's algorithm, evenly over the batch; every other view predicts that assignment.
+//! SwAV (arXiv 2006.09882): views of an image are to agree on its cluster. Each whole view is
+//! assigned to prototypes by Sinkhorn and Knopp's algorithm, evenly over the batch; every other
+//! view predicts that assignment.
 //!
-//! Follows the official code (github facebookresearch/swav, `main_swav.py`); golden values: `tests/reference/swav.py`.
+//! Follows the official code (github facebookresearch/swav, `main_swav.py`); golden values:
+//! `tests/reference/swav.py`.
 
 use tch::{Kind, Tensor, no_grad};
 
 use super::seed::normalise;
 
-/// Soft assignments of samples to prototypes: the transport plan of equal weight for every prototype and every sample that
-/// `iterations` of Sinkhorn's algorithm reach from exp(scores / epsilon). Without gradient.
+/// Soft assignments of samples to prototypes: the transport plan of equal weight for every
+/// prototype and every sample that `iterations` of Sinkhorn's algorithm reach from exp(scores /
+/// epsilon). Without gradient.
 ///
-/// Each iteration makes the prototypes' weights equal, then the samples'. Done on logarithms, where the greatest is subtracted
-/// from each sum: no epsilon overflows or leaves a prototype without weight, in f32 either.
+/// Each iteration makes the prototypes' weights equal, then the samples'. Done on logarithms, where
+/// the greatest is subtracted from each sum: no epsilon overflows or leaves a prototype without
+/// weight, in f32 either.
 ///
 /// # Shapes
 /// - `scores`: `[B, K]`, similarities of samples and prototypes
-/// - `epsilon` above 0: the smaller, the harder the assignments; `iterations`: the official code's 3
+/// - `epsilon` above 0: the smaller, the harder the assignments; `iterations`: the official code's
+///   3
 /// - returns `[B, K]`, rows sum to 1
 pub(crate) fn sinkhorn(scores: &Tensor, epsilon: f64, iterations: usize) -> Tensor {
     assert!(
@@ -34,7 +39,8 @@ pub(crate) fn sinkhorn(scores: &Tensor, epsilon: f64, iterations: usize) -> Tens
     })
 }
 
-/// Assignments of a batch that is balanced together with samples seen earlier, so that few samples meet many prototypes.
+/// Assignments of a batch that is balanced together with samples seen earlier, so that few samples
+/// meet many prototypes.
 ///
 /// # Shapes
 /// - `scores`: `[B, K]`; `earlier`: `[Q, K]`, if any
@@ -54,7 +60,8 @@ pub fn assignments_among(
     }
 }
 
-/// Mean over the batch of the cross-entropy between assignments and what a view's scores predict, a scalar.
+/// Mean over the batch of the cross-entropy between assignments and what a view's scores predict, a
+/// scalar.
 ///
 /// # Shapes
 /// - `scores`: `[B, K]`, with graph
@@ -74,7 +81,8 @@ pub(crate) fn prediction_loss(scores: &Tensor, assignments: &Tensor, temperature
     -weighted.sum_dim_intlist(1, false, None).mean(None::<Kind>)
 }
 
-/// The swapped prediction: every view predicts the assignment of each assigned view but itself; the mean of all, a scalar.
+/// The swapped prediction: every view predicts the assignment of each assigned view but itself; the
+/// mean of all, a scalar.
 ///
 /// # Shapes
 /// - `scores`: for each view of the images `[B, K]`; the assigned (whole) views come first
@@ -101,7 +109,8 @@ pub fn swapped_prediction(scores: &[Tensor], assignments: &[Tensor], temperature
     Tensor::stack(&terms, 0).sum(None::<Kind>) / (others * assignments.len() as f64)
 }
 
-/// Sets the prototypes' lengths to 1, in place and outside of any graph: before each step, as the official code does.
+/// Sets the prototypes' lengths to 1, in place and outside of any graph: before each step, as the
+/// official code does.
 ///
 /// # Shapes
 /// - `prototypes`: `[K, D]`
@@ -216,7 +225,8 @@ mod tests {
             3,
         );
         assert!((even - 0.25).abs().max().double_value(&[]) < 1e-15);
-        // Both samples prefer prototype 0, the first one by e² more: balance leaves a/(1 − a) = e to each sample's own.
+        // Both samples prefer prototype 0, the first one by e² more: balance leaves a/(1 − a) = e
+        // to each sample's own.
         let scores = Tensor::from_slice(&[1.0f64, 0.0, 0.5, 0.0]).reshape([2, 2]);
         let found = sinkhorn(&scores, 0.25, 60);
         let own = 1f64.exp() / (1.0 + 1f64.exp());

@@ -1,5 +1,5 @@
-//! Autocast to bf16 or f16, as PyTorch's `torch.autocast`: convolutions and linear layers compute in it, weights stay f32. The same on a
-//! CPU and on CUDA.
+//! Autocast to bf16 or f16, as PyTorch's `torch.autocast`: convolutions and linear layers compute
+//! in it, weights stay f32. The same on a CPU and on CUDA.
 //!
 //! The state belongs to the thread: a guard can't be sent to another one.
 
@@ -10,7 +10,8 @@ use tch::Device;
 use crate::network::Precision;
 use crate::torch::shim::{self, AutocastBefore};
 
-/// Autocast is on for this thread as long as this lives; the outermost one forgets the cast weights at its end.
+/// Autocast is on for this thread as long as this lives; the outermost one forgets the cast weights
+/// at its end.
 pub struct Autocast {
     before: AutocastBefore,
     this_thread: PhantomData<*const ()>,

@@ -1,6 +1,8 @@
-//! How tensors begin: PyTorch's distributions, drawn by us from a generator keyed by the tensor's name.
+//! How tensors begin: PyTorch's distributions, drawn by us from a generator keyed by the tensor's
+//! name.
 //!
-//! One tensor's values depend on its own generator and shape alone, so that adding a head redraws nothing else.
+//! One tensor's values depend on its own generator and shape alone, so that adding a head redraws
+//! nothing else.
 
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
@@ -11,7 +13,8 @@ use crate::torch::one_thread::with_one_thread;
 use crate::torch::random;
 use crate::torch::tensors;
 
-/// The first values of some tensors, each with its own generator, drawn side by side: a large network has hundreds of millions of them.
+/// The first values of some tensors, each with its own generator, drawn side by side: a large
+/// network has hundreds of millions of them.
 pub(crate) fn all_first_values(keyed: Vec<(&TensorSpec, ChaCha8Rng)>) -> Vec<Tensor> {
     let draw = |(spec, generator): (&TensorSpec, ChaCha8Rng)| {
         with_one_thread(|| first_values(spec, generator))

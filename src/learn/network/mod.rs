@@ -1,6 +1,7 @@
 //! A network with its tensors: made from a description, run on images, compared, copied, averaged.
 //!
-//! Tensors are held in state-dict order and keep PyTorch's names. Trainable ones are leaves with `requires_grad`.
+//! Tensors are held in state-dict order and keep PyTorch's names. Trainable ones are leaves with
+//! `requires_grad`.
 
 pub(crate) mod autocast;
 pub(crate) mod initialise;
@@ -32,7 +33,8 @@ pub enum Precision {
     F32,
     /// Autocast as PyTorch's: convolutions and linear layers in bf16.
     Bf16,
-    /// Autocast to f16, in training with a scaled loss. For CUDA: a CPU does it as well, but slowly.
+    /// Autocast to f16, in training with a scaled loss. For CUDA: a CPU does it as well, but
+    /// slowly.
     F16,
 }
 
@@ -70,7 +72,8 @@ pub(crate) fn described(architecture: &Architecture) -> Result<Graph, Refusal> {
 }
 
 impl Network {
-    /// A fresh network; `key` gives each tensor's name, without `backbone.`, its own generator: a head redraws nothing.
+    /// A fresh network; `key` gives each tensor's name, without `backbone.`, its own generator: a
+    /// head redraws nothing.
     pub fn initialise(
         architecture: &Architecture,
         key: impl Fn(&str) -> ChaCha8Rng,
@@ -83,7 +86,8 @@ impl Network {
         Ok(Self::assemble(architecture, graph, tensors, device))
     }
 
-    /// The network with these weights, copied. Every name and shape must match; the error lists all that don't.
+    /// The network with these weights, copied. Every name and shape must match; the error lists all
+    /// that don't.
     pub fn with_weights(
         architecture: &Architecture,
         mut weights: BTreeMap<String, Tensor>,
@@ -110,8 +114,9 @@ impl Network {
         Ok(Self::assemble(architecture, graph, tensors, device))
     }
 
-    /// A network on a trained backbone: the backbone's tensors are copied from `donor` and must all be there; those of
-    /// classifier and head are copied where name and shape agree, else drawn anew as by [`Network::initialise`].
+    /// A network on a trained backbone: the backbone's tensors are copied from `donor` and must all
+    /// be there; those of classifier and head are copied where name and shape agree, else drawn
+    /// anew as by [`Network::initialise`].
     pub fn initialise_from(
         architecture: &Architecture,
         donor: &Network,
@@ -239,8 +244,8 @@ impl Network {
             .length(self.graph.embedding().unwrap_or(self.graph.features()))
     }
 
-    /// Runs the network; for inference inside `tch::no_grad`. In training under [`recompute::Recomputing`] it keeps less for the
-    /// backward pass.
+    /// Runs the network; for inference inside `tch::no_grad`. In training under
+    /// [`recompute::Recomputing`] it keeps less for the backward pass.
     ///
     /// # Shapes
     /// - `images`: `[B, 3, H, W]` f32, normalised, on any device
@@ -304,8 +309,8 @@ impl Network {
         }
     }
 
-    /// Keeps some tensors as they are: they ask for no gradients, and their batch norms use the running statistics in training
-    /// too. A copy of the network is not frozen.
+    /// Keeps some tensors as they are: they ask for no gradients, and their batch norms use the
+    /// running statistics in training too. A copy of the network is not frozen.
     pub fn freeze_tensors(&mut self, names: &BTreeSet<String>) {
         let frozen: Vec<bool> = self
             .specs
@@ -318,14 +323,15 @@ impl Network {
         Arc::make_mut(&mut self.program).freeze(&frozen);
     }
 
-    /// BLAKE3 over names, kinds, shapes and data: the network's identity, whatever its memory layout and device.
+    /// BLAKE3 over names, kinds, shapes and data: the network's identity, whatever its memory
+    /// layout and device.
     pub fn digest(&self) -> [u8; 32] {
         let names = self.specs.iter().map(|spec| spec.name.as_str());
         state_digest(names.zip(&self.tensors))
     }
 
-    /// own ← momentum · own + (1 − momentum) · other over the trainable tensors, as MoCo's key encoder (arXiv
-    /// 1911.05722, eq. 2). Batch-norm statistics stay its own.
+    /// own ← momentum · own + (1 − momentum) · other over the trainable tensors, as MoCo's key
+    /// encoder (arXiv 1911.05722, eq. 2). Batch-norm statistics stay its own.
     ///
     /// # Panics
     /// When the two networks are not of one architecture.
@@ -345,8 +351,8 @@ impl Network {
         });
     }
 
-    /// Lays convolution weights (and images, in the forward pass) out channels-last or row-major. Changing it makes new
-    /// leaves: before building an optimiser.
+    /// Lays convolution weights (and images, in the forward pass) out channels-last or row-major.
+    /// Changing it makes new leaves: before building an optimiser.
     pub fn set_channels_last(&mut self, on: bool) {
         if self.channels_last == on {
             return;

@@ -1,11 +1,13 @@
-//! Gradient checkpointing (arXiv 1604.06174): a forward pass that keeps the inputs of some segments of the network instead of every
-//! activation, and a backward pass that computes the activations again, segment by segment. A third more work, and a fraction of the
-//! memory; gradients and batch-norm statistics are those of the plain passes, bit for bit on a CPU. (Only where gradients of several passes are
-//! added to gradients that are there already, the order of the sums differs.)
+//! Gradient checkpointing (arXiv 1604.06174): a forward pass that keeps the inputs of some segments
+//! of the network instead of every activation, and a backward pass that computes the activations
+//! again, segment by segment. A third more work, and a fraction of the memory; gradients and
+//! batch-norm statistics are those of the plain passes, bit for bit on a CPU. (Only where gradients
+//! of several passes are added to gradients that are there already, the order of the sums differs.)
 //!
-//! While a [`Recomputing`] lives, every training-mode forward pass of its thread whose graph is recorded is cut. The network's last
-//! segment is in the loss's graph as ever; its backward pass ends at the segment's input, and [`Recomputing::backward`] goes on from
-//! there. So the caller writes
+//! While a [`Recomputing`] lives, every training-mode forward pass of its thread whose graph is
+//! recorded is cut. The network's last segment is in the loss's graph as ever; its backward pass
+//! ends at the segment's input, and [`Recomputing::backward`] goes on from there. So the caller
+//! writes
 //!
 //! ```text
 //! let recomputing = Recomputing::begin();
@@ -13,8 +15,9 @@
 //! recomputing.backward(&loss);               // instead of loss.backward()
 //! ```
 //!
-//! Where to cut is found in the graph: after steps whose result is all that is read later. Among them those are taken that make
-//! the kept inputs and the largest segment's activations together smallest at the images' size.
+//! Where to cut is found in the graph: after steps whose result is all that is read later. Among
+//! them those are taken that make the kept inputs and the largest segment's activations together
+//! smallest at the images' size.
 
 use std::cell::RefCell;
 use std::marker::PhantomData;
@@ -30,7 +33,8 @@ use crate::network::autocast::Autocast;
 use crate::torch::shim;
 
 thread_local! {
-    /// The passes to be continued backwards, in the order in which they were made; none: nothing is cut.
+    /// The passes to be continued backwards, in the order in which they were made; none: nothing is
+    /// cut.
     static TAPE: RefCell<Option<Vec<Pass>>> = const { RefCell::new(None) };
 }
 
@@ -47,7 +51,8 @@ impl Recomputing {
         }
     }
 
-    /// The gradients of `loss` by all parameters, added to theirs: `loss.backward()`, continued through the segments that were cut off.
+    /// The gradients of `loss` by all parameters, added to theirs: `loss.backward()`, continued
+    /// through the segments that were cut off.
     ///
     /// # Panics
     /// As `loss.backward()` does.
@@ -77,7 +82,8 @@ struct Pass {
     tensors: Vec<Tensor>,
     images: Tensor,
     precision: Precision,
-    /// The segments to be computed again, in the graph's order, and the input of each: none for the first.
+    /// The segments to be computed again, in the graph's order, and the input of each: none for the
+    /// first.
     segments: Vec<(Range<usize>, Option<Tensor>)>,
     /// The input of the last segment, a leaf that gets its gradient with the loss.
     leaf: Tensor,
@@ -214,7 +220,8 @@ fn cut_into(cuts: &[usize], sizes: &[f64], bound: f64) -> Vec<usize> {
     chosen
 }
 
-/// Numbers that a pass holds at its worst: the inputs of all segments and the activations of the largest one.
+/// Numbers that a pass holds at its worst: the inputs of all segments and the activations of the
+/// largest one.
 fn held(cuts: &[usize], sizes: &[f64]) -> f64 {
     let inputs: f64 = cuts.iter().map(|&cut| sizes[cut]).sum();
     let mut start = 0;

@@ -1,5 +1,5 @@
-//! Numbers that the fixtures give by a formula instead of storing them (`tests/fixtures/README.md`), for the tests of
-//! this crate and those beside it.
+//! Numbers that the fixtures give by a formula instead of storing them
+//! (`tests/fixtures/README.md`), for the tests of this crate and those beside it.
 
 use rayon::prelude::*;
 
@@ -17,7 +17,8 @@ pub fn units(
     })
 }
 
-/// Each element of the weight of this name: a mean and a bound of what u(i) adds, by the name's end and the shape.
+/// Each element of the weight of this name: a mean and a bound of what u(i) adds, by the name's end
+/// and the shape.
 pub fn weights(name: &str, shape: &[i64], salt: u64) -> impl IndexedParallelIterator<Item = f64> {
     let (mean, bound) = match name.rsplit('.').next() {
         Some("num_batches_tracked") => (0.0, 0.0),

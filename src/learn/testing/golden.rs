@@ -1,5 +1,6 @@
-//! Reading of the golden values: the folder in `SEEDPIPE_FIXTURES` when it is set, else the committed
-//! copy. Every parameter comes from the fixture's json, so that a set with other seeds tests the same claims.
+//! Reading of the golden values: the folder in `SEEDPIPE_FIXTURES` when it is set, else the
+//! committed copy. Every parameter comes from the fixture's json, so that a set with other seeds
+//! tests the same claims.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -117,7 +118,8 @@ impl Case<'_> {
 }
 
 impl Fixture {
-    /// A loss and its gradients by `learned` (`NAME.grad_<tensor>`) are the case's: within 1e-10 in f64 and 1e-5 in f32.
+    /// A loss and its gradients by `learned` (`NAME.grad_<tensor>`) are the case's: within 1e-10 in
+    /// f64 and 1e-5 in f32.
     pub(crate) fn assert_loss(&self, name: &str, learned: &[&str], loss: impl Fn(&Case) -> Tensor) {
         for (kind, tolerance) in [(Kind::Double, 1e-10), (Kind::Float, 1e-5)] {
             let leaf = |part: &&str| {
@@ -167,7 +169,8 @@ fn folder() -> PathBuf {
     )
 }
 
-/// The weight that the fixtures give a tensor of this name, in f64 (see `tests/fixtures/README.md`).
+/// The weight that the fixtures give a tensor of this name, in f64 (see
+/// `tests/fixtures/README.md`).
 pub(crate) fn formula_weight(name: &str, shape: &[i64], salt: u64) -> Tensor {
     let values: Vec<f64> = weights(name, shape, salt).collect();
     Tensor::from_slice(&values).reshape(shape)

@@ -1,4 +1,5 @@
-//! Checkpoint files: every container and dtype is read, code is refused by name, layouts are recognised or refused whole.
+//! Checkpoint files: every container and dtype is read, code is refused by name, layouts are
+//! recognised or refused whole.
 
 mod support;
 

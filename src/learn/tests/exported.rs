@@ -1,5 +1,5 @@
-//! ONNX files against onnx's checker and onnxruntime, TorchScript files against `torch.jit.load`, where a Python that has
-//! them is named by `SEEDPIPE_PYTHON`.
+//! ONNX files against onnx's checker and onnxruntime, TorchScript files against `torch.jit.load`,
+//! where a Python that has them is named by `SEEDPIPE_PYTHON`.
 
 mod support;
 
@@ -89,7 +89,8 @@ impl Case {
         }
     }
 
-    /// Relative to the largest value; of a quantised network, of the difference's norm to that of the output.
+    /// Relative to the largest value; of a quantised network, of the difference's norm to that of
+    /// the output.
     fn tolerance(&self) -> f64 {
         match (self.quantised, self.element) {
             // Sums in another order fall on the next step of a grid here and there.
@@ -187,7 +188,8 @@ fn deployment(case: &Case) -> Deployment {
     Deployment::new(&network, &preprocessing)
 }
 
-/// Writes the file, images and what our own forward pass makes of them; returns the entry of cases.json.
+/// Writes the file, images and what our own forward pass makes of them; returns the entry of
+/// cases.json.
 fn write_case(folder: &Path, number: usize, case: &Case, format: Format) -> Value {
     let deployment = deployment(case);
     let bytes = format.bytes(&deployment, case);

@@ -1,5 +1,5 @@
-//! State dicts under torchvision's and timm's names: read back here, and loaded by the libraries themselves where a Python
-//! that has them is named by `SEEDPIPE_PYTHON`.
+//! State dicts under torchvision's and timm's names: read back here, and loaded by the libraries
+//! themselves where a Python that has them is named by `SEEDPIPE_PYTHON`.
 
 mod support;
 

@@ -28,8 +28,9 @@ fn cosine(got: &Tensor, expected: &Tensor) -> f64 {
         .double_value(&[])
 }
 
-/// How many times autocast's error the folded network's may be: where a processor has no bf16, oneDNN's emulation rounds in more
-/// places (measured by emulation on AVX2: 2.1 times for mobilenet_v3_large; by instructions below 1.5 everywhere).
+/// How many times autocast's error the folded network's may be: where a processor has no bf16,
+/// oneDNN's emulation rounds in more places (measured by emulation on AVX2: 2.1 times for
+/// mobilenet_v3_large; by instructions below 1.5 everywhere).
 fn most_of_autocast() -> f64 {
     #[cfg(target_arch = "x86_64")]
     if std::arch::is_x86_feature_detected!("avx512bf16") {
@@ -78,7 +79,8 @@ fn folded_networks_compute_what_the_plain_ones_do() {
                         assert!(error < 2e-5, "{name}: off by {error}");
                         continue;
                     }
-                    // Formula weights amplify rounding more than trained ones: PyTorch's way of bf16 is the measure.
+                    // Formula weights amplify rounding more than trained ones: PyTorch's way of
+                    // bf16 is the measure.
                     let (got, autocast) = (cosine(got, expected), cosine(autocast, expected));
                     println!("{name}: cosine {got:.6}, autocast {autocast:.6}");
                     assert!(

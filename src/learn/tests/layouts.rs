@@ -1,4 +1,5 @@
-//! Checkpoints as other projects write them, against the reference code's values: `tests/reference/layouts.py`.
+//! Checkpoints as other projects write them, against the reference code's values:
+//! `tests/reference/layouts.py`.
 
 mod support;
 

@@ -1,4 +1,5 @@
-//! Networks against PyTorch's golden values: names, shapes, counts, features and logits; real weights.
+//! Networks against PyTorch's golden values: names, shapes, counts, features and logits; real
+//! weights.
 
 mod support;
 

@@ -1,4 +1,5 @@
-//! Networks that the shared fixtures don't hold, against the reference code's values: `tests/reference/models.py`.
+//! Networks that the shared fixtures don't hold, against the reference code's values:
+//! `tests/reference/models.py`.
 
 mod support;
 

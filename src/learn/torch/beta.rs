@@ -4,9 +4,11 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::torch::random::unit;
 
-/// A number of (0, 1), or an end of it by rounding, with density proportional to x^(alpha − 1) · (1 − x)^(alpha − 1).
+/// A number of (0, 1), or an end of it by rounding, with density proportional to x^(alpha − 1) · (1
+/// − x)^(alpha − 1).
 ///
-/// The share of one of two Gamma(alpha) numbers, taken as logarithms so that a small alpha gives 0 or 1 and never 0 / 0.
+/// The share of one of two Gamma(alpha) numbers, taken as logarithms so that a small alpha gives 0
+/// or 1 and never 0 / 0.
 ///
 /// # Panics
 /// When alpha is not above 0.
@@ -19,8 +21,8 @@ pub fn symmetric_beta(alpha: f64, rng: &mut ChaCha8Rng) -> f64 {
     1.0 / (1.0 + (other - one).exp())
 }
 
-/// The logarithm of a Gamma(shape, 1) number, by Marsaglia and Tsang's method (ACM TOMS 26(3), 2000); below 1 a draw of
-/// shape + 1 times U^(1 / shape), as they advise.
+/// The logarithm of a Gamma(shape, 1) number, by Marsaglia and Tsang's method (ACM TOMS 26(3),
+/// 2000); below 1 a draw of shape + 1 times U^(1 / shape), as they advise.
 fn log_gamma_draw(shape: f64, rng: &mut ChaCha8Rng) -> f64 {
     if shape < 1.0 {
         let above = log_gamma_draw(shape + 1.0, rng);
@@ -60,7 +62,8 @@ mod tests {
 
     #[test]
     fn draws_are_spread_as_the_distribution_says() {
-        // Shares below 0.1 and 0.25, from scipy.stats.beta(alpha, alpha).cdf; the others by symmetry.
+        // Shares below 0.1 and 0.25, from scipy.stats.beta(alpha, alpha).cdf; the others by
+        // symmetry.
         let known = [
             (0.2, 0.336_689_78, 0.414_055_52),
             (0.5, 0.204_832_765, 0.333_333_333),

@@ -1,6 +1,7 @@
 //! Where tensors are computed: device names, threads, libtorch's version.
 //!
-//! One build serves CPU and GPU: the CUDA half of libtorch is loaded at run time when it lies beside the CPU half.
+//! One build serves CPU and GPU: the CUDA half of libtorch is loaded at run time when it lies
+//! beside the CPU half.
 
 use std::sync::OnceLock;
 
@@ -9,16 +10,18 @@ use tch::{Cuda, Device};
 
 use crate::torch::shim;
 
-/// Whether the CUDA half was found and loaded. Must come before anything asks libtorch about CUDA, because libtorch remembers the answer.
+/// Whether the CUDA half was found and loaded. Must come before anything asks libtorch about CUDA,
+/// because libtorch remembers the answer.
 fn cuda_library() -> &'static Result<bool, String> {
     static LOADED: OnceLock<Result<bool, String>> = OnceLock::new();
     LOADED.get_or_init(shim::load_cuda)
 }
 
-/// The device of a name: `auto` (the first CUDA device that can be used, else the CPU), `cpu`, `cuda` or `cuda:N`.
+/// The device of a name: `auto` (the first CUDA device that can be used, else the CPU), `cpu`,
+/// `cuda` or `cuda:N`.
 ///
-/// With `auto`, a CUDA half that is present but does not load is said once on stderr, and the CPU used. Choosing a CUDA
-/// device turns deterministic algorithms on.
+/// With `auto`, a CUDA half that is present but does not load is said once on stderr, and the CPU
+/// used. Choosing a CUDA device turns deterministic algorithms on.
 pub fn device(name: &str) -> Result<Device, Refusal> {
     let library = cuda_library();
     let wanted = match name {
@@ -82,7 +85,8 @@ pub fn set_threads(threads: usize) {
     tch::set_num_threads(i32::try_from(threads.max(1)).unwrap_or(i32::MAX));
 }
 
-/// Runs `work` with that many threads, then restores the number, also when `work` panics: what comes after must not depend on it.
+/// Runs `work` with that many threads, then restores the number, also when `work` panics: what
+/// comes after must not depend on it.
 pub fn with_threads<T>(threads: usize, work: impl FnOnce() -> T) -> T {
     struct Restore(usize);
     impl Drop for Restore {
@@ -99,7 +103,8 @@ pub fn threads() -> usize {
     usize::try_from(tch::get_num_threads()).unwrap_or(1)
 }
 
-/// Only algorithms whose result does not depend on the order in which threads finish; matters on CUDA.
+/// Only algorithms whose result does not depend on the order in which threads finish; matters on
+/// CUDA.
 pub(crate) fn set_deterministic(on: bool) {
     shim::set_deterministic(on)
         .unwrap_or_else(|error| panic!("BUG: deterministic algorithms could not be set: {error}"));

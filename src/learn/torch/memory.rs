@@ -2,11 +2,12 @@
 
 use crate::torch::shim;
 
-/// Keeps freed memory for the next tensor instead of giving it back to the system; once, before the first tensor. Does nothing where
-/// the C library is not glibc, and where the environment has its own word (`MALLOC_…_`, `GLIBC_TUNABLES`).
+/// Keeps freed memory for the next tensor instead of giving it back to the system; once, before the
+/// first tensor. Does nothing where the C library is not glibc, and where the environment has its
+/// own word (`MALLOC_…_`, `GLIBC_TUNABLES`).
 ///
-/// glibc maps each block from 32 MiB on anew and trims its heap whenever 128 KiB at its end are free: every step of a training then
-/// pays for the same pages, zeroed by the kernel, again.
+/// glibc maps each block from 32 MiB on anew and trims its heap whenever 128 KiB at its end are
+/// free: every step of a training then pays for the same pages, zeroed by the kernel, again.
 pub fn keep() {
     let own_word = [
         "MALLOC_TRIM_THRESHOLD_",

@@ -1,10 +1,12 @@
-//! The numerics class of tensor work: what decides the bits of floating-point sums beside the recipe.
+//! The numerics class of tensor work: what decides the bits of floating-point sums beside the
+//! recipe.
 //!
-//! On a CPU that is the instruction set that libtorch's own kernels use, what oneDNN dispatches on beyond it, and who made the
-//! processor, since MKL chooses its kernels by that; on CUDA the compute capability. Switches in the environment that make
-//! any of them choose other kernels are part of it as they stand, and so is an OpenMP that is not libtorch's own, since it deals
-//! out the work that sums are made of. Within a class equal recipes give equal content, as far as this is known: a difference
-//! within one is always told.
+//! On a CPU that is the instruction set that libtorch's own kernels use, what oneDNN dispatches on
+//! beyond it, and who made the processor, since MKL chooses its kernels by that; on CUDA the
+//! compute capability. Switches in the environment that make any of them choose other kernels are
+//! part of it as they stand, and so is an OpenMP that is not libtorch's own, since it deals out the
+//! work that sums are made of. Within a class equal recipes give equal content, as far as this is
+//! known: a difference within one is always told.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +17,8 @@ use crate::torch::device::{device, libtorch_version};
 use crate::torch::products;
 use crate::torch::shim;
 
-/// Environment variables that make oneDNN choose other kernels or other precisions, under both of its names.
+/// Environment variables that make oneDNN choose other kernels or other precisions, under both of
+/// its names.
 const ONEDNN: [&str; 6] = [
     "ONEDNN_MAX_CPU_ISA",
     "DNNL_MAX_CPU_ISA",
@@ -37,10 +40,12 @@ const CUDA: [&str; 3] = [
 
 /// Names that libraries of OpenMP begin with.
 const OPENMP: [&str; 3] = ["libgomp", "libiomp", "libomp"];
-/// The beginnings of the BLAKE3 digests of the OpenMP that PyPI's libtorch 2.11.0 brings: for x86-64, for aarch64.
+/// The beginnings of the BLAKE3 digests of the OpenMP that PyPI's libtorch 2.11.0 brings: for
+/// x86-64, for aarch64.
 const OPENMP_OF_LIBTORCH: [&str; 2] = ["88a31b44", "5147986a"];
 
-/// The class of a device by name (`auto` is looked up): `cpu x86_64 amd avx512 vnni bf16, libtorch 2.11.0`, `cuda sm_90, libtorch 2.11.0`.
+/// The class of a device by name (`auto` is looked up):
+/// `cpu x86_64 amd avx512 vnni bf16, libtorch 2.11.0`, `cuda sm_90, libtorch 2.11.0`.
 ///
 /// Fails when there is no such device.
 pub fn class_of(name: &str) -> Result<String, Refusal> {
@@ -82,7 +87,8 @@ fn cpu() -> String {
     words.join(" ")
 }
 
-/// Those of the variables that are set, as `NAME=value`; an empty one counts as not set. No space or comma comes from a value.
+/// Those of the variables that are set, as `NAME=value`; an empty one counts as not set. No space
+/// or comma comes from a value.
 fn switches(variables: &[&str], value_of: impl Fn(&str) -> Option<String>) -> Vec<String> {
     let set = variables.iter().filter_map(|variable| {
         let value = value_of(variable)?;
@@ -94,8 +100,8 @@ fn switches(variables: &[&str], value_of: impl Fn(&str) -> Option<String>) -> Ve
     set.collect()
 }
 
-/// The libraries of OpenMP in this process that are not libtorch's own, as `libgomp=1a2b3c4d`: names and the beginnings of their
-/// files' digests.
+/// The libraries of OpenMP in this process that are not libtorch's own, as `libgomp=1a2b3c4d`:
+/// names and the beginnings of their files' digests.
 ///
 /// - `maps`: /proc/self/maps, empty where there is none
 fn foreign_openmp(maps: &str) -> Vec<String> {
@@ -121,8 +127,8 @@ fn value_of<'about>(about: &'about str, key: &str) -> Option<&'about str> {
     lines.find_map(|(name, value)| (name.trim() == key).then(|| value.trim()))
 }
 
-/// `intel`, `amd`, or the vendor's own name; on ARM the numbers of the implementer and of the core, as `0x41-0xd4f`; `None` where the
-/// system doesn't tell.
+/// `intel`, `amd`, or the vendor's own name; on ARM the numbers of the implementer and of the core,
+/// as `0x41-0xd4f`; `None` where the system doesn't tell.
 ///
 /// - `about`: /proc/cpuinfo, empty where there is none
 fn maker(about: &str) -> Option<String> {

@@ -1,5 +1,6 @@
-//! The Rust side of `shim/packed.cpp`: convolutions and linear layers with weights in oneDNN's own layout, fused with bias,
-//! sum and activation. Processor only; forward only. Errors are libtorch's own words.
+//! The Rust side of `shim/packed.cpp`: convolutions and linear layers with weights in oneDNN's own
+//! layout, fused with bias, sum and activation. Processor only; forward only. Errors are libtorch's
+//! own words.
 
 use std::ffi::{CStr, c_char, c_double, c_int, c_void};
 use std::ptr;
@@ -87,7 +88,8 @@ fn optional(tensor: Option<&Tensor>) -> *mut c_void {
 fn received(call: impl FnOnce(*mut *mut c_void) -> *mut c_char) -> Result<Tensor, String> {
     let mut result = ptr::null_mut();
     outcome(call(&mut result))?;
-    // SAFETY: on success the shim has written a new `at::Tensor *`, owned by the returned Tensor alone.
+    // SAFETY: on success the shim has written a new `at::Tensor *`, owned by the returned Tensor
+    // alone.
     Ok(unsafe { Tensor::from_ptr(result as *mut C_tensor) })
 }
 

@@ -1,8 +1,11 @@
-//! Products of rows in f32 by AVX2 and FMA: each row against a panel of sixteen others, which stand in the lanes of vectors.
+//! Products of rows in f32 by AVX2 and FMA: each row against a panel of sixteen others, which stand
+//! in the lanes of vectors.
 //!
-//! For processors without AVX-512. What oneDNN computes block by block, and others look through afterwards, is here made and used
-//! while it lies in registers or the first-level cache: kNN (`knn`) and the softmax over a queue (`loss/candidates.rs`) are built on it.
-//! Each product of two rows is one chain of fused multiply-adds in the order of their dimensions, so its bits depend on the two rows alone.
+//! For processors without AVX-512. What oneDNN computes block by block, and others look through
+//! afterwards, is here made and used while it lies in registers or the first-level cache: kNN
+//! (`knn`) and the softmax over a queue (`loss/candidates.rs`) are built on it. Each product of two
+//! rows is one chain of fused multiply-adds in the order of their dimensions, so its bits depend on
+//! the two rows alone.
 
 use std::arch::x86_64::*;
 use std::sync::LazyLock;
@@ -32,8 +35,9 @@ impl Avx2 {
         is_here.then_some(Avx2(()))
     }
 
-    /// Whether work is to be done by panels: where oneDNN has no wider vectors. `SEEDPIPE_SIMD=avx2` makes another
-    /// processor do as one without AVX-512, and `SEEDPIPE_SIMD=sse2` leaves all to libtorch.
+    /// Whether work is to be done by panels: where oneDNN has no wider vectors.
+    /// `SEEDPIPE_SIMD=avx2` makes another processor do as one without AVX-512, and
+    /// `SEEDPIPE_SIMD=sse2` leaves all to libtorch.
     pub fn chosen() -> Option<Avx2> {
         static CHOSEN: LazyLock<Option<Avx2>> = LazyLock::new(|| {
             let is_wanted = match std::env::var("SEEDPIPE_SIMD").as_deref() {
@@ -80,7 +84,8 @@ pub(crate) fn nothing() -> Sums {
     [[_mm256_setzero_ps(); 2]; GROUP]
 }
 
-/// Adds to `sums` each lane of `values` times the group's numbers for it: number `index` at `place(index)`.
+/// Adds to `sums` each lane of `values` times the group's numbers for it: number `index` at
+/// `place(index)`.
 ///
 /// # Safety
 /// The processor has AVX2 and FMA, and a number lies at each place.
@@ -106,7 +111,8 @@ unsafe fn add_products(sums: &mut Sums, lanes: &Lanes, place: impl Fn(usize) -> 
 pub(crate) unsafe fn add_rows(sums: Sums, rows: [*const f32; GROUP], values: &[Lanes]) -> Sums {
     let (mut sums, mut rows) = (sums, rows);
     let (fours, rest) = values.as_chunks::<4>();
-    // SAFETY: as the caller promises; pointers go beyond the last number only when nothing is read any more.
+    // SAFETY: as the caller promises; pointers go beyond the last number only when nothing is read
+    // any more.
     unsafe {
         // Four at a time: else a core is as busy with moving on as with multiplying.
         for four in fours {
@@ -124,11 +130,12 @@ pub(crate) unsafe fn add_rows(sums: Sums, rows: [*const f32; GROUP], values: &[L
     sums
 }
 
-/// Adds the sums over `values` of each times a group of neighbouring numbers: those for the first begin at `numbers`, and
-/// each following ones `stride` further on.
+/// Adds the sums over `values` of each times a group of neighbouring numbers: those for the first
+/// begin at `numbers`, and each following ones `stride` further on.
 ///
 /// # Safety
-/// The processor has AVX2 and FMA. `numbers` points to `stride * (values.len() - 1) + GROUP` numbers.
+/// The processor has AVX2 and FMA. `numbers` points to `stride * (values.len() - 1) + GROUP`
+/// numbers.
 #[inline(always)]
 pub(crate) unsafe fn add_columns(
     sums: Sums,
@@ -138,7 +145,8 @@ pub(crate) unsafe fn add_columns(
 ) -> Sums {
     let (mut sums, mut numbers) = (sums, numbers);
     for lanes in values {
-        // SAFETY: as the caller promises; the pointer goes beyond the last number only when nothing is read any more.
+        // SAFETY: as the caller promises; the pointer goes beyond the last number only when nothing
+        // is read any more.
         unsafe { add_products(&mut sums, lanes, |index| numbers.wrapping_add(index)) };
         numbers = numbers.wrapping_add(stride);
     }
@@ -169,7 +177,8 @@ pub(crate) fn store(lanes: &mut Lanes, [low, high]: [__m256; 2]) {
     }
 }
 
-/// Where each of a group's rows begins, from row `start` on. Where there are fewer, the last one stands for those that are missing.
+/// Where each of a group's rows begins, from row `start` on. Where there are fewer, the last one
+/// stands for those that are missing.
 ///
 /// # Shapes
 /// - `rows`: `[count, stride]`; `start` is below `count`
@@ -191,11 +200,12 @@ pub(crate) fn begins(
 /// Rows that meet a panel in one call of [`above`].
 pub(crate) const ROWS: usize = 60;
 
-/// Dimensions that all rows take before the next ones, so that these of the panel stay in the first-level cache, beside the
-/// rows' sums.
+/// Dimensions that all rows take before the next ones, so that these of the panel stay in the
+/// first-level cache, beside the rows' sums.
 const DEPTH: usize = 256;
 
-/// Offers every row's products with a panel that exceed the lane's threshold, row by row, in each row lane by lane.
+/// Offers every row's products with a panel that exceed the lane's threshold, row by row, in each
+/// row lane by lane.
 ///
 /// # Shapes
 /// - `rows`: `[at most ROWS, width]`
@@ -234,7 +244,8 @@ fn above_avx2(
                     *sums = load(place);
                 }
             }
-            // SAFETY: this function asks for both instruction sets; each row has `width` numbers, `depth` of which lie behind.
+            // SAFETY: this function asks for both instruction sets; each row has `width` numbers,
+            // `depth` of which lie behind.
             let sums = unsafe { add_rows(sums, group, values) };
             if is_last && !any_above(&sums, thresholds) {
                 continue;

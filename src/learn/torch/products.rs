@@ -1,8 +1,9 @@
 //! Matrix products of what is compared by the million: queue, bank and features.
 //!
-//! On a CPU in f32 oneDNN computes them, whose kernels use all of an AMD processor's width, unlike MKL's: 240 to 280 against 120 Gflop/s a core of
-//! a Zen 5 (`tests/peers/README.md`). Other kinds and devices, and a libtorch without oneDNN, take libtorch's own product. Where
-//! an AVX2 processor has no AVX-512, kNN and the losses over a queue use `panels` in their place.
+//! On a CPU in f32 oneDNN computes them, whose kernels use all of an AMD processor's width, unlike
+//! MKL's: 240 to 280 against 120 Gflop/s a core of a Zen 5 (`tests/peers/README.md`). Other kinds
+//! and devices, and a libtorch without oneDNN, take libtorch's own product. Where an AVX2 processor
+//! has no AVX-512, kNN and the losses over a queue use `panels` in their place.
 
 use std::sync::LazyLock;
 
@@ -10,7 +11,8 @@ use tch::{Device, Kind, Tensor};
 
 use crate::torch::packed;
 
-/// `a · bᵀ`, outside of any graph. A row's bits depend on that row and the shapes alone, if one thread computes them.
+/// `a · bᵀ`, outside of any graph. A row's bits depend on that row and the shapes alone, if one
+/// thread computes them.
 ///
 /// # Shapes
 /// - `a`: `[M, D]`, `b`: `[N, D]`, contiguous or transposed; returns `[M, N]`
@@ -51,8 +53,9 @@ pub(crate) fn values<T: tch::kind::Element>(tensor: &Tensor) -> &[T] {
     if tensor.numel() == 0 {
         return &[];
     }
-    // SAFETY: a contiguous tensor on the CPU is `numel` initialised elements of its kind from `data_ptr` on, which the storage keeps alive as long
-    // as the tensor is borrowed. Nobody in this crate writes to a tensor whose values are borrowed.
+    // SAFETY: a contiguous tensor on the CPU is `numel` initialised elements of its kind from
+    // `data_ptr` on, which the storage keeps alive as long as the tensor is borrowed. Nobody in
+    // this crate writes to a tensor whose values are borrowed.
     unsafe { std::slice::from_raw_parts(tensor.data_ptr().cast::<T>(), tensor.numel()) }
 }
 

@@ -1,5 +1,6 @@
-//! Keyed draws: everything random in this crate comes from a ChaCha8 generator that the caller keys by item and
-//! label. libtorch's own generator is never drawn from, so that results don't depend on what ran before.
+//! Keyed draws: everything random in this crate comes from a ChaCha8 generator that the caller keys
+//! by item and label. libtorch's own generator is never drawn from, so that results don't depend on
+//! what ran before.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::Rng;

@@ -1,6 +1,7 @@
 //! Networks as TorchScript programs: any teacher that PyTorch can trace or script, taken as it is.
 //!
-//! Such a file is code, which libtorch interprets; it is run, not read. Its identity is the digest of its bytes.
+//! Such a file is code, which libtorch interprets; it is run, not read. Its identity is the digest
+//! of its bytes.
 
 use std::path::{Path, PathBuf};
 

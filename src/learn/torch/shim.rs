@@ -1,4 +1,5 @@
-//! The Rust side of `shim/libtorch.cpp`: safe functions over what tch does not offer. Errors are libtorch's own words.
+//! The Rust side of `shim/libtorch.cpp`: safe functions over what tch does not offer. Errors are
+//! libtorch's own words.
 
 use std::ffi::{CStr, c_char, c_int, c_ulong, c_void};
 use std::ptr;
@@ -112,10 +113,12 @@ pub(crate) fn autocast_leave(before: &AutocastBefore) -> Result<(), String> {
     outcome(unsafe { seedpipe_autocast_leave(before.cuda, before.enabled, before.dtype) })
 }
 
-/// The same values with memory laid out channels-last or row-major; shares memory when it is so already.
+/// The same values with memory laid out channels-last or row-major; shares memory when it is so
+/// already.
 pub(crate) fn memory_format(tensor: &Tensor, channels_last: bool) -> Result<Tensor, String> {
     let mut result = ptr::null_mut();
-    // SAFETY: `as_ptr` is the live `at::Tensor` behind `tensor`; `result` receives a new one, owned by the returned Tensor.
+    // SAFETY: `as_ptr` is the live `at::Tensor` behind `tensor`; `result` receives a new one, owned
+    // by the returned Tensor.
     unsafe {
         outcome(seedpipe_memory_format(
             tensor.as_ptr() as *mut c_void,
@@ -130,7 +133,8 @@ pub(crate) fn memory_format(tensor: &Tensor, channels_last: bool) -> Result<Tens
 pub(crate) fn gradient_norm(tensors: &[&Tensor]) -> Result<f64, String> {
     let mut pointers = pointers(tensors);
     let mut norm = 0.0;
-    // SAFETY: each pointer is to the live `at::Tensor` behind one of `tensors`, `norm` to a live number of this frame.
+    // SAFETY: each pointer is to the live `at::Tensor` behind one of `tensors`, `norm` to a live
+    // number of this frame.
     outcome(unsafe {
         seedpipe_gradient_norm(pointers.as_mut_ptr(), pointers.len() as c_int, &mut norm)
     })?;
@@ -179,7 +183,8 @@ pub(crate) fn storage_users(tensor: &Tensor) -> u64 {
 /// A copy in memory that a GPU reads by itself; an error without a GPU.
 pub(crate) fn pin_memory(tensor: &Tensor) -> Result<Tensor, String> {
     let mut result = ptr::null_mut();
-    // SAFETY: `as_ptr` is the live `at::Tensor` behind `tensor`; `result` receives a new one, owned by the returned Tensor.
+    // SAFETY: `as_ptr` is the live `at::Tensor` behind `tensor`; `result` receives a new one, owned
+    // by the returned Tensor.
     unsafe {
         outcome(seedpipe_pin_memory(
             tensor.as_ptr() as *mut c_void,
@@ -200,7 +205,8 @@ pub(crate) fn set_deterministic(on: bool) -> Result<(), String> {
     outcome(unsafe { seedpipe_set_deterministic(on.into()) })
 }
 
-/// Loads `libtorch_cuda.so` beside `libtorch_cpu.so`; `false` when there is none, an error when it does not load.
+/// Loads `libtorch_cuda.so` beside `libtorch_cpu.so`; `false` when there is none, an error when it
+/// does not load.
 pub(crate) fn load_cuda() -> Result<bool, String> {
     let mut found = 0;
     // SAFETY: the pointer is to a live integer of this frame.

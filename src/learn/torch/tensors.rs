@@ -1,5 +1,5 @@
-//! Tensors to and from plain bytes, as `weights/v1` and checkpoint files store them: dtype name, shape, little-endian
-//! row-major data. Dtype names are safetensors' own.
+//! Tensors to and from plain bytes, as `weights/v1` and checkpoint files store them: dtype name,
+//! shape, little-endian row-major data. Dtype names are safetensors' own.
 
 use seedpipe_base::Refusal;
 use tch::{Device, Kind, Tensor};
@@ -48,12 +48,14 @@ pub fn dtype(kind: Kind) -> &'static str {
         .unwrap_or_else(|| panic!("BUG: tensors of {kind:?} are never stored"))
 }
 
-/// Whether another tensor uses this one's memory, such as a view of it or what a backward pass keeps.
+/// Whether another tensor uses this one's memory, such as a view of it or what a backward pass
+/// keeps.
 pub fn is_shared(tensor: &Tensor) -> bool {
     shim::storage_users(tensor) > 1
 }
 
-/// The tensor in memory that a GPU reads by itself, without the processor; as it is where there is no GPU or such memory is short.
+/// The tensor in memory that a GPU reads by itself, without the processor; as it is where there is
+/// no GPU or such memory is short.
 pub fn pinned(tensor: Tensor) -> Tensor {
     shim::pin_memory(&tensor).unwrap_or(tensor)
 }
@@ -67,11 +69,13 @@ pub fn as_mut_slice_f32(tensor: &mut Tensor) -> &mut [f32] {
         tensor.kind() == Kind::Float && tensor.device() == Device::Cpu && tensor.is_contiguous();
     assert!(is_plain, "BUG: written in place: {tensor:?}");
     assert!(!is_shared(tensor), "BUG: a tensor in use is written");
-    // SAFETY: the memory holds `numel` numbers in a row, no other tensor uses it, and `tensor` is borrowed for as long as the slice.
+    // SAFETY: the memory holds `numel` numbers in a row, no other tensor uses it, and `tensor` is
+    // borrowed for as long as the slice.
     unsafe { std::slice::from_raw_parts_mut(tensor.data_ptr().cast(), tensor.numel()) }
 }
 
-/// Dtype name, shape and little-endian row-major bytes, whatever device and memory layout the tensor has.
+/// Dtype name, shape and little-endian row-major bytes, whatever device and memory layout the
+/// tensor has.
 pub fn to_bytes(tensor: &Tensor) -> (&'static str, Vec<i64>, Vec<u8>) {
     let kind = tensor.kind();
     let tensor = row_major(&tensor.detach().to_device(Device::Cpu));
@@ -81,7 +85,8 @@ pub fn to_bytes(tensor: &Tensor) -> (&'static str, Vec<i64>, Vec<u8>) {
     (dtype(kind), tensor.size(), bytes)
 }
 
-/// The tensor of [`to_bytes`], on the CPU. Fails on an unknown dtype and when the bytes don't fit the shape.
+/// The tensor of [`to_bytes`], on the CPU. Fails on an unknown dtype and when the bytes don't fit
+/// the shape.
 pub fn from_bytes(dtype: &str, shape: &[i64], bytes: &[u8]) -> Result<Tensor, Refusal> {
     let kind = kind(dtype)?;
     let expected = shape
@@ -124,7 +129,8 @@ fn row_major(tensor: &Tensor) -> Tensor {
     tensor.contiguous()
 }
 
-/// Images or convolution weights `[N, C, H, W]` with the channels innermost in memory; the fast layout of convolutions in bf16.
+/// Images or convolution weights `[N, C, H, W]` with the channels innermost in memory; the fast
+/// layout of convolutions in bf16.
 pub(crate) fn channels_last(tensor: &Tensor) -> Tensor {
     shim::memory_format(tensor, true).unwrap_or_else(|error| {
         panic!(

@@ -1,7 +1,8 @@
-//! safetensors files with metadata: what an exported network is stored as, and the description that travels with it.
+//! safetensors files with metadata: what an exported network is stored as, and the description that
+//! travels with it.
 //!
-//! Tensors lie in the order given and metadata sorted, so that equal networks give equal bytes. Reading tensors is
-//! `checkpoint_file`'s.
+//! Tensors lie in the order given and metadata sorted, so that equal networks give equal bytes.
+//! Reading tensors is `checkpoint_file`'s.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};

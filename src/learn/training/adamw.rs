@@ -29,13 +29,15 @@ pub(crate) const MEMORY: &[Remembered] = &[
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AdamWOptions {
-    /// Shares of the gradients' mean and of their squares' mean that a step keeps, each 0 to below 1
+    /// Shares of the gradients' mean and of their squares' mean that a step keeps, each 0 to below
+    /// 1
     pub betas: [f64; 2],
     /// Added to the divisor
     pub epsilon: f64,
     /// Share of the weight that a step takes away, times the learning rate
     pub weight_decay: f64,
-    /// Whether tensors of one dimension decay as well: biases, and the scales and shifts of norms; default: yes
+    /// Whether tensors of one dimension decay as well: biases, and the scales and shifts of norms;
+    /// default: yes
     pub decay_biases_and_norms: bool,
 }
 
@@ -84,7 +86,8 @@ impl AdamWOptions {
         if self.weight_decay != 0.0 && decays {
             let _ = parameter.g_mul_scalar_(1.0 - learning_rate * self.weight_decay);
         }
-        // PyTorch's step m · rate / (sqrt(v) / root + epsilon), with the rate drawn into the divisor: one pass less.
+        // PyTorch's step m · rate / (sqrt(v) / root + epsilon), with the rate drawn into the
+        // divisor: one pass less.
         let steps = count.int64_value(&[]).min(i64::from(i32::MAX)) as i32;
         let [first, second] = self.betas.map(|beta| 1.0 - beta.powi(steps));
         let (rate, root) = (learning_rate / first, second.sqrt());

@@ -1,6 +1,7 @@
-//! An exponential moving average of weights and of batch norms' statistics, as `torch.optim.swa_utils.AveragedModel` with
-//! `get_ema_multi_avg_fn` and `use_buffers`: it begins as the weights after the first update, then
-//! average ← average + (1 − decay) · (weight − average). Counts are taken over as they are.
+//! An exponential moving average of weights and of batch norms' statistics, as
+//! `torch.optim.swa_utils.AveragedModel` with `get_ema_multi_avg_fn` and `use_buffers`: it begins
+//! as the weights after the first update, then average ← average + (1 − decay) · (weight −
+//! average). Counts are taken over as they are.
 
 use std::collections::BTreeMap;
 

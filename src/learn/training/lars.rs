@@ -1,12 +1,14 @@
-//! Layer-wise adaptive rate scaling (arXiv 1708.03888) as SwAV trains with it (`apex.parallel.LARC`, `clip=False`, around SGD): each
-//! tensor's direction, weight decay included, is given a length in proportion to the tensor's own.
+//! Layer-wise adaptive rate scaling (arXiv 1708.03888) as SwAV trains with it
+//! (`apex.parallel.LARC`, `clip=False`, around SGD): each tensor's direction, weight decay
+//! included, is given a length in proportion to the tensor's own.
 //!
 //! ```text
 //! r ← trust · |p| / (|gradient| + weight_decay · |p| + 1e-8)      1 where |p| or |gradient| is 0, and then nothing decays
 //! g ← r · (gradient + weight_decay · p)                           and on as SGD: v ← momentum · v + g, p ← p − lr · v
 //! ```
 //!
-//! The defaults leave biases and norms out, as SimCLR, BYOL and solo-learn do; SwAV takes all tensors alike.
+//! The defaults leave biases and norms out, as SimCLR, BYOL and solo-learn do; SwAV takes all
+//! tensors alike.
 
 use schemars::JsonSchema;
 use seedpipe_base::Refusal;
@@ -37,7 +39,8 @@ pub struct LarsOptions {
     pub nesterov: bool,
     /// Length of a tensor's direction as a share of its own length
     pub trust: f64,
-    /// Whether tensors of one dimension are given such a length as well: biases, and the scales and shifts of norms
+    /// Whether tensors of one dimension are given such a length as well: biases, and the scales and
+    /// shifts of norms
     pub adapt_biases_and_norms: bool,
     /// Whether tensors of one dimension decay as well
     pub decay_biases_and_norms: bool,

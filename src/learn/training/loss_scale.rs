@@ -1,5 +1,6 @@
-//! Dynamic scaling of the loss for training in f16, as `torch.amp.GradScaler`: gradients too small for f16 are lifted into its range by a
-//! factor on the loss, which is halved when one overflows (and that update left out) and doubled after a while without.
+//! Dynamic scaling of the loss for training in f16, as `torch.amp.GradScaler`: gradients too small
+//! for f16 are lifted into its range by a factor on the loss, which is halved when one overflows
+//! (and that update left out) and doubled after a while without.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,7 +8,8 @@ use serde::{Deserialize, Serialize};
 const FIRST: f64 = 65536.0;
 /// Good updates after which it doubles.
 const INTERVAL: u32 = 2000;
-/// Updates in a row that may overflow: then the factor is 2⁻¹⁶, and it is not the factor that makes them overflow.
+/// Updates in a row that may overflow: then the factor is 2⁻¹⁶, and it is not the factor that makes
+/// them overflow.
 const PATIENCE: u32 = 32;
 
 /// The factor of the loss, and what moves it: part of a checkpoint.

@@ -1,7 +1,9 @@
-//! What moves the weights against their gradients, chosen by name. The rules themselves are in `sgd`, `adamw` and `lars`.
+//! What moves the weights against their gradients, chosen by name. The rules themselves are in
+//! `sgd`, `adamw` and `lars`.
 //!
-//! Every rule is elementwise, apart from LARS's norms: equal inputs give equal bits. What a rule remembers of earlier steps is
-//! in [`Optimiser::buffers`], and a training that takes them over goes on bit for bit.
+//! Every rule is elementwise, apart from LARS's norms: equal inputs give equal bits. What a rule
+//! remembers of earlier steps is in [`Optimiser::buffers`], and a training that takes them over
+//! goes on bit for bit.
 
 use std::collections::BTreeMap;
 
@@ -102,8 +104,8 @@ pub(crate) struct Slot {
 }
 
 impl Optimiser {
-    /// An optimiser of leaf tensors that require gradients. Those with a learning-rate factor of 0 ask for none any more, and are
-    /// left alone from then on.
+    /// An optimiser of leaf tensors that require gradients. Those with a learning-rate factor of 0
+    /// ask for none any more, and are left alone from then on.
     pub fn new(
         parameters: impl IntoIterator<Item = impl Into<Parameter>>,
         options: &OptimiserOptions,
@@ -131,7 +133,8 @@ impl Optimiser {
         }
     }
 
-    /// Length of all gradients together, as `torch.nn.utils.get_total_norm`; infinite or NaN when one of them is.
+    /// Length of all gradients together, as `torch.nn.utils.get_total_norm`; infinite or NaN when
+    /// one of them is.
     pub fn gradient_norm(&self) -> f64 {
         shim::gradient_norm(&self.tensors())
             .unwrap_or_else(|error| panic!("BUG: the norm of gradients: {error}"))
@@ -158,7 +161,8 @@ impl Optimiser {
         self.step_with(&gradients, learning_rate);
     }
 
-    /// One step against the given gradients, one per parameter in the order of [`Optimiser::new`]; undefined ones are skipped.
+    /// One step against the given gradients, one per parameter in the order of [`Optimiser::new`];
+    /// undefined ones are skipped.
     pub(crate) fn step_with(&mut self, gradients: &[Tensor], learning_rate: f64) {
         assert_eq!(
             gradients.len(),
@@ -199,7 +203,8 @@ impl Optimiser {
         buffers
     }
 
-    /// Takes over a checkpoint's memory (copied). A parameter may have none, as before its first step, but not a part of it.
+    /// Takes over a checkpoint's memory (copied). A parameter may have none, as before its first
+    /// step, but not a part of it.
     pub fn load_buffers(&mut self, mut buffers: BTreeMap<String, Tensor>) -> Result<(), Refusal> {
         let (mut loaded, mut missing) = (Vec::new(), Vec::new());
         for slot in &self.slots {
@@ -258,7 +263,8 @@ impl Remembered {
     }
 }
 
-/// What gradients of this norm are multiplied by to be at most `bound` long, as `torch.nn.utils.clip_grad_norm_` counts it.
+/// What gradients of this norm are multiplied by to be at most `bound` long, as
+/// `torch.nn.utils.clip_grad_norm_` counts it.
 pub fn clipping(norm: f64, bound: f64) -> f64 {
     (bound / (norm + 1e-6)).min(1.0)
 }

@@ -1,4 +1,5 @@
-//! The tensors that an optimiser moves, each with its share of the learning rate, and the scalars that a step needs beside them.
+//! The tensors that an optimiser moves, each with its share of the learning rate, and the scalars
+//! that a step needs beside them.
 
 use tch::{Device, Kind, Tensor};
 
@@ -29,7 +30,8 @@ impl From<(String, Tensor)> for Parameter {
     }
 }
 
-/// Numbers as tensors beside the parameters: with them one pass multiplies and adds, and each moves to a GPU once a step.
+/// Numbers as tensors beside the parameters: with them one pass multiplies and adds, and each moves
+/// to a GPU once a step.
 #[derive(Default)]
 pub(crate) struct Scalars(Vec<(u64, Kind, Device, Tensor)>);
 

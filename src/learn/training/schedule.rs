@@ -1,4 +1,5 @@
-//! Learning rates over a training: pure functions of the step, so that a resumed training needs no state of it.
+//! Learning rates over a training: pure functions of the step, so that a resumed training needs no
+//! state of it.
 
 use std::f64::consts::PI;
 
@@ -19,7 +20,8 @@ pub enum Schedule {
         #[serde(default)]
         per: Per,
     },
-    /// SEED's official code, a value per epoch: linear warm-up from the base rate to rate · batch / 256, then a cosine
+    /// SEED's official code, a value per epoch: linear warm-up from the base rate to rate · batch /
+    /// 256, then a cosine
     Official {
         /// Epochs of warm-up
         #[serde(default = "official_warmup")]
@@ -118,7 +120,8 @@ impl Schedule {
         }
     }
 
-    /// The learning rate of `step`, an update of the weights, counted from 0 over the whole training.
+    /// The learning rate of `step`, an update of the weights, counted from 0 over the whole
+    /// training.
     ///
     /// `base` is the rate as configured; `multiplier` scales it to the batch (batch / 256, or 1).
     pub fn learning_rate(&self, base: f64, multiplier: f64, step: u64, length: Length) -> f64 {
@@ -155,8 +158,8 @@ impl Schedule {
     }
 }
 
-/// The rate of one epoch in SEED's official code: linear from `base` to `base · multiplier` in the warm-up, then
-/// `base · multiplier · (1 + cos(pi · epoch / epochs)) / 2`.
+/// The rate of one epoch in SEED's official code: linear from `base` to `base · multiplier` in the
+/// warm-up, then `base · multiplier · (1 + cos(pi · epoch / epochs)) / 2`.
 pub fn official(base: f64, multiplier: f64, epochs: u32, warmup_epochs: u32, epoch: u32) -> f64 {
     if epoch < warmup_epochs {
         return base + (base * multiplier - base) * f64::from(epoch) / f64::from(warmup_epochs);

@@ -1,5 +1,5 @@
-//! Stochastic gradient descent as PyTorch's `torch.optim.SGD`: momentum without dampening, weight decay added to
-//! the gradient, optionally Nesterov's look-ahead.
+//! Stochastic gradient descent as PyTorch's `torch.optim.SGD`: momentum without dampening, weight
+//! decay added to the gradient, optionally Nesterov's look-ahead.
 //!
 //! ```text
 //! g ← gradient + weight_decay · p      v ← g at the first step, else momentum · v + g
@@ -29,7 +29,8 @@ pub struct SgdOptions {
     pub weight_decay: f64,
     /// Nesterov's look-ahead
     pub nesterov: bool,
-    /// Whether tensors of one dimension decay as well: biases, and the scales and shifts of norms; default: yes
+    /// Whether tensors of one dimension decay as well: biases, and the scales and shifts of norms;
+    /// default: yes
     pub decay_biases_and_norms: bool,
 }
 

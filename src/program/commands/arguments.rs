@@ -20,7 +20,8 @@ const EVERY: &str = "Options of every command";
 #[derive(Debug, Parser)]
 #[command(name = "seedpipe", bin_name = "seedpipe", version, after_help = AFTER_HELP, max_term_width = 100)]
 pub struct Arguments {
-    /// The pipeline: a file, or a folder with a `pipeline.yaml` [default: `pipeline.yaml` here or in a folder above]
+    /// The pipeline: a file, or a folder with a `pipeline.yaml` [default: `pipeline.yaml` here or
+    /// in a folder above]
     #[arg(long, global = true, value_name = "PATH", help_heading = EVERY)]
     pub pipeline: Option<PathBuf>,
     /// No progress: only results, warnings and errors
@@ -39,7 +40,8 @@ pub struct Arguments {
 /// Overrides of pipeline.yaml.
 #[derive(Args, Debug)]
 pub struct Overrides {
-    /// Another value for a param, as `student.training.epochs=5`, or the seed, as `seed=1` (repeatable)
+    /// Another value for a param, as `student.training.epochs=5`, or the seed, as `seed=1`
+    /// (repeatable)
     #[arg(long = "set", value_name = "STAGE.KEY=VALUE")]
     pub set: Vec<String>,
 }

@@ -1,4 +1,5 @@
-//! One file a subcommand, in rooms by what people do; here what they share: the pipeline as the command line names it.
+//! One file a subcommand, in rooms by what people do; here what they share: the pipeline as the
+//! command line names it.
 
 pub(crate) mod arguments;
 mod cache;

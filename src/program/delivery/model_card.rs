@@ -1,4 +1,5 @@
-//! The model card beside an exported network: how to load it, what it wants, where it comes from, how good it is.
+//! The model card beside an exported network: how to load it, what it wants, where it comes from,
+//! how good it is.
 //!
 //! It holds no dates and no seconds, so that equal networks give equal cards.
 
@@ -125,7 +126,8 @@ impl ModelCard<'_> {
         name.to_string_lossy().into_owned()
     }
 
-    /// The stages that the network comes from and those that come from it, as far as they are cached, in the pipeline's order.
+    /// The stages that the network comes from and those that come from it, as far as they are
+    /// cached, in the pipeline's order.
     fn related(&self) -> Result<Vec<Related<'_>>> {
         let project = self.engine.project();
         let mut above: BTreeSet<&str> = BTreeSet::new();

@@ -58,7 +58,8 @@ pub fn timm(description: &Description) -> Option<String> {
             "; network.conv1, network.maxpool = torch.nn.Conv2d(3, 64, 3, 1, 1, bias=False), torch.nn.Identity()",
         );
     }
-    // Features are taken before the first of timm's two last layers, unless the network has its own classifier.
+    // Features are taken before the first of timm's two last layers, unless the network has its own
+    // classifier.
     if own.starts_with("mobilenet_v3") && network["classes"].is_null() {
         line.push_str("; network.conv_head = network.act2 = torch.nn.Identity()");
         if classes > 0 {

@@ -1,4 +1,5 @@
-//! The cache's folder, the file system under it, unfinished work in it, and room for what the plan will store.
+//! The cache's folder, the file system under it, unfinished work in it, and room for what the plan
+//! will store.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +12,8 @@ use crate::{project::storage, terminal::figures};
 
 /// Less room than this is told, whatever the plan stores.
 const LITTLE: u64 = 1_000_000_000;
-/// File systems on other machines: locks and renames are as good as their server, and hashing waits for the network.
+/// File systems on other machines: locks and renames are as good as their server, and hashing waits
+/// for the network.
 const REMOTE_SYSTEMS: [&str; 10] = [
     "nfs",
     "nfs4",
@@ -79,7 +81,8 @@ fn nearest(folder: &Path) -> PathBuf {
     }
 }
 
-/// The type of the file system that a path lies on: that of the longest mount point above it, the last one of equal ones.
+/// The type of the file system that a path lies on: that of the longest mount point above it, the
+/// last one of equal ones.
 ///
 /// - `mounts`: /proc/self/mountinfo
 fn file_system(mounts: &str, path: &Path) -> Option<String> {

@@ -1,4 +1,5 @@
-//! Precisions that this machine's processor has no instructions for: libtorch emulates them there, many times slower than f32.
+//! Precisions that this machine's processor has no instructions for: libtorch emulates them there,
+//! many times slower than f32.
 
 use seedpipe_base::hinted;
 use seedpipe_engine::{Project, StagePrecision, StageState, StageStatus};
@@ -6,8 +7,8 @@ use seedpipe_engine::{Project, StagePrecision, StageState, StageStatus};
 use crate::doctor::machine;
 use crate::torch::processor::Processor;
 
-/// Measured on 2 cores of an AMD EPYC (Zen 3, AVX2) against f32: networks that look (`encode` of a ResNet-50) and that learn
-/// (`pretrain` of a ResNet-20); docs/numerics.md has the figures.
+/// Measured on 2 cores of an AMD EPYC (Zen 3, AVX2) against f32: networks that look (`encode` of a
+/// ResNet-50) and that learn (`pretrain` of a ResNet-20); docs/numerics.md has the figures.
 const TIMES_SLOWER: &str = "about 6 times slower where networks look, 10 to 25 where they learn";
 
 /// Stages that are named one by one; of more only some.

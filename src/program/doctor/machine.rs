@@ -13,7 +13,8 @@ const OLDEST_DRIVER: u32 = 580;
 /// What the kernel's module tells of itself.
 const DRIVER_FILE: &str = "/proc/driver/nvidia/version";
 
-/// Whether the program with the tensors is there, finds a libtorch of the right version, and starts.
+/// Whether the program with the tensors is there, finds a libtorch of the right version, and
+/// starts.
 pub fn tensors() -> Finding {
     let subject = "libtorch";
     let found = match sibling::program().and_then(|program| Ok((program, libtorch::find()?))) {
@@ -100,7 +101,8 @@ pub fn has_gpu() -> bool {
     finding.severity == super::Severity::Ok
 }
 
-/// The GPUs that CUDA shows to a process: those that the variable names, up to the first that isn't there.
+/// The GPUs that CUDA shows to a process: those that the variable names, up to the first that isn't
+/// there.
 fn only_visible(gpus: Vec<Gpu>, variable: Option<&str>) -> Vec<Gpu> {
     let Some(variable) = variable else {
         return gpus;

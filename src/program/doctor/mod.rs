@@ -1,4 +1,5 @@
-//! What a machine has and lacks for a pipeline, finding by finding, each with its remedy. Nothing here needs libtorch or changes anything.
+//! What a machine has and lacks for a pipeline, finding by finding, each with its remedy. Nothing
+//! here needs libtorch or changes anything.
 
 pub(crate) mod emulation;
 

@@ -1,4 +1,5 @@
-//! The first pipeline.yaml for somebody's images: what was found in them and in the machine decides its settings.
+//! The first pipeline.yaml for somebody's images: what was found in them and in the machine decides
+//! its settings.
 //!
 //! This file chooses, `text` writes. Sizes in pixels; counts are of images.
 
@@ -96,8 +97,9 @@ const FEWEST: usize = 16;
 const CPU_SIDE: u32 = 128;
 /// Updates that a teacher learns for, on a CPU and on a GPU.
 const STEPS: [usize; 2] = [2_500, 40_000];
-/// A teacher that learns from few photographs alone gets worse when it learns for long: from 480 of groceries, its nearest neighbours are right
-/// on 44 % after 30 epochs, 39 % after 60 and 31 % after 167 (docs/first-hour.md). So an epoch for each of so many images, but not fewer than that.
+/// A teacher that learns from few photographs alone gets worse when it learns for long: from 480 of
+/// groceries, its nearest neighbours are right on 44 % after 30 epochs, 39 % after 60 and 31 %
+/// after 167 (docs/first-hour.md). So an epoch for each of so many images, but not fewer than that.
 const IMAGES_AN_EPOCH: usize = 16;
 const FEWEST_EPOCHS: usize = 20;
 /// Sizes of views of photographs, from which the largest that the images have is taken.

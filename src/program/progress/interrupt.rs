@@ -1,4 +1,5 @@
-//! Ctrl-C, SIGTERM and SIGHUP: the first asks the engine to stop after the shard or step at hand, the second stops at once.
+//! Ctrl-C, SIGTERM and SIGHUP: the first asks the engine to stop after the shard or step at hand,
+//! the second stops at once.
 
 use anyhow::{Context, Result};
 use seedpipe_engine::cancel;
@@ -15,8 +16,8 @@ const INTERRUPTED: i32 = 130;
 pub fn listen(print: impl Fn(&str) + Send + 'static) -> Result<()> {
     ctrlc::set_handler(move || {
         if cancel::requested() {
-            // SAFETY: `_exit` touches no memory of this program. `exit` would destroy libtorch's globals under the
-            // threads that compute with them.
+            // SAFETY: `_exit` touches no memory of this program. `exit` would destroy libtorch's
+            // globals under the threads that compute with them.
             unsafe { libc::_exit(INTERRUPTED) };
         }
         cancel::request();

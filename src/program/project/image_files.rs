@@ -1,4 +1,5 @@
-//! Image files as a command line names them: files as they are, folders with everything below them that looks like an image.
+//! Image files as a command line names them: files as they are, folders with everything below them
+//! that looks like an image.
 
 use seedpipe_base::Refusal;
 use seedpipe_imaging::Format;

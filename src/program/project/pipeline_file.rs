@@ -1,4 +1,5 @@
-//! Finds `pipeline.yaml`: as named by `--pipeline`, else here or in the nearest folder above, as cargo finds its manifest.
+//! Finds `pipeline.yaml`: as named by `--pipeline`, else here or in the nearest folder above, as
+//! cargo finds its manifest.
 
 use seedpipe_base::Refusal;
 use std::env;

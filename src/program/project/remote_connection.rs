@@ -1,5 +1,5 @@
-//! Joins the engine's idea of a remote with the crate that carries the bytes. Connects with the first question, so that a
-//! command that asks nothing starts no runtime and no request.
+//! Joins the engine's idea of a remote with the crate that carries the bytes. Connects with the
+//! first question, so that a command that asks nothing starts no runtime and no request.
 
 use seedpipe_base::Refusal;
 use std::io::Read;
@@ -10,7 +10,8 @@ use anyhow::Result;
 use seedpipe_engine::{Project, Remote, RemoteOrigin, RemoteSpec};
 use seedpipe_remote::{Address, Objects, RemoteError};
 
-/// The remote that the command line, the pipeline or the environment names, in this order; and whether a run writes to it.
+/// The remote that the command line, the pipeline or the environment names, in this order; and
+/// whether a run writes to it.
 ///
 /// - `create`: whether a folder that isn't there is made
 ///

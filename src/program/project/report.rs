@@ -1,5 +1,5 @@
-//! What a run shows of its `report` stages: the page, written out of the cache to where the `path` param says, and the same
-//! results as a table.
+//! What a run shows of its `report` stages: the page, written out of the cache to where the `path`
+//! param says, and the same results as a table.
 
 use seedpipe_base::Refusal;
 use std::collections::BTreeSet;

@@ -1,9 +1,12 @@
-//! What outputs may differ in between numerics classes, by artifact kind, and the comparison under it.
+//! What outputs may differ in between numerics classes, by artifact kind, and the comparison under
+//! it.
 //!
-//! Within a class nothing may differ. These are the defaults across classes; `verify.tolerance` in pipeline.yaml replaces them.
+//! Within a class nothing may differ. These are the defaults across classes; `verify.tolerance` in
+//! pipeline.yaml replaces them.
 //!
-//! A long training goes another way after one rounding: measured between two CPU classes, one of a distilled student's tensors kept a cosine of
-//! 0.34 only, while its final figures stayed. So trainings are judged by their figures at the end, and their weights by form alone.
+//! A long training goes another way after one rounding: measured between two CPU classes, one of a
+//! distilled student's tensors kept a cosine of 0.34 only, while its final figures stayed. So
+//! trainings are judged by their figures at the end, and their weights by form alone.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -16,7 +19,8 @@ use seedpipe_artifact::{
 };
 use seedpipe_base::{Comparison, Tolerance, WorstRow};
 
-/// The default across numerics classes. Images, views, files and lists of rejected images are exact everywhere.
+/// The default across numerics classes. Images, views, files and lists of rejected images are exact
+/// everywhere.
 pub fn default_of(kind: &str) -> Tolerance {
     let exact = Tolerance::default();
     match kind {
@@ -85,9 +89,9 @@ const ROUNDING: f64 = 1e-9;
 /// Other figures than accuracies may differ by this many per cent for each point.
 const PER_CENT_A_POINT: f64 = 10.0;
 
-/// The headline figures at their last step decide: accuracies may differ by `points` percentage points, every other figure by ten times as
-/// many per cent of the larger one. Earlier steps and figures
-/// of single classes, which rest on few images, are only counted.
+/// The headline figures at their last step decide: accuracies may differ by `points` percentage
+/// points, every other figure by ten times as many per cent of the larger one. Earlier steps and
+/// figures of single classes, which rest on few images, are only counted.
 fn compare_metric_rows(
     stored: &[MetricRow],
     again: &[MetricRow],

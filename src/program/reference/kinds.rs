@@ -1,4 +1,5 @@
-//! pipeline.yaml, its kinds and the blocks that several of them share: a page each, from the JSON Schema and the registry.
+//! pipeline.yaml, its kinds and the blocks that several of them share: a page each, from the JSON
+//! Schema and the registry.
 
 use seedpipe_engine::{Kind, Registry};
 use serde_json::Value;

@@ -1,8 +1,10 @@
-//! Markdown as GitHub and mdBook both read it: tables, headings' anchors, text that can't be taken for markup.
+//! Markdown as GitHub and mdBook both read it: tables, headings' anchors, text that can't be taken
+//! for markup.
 
 use std::fmt::Write;
 
-/// Text for a line or a table's cell: one line, `|` and what looks like HTML escaped outside of code.
+/// Text for a line or a table's cell: one line, `|` and what looks like HTML escaped outside of
+/// code.
 pub fn plain(text: &str) -> String {
     let text = text.replace('\n', " ");
     let mut written = String::with_capacity(text.len());
@@ -60,7 +62,8 @@ fn push(text: &mut String, line: &str) {
     writeln!(text, "{line}").expect("BUG: a String can always be written");
 }
 
-/// What a heading is called in links: lower case, spaces as `-`, nothing but letters, digits, `-` and `_`.
+/// What a heading is called in links: lower case, spaces as `-`, nothing but letters, digits, `-`
+/// and `_`.
 pub fn anchor(heading: &str) -> String {
     let kept = heading.to_lowercase();
     let kept = kept

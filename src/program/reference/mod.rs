@@ -1,5 +1,6 @@
-//! The reference part of the book, generated: pipeline.yaml, kinds, blocks, commands and artifacts, a Markdown page each. What is written
-//! there is what the program checks by; a test holds the committed pages against it.
+//! The reference part of the book, generated: pipeline.yaml, kinds, blocks, commands and artifacts,
+//! a Markdown page each. What is written there is what the program checks by; a test holds the
+//! committed pages against it.
 
 pub(crate) mod pipeline_schema;
 

@@ -108,7 +108,8 @@ pub fn referred(schema: &Value) -> Option<&str> {
     path.rsplit('/').next()
 }
 
-/// What a definition's heading says: `TrainingOptions` is `Training options`, `distill.Objective` is `Objective of distill`.
+/// What a definition's heading says: `TrainingOptions` is `Training options`, `distill.Objective`
+/// is `Objective of distill`.
 pub fn title(name: &str) -> String {
     let (of, name) = match name.split_once('.') {
         Some((kind, name)) => (format!(" of {kind}"), name),
@@ -126,7 +127,8 @@ pub fn title(name: &str) -> String {
     title + &of
 }
 
-/// The values of an enumeration, each with its description; none for a definition that is something else.
+/// The values of an enumeration, each with its description; none for a definition that is something
+/// else.
 pub fn values_of(definition: &Value) -> Vec<(String, String)> {
     let listed = |schema: &Value| -> Vec<String> {
         let values = schema["enum"].as_array().into_iter().flatten();

@@ -1,5 +1,5 @@
-//! Whether what is written has colours, and which: `NO_COLOR` (none), `CLICOLOR_FORCE` (always), `CLICOLOR=0`, `TERM=dumb` and
-//! whether there is a terminal at all decide, in this order.
+//! Whether what is written has colours, and which: `NO_COLOR` (none), `CLICOLOR_FORCE` (always),
+//! `CLICOLOR=0`, `TERM=dumb` and whether there is a terminal at all decide, in this order.
 
 use std::env;
 use std::ffi::OsStr;

@@ -81,7 +81,8 @@ pub fn print_json(value: &impl Serialize) -> Result<()> {
     print(&serde_json::to_string_pretty(value).context("BUG: an output that JSON can't hold")?)
 }
 
-/// Writes a message to stderr, as an event where those are wanted; where even that fails, there is no one left to tell.
+/// Writes a message to stderr, as an event where those are wanted; where even that fails, there is
+/// no one left to tell.
 pub fn error(message: &str) {
     match log_format() {
         LogFormat::Text => {
@@ -101,7 +102,8 @@ pub fn error(message: &str) {
     }
 }
 
-/// Writes an event to stderr, a line of JSON: `{"v":1,"event":"progress","time":"2025-03-01T12:00:00.250Z", …}`.
+/// Writes an event to stderr, a line of JSON:
+/// `{"v":1,"event":"progress","time":"2025-03-01T12:00:00.250Z", …}`.
 ///
 /// - `fields`: an object
 pub fn event(name: &str, fields: Value) {

@@ -1,4 +1,5 @@
-//! Durations and amounts of bytes on the command line: `30d`, `1h`, `90s`; `10GB`, `1.5GiB`, `4096`.
+//! Durations and amounts of bytes on the command line: `30d`, `1h`, `90s`; `10GB`, `1.5GiB`,
+//! `4096`.
 
 use std::time::Duration;
 
@@ -22,7 +23,8 @@ const BYTES: [(&str, f64); 10] = [
     ("tib", 1_099_511_627_776.0),
 ];
 
-/// A duration with its unit, since a plain number is taken for days by one and for seconds by another; 0 needs none.
+/// A duration with its unit, since a plain number is taken for days by one and for seconds by
+/// another; 0 needs none.
 ///
 /// # Errors
 /// The message for clap.

@@ -1,16 +1,19 @@
-//! Which processors a shared library is for, read off its ELF header. The build script includes this file: the standard library alone.
+//! Which processors a shared library is for, read off its ELF header. The build script includes
+//! this file: the standard library alone.
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-/// Machines by the header's `e_machine` (System V ABI, chapter 4), under the names of Rust's targets.
+/// Machines by the header's `e_machine` (System V ABI, chapter 4), under the names of Rust's
+/// targets.
 const MACHINES: [(u16, &str); 2] = [(62, "x86_64"), (183, "aarch64")];
 
 /// Bytes of the header up to and with `e_machine`.
 const BEGINNING: usize = 20;
 
-/// What a library is for when it isn't for that architecture: a name of Rust's, a number, or no ELF file at all.
+/// What a library is for when it isn't for that architecture: a name of Rust's, a number, or no ELF
+/// file at all.
 ///
 /// - `architecture`: as in Rust's targets; one that isn't known here fits everything
 ///

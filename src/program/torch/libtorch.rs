@@ -1,9 +1,10 @@
-//! Whether the libtorch that `seedpipe-torch` would load is there and of the right version, so that the user reads a
-//! remedy rather than the dynamic loader's message.
+//! Whether the libtorch that `seedpipe-torch` would load is there and of the right version, so that
+//! the user reads a remedy rather than the dynamic loader's message.
 //!
-//! Looks where the loader looks: `LD_LIBRARY_PATH`, then the folders in the binary's rpath. Those are that of `LIBTORCH` when it was
-//! built or, in a wheel, where Python environments keep PyTorch; a wheel's binary also asks the environment's Python. A place
-//! that the loader would not find by itself is named to it.
+//! Looks where the loader looks: `LD_LIBRARY_PATH`, then the folders in the binary's rpath. Those
+//! are that of `LIBTORCH` when it was built or, in a wheel, where Python environments keep PyTorch;
+//! a wheel's binary also asks the environment's Python. A place that the loader would not find by
+//! itself is named to it.
 
 use std::env;
 use std::env::consts::ARCH;
@@ -19,7 +20,8 @@ use crate::{torch::elf, torch::python_environment};
 /// The version that the bindings are made for.
 pub const VERSION: &str = "2.11.0";
 
-/// The folders in the binaries' rpath, with colons between; `$ORIGIN/..` is the one above the binary's.
+/// The folders in the binaries' rpath, with colons between; `$ORIGIN/..` is the one above the
+/// binary's.
 const RPATH: &str = env!("SEEDPIPE_RPATH");
 
 /// Whether this program is a wheel's.
@@ -66,7 +68,8 @@ impl Found {
 /// The libtorch that `seedpipe-torch` will load.
 ///
 /// # Errors
-/// When there is none, or its version file says another version. A libtorch without a version file is trusted.
+/// When there is none, or its version file says another version. A libtorch without a version file
+/// is trusted.
 pub fn find() -> Result<Found> {
     let program = env::current_exe()
         .and_then(fs_err::canonicalize)
@@ -205,7 +208,8 @@ const HEADERS: [&str; 2] = [
     "include/torch/csrc/api/include/torch/version.h",
 ];
 
-/// The version, and the file that says it: a libtorch's `build-version`, PyTorch's `version.py`, or a header.
+/// The version, and the file that says it: a libtorch's `build-version`, PyTorch's `version.py`, or
+/// a header.
 fn version(library_folder: &Path) -> Result<Option<(PathBuf, String)>> {
     let above = library_folder.parent().unwrap_or(library_folder);
     let file = above.join("build-version");

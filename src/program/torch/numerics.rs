@@ -1,8 +1,9 @@
 //! The numerics class of each kind's work: what decides floating-point bits beside the recipe.
 //!
-//! A kind without tensors has the architecture alone: no pixel of the AVX2 renderer is in its content, and what `augment` computes by the
-//! C library's `exp` and `ln`, whose variants for FMA may differ in a last bit, is rounded to whole pixels (compared once by hand, with glibc's FMA variants off: equal). A kind with
-//! tensors asks libtorch's side.
+//! A kind without tensors has the architecture alone: no pixel of the AVX2 renderer is in its
+//! content, and what `augment` computes by the C library's `exp` and `ln`, whose variants for FMA
+//! may differ in a last bit, is rounded to whole pixels (compared once by hand, with glibc's FMA
+//! variants off: equal). A kind with tensors asks libtorch's side.
 
 use std::env::consts::ARCH;
 

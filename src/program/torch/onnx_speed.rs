@@ -1,8 +1,9 @@
-//! What 8 bits win in speed: images a second of the fp32 and the int8 file in onnxruntime, on this machine.
+//! What 8 bits win in speed: images a second of the fp32 and the int8 file in onnxruntime, on this
+//! machine.
 //!
-//! Our own runtime computes no 8 bits, and onnxruntime comes with Python: a script measures both files in turns. It is run by
-//! `SEEDPIPE_PYTHON`, else `python3`; where neither has onnxruntime, the user is told how to get it. Seconds go to the
-//! terminal alone: into no file and no digest.
+//! Our own runtime computes no 8 bits, and onnxruntime comes with Python: a script measures both
+//! files in turns. It is run by `SEEDPIPE_PYTHON`, else `python3`; where neither has onnxruntime,
+//! the user is told how to get it. Seconds go to the terminal alone: into no file and no digest.
 
 use std::env;
 use std::path::{Path, PathBuf};

@@ -61,7 +61,8 @@ impl Processor {
         !cfg!(target_arch = "x86_64") || (self.has("avx2") && self.has("fma"))
     }
 
-    /// Refuses a processor on which libtorch would end by an illegal instruction: its builds for ARM use the atomics of ARMv8.1.
+    /// Refuses a processor on which libtorch would end by an illegal instruction: its builds for
+    /// ARM use the atomics of ARMv8.1.
     pub fn check(&self) -> Result<()> {
         let is_told = !self.features.is_empty();
         if cfg!(target_arch = "aarch64") && is_told && !self.has("atomics") {
@@ -108,7 +109,8 @@ const KNOWN: [&str; 16] = [
 /// Variables that make oneDNN pass over newer instructions, the first that is set counts.
 const ONEDNN_LIMITS: [&str; 2] = ["ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"];
 
-/// What oneDNN may use of the extensions that decide about half precision, under the limit's name in its documentation.
+/// What oneDNN may use of the extensions that decide about half precision, under the limit's name
+/// in its documentation.
 fn allowed(features: Vec<&'static str>, limit: Option<&str>) -> Vec<&'static str> {
     let Some(limit) = limit.map(str::to_uppercase) else {
         return features;
@@ -128,8 +130,8 @@ fn allowed(features: Vec<&'static str>, limit: Option<&str>) -> Vec<&'static str
         .collect()
 }
 
-/// - `has_itself`: whether the processor says that it has a feature, where that can be asked of it: what the system lists may be of
-///   the machine below an emulator
+/// - `has_itself`: whether the processor says that it has a feature, where that can be asked of it:
+///   what the system lists may be of the machine below an emulator
 fn features(flags: &[&str], has_itself: impl Fn(&str) -> Option<bool>) -> Vec<&'static str> {
     let known = KNOWN.into_iter();
     known

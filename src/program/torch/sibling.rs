@@ -1,4 +1,5 @@
-//! The way from `seedpipe` to `seedpipe-torch`, which has the stages that need libtorch: same arguments, same process.
+//! The way from `seedpipe` to `seedpipe-torch`, which has the stages that need libtorch: same
+//! arguments, same process.
 //!
 //! Both carry the stamp of the sources that they were built from, so that two builds never mix.
 
@@ -26,14 +27,17 @@ const STAMP_VARIABLE: &str = "SEEDPIPE_BUILD_STAMP";
 /// Hands over what `seedpipe` found out about the remote.
 const HANDOVER_VARIABLE: &str = "SEEDPIPE_HANDOVER";
 
-/// How libtorch's OpenMP threads wait for each other: they sleep, after some microseconds of spinning. Left to itself, libgomp spins for
-/// milliseconds: beside any other busy thread, such as our own rendering, a spinning thread keeps the one that it waits for off the core
-/// (measured on 2 cores with another load: ResNet-20 trains at 342 images/s waiting passively and at 19 spinning). Without any spinning,
-/// waking up costs more than most layers (on 2 idle cores: 866 images/s with a count of 0, 1,086 with 1,000, 1,173 with 100,000).
+/// How libtorch's OpenMP threads wait for each other: they sleep, after some microseconds of
+/// spinning. Left to itself, libgomp spins for milliseconds: beside any other busy thread, such as
+/// our own rendering, a spinning thread keeps the one that it waits for off the core (measured on 2
+/// cores with another load: ResNet-20 trains at 342 images/s waiting passively and at 19 spinning).
+/// Without any spinning, waking up costs more than most layers (on 2 idle cores: 866 images/s with
+/// a count of 0, 1,086 with 1,000, 1,173 with 100,000).
 const WAITING: [(&str, &str); 2] = [("OMP_WAIT_POLICY", "passive"), ("GOMP_SPINCOUNT", "1000")];
 
-/// How many threads one operation of libtorch has, unless a training asks for more (`training.threads`): sums depend on it, and what
-/// only looks or counts works on several pieces at a time instead. A number of the user's own is not kept.
+/// How many threads one operation of libtorch has, unless a training asks for more
+/// (`training.threads`): sums depend on it, and what only looks or counts works on several pieces
+/// at a time instead. A number of the user's own is not kept.
 const THREADS: [(&str, &str); 2] = [("OMP_NUM_THREADS", "1"), ("MKL_NUM_THREADS", "1")];
 
 /// What is to be set in the environment that isn't yet.
@@ -45,7 +49,8 @@ fn settings() -> Vec<(&'static str, &'static str)> {
     waiting.chain(threads).collect()
 }
 
-/// In `seedpipe-torch`: starts itself again when something is to be set, since OpenMP reads it when it is loaded.
+/// In `seedpipe-torch`: starts itself again when something is to be set, since OpenMP reads it when
+/// it is loaded.
 ///
 /// # Errors
 /// When it can't be started: with another number of threads sums would have other bits.
@@ -121,7 +126,8 @@ pub fn program() -> Result<PathBuf> {
     Ok(sibling)
 }
 
-/// What looks at networks: this program's own, or, in `seedpipe`, what it becomes `seedpipe-torch` for.
+/// What looks at networks: this program's own, or, in `seedpipe`, what it becomes `seedpipe-torch`
+/// for.
 ///
 /// # Errors
 /// As [`become_tensor_program`].

@@ -58,7 +58,8 @@ impl Canvas {
         }
     }
 
-    /// A line of text whose letters fit into `width` pixels; letters beyond ASCII are question marks.
+    /// A line of text whose letters fit into `width` pixels; letters beyond ASCII are question
+    /// marks.
     pub fn text(&mut self, text: &str, x: u32, y: u32, width: u32, color: Color) {
         for (position, letter) in text.chars().take((width / LETTER) as usize).enumerate() {
             let rows = BASIC_LEGACY

@@ -1,6 +1,7 @@
 //! Contact sheets: images, and views of them with their numbers, as one PNG for people to look at.
 //!
-//! A view's box on the original shows what it sees: its crop, or the window within it. Views are rendered as training renders them.
+//! A view's box on the original shows what it sees: its crop, or the window within it. Views are
+//! rendered as training renders them.
 
 mod canvas;
 
@@ -61,7 +62,8 @@ pub fn of_images(parts: &[PathBuf], count: usize) -> Result<Vec<u8>> {
     sheet(&tiles, COLUMNS.min(tiles.len()))
 }
 
-/// A row an image, spread evenly over the viewed ones: the image with its views' boxes, then the first views with their numbers.
+/// A row an image, spread evenly over the viewed ones: the image with its views' boxes, then the
+/// first views with their numbers.
 ///
 /// - `image_parts`, `view_parts`: of an `images/v1` and a `views/v1` artifact
 /// - `count`: at most so many images

@@ -1,8 +1,8 @@
-//! Maps of the embeddings: images as points of the plane, near where the network finds them alike; their pictures come up when a point is
-//! looked at.
+//! Maps of the embeddings: images as points of the plane, near where the network finds them alike;
+//! their pictures come up when a point is looked at.
 //!
-//! A class is one path of dots, which is a hundredth of the elements that circles would be. The script finds points and pictures by
-//! their order.
+//! A class is one path of dots, which is a hundredth of the elements that circles would be. The
+//! script finds points and pictures by their order.
 
 use std::collections::BTreeMap;
 
@@ -198,8 +198,8 @@ fn map(
     )
 }
 
-/// A class of the style sheet; when there are more classes than colours, hues evenly around the circle, classes that follow each other far
-/// apart.
+/// A class of the style sheet; when there are more classes than colours, hues evenly around the
+/// circle, classes that follow each other far apart.
 fn colour(class: usize, classes: usize) -> String {
     if classes <= COLOURS {
         return format!("c{class}");

@@ -1,6 +1,6 @@
 //! Stored embeddings of plain images: whose they are, and those of some images, made of length 1.
-//! On them rest the [`map`] of two dimensions, by principal components ([`pca`]) and [`tsne`], and the
-//! [`near`]est neighbours.
+//! On them rest the [`map`] of two dimensions, by principal components ([`pca`]) and [`tsne`], and
+//! the [`near`]est neighbours.
 
 pub mod map;
 pub mod near;
@@ -83,7 +83,8 @@ pub fn unit(embedding: &[f32]) -> Vec<f32> {
         .collect()
 }
 
-/// The students' and teachers' embeddings of images that the page may read, then the others', each network once.
+/// The students' and teachers' embeddings of images that the page may read, then the others', each
+/// network once.
 pub fn embedded(material: &Catalogue) -> Result<Vec<Embedded>> {
     let mut found: Vec<(usize, Embedded)> = Vec::new();
     for (source, parts) in material.readable(EMBEDDINGS) {

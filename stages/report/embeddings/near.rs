@@ -1,4 +1,5 @@
-//! What the networks find alike: the training images nearest to some judged images, the student's beside the teacher's.
+//! What the networks find alike: the training images nearest to some judged images, the student's
+//! beside the teacher's.
 
 use anyhow::Result;
 use rayon::prelude::*;
@@ -71,7 +72,8 @@ pub fn panels(all: &[Embedded], judged: &[Judged], gallery: &mut Gallery) -> Res
     ))
 }
 
-/// Judged images of evenly chosen classes; without classes evenly chosen ones. None where they would find themselves.
+/// Judged images of evenly chosen classes; without classes evenly chosen ones. None where they
+/// would find themselves.
 fn queries(images: &ImagesReader, splits: &Splits) -> Vec<usize> {
     if splits.judged == splits.learned_on {
         return Vec::new();
@@ -99,7 +101,8 @@ fn queries(images: &ImagesReader, splits: &Splits) -> Vec<usize> {
     chosen
 }
 
-/// Of each query, in the split `among`; `None` when one of them has no embedding, and when that split has none.
+/// Of each query, in the split `among`; `None` when one of them has no embedding, and when that
+/// split has none.
 fn nearest(
     embedded: &Embedded,
     images: &ImagesReader,

@@ -1,4 +1,5 @@
-//! The two directions in which some vectors differ most, by subspace iteration in f64: no randomness but fixed starting vectors.
+//! The two directions in which some vectors differ most, by subspace iteration in f64: no
+//! randomness but fixed starting vectors.
 
 /// Directions that are iterated beside the two that are wanted, so that close ones converge.
 const DIRECTIONS: usize = 6;
@@ -101,7 +102,8 @@ fn applied(centred: &[f64], dimension: usize, directions: &[Vec<f64>]) -> Vec<Ve
         .collect()
 }
 
-/// Rayleigh and Ritz: other directions of the same span, along which the vectors vary independently.
+/// Rayleigh and Ritz: other directions of the same span, along which the vectors vary
+/// independently.
 fn turned(centred: &[f64], dimension: usize, directions: &[Vec<f64>]) -> Vec<Vec<f64>> {
     let count = directions.len();
     let images = applied(centred, dimension, directions);
@@ -212,7 +214,8 @@ mod tests {
 
     #[test]
     fn the_longest_axes_of_a_cloud_are_found() {
-        // Points at ±3 along (1, 1, 0)/√2, ±2 along (0, 0, 1), ±1 along (1, -1, 0)/√2, around (5, 6, 7).
+        // Points at ±3 along (1, 1, 0)/√2, ±2 along (0, 0, 1), ±1 along (1, -1, 0)/√2, around (5,
+        // 6, 7).
         let root = 0.5f32.sqrt();
         let axes = [
             ([root, root, 0.0], 3.0),

@@ -1,8 +1,9 @@
 //! t-SNE (van der Maaten and Hinton 2008): places in the plane that keep each point's neighbours.
 //!
-//! Attraction between each point and its nearest neighbours, as in the Barnes-Hut form (van der Maaten 2014); repulsion exactly, over all
-//! pairs, which for the few thousand points of a page is as fast. Begins at the principal components (Kobak and Berens 2019), so that
-//! nothing is drawn at random and equal vectors give an equal map, whatever the threads.
+//! Attraction between each point and its nearest neighbours, as in the Barnes-Hut form (van der
+//! Maaten 2014); repulsion exactly, over all pairs, which for the few thousand points of a page is
+//! as fast. Begins at the principal components (Kobak and Berens 2019), so that nothing is drawn at
+//! random and equal vectors give an equal map, whatever the threads.
 
 use rayon::prelude::*;
 
@@ -15,7 +16,8 @@ const EXAGGERATION: f32 = 12.0;
 /// Sums that run side by side, of which the compiler makes vectors.
 const LANES: usize = 16;
 
-/// Similarities in the space of the vectors: for each point its neighbours, symmetric, all of them with the sum 1.
+/// Similarities in the space of the vectors: for each point its neighbours, symmetric, all of them
+/// with the sum 1.
 struct Affinities {
     /// `[N]` of lists of (neighbour, share), neighbours ascending.
     rows: Vec<Vec<(usize, f32)>>,
@@ -68,7 +70,8 @@ pub fn tsne(values: &[f32], dimension: usize, start: &[[f64; 2]]) -> Vec<[f64; 2
 fn first_places(start: &[[f64; 2]]) -> Vec<[f32; 2]> {
     let spread = start.iter().map(|place| place[0] * place[0]).sum::<f64>() / start.len() as f64;
     let factor = 1e-4 / spread.sqrt().max(1e-30);
-    // Equal points are set apart by less than anything else, so that they don't stay on one another.
+    // Equal points are set apart by less than anything else, so that they don't stay on one
+    // another.
     let places = start.iter().enumerate().map(|(index, place)| {
         let aside = 1e-9 * (index as f64 + 1.0);
         [
@@ -129,8 +132,8 @@ impl Affinities {
     }
 }
 
-/// Entries of equal neighbours added, halved and shared among all points. Rounded to f32, so that the last bits of `exp`, which are the
-/// C library's, don't lead the map elsewhere.
+/// Entries of equal neighbours added, halved and shared among all points. Rounded to f32, so that
+/// the last bits of `exp`, which are the C library's, don't lead the map elsewhere.
 fn merged(mut row: Vec<(usize, f64)>, count: usize) -> Vec<(usize, f32)> {
     row.sort_by_key(|(other, _)| *other);
     let mut merged: Vec<(usize, f64)> = Vec::with_capacity(row.len());
@@ -147,7 +150,8 @@ fn merged(mut row: Vec<(usize, f64)>, count: usize) -> Vec<(usize, f32)> {
         .collect()
 }
 
-/// Gaussian shares of a point's neighbours, of a width that gives them the perplexity. Halving, as in the paper.
+/// Gaussian shares of a point's neighbours, of a width that gives them the perplexity. Halving, as
+/// in the paper.
 fn shares(neighbours: &[(usize, f64)], perplexity: f64) -> Vec<(usize, f64)> {
     let wanted = perplexity.ln();
     let least = neighbours.first().map_or(0.0, |(_, distance)| *distance);

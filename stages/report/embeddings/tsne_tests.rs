@@ -1,4 +1,5 @@
-//! Against scikit-learn's numbers (tests/reference/tsne.py), and against the divergence's own slope.
+//! Against scikit-learn's numbers (tests/reference/tsne.py), and against the divergence's own
+//! slope.
 
 use serde::Deserialize;
 

@@ -1,4 +1,5 @@
-//! Drawings as SVG within the page: a frame with axes, named for those who can't see it. Colours are the style sheet's.
+//! Drawings as SVG within the page: a frame with axes, named for those who can't see it. Colours
+//! are the style sheet's.
 
 use crate::report::html::scale::{Axis, tick_text};
 use crate::report::html::{escaped, push};

@@ -1,6 +1,6 @@
-//! HTML as text: what is escaped, tables that a script sorts, and numbers as people read them. Beside it charts
-//! as SVG ([`drawing`], with axes by [`scale`]), panels of which one is shown ([`tabs`]), and the page's
-//! style sheet and script.
+//! HTML as text: what is escaped, tables that a script sorts, and numbers as people read them.
+//! Beside it charts as SVG ([`drawing`], with axes by [`scale`]), panels of which one is shown
+//! ([`tabs`]), and the page's style sheet and script.
 
 pub mod drawing;
 pub mod scale;
@@ -163,7 +163,8 @@ pub fn duration(seconds: f64) -> String {
     }
 }
 
-/// A change of a figure as a chip: points of what is a fraction, else the difference; what is less than can be told is `±0`.
+/// A change of a figure as a chip: points of what is a fraction, else the difference; what is less
+/// than can be told is `±0`.
 pub fn change(difference: f64, is_fraction: bool) -> String {
     let (size, text) = if is_fraction {
         let points = difference * 100.0;

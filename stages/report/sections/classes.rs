@@ -125,7 +125,8 @@ fn of_classes(
     Ok(named(of_class, &known.unwrap_or_default()))
 }
 
-/// Name as the images have it, and name that no other class has, of the classes with an image in a split; in the order of their labels.
+/// Name as the images have it, and name that no other class has, of the classes with an image in a
+/// split; in the order of their labels.
 fn judged_names(gallery: &Gallery, stage: &str, split: &str) -> Vec<(String, String)> {
     let Some(images) = gallery.images(stage) else {
         return Vec::new();
@@ -140,8 +141,8 @@ fn judged_names(gallery: &Gallery, stage: &str, split: &str) -> Vec<(String, Str
     names.collect()
 }
 
-/// Values by names that differ. They stand in the order of the labels, as the classes that were judged do; where those are not known,
-/// a name's further occurrences are counted.
+/// Values by names that differ. They stand in the order of the labels, as the classes that were
+/// judged do; where those are not known, a name's further occurrences are counted.
 ///
 /// - `known`: name and name that no other class has
 fn named(values: Vec<(String, f64)>, known: &[(String, String)]) -> BTreeMap<String, f64> {

@@ -38,7 +38,8 @@ type Recorded = (String, String, Vec<(f64, f64)>);
 /// Lines that may share an upright axis: the values' name, and for losses what they are losses of.
 type Key = (bool, String, String);
 
-/// All drawings: losses and accuracies in the open, the rest folded. Empty when nothing was recorded over steps.
+/// All drawings: losses and accuracies in the open, the rest folded. Empty when nothing was
+/// recorded over steps.
 pub fn curves(material: &Catalogue) -> Result<String> {
     let mut groups: BTreeMap<Key, Vec<Series>> = BTreeMap::new();
     let mut numbers: BTreeMap<&str, usize> = BTreeMap::new();
@@ -185,7 +186,8 @@ fn chart(number: usize, title: &str, series: &[Series]) -> String {
             ));
         }
     }
-    // What the script needs to tell values from places: the axes' ends, which differ where a line's don't.
+    // What the script needs to tell values from places: the axes' ends, which differ where a line's
+    // don't.
     let span = |axis: &Axis| {
         let [low, high] = axis.ends();
         format!(

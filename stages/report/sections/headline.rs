@@ -1,4 +1,5 @@
-//! The headline: what the student keeps of its teacher, and the table of every network that was measured.
+//! The headline: what the student keeps of its teacher, and the table of every network that was
+//! measured.
 
 use crate::report::html::{Cell, Column, Table, change, escaped, percent, push, short};
 use crate::report::material::{Against, Catalogue};
@@ -32,7 +33,8 @@ pub fn ranked<'a>(material: &Catalogue, results: &'a Results) -> Vec<Ranked<'a>>
     rows
 }
 
-/// The column that networks are compared by: the first of a main measure, else the first that most networks have.
+/// The column that networks are compared by: the first of a main measure, else the first that most
+/// networks have.
 pub fn main_column(results: &Results) -> Option<usize> {
     let measures = |column: usize| {
         let rows = results.rows.iter();

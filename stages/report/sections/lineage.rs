@@ -1,4 +1,5 @@
-//! The stages and what they took from each other, drawn from left to right: a stage stands right of all that it needs.
+//! The stages and what they took from each other, drawn from left to right: a stage stands right of
+//! all that it needs.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -112,7 +113,8 @@ pub fn anchor(stage: &str) -> String {
         .collect()
 }
 
-/// Columns by the longest way from a start; within a column by where the neighbours stand. Stages come after what they need.
+/// Columns by the longest way from a start; within a column by where the neighbours stand. Stages
+/// come after what they need.
 fn places(widths: &[f64], edges: &[Edge]) -> Vec<Place> {
     let order: Vec<usize> = (0..widths.len()).collect();
     let mut columns = layers(&order, edges);

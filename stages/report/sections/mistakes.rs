@@ -1,4 +1,5 @@
-//! Mistakes with their images: the confusion matrix, what is taken for what, and the surest wrong answers.
+//! Mistakes with their images: the confusion matrix, what is taken for what, and the surest wrong
+//! answers.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,12 +12,14 @@ use seedpipe_base::text;
 
 /// Classes of a matrix that is written out; larger ones are drawn.
 const WRITTEN: usize = 26;
-/// Images behind a cell of the matrix, kinds of mistakes that are listed, images of each, and single mistakes.
+/// Images behind a cell of the matrix, kinds of mistakes that are listed, images of each, and
+/// single mistakes.
 const BEHIND: usize = 6;
 const KINDS: usize = 8;
 const OF_KIND: usize = 5;
 const WORST: usize = 24;
-/// Cells that have images behind them, of all matrices that are written out: the most frequent mistakes of each.
+/// Cells that have images behind them, of all matrices that are written out: the most frequent
+/// mistakes of each.
 const CELLS: usize = 120;
 /// Cells of a drawing: the fullest.
 const DRAWN: usize = 3000;

@@ -1,5 +1,5 @@
-//! The page's sections, each a function from the material to HTML that is empty when there is nothing to
-//! show.
+//! The page's sections, each a function from the material to HTML that is empty when there is
+//! nothing to show.
 
 pub mod classes;
 pub mod curves;

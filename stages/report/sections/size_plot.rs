@@ -48,7 +48,8 @@ impl Taken {
     }
 }
 
-/// One plot for each measure that at least two networks of known size have; empty when there is none.
+/// One plot for each measure that at least two networks of known size have; empty when there is
+/// none.
 pub fn plots(results: &Results, ranked: &[Ranked]) -> String {
     let mut plots = String::new();
     let mut count = 0;
@@ -146,7 +147,8 @@ fn plot(number: usize, title: &str, points: &[Point]) -> String {
     .html()
 }
 
-/// Told apart by form as well as by colour: a diamond teaches, a disc learned of it, a ring did not.
+/// Told apart by form as well as by colour: a diamond teaches, a disc learned of it, a ring did
+/// not.
 fn mark(point: &Point, x: f64, y: f64) -> String {
     let title = format!(
         "<title>{}: {}</title>",

@@ -1,4 +1,5 @@
-//! What augmentation does: some images with the boxes of their views, and the views as training sees them.
+//! What augmentation does: some images with the boxes of their views, and the views as training
+//! sees them.
 
 use std::path::PathBuf;
 
@@ -41,7 +42,8 @@ pub fn sheets(material: &Catalogue, gallery: &mut Gallery) -> Result<String> {
     Ok(html)
 }
 
-/// Stages of views, with the files of their images and of the views; those whose images can't be read take no place.
+/// Stages of views, with the files of their images and of the views; those whose images can't be
+/// read take no place.
 fn shown<'a>(material: &Catalogue<'a>) -> Vec<(&'a Source, &'a [PathBuf], &'a [PathBuf])> {
     let readable = material.readable(VIEWS).filter_map(|(source, parts)| {
         let (_, images) = material.files(source, "images")?;

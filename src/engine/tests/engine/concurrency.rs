@@ -94,7 +94,8 @@ fn a_killed_process_is_taken_over_from_and_at_most_one_shard_is_done_again() {
     );
     let shards = before.iter().chain(&after).collect::<Vec<_>>();
     for shard in &shards {
-        // A shard that was written and not yet recorded when its process died is done again: once a kill.
+        // A shard that was written and not yet recorded when its process died is done again: once a
+        // kill.
         let times = shards.iter().filter(|other| other == &shard).count();
         assert!(times <= 6, "{shard} ran {times} times");
     }
@@ -143,7 +144,8 @@ impl Observer for Impatient {
     }
 }
 
-/// Not a test of its own: the wish to stop is process-wide, so the next one needs another process for it.
+/// Not a test of its own: the wish to stop is process-wide, so the next one needs another process
+/// for it.
 #[test]
 fn child_process_that_is_stopped() {
     let Some(folder) = std::env::var_os("SEEDPIPE_TOY_STOPPED") else {

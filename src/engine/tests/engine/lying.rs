@@ -26,8 +26,8 @@ fn manifest_key(world: &World, shelf: &Shelf, stage: &str) -> String {
     )
 }
 
-/// What a pull into an empty cache says of a shelf that lies. Nothing of the stage may be published, and a run must make it
-/// itself.
+/// What a pull into an empty cache says of a shelf that lies. Nothing of the stage may be
+/// published, and a run must make it itself.
 fn refused(shelf: &Shelf, stage: &str) -> String {
     let there = World::new(CHAIN);
     let message = format!("{:#}", pull(&there, shelf).unwrap_err());

@@ -90,7 +90,8 @@ fn combinations_share_everything_above_them_and_equal_work() {
     let world = World::new(GRID);
     let report = world.run();
     assert_eq!(report.stages.len(), 11);
-    // `again` repeats once: what it makes of `long[times=1,up=false]` is other work than `long`, of equal content.
+    // `again` repeats once: what it makes of `long[times=1,up=false]` is other work than `long`, of
+    // equal content.
     let count = |name: &str| {
         world
             .log()

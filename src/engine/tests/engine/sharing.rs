@@ -1,4 +1,5 @@
-//! `push`, `pull` and a run's look into the remote: what travels, what is refused, what a death in the middle leaves.
+//! `push`, `pull` and a run's look into the remote: what travels, what is refused, what a death in
+//! the middle leaves.
 
 use fs_err as fs;
 use seedpipe_base::Refusal;

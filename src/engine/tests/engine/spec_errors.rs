@@ -1,4 +1,5 @@
-//! Every mistake in a pipeline gets one message: file, stage, key, expected and got, and the remedy; the cache is untouched.
+//! Every mistake in a pipeline gets one message: file, stage, key, expected and got, and the
+//! remedy; the cache is untouched.
 
 use crate::world::*;
 use seedpipe_base::Refusal;

@@ -1,4 +1,5 @@
-//! What is done with a text from anybody, and what must hold of it: for tests of many texts, and for the fuzz targets in `fuzz/`.
+//! What is done with a text from anybody, and what must hold of it: for tests of many texts, and
+//! for the fuzz targets in `fuzz/`.
 
 use std::path::Path;
 

@@ -1,5 +1,6 @@
-//! Toy kinds. What would be faults of the world lies in files beside pipeline.yaml:
-//! `noise` (content that varies), `fail` (`STAGE SHARD`), `slow` (milliseconds a shard); `log` has a line for each shard.
+//! Toy kinds. What would be faults of the world lies in files beside pipeline.yaml: `noise`
+//! (content that varies), `fail` (`STAGE SHARD`), `slow` (milliseconds a shard); `log` has a line
+//! for each shard.
 
 use seedpipe_base::Refusal;
 use std::collections::BTreeMap;

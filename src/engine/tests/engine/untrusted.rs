@@ -1,4 +1,5 @@
-//! Texts from anybody: the examples with random damage go through what the fuzz targets do. No panic, no hang.
+//! Texts from anybody: the examples with random damage go through what the fuzz targets do. No
+//! panic, no hang.
 
 use fs_err as fs;
 use proptest::prelude::*;

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Step {
-    /// `outputs`, `kernel` (default 3), `stride` (1), `padding` (half the kernel), `groups` (1), `bias` (false).
+    /// `outputs`, `kernel` (default 3), `stride` (1), `padding` (half the kernel), `groups` (1),
+    /// `bias` (false).
     Convolution,
     /// Each channel by itself: `kernel` (3), `stride` (1), `padding`.
     Depthwise,
@@ -22,7 +23,8 @@ pub enum Step {
     Gelu,
     /// The sum of two nodes of one shape.
     Add,
-    /// Channels weighted by the image's averages: `squeezed` channels between (a quarter by default).
+    /// Channels weighted by the image's averages: `squeezed` channels between (a quarter by
+    /// default).
     SqueezeExcite,
     /// `kernel` (3), `stride` (2), `padding`.
     MaxPool,
@@ -46,7 +48,8 @@ pub enum Step {
 #[serde(deny_unknown_fields)]
 pub struct NodeDescription {
     pub op: Step,
-    /// State-dict prefix, and what `from` calls it; needed where the node has weights or is read by name.
+    /// State-dict prefix, and what `from` calls it; needed where the node has weights or is read by
+    /// name.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub name: String,
     /// Names of the nodes that it reads; the node before it by default. `image` is the image.

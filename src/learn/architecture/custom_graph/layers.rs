@@ -1,4 +1,5 @@
-//! The operations of a user's graph that have weights of more than one kind, or choices of their own.
+//! The operations of a user's graph that have weights of more than one kind, or choices of their
+//! own.
 
 use super::description::{NodeDescription, Step};
 use super::writer::{Writer, Wrong};

@@ -1,7 +1,8 @@
-//! A network that users write down themselves: `network: {graph: {nodes: […]}}`, by the same operations as the families.
+//! A network that users write down themselves: `network: {graph: {nodes: […]}}`, by the same
+//! operations as the families.
 //!
-//! A node reads the one before it unless it says `from`; channel counts follow from what it reads. Everything wrong is said
-//! with the node's number and name.
+//! A node reads the one before it unless it says `from`; channel counts follow from what it reads.
+//! Everything wrong is said with the node's number and name.
 
 mod description;
 mod keys;

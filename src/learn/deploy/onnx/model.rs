@@ -1,4 +1,5 @@
-//! ONNX's messages: nodes, initializers, inputs, outputs and metadata, by the field numbers of onnx.proto.
+//! ONNX's messages: nodes, initializers, inputs, outputs and metadata, by the field numbers of
+//! onnx.proto.
 
 use super::wire::Message;
 

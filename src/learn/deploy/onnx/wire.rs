@@ -1,4 +1,5 @@
-//! Protocol buffers on the wire, as far as ONNX needs them: fields of varints, of 32-bit floats and of bytes.
+//! Protocol buffers on the wire, as far as ONNX needs them: fields of varints, of 32-bit floats and
+//! of bytes.
 
 use seedpipe_base::varint;
 

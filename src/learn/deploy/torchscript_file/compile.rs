@@ -49,8 +49,8 @@ pub(super) fn compile(
         .collect();
     let trainable: Vec<c_uchar> = tensors.iter().map(|named| named.trainable.into()).collect();
     let (mut bytes, mut length) = (ptr::null_mut(), 0);
-    // SAFETY: every pointer is to memory of this frame that outlives the call, the tensors' handles are live, and the counts
-    // are the arrays' lengths.
+    // SAFETY: every pointer is to memory of this frame that outlives the call, the tensors' handles
+    // are live, and the counts are the arrays' lengths.
     shim::outcome(unsafe {
         seedpipe_torchscript(
             source.as_ptr(),

@@ -1,6 +1,8 @@
-//! SEED's loss, forward and backward, on `student`, `teacher` (`[B, D]`) and `queue` (`[K, D]`); sizes B K D.
+//! SEED's loss, forward and backward, on `student`, `teacher` (`[B, D]`) and `queue` (`[K, D]`);
+//! sizes B K D.
 //!
-//! Lines: `time` (wall and processor seconds), `peak` (bytes), `gradient` (the loss; writes `gradient.f32`).
+//! Lines: `time` (wall and processor seconds), `peak` (bytes), `gradient` (the loss; writes
+//! `gradient.f32`).
 
 use anyhow::{Result, bail};
 use seedpipe_learn::loss::seed::seed_loss;

@@ -1,5 +1,6 @@
-//! Our side of `tests/peers/{loss,neighbours,probing}.py`: `peer PART FOLDER SIZES…` reads the part's arrays from FOLDER, then answers each
-//! line of its input with one line, so that ours and a peer take turns in one run.
+//! Our side of `tests/peers/{loss,neighbours,probing}.py`: `peer PART FOLDER SIZES…` reads the
+//! part's arrays from FOLDER, then answers each line of its input with one line, so that ours and a
+//! peer take turns in one run.
 
 mod arrays;
 mod loss;

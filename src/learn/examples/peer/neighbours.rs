@@ -1,6 +1,7 @@
 //! Exact nearest neighbours of `queries` (`[M, D]`) among `bank` (`[N, D]`); sizes N M D k.
 //!
-//! Lines: `time` (wall and processor seconds, the bank's preparation included), `peak` (bytes), `found` (writes `found.i64`, `[M, k]`).
+//! Lines: `time` (wall and processor seconds, the bank's preparation included), `peak` (bytes),
+//! `found` (writes `found.i64`, `[M, k]`).
 
 use anyhow::{Result, bail};
 use seedpipe_learn::knn::Bank;

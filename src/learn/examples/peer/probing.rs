@@ -1,6 +1,8 @@
-//! Multinomial logistic regression on `features` (`[N, D]`) and `labels`; sizes N D C, then tolerance and l2 as negative powers of ten.
+//! Multinomial logistic regression on `features` (`[N, D]`) and `labels`; sizes N D C, then
+//! tolerance and l2 as negative powers of ten.
 //!
-//! Lines: `time` (wall and processor seconds, iterations), `fit` (the mean cross-entropy; writes `weight.f32` and `bias.f32`).
+//! Lines: `time` (wall and processor seconds, iterations), `fit` (the mean cross-entropy; writes
+//! `weight.f32` and `bias.f32`).
 
 use anyhow::{Result, bail};
 use seedpipe_learn::probe::{Fit, LbfgsProbe, fit_lbfgs};

@@ -1,8 +1,10 @@
-//! Exact k-nearest-neighbour classification by cosine similarity, the evaluation that trains nothing.
+//! Exact k-nearest-neighbour classification by cosine similarity, the evaluation that trains
+//! nothing.
 //!
-//! Neighbours are found block by block with matrix products of one fixed shape on one thread, or by `panels`, so that the
-//! similarity of a pair depends neither on how many queries or rows there are nor on the number of threads.
-//! Equal similarities go to the earlier row, equal votes to the lower class.
+//! Neighbours are found block by block with matrix products of one fixed shape on one thread, or by
+//! `panels`, so that the similarity of a pair depends neither on how many queries or rows there are
+//! nor on the number of threads. Equal similarities go to the earlier row, equal votes to the lower
+//! class.
 
 mod ballot;
 mod nearest;
@@ -23,7 +25,8 @@ use nearest::{Candidate, Nearest, Similarity};
 pub use ballot::{Ranking, accuracy};
 
 pub(crate) const QUERY_BLOCK: i64 = 256;
-/// A block's similarities to a block of queries, 1 MiB, stay in a core's cache until they were looked through.
+/// A block's similarities to a block of queries, 1 MiB, stay in a core's cache until they were
+/// looked through.
 pub(crate) const BANK_BLOCK: i64 = 1024;
 
 /// Features with known labels, normalised and cut into blocks.

@@ -38,7 +38,8 @@ impl Similarity for f64 {
 /// Similarities that are compared with the threshold at once: hardly any group holds one above it.
 const GROUP: usize = 32;
 
-/// The best candidates so far of one query; compacted when twice as many as wanted have come together.
+/// The best candidates so far of one query; compacted when twice as many as wanted have come
+/// together.
 pub(super) struct Nearest<T> {
     most: usize,
     kept: Vec<Candidate>,
@@ -76,7 +77,8 @@ impl<T: Similarity> Nearest<T> {
         }
     }
 
-    /// Keeps a row whose similarity exceeds the threshold, and returns the threshold of those that follow.
+    /// Keeps a row whose similarity exceeds the threshold, and returns the threshold of those that
+    /// follow.
     pub fn push(&mut self, similarity: T, row: usize) -> T {
         self.kept.push(Candidate {
             similarity: similarity.into(),

@@ -1,4 +1,5 @@
-//! The search by panels: every product of a query and a row of the bank is compared while it lies in a register.
+//! The search by panels: every product of a query and a row of the bank is compared while it lies
+//! in a register.
 
 use tch::Tensor;
 
@@ -7,7 +8,8 @@ use super::{BANK_BLOCK, QUERY_BLOCK, padded};
 use crate::torch::panels::{Avx2, LANES, Lanes, Panel, ROWS, above};
 use crate::torch::products::values;
 
-/// Rows of the bank that all panels of a block of queries meet before the next ones fill no more: a part of the second-level cache.
+/// Rows of the bank that all panels of a block of queries meet before the next ones fill no more: a
+/// part of the second-level cache.
 const BYTES: usize = 128 * 1024;
 
 /// The nearest rows of a block of queries, which begins at `start`: as [`super::search`] in f32.

@@ -1,8 +1,11 @@
-//! The Hessian of multinomial logistic regression where the search begins, which makes L-BFGS blind to how features are correlated.
+//! The Hessian of multinomial logistic regression where the search begins, which makes L-BFGS blind
+//! to how features are correlated.
 //!
-//! At zero all classes are equally likely, so that the Hessian of the weights is `(I − 11ᵀ/C)/C ⊗ XᵀX/N + 2 l2 I`: the same matrix for each class, on
-//! the changes that sum to zero over the classes, which all gradients of the cross-entropy are. Features are standardised, so biases
-//! stand alone. XᵀX is taken of a sample of the rows: any positive estimate leads to the same optimum.
+//! At zero all classes are equally likely, so that the Hessian of the weights is
+//! `(I − 11ᵀ/C)/C ⊗ XᵀX/N + 2 l2 I`: the same matrix for each class, on the changes that sum to
+//! zero over the classes, which all gradients of the cross-entropy are. Features are standardised,
+//! so biases stand alone. XᵀX is taken of a sample of the rows: any positive estimate leads to the
+//! same optimum.
 
 use tch::{Device, Kind, Tensor};
 
@@ -12,7 +15,8 @@ use crate::torch::products::times_transposed;
 /// Rows that XᵀX is taken of, at least, and for each feature.
 const ROWS: i64 = 8192;
 const ROWS_OF_FEATURE: i64 = 4;
-/// Directions in which features vary less than this share of their mean variance are taken to vary as much: a sample says little about them.
+/// Directions in which features vary less than this share of their mean variance are taken to vary
+/// as much: a sample says little about them.
 const LEAST_SHARE: f64 = 1e-3;
 
 pub(super) struct Curvature {

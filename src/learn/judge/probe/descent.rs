@@ -1,4 +1,5 @@
-//! The paper's protocol for a linear classifier: SGD with a large rate that falls twice, on raw features.
+//! The paper's protocol for a linear classifier: SGD with a large rate that falls twice, on raw
+//! features.
 
 use std::ops::ControlFlow;
 
@@ -52,8 +53,8 @@ impl Default for SgdProbe {
     }
 }
 
-/// The paper's SGD protocol on cached features: weights start normal with deviation 0.01, biases at 0; `rng` decides
-/// them and the samples' order in every epoch.
+/// The paper's SGD protocol on cached features: weights start normal with deviation 0.01, biases at
+/// 0; `rng` decides them and the samples' order in every epoch.
 ///
 /// `on_epoch` is told each epoch and its mean loss; `Break` ends the training with an error.
 ///

@@ -1,8 +1,8 @@
-//! Linear classifiers on frozen features, the standard measure of a representation: by L-BFGS to the optimum, or by
-//! the paper's SGD protocol.
+//! Linear classifiers on frozen features, the standard measure of a representation: by L-BFGS to
+//! the optimum, or by the paper's SGD protocol.
 //!
-//! Both run on cached features on the CPU, on one thread, keyed by the caller's generator: equal features give equal
-//! bits on any number of threads.
+//! Both run on cached features on the CPU, on one thread, keyed by the caller's generator: equal
+//! features give equal bits on any number of threads.
 
 mod curvature;
 mod descent;
@@ -34,7 +34,8 @@ pub struct LinearClassifier {
 pub struct Fit {
     /// of raw features
     pub classifier: LinearClassifier,
-    /// mean cross-entropy on the training samples: at the optimum (L-BFGS), over the last epoch (SGD)
+    /// mean cross-entropy on the training samples: at the optimum (L-BFGS), over the last epoch
+    /// (SGD)
     pub train_loss: f64,
     /// of L-BFGS, or epochs of SGD
     pub iterations: u32,

@@ -9,7 +9,8 @@ use crate::torch::products::times_transposed;
 
 /// Rows per matrix product: 2 MiB of 512 features.
 const BLOCK: i64 = 1024;
-/// Pieces of work that run side by side. Their number is fixed, and their sums are added in order: threads change no bit.
+/// Pieces of work that run side by side. Their number is fixed, and their sums are added in order:
+/// threads change no bit.
 const TASKS: usize = 16;
 
 /// Standardised features in blocks, and the regularised loss on them.
@@ -59,7 +60,8 @@ impl Problem {
             sum + (&centred * &centred).sum_dim_intlist(0, false, None)
         });
         let deviation = (squares / rows as f64).sqrt();
-        // A feature that is constant up to rounding tells nothing: leave it at zero instead of blowing it up.
+        // A feature that is constant up to rounding tells nothing: leave it at zero instead of
+        // blowing it up.
         let constant = deviation.le_tensor(&(mean.abs() * 1e-6 + 1e-30));
         let deviation = deviation.masked_fill(&constant, f64::INFINITY);
         let labels = Tensor::from_slice(labels).reshape([-1, 1]);
@@ -81,7 +83,8 @@ impl Problem {
         }
     }
 
-    /// Every `stride`-th block of features, `[block, D]` f32, so that there are about as many rows as told.
+    /// Every `stride`-th block of features, `[block, D]` f32, so that there are about as many rows
+    /// as told.
     pub fn sample(&self, rows: i64) -> impl Iterator<Item = &Tensor> {
         let wanted = (rows as usize).div_ceil(BLOCK as usize).max(1);
         let stride = (self.blocks.len() / wanted).max(1);
@@ -135,7 +138,8 @@ impl Problem {
         )
     }
 
-    /// The classifier of raw features: (x − mean) / deviation · w + b = x · (w / deviation) + (b − mean · w / deviation).
+    /// The classifier of raw features: (x − mean) / deviation · w + b = x · (w / deviation) + (b −
+    /// mean · w / deviation).
     pub fn fold(&self, weight: &Tensor, bias: &Tensor) -> LinearClassifier {
         let weight = weight / &self.deviation; // [C, D]
         let bias = bias - weight.matmul(&self.mean); // [C]

@@ -15,7 +15,8 @@ use crate::torch::one_thread::with_one_thread;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LbfgsProbe {
-    /// The loss is the mean cross-entropy plus this times the sum of squared weights (of standardised features; not of biases)
+    /// The loss is the mean cross-entropy plus this times the sum of squared weights (of
+    /// standardised features; not of biases)
     pub l2: f64,
     /// Converged when no component of the loss's gradient is larger
     pub gradient_tolerance: f64,
@@ -35,8 +36,9 @@ impl Default for LbfgsProbe {
 
 /// The optimum of `mean cross-entropy + l2 · |weight|²` over standardised features.
 ///
-/// Products are computed in f32 until that leads no further, then in f64 to the tolerance: each starts where the other ended, and whether it
-/// converged is said by f64. The standardisation is folded into the classifier, so that it takes raw features.
+/// Products are computed in f32 until that leads no further, then in f64 to the tolerance: each
+/// starts where the other ended, and whether it converged is said by f64. The standardisation is
+/// folded into the classifier, so that it takes raw features.
 ///
 /// # Shapes
 /// - `features`: `[N, D]` f32 on the CPU; `labels`: N values of 0..classes
@@ -89,7 +91,8 @@ mod tests {
 
     #[test]
     fn the_optimum_of_one_feature_counted_by_hand() {
-        // Feature ±1, each with one sample of the other class in four: without penalty the odds are 3 to 1.
+        // Feature ±1, each with one sample of the other class in four: without penalty the odds are
+        // 3 to 1.
         let features =
             Tensor::from_slice(&[1.0f32, 1.0, 1.0, 1.0, -1.0, -1.0, -1.0, -1.0]).reshape([8, 1]);
         let labels = [1, 1, 1, 0, 0, 0, 0, 1];

@@ -1,4 +1,5 @@
-//! What golden tests share: the fixtures' folder, and the formula weights of `tests/fixtures/README.md`.
+//! What golden tests share: the fixtures' folder, and the formula weights of
+//! `tests/fixtures/README.md`.
 //!
 //! Every test binary compiles this file and none uses all of it.
 #![allow(dead_code, reason = "each test binary uses a part")]

@@ -1,4 +1,5 @@
-//! The bytes of a checkpoint: a safetensors file whose metadata holds step, scalars and a BLAKE3 of everything.
+//! The bytes of a checkpoint: a safetensors file whose metadata holds step, scalars and a BLAKE3 of
+//! everything.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -107,7 +108,8 @@ pub(super) fn decode(bytes: &[u8]) -> Result<TrainingState, String> {
     Ok(state)
 }
 
-/// BLAKE3 of step, scalars and every tensor's name, dtype, shape and bytes, each with its length, in order of names.
+/// BLAKE3 of step, scalars and every tensor's name, dtype, shape and bytes, each with its length,
+/// in order of names.
 fn checksum<'a>(
     step: u64,
     scalars: &Value,

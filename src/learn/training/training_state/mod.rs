@@ -1,10 +1,12 @@
-//! Checkpoints of a training: every tensor and number that a resumed training needs to go on bit for bit.
+//! Checkpoints of a training: every tensor and number that a resumed training needs to go on bit
+//! for bit.
 //!
-//! A checkpoint is one safetensors file, `step-<step>.safetensors`. The caller writes it whole or not at all; a BLAKE3
-//! over all contents in its header finds what went bad later. The newest two are kept: when the newest is corrupt, the
-//! one before serves.
+//! A checkpoint is one safetensors file, `step-<step>.safetensors`. The caller writes it whole or
+//! not at all; a BLAKE3 over all contents in its header finds what went bad later. The newest two
+//! are kept: when the newest is corrupt, the one before serves.
 //!
-//! What the names mean is the caller's business; prefixes (`student.`, `momentum.`) keep the parts apart.
+//! What the names mean is the caller's business; prefixes (`student.`, `momentum.`) keep the parts
+//! apart.
 
 mod file;
 
@@ -76,7 +78,8 @@ impl TrainingState {
         found.map(|(name, _)| name.as_str())
     }
 
-    /// Copies the tensors under `prefix` into live ones of the same names, in place and on their device.
+    /// Copies the tensors under `prefix` into live ones of the same names, in place and on their
+    /// device.
     ///
     /// Fails, and changes nothing, unless names and shapes match both ways.
     pub fn copy_into(&self, prefix: &str, live: &[(String, Tensor)]) -> Result<(), Refusal> {
@@ -108,11 +111,13 @@ impl TrainingState {
     }
 }
 
-/// Writes the state's checkpoint into `folder` (created when absent) and keeps it and the one before.
+/// Writes the state's checkpoint into `folder` (created when absent) and keeps it and the one
+/// before.
 ///
 /// - `write`: writes a file durably, wholly or not at all
 ///
-/// Later checkpoints go too: they can only be there when they were corrupt, and the training went on from an earlier one.
+/// Later checkpoints go too: they can only be there when they were corrupt, and the training went
+/// on from an earlier one.
 pub fn save(
     folder: &Path,
     state: &TrainingState,

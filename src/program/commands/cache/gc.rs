@@ -14,13 +14,15 @@ use crate::{progress::tensorboard, terminal::output};
 
 #[derive(Args, Debug)]
 pub struct Gc {
-    /// Keep what a pipeline.lock names, or the one at a git revision, in place of this pipeline's last runs (repeatable)
+    /// Keep what a pipeline.lock names, or the one at a git revision, in place of this pipeline's
+    /// last runs (repeatable)
     #[arg(long, value_name = "LOCK|REV")]
     pub keep: Vec<String>,
     /// Of what nothing needs, delete artifacts made longer ago than this, such as `30d`
     #[arg(long, value_name = "AGE", value_parser = quantity::duration)]
     pub older_than: Option<Duration>,
-    /// Of what nothing needs, delete the oldest artifacts until all together have at most this, such as `10GB`
+    /// Of what nothing needs, delete the oldest artifacts until all together have at most this,
+    /// such as `10GB`
     #[arg(long, value_name = "SIZE", value_parser = quantity::bytes)]
     pub max_bytes: Option<u64>,
     /// Keep everything that is younger than this

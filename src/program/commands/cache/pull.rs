@@ -1,4 +1,5 @@
-//! `pull`: brings results from the remote into the cache; exit code 1 when the remote lacks some that the pipeline has.
+//! `pull`: brings results from the remote into the cache; exit code 1 when the remote lacks some
+//! that the pipeline has.
 
 use std::process::ExitCode;
 
@@ -55,7 +56,8 @@ fn missing<'a>(report: &'a PullReport, outcome: &PullOutcome) -> Vec<&'a str> {
     stages.map(|stage| stage.stage.as_str()).collect()
 }
 
-/// `9 stages: 7 fetched, 2 in the cache; 12 files, 4.1 MB fetched in 0.42 s (9.8 MB/s)`, and what the remote lacks.
+/// `9 stages: 7 fetched, 2 in the cache; 12 files, 4.1 MB fetched in 0.42 s (9.8 MB/s)`, and what
+/// the remote lacks.
 fn as_text(report: &PullReport) -> String {
     let counts = [
         (PullOutcome::Fetched, "fetched"),

@@ -1,5 +1,5 @@
-//! `verify`: hashes every file of the cache again; exit code 1 when one differs from what was written and, with
-//! `--repair`, could not be removed.
+//! `verify`: hashes every file of the cache again; exit code 1 when one differs from what was
+//! written and, with `--repair`, could not be removed.
 
 use std::path::PathBuf;
 use std::process::ExitCode;

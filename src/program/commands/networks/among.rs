@@ -1,4 +1,5 @@
-//! `embed --neighbours-of IMAGE --among`: embeddings that are stored already, in a file by `embed` or in an `encode` stage's artifact.
+//! `embed --neighbours-of IMAGE --among`: embeddings that are stored already, in a file by `embed`
+//! or in an `encode` stage's artifact.
 
 use seedpipe_base::Refusal;
 use std::path::{Path, PathBuf};
@@ -33,7 +34,8 @@ pub enum Among {
 }
 
 impl Among {
-    /// Opens a Parquet file, or the current artifact of a stage; `engine` is there when no file has the name.
+    /// Opens a Parquet file, or the current artifact of a stage; `engine` is there when no file has
+    /// the name.
     pub fn open(name: &str, engine: Option<&Engine>) -> Result<Self> {
         let path = Path::new(name);
         let is_parquet = path.extension().is_some_and(|ending| ending == "parquet");

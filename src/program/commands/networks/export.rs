@@ -238,7 +238,8 @@ fn copy_out(
     finish(engine, arguments, network, head, &delivered, speed)
 }
 
-/// As [`speed`], of a file that lies in the cache; `stages` are those of the network and of the classifier on top.
+/// As [`speed`], of a file that lies in the cache; `stages` are those of the network and of the
+/// classifier on top.
 fn speed_of_stage(
     engine: &Engine,
     stages: [Option<&StageNode>; 2],

@@ -1,4 +1,5 @@
-//! `embed` and `predict`: a trained network on new image files, as JSON lines or Parquet, one image after the other.
+//! `embed` and `predict`: a trained network on new image files, as JSON lines or Parquet, one image
+//! after the other.
 
 use seedpipe_base::Refusal;
 use std::io::{BufWriter, Write};

@@ -1,4 +1,5 @@
-//! `metrics --confusion STAGE`: the confusion matrix of a stage's stored predictions, with the images' class names.
+//! `metrics --confusion STAGE`: the confusion matrix of a stage's stored predictions, with the
+//! images' class names.
 
 use seedpipe_base::Refusal;
 use std::collections::BTreeMap;

@@ -1,5 +1,6 @@
-//! `metrics`: the last value of every figure of every cached stage, read from the `metrics/v1` artifacts; with `--diff` the
-//! headline figures against those of a lock; with `--confusion` the matrix of one stage's predictions.
+//! `metrics`: the last value of every figure of every cached stage, read from the `metrics/v1`
+//! artifacts; with `--diff` the headline figures against those of a lock; with `--confusion` the
+//! matrix of one stage's predictions.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
@@ -28,7 +29,8 @@ pub struct Metrics {
     /// Old, new and change against a pipeline.lock, or against the one at a git revision
     #[arg(long, value_name = "LOCK|REV")]
     pub diff: Option<String>,
-    /// What a stage's predictions took each class for: counts, true classes down, predicted ones across
+    /// What a stage's predictions took each class for: counts, true classes down, predicted ones
+    /// across
     #[arg(long, value_name = "STAGE", conflicts_with_all = ["diff", "stages"])]
     pub confusion: Option<String>,
     #[command(flatten)]
@@ -152,7 +154,8 @@ fn table<'a>(figures: impl Iterator<Item = &'a Figure>, value: impl Fn(&f64) -> 
     }
 }
 
-/// Intervals stand beside their figures. Figures of single classes (`knn_top1/3`) only when `all` are wanted.
+/// Intervals stand beside their figures. Figures of single classes (`knn_top1/3`) only when `all`
+/// are wanted.
 fn as_text(figures: &[Figure], all: bool) -> String {
     let by_name: BTreeMap<[&str; 3], f64> = figures
         .iter()

@@ -1,4 +1,5 @@
-//! `params`: what decides each stage, defaults filled in; with `--diff` the fields that differ from a lock's.
+//! `params`: what decides each stage, defaults filled in; with `--diff` the fields that differ from
+//! a lock's.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;

@@ -1,4 +1,5 @@
-//! `preview STAGE`: a contact sheet of what `ingest` took in, or of the views that `augment` drew, as PNG.
+//! `preview STAGE`: a contact sheet of what `ingest` took in, or of the views that `augment` drew,
+//! as PNG.
 
 use seedpipe_base::Refusal;
 use std::path::PathBuf;

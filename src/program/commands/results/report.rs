@@ -1,5 +1,6 @@
-//! `report`: one HTML file on all that is cached, for people who were not there: the page of the kind `report`, and what that one must not
-//! hold: times, waiting, rates, machines, and with `--against` what changed since another lock.
+//! `report`: one HTML file on all that is cached, for people who were not there: the page of the
+//! kind `report`, and what that one must not hold: times, waiting, rates, machines, and with
+//! `--against` what changed since another lock.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -25,7 +26,8 @@ pub struct Report {
     /// The file [default: the pipeline's name with `-report.html`, here]
     #[arg(short, long, value_name = "FILE.html")]
     pub output: Option<PathBuf>,
-    /// The page's heading [default: that of the pipeline's `report` stage, else the pipeline's name]
+    /// The page's heading [default: that of the pipeline's `report` stage, else the pipeline's
+    /// name]
     #[arg(long)]
     pub title: Option<String>,
     /// Also when stages are not cached: a page on what there is

@@ -1,4 +1,5 @@
-//! `show STAGE[.output]`: columns and first rows of what a stage made, and its provenance: recipe, upstream, telemetry.
+//! `show STAGE[.output]`: columns and first rows of what a stage made, and its provenance: recipe,
+//! upstream, telemetry.
 
 use seedpipe_base::Refusal;
 use std::fmt::Write;

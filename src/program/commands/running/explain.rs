@@ -1,4 +1,5 @@
-//! `explain STAGE`: which fields differ from the last run, or from another lock, and which stage upstream caused it.
+//! `explain STAGE`: which fields differ from the last run, or from another lock, and which stage
+//! upstream caused it.
 
 use std::process::ExitCode;
 
@@ -13,7 +14,8 @@ use crate::terminal::output;
 #[derive(Args, Debug)]
 pub struct Explain {
     pub stage: String,
-    /// Hold it against another lock file, or against pipeline.lock of a git revision, not the last run
+    /// Hold it against another lock file, or against pipeline.lock of a git revision, not the last
+    /// run
     #[arg(long, value_name = "LOCK|REV")]
     pub against: Option<String>,
     #[command(flatten)]

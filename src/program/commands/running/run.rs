@@ -36,7 +36,8 @@ pub struct Run {
     pub only: bool,
     #[command(flatten)]
     pub overrides: Overrides,
-    /// Where the networks run: `auto`, `cpu`, `cuda` or `cuda:N` [default: the pipeline's, else `auto`]
+    /// Where the networks run: `auto`, `cpu`, `cuda` or `cuda:N` [default: the pipeline's, else
+    /// `auto`]
     #[arg(long, value_name = "DEVICE", value_parser = device)]
     pub device: Option<String>,
     /// Run exactly what pipeline.lock records, or refuse; the lock is not written

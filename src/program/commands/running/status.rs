@@ -1,4 +1,5 @@
-//! `status`: which stages are cached, which will run, and why. `run --dry-run` prints the same of the wanted stages.
+//! `status`: which stages are cached, which will run, and why. `run --dry-run` prints the same of
+//! the wanted stages.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -24,10 +25,12 @@ pub struct Status {
     /// Also ask the remote which stages it has
     #[arg(long)]
     pub remote: bool,
-    /// Follow a run of this pipeline until it ends, looking every SECONDS; where none runs, wait for one [default: 1]
+    /// Follow a run of this pipeline until it ends, looking every SECONDS; where none runs, wait
+    /// for one [default: 1]
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "1", value_parser = seconds, conflicts_with = "remote")]
     pub watch: Option<Duration>,
-    /// With `--watch`: only the run of this process, even if it has just started or has already ended
+    /// With `--watch`: only the run of this process, even if it has just started or has already
+    /// ended
     #[arg(long, value_name = "PID", requires = "watch")]
     pub pid: Option<u32>,
     /// As JSON; with `--watch` a line for each change

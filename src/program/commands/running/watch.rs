@@ -1,5 +1,6 @@
-//! `status --watch`: follows a run of this pipeline from another terminal, by the progress file beside its cache. Where none runs it waits
-//! for one, or for the run of the process that it was asked for; it ends with the run: 0 when the run succeeded, else 1.
+//! `status --watch`: follows a run of this pipeline from another terminal, by the progress file
+//! beside its cache. Where none runs it waits for one, or for the run of the process that it was
+//! asked for; it ends with the run: 0 when the run succeeded, else 1.
 
 use std::process::ExitCode;
 use std::thread;
@@ -75,7 +76,8 @@ impl<'a> Watched<'a> {
         }
     }
 
-    /// What the run with this process number wrote last, if it did; without one, the newest that goes on.
+    /// What the run with this process number wrote last, if it did; without one, the newest that
+    /// goes on.
     fn newest(&self, process: Option<u32>) -> Result<Option<RunProgress>> {
         let cache = self.engine.project().cache();
         let runs = progress_file::read_all(cache).context("what runs tell can't be read")?;
@@ -106,7 +108,8 @@ impl<'a> Watched<'a> {
     }
 }
 
-/// Whether there is such a process, and it hasn't ended (one that its parent has not asked about yet, a zombie, has).
+/// Whether there is such a process, and it hasn't ended (one that its parent has not asked about
+/// yet, a zombie, has).
 fn is_alive(process: u32) -> bool {
     let Ok(stat) = fs_err::read_to_string(format!("/proc/{process}/stat")) else {
         return false;

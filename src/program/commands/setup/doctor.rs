@@ -1,4 +1,5 @@
-//! `doctor`: what this machine has and lacks, for the pipeline if there is one. Exit code 1 with a fault.
+//! `doctor`: what this machine has and lacks, for the pipeline if there is one. Exit code 1 with a
+//! fault.
 
 use std::path::Path;
 use std::process::ExitCode;

@@ -1,4 +1,5 @@
-//! `init`: looks at images and at the machine, and writes a pipeline.yaml that suits both. Never overwrites one.
+//! `init`: looks at images and at the machine, and writes a pipeline.yaml that suits both. Never
+//! overwrites one.
 
 use seedpipe_base::{Refusal, hinted};
 use std::path::{Path, PathBuf};
@@ -21,13 +22,15 @@ use crate::{terminal::figures, terminal::output, torch::sibling};
 
 #[derive(Args, Debug)]
 pub struct Init {
-    /// A folder of images, a Parquet file, or a folder of Parquet files [default: the only one here]
+    /// A folder of images, a Parquet file, or a folder of Parquet files [default: the only one
+    /// here]
     #[arg(long, value_name = "IMAGES")]
     pub from: Option<PathBuf>,
     /// `digits`, `cifar10`, `photos` or `paper` [default: by the images' size]
     #[arg(long, value_parser = template)]
     pub template: Option<Template>,
-    /// A pretrained network's checkpoint as the teacher [default: a teacher learns here, by MoCo v2]
+    /// A pretrained network's checkpoint as the teacher [default: a teacher learns here, by MoCo
+    /// v2]
     #[arg(long, value_name = "FILE")]
     pub teacher: Option<PathBuf>,
 }
@@ -149,7 +152,8 @@ fn page(path: &Path) -> String {
     }
 }
 
-/// A path as pipeline.yaml's folder sees it: as named where that is the current folder, else absolute.
+/// A path as pipeline.yaml's folder sees it: as named where that is the current folder, else
+/// absolute.
 fn seen_from(folder: &Path, path: &Path) -> Result<String> {
     let seen = if folder.as_os_str().is_empty() {
         path.to_owned()

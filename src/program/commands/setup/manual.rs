@@ -1,4 +1,5 @@
-//! `completions SHELL` and `man [DIR]`: the command line as shells and `man` know it, from the same definitions as `--help`.
+//! `completions SHELL` and `man [DIR]`: the command line as shells and `man` know it, from the same
+//! definitions as `--help`.
 
 use std::path::PathBuf;
 use std::process::ExitCode;

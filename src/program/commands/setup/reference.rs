@@ -1,4 +1,5 @@
-//! `reference DIR`: the reference part of the book as Markdown pages. Hidden, since only this repository needs it.
+//! `reference DIR`: the reference part of the book as Markdown pages. Hidden, since only this
+//! repository needs it.
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -1,5 +1,5 @@
-//! `--log-format json`: one event a line on stderr. The schema is in docs/progress.md; a field that goes or changes its meaning raises
-//! [`output::EVENTS_VERSION`], a new one doesn't.
+//! `--log-format json`: one event a line on stderr. The schema is in docs/progress.md; a field that
+//! goes or changes its meaning raises [`output::EVENTS_VERSION`], a new one doesn't.
 
 use std::collections::BTreeMap;
 

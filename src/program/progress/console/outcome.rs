@@ -61,7 +61,8 @@ pub fn details(report: &StageReport, is_verbose: bool) -> Vec<String> {
     details
 }
 
-/// Time and figures, the first that are to be seen where there is little room; rows where there are no figures.
+/// Time and figures, the first that are to be seen where there is little room; rows where there are
+/// no figures.
 pub fn in_short(report: &StageReport) -> Vec<String> {
     if report.outcome == Outcome::Cached {
         return Vec::new();
@@ -78,7 +79,8 @@ pub fn in_short(report: &StageReport) -> Vec<String> {
     details
 }
 
-/// How a stage spent its time, and what it took from earlier results: `7,800 rows reused`, `waiting 3 %, computing 95 %`.
+/// How a stage spent its time, and what it took from earlier results: `7,800 rows reused`,
+/// `waiting 3 %, computing 95 %`.
 fn of_the_work(telemetry: &BTreeMap<String, f64>) -> Vec<String> {
     let mut details = Vec::new();
     if let Some(&reused) = telemetry.get("reused_rows").filter(|reused| **reused > 0.0) {

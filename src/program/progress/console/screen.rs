@@ -1,5 +1,6 @@
-//! The lowest lines of a terminal, drawn again and again in their place. The cursor always stands at the start of the line below them: a
-//! program that is killed leaves a prompt that is clean, and nothing has to be set back.
+//! The lowest lines of a terminal, drawn again and again in their place. The cursor always stands
+//! at the start of the line below them: a program that is killed leaves a prompt that is clean, and
+//! nothing has to be set back.
 
 use std::fmt::Write;
 use std::io;
@@ -113,7 +114,8 @@ impl Screen {
         }
     }
 
-    /// To the start of the first drawn line. A terminal that became narrower has broken lines that were longer.
+    /// To the start of the first drawn line. A terminal that became narrower has broken lines that
+    /// were longer.
     fn back(&self) -> String {
         let columns = self.columns_now().max(1);
         let rows: usize = self

@@ -1,4 +1,5 @@
-//! What a drawn line may be made of: columns, colours, letters. Every line that is drawn ends within the width.
+//! What a drawn line may be made of: columns, colours, letters. Every line that is drawn ends
+//! within the width.
 
 use console::{measure_text_width, truncate_str};
 
@@ -31,7 +32,8 @@ impl Style {
         truncate_str(&line, self.width, self.ellipsis(self.width)).into_owned()
     }
 
-    /// A name of exactly this many columns. One that is too long loses its middle: names of a matrix differ in their ends.
+    /// A name of exactly this many columns. One that is too long loses its middle: names of a
+    /// matrix differ in their ends.
     pub fn name(&self, name: &str, columns: usize) -> String {
         let length = measure_text_width(name);
         if length <= columns {

@@ -1,5 +1,5 @@
-//! The stages of a run as a tree: each below the last one that it needs, with its state and why. Where there are more stages than lines,
-//! those around the running one.
+//! The stages of a run as a tree: each below the last one that it needs, with its state and why.
+//! Where there are more stages than lines, those around the running one.
 
 use std::collections::BTreeMap;
 
@@ -84,7 +84,8 @@ fn hang(progress: &RunProgress, has_unicode: bool) -> Vec<Hung<'_>> {
     hung
 }
 
-/// Which of them are drawn, from and to: all when they fit, else those around what runs, with a line for what is left out.
+/// Which of them are drawn, from and to: all when they fit, else those around what runs, with a
+/// line for what is left out.
 fn window(hung: &[Hung], height: usize) -> (usize, usize) {
     if hung.len() <= height {
         return (0, hung.len());

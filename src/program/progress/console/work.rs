@@ -1,7 +1,8 @@
-//! How far a stage's work is: amount, rate, time left, what it waits for, and the numbers that it measures of itself.
+//! How far a stage's work is: amount, rate, time left, what it waits for, and the numbers that it
+//! measures of itself.
 //!
-//! Moments are seconds since the run began, given from outside. The rate and the share of waiting are of the last seconds, so that they
-//! follow what happens.
+//! Moments are seconds since the run began, given from outside. The rate and the share of waiting
+//! are of the last seconds, so that they follow what happens.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! The few messages of TensorFlow's `event.proto` and `summary.proto` that curves need, in protobuf's encoding, fields by their numbers
-//! as TensorBoard's own writer orders them.
+//! The few messages of TensorFlow's `event.proto` and `summary.proto` that curves need, in
+//! protobuf's encoding, fields by their numbers as TensorBoard's own writer orders them.
 
 use seedpipe_base::varint;
 
@@ -118,7 +118,8 @@ mod tests {
     use super::*;
     use crate::progress::tensorboard::record;
 
-    /// Written by TensorBoard's own `RecordWriter` and messages: tests/reference/tensorboard_events.py.
+    /// Written by TensorBoard's own `RecordWriter` and messages:
+    /// tests/reference/tensorboard_events.py.
     const GOLDEN: &[u8] = include_bytes!("../../../../tests/fixtures/events.tfevents");
 
     #[test]

@@ -1,4 +1,5 @@
-//! The event files of one training: what they hold of earlier runs, and the file that this one writes.
+//! The event files of one training: what they hold of earlier runs, and the file that this one
+//! writes.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -86,7 +87,8 @@ fn create(folder: &Path, now: f64) -> io::Result<File> {
     }
 }
 
-/// Bytes of the records up to the last one that counts; 0 when none holds more than the file's version.
+/// Bytes of the records up to the last one that counts; 0 when none holds more than the file's
+/// version.
 fn sound_until(bytes: &[u8], step: u64) -> usize {
     let (mut end, mut has_content) = (0, false);
     while let Some((event, length)) = record::first(&bytes[end..]) {

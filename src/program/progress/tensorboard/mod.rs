@@ -1,8 +1,11 @@
-//! Curves for TensorBoard: what a training measures of itself, in event files under `<cache>/tensorboard/<stage>/<fingerprint>/`.
+//! Curves for TensorBoard: what a training measures of itself, in event files under
+//! `<cache>/tensorboard/<stage>/<fingerprint>/`.
 //!
-//! They are telemetry, outside every digest; the folder may be deleted at any time, and `gc` clears it with the artifacts. A training that goes on after an interruption takes
-//! out what was written of steps that it does again, and writes on in a file of its own. Tags are `<split>/<name>` for the rows of
-//! the stage's `metrics/v1`, and `step/<name>` for single steps, of which one a second is written at most.
+//! They are telemetry, outside every digest; the folder may be deleted at any time, and `gc` clears
+//! it with the artifacts. A training that goes on after an interruption takes out what was written
+//! of steps that it does again, and writes on in a file of its own. Tags are `<split>/<name>` for
+//! the rows of the stage's `metrics/v1`, and `step/<name>` for single steps, of which one a second
+//! is written at most.
 
 mod event;
 mod file;
@@ -137,7 +140,8 @@ impl TensorBoard {
     }
 }
 
-/// Folders with curves of fingerprints that nobody needs, unless they were written less than `grace` ago, with their bytes.
+/// Folders with curves of fingerprints that nobody needs, unless they were written less than
+/// `grace` ago, with their bytes.
 ///
 /// - `folder`: of all curves
 /// - `is_needed`: by the first digits of a fingerprint
@@ -200,8 +204,8 @@ fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
 /// Bytes of a folder's name: file systems take 255.
 const LONGEST_NAME: usize = 200;
 
-/// A stage's name without what a folder's can't have, and not too long: the values of a matrix may be paths. Stages that get one name have
-/// folders of their own in it, by their fingerprints.
+/// A stage's name without what a folder's can't have, and not too long: the values of a matrix may
+/// be paths. Stages that get one name have folders of their own in it, by their fingerprints.
 fn as_file_name(stage: &str) -> String {
     let mut name = String::new();
     for letter in stage.chars() {

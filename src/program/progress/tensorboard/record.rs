@@ -1,5 +1,5 @@
-//! TFRecord framing: length, masked CRC-32C of the length, bytes, masked CRC-32C of the bytes; numbers little-endian
-//! (tensorflow/core/lib/io/record_writer.h).
+//! TFRecord framing: length, masked CRC-32C of the length, bytes, masked CRC-32C of the bytes;
+//! numbers little-endian (tensorflow/core/lib/io/record_writer.h).
 
 const POLYNOMIAL: u32 = 0x82f6_3b78; // Castagnoli's, bits reversed
 const TABLE: [u32; 256] = table();
@@ -47,7 +47,8 @@ pub fn push(file: &mut Vec<u8>, bytes: &[u8]) {
     file.extend(masked(bytes).to_le_bytes());
 }
 
-/// The first record and the number of its bytes in the file; none where the rest is no whole, sound record.
+/// The first record and the number of its bytes in the file; none where the rest is no whole, sound
+/// record.
 pub fn first(file: &[u8]) -> Option<(&[u8], usize)> {
     let (header, rest) = file.split_at_checked(HEADER)?;
     let (length, checksum) = header.split_at(8);

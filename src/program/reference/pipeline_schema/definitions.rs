@@ -1,5 +1,6 @@
-//! The definitions of all kinds in one place: equal ones once. Of one name with several meanings, the one that most kinds have keeps the name;
-//! the others are under `kind.name`, with the first kind that has it.
+//! The definitions of all kinds in one place: equal ones once. Of one name with several meanings,
+//! the one that most kinds have keeps the name; the others are under `kind.name`, with the first
+//! kind that has it.
 
 use std::collections::BTreeMap;
 

@@ -1,7 +1,8 @@
-//! JSON Schema of pipeline.yaml, generated from the kinds: their params' structs, inputs and outputs. Editors complete and check by it.
+//! JSON Schema of pipeline.yaml, generated from the kinds: their params' structs, inputs and
+//! outputs. Editors complete and check by it.
 //!
-//! What a schema can't say stays with the program: whether a stage exists, whether an output fits an input, what numbers go together.
-//! Draft 7, with every key described.
+//! What a schema can't say stays with the program: whether a stage exists, whether an output fits
+//! an input, what numbers go together. Draft 7, with every key described.
 
 mod definitions;
 mod tidy;

@@ -1,4 +1,5 @@
-//! Makes of a generated schema what people read in an editor: defaults in words, short numbers, no links of rustdoc.
+//! Makes of a generated schema what people read in an editor: defaults in words, short numbers, no
+//! links of rustdoc.
 
 use serde_json::{Map, Value, json};
 
@@ -44,7 +45,8 @@ fn plain(text: &str) -> String {
     text.split('\n').collect::<Vec<_>>().join(" ")
 }
 
-/// A default that is a single value, or a short list, is told in words; a block's defaults are told at its own keys.
+/// A default that is a single value, or a short list, is told in words; a block's defaults are told
+/// at its own keys.
 fn tell_default(entries: &mut Map<String, Value>) {
     match entries.get("default").map(short) {
         Some(Value::Null | Value::Object(_)) => {

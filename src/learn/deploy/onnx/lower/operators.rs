@@ -170,7 +170,8 @@ impl Lowering<'_> {
         let turned = if layer.turned {
             layer.weight.clone()
         } else {
-            // The weights keep their shape of the state dict; runtimes transpose them once, when they load the file.
+            // The weights keep their shape of the state dict; runtimes transpose them once, when
+            // they load the file.
             let turned = format!("{name}/weight");
             let order = [("perm", Attribute::Integers(&[1, 0]))];
             let inputs = std::slice::from_ref(&layer.weight);

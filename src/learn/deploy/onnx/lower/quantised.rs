@@ -1,4 +1,5 @@
-//! Values and weights on 8-bit grids: QuantizeLinear and DequantizeLinear around what is rounded, and stored integers.
+//! Values and weights on 8-bit grids: QuantizeLinear and DequantizeLinear around what is rounded,
+//! and stored integers.
 
 use tch::{Kind, Tensor};
 
@@ -49,7 +50,8 @@ impl Lowering<'_> {
         self.reads[index] = seen;
     }
 
-    /// Weight and bias of a convolution or linear layer; `of_tokens` when it is to be multiplied from the right.
+    /// Weight and bias of a convolution or linear layer; `of_tokens` when it is to be multiplied
+    /// from the right.
     pub(super) fn layer(&mut self, index: usize, own: &[Tensor], of_tokens: bool) -> Layer {
         let input = self.graph.nodes()[index].inputs[0].0;
         let Some(grid) = self.grid(input) else {
@@ -82,7 +84,8 @@ impl Lowering<'_> {
         }
     }
 
-    /// Writes stored integers, of which each slice along `axis` has its scale; returns the name of the numbers they stand for.
+    /// Writes stored integers, of which each slice along `axis` has its scale; returns the name of
+    /// the numbers they stand for.
     fn integers_with_scales(
         &mut self,
         name: &str,
