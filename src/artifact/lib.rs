@@ -7,7 +7,7 @@
 //!
 //! A writer writes straight to the path that it is given; atomic publication and fsync are the
 //! store's. A reader never trusts a file: a wrong kind, a wrong schema, truncation or garbage is an
-//! [`ArtifactError`] that names the file, never a panic.
+//! [`Refusal`](seedpipe_base::Refusal) that names the file, never a panic.
 //!
 //! The rooms, each knowing only those before it: `schema`, `on_disk`, `tables`, `foreign`,
 //! `content`.
@@ -26,7 +26,7 @@ pub use foreign::source::{SourceBatches, SourceLabel, SourceRow, SourceTable, gu
 pub use foreign::source_columns::SourceColumns;
 pub use on_disk::distinct::Distinct;
 pub use on_disk::table::{TableReader, TableWriter};
-pub use schema::error::{ArtifactError, Result};
+pub use schema::failure::Result;
 pub use schema::metadata::Metadata;
 pub use schema::{
     EMBEDDINGS, FILES, IMAGES, KINDS, METRICS, PREDICTIONS, REJECTED, VIEWS, WEIGHTS,

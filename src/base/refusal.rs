@@ -55,9 +55,14 @@ impl Refusal {
 
     /// Of what only the work meets, such as a file's content: the program ends with 1.
     pub fn failure(message: impl Into<String>) -> Self {
-        let mut refusal = Self::new(message);
-        refusal.0.is_failure = true;
-        refusal
+        Self::new(message).failed()
+    }
+
+    /// As a [`failure`](Self::failure).
+    #[must_use]
+    pub fn failed(mut self) -> Self {
+        self.0.is_failure = true;
+        self
     }
 
     /// A value that cannot be.
@@ -68,6 +73,16 @@ impl Refusal {
     #[must_use]
     pub fn place(mut self, place: impl Into<String>) -> Self {
         self.0.place = Some(place.into());
+        self
+    }
+
+    /// The place as it is called further out: a row within a file.
+    #[must_use]
+    pub fn in_place(mut self, outer: impl fmt::Display) -> Self {
+        self.0.place = Some(match self.0.place {
+            Some(place) => format!("{outer}: {place}"),
+            None => outer.to_string(),
+        });
         self
     }
 

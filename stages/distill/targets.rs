@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use rand_chacha::ChaCha8Rng;
-use seedpipe_artifact::{ArtifactError, EmbeddingsReader, Of, Places};
+use seedpipe_artifact::{EmbeddingsReader, Of, Places};
 use seedpipe_base::Refusal;
 use seedpipe_engine::{Input, StageContext};
 use seedpipe_learn::loss::seed::normalise;
@@ -37,7 +37,7 @@ pub struct Targets {
 struct Ahead {
     views: Vec<usize>,
     /// One entry for each of them.
-    places: JoinHandle<Result<Vec<Vec<Places>>, ArtifactError>>,
+    places: JoinHandle<Result<Vec<Vec<Places>>, Refusal>>,
 }
 
 impl Targets {
@@ -205,7 +205,7 @@ impl Targets {
 fn located(
     readers: &[EmbeddingsReader],
     rows: &std::ops::Range<usize>,
-) -> Result<Vec<Places>, ArtifactError> {
+) -> Result<Vec<Places>, Refusal> {
     readers
         .iter()
         .map(|reader| reader.locate(rows.clone()))

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use crate::content::content_digest;
 use crate::on_disk::part::Positions;
 use crate::on_disk::parts::Parts;
-use crate::schema::error::Result;
+use crate::schema::failure::Result;
 use crate::schema::{EMBEDDINGS, METRICS};
 use crate::tables::metrics::MetricsReader;
 use crate::tables::table_of;

@@ -17,7 +17,7 @@ use crate::content::codec::open;
 use crate::on_disk::part::Part;
 use crate::on_disk::parts::Parts;
 use crate::schema::column::column;
-use crate::schema::error::{ArtifactError, Result};
+use crate::schema::failure::{self, Result};
 use crate::schema::{WEIGHTS, type_name};
 use crate::tables::weights::Dtype;
 
@@ -138,7 +138,7 @@ fn block_of(parts: &Parts, rows: Range<usize>) -> Result<RecordBatch> {
         }
     }
     concat_batches(schema, &batches)
-        .map_err(|error| ArtifactError::arrow(parts.first().path(), "cannot read", error))
+        .map_err(|error| failure::arrow(parts.first().path(), "cannot read", error))
 }
 
 /// What one cell's comparison found.

@@ -39,7 +39,7 @@ use rayon::prelude::*;
 
 use crate::on_disk::part::Part;
 use crate::on_disk::parts::Parts;
-use crate::schema::error::Result;
+use crate::schema::failure::Result;
 use crate::schema::metadata::canonical;
 use crate::schema::{EMBEDDINGS, type_name};
 use crate::tables::embeddings;

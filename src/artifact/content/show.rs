@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 
 use crate::on_disk::part::Positions;
 use crate::on_disk::parts::Parts;
-use crate::schema::error::{ArtifactError, Result};
+use crate::schema::failure::{self, Result};
 use crate::schema::metadata::Metadata;
 use crate::schema::type_name;
 use crate::tables::TABLES;
@@ -119,7 +119,7 @@ impl Preview {
             ));
             for columns in self.columns.chunks(TABLE_COLUMNS) {
                 let table = table(rows, columns).map_err(|error| {
-                    ArtifactError::new(std::path::Path::new(""), format!("cannot print: {error}"))
+                    failure::new(std::path::Path::new(""), format!("cannot print: {error}"))
                 })?;
                 text.push_str(&format!("{table}\n"));
             }

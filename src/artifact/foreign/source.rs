@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::foreign::source_columns::{Chosen, SourceColumns, is_binary, is_text_type};
 use crate::on_disk::file::PositionedFile;
 use crate::on_disk::part::{Batches, load, read_batches, row_group_starts};
-use crate::schema::error::{ArtifactError, Result, guarded};
+use crate::schema::failure::{self, Result, guarded};
 
 /// A label as the file has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -300,7 +300,7 @@ fn cast(path: &Path, column: &ArrayRef, to: &DataType) -> Result<ArrayRef> {
         ..CastOptions::default()
     };
     cast_with_options(column, to, &options)
-        .map_err(|error| ArtifactError::arrow(path, "cannot read a column", error))
+        .map_err(|error| failure::arrow(path, "cannot read a column", error))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use arrow::datatypes::{DataType, Field, Schema};
 
-use crate::schema::error::{ArtifactError, Result};
+use crate::schema::failure::{self, Result};
 
 /// Names under which an image column is found where several columns could be it.
 const IMAGE_NAMES: [&str; 6] = ["image", "img", "jpg", "jpeg", "png", "bytes"];
@@ -64,7 +64,7 @@ impl SourceColumns {
             let Some(name) = name else { return Ok(None) };
             let Ok(index) = schema.index_of(name) else {
                 let found = listing(schema);
-                return Err(ArtifactError::unexpected(
+                return Err(failure::unexpected(
                     path,
                     format!("{role} column"),
                     format!("`{name}`"),
@@ -76,12 +76,7 @@ impl SourceColumns {
                 return Ok(Some(index));
             }
             let what = format!("{role} column `{name}`");
-            Err(ArtifactError::unexpected(
-                path,
-                what,
-                expected,
-                field.data_type(),
-            ))
+            Err(failure::unexpected(path, what, expected, field.data_type()))
         };
         let images = "encoded images (binary, or a struct with a binary `bytes`)";
         Ok(Chosen {
@@ -110,7 +105,7 @@ fn find_image(path: &Path, schema: &Schema) -> Result<usize> {
     };
     match suitable[..] {
         [only] => Ok(only),
-        [] => Err(ArtifactError::unexpected(
+        [] => Err(failure::unexpected(
             path,
             "image column",
             "a column of encoded images (binary, or a struct with a binary `bytes`)",
@@ -122,7 +117,7 @@ fn find_image(path: &Path, schema: &Schema) -> Result<usize> {
                 .iter()
                 .map(|index| format!("`{}`", schema.field(*index).name()))
                 .collect();
-            ArtifactError::unexpected(path, "image column", "one that is named", names.join(", "))
+            failure::unexpected(path, "image column", "one that is named", names.join(", "))
                 .hint("name the one that holds the images")
         }),
     }

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use parquet::errors::ParquetError;
 use parquet::file::reader::{ChunkReader, Length};
 
-use crate::schema::error::{ArtifactError, Result};
+use crate::schema::failure::{self, Result};
 
 /// Page headers are read ahead of their pages: this much at once holds nearly every one of them.
 const READ_AHEAD: usize = 512;
@@ -24,12 +24,12 @@ pub(crate) struct PositionedFile {
 
 impl PositionedFile {
     pub fn open(path: &Path) -> Result<Self> {
-        let cannot = |error| ArtifactError::io(path, "cannot open", error);
+        let cannot = |error| failure::io(path, "cannot open", error);
         // `fs_err` would name the path a second time.
         let file = fs_err::File::open(path).map_err(cannot)?.into_file();
         let metadata = file.metadata().map_err(cannot)?;
         if !metadata.is_file() {
-            return Err(ArtifactError::unexpected(
+            return Err(failure::unexpected(
                 path,
                 "cannot open",
                 "a file",

@@ -10,7 +10,7 @@ use std::path::Path;
 use seedpipe_base::varint;
 
 use crate::on_disk::file::PositionedFile;
-use crate::schema::error::{ArtifactError, Result};
+use crate::schema::failure::{self, Result};
 
 /// Groups inside each other; ours have 3.
 const MAXIMAL_DEPTH: usize = 64;
@@ -49,7 +49,7 @@ pub(crate) fn check(path: &Path, file: &PositionedFile) -> Result<()> {
         return Ok(());
     };
     let mut trailer = Vec::new();
-    let cannot = |error| ArtifactError::io(path, "cannot read", error);
+    let cannot = |error| failure::io(path, "cannot read", error);
     file.read_into(start, TRAILER, &mut trailer)
         .map_err(cannot)?;
     let (size, magic) = trailer.split_at(4);
@@ -76,7 +76,7 @@ pub(crate) fn check(path: &Path, file: &PositionedFile) -> Result<()> {
                     .to_owned()
             }
         };
-        ArtifactError::new(path, what)
+        failure::new(path, what)
     })
 }
 

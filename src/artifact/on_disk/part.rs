@@ -15,7 +15,7 @@ use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetStatistic
 
 use crate::on_disk::file::PositionedFile;
 use crate::on_disk::footer;
-use crate::schema::error::{ArtifactError, Result, guarded};
+use crate::schema::failure::{self, Result, guarded};
 use crate::schema::metadata::{self, Metadata};
 use crate::schema::table::Table;
 
@@ -55,7 +55,7 @@ impl Part {
                     .iter()
                     .map(|table| format!("`{}`", table.kind))
                     .collect();
-                ArtifactError::unexpected(
+                failure::unexpected(
                     path,
                     "artifact kind",
                     names.join(" or "),
@@ -66,7 +66,7 @@ impl Part {
         let reader = guarded(path, || {
             let options = ArrowReaderOptions::new().with_schema(schema.clone());
             ArrowReaderMetadata::try_new(found.metadata().clone(), options).map_err(|error| {
-                ArtifactError::new(
+                failure::new(
                     path,
                     format!("columns differ from those of `{kind}`: {error}"),
                 )
@@ -156,7 +156,7 @@ pub(crate) fn load(
     options: ArrowReaderOptions,
 ) -> Result<ArrowReaderMetadata> {
     if file.length() == 0 {
-        return Err(ArtifactError::unexpected(
+        return Err(failure::unexpected(
             path,
             "not Parquet",
             "a Parquet file",
@@ -165,7 +165,7 @@ pub(crate) fn load(
     }
     footer::check(path, file)?;
     ArrowReaderMetadata::load(file, options)
-        .map_err(|error| ArtifactError::parquet(path, "not Parquet, or damaged", error))
+        .map_err(|error| failure::parquet(path, "not Parquet, or damaged", error))
 }
 
 /// First row of each row group, and the number of rows at the end. A footer whose numbers
@@ -191,7 +191,7 @@ pub(crate) fn row_group_starts(
             {
                 let what = format!("place of column `{}`", column.column_path());
                 let got = format!("{} bytes at offset {offset}", column.compressed_size());
-                return Err(ArtifactError::unexpected(
+                return Err(failure::unexpected(
                     path,
                     what,
                     format!("within the file's {length} bytes"),
@@ -202,7 +202,7 @@ pub(crate) fn row_group_starts(
         let rows = usize::try_from(group.num_rows()).ok();
         let end = rows.and_then(|rows| starts[starts.len() - 1].checked_add(rows));
         starts.push(end.ok_or_else(|| {
-            ArtifactError::unexpected(
+            failure::unexpected(
                 path,
                 "rows of a row group",
                 "a number of rows",
@@ -212,7 +212,7 @@ pub(crate) fn row_group_starts(
     }
     let rows = starts[starts.len() - 1];
     if i64::try_from(rows) != Ok(claimed) {
-        return Err(ArtifactError::unexpected(
+        return Err(failure::unexpected(
             path,
             "rows in the footer",
             rows,
@@ -233,7 +233,7 @@ pub(crate) fn read_batches(
 ) -> Result<Batches> {
     let total = starts[starts.len() - 1];
     if rows.start > rows.end || rows.end > total {
-        return Err(ArtifactError::unexpected(
+        return Err(failure::unexpected(
             path,
             "rows asked for",
             format!("a range within 0..{total}"),
@@ -259,7 +259,7 @@ pub(crate) fn read_batches(
             .with_limit(rows.len())
             .with_batch_size(batch_rows)
             .build()
-            .map_err(|error| ArtifactError::parquet(path, "cannot read", error))
+            .map_err(|error| failure::parquet(path, "cannot read", error))
     })?;
     Ok(Batches {
         path: path.to_path_buf(),
@@ -304,7 +304,7 @@ impl Iterator for Batches {
             reader
                 .next()
                 .transpose()
-                .map_err(|error| ArtifactError::arrow(&self.path, "cannot read", error))
+                .map_err(|error| failure::arrow(&self.path, "cannot read", error))
         });
         let item = match next {
             Ok(Some(batch)) if batch.num_rows() <= self.missing => {
@@ -312,7 +312,7 @@ impl Iterator for Batches {
                 return Some(Ok(batch));
             }
             Ok(None) if self.missing == 0 => None,
-            Ok(batch) => Some(Err(ArtifactError::unexpected(
+            Ok(batch) => Some(Err(failure::unexpected(
                 &self.path,
                 "rows in the pages",
                 "as many as the footer says",

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 
 use crate::on_disk::part::{Part, Positions};
-use crate::schema::error::{ArtifactError, Result};
+use crate::schema::failure::{self, Result};
 use crate::schema::metadata::Metadata;
 use crate::schema::table::Table;
 
@@ -25,7 +25,7 @@ impl Parts {
             .map(|path| Part::open(path, kinds, positions))
             .collect::<Result<_>>()?;
         let Some(first) = parts.first() else {
-            return Err(ArtifactError::unexpected(
+            return Err(failure::unexpected(
                 Path::new(""),
                 "parts of an output",
                 "at least one",
@@ -34,7 +34,7 @@ impl Parts {
         };
         for part in &parts[1..] {
             if part.kind() != first.kind() || part.metadata() != first.metadata() {
-                return Err(ArtifactError::unexpected(
+                return Err(failure::unexpected(
                     part.path(),
                     "kind and metadata",
                     format!("those of the first part, `{}`", first.path().display()),
@@ -46,7 +46,7 @@ impl Parts {
         for part in &parts {
             let end = starts[starts.len() - 1].checked_add(part.rows());
             starts.push(end.ok_or_else(|| {
-                ArtifactError::unexpected(part.path(), "rows", "a number of rows", part.rows())
+                failure::unexpected(part.path(), "rows", "a number of rows", part.rows())
             })?);
         }
         Ok(Self { parts, starts })
@@ -86,7 +86,7 @@ impl Parts {
     /// `rows` cut at the parts' borders: the part's index and the rows within it, in order.
     pub fn spans(&self, rows: Range<usize>) -> Result<Vec<(usize, Range<usize>)>> {
         if rows.start > rows.end || rows.end > self.rows() {
-            return Err(ArtifactError::unexpected(
+            return Err(failure::unexpected(
                 self.first().path(),
                 "rows asked for",
                 format!("a range within 0..{}", self.rows()),

@@ -11,7 +11,7 @@ use crate::on_disk::part::Positions;
 use crate::on_disk::parts::Parts;
 use crate::on_disk::row::{Key, TableRow};
 use crate::on_disk::write::{PartWriter, ROW_GROUP_ROWS};
-use crate::schema::error::{ArtifactError, Result};
+use crate::schema::failure::{self, Result};
 use crate::schema::metadata::Metadata;
 
 /// A row group ends when its rows' text and bytes reach this.
@@ -65,7 +65,7 @@ impl<R: TableRow> TableWriter<R> {
     /// Creates or empties the file at `path`, whose folder must exist. `metadata` must be the same
     /// for all parts of an output.
     pub fn create(path: &Path, metadata: &Metadata) -> Result<Self> {
-        R::check_metadata(metadata).map_err(|wrong| ArtifactError::of(path, wrong))?;
+        R::check_metadata(metadata).map_err(|wrong| failure::of(path, wrong))?;
         let part = PartWriter::create(path, R::TABLE, metadata, PAGE_BYTES)?;
         Ok(Self {
             part,
@@ -82,10 +82,10 @@ impl<R: TableRow> TableWriter<R> {
         for row in rows {
             row.check()
                 .and_then(|()| self.keys.check(row.key()))
-                .map_err(|wrong| ArtifactError::of(&path, wrong))?;
+                .map_err(|wrong| failure::of(&path, wrong))?;
             if row.bytes() > CELL_BYTES {
                 let most = format!("at most {CELL_BYTES} bytes");
-                return Err(ArtifactError::unexpected(
+                return Err(failure::unexpected(
                     &path,
                     "size of a row",
                     most,
@@ -146,7 +146,7 @@ impl<R: TableRow> TableReader<R> {
     pub fn open(parts: &[PathBuf]) -> Result<Self> {
         let parts = Parts::open(parts, &[R::TABLE], Positions::Skip)?;
         R::check_metadata(parts.metadata())
-            .map_err(|wrong| ArtifactError::of(parts.first().path(), wrong))?;
+            .map_err(|wrong| failure::of(parts.first().path(), wrong))?;
         Ok(Self {
             parts,
             row: PhantomData,
@@ -173,7 +173,7 @@ impl<R: TableRow> TableReader<R> {
                 let first = read.len();
                 R::rows(&batch?, &mut read)
                     .and_then(|()| read[first..].iter().try_for_each(R::check))
-                    .map_err(|wrong| ArtifactError::of(part.path(), wrong))?;
+                    .map_err(|wrong| failure::of(part.path(), wrong))?;
             }
         }
         Ok(read)
@@ -186,7 +186,7 @@ impl<R: TableRow> TableReader<R> {
         let mut keys = Keys::default();
         for row in &rows {
             keys.check(row.key())
-                .map_err(|wrong| ArtifactError::of(self.parts.first().path(), wrong))?;
+                .map_err(|wrong| failure::of(self.parts.first().path(), wrong))?;
         }
         Ok(rows)
     }

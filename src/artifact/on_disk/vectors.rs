@@ -9,7 +9,7 @@ use parquet::basic::Compression;
 use crate::on_disk::file::PositionedFile;
 use crate::on_disk::page::plain_values;
 use crate::on_disk::part::Part;
-use crate::schema::error::{ArtifactError, Result};
+use crate::schema::failure::{self, Result};
 
 /// A column of vectors in one part.
 pub(crate) struct Vectors<'a> {
@@ -98,7 +98,7 @@ impl Vectors<'_> {
                     continue;
                 }
                 file.read_into(place.start, (place.end - place.start) as usize, &mut page)
-                    .map_err(|error| ArtifactError::io(self.part.path(), "cannot read", error))?;
+                    .map_err(|error| failure::io(self.part.path(), "cannot read", error))?;
                 take(
                     match plain_values(&page, held.len(), self.dimension, self.width) {
                         Some(values) => Piece::Plain {

@@ -13,7 +13,7 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
 use crate::schema::column::Layout;
-use crate::schema::error::{ArtifactError, Result};
+use crate::schema::failure::{self, Result};
 use crate::schema::metadata::{self, Metadata};
 use crate::schema::table::{Declared, Table, schema_of};
 
@@ -39,7 +39,7 @@ impl PartWriter {
         let schema = schema_of(&columns);
         let footer = metadata::to_footer(path, table.kind, metadata)?;
         let file = fs_err::File::create(path)
-            .map_err(|error| ArtifactError::io(path, "cannot create", error))?
+            .map_err(|error| failure::io(path, "cannot create", error))?
             .into_file();
         let properties = properties(&columns, page_bytes)
             .set_key_value_metadata(Some(vec![footer]))
@@ -49,7 +49,7 @@ impl PartWriter {
             schema.clone(),
             Some(properties),
         )
-        .map_err(|error| ArtifactError::parquet(path, "cannot write", error))?;
+        .map_err(|error| failure::parquet(path, "cannot write", error))?;
         Ok(Self {
             path: path.to_path_buf(),
             schema,
@@ -70,14 +70,14 @@ impl PartWriter {
         self.rows += batch.num_rows() as u64;
         self.writer
             .write(batch)
-            .map_err(|error| ArtifactError::parquet(&self.path, "cannot write", error))
+            .map_err(|error| failure::parquet(&self.path, "cannot write", error))
     }
 
     /// Ends the row group.
     pub fn end_row_group(&mut self) -> Result<()> {
         self.writer
             .flush()
-            .map_err(|error| ArtifactError::parquet(&self.path, "cannot write", error))
+            .map_err(|error| failure::parquet(&self.path, "cannot write", error))
     }
 
     /// Writes the footer. Without it the file is not Parquet.
@@ -85,9 +85,9 @@ impl PartWriter {
         let mut file = self
             .writer
             .into_inner()
-            .map_err(|error| ArtifactError::parquet(&self.path, "cannot write", error))?;
+            .map_err(|error| failure::parquet(&self.path, "cannot write", error))?;
         file.flush()
-            .map_err(|error| ArtifactError::io(&self.path, "cannot write", error))?;
+            .map_err(|error| failure::io(&self.path, "cannot write", error))?;
         Ok(self.rows)
     }
 }

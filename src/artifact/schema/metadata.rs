@@ -8,7 +8,7 @@ use std::path::Path;
 use parquet::file::metadata::{FileMetaData, KeyValue};
 
 use crate::schema::KINDS;
-use crate::schema::error::{ArtifactError, Result};
+use crate::schema::failure::{self, Result};
 
 /// Declared metadata without the reserved key `kind`.
 pub type Metadata = BTreeMap<String, String>;
@@ -21,7 +21,7 @@ const KIND: &str = "kind";
 /// The footer entry for `kind` and `metadata`.
 pub(crate) fn to_footer(path: &Path, kind: &str, metadata: &Metadata) -> Result<KeyValue> {
     if metadata.contains_key(KIND) {
-        return Err(ArtifactError::new(
+        return Err(failure::new(
             path,
             "metadata key `kind` is reserved for the artifact's kind",
         ));
@@ -49,7 +49,7 @@ pub(crate) fn from_footer(path: &Path, footer: &FileMetaData) -> Result<(&'stati
     let entry = match (entries.next(), entries.next()) {
         (Some(entry), None) => entry.value.as_deref().unwrap_or_default(),
         (None, _) => {
-            return Err(ArtifactError::unexpected(
+            return Err(failure::unexpected(
                 path,
                 "footer metadata",
                 "an entry `seedpipe`",
@@ -57,7 +57,7 @@ pub(crate) fn from_footer(path: &Path, footer: &FileMetaData) -> Result<(&'stati
             ));
         }
         (Some(_), Some(_)) => {
-            return Err(ArtifactError::unexpected(
+            return Err(failure::unexpected(
                 path,
                 "footer metadata",
                 "one entry `seedpipe`",
@@ -66,18 +66,18 @@ pub(crate) fn from_footer(path: &Path, footer: &FileMetaData) -> Result<(&'stati
         }
     };
     let mut metadata: Metadata = serde_json::from_str(entry).map_err(|error| {
-        ArtifactError::unexpected(
+        failure::unexpected(
             path,
             "footer metadata `seedpipe`",
             "a JSON object of strings",
             error,
         )
     })?;
-    let named = metadata.remove(KIND).ok_or_else(|| {
-        ArtifactError::unexpected(path, "footer metadata", "a key `kind`", "none")
-    })?;
+    let named = metadata
+        .remove(KIND)
+        .ok_or_else(|| failure::unexpected(path, "footer metadata", "a key `kind`", "none"))?;
     let kind = KINDS.iter().find(|kind| **kind == named).ok_or_else(|| {
-        ArtifactError::unexpected(
+        failure::unexpected(
             path,
             "artifact kind",
             format!("one of {}", KINDS.join(", ")),

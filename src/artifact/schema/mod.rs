@@ -1,7 +1,7 @@
 //! The artifact kinds, what a column of one is, and what goes with the columns: metadata, errors.
 
 pub(crate) mod column;
-pub(crate) mod error;
+pub(crate) mod failure;
 pub(crate) mod metadata;
 pub(crate) mod table;
 

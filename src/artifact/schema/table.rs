@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 
 use crate::schema::column::{Column, Layout};
-use crate::schema::error::Result;
+use crate::schema::failure::Result;
 use crate::schema::metadata::Metadata;
 
 /// The declaration of a kind. Names, types and nullability of its columns are its identity: a file

@@ -18,7 +18,7 @@ use crate::on_disk::vectors::Vectors;
 use crate::on_disk::write::{PartWriter, ROW_GROUP_ROWS};
 use crate::schema::column::column;
 use crate::schema::element;
-use crate::schema::error::{ArtifactError, Result};
+use crate::schema::failure::{self, Result};
 use crate::tables::embeddings_header::{self, EMBEDDING, EmbeddingsHeader, Of, Precision};
 
 const PAGE_BYTES: usize = 1 << 20;
@@ -53,7 +53,7 @@ impl EmbeddingsWriter {
         let dimension = self.header.dimension;
         if ids.len().checked_mul(dimension) != Some(values.len()) {
             let expected = format!("{} rows of {dimension}", ids.len());
-            return Err(ArtifactError::unexpected(
+            return Err(failure::unexpected(
                 self.part.path(),
                 "values",
                 expected,
@@ -94,7 +94,7 @@ impl EmbeddingsWriter {
                 .iter()
                 .max()
                 .expect("BUG: an id that does not fit is an id");
-            ArtifactError::unexpected(self.part.path(), "image_id", "at most 4294967295", largest)
+            failure::unexpected(self.part.path(), "image_id", "at most 4294967295", largest)
         })?;
         Ok(Arc::new(UInt32Array::from(narrow)))
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 use arrow::datatypes::{DataType, Field};
 
 use crate::schema::column::{Layout, named};
-use crate::schema::error::{ArtifactError, Result};
+use crate::schema::failure::{self, Result};
 use crate::schema::metadata::Metadata;
 use crate::schema::table::{Declared, Table};
 use crate::schema::{EMBEDDINGS, element};
@@ -80,7 +80,7 @@ impl EmbeddingsHeader {
         ];
         for (key, value) in own {
             if metadata.insert(key.to_string(), value).is_some() {
-                return Err(ArtifactError::new(
+                return Err(failure::new(
                     path,
                     format!("metadata key `{key}` is the header's own"),
                 ));
@@ -95,7 +95,7 @@ impl EmbeddingsHeader {
         let (of, precision, dimension) = (take("of"), take("precision"), take("dimension"));
         let (normalised, network) = (take("normalised"), take("network"));
         let refused = |key: &str, expected: &str, got: &str| {
-            ArtifactError::unexpected(
+            failure::unexpected(
                 path,
                 format!("metadata `{key}`"),
                 expected,

@@ -20,7 +20,7 @@ use crate::on_disk::part::{Part, Positions};
 use crate::on_disk::parts::Parts;
 use crate::on_disk::row::Stored;
 use crate::schema::column::column;
-use crate::schema::error::{ArtifactError, Result};
+use crate::schema::failure::{self, Result};
 use crate::schema::metadata::Metadata;
 use crate::tables::images::ImageRow;
 
@@ -140,7 +140,7 @@ impl ImagesReader {
             for batch in part.batches(0..part.rows(), &held)? {
                 reader
                     .extend(&batch?, &mut texts)
-                    .map_err(|wrong| ArtifactError::of(&path, wrong))?;
+                    .map_err(|wrong| failure::of(&path, wrong))?;
             }
         }
         reader.names = texts.labels.into_values();
@@ -285,7 +285,7 @@ impl ImagesReader {
         };
         if *blake3::hash(&bytes).as_bytes() != self.digests[row] {
             let what = format!("bytes of image {}", self.ids[row]);
-            return Err(ArtifactError::unexpected(
+            return Err(failure::unexpected(
                 part.path(),
                 what,
                 "those of its digest",
@@ -307,7 +307,7 @@ impl ImagesReader {
         };
         let mut bytes = Vec::new();
         file.read_into(offset, length as usize, &mut bytes)
-            .map_err(|error| ArtifactError::io(path, "cannot read", error))?;
+            .map_err(|error| failure::io(path, "cannot read", error))?;
         Ok(bytes)
     }
 
@@ -403,7 +403,7 @@ fn one_row(part: &Part, row: usize, column: &str) -> Result<RecordBatch> {
     let columns = [part.column(column)];
     let batch = part.batches(row..row + 1, &columns)?.next().transpose()?;
     let batch = batch.filter(|batch| batch.num_rows() == 1);
-    batch.ok_or_else(|| ArtifactError::unexpected(part.path(), "rows in the pages", "one", "none"))
+    batch.ok_or_else(|| failure::unexpected(part.path(), "rows in the pages", "one", "none"))
 }
 
 #[cfg(test)]

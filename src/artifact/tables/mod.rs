@@ -19,7 +19,7 @@ use std::path::Path;
 
 use crate::on_disk::row::Stored;
 use crate::schema::KINDS;
-use crate::schema::error::{ArtifactError, Result};
+use crate::schema::failure::{self, Result};
 use crate::schema::table::Table;
 
 /// In the order of [`KINDS`].
@@ -37,7 +37,7 @@ pub(crate) const TABLES: [&Table; 8] = [
 pub(crate) fn table_of(kind: &str) -> Result<&'static Table> {
     let table = TABLES.into_iter().find(|table| table.kind == kind);
     table.ok_or_else(|| {
-        ArtifactError::unexpected(
+        failure::unexpected(
             Path::new(""),
             "artifact kind",
             format!("one of {}", KINDS.join(", ")),

@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use crate::on_disk::file::PositionedFile;
-use crate::schema::error::{ArtifactError, Result};
+use crate::schema::failure::{self, Result};
 use crate::tables::embeddings::{EmbeddingsReader, vectors, widen};
 
 /// Where the vectors of a range of rows lie.
@@ -66,7 +66,7 @@ impl EmbeddingsReader {
             if !places.rows.contains(&row) {
                 let path = self.parts.first().path();
                 let expected = format!("one of {}..{}", places.rows.start, places.rows.end);
-                return Err(ArtifactError::unexpected(path, "row", expected, row));
+                return Err(failure::unexpected(path, "row", expected, row));
             }
             let place = places.of(row);
             vector.clear();
@@ -79,7 +79,7 @@ impl EmbeddingsReader {
                     };
                     let start = values + ((row - place.first) * bytes) as u64;
                     file.read_into(start, bytes, &mut buffer)
-                        .map_err(|error| ArtifactError::io(path, "cannot read", error))?;
+                        .map_err(|error| failure::io(path, "cannot read", error))?;
                     widen(&buffer, precision, &mut vector);
                 }
                 None => vector = self.read(row..row + 1)?.values,

@@ -13,7 +13,7 @@ use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 
 use crate::schema::column::{Column, list};
-use crate::schema::error::{ArtifactError, Result};
+use crate::schema::failure::{self, Result};
 use crate::schema::metadata::Metadata;
 
 /// One image and what was made of it.
@@ -69,13 +69,13 @@ impl SeenWriter {
         let Some(writer) = self.writer else {
             return Ok(false);
         };
-        let wrong = |error| ArtifactError::parquet(&self.path, "cannot write", error);
+        let wrong = |error| failure::parquet(&self.path, "cannot write", error);
         let file = writer.into_inner().map_err(wrong)?;
         let file = file
             .into_inner()
-            .map_err(|error| ArtifactError::io(&self.path, "cannot write", error.into_error()))?;
+            .map_err(|error| failure::io(&self.path, "cannot write", error.into_error()))?;
         file.sync_all()
-            .map_err(|error| ArtifactError::io(&self.path, "cannot write", error))?;
+            .map_err(|error| failure::io(&self.path, "cannot write", error))?;
         Ok(true)
     }
 
@@ -89,7 +89,7 @@ impl SeenWriter {
             Some(writer) => writer,
             None => {
                 let file = fs_err::File::create(&self.path)
-                    .map_err(|error| ArtifactError::io(&self.path, "cannot create", error))?
+                    .map_err(|error| failure::io(&self.path, "cannot create", error))?
                     .into_file();
                 let entries = self.metadata.iter().map(|(key, value)| {
                     KeyValue::new(format!("{METADATA_PREFIX}{key}"), value.clone())
@@ -98,16 +98,15 @@ impl SeenWriter {
                     .set_key_value_metadata(Some(entries.collect()))
                     .build();
                 let schema = batch.schema();
-                let writer = ArrowWriter::try_new(BufWriter::new(file), schema, Some(properties))
-                    .map_err(|error| {
-                    ArtifactError::parquet(&self.path, "cannot write", error)
-                })?;
+                let writer =
+                    ArrowWriter::try_new(BufWriter::new(file), schema, Some(properties))
+                        .map_err(|error| failure::parquet(&self.path, "cannot write", error))?;
                 self.writer.insert(writer)
             }
         };
         writer
             .write(&batch)
-            .map_err(|error| ArtifactError::parquet(&self.path, "cannot write", error))
+            .map_err(|error| failure::parquet(&self.path, "cannot write", error))
     }
 }
 

@@ -10,7 +10,7 @@ use parquet::file::metadata::{PageIndexPolicy, ParquetStatisticsPolicy};
 
 use crate::on_disk::file::PositionedFile;
 use crate::on_disk::part::{load, read_batches, row_group_starts};
-use crate::schema::error::{ArtifactError, Result, guarded};
+use crate::schema::failure::{self, Result, guarded};
 use crate::schema::metadata::Metadata;
 use crate::tables::seen::METADATA_PREFIX;
 
@@ -41,7 +41,7 @@ impl SeenReader {
             let found = reader.schema().column_with_name(name);
             match found {
                 Some((index, field)) if fits(field.data_type()) => Ok(index),
-                found => Err(ArtifactError::unexpected(
+                found => Err(failure::unexpected(
                     path,
                     format!("column `{name}`"),
                     expected,
@@ -113,7 +113,7 @@ impl SeenReader {
         let embeddings = batch.column(embedding).as_list::<i32>();
         for row in 0..batch.num_rows() {
             let wrong = |expected: String, got: String| {
-                ArtifactError::unexpected(&self.path, "an embedding", expected, got)
+                failure::unexpected(&self.path, "an embedding", expected, got)
             };
             if images.is_null(row) || embeddings.is_null(row) {
                 return Err(wrong(

@@ -13,7 +13,7 @@ use crate::on_disk::row::{TableRow, table};
 use crate::on_disk::table::{TableReader, TableWriter};
 use crate::on_disk::write::ROW_GROUP_ROWS;
 use crate::schema::column::{Column, by_name, list, list_range, list_values, named};
-use crate::schema::error::{ArtifactError, Result};
+use crate::schema::failure::{self, Result};
 use crate::schema::metadata::Metadata;
 use crate::schema::{VIEWS, element};
 
@@ -196,7 +196,7 @@ impl ViewsReader {
         };
         let views = last.map_or(0, |row| usize::from(row.number) + 1);
         if rows % views.max(1) != 0 {
-            return Err(ArtifactError::unexpected(
+            return Err(failure::unexpected(
                 table.first_path(),
                 "rows of the output",
                 format!("a multiple of its {views} views"),
@@ -229,7 +229,7 @@ impl ViewsReader {
     pub fn read(&self, view: usize, positions: Range<usize>) -> Result<Vec<ViewRow>> {
         let (views, viewed) = (self.views, self.viewed());
         if view >= views || positions.start > positions.end || positions.end > viewed {
-            return Err(ArtifactError::unexpected(
+            return Err(failure::unexpected(
                 self.table.first_path(),
                 "views asked for",
                 format!("view below {views}, positions within 0..{viewed}"),
@@ -243,7 +243,7 @@ impl ViewsReader {
         let rows = self.table.read(first..first + positions.len())?;
         for (row, place) in rows.iter().zip(first as u64..) {
             if row.view_id != place || usize::from(row.number) != view {
-                return Err(ArtifactError::unexpected(
+                return Err(failure::unexpected(
                     self.table.first_path(),
                     format!("row {place}"),
                     format!("view_id {place}, view {view}"),

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 use seedpipe_artifact::*;
-use seedpipe_base::{CropBox, Operation, View, varint};
+use seedpipe_base::{CropBox, Operation, Refusal, View, varint};
 
 #[path = "readers.rs"]
 mod readers;
@@ -126,6 +126,11 @@ fn sound_files_are_read() {
     }
 }
 
+fn names(error: &Refusal, path: &Path) -> bool {
+    let place = error.place.as_deref().unwrap_or_default();
+    place.starts_with(&format!("`{}`", path.display()))
+}
+
 #[test]
 fn every_truncation_is_an_error_that_names_the_file() {
     let folder = tempfile::tempdir().unwrap();
@@ -135,7 +140,7 @@ fn every_truncation_is_an_error_that_names_the_file() {
         for length in (0..whole.len()).step_by(step) {
             fs_err::write(&path, &whole[..length]).unwrap();
             let error = read_all(kind, &path).expect_err("a truncated file is not readable");
-            assert_eq!(error.path(), path);
+            assert!(names(&error, &path), "{error}");
             assert!(read_as_source(&path).is_err());
         }
     }
@@ -267,7 +272,7 @@ proptest! {
         }
         fs_err::write(&path, &bytes).unwrap();
         if let Err(error) = read_all(kind, &path) {
-            prop_assert_eq!(error.path(), path.as_path());
+            prop_assert!(names(&error, &path), "{error}");
         }
         let _ = read_as_source(&path);
     }
@@ -282,7 +287,7 @@ proptest! {
         bytes[at] = value;
         fs_err::write(&path, &bytes).unwrap();
         if let Err(error) = read_all(kind, &path) {
-            prop_assert_eq!(error.path(), path.as_path());
+            prop_assert!(names(&error, &path), "{error}");
         }
         let _ = read_as_source(&path);
     }
