@@ -5,7 +5,7 @@
 //! own random generator is never drawn from.
 //!
 //! The rooms, each knowing only those before it: `graph`, `torch`, `architecture`, `network`,
-//! `loss`, `training`, `judge`, `deploy`, `checkpoint_file`.
+//! `loss`, `training`, `judge`, `deploy`, `checkpoint_file`; `testing` for tests alone.
 
 pub mod architecture;
 pub mod checkpoint_file;

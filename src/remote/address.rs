@@ -10,12 +10,12 @@ use url::Url;
 /// Where a remote is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Address {
-    pub(crate) place: Place,
+    pub(crate) place: RemoteSort,
 }
 
 /// The sort of a remote.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum RemoteSort {
     Folder(PathBuf),
     Amazon(Url),
     Google(Url),
@@ -41,24 +41,24 @@ impl Address {
         }
         let Some((scheme, rest)) = text.split_once("://") else {
             return Ok(Address {
-                place: Place::Folder(folder.join(text)),
+                place: RemoteSort::Folder(folder.join(text)),
             });
         };
         if scheme == "file" {
             return match rest.starts_with('/') {
                 true => Ok(Address {
-                    place: Place::Folder(PathBuf::from(rest)),
+                    place: RemoteSort::Folder(PathBuf::from(rest)),
                 }),
                 false => Ok(Address {
-                    place: Place::Folder(folder.join(rest)),
+                    place: RemoteSort::Folder(folder.join(rest)),
                 }),
             };
         }
         let make = match scheme {
-            "s3" | "s3a" => Place::Amazon,
-            "gs" => Place::Google,
-            "az" | "azure" | "abfs" | "abfss" => Place::Azure,
-            "http" | "https" => Place::Http,
+            "s3" | "s3a" => RemoteSort::Amazon,
+            "gs" => RemoteSort::Google,
+            "az" | "azure" | "abfs" | "abfss" => RemoteSort::Azure,
+            "http" | "https" => RemoteSort::Http,
             _ => {
                 let scheme: String = scheme.chars().take(20).collect();
                 return Err(Refusal::expected(
@@ -95,17 +95,18 @@ impl Address {
 
     /// Whether it can be written to: HTTP can't.
     pub fn is_writable(&self) -> bool {
-        !matches!(self.place, Place::Http(_))
+        !matches!(self.place, RemoteSort::Http(_))
     }
 }
 
 impl fmt::Display for Address {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.place {
-            Place::Folder(path) => write!(formatter, "{}", path.display()),
-            Place::Amazon(url) | Place::Google(url) | Place::Azure(url) | Place::Http(url) => {
-                formatter.write_str(url.as_str().trim_end_matches('/'))
-            }
+            RemoteSort::Folder(path) => write!(formatter, "{}", path.display()),
+            RemoteSort::Amazon(url)
+            | RemoteSort::Google(url)
+            | RemoteSort::Azure(url)
+            | RemoteSort::Http(url) => formatter.write_str(url.as_str().trim_end_matches('/')),
         }
     }
 }

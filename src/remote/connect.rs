@@ -12,7 +12,7 @@ use object_store::http::HttpBuilder;
 use object_store::local::LocalFileSystem;
 use object_store::{BackoffConfig, ClientConfigKey, ClientOptions, ObjectStore, RetryConfig};
 
-use crate::address::{Address, Place};
+use crate::address::{Address, RemoteSort};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// For a whole request, body included: large objects take long. `objects` bounds every pause
@@ -20,7 +20,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(24 * 3_600);
 
 /// A store and where in it the keys start.
-pub(crate) struct Connection {
+pub(crate) struct StoreRoot {
     pub store: Arc<dyn ObjectStore>,
     pub prefix: String,
     /// Set for a folder.
@@ -31,10 +31,10 @@ pub(crate) struct Connection {
 pub(crate) fn connect(
     address: &Address,
     create: bool,
-) -> Result<Connection, Box<dyn std::error::Error>> {
+) -> Result<StoreRoot, Box<dyn std::error::Error>> {
     let seconds = |duration: Duration| format!("{}s", duration.as_secs());
     let (connect_timeout, timeout) = (seconds(CONNECT_TIMEOUT), seconds(REQUEST_TIMEOUT));
-    let connection = |store: Arc<dyn ObjectStore>, prefix: &str| Connection {
+    let connection = |store: Arc<dyn ObjectStore>, prefix: &str| StoreRoot {
         store,
         prefix: prefix.trim_matches('/').to_owned(),
         folder: None,
@@ -55,11 +55,11 @@ pub(crate) fn connect(
         }};
     }
     Ok(match &address.place {
-        Place::Folder(path) => in_folder(path, create)?,
-        Place::Amazon(url) => in_bucket!(AmazonS3Builder, AmazonS3ConfigKey, url),
-        Place::Google(url) => in_bucket!(GoogleCloudStorageBuilder, GoogleConfigKey, url),
-        Place::Azure(url) => in_bucket!(MicrosoftAzureBuilder, AzureConfigKey, url),
-        Place::Http(url) => {
+        RemoteSort::Folder(path) => in_folder(path, create)?,
+        RemoteSort::Amazon(url) => in_bucket!(AmazonS3Builder, AmazonS3ConfigKey, url),
+        RemoteSort::Google(url) => in_bucket!(GoogleCloudStorageBuilder, GoogleConfigKey, url),
+        RemoteSort::Azure(url) => in_bucket!(MicrosoftAzureBuilder, AzureConfigKey, url),
+        RemoteSort::Http(url) => {
             let options = ClientOptions::new()
                 .with_allow_http(true)
                 .with_connect_timeout(CONNECT_TIMEOUT)
@@ -75,7 +75,7 @@ pub(crate) fn connect(
 }
 
 /// One level is made and no more: a mount that is not there must not become a folder of that name.
-fn in_folder(path: &Path, create: bool) -> Result<Connection, Box<dyn std::error::Error>> {
+fn in_folder(path: &Path, create: bool) -> Result<StoreRoot, Box<dyn std::error::Error>> {
     if create && !path.exists() {
         fs_err::create_dir(path)?;
     }
@@ -83,7 +83,7 @@ fn in_folder(path: &Path, create: bool) -> Result<Connection, Box<dyn std::error
         return Err("expected a folder, got none there".into());
     }
     let store = LocalFileSystem::new_with_prefix(path)?;
-    Ok(Connection {
+    Ok(StoreRoot {
         store: Arc::new(store),
         prefix: String::new(),
         folder: Some(path.to_owned()),

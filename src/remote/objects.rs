@@ -17,7 +17,7 @@ use object_store::{
 use tokio::runtime::{Builder, Runtime};
 
 use crate::address::Address;
-use crate::connect::{Connection, connect};
+use crate::connect::{StoreRoot, connect};
 use crate::error::RemoteError;
 use crate::secrets::Secrets;
 
@@ -61,8 +61,8 @@ impl Objects {
         Self::over(connection, name.clone(), secrets.clone()).map_err(|error| failed(&error))
     }
 
-    fn over(connection: Connection, name: String, secrets: Secrets) -> std::io::Result<Objects> {
-        let Connection {
+    fn over(connection: StoreRoot, name: String, secrets: Secrets) -> std::io::Result<Objects> {
+        let StoreRoot {
             store,
             prefix,
             folder,

@@ -9,7 +9,7 @@ use object_store::memory::InMemory;
 use super::*;
 
 fn in_memory() -> Objects {
-    let connection = Connection {
+    let connection = StoreRoot {
         store: Arc::new(InMemory::new()),
         prefix: "some/prefix".to_owned(),
         folder: None,

@@ -16,16 +16,16 @@ const SMALL: &str = "small.";
 
 pub struct DistillLearner {
     pub student: Network,
-    pub whole: Scale,
-    pub small: Option<Scale>,
-    pub schedule: Schedule,
+    pub whole: SizedViews,
+    pub small: Option<SizedViews>,
+    pub schedule: TemperatureSchedule,
     /// At the last step.
     pub temperatures: Option<Temperatures>,
     pub precision: Precision,
 }
 
 /// Views of one size and what they are compared with.
-pub struct Scale {
+pub struct SizedViews {
     pub targets: Targets,
     pub matching: Box<dyn Matching>,
     /// Views of a sample in a batch, n. View j of epoch e is e·n + j, cycled, as the samples' crops
@@ -38,13 +38,13 @@ pub struct Scale {
 }
 
 /// The temperatures over the training; none where the objective has none.
-pub struct Schedule {
+pub struct TemperatureSchedule {
     pub student: Option<Temperature>,
     pub teacher: Option<Temperature>,
     pub batches_per_epoch: u64,
 }
 
-impl Schedule {
+impl TemperatureSchedule {
     fn at(&self, step: u64) -> Temperatures {
         let value = |temperature: Option<Temperature>| {
             temperature.map_or(1.0, |temperature| {
@@ -58,7 +58,7 @@ impl Schedule {
     }
 }
 
-impl Schedule {
+impl TemperatureSchedule {
     /// The temperatures that move, for the metrics.
     fn moving(&self, now: &Temperatures) -> Vec<(&'static str, f64)> {
         let all = [
@@ -72,7 +72,7 @@ impl Schedule {
     }
 }
 
-impl Scale {
+impl SizedViews {
     /// The teacher's embeddings of the batch, one `[B, D]` for each view of a sample.
     fn teachers(&mut self, batch: &Batch) -> Result<Vec<Tensor>> {
         let copied = |rows: &[Tensor]| rows.iter().map(Tensor::shallow_clone).collect();
@@ -94,7 +94,7 @@ impl Scale {
 ///
 /// - `images`: `[B × n, 3, S, S]`, the views of a sample beside each other
 fn loss(
-    scale: &mut Scale,
+    scale: &mut SizedViews,
     student: &Network,
     images: &Tensor,
     batch: &Batch,
@@ -144,7 +144,7 @@ impl Learner for DistillLearner {
         let temperatures = self.schedule.at(batch.step);
         self.temperatures = Some(temperatures);
         let (student, precision) = (&self.student, self.precision);
-        let of = |scale: &mut Scale, images: &Tensor| {
+        let of = |scale: &mut SizedViews, images: &Tensor| {
             loss(scale, student, images, batch, temperatures, precision)
         };
         let whole = of(&mut self.whole, batch.images())?;

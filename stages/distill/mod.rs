@@ -29,7 +29,7 @@ use crate::shared::invalid::{at_least, invalid};
 use crate::shared::network_artifact::validate_architecture;
 use crate::shared::objectives::{Chosen, Objectives, flat};
 use crate::training::{HOW, TrainingOptions};
-use objectives::{Objective, Output};
+use objectives::{Objective, StudentOutput};
 
 /// Self-supervised distillation of a student from stored teacher embeddings.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -167,11 +167,12 @@ impl Distill {
     /// Whether the student has a head while it learns.
     fn has_head(&self) -> bool {
         let output = self.objective.output();
-        self.head.unwrap_or(output != Output::Any)
+        self.head.unwrap_or(output != StudentOutput::Any)
     }
 
     fn check_head(&self) -> Result<(), Refusal> {
-        let may_lack = |objective: &Objective| !matches!(objective.output(), Output::Logits(_));
+        let may_lack =
+            |objective: &Objective| !matches!(objective.output(), StudentOutput::Logits(_));
         if self.head == Some(false) && !may_lack(&self.objective) {
             return Err(self.refused("head", false, may_lack));
         }

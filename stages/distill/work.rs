@@ -9,8 +9,8 @@ use seedpipe_engine::{StageContext, Work};
 use seedpipe_learn::architecture::{Architecture, Head};
 use seedpipe_learn::device::device;
 
-use super::learner::{DistillLearner, Scale, Schedule};
-use super::objectives::{Matching, Output, Setup};
+use super::learner::{DistillLearner, SizedViews, TemperatureSchedule};
+use super::objectives::{Matching, Setup, StudentOutput};
 use super::targets::Targets;
 use super::{Augmentation, Distill};
 use crate::judging::evaluation::write_metrics;
@@ -76,7 +76,7 @@ impl Work for Distill {
             student,
             whole,
             small,
-            schedule: Schedule {
+            schedule: TemperatureSchedule {
                 student: student_temperature,
                 teacher: teacher_temperature,
                 batches_per_epoch: self.training.steps_per_epoch(viewed.len())
@@ -174,7 +174,7 @@ impl Distill {
         if !self.has_head() {
             let features = backbone.feature_dimension()?;
             ensure!(
-                self.objective.output() == Output::Any || features == dimension,
+                self.objective.output() == StudentOutput::Any || features == dimension,
                 Refusal::failure(format!(
                     "expected a student with the teacher's {dimension} features, since `head: false` compares them with its embedding, got {features}"
                 ))
@@ -189,7 +189,7 @@ impl Distill {
             None => backbone.feature_dimension().into_iter().collect(),
         };
         let out = match self.objective.output() {
-            Output::Logits(logits) => logits,
+            StudentOutput::Logits(logits) => logits,
             _ => dimension,
         };
         Ok(Architecture {
@@ -202,8 +202,8 @@ impl Distill {
         })
     }
 
-    fn scale(&self, targets: Targets, matching: Box<dyn Matching>, crops: usize) -> Scale {
-        Scale {
+    fn scale(&self, targets: Targets, matching: Box<dyn Matching>, crops: usize) -> SizedViews {
+        SizedViews {
             targets,
             matching,
             crops,

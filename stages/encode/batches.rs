@@ -8,7 +8,7 @@ use seedpipe_engine::StageContext;
 use crate::encode::reuse::Reuse;
 
 /// The work of one shard.
-pub struct Batches {
+pub struct ShardBatches {
     pub shard: usize,
     /// Positions of the images of each batch, ascending.
     pub positions: Vec<Vec<usize>>,
@@ -16,11 +16,11 @@ pub struct Batches {
     pub reused: Vec<usize>,
 }
 
-impl Batches {
-    fn of(shard: usize, size: usize, positions: Range<usize>, reuse: &Reuse) -> Batches {
+impl ShardBatches {
+    fn of(shard: usize, size: usize, positions: Range<usize>, reuse: &Reuse) -> ShardBatches {
         let (reused, computed): (Vec<usize>, Vec<usize>) =
             positions.partition(|&position| reuse.has(position));
-        Batches {
+        ShardBatches {
             shard,
             positions: computed.chunks(size).map(<[usize]>::to_vec).collect(),
             reused,
@@ -46,12 +46,12 @@ pub fn work(
     images_a_shard: usize,
     images_a_batch: usize,
     reuse: &Reuse,
-) -> Vec<Batches> {
+) -> Vec<ShardBatches> {
     let shards = (0..count.div_ceil(images_a_shard)).map(|shard| {
         let end = count.min((shard + 1) * images_a_shard);
-        Batches::of(shard, images_a_batch, shard * images_a_shard..end, reuse)
+        ShardBatches::of(shard, images_a_batch, shard * images_a_shard..end, reuse)
     });
-    let mut shards: Vec<Batches> = shards.collect();
+    let mut shards: Vec<ShardBatches> = shards.collect();
     if let Some(sample) = context.sample() {
         let picked = sample.pick(shards.iter().map(|shard| shard.positions.len()).sum());
         let mut picked = picked.into_iter().peekable();

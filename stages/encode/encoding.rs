@@ -12,7 +12,7 @@ use seedpipe_learn::tensors::to_vec_f32;
 use tch::{Device, Kind};
 
 use crate::encode::Embedding;
-use crate::encode::batches::Batches;
+use crate::encode::batches::ShardBatches;
 use crate::encode::encoder::Encoder;
 use crate::encode::reuse::Reuse;
 use crate::encode::source::Source;
@@ -35,7 +35,7 @@ pub struct Encoding<'a> {
 
 /// The feed of the shards that are left, and the shard that its next batches are of.
 #[derive(Default)]
-pub struct Run {
+pub struct EncodingRun {
     feed: Option<(Feed, usize)>,
     /// What the network waited for pixels, of feeds that have ended.
     waited: Duration,
@@ -43,7 +43,7 @@ pub struct Run {
     pub computed: Duration,
 }
 
-impl Run {
+impl EncodingRun {
     /// How long the network has waited for pixels.
     pub fn waited(&self) -> Duration {
         let now = self.feed.as_ref().map(|(feed, _)| feed.waited());
@@ -87,13 +87,13 @@ impl Encoding<'_> {
     /// Encodes the images of a shard and takes over what is there.
     pub fn shard(
         &self,
-        run: &mut Run,
+        run: &mut EncodingRun,
         shard: &Shard,
-        all: &Arc<Vec<Batches>>,
+        all: &Arc<Vec<ShardBatches>>,
         reuse: &Reuse,
     ) -> Result<()> {
         let work = &all[shard.index()];
-        let mut rows = Rows::create(self, shard, work, reuse)?;
+        let mut rows = ShardRows::create(self, shard, work, reuse)?;
         self.ready(run, shard.index(), all)?;
         for batch in &work.positions {
             let Some((feed, _)) = &mut run.feed else {
@@ -123,7 +123,12 @@ impl Encoding<'_> {
 
     /// A feed whose next batches are of this shard: the one at hand, unless shards were skipped
     /// that an earlier run had finished.
-    fn ready(&self, run: &mut Run, shard: usize, all: &Arc<Vec<Batches>>) -> Result<()> {
+    fn ready(
+        &self,
+        run: &mut EncodingRun,
+        shard: usize,
+        all: &Arc<Vec<ShardBatches>>,
+    ) -> Result<()> {
         if let Some((_, next)) = &mut run.feed
             && *next == shard
         {
@@ -152,9 +157,9 @@ impl Encoding<'_> {
 }
 
 /// The rows of a shard, of every view in the order of the positions.
-struct Rows<'a> {
+struct ShardRows<'a> {
     encoding: &'a Encoding<'a>,
-    columns: Vec<Column>,
+    columns: Vec<ViewColumn>,
     /// Positions that are taken over, and for each view their values `[reused, D]`.
     reused: &'a [usize],
     values: Vec<Vec<f32>>,
@@ -162,23 +167,23 @@ struct Rows<'a> {
 }
 
 /// The embeddings of one view of a shard's images.
-struct Column {
+struct ViewColumn {
     writer: EmbeddingsWriter,
     ids: Vec<u64>,
     values: Vec<f32>,
 }
 
-impl<'a> Rows<'a> {
+impl<'a> ShardRows<'a> {
     fn create(
         encoding: &'a Encoding,
         shard: &Shard,
-        work: &'a Batches,
+        work: &'a ShardBatches,
         reuse: &Reuse,
-    ) -> Result<Rows<'a>> {
+    ) -> Result<ShardRows<'a>> {
         let views = encoding.source.views();
         let columns = (0..views).map(|view| {
             let path = shard.output("embeddings", &format!("v{view:05}-s{:05}", work.shard));
-            Ok(Column {
+            Ok(ViewColumn {
                 writer: EmbeddingsWriter::create(&path, encoding.header)?,
                 ids: Vec::new(),
                 values: Vec::new(),
@@ -188,7 +193,7 @@ impl<'a> Rows<'a> {
             true => Ok(Vec::new()),
             false => reuse.read(view, &work.reused),
         });
-        Ok(Rows {
+        Ok(ShardRows {
             encoding,
             columns: columns.collect::<Result<_>>()?,
             reused: &work.reused,
@@ -240,7 +245,7 @@ impl<'a> Rows<'a> {
         self.columns
             .iter_mut()
             .filter(|column| column.ids.len() >= PENDING_ROWS)
-            .try_for_each(Column::flush)
+            .try_for_each(ViewColumn::flush)
     }
 
     fn finish(mut self) -> Result<()> {
@@ -256,7 +261,7 @@ impl<'a> Rows<'a> {
     }
 }
 
-impl Column {
+impl ViewColumn {
     fn flush(&mut self) -> Result<()> {
         self.writer.write(&self.ids, &self.values)?;
         self.ids.clear();

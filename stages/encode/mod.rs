@@ -33,9 +33,9 @@ use seedpipe_learn::device::device;
 use seedpipe_learn::network::Precision;
 use serde::{Deserialize, Serialize};
 
-use crate::encode::batches::{Batches, work};
+use crate::encode::batches::{ShardBatches, work};
 use crate::encode::encoder::Encoder;
-use crate::encode::encoding::{Encoding, Run};
+use crate::encode::encoding::{Encoding, EncodingRun};
 use crate::encode::reuse::{Reuse, VIEWS as VIEWS_DIGEST};
 use crate::encode::source::Source;
 use crate::pixels::feed::Frame;
@@ -282,12 +282,15 @@ impl Work for Encode {
         let progress = context.progress();
         let mut begun = false;
         let started = Instant::now();
-        let mut run = Run::default();
+        let mut run = EncodingRun::default();
         let (mut computed, mut taken_over) = (0, 0);
         context.shards(shards.len(), |shard| {
             let batches = &shards[shard.index()];
             if !begun {
-                let before: usize = shards[..shard.index()].iter().map(Batches::images).sum();
+                let before: usize = shards[..shard.index()]
+                    .iter()
+                    .map(ShardBatches::images)
+                    .sum();
                 let (total, done) = (rows_in_all as u64, (before * views) as u64);
                 progress.begin(context.stage(), "views", total, done);
                 begun = true;

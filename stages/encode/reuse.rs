@@ -29,13 +29,13 @@ const GAP: usize = 64;
 
 /// Where the rows of positions are to be had.
 pub struct Reuse {
-    stored: Vec<Stored>,
+    stored: Vec<StoredTargets>,
     /// By position: the number of what is stored, and the position there.
     places: Vec<Option<(u8, u32)>>,
     views: usize,
 }
 
-struct Stored {
+struct StoredTargets {
     embeddings: EmbeddingsReader,
     /// Images in it.
     count: usize,
@@ -130,7 +130,7 @@ impl Reuse {
         for (position, place) in pairs {
             self.places[position] = Some((number, place as u32));
         }
-        self.stored.push(Stored { embeddings, count });
+        self.stored.push(StoredTargets { embeddings, count });
         Ok(())
     }
 

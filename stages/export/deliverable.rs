@@ -346,7 +346,7 @@ fn write(
                 .into_iter()
                 .map(|(name, text)| (format!("{name}.json"), text))
                 .collect();
-            let options = torchscript_file::Options {
+            let options = torchscript_file::TorchScriptOptions {
                 half,
                 normalise: manner.normalise,
                 extra_files,
@@ -354,7 +354,7 @@ fn write(
             torchscript_file::to_bytes(deployment, &options)?
         }
         Format::Onnx => {
-            let options = onnx::Options {
+            let options = onnx::OnnxOptions {
                 element: if half {
                     onnx::Element::F16
                 } else {

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result};
 use seedpipe_engine::{Stage, keyed_rng};
 use seedpipe_learn::beta::symmetric_beta;
-use seedpipe_learn::loss::distillation::{Balance, Mixing, Targets, hard_targets, supervised_loss};
+use seedpipe_learn::loss::distillation::{
+    Balance, HardAndSoftTargets, Mixing, hard_targets, supervised_loss,
+};
 use seedpipe_learn::network::{Mode, Network, Precision};
 use seedpipe_learn::random::permutation;
 use seedpipe_learn::training_state::TrainingState;
@@ -61,13 +63,13 @@ impl SupervisedLearner {
         }
     }
 
-    fn targets(&self, batch: &Batch) -> Targets {
+    fn targets(&self, batch: &Batch) -> HardAndSoftTargets {
         let labels: Vec<Option<i64>> = batch
             .positions
             .iter()
             .map(|&position| self.class_of[position as usize].map(|class| class as i64))
             .collect();
-        let targets = Targets {
+        let targets = HardAndSoftTargets {
             hard: hard_targets(&labels, self.classes, self.label_smoothing),
             soft: self
                 .teachers

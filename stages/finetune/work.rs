@@ -20,7 +20,7 @@ use super::{Finetune, Freeze};
 use crate::judging::evaluation::{
     best_is_right, interval_rows, metric_rows, outputs_of, ranked, write_metrics, write_predictions,
 };
-use crate::judging::soft_labels::{Teachers, Wanted};
+use crate::judging::soft_labels::{SoftLabelsWanted, Teachers};
 use crate::pixels::pictures::Pictures;
 use crate::pixels::viewed::Viewed;
 use crate::shared::network_artifact::{
@@ -30,7 +30,7 @@ use crate::shared::selection::{Classes, label_subset, rows_of_split};
 use crate::training::{Crops, Samples, report_results, train};
 
 /// What is trained on, by position among the viewed images.
-struct Chosen {
+struct TrainingSet {
     /// The class where the label is used.
     class_of: Vec<Option<usize>>,
     positions: Vec<u32>,
@@ -59,7 +59,7 @@ impl Work for Finetune {
         if let Some(freeze) = self.freeze {
             freeze_first(context, &mut network, freeze)?;
         }
-        let wanted = Wanted {
+        let wanted = SoftLabelsWanted {
             pictures: &pictures,
             viewed: &viewed,
             positions: &chosen.positions,
@@ -165,7 +165,7 @@ impl Finetune {
         pictures: &Pictures,
         viewed: &Viewed,
         classes: &Classes,
-    ) -> Result<Chosen> {
+    ) -> Result<TrainingSet> {
         let images = pictures.images();
         let labelled = classes.labelled(images, &self.train_split)?;
         let labelled: HashMap<usize, usize> =
@@ -205,7 +205,7 @@ impl Finetune {
                 ))
             );
         }
-        Ok(Chosen {
+        Ok(TrainingSet {
             class_of,
             positions,
             labelled: used,

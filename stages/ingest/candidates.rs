@@ -9,7 +9,7 @@ use seedpipe_artifact::Distinct;
 use seedpipe_base::Refusal;
 
 /// An image that may be ingested.
-pub struct Candidate {
+pub struct ImageCandidate {
     /// Index of its file or table, and its row there.
     place: [u32; 2],
     pub digest: [u8; 32],
@@ -33,12 +33,12 @@ pub struct Class {
 #[derive(Default)]
 pub struct Candidates {
     /// In the order of paths and rows.
-    pub all: Vec<Candidate>,
+    pub all: Vec<ImageCandidate>,
     pub classes: Distinct<Class>,
     pub splits: Distinct<String>,
 }
 
-impl Candidate {
+impl ImageCandidate {
     /// Its file or table, and its row there.
     pub fn place(&self) -> (usize, usize) {
         (self.place[0] as usize, self.place[1] as usize)
@@ -62,7 +62,7 @@ impl Candidates {
                 .hint("ingest them by several stages")
             })
         };
-        self.all.push(Candidate {
+        self.all.push(ImageCandidate {
             place: [number(file)?, number(row)?],
             digest,
             occurrence: 0,
@@ -72,11 +72,11 @@ impl Candidates {
         Ok(())
     }
 
-    pub fn class(&self, candidate: &Candidate) -> &Class {
+    pub fn class(&self, candidate: &ImageCandidate) -> &Class {
         self.classes.value(candidate.class)
     }
 
-    pub fn split(&self, candidate: &Candidate) -> &str {
+    pub fn split(&self, candidate: &ImageCandidate) -> &str {
         self.splits.value(candidate.split)
     }
 
@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn a_candidate_takes_no_more_than_its_index() {
-        assert_eq!(size_of::<Candidate>(), 52);
+        assert_eq!(size_of::<ImageCandidate>(), 52);
     }
 
     #[test]

@@ -6,8 +6,8 @@ use anyhow::{Context, Result};
 use rayon::prelude::*;
 use seedpipe_imaging::Format;
 
-use super::candidates::{Candidate, Candidates, Class};
-use super::listing::{Advance, Found, Taker};
+use super::candidates::{Candidates, Class, ImageCandidate};
+use super::listing::{Advance, ReadCandidate, Taker};
 
 /// First folders that name a split, and the split.
 const SPLITS: &[(&str, &str)] = &[
@@ -72,13 +72,13 @@ impl Folder {
         Ok(candidates)
     }
 
-    pub fn chunks(&self, candidates: &[Candidate], size: usize, take: Taker) -> Result<()> {
+    pub fn chunks(&self, candidates: &[ImageCandidate], size: usize, take: Taker) -> Result<()> {
         for chunk in candidates.chunks(size) {
             let read = chunk
                 .par_iter()
                 .map(|candidate| {
                     let file = &self.files[candidate.place().0];
-                    Ok(Found {
+                    Ok(ReadCandidate {
                         candidate,
                         source: file.to_string_lossy().into_owned(),
                         bytes: fs_err::read(self.root.join(file))?,

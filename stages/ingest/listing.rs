@@ -4,12 +4,12 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::candidates::{Candidate, Candidates};
+use super::candidates::{Candidates, ImageCandidate};
 use super::{Ingest, folder::Folder, table::Tables};
 
 /// A candidate that was read again.
-pub struct Found<'a> {
-    pub candidate: &'a Candidate,
+pub struct ReadCandidate<'a> {
+    pub candidate: &'a ImageCandidate,
     /// For people: its path below the source, with the row for Parquet.
     pub source: String,
     pub bytes: Vec<u8>,
@@ -21,7 +21,7 @@ pub enum Listing {
 }
 
 /// Takes some candidates with their bytes, in order.
-pub type Taker<'a> = &'a mut dyn FnMut(Vec<Found>) -> Result<()>;
+pub type Taker<'a> = &'a mut dyn FnMut(Vec<ReadCandidate>) -> Result<()>;
 
 /// Told how many more images have been read; an error stops the reading.
 pub type Advance<'a> = &'a (dyn Fn(u64) -> Result<()> + Sync);
@@ -50,7 +50,7 @@ impl Listing {
     }
 
     /// Reads the candidates' bytes again, in order, some at a time.
-    pub fn chunks(&self, candidates: &[Candidate], size: usize, take: Taker) -> Result<()> {
+    pub fn chunks(&self, candidates: &[ImageCandidate], size: usize, take: Taker) -> Result<()> {
         match self {
             Listing::Folder(folder) => folder.chunks(candidates, size, take),
             Listing::Tables(tables) => tables.chunks(candidates, size, take),

@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 use crate::shared::invalid::{fraction, invalid};
 use crate::shared::selection::item;
 use candidates::Candidates;
-use listing::{Found, Listing};
+use listing::{Listing, ReadCandidate};
 
 /// Images that are checked and written together.
 const CHUNK: usize = 512;
@@ -148,7 +148,7 @@ impl Work for Ingest {
             let mut rejected =
                 RejectedWriter::create(&shard.output("rejected", "part-00000"), &Metadata::new())?;
             let (mut image_id, mut refused) = (0u32, Vec::new());
-            listing.chunks(&candidates.all, CHUNK, &mut |chunk: Vec<Found>| {
+            listing.chunks(&candidates.all, CHUNK, &mut |chunk: Vec<ReadCandidate>| {
                 context.check_cancelled()?;
                 let count = chunk.len() as u64;
                 let checked: Vec<Result<ImageRow, RejectedRow>> = chunk
@@ -206,10 +206,10 @@ impl Ingest {
     fn check(
         &self,
         candidates: &Candidates,
-        found: Found,
+        found: ReadCandidate,
         classes: &HashMap<String, i32>,
     ) -> Result<Result<ImageRow, RejectedRow>> {
-        let Found {
+        let ReadCandidate {
             candidate,
             source,
             bytes,

@@ -10,7 +10,7 @@ use seedpipe_base::Refusal;
 use seedpipe_imaging::{Format, Limits, check, inspect};
 use serde_json::json;
 
-use super::listing::{Found, Listing};
+use super::listing::{Listing, ReadCandidate};
 use super::table::parquet_files;
 use super::{CHUNK, Ingest};
 
@@ -65,7 +65,7 @@ pub fn survey(path: &Path) -> Result<Survey> {
         ..Survey::default()
     };
     let (mut sides, mut labels) = (Vec::new(), BTreeSet::new());
-    listing.chunks(&candidates.all, CHUNK, &mut |chunk: Vec<Found>| {
+    listing.chunks(&candidates.all, CHUNK, &mut |chunk: Vec<ReadCandidate>| {
         let looked: Vec<_> = chunk
             .into_par_iter()
             .map(|image| {

@@ -7,18 +7,18 @@ use seedpipe_artifact::{SourceColumns, SourceLabel, SourceRow, SourceTable};
 use seedpipe_base::Refusal;
 
 use super::Ingest;
-use super::candidates::{Candidate, Candidates, Class};
-use super::listing::{Advance, Found, Taker};
+use super::candidates::{Candidates, Class, ImageCandidate};
+use super::listing::{Advance, ReadCandidate, Taker};
 
 /// Rows that are hashed before progress is told.
 const ADVANCE: usize = 256;
 
 pub struct Tables {
-    tables: Vec<Table>,
+    tables: Vec<OpenTable>,
     has_split_column: bool,
 }
 
-struct Table {
+struct OpenTable {
     /// The file's name, for people.
     name: String,
     /// The split that the file's name says.
@@ -26,7 +26,7 @@ struct Table {
     table: SourceTable,
 }
 
-impl Table {
+impl OpenTable {
     /// For people: where a row is.
     fn source(&self, row: &SourceRow) -> String {
         match &row.path {
@@ -58,7 +58,7 @@ impl Tables {
                     .to_string_lossy()
                     .into_owned();
                 let table = SourceTable::open(&file, &columns)?;
-                Ok(Table {
+                Ok(OpenTable {
                     split: split_of_name(&name).to_owned(),
                     name,
                     table,
@@ -101,7 +101,7 @@ impl Tables {
     fn push(
         &self,
         candidates: &mut Candidates,
-        (index, table): (usize, &Table),
+        (index, table): (usize, &OpenTable),
         row: &SourceRow,
     ) -> Result<()> {
         let source = || table.source(row);
@@ -150,7 +150,7 @@ impl Tables {
         candidates.push((index, row.row), digest, &class, split)
     }
 
-    pub fn chunks(&self, candidates: &[Candidate], size: usize, take: Taker) -> Result<()> {
+    pub fn chunks(&self, candidates: &[ImageCandidate], size: usize, take: Taker) -> Result<()> {
         let mut chunk = Vec::with_capacity(size);
         let mut rest = candidates.iter().peekable();
         for (index, table) in self.tables.iter().enumerate() {
@@ -159,7 +159,7 @@ impl Tables {
                     if rest
                         .next_if(|candidate| candidate.place() == (index, row.row))
                         .is_some_and(|candidate| {
-                            chunk.push(Found {
+                            chunk.push(ReadCandidate {
                                 candidate,
                                 source: table.source(&row),
                                 bytes: row.bytes.unwrap_or_default(),

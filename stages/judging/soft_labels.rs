@@ -30,12 +30,12 @@ const BLOCK: usize = 16_384;
 /// The teachers of the inputs `teacher_features` with `teacher_classifier`, pairs in their order,
 /// and `teacher_logits`.
 pub struct Teachers {
-    teachers: Vec<Teacher>,
+    teachers: Vec<TeacherLogits>,
     temperature: f64,
 }
 
 /// One teacher's logits for every view, or for every image.
-struct Teacher {
+struct TeacherLogits {
     /// `[rows, classes]`
     logits: Tensor,
     /// Row of the logits, by position (of view 0, when there are views); of positions that are
@@ -46,7 +46,7 @@ struct Teacher {
 }
 
 /// What the teachers are to speak of.
-pub struct Wanted<'a> {
+pub struct SoftLabelsWanted<'a> {
     pub pictures: &'a Pictures,
     pub viewed: &'a Viewed,
     /// Positions that are trained on, among the viewed images.
@@ -58,7 +58,7 @@ impl Teachers {
     /// `None` when no teacher is connected.
     pub fn open(
         context: &StageContext,
-        wanted: &Wanted,
+        wanted: &SoftLabelsWanted,
         temperature: f64,
     ) -> Result<Option<Teachers>> {
         let classified = context
@@ -91,7 +91,7 @@ impl Teachers {
     }
 }
 
-impl Teacher {
+impl TeacherLogits {
     /// # Shapes
     /// - returns `[positions, classes]`
     fn of(&self, epoch: u32, positions: &[u32]) -> Tensor {
@@ -107,10 +107,10 @@ impl Teacher {
 
 fn on_features(
     context: &StageContext,
-    wanted: &Wanted,
+    wanted: &SoftLabelsWanted,
     features: &Input,
     classifier: &Input,
-) -> Result<Teacher> {
+) -> Result<TeacherLogits> {
     let reader = EmbeddingsReader::open(&features.parts)?;
     let classifier_stage = &classifier.stage;
     let classifier = evaluation::load_classifier(classifier)?;
@@ -135,7 +135,11 @@ fn on_features(
     })
 }
 
-fn on_logits(context: &StageContext, wanted: &Wanted, input: &Input) -> Result<Teacher> {
+fn on_logits(
+    context: &StageContext,
+    wanted: &SoftLabelsWanted,
+    input: &Input,
+) -> Result<TeacherLogits> {
     let reader = EmbeddingsReader::open(&input.parts)?;
     let classes = wanted.classes.len();
     if !holds_logits(reader.header()) {
@@ -171,12 +175,12 @@ fn classifier_logits(classifier: &LinearClassifier, features: Tensor) -> Tensor 
 /// Reads the stored rows a block at a time and keeps what `logits` makes of them.
 fn teacher(
     context: &StageContext,
-    wanted: &Wanted,
+    wanted: &SoftLabelsWanted,
     input: &Input,
     reader: &EmbeddingsReader,
     slot: &str,
     logits: impl Fn(Tensor) -> Tensor,
-) -> Result<Teacher> {
+) -> Result<TeacherLogits> {
     let header = reader.header();
     let views = match header.of {
         Of::Images => None,
@@ -235,7 +239,7 @@ fn teacher(
                     })?;
         }
     }
-    Ok(Teacher {
+    Ok(TeacherLogits {
         logits: Tensor::cat(&blocks, 0),
         rows,
         views,

@@ -14,7 +14,7 @@ const STRIDE: usize = 16;
 
 /// What of a view is the same in many.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-struct Frame {
+struct ViewGeometry {
     resize: [u32; 2],
     window: [u32; 2],
     size: u32,
@@ -28,8 +28,8 @@ pub struct ViewList {
     /// Where every 16th view begins.
     starts: Vec<usize>,
     len: usize,
-    frames: Vec<Frame>,
-    indices: HashMap<Frame, u32>,
+    frames: Vec<ViewGeometry>,
+    indices: HashMap<ViewGeometry, u32>,
 }
 
 impl ViewList {
@@ -39,7 +39,7 @@ impl ViewList {
             self.starts.push(self.bytes.len());
         }
         self.len += 1;
-        let frame = Frame {
+        let frame = ViewGeometry {
             resize: view.resize,
             window: view.window,
             size: view.size,
@@ -98,7 +98,7 @@ impl ViewList {
         &self,
         rest: &mut &[u8],
         mut operations: Option<&mut Vec<Operation>>,
-    ) -> Option<(Frame, CropBox)> {
+    ) -> Option<(ViewGeometry, CropBox)> {
         let frame = *self.frames.get(read_number(rest)? as usize)?;
         let crop = CropBox {
             x: read_number(rest)?,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::material::{Against, FieldChange, From, Material, Output, Source};
+use super::material::{EarlierState, FieldChange, From, Material, Source, SourceOutput};
 
 fn source(stage: &str, kind: &str, params: Value, inputs: &[(&str, &str, &str)]) -> Source {
     let inputs = inputs.iter().map(|(slot, stage, output)| {
@@ -33,7 +33,7 @@ fn source(stage: &str, kind: &str, params: Value, inputs: &[(&str, &str, &str)])
 }
 
 fn with_figures(mut source: Source, figures: &[(&str, f64)]) -> Source {
-    let output = Output {
+    let output = SourceOutput {
         kind: "metrics/v1".to_owned(),
         rows: figures.len() as u64,
         headline: figures
@@ -48,7 +48,7 @@ fn with_figures(mut source: Source, figures: &[(&str, f64)]) -> Source {
 
 /// A stage with one output, called `output`, whose one file there is not.
 pub fn stored(stage: &str, kind: &str, readable: bool, inputs: &[(&str, &str, &str)]) -> Source {
-    let output = Output {
+    let output = SourceOutput {
         kind: kind.to_owned(),
         rows: 1,
         headline: BTreeMap::new(),
@@ -152,14 +152,14 @@ pub fn material() -> Material {
 }
 
 /// The student's probe was 5 points worse, the loss the same; another stage is gone.
-pub fn against() -> Against {
+pub fn against() -> EarlierState {
     let figures = |figures: &[(&str, f64)]| {
         figures
             .iter()
             .map(|(name, value)| ((*name).to_owned(), *value))
             .collect::<BTreeMap<_, _>>()
     };
-    Against {
+    EarlierState {
         name: "main:pipeline.lock".to_owned(),
         figures: BTreeMap::from([
             (

@@ -35,13 +35,13 @@ const VIEWS: usize = 2;
 const CELL: u32 = 16;
 
 /// Rows of a stage's images.
-type Key = (String, usize);
+type SheetImage = (String, usize);
 
 #[derive(Default)]
 struct Sheet {
     /// Of images, drawn at the end.
-    wanted: Vec<Key>,
-    known: BTreeMap<Key, usize>,
+    wanted: Vec<SheetImage>,
+    known: BTreeMap<SheetImage, usize>,
     /// Of views and what they are of, drawn already.
     drawn: Vec<RgbImage>,
 }
@@ -150,7 +150,7 @@ impl Gallery {
     }
 
     fn tiles(&self, sheet: &Sheet, most: u32) -> Result<Vec<RgbImage>> {
-        let shorter = |(stage, row): &Key| {
+        let shorter = |(stage, row): &SheetImage| {
             let image = self.pictures[stage].images().image(*row);
             image.width.min(image.height)
         };

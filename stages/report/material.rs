@@ -26,7 +26,7 @@ pub struct Material {
     /// equal.
     pub environment: Vec<(String, String)>,
     /// An earlier state to compare with.
-    pub against: Option<Against>,
+    pub against: Option<EarlierState>,
 }
 
 /// A stage that is done.
@@ -45,7 +45,7 @@ pub struct Source {
     /// By slot.
     pub inputs: BTreeMap<String, Vec<From>>,
     /// By slot.
-    pub outputs: BTreeMap<String, Output>,
+    pub outputs: BTreeMap<String, SourceOutput>,
     /// Trainable parameters of the network that the stage made or used.
     pub parameters: Option<u64>,
     /// How it was made; `None` on pages that equal results must make equal.
@@ -59,7 +59,7 @@ pub struct From {
     pub output: String,
 }
 
-pub struct Output {
+pub struct SourceOutput {
     /// The artifact kind.
     pub kind: String,
     pub rows: u64,
@@ -81,7 +81,7 @@ pub struct Making {
 }
 
 /// An earlier state of the pipeline.
-pub struct Against {
+pub struct EarlierState {
     /// What the user called it.
     pub name: String,
     /// Stage → figure → value.
@@ -197,7 +197,7 @@ impl Source {
             (slot.clone(), from.collect())
         });
         let outputs = stage.outputs.iter().map(|(slot, record)| {
-            let output = Output {
+            let output = SourceOutput {
                 kind: record.kind.clone(),
                 rows: record.rows,
                 headline: record.headline.clone(),

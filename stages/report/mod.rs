@@ -32,7 +32,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::shared::invalid::invalid;
 
-pub use material::{Against, FieldChange, Making, Material, Source};
+pub use material::{EarlierState, FieldChange, Making, Material, Source};
 pub use page::page;
 
 /// Name of the page in the artifact.

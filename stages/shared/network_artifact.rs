@@ -133,7 +133,7 @@ pub fn eval_policy(preprocessing: &Preprocessing) -> Result<Policy> {
     };
     let mut policy = Policy::new(RecipeName::Eval, Some(preprocessing.size), &adjust)
         .map_err(|refusal| anyhow!("{}", refusal.place("preprocessing")))?;
-    if preprocessing.crop == architecture::Crop::BeforeResize {
+    if preprocessing.crop == architecture::CropOrder::BeforeResize {
         policy.crop = Crop::CentreFirst {
             ratio: preprocessing.crop_ratio,
         };
@@ -153,7 +153,7 @@ pub fn trained_preprocessing(
         Preprocessing {
             size,
             crop_ratio: if size < 96 { 1.0 } else { 0.875 },
-            crop: architecture::Crop::AfterResize,
+            crop: architecture::CropOrder::AfterResize,
             filter: published.filter.in_floats(),
             ..published
         }

@@ -33,7 +33,7 @@ pub struct Inspection {
     /// than 1 when none of that fits.
     pub guesses: Vec<Guess>,
     /// When it fits none: the network of which most tensors are there, and what its loader says.
-    pub nearest: Option<Nearest>,
+    pub nearest: Option<NearestNetwork>,
 }
 
 #[derive(Debug, Serialize)]
@@ -54,7 +54,7 @@ pub struct Guess {
 }
 
 #[derive(Debug, Serialize)]
-pub struct Nearest {
+pub struct NearestNetwork {
     pub network: String,
     /// Tensors of it that the file lacks or has in another shape.
     pub unmatched: usize,
@@ -81,7 +81,7 @@ pub fn inspect(path: &Path) -> Result<Inspection> {
         .map(|tensor| tensor.numel() as u64)
         .sum();
     let mut guesses = Vec::new();
-    let mut nearest: Option<Nearest> = None;
+    let mut nearest: Option<NearestNetwork> = None;
     let plain = candidates(&checkpoint, &metadata)?;
     try_all(&checkpoint, &metadata, &plain, &mut guesses, &mut nearest)?;
     if guesses.is_empty() && !metadata.contains_key(ARCHITECTURE) {
@@ -106,15 +106,16 @@ fn try_all(
     metadata: &BTreeMap<String, String>,
     architectures: &[Architecture],
     guesses: &mut Vec<Guess>,
-    nearest: &mut Option<Nearest>,
+    nearest: &mut Option<NearestNetwork>,
 ) -> Result<()> {
     for architecture in architectures {
         match guess(checkpoint, metadata, architecture.clone())? {
             Tried::Fits(guess) => guesses.push(guess),
             Tried::Lacks(found) => {
                 // The most tensors that fit; of as many, the network that lacks fewest.
-                let worth =
-                    |of: &Nearest| (of.of.saturating_sub(of.unmatched), Reverse(of.unmatched));
+                let worth = |of: &NearestNetwork| {
+                    (of.of.saturating_sub(of.unmatched), Reverse(of.unmatched))
+                };
                 let better = nearest
                     .as_ref()
                     .is_none_or(|best| worth(&found) > worth(best));
@@ -206,7 +207,7 @@ fn position_sizes(checkpoint: &Checkpoint) -> Vec<i64> {
 
 enum Tried {
     Fits(Guess),
-    Lacks(Nearest),
+    Lacks(NearestNetwork),
 }
 
 fn guess(
@@ -219,7 +220,7 @@ fn guess(
         Err(Unmatched { mismatch, .. }) => {
             let state = architecture.graph()?.state();
             let needed = state.iter().filter(|spec| !spec.role.may_be_absent());
-            return Ok(Tried::Lacks(Nearest {
+            return Ok(Tried::Lacks(NearestNetwork {
                 unmatched: mismatch.missing.len() + mismatch.misshapen.len(),
                 of: needed.count(),
                 network: architecture.name,

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 /// A network with ImageNet's 1000 classes, at the size of its published weights.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Listed {
+pub struct NetworkEntry {
     pub name: &'static str,
     /// With the classifier.
     pub parameters: u64,
@@ -18,7 +18,7 @@ pub struct Listed {
 }
 
 /// In the order of the families.
-pub fn network_list() -> Vec<Listed> {
+pub fn network_list() -> Vec<NetworkEntry> {
     names()
         .into_iter()
         .map(|name| {
@@ -30,7 +30,7 @@ pub fn network_list() -> Vec<Listed> {
                 .graph()
                 .expect("BUG: a named network without a graph");
             let size = architecture.default_preprocessing().size;
-            Listed {
+            NetworkEntry {
                 name,
                 parameters: graph.parameter_count(),
                 multiply_adds: graph.multiply_adds(size.into(), size.into()),

@@ -10,13 +10,13 @@ use seedpipe_engine::{Artifact, Engine, Project, Purpose, StageNode};
 use seedpipe_learn::architecture::Architecture;
 
 use crate::augment::Augment;
-use crate::encode::{Embedding, Encode, Storage as Stored};
+use crate::encode::{Embedding, Encode, Storage};
 use crate::shared::network_artifact::ARCHITECTURE;
 use crate::shared::selection::rows_of_split;
 
 /// The embeddings that an `encode` stage stores of views.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Storage {
+pub struct StorageEstimate {
     pub images: Images,
     /// Of each image.
     pub views: u64,
@@ -34,7 +34,7 @@ pub enum Images {
     UnknownUntil(String),
 }
 
-impl Storage {
+impl StorageEstimate {
     /// Views that the network looks at, and embeddings that are stored.
     pub fn passes(&self) -> Option<u64> {
         match self.images {
@@ -63,7 +63,7 @@ pub fn of_stage(
     engine: &Engine,
     stage: &StageNode,
     find: &dyn Fn(&str) -> Result<Option<Artifact>>,
-) -> Result<Option<Storage>> {
+) -> Result<Option<StorageEstimate>> {
     let project = engine.project();
     let Some(encode) = stage.of_kind::<Encode>() else {
         return Ok(None);
@@ -74,13 +74,13 @@ pub fn of_stage(
     let Some(augment) = views.of_kind::<Augment>() else {
         return Ok(None);
     };
-    Ok(Some(Storage {
+    Ok(Some(StorageEstimate {
         images: viewed(project, views, &augment, find)?,
         views: augment.views_per_image.into(),
         dimension: dimension(engine, stage, &encode, find)?,
         precision: match encode.store {
-            Stored::F16 => "f16",
-            Stored::F32 => "f32",
+            Storage::F16 => "f16",
+            Storage::F32 => "f32",
         },
     }))
 }
@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn the_official_recipe_on_imagenet_takes_66_gigabytes() {
-        let official = Storage {
+        let official = StorageEstimate {
             images: Images::Known(1_281_167),
             views: 200,
             dimension: Some(128),
@@ -169,7 +169,7 @@ mod tests {
         };
         assert_eq!(official.passes(), Some(256_233_400));
         assert_eq!(official.bytes(), Some(65_595_750_400));
-        let plain = Storage {
+        let plain = StorageEstimate {
             precision: "f32",
             images: Images::UnknownUntil("images".into()),
             ..official

@@ -18,7 +18,7 @@ pub struct Feeding {
 
 /// Which batches.
 #[derive(Clone, Copy)]
-pub struct Span {
+pub struct BatchRange {
     pub first: u64,
     /// After the last.
     pub end: u64,
@@ -28,7 +28,7 @@ pub struct Span {
 }
 
 impl Feeding {
-    pub fn start(samples: &Samples, orders: &Orders, span: Span) -> Result<Feeding> {
+    pub fn start(samples: &Samples, orders: &Orders, span: BatchRange) -> Result<Feeding> {
         let frames = samples.crops.iter().map(|crops| {
             let frame = Frame {
                 batch: span.batch * crops.views,

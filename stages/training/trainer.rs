@@ -17,7 +17,7 @@ use serde_json::json;
 
 use super::checkpoints::Checkpoints;
 use super::evaluating::Evaluating;
-use super::feeding::{Feeding, Span};
+use super::feeding::{BatchRange, Feeding};
 use super::learner::{Batch, Learner, Samples};
 use super::loop_state::LoopState;
 use super::options::TrainingOptions;
@@ -131,7 +131,7 @@ impl<'a, L: Learner> Trainer<'a, L> {
         let per_epoch = self.length.steps_per_epoch * batches;
         let positions = self.samples.positions.clone();
         let orders = Orders::of(self.context, self.options, positions, per_epoch);
-        let span = Span {
+        let span = BatchRange {
             first: first * batches,
             end: steps * batches,
             steps_per_epoch: per_epoch,

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use crate::content::content_digest;
 use crate::on_disk::part::Positions;
-use crate::on_disk::parts::Parts;
+use crate::on_disk::parts::PartList;
 use crate::schema::failure::Result;
 use crate::schema::{EMBEDDINGS, METRICS};
 use crate::tables::metrics::MetricsReader;
@@ -31,13 +31,13 @@ pub fn digest(kind: &str, parts: &[PathBuf]) -> Result<ContentDigest> {
 }
 
 /// Opens an output of `kind` for reading all of it.
-pub(crate) fn open(kind: &str, parts: &[PathBuf]) -> Result<Parts> {
+pub(crate) fn open(kind: &str, parts: &[PathBuf]) -> Result<PartList> {
     let positions = if kind == EMBEDDINGS {
         Positions::Load
     } else {
         Positions::Skip
     };
-    Parts::open(parts, &[table_of(kind)?], positions)
+    PartList::open(parts, &[table_of(kind)?], positions)
 }
 
 /// What an end of a 95 % interval is the end of: `knn_top1` of `knn_top1_low`.

@@ -15,7 +15,7 @@ use seedpipe_base::{Comparison, Tolerance, WorstRow};
 
 use crate::content::codec::open;
 use crate::on_disk::part::Part;
-use crate::on_disk::parts::Parts;
+use crate::on_disk::parts::PartList;
 use crate::schema::column::column;
 use crate::schema::failure::{self, Result};
 use crate::schema::{WEIGHTS, type_name};
@@ -53,8 +53,8 @@ pub fn compare_rows(
 
 fn compare_parts(
     kind: &str,
-    (a, chosen): (&Parts, &[Range<usize>]),
-    b: &Parts,
+    (a, chosen): (&PartList, &[Range<usize>]),
+    b: &PartList,
     tolerance: &Tolerance,
 ) -> Result<Comparison> {
     let mut difference = Comparison {
@@ -95,7 +95,7 @@ fn compare_parts(
     Ok(difference)
 }
 
-fn differing_keys(a: &Parts, b: &Parts) -> Vec<String> {
+fn differing_keys(a: &PartList, b: &PartList) -> Vec<String> {
     let mut keys: Vec<String> = a
         .metadata()
         .keys()
@@ -109,8 +109,8 @@ fn differing_keys(a: &Parts, b: &Parts) -> Vec<String> {
 }
 
 /// - `rows`: of `a` that `b` should hold
-fn structure(a: &Parts, b: &Parts, rows: usize) -> Option<String> {
-    let columns = |parts: &Parts| -> Vec<String> {
+fn structure(a: &PartList, b: &PartList, rows: usize) -> Option<String> {
+    let columns = |parts: &PartList| -> Vec<String> {
         let fields = parts.first().schema().fields();
         fields
             .iter()
@@ -128,7 +128,7 @@ fn structure(a: &Parts, b: &Parts, rows: usize) -> Option<String> {
     (rows != b.rows()).then(|| format!("rows: {rows} against {}", b.rows()))
 }
 
-fn block_of(parts: &Parts, rows: Range<usize>) -> Result<RecordBatch> {
+fn block_of(parts: &PartList, rows: Range<usize>) -> Result<RecordBatch> {
     let schema = parts.first().schema();
     let columns: Vec<usize> = (0..schema.fields().len()).collect();
     let mut batches = Vec::new();
@@ -142,7 +142,7 @@ fn block_of(parts: &Parts, rows: Range<usize>) -> Result<RecordBatch> {
 }
 
 /// What one cell's comparison found.
-enum Cell {
+enum CellDifference {
     Equal,
     /// Both are numbers or vectors of numbers: the largest difference, and the cosine of vectors.
     Near {
@@ -197,11 +197,15 @@ fn compare_block(
 
 /// Takes a cell into account: by how much it is beyond the tolerance (negative: within), and what
 /// it is; `None` where it is equal.
-fn judge(found: &mut Comparison, cell: Cell, tolerance: &Tolerance) -> Option<(f64, String)> {
+fn judge(
+    found: &mut Comparison,
+    cell: CellDifference,
+    tolerance: &Tolerance,
+) -> Option<(f64, String)> {
     let (excess, detail) = match cell {
-        Cell::Equal => return None,
-        Cell::Other => (f64::INFINITY, "not equal".to_string()),
-        Cell::Near { difference, cosine } => {
+        CellDifference::Equal => return None,
+        CellDifference::Other => (f64::INFINITY, "not equal".to_string()),
+        CellDifference::Near { difference, cosine } => {
             found.max_abs = found.max_abs.max(difference);
             let unbounded = tolerance.cosine.map_or(0.0, |_| f64::INFINITY);
             let beyond = difference - tolerance.max_abs.unwrap_or(unbounded);
@@ -230,7 +234,7 @@ fn dtype(batch: &RecordBatch, row: usize) -> Option<Dtype> {
         .filter(|dtype| matches!(dtype, Dtype::F64 | Dtype::F32 | Dtype::F16 | Dtype::Bf16))
 }
 
-fn compare_cell((left, right): (&ArrayRef, &ArrayRef), tensor: Option<Dtype>) -> Cell {
+fn compare_cell((left, right): (&ArrayRef, &ArrayRef), tensor: Option<Dtype>) -> CellDifference {
     let (numbers, vector) = match tensor {
         Some(dtype) => {
             let values = |cell: &ArrayRef| tensor_values(cell.as_binary::<i32>().value(0), dtype);
@@ -243,19 +247,19 @@ fn compare_cell((left, right): (&ArrayRef, &ArrayRef), tensor: Option<Dtype>) ->
     };
     match numbers {
         Some((left, right)) if left.len() == right.len() => compare_numbers(&left, &right, vector),
-        Some(_) => Cell::Other,
-        None if left.to_data() == right.to_data() => Cell::Equal,
-        None => Cell::Other,
+        Some(_) => CellDifference::Other,
+        None if left.to_data() == right.to_data() => CellDifference::Equal,
+        None => CellDifference::Other,
     }
 }
 
-fn compare_numbers(left: &[f64], right: &[f64], vector: bool) -> Cell {
+fn compare_numbers(left: &[f64], right: &[f64], vector: bool) -> CellDifference {
     if left
         .iter()
         .zip(right)
         .all(|(left, right)| left.to_bits() == right.to_bits())
     {
-        return Cell::Equal;
+        return CellDifference::Equal;
     }
     let apart = |(left, right): (&f64, &f64)| match (left.is_nan(), right.is_nan()) {
         (true, true) => 0.0,
@@ -264,7 +268,7 @@ fn compare_numbers(left: &[f64], right: &[f64], vector: bool) -> Cell {
         _ => f64::INFINITY,
     };
     let difference = left.iter().zip(right).map(apart).fold(0.0, f64::max);
-    Cell::Near {
+    CellDifference::Near {
         difference,
         cosine: vector.then(|| cosine(left, right)),
     }

@@ -8,7 +8,7 @@ use parquet::file::properties::{WriterProperties, WriterVersion};
 use proptest::prelude::*;
 
 use crate::content::codec::{ContentDigest, digest};
-use crate::on_disk::row::Stored;
+use crate::on_disk::row::StoredRow;
 use crate::schema::metadata::{Metadata, to_footer};
 use crate::tables::images::ImageRow;
 use crate::tables::predictions::PredictionRow;
@@ -111,7 +111,7 @@ fn write_laid_out(
     parts
 }
 
-fn batch_of<R: Stored>(rows: &[R], metadata: &Metadata) -> RecordBatch {
+fn batch_of<R: StoredRow>(rows: &[R], metadata: &Metadata) -> RecordBatch {
     RecordBatch::try_new(
         R::TABLE.schema(Path::new(""), metadata).unwrap(),
         R::columns(rows),
@@ -160,7 +160,7 @@ fn prediction_rows() -> impl Strategy<Value = Vec<PredictionRow>> {
     })
 }
 
-fn digest_of<R: Stored>(rows: &[R], metadata: &Metadata, layout: &Layout) -> ContentDigest {
+fn digest_of<R: StoredRow>(rows: &[R], metadata: &Metadata, layout: &Layout) -> ContentDigest {
     let folder = tempfile::tempdir().unwrap();
     let parts = write_laid_out(
         folder.path(),

@@ -6,7 +6,7 @@ use parquet::arrow::ArrowWriter;
 use parquet::file::properties::WriterProperties;
 
 use crate::content::codec::{ContentDigest, digest};
-use crate::on_disk::row::Stored;
+use crate::on_disk::row::StoredRow;
 use crate::schema::metadata::{Metadata, to_footer};
 use crate::schema::{IMAGES, METRICS};
 use crate::tables::metrics::{MetricRow, MetricsWriter};
@@ -91,7 +91,7 @@ fn the_digest_takes_lists_and_nulls_as_documented() {
     let mut writer = crate::PredictionsWriter::create(&path, &Metadata::new()).unwrap();
     writer.write(&rows).unwrap();
     writer.finish().unwrap();
-    let parts = Parts::open(
+    let parts = PartList::open(
         &[path],
         &[PredictionRow::TABLE],
         crate::on_disk::part::Positions::Skip,

@@ -38,7 +38,7 @@ use arrow::datatypes::{DataType, Field};
 use rayon::prelude::*;
 
 use crate::on_disk::part::Part;
-use crate::on_disk::parts::Parts;
+use crate::on_disk::parts::PartList;
 use crate::schema::failure::Result;
 use crate::schema::metadata::canonical;
 use crate::schema::{EMBEDDINGS, type_name};
@@ -51,7 +51,7 @@ const BLOCK_ROWS: usize = 65_536;
 const PARALLEL_BYTES: usize = 1 << 20;
 
 /// The content digest of an output.
-pub(crate) fn content_digest(parts: &Parts) -> Result<[u8; 32]> {
+pub(crate) fn content_digest(parts: &PartList) -> Result<[u8; 32]> {
     let fields = parts.first().schema().fields().clone();
     let blocks = parts.rows().div_ceil(BLOCK_ROWS);
     let jobs: Vec<(usize, usize)> = (0..fields.len())
@@ -80,7 +80,7 @@ pub(crate) fn content_digest(parts: &Parts) -> Result<[u8; 32]> {
 }
 
 /// The digests of a column's streams in one block.
-fn block_digests(parts: &Parts, column: usize, block: usize) -> Result<Vec<[u8; 32]>> {
+fn block_digests(parts: &PartList, column: usize, block: usize) -> Result<Vec<[u8; 32]>> {
     let rows = block * BLOCK_ROWS..((block + 1) * BLOCK_ROWS).min(parts.rows());
     let mut streams = Streams::of(parts.first().schema().field(column));
     for (part, within) in parts.spans(rows)? {

@@ -14,7 +14,7 @@ use seedpipe_base::text::hex;
 use serde_json::{Map, Value, json};
 
 use crate::on_disk::part::Positions;
-use crate::on_disk::parts::Parts;
+use crate::on_disk::parts::PartList;
 use crate::schema::failure::{self, Result};
 use crate::schema::metadata::Metadata;
 use crate::schema::type_name;
@@ -42,7 +42,7 @@ pub struct Preview {
 
 /// Reads the first rows of an output, given its parts in logical row order.
 pub fn preview(parts: &[PathBuf], first: usize) -> Result<Preview> {
-    let parts = Parts::open(parts, &TABLES, Positions::Skip)?;
+    let parts = PartList::open(parts, &TABLES, Positions::Skip)?;
     let fields = parts.first().schema().fields().clone();
     let columns: Vec<usize> = (0..fields.len()).collect();
     let mut rows = Vec::new();

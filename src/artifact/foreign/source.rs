@@ -11,9 +11,9 @@ use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::file::metadata::{PageIndexPolicy, ParquetStatisticsPolicy};
 use serde_json::Value;
 
-use crate::foreign::source_columns::{Chosen, SourceColumns, is_binary, is_text_type};
+use crate::foreign::source_columns::{ChosenColumns, SourceColumns, is_binary, is_text_type};
 use crate::on_disk::file::PositionedFile;
-use crate::on_disk::part::{Batches, load, read_batches, row_group_starts};
+use crate::on_disk::part::{PartBatches, load, read_batches, row_group_starts};
 use crate::schema::failure::{self, Result, guarded};
 
 /// A label as the file has it.
@@ -43,7 +43,7 @@ pub struct SourceTable {
     path: PathBuf,
     reader: ArrowReaderMetadata,
     starts: Vec<usize>,
-    chosen: Chosen,
+    chosen: ChosenColumns,
     class_names: Option<Vec<String>>,
 }
 
@@ -99,7 +99,7 @@ impl SourceTable {
 
     /// Reads a range of rows in batches of about 8 MiB. Fails when the range ends beyond the rows.
     pub fn batches(&self, rows: Range<usize>) -> Result<SourceBatches> {
-        let Chosen {
+        let ChosenColumns {
             image,
             label,
             label_name,
@@ -116,7 +116,7 @@ impl SourceTable {
                 .binary_search(&column)
                 .unwrap_or_else(|_| panic!("BUG: column {column} is not read"))
         };
-        let places = Chosen {
+        let places = ChosenColumns {
             image: place(image),
             label: label.map(place),
             label_name: label_name.map(place),
@@ -155,12 +155,12 @@ fn class_names(reader: &ArrowReaderMetadata, label: &str) -> Option<Vec<String>>
         .collect()
 }
 
-/// Batches of rows; ends after the first error.
+/// PartBatches of rows; ends after the first error.
 pub struct SourceBatches {
     path: PathBuf,
-    batches: Batches,
+    batches: PartBatches,
     /// Where the columns are in a batch.
-    places: Chosen,
+    places: ChosenColumns,
     next: usize,
 }
 
@@ -181,7 +181,7 @@ impl Iterator for SourceBatches {
 
 impl SourceBatches {
     fn rows(&self, batch: &RecordBatch) -> Result<Vec<SourceRow>> {
-        let images = Images::of(&self.path, batch.column(self.places.image))?;
+        let images = ImageColumn::of(&self.path, batch.column(self.places.image))?;
         let label = self
             .places
             .label
@@ -210,14 +210,14 @@ impl SourceBatches {
 }
 
 /// An image column, whichever form it has.
-struct Images {
+struct ImageColumn {
     /// The column itself: a null struct hides what is in it.
     column: ArrayRef,
     bytes: BinaryArray,
     paths: Option<StringArray>,
 }
 
-impl Images {
+impl ImageColumn {
     fn of(path: &Path, column: &ArrayRef) -> Result<Self> {
         let (bytes, paths) = match column.as_struct_opt() {
             None => (column.clone(), None),

@@ -35,7 +35,7 @@ pub struct SourceColumns {
 
 /// Indices into a file's columns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Chosen {
+pub(crate) struct ChosenColumns {
     pub image: usize,
     pub label: Option<usize>,
     pub label_name: Option<usize>,
@@ -59,7 +59,7 @@ impl SourceColumns {
         }
     }
 
-    pub(crate) fn choose(&self, path: &Path, schema: &Schema) -> Result<Chosen> {
+    pub(crate) fn choose(&self, path: &Path, schema: &Schema) -> Result<ChosenColumns> {
         let find = |name: &Option<String>, fits: fn(&Field) -> bool, role: &str, expected: &str| {
             let Some(name) = name else { return Ok(None) };
             let Ok(index) = schema.index_of(name) else {
@@ -79,7 +79,7 @@ impl SourceColumns {
             Err(failure::unexpected(path, what, expected, field.data_type()))
         };
         let images = "encoded images (binary, or a struct with a binary `bytes`)";
-        Ok(Chosen {
+        Ok(ChosenColumns {
             image: match find(&self.image, is_image, "image", images)? {
                 Some(index) => index,
                 None => find_image(path, schema)?,

@@ -65,13 +65,13 @@ pub(crate) fn check(path: &Path, file: &PositionedFile) -> Result<()> {
         .map_err(cannot)?;
     look_over(&footer).map_err(|fault| {
         let what = match fault {
-            Fault::Deep => format!(
+            FooterFault::Deep => format!(
                 "schema: expected at most {MAXIMAL_DEPTH} groups inside each other, got more"
             ),
-            Fault::Claims => {
+            FooterFault::Claims => {
                 "schema: expected as many columns as its groups say, got fewer".to_owned()
             }
-            Fault::Garbage => {
+            FooterFault::Garbage => {
                 "not Parquet, or damaged: expected a footer in Thrift, got something else"
                     .to_owned()
             }
@@ -81,13 +81,13 @@ pub(crate) fn check(path: &Path, file: &PositionedFile) -> Result<()> {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fault {
+enum FooterFault {
     Deep,
     Claims,
     Garbage,
 }
 
-fn look_over(footer: &[u8]) -> std::result::Result<(), Fault> {
+fn look_over(footer: &[u8]) -> std::result::Result<(), FooterFault> {
     let mut thrift = Thrift { rest: footer };
     let mut field = 0;
     while let Some(kind) = thrift.field(&mut field)? {
@@ -101,20 +101,20 @@ fn look_over(footer: &[u8]) -> std::result::Result<(), Fault> {
 }
 
 /// Number of children of each element, depth first.
-fn check_schema(children: &[u64]) -> std::result::Result<(), Fault> {
+fn check_schema(children: &[u64]) -> std::result::Result<(), FooterFault> {
     let mut open: Vec<u64> = Vec::new(); // children that are still to come, of each group that is open
     for (index, &count) in children.iter().enumerate() {
         if let Some(left) = open.last_mut() {
             *left -= 1;
         }
         if count > (children.len() - index - 1) as u64 {
-            return Err(Fault::Claims);
+            return Err(FooterFault::Claims);
         }
         if count > 0 {
             open.push(count);
         }
         if open.len() > MAXIMAL_DEPTH {
-            return Err(Fault::Deep);
+            return Err(FooterFault::Deep);
         }
         while open.last() == Some(&0) {
             open.pop();
@@ -132,63 +132,65 @@ struct Thrift<'a> {
 }
 
 impl Thrift<'_> {
-    fn byte(&mut self) -> std::result::Result<u8, Fault> {
-        let (first, rest) = self.rest.split_first().ok_or(Fault::Garbage)?;
+    fn byte(&mut self) -> std::result::Result<u8, FooterFault> {
+        let (first, rest) = self.rest.split_first().ok_or(FooterFault::Garbage)?;
         self.rest = rest;
         Ok(*first)
     }
 
-    fn pass(&mut self, count: u64) -> std::result::Result<(), Fault> {
-        let count = usize::try_from(count).map_err(|_| Fault::Garbage)?;
-        self.rest = self.rest.get(count..).ok_or(Fault::Garbage)?;
+    fn pass(&mut self, count: u64) -> std::result::Result<(), FooterFault> {
+        let count = usize::try_from(count).map_err(|_| FooterFault::Garbage)?;
+        self.rest = self.rest.get(count..).ok_or(FooterFault::Garbage)?;
         Ok(())
     }
 
-    fn varint(&mut self) -> std::result::Result<u64, Fault> {
-        varint::take(&mut self.rest).ok_or(Fault::Garbage)
+    fn varint(&mut self) -> std::result::Result<u64, FooterFault> {
+        varint::take(&mut self.rest).ok_or(FooterFault::Garbage)
     }
 
-    fn zigzag(&mut self) -> std::result::Result<i64, Fault> {
-        varint::take_signed(&mut self.rest).ok_or(Fault::Garbage)
+    fn zigzag(&mut self) -> std::result::Result<i64, FooterFault> {
+        varint::take_signed(&mut self.rest).ok_or(FooterFault::Garbage)
     }
 
     /// The type of the next field of a struct, whose number is put into `field`; `None` at the end.
-    fn field(&mut self, field: &mut i64) -> std::result::Result<Option<u8>, Fault> {
+    fn field(&mut self, field: &mut i64) -> std::result::Result<Option<u8>, FooterFault> {
         let header = self.byte()?;
         if header == 0 {
             return Ok(None);
         }
         *field = match header >> 4 {
             0 => self.zigzag()?,
-            step => field.checked_add(i64::from(step)).ok_or(Fault::Garbage)?,
+            step => field
+                .checked_add(i64::from(step))
+                .ok_or(FooterFault::Garbage)?,
         };
         Ok(Some(header & 0x0f))
     }
 
     /// Length and type of a list; every element takes a byte or more.
-    fn list(&mut self) -> std::result::Result<(u64, u8), Fault> {
+    fn list(&mut self) -> std::result::Result<(u64, u8), FooterFault> {
         let header = self.byte()?;
         let length = match header >> 4 {
             15 => self.varint()?,
             length => u64::from(length),
         };
         if length > self.rest.len() as u64 {
-            return Err(Fault::Garbage);
+            return Err(FooterFault::Garbage);
         }
         Ok((length, header & 0x0f))
     }
 
-    fn schema(&mut self) -> std::result::Result<Vec<u64>, Fault> {
+    fn schema(&mut self) -> std::result::Result<Vec<u64>, FooterFault> {
         let (length, kind) = self.list()?;
         if kind != kind::STRUCT {
-            return Err(Fault::Garbage);
+            return Err(FooterFault::Garbage);
         }
         let mut all = Vec::new();
         for _ in 0..length {
             let (mut field, mut children) = (0, 0);
             while let Some(kind) = self.field(&mut field)? {
                 if field == CHILDREN_FIELD && kind == kind::I32 {
-                    children = u64::try_from(self.zigzag()?).map_err(|_| Fault::Claims)?;
+                    children = u64::try_from(self.zigzag()?).map_err(|_| FooterFault::Claims)?;
                 } else {
                     self.skip(kind, 0)?;
                 }
@@ -198,9 +200,9 @@ impl Thrift<'_> {
         Ok(all)
     }
 
-    fn skip(&mut self, kind: u8, depth: usize) -> std::result::Result<(), Fault> {
+    fn skip(&mut self, kind: u8, depth: usize) -> std::result::Result<(), FooterFault> {
         if depth > MAXIMAL_NESTING {
-            return Err(Fault::Garbage);
+            return Err(FooterFault::Garbage);
         }
         match kind {
             kind::TRUE | kind::FALSE => Ok(()),
@@ -219,7 +221,7 @@ impl Thrift<'_> {
             kind::MAP => {
                 let length = self.varint()?;
                 if length > self.rest.len() as u64 {
-                    return Err(Fault::Garbage);
+                    return Err(FooterFault::Garbage);
                 }
                 let kinds = if length > 0 { self.byte()? } else { 0 };
                 (0..length).try_for_each(|_| {
@@ -234,12 +236,12 @@ impl Thrift<'_> {
                 }
                 Ok(())
             }
-            _ => Err(Fault::Garbage),
+            _ => Err(FooterFault::Garbage),
         }
     }
 
     /// As [`Self::skip`], but a flag has a byte of its own.
-    fn skip_element(&mut self, kind: u8, depth: usize) -> std::result::Result<(), Fault> {
+    fn skip_element(&mut self, kind: u8, depth: usize) -> std::result::Result<(), FooterFault> {
         match kind {
             kind::TRUE | kind::FALSE => self.pass(1),
             other => self.skip(other, depth),
@@ -259,7 +261,7 @@ mod tests {
             check_schema(&children)
         };
         assert_eq!(chain(MAXIMAL_DEPTH), Ok(()));
-        assert_eq!(chain(MAXIMAL_DEPTH + 1), Err(Fault::Deep));
+        assert_eq!(chain(MAXIMAL_DEPTH + 1), Err(FooterFault::Deep));
         // Wide is not deep: each group is closed when its children are there.
         let mut wide = vec![1_000];
         (0..1_000).for_each(|_| wide.extend([2, 0, 0]));
@@ -270,8 +272,8 @@ mod tests {
     #[test]
     fn a_group_cannot_claim_more_children_than_there_are() {
         assert_eq!(check_schema(&[2, 0, 0]), Ok(()));
-        assert_eq!(check_schema(&[3, 0, 0]), Err(Fault::Claims));
-        assert_eq!(check_schema(&[i32::MAX as u64]), Err(Fault::Claims));
+        assert_eq!(check_schema(&[3, 0, 0]), Err(FooterFault::Claims));
+        assert_eq!(check_schema(&[i32::MAX as u64]), Err(FooterFault::Claims));
         assert_eq!(check_schema(&[]), Ok(()));
     }
 
@@ -281,22 +283,25 @@ mod tests {
             rest: &[0x8c, 0x01, 0xff],
         };
         assert_eq!(thrift.zigzag(), Ok(70));
-        assert_eq!(thrift.varint(), Err(Fault::Garbage));
-        assert_eq!(Thrift { rest: &[0xff; 20] }.varint(), Err(Fault::Garbage));
+        assert_eq!(thrift.varint(), Err(FooterFault::Garbage));
+        assert_eq!(
+            Thrift { rest: &[0xff; 20] }.varint(),
+            Err(FooterFault::Garbage)
+        );
     }
 
     #[test]
     fn garbage_and_endless_nesting_are_refused() {
-        assert_eq!(look_over(&[]), Err(Fault::Garbage));
+        assert_eq!(look_over(&[]), Err(FooterFault::Garbage));
         assert_eq!(look_over(&[0]), Ok(()));
-        assert_eq!(look_over(&[0x1c; 100_000]), Err(Fault::Garbage));
+        assert_eq!(look_over(&[0x1c; 100_000]), Err(FooterFault::Garbage));
         assert_eq!(
             look_over(&[&[0x19][..], &[0x19; 100_000]].concat()),
-            Err(Fault::Garbage)
+            Err(FooterFault::Garbage)
         );
         assert_eq!(
             look_over(&[0x19, 0xf5, 0xff, 0xff, 0xff, 0xff, 0x0f]),
-            Err(Fault::Garbage)
+            Err(FooterFault::Garbage)
         );
     }
 }

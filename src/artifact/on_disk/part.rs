@@ -129,7 +129,7 @@ impl Part {
 
     /// Reads the given rows of the given columns (by index into the schema), touching only the row
     /// groups that hold them.
-    pub fn batches(&self, rows: Range<usize>, columns: &[usize]) -> Result<Batches> {
+    pub fn batches(&self, rows: Range<usize>, columns: &[usize]) -> Result<PartBatches> {
         let file = PositionedFile::open(&self.path)?;
         read_batches(&self.path, file, &self.reader, &self.starts, rows, columns)
     }
@@ -230,7 +230,7 @@ pub(crate) fn read_batches(
     starts: &[usize],
     rows: Range<usize>,
     columns: &[usize],
-) -> Result<Batches> {
+) -> Result<PartBatches> {
     let total = starts[starts.len() - 1];
     if rows.start > rows.end || rows.end > total {
         return Err(failure::unexpected(
@@ -241,7 +241,7 @@ pub(crate) fn read_batches(
         ));
     }
     if rows.is_empty() {
-        return Ok(Batches {
+        return Ok(PartBatches {
             path: path.to_path_buf(),
             reader: None,
             missing: 0,
@@ -261,7 +261,7 @@ pub(crate) fn read_batches(
             .build()
             .map_err(|error| failure::parquet(path, "cannot read", error))
     })?;
-    Ok(Batches {
+    Ok(PartBatches {
         path: path.to_path_buf(),
         reader: Some(reader),
         missing: rows.len(),
@@ -289,13 +289,13 @@ fn batch_rows(parquet: &ParquetMetaData, groups: Range<usize>, columns: &[usize]
 }
 
 /// The batches of one read; an error where the file holds fewer rows than it claims.
-pub(crate) struct Batches {
+pub(crate) struct PartBatches {
     path: PathBuf,
     reader: Option<ParquetRecordBatchReader>,
     missing: usize,
 }
 
-impl Iterator for Batches {
+impl Iterator for PartBatches {
     type Item = Result<RecordBatch>;
 
     fn next(&mut self) -> Option<Self::Item> {

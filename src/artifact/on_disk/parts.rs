@@ -10,13 +10,13 @@ use crate::schema::failure::{self, Result};
 use crate::schema::metadata::Metadata;
 use crate::schema::table::Table;
 
-pub(crate) struct Parts {
+pub(crate) struct PartList {
     parts: Vec<Part>,
     /// First row of each part, and the number of rows at the end.
     starts: Vec<usize>,
 }
 
-impl Parts {
+impl PartList {
     /// Opens `paths`, which are in logical row order. No part at all is an error: nothing would say
     /// what the output is.
     pub fn open(paths: &[PathBuf], kinds: &[&'static Table], positions: Positions) -> Result<Self> {

@@ -8,7 +8,7 @@ use crate::schema::metadata::Metadata;
 use crate::schema::table::Table;
 
 /// How a row lies in columns: written by [`table!`].
-pub trait Stored: Sized {
+pub trait StoredRow: Sized {
     #[doc(hidden)]
     const TABLE: &'static Table;
 
@@ -25,7 +25,7 @@ pub trait Stored: Sized {
 }
 
 /// A row struct of a kind and the kind's rules. Sealed: only this crate's row structs are.
-pub trait TableRow: Stored + Send + Sync {
+pub trait TableRow: StoredRow + Send + Sync {
     /// What an error calls a cell of this row.
     #[doc(hidden)]
     fn cell(&self, column: &str) -> String {
@@ -41,8 +41,8 @@ pub trait TableRow: Stored + Send + Sync {
     /// What the rows of an output must satisfy together: a row's key, which must differ from all
     /// others' or be greater than the last.
     #[doc(hidden)]
-    fn key(&self) -> Key {
-        Key::None
+    fn key(&self) -> RowKey {
+        RowKey::None
     }
 
     #[doc(hidden)]
@@ -53,7 +53,7 @@ pub trait TableRow: Stored + Send + Sync {
 
 /// A row's place among an output's rows.
 #[doc(hidden)]
-pub enum Key {
+pub enum RowKey {
     None,
     /// Strictly ascending.
     Ascending(u64),
@@ -110,7 +110,7 @@ macro_rules! table {
             )+
         }
     ) => {
-        impl $crate::on_disk::row::Stored for $row {
+        impl $crate::on_disk::row::StoredRow for $row {
             const TABLE: &'static $crate::schema::table::Table = &$crate::schema::table::Table {
                 kind: $kind,
                 holds: &[$($holds),*],

@@ -8,8 +8,8 @@ use arrow::array::RecordBatch;
 use seedpipe_base::Refusal;
 
 use crate::on_disk::part::Positions;
-use crate::on_disk::parts::Parts;
-use crate::on_disk::row::{Key, TableRow};
+use crate::on_disk::parts::PartList;
+use crate::on_disk::row::{RowKey, TableRow};
 use crate::on_disk::write::{PartWriter, ROW_GROUP_ROWS};
 use crate::schema::failure::{self, Result};
 use crate::schema::metadata::Metadata;
@@ -29,22 +29,22 @@ struct Keys {
 }
 
 impl Keys {
-    fn check(&mut self, key: Key) -> std::result::Result<(), Refusal> {
+    fn check(&mut self, key: RowKey) -> std::result::Result<(), Refusal> {
         match key {
-            Key::None => Ok(()),
-            Key::Ascending(value) => match self.last.replace(value) {
+            RowKey::None => Ok(()),
+            RowKey::Ascending(value) => match self.last.replace(value) {
                 Some(last) if last >= value => {
                     Err(Refusal::expected(format!("an id above {last}"), value)
                         .place("order of rows"))
                 }
                 _ => Ok(()),
             },
-            Key::Distinct(name) if self.seen.contains(&name) => Err(Refusal::expected(
+            RowKey::Distinct(name) if self.seen.contains(&name) => Err(Refusal::expected(
                 "every name once",
                 format!("`{name}` twice"),
             )
             .place("names of rows")),
-            Key::Distinct(name) => {
+            RowKey::Distinct(name) => {
                 self.seen.insert(name);
                 Ok(())
             }
@@ -136,7 +136,7 @@ impl<R: TableRow> TableWriter<R> {
 
 /// Reads the rows of an output over all its parts.
 pub struct TableReader<R: TableRow> {
-    parts: Parts,
+    parts: PartList,
     row: PhantomData<fn() -> R>,
 }
 
@@ -144,7 +144,7 @@ impl<R: TableRow> TableReader<R> {
     /// Opens the parts, given in logical row order. Fails where a part is not this kind's, or parts
     /// disagree in metadata.
     pub fn open(parts: &[PathBuf]) -> Result<Self> {
-        let parts = Parts::open(parts, &[R::TABLE], Positions::Skip)?;
+        let parts = PartList::open(parts, &[R::TABLE], Positions::Skip)?;
         R::check_metadata(parts.metadata())
             .map_err(|wrong| failure::of(parts.first().path(), wrong))?;
         Ok(Self {

@@ -90,13 +90,13 @@ pub(crate) fn list_values<T: 'static>(list: &ListArray) -> &T {
 }
 
 /// A number that is stored as it is.
-pub(crate) trait Number: ArrowNativeType {
+pub(crate) trait NumberColumn: ArrowNativeType {
     type Arrow: ArrowPrimitiveType<Native = Self>;
 }
 
 macro_rules! numbers {
     ($($native:ident: $arrow:ident),+ $(,)?) => {
-        $(impl Number for $native {
+        $(impl NumberColumn for $native {
             type Arrow = $arrow;
         })+
     };
@@ -112,7 +112,7 @@ numbers! {
     f64: Float64Type,
 }
 
-impl<T: Number> Column for T {
+impl<T: NumberColumn> Column for T {
     type Value = T;
     type Array = PrimitiveArray<T::Arrow>;
 
@@ -130,7 +130,7 @@ impl<T: Number> Column for T {
     }
 }
 
-impl<T: Number> Column for Option<T> {
+impl<T: NumberColumn> Column for Option<T> {
     type Value = Self;
     type Array = PrimitiveArray<T::Arrow>;
 
@@ -150,7 +150,7 @@ impl<T: Number> Column for Option<T> {
     }
 }
 
-impl<T: Number> Column for Vec<T> {
+impl<T: NumberColumn> Column for Vec<T> {
     type Value = Self;
     type Array = ListArray;
 

@@ -13,7 +13,7 @@ use half::f16;
 use half::slice::HalfFloatSliceExt;
 
 use crate::on_disk::part::{Part, Positions};
-use crate::on_disk::parts::Parts;
+use crate::on_disk::parts::PartList;
 use crate::on_disk::vectors::Vectors;
 use crate::on_disk::write::{PartWriter, ROW_GROUP_ROWS};
 use crate::schema::column::column;
@@ -117,14 +117,14 @@ pub struct Embeddings {
 
 /// Reads the embeddings of an output over all its parts.
 pub struct EmbeddingsReader {
-    pub(crate) parts: Parts,
+    pub(crate) parts: PartList,
     pub(crate) header: EmbeddingsHeader,
 }
 
 impl EmbeddingsReader {
     /// Opens the parts, given in logical row order.
     pub fn open(parts: &[PathBuf]) -> Result<Self> {
-        let parts = Parts::open(parts, &[embeddings_header::TABLE], Positions::Load)?;
+        let parts = PartList::open(parts, &[embeddings_header::TABLE], Positions::Load)?;
         let header = EmbeddingsHeader::from_metadata(parts.first().path(), parts.metadata())?;
         Ok(Self { parts, header })
     }

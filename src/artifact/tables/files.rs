@@ -2,7 +2,7 @@
 
 use seedpipe_base::Refusal;
 
-use crate::on_disk::row::{Key, TableRow, table};
+use crate::on_disk::row::{RowKey, TableRow, table};
 use crate::on_disk::table::{TableReader, TableWriter};
 use crate::schema::FILES;
 
@@ -34,7 +34,7 @@ impl TableRow for FileRow {
         Err(Refusal::expected("a plain name without a folder", got).place("file name"))
     }
 
-    fn key(&self) -> Key {
-        Key::Distinct(self.name.clone())
+    fn key(&self) -> RowKey {
+        RowKey::Distinct(self.name.clone())
     }
 }

@@ -8,7 +8,7 @@
 
 use seedpipe_base::Refusal;
 
-use crate::on_disk::row::{Key, TableRow, table};
+use crate::on_disk::row::{RowKey, TableRow, table};
 use crate::on_disk::table::TableWriter;
 use crate::schema::IMAGES;
 
@@ -69,7 +69,7 @@ impl TableRow for ImageRow {
         Err(Refusal::expected("the BLAKE3 of its bytes", "another").place(what))
     }
 
-    fn key(&self) -> Key {
-        Key::Ascending(u64::from(self.image_id))
+    fn key(&self) -> RowKey {
+        RowKey::Ascending(u64::from(self.image_id))
     }
 }

@@ -17,8 +17,8 @@ use seedpipe_base::Refusal;
 use crate::on_disk::distinct::Distinct;
 use crate::on_disk::file::PositionedFile;
 use crate::on_disk::part::{Part, Positions};
-use crate::on_disk::parts::Parts;
-use crate::on_disk::row::Stored;
+use crate::on_disk::parts::PartList;
+use crate::on_disk::row::StoredRow;
 use crate::schema::column::column;
 use crate::schema::failure::{self, Result};
 use crate::schema::metadata::Metadata;
@@ -77,7 +77,7 @@ struct Attributes {
 /// Reads the images of an output: what finds and describes them is in memory, bytes and sources are
 /// read on demand.
 pub struct ImagesReader {
-    parts: Parts,
+    parts: PartList,
     files: Vec<PositionedFile>,
     ids: Vec<u32>,
     digests: Vec<[u8; 32]>,
@@ -98,7 +98,7 @@ impl ImagesReader {
     /// Opens the parts, given in logical row order. Fails where ids do not ascend, or a label has
     /// two names.
     pub fn open(parts: &[PathBuf]) -> Result<Self> {
-        let parts = Parts::open(parts, &[ImageRow::TABLE], Positions::Skip)?;
+        let parts = PartList::open(parts, &[ImageRow::TABLE], Positions::Skip)?;
         let files = parts
             .iter()
             .take(OPEN_FILES)

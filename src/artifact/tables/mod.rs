@@ -17,7 +17,7 @@ pub(crate) mod weights;
 
 use std::path::Path;
 
-use crate::on_disk::row::Stored;
+use crate::on_disk::row::StoredRow;
 use crate::schema::KINDS;
 use crate::schema::failure::{self, Result};
 use crate::schema::table::Table;

@@ -11,11 +11,11 @@ use crate::tables::embeddings::{EmbeddingsReader, vectors, widen};
 pub struct Places {
     rows: Range<usize>,
     /// In the order of their rows.
-    pages: Vec<Place>,
+    pages: Vec<PagePlace>,
 }
 
 /// A page of vectors.
-struct Place {
+struct PagePlace {
     /// Over all parts.
     first: usize,
     part: usize,
@@ -25,7 +25,7 @@ struct Place {
 }
 
 impl Places {
-    fn of(&self, row: usize) -> &Place {
+    fn of(&self, row: usize) -> &PagePlace {
         &self.pages[self.pages.partition_point(|page| page.first <= row) - 1]
     }
 }
@@ -38,7 +38,7 @@ impl EmbeddingsReader {
         for (part, within) in self.parts.spans(rows.clone())? {
             let begin = self.parts.start(part);
             vectors(self.parts.part(part), &self.header).locate(within, |page, values| {
-                pages.push(Place {
+                pages.push(PagePlace {
                     first: begin + page.start,
                     part,
                     values,

@@ -82,9 +82,9 @@ table! {
         #[doc = Filter::MEANING]
         filter: Filter = view.filter,
         #[doc = Operation::NAMES_MEANING]
-        operations: Names = view.operations,
+        operations: NamesColumn = view.operations,
         #[doc = Operation::AMOUNTS_MEANING]
-        amounts: Amounts = view.operations,
+        amounts: AmountsColumn = view.operations,
     }
 }
 
@@ -103,9 +103,9 @@ by_name!(Scale, Scale::NAMES.join(", "));
 by_name!(Filter, Filter::ALL.map(Filter::name).join(", "));
 
 /// The operations' names.
-struct Names;
+struct NamesColumn;
 
-impl Column for Names {
+impl Column for NamesColumn {
     type Value = Vec<Operation>;
     type Array = ListArray;
 
@@ -135,9 +135,9 @@ impl Column for Names {
 }
 
 /// The amounts of operations whose names were read.
-struct Amounts;
+struct AmountsColumn;
 
-impl Column for Amounts {
+impl Column for AmountsColumn {
     type Value = Vec<Operation>;
     type Array = ListArray;
 
@@ -287,7 +287,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::on_disk::row::Stored;
+    use crate::on_disk::row::StoredRow;
     use arrow::array::RecordBatch;
     use seedpipe_base::CropBox;
 

@@ -4,7 +4,7 @@
 
 use seedpipe_base::Refusal;
 
-use crate::on_disk::row::{Key, TableRow, table};
+use crate::on_disk::row::{RowKey, TableRow, table};
 use crate::on_disk::table::{TableReader, TableWriter};
 use crate::schema::WEIGHTS;
 use crate::schema::column::{by_name, named};
@@ -88,8 +88,8 @@ impl TableRow for WeightRow {
         Err(Refusal::expected(expected, got).place(self.cell("data")))
     }
 
-    fn key(&self) -> Key {
-        Key::Distinct(self.name.clone())
+    fn key(&self) -> RowKey {
+        RowKey::Distinct(self.name.clone())
     }
 
     fn check_metadata(metadata: &Metadata) -> Result<(), Refusal> {

@@ -45,20 +45,20 @@ mod enabled {
 
     #[derive(Default)]
     struct Asked {
-        fault: Option<Fault>,
+        fault: Option<ArmedFault>,
         log: Option<File>,
     }
 
-    struct Fault {
+    struct ArmedFault {
         /// `*`: every point.
         name: String,
         /// Counts down; it acts when it comes to 0.
         left: AtomicU64,
-        action: Action,
+        action: FaultAction,
     }
 
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    enum Action {
+    enum FaultAction {
         Kill,
         /// Until somebody sends SIGCONT.
         Stop,
@@ -85,9 +85,9 @@ mod enabled {
             return Ok(());
         }
         match fault.action {
-            Action::Fail(error) => Err(error.into()),
-            Action::Stop => Ok(kill_process(getpid(), Signal::STOP)?),
-            Action::Kill => {
+            FaultAction::Fail(error) => Err(error.into()),
+            FaultAction::Stop => Ok(kill_process(getpid(), Signal::STOP)?),
+            FaultAction::Kill => {
                 kill_process(getpid(), Signal::KILL)?;
                 loop {
                     std::thread::park(); // until the signal arrives
@@ -113,20 +113,20 @@ mod enabled {
         }
     }
 
-    fn parse(text: &str) -> Option<Fault> {
+    fn parse(text: &str) -> Option<ArmedFault> {
         let (place, action) = text.split_once('=')?;
         let (name, count) = match place.split_once(':') {
             Some((name, count)) => (name, count.parse().ok()?),
             None => (place, 1),
         };
         let action = match action {
-            "kill" => Action::Kill,
-            "stop" => Action::Stop,
-            "enospc" => Action::Fail(Errno::NOSPC),
-            "eio" => Action::Fail(Errno::IO),
+            "kill" => FaultAction::Kill,
+            "stop" => FaultAction::Stop,
+            "enospc" => FaultAction::Fail(Errno::NOSPC),
+            "eio" => FaultAction::Fail(Errno::IO),
             _ => return None,
         };
-        Some(Fault {
+        Some(ArmedFault {
             name: name.to_owned(),
             left: AtomicU64::new(count),
             action,
@@ -142,10 +142,13 @@ mod enabled {
             let fault = parse("publish.rename:3=eio").unwrap();
             assert_eq!(
                 (fault.name.as_str(), fault.left.into_inner(), fault.action),
-                ("publish.rename", 3, Action::Fail(Errno::IO))
+                ("publish.rename", 3, FaultAction::Fail(Errno::IO))
             );
             let fault = parse("*=kill").unwrap();
-            assert_eq!((fault.left.into_inner(), fault.action), (1, Action::Kill));
+            assert_eq!(
+                (fault.left.into_inner(), fault.action),
+                (1, FaultAction::Kill)
+            );
             for bad in ["", "x", "x=halt", "x:y=kill"] {
                 assert!(parse(bad).is_none(), "{bad}");
             }

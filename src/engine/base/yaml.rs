@@ -21,7 +21,7 @@ const MAXIMAL_OPEN: usize = 512;
 
 /// How much YAML is still believed to be written by people, or by us.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Limits {
+pub(crate) struct YamlLimits {
     /// Of the text.
     pub bytes: usize,
     /// Of all values, aliases followed.
@@ -29,12 +29,12 @@ pub(crate) struct Limits {
 }
 
 /// pipeline.yaml and `--set`.
-pub(crate) const PIPELINE: Limits = Limits {
+pub(crate) const PIPELINE: YamlLimits = YamlLimits {
     bytes: 8 << 20,
     expanded_bytes: 32 << 20,
 };
 /// pipeline.lock: 10,000 stages take some 20 MB.
-pub(crate) const LOCK: Limits = Limits {
+pub(crate) const LOCK: YamlLimits = YamlLimits {
     bytes: 64 << 20,
     expanded_bytes: 256 << 20,
 };
@@ -61,7 +61,7 @@ impl fmt::Display for YamlFault {
 }
 
 /// The document of a text within limits, merge keys (`<<`) applied.
-pub(crate) fn document(text: &str, limits: Limits) -> Result<Yaml, YamlFault> {
+pub(crate) fn document(text: &str, limits: YamlLimits) -> Result<Yaml, YamlFault> {
     check(text, limits)?;
     let mut document: Yaml = serde_yaml::from_str(text).map_err(|error| fault_of(&error))?;
     document.apply_merge().map_err(|error| fault_of(&error))?;
@@ -111,7 +111,7 @@ fn fault_of(error: &serde_yaml::Error) -> YamlFault {
 }
 
 /// Counts without building anything.
-fn check(text: &str, limits: Limits) -> Result<(), YamlFault> {
+fn check(text: &str, limits: YamlLimits) -> Result<(), YamlFault> {
     let refuse = |message: String| YamlFault {
         line: None,
         twice: None,
@@ -403,7 +403,7 @@ mod tests {
 
     #[test]
     fn a_long_text_is_not_read() {
-        let limits = Limits {
+        let limits = YamlLimits {
             bytes: 10,
             ..PIPELINE
         };

@@ -59,19 +59,19 @@ pub(crate) fn tree_digest<'a>(files: impl Iterator<Item = (&'a [u8], &'a Digest)
 }
 
 /// A file below a root: its path inside, with `/`, and what `stat` says.
-struct Listed {
+struct ListedFile {
     path: Vec<u8>,
     stat: FileStat,
 }
 
 /// All files below `root`, sorted by path; `root` itself, with an empty path, when it is a file.
-fn list(root: &Path) -> Result<Vec<Listed>> {
+fn list(root: &Path) -> Result<Vec<ListedFile>> {
     let metadata = fs::metadata(root).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => anyhow!("expected a file or folder, got nothing there"),
         _ => anyhow!(error),
     })?;
     if metadata.is_file() {
-        return Ok(vec![Listed {
+        return Ok(vec![ListedFile {
             path: Vec::new(),
             stat: stat_of(&metadata),
         }]);
@@ -81,12 +81,12 @@ fn list(root: &Path) -> Result<Vec<Listed>> {
     Ok(files)
 }
 
-enum Found {
-    File(Listed),
-    Folder(Vec<Listed>),
+enum FoundSource {
+    File(ListedFile),
+    Folder(Vec<ListedFile>),
 }
 
-fn walk(folder: &Path, prefix: &[u8], depth: usize) -> Result<Vec<Listed>> {
+fn walk(folder: &Path, prefix: &[u8], depth: usize) -> Result<Vec<ListedFile>> {
     if depth > MAXIMAL_DEPTH {
         bail!(
             "`{}`: expected at most {MAXIMAL_DEPTH} folders inside each other, got more: links in a loop?",
@@ -108,9 +108,9 @@ fn walk(folder: &Path, prefix: &[u8], depth: usize) -> Result<Vec<Listed>> {
         };
         if metadata.is_dir() {
             path.push(b'/');
-            Ok(Found::Folder(walk(&entry.path(), &path, depth + 1)?))
+            Ok(FoundSource::Folder(walk(&entry.path(), &path, depth + 1)?))
         } else if metadata.is_file() {
-            Ok(Found::File(Listed {
+            Ok(FoundSource::File(ListedFile {
                 path,
                 stat: stat_of(&metadata),
             }))
@@ -124,8 +124,8 @@ fn walk(folder: &Path, prefix: &[u8], depth: usize) -> Result<Vec<Listed>> {
     let mut files = Vec::with_capacity(entries.len());
     for found in found.collect::<Result<Vec<_>>>()? {
         match found {
-            Found::File(file) => files.push(file),
-            Found::Folder(inner) => files.extend(inner),
+            FoundSource::File(file) => files.push(file),
+            FoundSource::Folder(inner) => files.extend(inner),
         }
     }
     Ok(files)
@@ -143,9 +143,9 @@ pub(crate) fn stat_of(metadata: &std::fs::Metadata) -> FileStat {
 }
 
 /// A record for every listed file, in order: the known one where nothing changed, else a fresh one.
-fn hash(root: &Path, listed: &[Listed], known: &[Record]) -> Result<Vec<Record>> {
+fn hash(root: &Path, listed: &[ListedFile], known: &[Record]) -> Result<Vec<Record>> {
     let mut known = known.iter().peekable();
-    let matched: Vec<(&Listed, Option<&Record>)> = listed
+    let matched: Vec<(&ListedFile, Option<&Record>)> = listed
         .iter()
         .map(|file| {
             while known.next_if(|record| record.path < file.path).is_some() {}
@@ -163,7 +163,7 @@ fn hash(root: &Path, listed: &[Listed], known: &[Record]) -> Result<Vec<Record>>
     hashed.collect()
 }
 
-fn hash_file(root: &Path, file: &Listed) -> Result<Record> {
+fn hash_file(root: &Path, file: &ListedFile) -> Result<Record> {
     let path = path_of(root, &file.path);
     let start = now();
     let digest = Digest::of_file(&path)?;
@@ -255,7 +255,7 @@ impl FileChanged {
 }
 
 /// Files of a folder, sorted by path, with their digests.
-type Listing = Vec<(Vec<u8>, Digest)>;
+type SourceListing = Vec<(Vec<u8>, Digest)>;
 
 /// Where the listing of a source lies in a pipeline's history folder.
 fn path_in(folder: &Path, source: &str) -> PathBuf {
@@ -282,10 +282,10 @@ pub(crate) fn keep(folder: &Path, source: &str, digest: Digest, records: &[Recor
 }
 
 /// The listing of a source when it had that digest.
-pub(crate) fn read(folder: &Path, source: &str, digest: Digest) -> Option<Listing> {
+pub(crate) fn read(folder: &Path, source: &str, digest: Digest) -> Option<SourceListing> {
     let bytes = fs::read(path_in(folder, source)).ok()?;
     let mut rest = bytes.strip_prefix(&digest.0)?;
-    let mut listing = Listing::new();
+    let mut listing = SourceListing::new();
     while !rest.is_empty() {
         let (length, after) = rest.split_first_chunk::<4>()?;
         let (path, after) = after.split_at_checked(u32::from_le_bytes(*length) as usize)?;
@@ -298,7 +298,7 @@ pub(crate) fn read(folder: &Path, source: &str, digest: Digest) -> Option<Listin
 }
 
 /// What differs, sorted by file.
-pub(crate) fn changes(source: &str, old: &Listing, new: &[Record]) -> Vec<FileChange> {
+pub(crate) fn changes(source: &str, old: &SourceListing, new: &[Record]) -> Vec<FileChange> {
     let mut changes = Vec::new();
     let mut tell = |path: &[u8], how| {
         changes.push(FileChange {

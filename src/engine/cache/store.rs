@@ -33,7 +33,7 @@ pub(crate) struct Entry {
 
 /// What the store has for a fingerprint.
 #[derive(Debug, Default)]
-pub(crate) struct Found {
+pub(crate) struct Lookup {
     /// The newest entry that counts.
     pub artifact: Option<Artifact>,
     /// Older entries that count: other content of the same recipe.
@@ -125,8 +125,8 @@ impl Store {
     }
 
     /// The newest artifact that counts, and what else lies under the fingerprint.
-    pub fn find(&self, fingerprint: Digest) -> io::Result<Found> {
-        let mut found = Found::default();
+    pub fn find(&self, fingerprint: Digest) -> io::Result<Lookup> {
+        let mut found = Lookup::default();
         for Entry { directory, state } in self.entries(fingerprint)? {
             let name = |fault: String| named(&directory, &fault);
             let state = state.and_then(|artifact| {

@@ -138,7 +138,7 @@ impl Engine {
                 } else {
                     let made = fs::metadata(&manifest)?.modified()?;
                     may_go.push((item.path.clone(), fingerprint));
-                    candidates.push(Candidate { item, made });
+                    candidates.push(Unreferenced { item, made });
                 }
             }
         }
@@ -345,7 +345,7 @@ fn item(what: GcWhat, path: PathBuf, name: String) -> Result<Option<GcItem>> {
 }
 
 /// An artifact that nobody refers to.
-pub(crate) struct Candidate {
+pub(crate) struct Unreferenced {
     pub item: GcItem,
     /// When it was published.
     pub made: SystemTime,
@@ -355,7 +355,7 @@ pub(crate) struct Candidate {
 /// budget all go; with an age those that are older, whatever the budget; with a budget the oldest
 /// until it is met.
 pub(crate) fn choose(
-    mut candidates: Vec<Candidate>,
+    mut candidates: Vec<Unreferenced>,
     options: &GcOptions,
     now: SystemTime,
     report: &mut GcReport,
@@ -368,7 +368,7 @@ pub(crate) fn choose(
         .map(|candidate| candidate.item.bytes)
         .sum();
     total += report.kept_bytes;
-    for Candidate { item, made } in candidates {
+    for Unreferenced { item, made } in candidates {
         let age = now.duration_since(made).unwrap_or_default();
         let is_old = options.older_than.is_some_and(|limit| age > limit);
         let is_too_much = options.max_bytes.is_some_and(|budget| total > budget);
@@ -492,7 +492,7 @@ mod tests {
     fn gone(days: Option<u64>, budget: Option<u64>) -> (Vec<u64>, GcReport) {
         let now = SystemTime::now();
         let day = Duration::from_secs(86_400);
-        let candidates = (1..=4_u64).rev().map(|bytes| Candidate {
+        let candidates = (1..=4_u64).rev().map(|bytes| Unreferenced {
             item: GcItem {
                 what: GcWhat::Artifact,
                 path: format!("{bytes}").into(),

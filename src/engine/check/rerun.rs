@@ -43,23 +43,23 @@ pub struct RerunOptions {
 }
 
 /// A store for one stage's rerun, removed when it is dropped; `gc` removes those of dead processes.
-struct Scratch {
+struct ScratchStore {
     folder: PathBuf,
     store: Store,
 }
 
-impl Scratch {
-    fn new(store: &Store) -> Result<Scratch> {
+impl ScratchStore {
+    fn new(store: &Store) -> Result<ScratchStore> {
         let folder = durable::temporary_in(&store.scratch());
         fs::create_dir_all(&folder)?;
         let store = Store::new(&folder);
-        let scratch = Scratch { folder, store };
+        let scratch = ScratchStore { folder, store };
         scratch.store.prepare()?;
         Ok(scratch)
     }
 }
 
-impl Drop for Scratch {
+impl Drop for ScratchStore {
     fn drop(&mut self) {
         // What can't be removed now is cleared by `gc`.
         let _ = remove_folder(&self.folder);
@@ -197,7 +197,7 @@ impl Engine {
             report.fault = Some(fault);
             return Ok(report);
         }
-        let scratch = Scratch::new(&self.store)?;
+        let scratch = ScratchStore::new(&self.store)?;
         let made = self.execute(&scratch.store, session, index, recipe, "");
         self.report_finished(session, index, &made, start.elapsed().as_secs_f64());
         match made.and_then(|made| self.compare_stage(stored, &made, &mut report)) {

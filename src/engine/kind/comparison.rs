@@ -27,7 +27,7 @@ pub(crate) fn plain_name(kind: &str) -> &str {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Verify {
+struct VerifyBlock {
     #[serde(default)]
     tolerance: BTreeMap<String, Yaml>,
 }
@@ -45,7 +45,7 @@ pub(crate) fn read(
         Refusal::new(message).place(place).key(key).hint(hint)
     };
     let example = "write `verify: {tolerance: {embeddings: {cosine: 0.999}}}`";
-    let verify: Verify = serde_yaml::from_value(value.clone())
+    let verify: VerifyBlock = serde_yaml::from_value(value.clone())
         .map_err(|fault| error("verify".to_owned(), fault.to_string(), example.to_owned()))?;
     let outputs = registry.kinds().flat_map(|kind| kind.outputs());
     let mut names: Vec<&str> = outputs.map(|output| plain_name(output.kind)).collect();

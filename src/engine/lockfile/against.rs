@@ -13,7 +13,7 @@ use crate::run::engine::Engine;
 use crate::run::explain::{Explanation, Facts};
 
 /// Another lock.
-struct Against<'a> {
+struct OtherLock<'a> {
     lock: &'a PipelineLock,
     /// Where it is from, for messages.
     place: &'a str,
@@ -31,14 +31,14 @@ impl Engine {
     ) -> Result<Explanation> {
         let index = self.project.index(stage)?;
         let facts = self.facts(index)?;
-        let against = Against { lock, place };
+        let against = OtherLock { lock, place };
         Ok(self.explanation_against(&facts, &against, index, &mut BTreeSet::new()))
     }
 
     fn explanation_against(
         &self,
         facts: &Facts,
-        against: &Against,
+        against: &OtherLock,
         index: usize,
         told: &mut BTreeSet<usize>,
     ) -> Explanation {
@@ -106,7 +106,7 @@ impl Engine {
     }
 
     /// Whether a stage, or anything above it, is not as the lock records it.
-    fn differs(&self, facts: &Facts, against: &Against, index: usize) -> bool {
+    fn differs(&self, facts: &Facts, against: &OtherLock, index: usize) -> bool {
         let node = &self.project.stages()[index];
         let Some(locked) = against.lock.stage(&node.name) else {
             return true;

@@ -125,7 +125,7 @@ struct Expansion<'a> {
 
 /// A combination in the making.
 #[derive(Clone, Default)]
-struct Row<'a> {
+struct CombinationDraft<'a> {
     combination: Combination,
     /// Names of stages with their output, slot by slot.
     inputs: Vec<Vec<String>>,
@@ -161,7 +161,7 @@ impl<'a> Expansion<'a> {
 
     fn stage(&mut self, stage: &'a StageSpec) -> Result<Vec<StageSpec>, Refusal> {
         let slots = self.registry.known(&stage.kind).inputs();
-        let mut rows = vec![Row::default()];
+        let mut rows = vec![CombinationDraft::default()];
         for (name, references) in &stage.inputs {
             let key = format!("inputs.{name}");
             let slot = slots.iter().find(|slot| slot.name == name);
@@ -269,10 +269,10 @@ impl<'a> Expansion<'a> {
         &mut self,
         stage: &StageSpec,
         key: &str,
-        rows: Vec<Row<'a>>,
+        rows: Vec<CombinationDraft<'a>>,
         others: &[(Combination, T)],
-        add: impl Fn(&mut Row<'a>, &T),
-    ) -> Result<Vec<Row<'a>>, Refusal>
+        add: impl Fn(&mut CombinationDraft<'a>, &T),
+    ) -> Result<Vec<CombinationDraft<'a>>, Refusal>
     where
         T: Clone,
     {
@@ -304,7 +304,7 @@ impl<'a> Expansion<'a> {
                 .or_default()
                 .push(other);
         }
-        let partners = |row: &Row| {
+        let partners = |row: &CombinationDraft| {
             by_values
                 .get(&values_of(&row.combination))
                 .map_or(&[][..], Vec::as_slice)
@@ -363,7 +363,7 @@ impl<'a> Expansion<'a> {
             .hint("leave values out, or name some combinations as input: `STAGE[LABEL=VALUE]`"))
     }
 
-    fn finish(&self, stage: &StageSpec, row: Row) -> Result<StageSpec, Refusal> {
+    fn finish(&self, stage: &StageSpec, row: CombinationDraft) -> Result<StageSpec, Refusal> {
         let name = name_of(&stage.name, &row.combination);
         if name.len() > MAXIMAL_NAME {
             let message = format!(

@@ -21,7 +21,7 @@ use crate::cache::manifest::{FORMAT, Manifest, OutputRecord, Telemetry, content_
 use crate::cache::recipe::Recipe;
 use crate::cache::source::Snapshot;
 use crate::cache::stat_cache::StatCache;
-use crate::cache::store::{Found, Store};
+use crate::cache::store::{Lookup, Store};
 use crate::kind::context::{SampledRows, StageContext, State};
 use crate::kind::earlier::Search;
 use crate::kind::observer::{Event, Observer};
@@ -168,7 +168,7 @@ impl Engine {
         session: &Session,
         index: usize,
         recipe: &Recipe,
-        found: Found,
+        found: Lookup,
     ) -> Result<Finished> {
         let node = &self.project.stages()[index];
         let warn = |message: &str| session.observer.warning(Some(&node.name), message);

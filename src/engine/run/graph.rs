@@ -127,13 +127,13 @@ const MARGIN: f64 = 20.0;
 
 /// A box in pixels.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Place {
+struct BoxPlace {
     x: f64,
     y: f64,
     width: f64,
 }
 
-impl Place {
+impl BoxPlace {
     fn centre(&self) -> f64 {
         self.x + self.width / 2.0
     }
@@ -196,7 +196,7 @@ pub(crate) fn svg(stages: &[StageNode], edges: &[Edge], order: &[usize]) -> Stri
 }
 
 /// Where every box stands: layers by the longest way from a start, centred on one another.
-fn places(widths: &[f64], edges: &[Edge], order: &[usize]) -> Vec<Place> {
+fn places(widths: &[f64], edges: &[Edge], order: &[usize]) -> Vec<BoxPlace> {
     let ends: Vec<(usize, usize)> = edges.iter().map(|edge| (edge.from, edge.to)).collect();
     let mut layers = layers(order, &ends);
     let row_width = |row: &[usize]| {
@@ -204,7 +204,7 @@ fn places(widths: &[f64], edges: &[Edge], order: &[usize]) -> Vec<Place> {
     };
     let widest = layers.iter().map(|row| row_width(row)).fold(0.0, f64::max);
     let mut places = vec![
-        Place {
+        BoxPlace {
             x: 0.0,
             y: 0.0,
             width: 0.0
@@ -226,7 +226,7 @@ fn places(widths: &[f64], edges: &[Edge], order: &[usize]) -> Vec<Place> {
         let mut x = MARGIN + (widest - row_width(row)) / 2.0;
         for &node in row.iter() {
             let y = MARGIN + depth as f64 * (BOX_HEIGHT + LAYER_GAP);
-            places[node] = Place {
+            places[node] = BoxPlace {
                 x,
                 y,
                 width: widths[node],

@@ -10,7 +10,7 @@ use crate::cache::artifact::Artifact;
 use crate::cache::recipe::Recipe;
 use crate::cache::source::Snapshot;
 use crate::cache::stat_cache::StatCache;
-use crate::cache::store::Found;
+use crate::cache::store::Lookup;
 use crate::run::engine::Engine;
 
 /// What is known of a stage.
@@ -25,7 +25,7 @@ pub(crate) struct Resolved {
     /// `None` while it waits for a stage or a source.
     pub recipe: Option<Recipe>,
     pub fingerprint: Option<Digest>,
-    pub found: Found,
+    pub found: Lookup,
 }
 
 impl Engine {

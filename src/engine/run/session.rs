@@ -13,7 +13,7 @@ use crate::cache::lease::Lease;
 use crate::cache::recipe::Recipe;
 use crate::cache::source::tree_digest;
 use crate::cache::stat_cache::{Record, StatCache};
-use crate::cache::store::Found;
+use crate::cache::store::Lookup;
 use crate::kind::context::{Ancestor, Input};
 use crate::kind::observer::Observer;
 use crate::pipeline::pipeline_lock::{LockedStage, PipelineLock, path_for};
@@ -70,7 +70,7 @@ impl Engine {
     }
 
     /// The stage's recipe and what the store has for it, protected from `gc` until the run ends.
-    pub(crate) fn look_up(&self, session: &mut Session, index: usize) -> Result<(Recipe, Found)> {
+    pub(crate) fn look_up(&self, session: &mut Session, index: usize) -> Result<(Recipe, Lookup)> {
         let recipe = self.recipe(index, session.sources[&index].clone(), |other| {
             session.artifacts.get(&other)
         });

@@ -25,7 +25,7 @@ use crate::run::engine::Engine;
 use crate::share::offer::{in_parallel, offered, refused};
 
 /// A file that is to be fetched.
-struct Wanted<'a> {
+struct WantedFile<'a> {
     path: PathBuf,
     part: &'a PartRecord,
 }
@@ -126,11 +126,11 @@ impl Engine {
 }
 
 /// The files to fetch, in a folder that holds nothing else.
-fn prepare<'a>(folder: &Path, manifest: &'a Manifest) -> io::Result<Vec<Wanted<'a>>> {
+fn prepare<'a>(folder: &Path, manifest: &'a Manifest) -> io::Result<Vec<WantedFile<'a>>> {
     let mut wanted = Vec::new();
     for (slot, OutputRecord { parts, .. }) in &manifest.outputs {
         fs::create_dir_all(folder.join(slot))?;
-        wanted.extend(parts.iter().map(|part| Wanted {
+        wanted.extend(parts.iter().map(|part| WantedFile {
             path: folder.join(slot).join(&part.name),
             part,
         }));
@@ -155,14 +155,18 @@ fn prepare<'a>(folder: &Path, manifest: &'a Manifest) -> io::Result<Vec<Wanted<'
 }
 
 /// Fetches what isn't there yet; gives the bytes that came.
-fn download(remote: &dyn Remote, wanted: &[Wanted], progress: Progress) -> Result<u64, Trouble> {
+fn download(
+    remote: &dyn Remote,
+    wanted: &[WantedFile],
+    progress: Progress,
+) -> Result<u64, Trouble> {
     let total = wanted.iter().map(|wanted| wanted.part.bytes).sum();
-    let is_there = |wanted: &&Wanted| {
+    let is_there = |wanted: &&WantedFile| {
         let metadata = fs::symlink_metadata(&wanted.path);
         metadata.is_ok_and(|metadata| metadata.is_file() && metadata.len() == wanted.part.bytes)
             && Digest::of_file(&wanted.path).is_ok_and(|digest| digest == wanted.part.blake3)
     };
-    let (there, missing): (Vec<&Wanted>, Vec<&Wanted>) = wanted.iter().partition(is_there);
+    let (there, missing): (Vec<&WantedFile>, Vec<&WantedFile>) = wanted.iter().partition(is_there);
     let done = there.iter().map(|wanted| wanted.part.bytes).sum();
     progress.begin("fetching", "bytes", total, done);
     let fetched = in_parallel(&missing, |wanted| fetch_file(remote, wanted, progress));
@@ -171,8 +175,8 @@ fn download(remote: &dyn Remote, wanted: &[Wanted], progress: Progress) -> Resul
 }
 
 /// One file, hashed as it comes; what isn't what it should be is removed.
-fn fetch_file(remote: &dyn Remote, wanted: &Wanted, progress: Progress) -> Result<(), Trouble> {
-    let Wanted { path, part } = wanted;
+fn fetch_file(remote: &dyn Remote, wanted: &WantedFile, progress: Progress) -> Result<(), Trouble> {
+    let WantedFile { path, part } = wanted;
     let key = blob_key(part.blake3);
     // A link that lies there from elsewhere is replaced, not followed.
     if fs::symlink_metadata(path).is_ok() {

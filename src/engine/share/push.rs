@@ -19,7 +19,7 @@ use crate::cache::remote::{
     CONTENT_DIGITS, INDEX_LIMIT, Index, Remote, SharedRemote, Trouble, artifact_folder, blob_key,
     index_key, manifest_key,
 };
-use crate::cache::store::Found;
+use crate::cache::store::Lookup;
 use crate::kind::observer::{Observer, Progress};
 use crate::pipeline::plan;
 use crate::run::engine::{Engine, RunOptions};
@@ -39,7 +39,7 @@ pub struct PushOptions {
 }
 
 /// What is to be pushed.
-struct Chosen {
+struct PushSelection {
     /// Names and artifacts, every stage after what it needs.
     artifacts: Vec<(String, Artifact)>,
     /// What is damaged in the cache.
@@ -78,7 +78,7 @@ impl Engine {
         let mut report = PushReport::default();
         self.store.prepare()?;
         let mut lease = Lease::begin(&self.store).map_err(|error| self.store.unwritable(&error))?;
-        let Chosen { artifacts, faults } = self.to_push(options, &mut lease, &mut report)?;
+        let PushSelection { artifacts, faults } = self.to_push(options, &mut lease, &mut report)?;
         self.push_artifacts(shared, &artifacts, observer, &mut report)?;
         refuse(faults)?;
         report.seconds = start.elapsed().as_secs_f64();
@@ -110,7 +110,7 @@ impl Engine {
         options: &PushOptions,
         lease: &mut Lease,
         report: &mut PushReport,
-    ) -> Result<Chosen> {
+    ) -> Result<PushSelection> {
         let run = RunOptions {
             targets: options.targets.clone(),
             ..RunOptions::default()
@@ -127,7 +127,7 @@ impl Engine {
                 Some(fingerprint) => {
                     lease.use_while(fingerprint, || Ok(self.store.find(fingerprint)?))?
                 }
-                None => Found::default(),
+                None => Lookup::default(),
             };
             let named = found.faults.iter();
             faults.extend(named.map(|fault| format!("stage `{}`: {fault}", node.name)));
@@ -160,7 +160,7 @@ impl Engine {
         }
         faults.sort();
         faults.dedup();
-        Ok(Chosen { artifacts, faults })
+        Ok(PushSelection { artifacts, faults })
     }
 
     fn push_artifacts(

@@ -1,7 +1,7 @@
 //! Windows and OS/2 bitmaps, as Pillow reads them: plain, run-length coded, or with masks, of 1 to
 //! 32 bits a pixel.
 
-use crate::decode::{DecodeError, Stored};
+use crate::decode::{DecodeError, StoredHeader};
 use crate::{Format, RgbImage};
 
 /// The file's own header, before that of the image.
@@ -16,7 +16,7 @@ enum Coding {
 }
 
 /// Both headers.
-struct Layout {
+struct BitmapLayout {
     width: u32,
     height: u32,
     /// Rows from top to bottom; else from bottom to top.
@@ -32,9 +32,9 @@ struct Layout {
 }
 
 /// The size; bitmaps have no orientation beyond the row order.
-pub(crate) fn header(bytes: &[u8]) -> Result<Stored, DecodeError> {
-    let Layout { width, height, .. } = layout(bytes)?;
-    Ok(Stored {
+pub(crate) fn header(bytes: &[u8]) -> Result<StoredHeader, DecodeError> {
+    let BitmapLayout { width, height, .. } = layout(bytes)?;
+    Ok(StoredHeader {
         format: Format::Bmp,
         width,
         height,
@@ -103,7 +103,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<RgbImage, DecodeError> {
 const MASKS_24: [u32; 3] = [0xff_0000, 0xff00, 0xff];
 const MASKS_15: [u32; 3] = [0x7c00, 0x3e0, 0x1f];
 
-fn layout(bytes: &[u8]) -> Result<Layout, DecodeError> {
+fn layout(bytes: &[u8]) -> Result<BitmapLayout, DecodeError> {
     let short = |place: usize| {
         bytes
             .get(place..)?
@@ -170,7 +170,7 @@ fn layout(bytes: &[u8]) -> Result<Layout, DecodeError> {
     if bits <= 8 && (pixels == 0 || pixels == end) {
         pixels = end.saturating_add(entry * colours);
     }
-    Ok(Layout {
+    Ok(BitmapLayout {
         width,
         height: height.unsigned_abs(),
         is_downwards: height < 0,
@@ -183,7 +183,7 @@ fn layout(bytes: &[u8]) -> Result<Layout, DecodeError> {
 }
 
 /// 256 colours: the palette's, then black.
-fn colours(bytes: &[u8], layout: &Layout) -> [[u8; 3]; 256] {
+fn colours(bytes: &[u8], layout: &BitmapLayout) -> [[u8; 3]; 256] {
     let mut colours = [[0; 3]; 256];
     let (start, entries, length) = layout.palette;
     let palette = bytes.get(start..).unwrap_or_default();
@@ -218,7 +218,7 @@ impl Channel {
 
 /// Indices of run-length coded pixels, a byte each, in the order of the file. What is passed over
 /// has index 0, and so has what is left when the bitmap ends early.
-fn unrun(coded: &[u8], layout: &Layout) -> Result<Vec<u8>, DecodeError> {
+fn unrun(coded: &[u8], layout: &BitmapLayout) -> Result<Vec<u8>, DecodeError> {
     let width = layout.width as usize;
     let all = width * layout.height as usize;
     let halves = |byte: u8| [byte >> 4, byte & 15];

@@ -13,7 +13,7 @@ const ORIENTATION: u16 = 0x0112;
 /// EXIF has no such field.
 pub(crate) fn orientation(exif: Option<&[u8]>, xmp: Option<&[u8]>) -> u8 {
     let tiff = exif.map(|block| block.strip_prefix(b"Exif\0\0").unwrap_or(block));
-    let field = tiff.and_then(|tiff| Field::find(tiff, ORIENTATION));
+    let field = tiff.and_then(|tiff| ExifField::find(tiff, ORIENTATION));
     let value = match field {
         Some(field) => field.number,
         None => xmp.and_then(of_xmp),
@@ -36,7 +36,7 @@ fn of_xmp(xmp: &[u8]) -> Option<u32> {
 }
 
 /// An entry of a TIFF block's first directory.
-pub(crate) struct Field {
+pub(crate) struct ExifField {
     pub tag: u16,
     /// The type of its values, as TIFF numbers them.
     pub kind: u16,
@@ -48,14 +48,14 @@ pub(crate) struct Field {
     pub number: Option<u32>,
 }
 
-impl Field {
+impl ExifField {
     /// The last entry of that tag, as in Pillow.
-    pub(crate) fn find(tiff: &[u8], tag: u16) -> Option<Field> {
-        Field::all(tiff).filter(|field| field.tag == tag).last()
+    pub(crate) fn find(tiff: &[u8], tag: u16) -> Option<ExifField> {
+        ExifField::all(tiff).filter(|field| field.tag == tag).last()
     }
 
     /// All entries, or as many as there are bytes of.
-    pub(crate) fn all(tiff: &[u8]) -> impl Iterator<Item = Field> {
+    pub(crate) fn all(tiff: &[u8]) -> impl Iterator<Item = ExifField> {
         let order = match tiff.get(..4) {
             Some([b'I', b'I', 42, 0] | [b'I', b'I', 0, 42]) => Some(Order::Little),
             Some([b'M', b'M', 0, 42] | [b'M', b'M', 42, 0]) => Some(Order::Big),
@@ -65,12 +65,12 @@ impl Field {
             let directory = order.long(tiff, 4)? as usize;
             let entries = usize::from(order.short(tiff, directory)?);
             let starts = (0..entries).map(move |entry| directory + 2 + 12 * entry);
-            Some(starts.map_while(move |start| Field::at(tiff, order, start)))
+            Some(starts.map_while(move |start| ExifField::at(tiff, order, start)))
         });
         entries.into_iter().flatten()
     }
 
-    fn at(tiff: &[u8], order: Order, start: usize) -> Option<Field> {
+    fn at(tiff: &[u8], order: Order, start: usize) -> Option<ExifField> {
         let (kind, count) = (order.short(tiff, start + 2)?, order.long(tiff, start + 4)?);
         let place = start + 8;
         let number = match (kind, count) {
@@ -78,7 +78,7 @@ impl Field {
             (4 | 9, 1) => order.long(tiff, place),
             _ => None,
         };
-        Some(Field {
+        Some(ExifField {
             tag: order.short(tiff, start)?,
             kind,
             count,

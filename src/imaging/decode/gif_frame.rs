@@ -8,11 +8,11 @@ use std::num::NonZeroU64;
 
 use gif::{ColorOutput, DecodeOptions, Decoder, DecodingError, Frame, MemoryLimit};
 
-use crate::decode::{DecodeError, Limits, Stored};
+use crate::decode::{DecodeError, Limits, StoredHeader};
 use crate::{Format, RgbImage};
 
 /// The size of the screen with its first frame.
-pub(crate) fn header(bytes: &[u8], limits: &Limits) -> Result<Stored, DecodeError> {
+pub(crate) fn header(bytes: &[u8], limits: &Limits) -> Result<StoredHeader, DecodeError> {
     let mut decoder = open(bytes, limits)?;
     let screen = (decoder.width(), decoder.height());
     let frame = decoder.next_frame_info().map_err(gif_error)?;
@@ -24,7 +24,7 @@ pub(crate) fn header(bytes: &[u8], limits: &Limits) -> Result<Stored, DecodeErro
         )));
     }
     let (width, height) = extent(screen, frame);
-    Ok(Stored {
+    Ok(StoredHeader {
         format: Format::Gif,
         width,
         height,

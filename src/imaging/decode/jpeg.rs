@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 
 use crate::decode::jpeg_region::decode_region;
-use crate::decode::{DecodeError, Limits, Stored};
+use crate::decode::{DecodeError, Limits, StoredHeader};
 use crate::{CropBox, Format, RgbImage, decode::exif};
 
 const START_OF_IMAGE: u8 = 0xd8;
@@ -24,7 +24,7 @@ const MOST_SCANS: u64 = 500;
 const SCANS_OF_LARGEST: u64 = 32;
 
 /// Size and orientation, from the segments before the first scan.
-pub(crate) fn header(bytes: &[u8]) -> Result<Stored, DecodeError> {
+pub(crate) fn header(bytes: &[u8]) -> Result<StoredHeader, DecodeError> {
     let mut frame = None;
     let mut exif: Option<Cow<[u8]>> = None;
     let mut xmp = None;
@@ -48,7 +48,7 @@ pub(crate) fn header(bytes: &[u8]) -> Result<Stored, DecodeError> {
             START_OF_SCAN => {
                 let (width, height) =
                     frame.ok_or_else(|| damaged("a scan before the frame header"))?;
-                return Ok(Stored {
+                return Ok(StoredHeader {
                     format: Format::Jpeg,
                     width,
                     height,
@@ -67,7 +67,7 @@ pub(crate) fn header(bytes: &[u8]) -> Result<Stored, DecodeError> {
 /// The pixels as stored.
 pub(crate) fn decode(
     bytes: &[u8],
-    stored: &Stored,
+    stored: &StoredHeader,
     limits: &Limits,
 ) -> Result<RgbImage, DecodeError> {
     let mut pixels = Vec::new();
@@ -82,7 +82,11 @@ pub(crate) fn decode(
 }
 
 /// Reads all of an image, at an eighth of its size.
-pub(crate) fn check(bytes: &[u8], stored: &Stored, limits: &Limits) -> Result<(), DecodeError> {
+pub(crate) fn check(
+    bytes: &[u8],
+    stored: &StoredHeader,
+    limits: &Limits,
+) -> Result<(), DecodeError> {
     let whole = CropBox {
         x: 0,
         y: 0,
@@ -95,7 +99,7 @@ pub(crate) fn check(bytes: &[u8], stored: &Stored, limits: &Limits) -> Result<()
 /// The region's pixels of an image scaled down by `denominator` into `out`, as [`decode_region`].
 pub(crate) fn decode_part(
     bytes: &[u8],
-    stored: &Stored,
+    stored: &StoredHeader,
     limits: &Limits,
     denominator: u32,
     region: CropBox,
@@ -107,7 +111,7 @@ pub(crate) fn decode_part(
 }
 
 /// Refuses a file that has no end-of-image marker after its scans, and one of too many scans.
-fn check_scans(bytes: &[u8], stored: &Stored, limits: &Limits) -> Result<(), DecodeError> {
+fn check_scans(bytes: &[u8], stored: &StoredHeader, limits: &Limits) -> Result<(), DecodeError> {
     let (mut scans, mut ended) = (0, false);
     for Segment { marker, .. } in Segments::of(bytes) {
         scans += u64::from(marker == START_OF_SCAN);

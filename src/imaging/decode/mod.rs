@@ -166,14 +166,14 @@ pub(crate) fn guarded<T>(
 }
 
 /// A header before the image is turned upright.
-pub(crate) struct Stored {
+pub(crate) struct StoredHeader {
     pub format: Format,
     pub width: u32,
     pub height: u32,
     pub orientation: u8,
 }
 
-impl Stored {
+impl StoredHeader {
     fn upright(&self) -> Header {
         let turned = self.orientation >= 5;
         Header {
@@ -185,7 +185,11 @@ impl Stored {
     }
 }
 
-pub(crate) fn stored(bytes: &[u8], format: Format, limits: &Limits) -> Result<Stored, DecodeError> {
+pub(crate) fn stored(
+    bytes: &[u8],
+    format: Format,
+    limits: &Limits,
+) -> Result<StoredHeader, DecodeError> {
     let stored = match format {
         Format::Jpeg => jpeg::header(bytes),
         Format::Png => png::header(bytes, limits),
@@ -218,7 +222,7 @@ pub(crate) fn stored(bytes: &[u8], format: Format, limits: &Limits) -> Result<St
 /// The upright image of a header that was read.
 pub(crate) fn pixels(
     bytes: &[u8],
-    stored: &Stored,
+    stored: &StoredHeader,
     limits: &Limits,
 ) -> Result<RgbImage, DecodeError> {
     let image = match stored.format {

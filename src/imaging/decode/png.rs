@@ -9,7 +9,7 @@ use std::io::{Cursor, Read};
 use flate2::read::ZlibDecoder;
 use png::{BitDepth, Decoder, DecodingError, Reader, Transformations};
 
-use crate::decode::{DecodeError, Limits, Stored, color};
+use crate::decode::{DecodeError, Limits, StoredHeader, color};
 use crate::{Format, RgbImage, decode::exif};
 
 /// How much of a compressed text is read: 1 MiB, Pillow's `MAX_TEXT_CHUNK`. EXIF has 64 KiB at most
@@ -17,7 +17,7 @@ use crate::{Format, RgbImage, decode::exif};
 const TEXT_BYTES: u64 = 1 << 20;
 
 /// Size and orientation.
-pub(crate) fn header(bytes: &[u8], limits: &Limits) -> Result<Stored, DecodeError> {
+pub(crate) fn header(bytes: &[u8], limits: &Limits) -> Result<StoredHeader, DecodeError> {
     // The size comes first, and the decoder reads on to the pixels: a size beyond the limits is
     // told at once.
     let Some(&size) = bytes.get(16..).and_then(|rest| rest.first_chunk::<8>()) else {
@@ -26,7 +26,7 @@ pub(crate) fn header(bytes: &[u8], limits: &Limits) -> Result<Stored, DecodeErro
         });
     };
     let [a, b, c, d, e, f, g, h] = size;
-    let stored = Stored {
+    let stored = StoredHeader {
         format: Format::Png,
         width: u32::from_be_bytes([a, b, c, d]),
         height: u32::from_be_bytes([e, f, g, h]),

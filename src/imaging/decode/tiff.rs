@@ -10,8 +10,8 @@ use tiff::decoder::Decoder;
 use tiff::tags::{CompressionMethod, PhotometricInterpretation, Tag};
 use tiff::{ColorType, TiffError};
 
-use crate::decode::exif::{self, Field};
-use crate::decode::{DecodeError, Limits, Stored, color, jpeg};
+use crate::decode::exif::{self, ExifField};
+use crate::decode::{DecodeError, Limits, StoredHeader, color, jpeg};
 use crate::{Format, RgbImage};
 
 /// Samples of a pixel: CMYK and two more. Rows are decoded with all of them, and most are passed
@@ -26,11 +26,11 @@ const TABLE_BYTES: usize = 1 << 16;
 type Reader<'bytes> = Decoder<Cursor<&'bytes [u8]>>;
 
 /// Size and orientation.
-pub(crate) fn header(bytes: &[u8]) -> Result<Stored, DecodeError> {
+pub(crate) fn header(bytes: &[u8]) -> Result<StoredHeader, DecodeError> {
     let mut reader = open(bytes, &Limits::default())?;
     let (width, height) = reader.dimensions().map_err(tiff_error)?;
     let xmp = reader.get_tag_u8_vec(Tag::Unknown(700)).ok();
-    Ok(Stored {
+    Ok(StoredHeader {
         format: Format::Tiff,
         width,
         height,
@@ -98,8 +98,8 @@ fn open<'bytes>(bytes: &'bytes [u8], limits: &Limits) -> Result<Reader<'bytes>, 
         return Err(unsupported("BigTIFF, expected TIFF"));
     }
     // The crate would print to stderr what it says of some of these.
-    let is_long_text = |field: &Field| field.kind == 2 && field.count as usize > bytes.len();
-    if let Some(field) = Field::all(bytes).find(is_long_text) {
+    let is_long_text = |field: &ExifField| field.kind == 2 && field.count as usize > bytes.len();
+    if let Some(field) = ExifField::all(bytes).find(is_long_text) {
         let length = field.count;
         return Err(damaged(format!("a text of {length} bytes beyond its end")));
     }
@@ -239,7 +239,7 @@ fn decode_palette(
     let colours = reader.get_tag_u16_vec(Tag::ColorMap).map_err(tiff_error)?;
     let entries = colours.len() / 3;
     let mut grays = bytes.to_vec();
-    let meaning = Field::find(bytes, Tag::PhotometricInterpretation.to_u16());
+    let meaning = ExifField::find(bytes, Tag::PhotometricInterpretation.to_u16());
     let place = meaning.map(|field| field.place);
     let Some(value) = place.and_then(|place| grays.get_mut(place..place + 2)) else {
         return Err(damaged("no colour kind".to_owned()));

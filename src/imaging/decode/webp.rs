@@ -4,12 +4,12 @@ use std::io::Cursor;
 
 use image_webp::{DecodingError, WebPDecoder};
 
-use crate::decode::{DecodeError, Limits, Stored, color};
+use crate::decode::{DecodeError, Limits, StoredHeader, color};
 use crate::{Format, RgbImage, decode::exif};
 
 /// Size and orientation. A file shorter than its container says is refused, metadata at its end
 /// included.
-pub(crate) fn header(bytes: &[u8]) -> Result<Stored, DecodeError> {
+pub(crate) fn header(bytes: &[u8]) -> Result<StoredHeader, DecodeError> {
     let length = bytes.get(4..).and_then(|rest| rest.first_chunk());
     let length = u64::from(length.map_or(0, |length| u32::from_le_bytes(*length)));
     if (bytes.len() as u64) < length + 8 {
@@ -27,7 +27,7 @@ pub(crate) fn header(bytes: &[u8]) -> Result<Stored, DecodeError> {
             _ => {}
         }
     }
-    Ok(Stored {
+    Ok(StoredHeader {
         format: Format::WebP,
         width,
         height,

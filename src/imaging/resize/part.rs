@@ -9,7 +9,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::decode::{Stored, guarded, jpeg, pixels, stored};
+use crate::decode::{StoredHeader, guarded, jpeg, pixels, stored};
 use crate::resize::resample::radius;
 use crate::{CropBox, DecodeError, Format, Limits, RgbImage, View};
 
@@ -169,7 +169,7 @@ pub fn decode_for(
 /// [`decode_for`] of a JPEG.
 fn decode_part(
     bytes: &[u8],
-    header: &Stored,
+    header: &StoredHeader,
     limits: &Limits,
     views: &[View],
     quality: Decode,

@@ -7,7 +7,7 @@
 
 use crate::instructions::Instructions;
 use crate::resize::part::Pixels;
-use crate::resize::pillow_row::{PADDING, RowWeights, shrink};
+use crate::resize::pillow_row::{PADDING, PillowRowWeights, shrink};
 use crate::resize::resample::{Span, kernel, radius};
 use crate::{Filter, View};
 
@@ -16,7 +16,7 @@ pub(crate) const PRECISION_BITS: u32 = 32 - 8 - 2;
 
 /// The weights of one direction: output `i` is the sum over `taps` inputs from `first[i]` on.
 #[derive(Debug, Default)]
-struct Weights {
+struct PillowWeights {
     /// First input of each output, within the crop.
     first: Vec<u32>,
     /// `taps` weights for each output.
@@ -27,7 +27,7 @@ struct Weights {
     raw: Vec<f64>,
 }
 
-impl Weights {
+impl PillowWeights {
     /// Weights of the outputs `start..start + count`, when `span` becomes `output` pixels.
     fn fill(&mut self, filter: Filter, span: &Span, output: u32, start: u32, count: u32) {
         self.first.clear();
@@ -103,8 +103,8 @@ pub(crate) fn to_8_bits(sum: i32) -> u8 {
 /// Buffers of resizing, reused from view to view.
 #[derive(Debug, Default)]
 pub(crate) struct PillowScratch {
-    columns: Weights,
-    rows: Weights,
+    columns: PillowWeights,
+    rows: PillowWeights,
     /// A source row of interleaved RGB, and [`PADDING`] values more.
     source: Vec<u8>,
     /// After the horizontal pass, every row that the vertical pass reads: `[rows, 3, size]`.
@@ -146,7 +146,7 @@ pub(crate) fn resample(
     let (left, right) = columns.span(across.pixels);
     let stride = image.part.width as usize * 3;
     let corner = down.place(top) * stride + across.place(left) * 3;
-    let weights = RowWeights {
+    let weights = PillowRowWeights {
         first: &columns.first,
         values: &columns.values,
         taps: columns.taps,

@@ -14,7 +14,7 @@ pub(crate) const PADDING: usize = 32;
 
 /// The weights of a row: output `i` is the sum over `taps` pixels from `first[i]` on; `taps` is
 /// even.
-pub(crate) struct RowWeights<'weights> {
+pub(crate) struct PillowRowWeights<'weights> {
     pub first: &'weights [u32],
     pub values: &'weights [i32],
     pub taps: usize,
@@ -29,7 +29,7 @@ pub(crate) struct RowWeights<'weights> {
 pub(crate) fn shrink(
     instructions: Instructions,
     source: &[u8],
-    weights: &RowWeights,
+    weights: &PillowRowWeights,
     output: &mut [u8],
 ) {
     match instructions.level() {
@@ -43,7 +43,7 @@ pub(crate) fn shrink(
 /// Each output's place in its plane, the values from its first pixel on, and its weights.
 fn outputs<'row>(
     source: &'row [u8],
-    weights: &'row RowWeights,
+    weights: &'row PillowRowWeights,
 ) -> impl Iterator<Item = (usize, &'row [u8], &'row [i32])> {
     let values = weights.values.chunks_exact(weights.taps);
     let weighed = weights.first.iter().zip(values).enumerate();
@@ -53,7 +53,7 @@ fn outputs<'row>(
     })
 }
 
-fn shrink_portable(source: &[u8], weights: &RowWeights, output: &mut [u8]) {
+fn shrink_portable(source: &[u8], weights: &PillowRowWeights, output: &mut [u8]) {
     let size = weights.first.len();
     for (x, pixels, values) in outputs(source, weights) {
         let mut sums = [HALF; 3];
@@ -72,7 +72,7 @@ fn shrink_portable(source: &[u8], weights: &RowWeights, output: &mut [u8]) {
 /// of four lanes.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
-fn shrink_avx2(source: &[u8], weights: &RowWeights, output: &mut [u8]) {
+fn shrink_avx2(source: &[u8], weights: &PillowRowWeights, output: &mut [u8]) {
     use std::arch::x86_64::*;
 
     let size = weights.first.len();

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::resize::pillow_row::{PADDING, RowWeights, shrink};
+use crate::resize::pillow_row::{PADDING, PillowRowWeights, shrink};
 use crate::{CropBox, Filter, Instructions, Layout, RgbImage, Scratch, View, render};
 
 /// As in the script: black and white beside each other, so that the cubic filter overshoots, and
@@ -88,7 +88,7 @@ fn all_ways_through_a_row_give_the_same_bits() {
         let values: Vec<i32> = (0..first.len() * taps)
             .map(|index| ((index as i32 * 7919) % 2001 - 900) * (6000 / taps as i32))
             .collect();
-        let weights = RowWeights {
+        let weights = PillowRowWeights {
             first: &first,
             values: &values,
             taps,

@@ -12,7 +12,7 @@ use crate::instructions::Instructions;
 use crate::instructions::Level;
 use crate::resize::part::Pixels;
 #[cfg(target_arch = "x86_64")]
-use crate::resize::resample_beside::{BESIDE, Beside, Source, shrink_beside};
+use crate::resize::resample_beside::{BESIDE, Beside, SourceRows, shrink_beside};
 use crate::resize::resample_row::{self, RowWeights, shrink};
 use crate::{Filter, View};
 
@@ -66,7 +66,7 @@ impl Span {
 
 /// The weights of one direction: output `i` is the sum over `taps` inputs from `first[i]` on.
 #[derive(Debug, Default)]
-pub(crate) struct Weights {
+pub(crate) struct ResampleWeights {
     /// First input of each output, within the crop.
     first: Vec<u32>,
     /// `taps` weights for each output.
@@ -74,7 +74,7 @@ pub(crate) struct Weights {
     taps: usize,
 }
 
-impl Weights {
+impl ResampleWeights {
     /// Weights of the outputs `start..start + count`, when `span` becomes `output` pixels; each
     /// weight times `scale`.
     #[inline(always)]
@@ -165,8 +165,8 @@ pub(crate) fn kernel(filter: Filter, distance: f64) -> f64 {
 /// Buffers of resizing, reused from view to view.
 #[derive(Debug, Default)]
 pub(crate) struct ResampleScratch {
-    columns: Weights,
-    rows: Weights,
+    columns: ResampleWeights,
+    rows: ResampleWeights,
     /// The columns' weights as vectors.
     spread: Vec<f32>,
     /// One vertically weighed row of interleaved RGB, and one value more.
@@ -238,7 +238,7 @@ pub(crate) fn resample(
             for (place_of, &first) in places.iter_mut().zip(firsts) {
                 *place_of = place(first);
             }
-            let source = Source {
+            let source = SourceRows {
                 pixels,
                 stride,
                 samples,
@@ -332,8 +332,8 @@ pub(crate) mod tests {
         }
     }
 
-    fn weights(filter: Filter, input: u32, output: u32) -> Weights {
-        let mut weights = Weights::default();
+    fn weights(filter: Filter, input: u32, output: u32) -> ResampleWeights {
+        let mut weights = ResampleWeights::default();
         weights.fill(filter, &whole(input), output, 0, output, 1.0);
         weights
     }
@@ -369,9 +369,9 @@ pub(crate) mod tests {
     #[test]
     fn a_window_weighs_as_that_part_of_the_whole() {
         let all = weights(Filter::Bicubic, 50, 20);
-        let mut window = Weights::default();
+        let mut window = ResampleWeights::default();
         window.fill(Filter::Bicubic, &whole(50), 20, 6, 8, 1.0);
-        let dense = |weights: &Weights, output: usize| {
+        let dense = |weights: &ResampleWeights, output: usize| {
             let mut row = [0.0; 50];
             for tap in 0..weights.taps {
                 row[weights.first[output] as usize + tap] =

@@ -18,7 +18,7 @@ pub(crate) const BESIDE: usize = 8;
 pub(crate) struct Beside([f32; BESIDE]);
 
 /// What the rows are made of.
-pub(crate) struct Source<'image> {
+pub(crate) struct SourceRows<'image> {
     pub pixels: &'image [u8],
     /// From a row of pixels to the next.
     pub stride: usize,
@@ -37,7 +37,7 @@ pub(crate) struct Source<'image> {
 /// - `output`: red, green and blue, `[rows, outputs]` each
 #[target_feature(enable = "avx2")]
 pub(crate) fn shrink_beside(
-    source: &Source,
+    source: &SourceRows,
     columns: &RowWeights,
     beside: &mut Vec<Beside>,
     output: [&mut [f32]; 3],
@@ -96,8 +96,8 @@ pub(crate) fn shrink_beside(
 
 /// Each row's sum over its taps, side by side. `TAPS` as the source says, or 0 for any number.
 #[target_feature(enable = "avx2")]
-fn weigh<const TAPS: usize>(source: &Source, beside: &mut [Beside]) {
-    let Source {
+fn weigh<const TAPS: usize>(source: &SourceRows, beside: &mut [Beside]) {
+    let SourceRows {
         pixels,
         stride,
         samples,

@@ -124,11 +124,11 @@ fn published_weights_look_through_pillow_and_cifars_do_not() {
     let of = |name: &str| Architecture::named(name).default_preprocessing();
     assert_eq!(of("resnet50"), Preprocessing::imagenet());
     assert_eq!(of("dino_vits16").filter, Filter::PillowBicubic);
-    assert_eq!(of("efficientnet_b0").crop, Crop::AfterResize);
+    assert_eq!(of("efficientnet_b0").crop, CropOrder::AfterResize);
     let lite = of("efficientnet_lite0");
     assert_eq!(
         (lite.crop, lite.filter),
-        (Crop::BeforeResize, Filter::PillowBicubic)
+        (CropOrder::BeforeResize, Filter::PillowBicubic)
     );
     assert_eq!(of("cifar_resnet20").filter, Filter::Bilinear);
 }

@@ -6,7 +6,7 @@
 use seedpipe_base::Filter;
 
 use crate::architecture::families::{Choices, Family};
-use crate::architecture::inverted_residual::{InvertedResidual, Layout, Squeeze};
+use crate::architecture::inverted_residual::{InvertedResidual, PartNames, Squeeze};
 use crate::architecture::mobilenet_v2::divisible;
 use crate::architecture::preprocessing::Preprocessing;
 use crate::graph::graph_builder::{GraphBuilder, NORM};
@@ -82,7 +82,7 @@ fn backbone(graph: &mut GraphBuilder, network: EfficientNet, width: f64) -> (Nod
             };
             let block = InvertedResidual {
                 name: &format!("features.{}.{block}.block", stage + 1),
-                layout: Layout::Torchvision,
+                layout: PartNames::Torchvision,
                 inputs,
                 expanded,
                 outputs,

@@ -8,9 +8,9 @@ use seedpipe_base::Filter;
 
 use crate::architecture::efficientnet::STAGES;
 use crate::architecture::families::{Choices, Family};
-use crate::architecture::inverted_residual::{InvertedResidual, Layout};
+use crate::architecture::inverted_residual::{InvertedResidual, PartNames};
 use crate::architecture::mobilenet_v2::divisible;
-use crate::architecture::preprocessing::{Crop, Preprocessing};
+use crate::architecture::preprocessing::{CropOrder, Preprocessing};
 use crate::graph::graph_builder::{GraphBuilder, TENSORFLOW_NORM};
 use crate::graph::{Activation, Convolution, Initial, NodeId};
 
@@ -42,7 +42,7 @@ impl Family for EfficientNetLite {
         Preprocessing {
             size: self.size,
             crop_ratio: f64::from(self.size) / f64::from(self.size + 32),
-            crop: Crop::BeforeResize,
+            crop: CropOrder::BeforeResize,
             filter: Filter::PillowBicubic,
             mean: [127.0 / 255.0; 3],
             std: [128.0 / 255.0; 3],
@@ -80,7 +80,7 @@ fn backbone(graph: &mut GraphBuilder, network: EfficientNetLite, width: f64) -> 
             let stride = if block == 0 { first_stride } else { 1 };
             let block = InvertedResidual {
                 name: &format!("_blocks.{index}"),
-                layout: Layout::Lite,
+                layout: PartNames::Lite,
                 inputs,
                 expanded: inputs * expansion,
                 outputs,

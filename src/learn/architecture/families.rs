@@ -10,7 +10,7 @@ use crate::architecture::mobilenet_v2::MobileNetV2;
 use crate::architecture::mobilenet_v3::MobileNetV3;
 use crate::architecture::preprocessing::Preprocessing;
 use crate::architecture::resnet::ResNet;
-use crate::architecture::vision_transformer::{Layout, VisionTransformer};
+use crate::architecture::vision_transformer::{VisionTransformer, VitLayout};
 use crate::architecture::{Shortcut, Stem};
 use crate::graph::graph_builder::GraphBuilder;
 use crate::graph::{Initial, NodeId};
@@ -75,7 +75,7 @@ pub struct Choices {
     pub position_size: Option<i64>,
 }
 
-type Named = (&'static str, &'static dyn Family);
+type NamedFamily = (&'static str, &'static dyn Family);
 
 const fn cifar(blocks_per_stage: usize) -> CifarResNet {
     CifarResNet { blocks_per_stage }
@@ -113,7 +113,7 @@ const fn efficientnet_lite(width: f64, depth: f64, size: u32) -> EfficientNetLit
     EfficientNetLite { width, depth, size }
 }
 
-const fn vision(layout: Layout, heads: i64, patch: i64) -> VisionTransformer {
+const fn vision(layout: VitLayout, heads: i64, patch: i64) -> VisionTransformer {
     VisionTransformer {
         layout,
         heads,
@@ -121,7 +121,7 @@ const fn vision(layout: Layout, heads: i64, patch: i64) -> VisionTransformer {
     }
 }
 
-static FAMILIES: [Named; 41] = [
+static FAMILIES: [NamedFamily; 41] = [
     ("cifar_resnet8", &cifar(1)),
     ("cifar_resnet14", &cifar(2)),
     ("cifar_resnet20", &cifar(3)),
@@ -148,43 +148,43 @@ static FAMILIES: [Named; 41] = [
     ("efficientnet_lite0", &efficientnet_lite(1.0, 1.0, 224)),
     ("efficientnet_lite1", &efficientnet_lite(1.0, 1.1, 240)),
     ("efficientnet_lite2", &efficientnet_lite(1.1, 1.2, 260)),
-    ("vit_t_16", &vision(Layout::Torchvision, 3, 16)),
-    ("vit_s_16", &vision(Layout::Torchvision, 6, 16)),
-    ("vit_b_16", &vision(Layout::Torchvision, 12, 16)),
-    ("vit_b_32", &vision(Layout::Torchvision, 12, 32)),
-    ("dino_vitt16", &vision(Layout::Dino, 3, 16)),
-    ("dino_vits16", &vision(Layout::Dino, 6, 16)),
-    ("dino_vits8", &vision(Layout::Dino, 6, 8)),
-    ("dino_vitb16", &vision(Layout::Dino, 12, 16)),
-    ("dino_vitb8", &vision(Layout::Dino, 12, 8)),
+    ("vit_t_16", &vision(VitLayout::Torchvision, 3, 16)),
+    ("vit_s_16", &vision(VitLayout::Torchvision, 6, 16)),
+    ("vit_b_16", &vision(VitLayout::Torchvision, 12, 16)),
+    ("vit_b_32", &vision(VitLayout::Torchvision, 12, 32)),
+    ("dino_vitt16", &vision(VitLayout::Dino, 3, 16)),
+    ("dino_vits16", &vision(VitLayout::Dino, 6, 16)),
+    ("dino_vits8", &vision(VitLayout::Dino, 6, 8)),
+    ("dino_vitb16", &vision(VitLayout::Dino, 12, 16)),
+    ("dino_vitb8", &vision(VitLayout::Dino, 12, 8)),
     (
         "dinov2_vitt14",
-        &vision(Layout::Dinov2 { registers: 0 }, 3, 14),
+        &vision(VitLayout::Dinov2 { registers: 0 }, 3, 14),
     ),
     (
         "dinov2_vits14",
-        &vision(Layout::Dinov2 { registers: 0 }, 6, 14),
+        &vision(VitLayout::Dinov2 { registers: 0 }, 6, 14),
     ),
     (
         "dinov2_vitb14",
-        &vision(Layout::Dinov2 { registers: 0 }, 12, 14),
+        &vision(VitLayout::Dinov2 { registers: 0 }, 12, 14),
     ),
     (
         "dinov2_vitt14_reg",
-        &vision(Layout::Dinov2 { registers: 4 }, 3, 14),
+        &vision(VitLayout::Dinov2 { registers: 4 }, 3, 14),
     ),
     (
         "dinov2_vits14_reg",
-        &vision(Layout::Dinov2 { registers: 4 }, 6, 14),
+        &vision(VitLayout::Dinov2 { registers: 4 }, 6, 14),
     ),
     (
         "dinov2_vitb14_reg",
-        &vision(Layout::Dinov2 { registers: 4 }, 12, 14),
+        &vision(VitLayout::Dinov2 { registers: 4 }, 12, 14),
     ),
 ];
 
 /// Those that a program brings itself.
-static ADDED: RwLock<Vec<Named>> = RwLock::new(Vec::new());
+static ADDED: RwLock<Vec<NamedFamily>> = RwLock::new(Vec::new());
 
 /// Makes a network of a program's own known by name, before any pipeline is read.
 ///
@@ -201,7 +201,7 @@ pub fn add(name: &'static str, family: &'static dyn Family) {
         .push((name, family));
 }
 
-fn all() -> Vec<Named> {
+fn all() -> Vec<NamedFamily> {
     let added = ADDED.read().unwrap_or_else(PoisonError::into_inner);
     FAMILIES.iter().chain(added.iter()).copied().collect()
 }

@@ -9,7 +9,7 @@ const INITIAL: Initial = Initial::KaimingNormalFanOut;
 
 /// How a block's parts are called, and how its images are padded.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Layout {
+pub(crate) enum PartNames {
     /// torchvision's: `0.0` and `0.1`, `1.0` …, counted over the parts that there are.
     Torchvision,
     /// torchvision's MobileNetV2: the last convolution and its norm are parts of their own.
@@ -29,7 +29,7 @@ pub(crate) struct Squeeze {
 pub(crate) struct InvertedResidual<'name> {
     /// State-dict prefix.
     pub name: &'name str,
-    pub layout: Layout,
+    pub layout: PartNames,
     pub inputs: i64,
     /// Channels of the depthwise convolution; the first convolution is left out where they are the
     /// input's.
@@ -66,7 +66,7 @@ impl InvertedResidual<'_> {
             Convolution::depthwise(self.expanded, self.kernel, self.stride, INITIAL);
         // At stride 1 an odd kernel is padded alike on both sides, which the convolution does by
         // itself.
-        if self.layout == Layout::Lite && self.stride != 1 {
+        if self.layout == PartNames::Lite && self.stride != 1 {
             value = graph.pad_same(value, self.kernel, self.stride);
             depthwise.padding = 0;
         }
@@ -92,7 +92,7 @@ impl InvertedResidual<'_> {
         }
         let project = Convolution::new(self.expanded, self.outputs, 1, 1, INITIAL);
         value = match self.layout {
-            Layout::Flat => {
+            PartNames::Flat => {
                 let name = |part| format!("{}.{part}", self.name);
                 graph.unit(
                     (&name(part), &name(part + 1)),
@@ -122,7 +122,7 @@ impl InvertedResidual<'_> {
         activation: Option<Activation>,
     ) -> NodeId {
         let names = match self.layout {
-            Layout::Lite => lite.map(|name| format!("{}.{name}", self.name)),
+            PartNames::Lite => lite.map(|name| format!("{}.{name}", self.name)),
             _ => [0, 1].map(|index| format!("{}.{part}.{index}", self.name)),
         };
         let names = (names[0].as_str(), names[1].as_str());

@@ -1,7 +1,7 @@
 //! torchvision's MobileNetV2 (arXiv 1801.04381): inverted residuals with linear bottlenecks.
 
 use crate::architecture::families::{Choices, Family};
-use crate::architecture::inverted_residual::{InvertedResidual, Layout};
+use crate::architecture::inverted_residual::{InvertedResidual, PartNames};
 use crate::graph::graph_builder::{GraphBuilder, NORM};
 use crate::graph::{Activation, Convolution, Initial, NodeId};
 
@@ -63,7 +63,7 @@ fn backbone(graph: &mut GraphBuilder, width: f64) -> (NodeId, i64) {
             let name = format!("features.{index}.conv");
             let block = InvertedResidual {
                 name: &name,
-                layout: Layout::Flat,
+                layout: PartNames::Flat,
                 inputs,
                 expanded: inputs * expansion,
                 outputs,

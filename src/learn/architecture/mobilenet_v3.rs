@@ -4,7 +4,7 @@
 //! Features are the averages before the classifier, which has a hidden layer of its own.
 
 use crate::architecture::families::{Choices, Family};
-use crate::architecture::inverted_residual::{InvertedResidual, Layout, Squeeze};
+use crate::architecture::inverted_residual::{InvertedResidual, PartNames, Squeeze};
 use crate::architecture::mobilenet_v2::divisible;
 use crate::graph::graph_builder::{GraphBuilder, TENSORFLOW_NORM};
 use crate::graph::{Activation, Convolution, Initial, NodeId};
@@ -48,12 +48,12 @@ impl Family for MobileNetV3 {
 
 /// Kernel, expanded channels, channels, squeeze-excite, activation, stride (tables 1 and 2 of the
 /// paper).
-type Row = (i64, i64, i64, bool, Activation, i64);
+type BlockRow = (i64, i64, i64, bool, Activation, i64);
 
 const RE: Activation = Activation::Relu;
 const HS: Activation = Activation::Hardswish;
 
-const LARGE: [Row; 15] = [
+const LARGE: [BlockRow; 15] = [
     (3, 16, 16, false, RE, 1),
     (3, 64, 24, false, RE, 2),
     (3, 72, 24, false, RE, 1),
@@ -71,7 +71,7 @@ const LARGE: [Row; 15] = [
     (5, 960, 160, true, HS, 1),
 ];
 
-const SMALL: [Row; 11] = [
+const SMALL: [BlockRow; 11] = [
     (3, 16, 16, true, RE, 2),
     (3, 72, 24, false, RE, 2),
     (3, 88, 24, false, RE, 1),
@@ -87,7 +87,7 @@ const SMALL: [Row; 11] = [
 
 /// From images to the last `[B, C, h, w]`; returns it with its channel count `C`.
 fn backbone(graph: &mut GraphBuilder, network: MobileNetV3, width: f64) -> (NodeId, i64) {
-    let rows: &[Row] = match network {
+    let rows: &[BlockRow] = match network {
         MobileNetV3::Large => &LARGE,
         MobileNetV3::Small => &SMALL,
     };
@@ -111,7 +111,7 @@ fn backbone(graph: &mut GraphBuilder, network: MobileNetV3, width: f64) -> (Node
         };
         let block = InvertedResidual {
             name: &format!("features.{}.block", index + 1),
-            layout: Layout::Torchvision,
+            layout: PartNames::Torchvision,
             inputs,
             expanded,
             outputs,

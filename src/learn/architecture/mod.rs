@@ -24,7 +24,7 @@ use crate::architecture::families::Choices;
 pub use crate::architecture::families::names;
 pub use seedpipe_base::Filter;
 
-pub use crate::architecture::preprocessing::{Crop, Preprocessing};
+pub use crate::architecture::preprocessing::{CropOrder, Preprocessing};
 use crate::graph::graph_builder::GraphBuilder;
 use crate::graph::{Graph, Initial, NodeId};
 

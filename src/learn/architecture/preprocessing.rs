@@ -10,7 +10,7 @@ use crate::architecture::architecture_checks::impossible;
 /// Which comes first, the crop or the resize.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Crop {
+pub enum CropOrder {
     /// Resize the shorter side to `size / crop_ratio`, rounded down, then crop the central square
     /// of `size`.
     #[default]
@@ -21,9 +21,9 @@ pub enum Crop {
     BeforeResize,
 }
 
-impl Crop {
+impl CropOrder {
     fn is_after(&self) -> bool {
-        *self == Crop::AfterResize
+        *self == CropOrder::AfterResize
     }
 }
 
@@ -37,8 +37,8 @@ pub struct Preprocessing {
     /// after), 0–1.
     pub crop_ratio: f64,
     /// `after_resize` (default) or `before_resize`.
-    #[serde(skip_serializing_if = "Crop::is_after")]
-    pub crop: Crop,
+    #[serde(skip_serializing_if = "CropOrder::is_after")]
+    pub crop: CropOrder,
     /// `bilinear` or `bicubic` in floats, `pillow_bilinear` or `pillow_bicubic` rounded to 8 bits
     /// as Pillow does; antialiased.
     pub filter: Filter,
@@ -54,7 +54,7 @@ impl Default for Preprocessing {
         Self {
             size: 224,
             crop_ratio: 0.875,
-            crop: Crop::AfterResize,
+            crop: CropOrder::AfterResize,
             filter: Filter::Bilinear,
             mean: [0.485, 0.456, 0.406],
             std: [0.229, 0.224, 0.225],
@@ -103,7 +103,7 @@ mod tests {
         assert_eq!(usual.get("crop"), None);
         assert_eq!(usual["filter"], "bilinear");
         let own = Preprocessing {
-            crop: Crop::BeforeResize,
+            crop: CropOrder::BeforeResize,
             filter: Filter::PillowBicubic,
             ..Default::default()
         };

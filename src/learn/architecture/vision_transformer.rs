@@ -17,7 +17,7 @@ const INITIAL: Initial = Initial::Normal { deviation: 0.02 };
 const HEAD: i64 = 64;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Layout {
+pub(crate) enum VitLayout {
     Torchvision,
     Dino,
     /// With layer scale, and with this many registers.
@@ -29,7 +29,7 @@ pub(crate) enum Layout {
 /// What tells one from another.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct VisionTransformer {
-    pub layout: Layout,
+    pub layout: VitLayout,
     pub heads: i64,
     /// Side of a square patch, in pixels.
     pub patch: i64,
@@ -43,8 +43,8 @@ impl Family for VisionTransformer {
 
     fn classifier(&self) -> (&'static str, Initial) {
         let name = match self.layout {
-            Layout::Torchvision => "heads.head",
-            Layout::Dino | Layout::Dinov2 { .. } => "head",
+            VitLayout::Torchvision => "heads.head",
+            VitLayout::Dino | VitLayout::Dinov2 { .. } => "head",
         };
         (name, INITIAL)
     }
@@ -52,8 +52,8 @@ impl Family for VisionTransformer {
     fn preprocessing(&self) -> Preprocessing {
         let imagenet = Preprocessing::imagenet();
         match self.layout {
-            Layout::Torchvision => imagenet,
-            Layout::Dino | Layout::Dinov2 { .. } => Preprocessing {
+            VitLayout::Torchvision => imagenet,
+            VitLayout::Dino | VitLayout::Dinov2 { .. } => Preprocessing {
                 filter: Filter::PillowBicubic,
                 ..imagenet
             },
@@ -69,16 +69,16 @@ impl VisionTransformer {
     /// Side in pixels of the images that its position embedding is made for, by default.
     fn position_size(self) -> i64 {
         match self.layout {
-            Layout::Torchvision | Layout::Dino => 224,
-            Layout::Dinov2 { .. } => 518,
+            VitLayout::Torchvision | VitLayout::Dino => 224,
+            VitLayout::Dinov2 { .. } => 518,
         }
     }
 
     fn interpolation(self) -> Interpolation {
         match self.layout {
-            Layout::Torchvision => Interpolation::AlignedCorners,
-            Layout::Dino | Layout::Dinov2 { registers: 0 } => Interpolation::Offset,
-            Layout::Dinov2 { .. } => Interpolation::Antialiased,
+            VitLayout::Torchvision => Interpolation::AlignedCorners,
+            VitLayout::Dino | VitLayout::Dinov2 { registers: 0 } => Interpolation::Offset,
+            VitLayout::Dinov2 { .. } => Interpolation::Antialiased,
         }
     }
 }
@@ -86,7 +86,7 @@ impl VisionTransformer {
 const BLOCKS: usize = 12;
 
 /// How a layout calls the parts of a block.
-struct Names {
+struct BlockNames {
     block: &'static str,
     first_norm: &'static str,
     /// Queries, keys and values in one.
@@ -98,7 +98,7 @@ struct Names {
     last_norm: &'static str,
 }
 
-const TORCHVISION: Names = Names {
+const TORCHVISION: BlockNames = BlockNames {
     block: "encoder.layers.encoder_layer_",
     first_norm: "ln_1",
     projection: "self_attention.in_proj_",
@@ -109,7 +109,7 @@ const TORCHVISION: Names = Names {
     last_norm: "encoder.ln",
 };
 
-const DINO: Names = Names {
+const DINO: BlockNames = BlockNames {
     block: "blocks.",
     first_norm: "norm1",
     projection: "attn.qkv",
@@ -133,10 +133,10 @@ fn backbone(
     let grid = position_size / network.patch;
     let mut tokens = embed(graph, network, length, grid);
     let names = match network.layout {
-        Layout::Torchvision => TORCHVISION,
-        Layout::Dino | Layout::Dinov2 { .. } => DINO,
+        VitLayout::Torchvision => TORCHVISION,
+        VitLayout::Dino | VitLayout::Dinov2 { .. } => DINO,
     };
-    let scaled = matches!(network.layout, Layout::Dinov2 { .. });
+    let scaled = matches!(network.layout, VitLayout::Dinov2 { .. });
     for index in 0..BLOCKS {
         tokens = block(
             graph,
@@ -160,7 +160,7 @@ fn embed(graph: &mut GraphBuilder, network: VisionTransformer, length: i64, grid
     };
     let positions = [1, 1 + grid * grid, length];
     let interpolation = network.interpolation();
-    if network.layout == Layout::Torchvision {
+    if network.layout == VitLayout::Torchvision {
         let class = graph.parameter("class_token", &[1, 1, length], Initial::Constant(0.0));
         let patches = graph.convolution("conv_proj", image, patch);
         let positions = graph.parameter("encoder.pos_embedding", &positions, INITIAL);
@@ -171,7 +171,7 @@ fn embed(graph: &mut GraphBuilder, network: VisionTransformer, length: i64, grid
     let class = graph.parameter("cls_token", &[1, 1, length], INITIAL);
     let positions = graph.parameter("pos_embed", &positions, INITIAL);
     let mut registers = None;
-    if let Layout::Dinov2 { registers: count } = network.layout {
+    if let VitLayout::Dinov2 { registers: count } = network.layout {
         let begin = Initial::Normal { deviation: 1e-6 };
         if count > 0 {
             registers = Some(graph.parameter("register_tokens", &[1, count, length], begin));
@@ -193,7 +193,7 @@ fn embed(graph: &mut GraphBuilder, network: VisionTransformer, length: i64, grid
 
 fn block(
     graph: &mut GraphBuilder,
-    names: &Names,
+    names: &BlockNames,
     index: usize,
     input: NodeId,
     heads: i64,

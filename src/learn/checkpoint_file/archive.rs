@@ -8,7 +8,7 @@ use seedpipe_base::Refusal;
 use tch::{Kind, Tensor};
 use zip::{CompressionMethod, ZipArchive};
 
-use super::pickle::{Pickled, Storage, TensorReference, Value};
+use super::pickle::{PickleStorage, Pickled, TensorReference, Value};
 use super::{NOT_A_CHECKPOINT, damaged, malformed, pickle_machine};
 
 /// The number that every legacy file begins with, as pickled, after the pickle's protocol version.
@@ -154,8 +154,8 @@ fn ends_early() -> Refusal {
     damaged("the file ends within a tensor's data")
 }
 
-fn wrong_length(storage: &Storage, got: i64) -> Refusal {
-    let Storage { key, elements, .. } = storage;
+fn wrong_length(storage: &PickleStorage, got: i64) -> Refusal {
+    let PickleStorage { key, elements, .. } = storage;
     damaged(format!(
         "storage `{key}`: expected {elements} numbers, got {got}"
     ))
@@ -164,8 +164,8 @@ fn wrong_length(storage: &Storage, got: i64) -> Refusal {
 /// The storages that tensors refer to, by key; one key must always mean the same.
 fn storages<'tensors>(
     references: &BTreeMap<String, &'tensors TensorReference>,
-) -> Result<BTreeMap<&'tensors str, &'tensors Storage>, Refusal> {
-    let mut found: BTreeMap<&str, &Storage> = BTreeMap::new();
+) -> Result<BTreeMap<&'tensors str, &'tensors PickleStorage>, Refusal> {
+    let mut found: BTreeMap<&str, &PickleStorage> = BTreeMap::new();
     for tensor in references.values() {
         let storage = &tensor.storage;
         if *found.entry(&storage.key).or_insert(storage) != storage {
@@ -178,7 +178,7 @@ fn storages<'tensors>(
     Ok(found)
 }
 
-fn byte_length(storage: &Storage) -> Result<usize, Refusal> {
+fn byte_length(storage: &PickleStorage) -> Result<usize, Refusal> {
     usize::try_from(storage.elements)
         .ok()
         .and_then(|elements| elements.checked_mul(storage.kind.elt_size_in_bytes()))
@@ -190,7 +190,7 @@ fn byte_length(storage: &Storage) -> Result<usize, Refusal> {
         })
 }
 
-fn flat(data: &[u8], storage: &Storage) -> Tensor {
+fn flat(data: &[u8], storage: &PickleStorage) -> Tensor {
     if storage.kind == Kind::Bool {
         // A bool of any other value is undefined behaviour in C++.
         let normal: Vec<u8> = data.iter().map(|byte| u8::from(*byte != 0)).collect();

@@ -134,7 +134,7 @@ fn shortest_between(low: f64, high: f64) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checkpoint_file::Format;
+    use crate::checkpoint_file::CheckpointFormat;
     use std::path::PathBuf;
     use tch::Tensor;
 
@@ -143,7 +143,7 @@ mod tests {
         let tensor = |shape: &[i64]| Tensor::from(0.5_f32).expand(shape, false);
         Checkpoint {
             path: PathBuf::from("wide.pth"),
-            format: Format::Zip,
+            format: CheckpointFormat::Zip,
             tensors: state
                 .iter()
                 .map(|spec| (format!("module.{}", spec.name), tensor(&spec.shape)))

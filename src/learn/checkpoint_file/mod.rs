@@ -36,7 +36,7 @@ pub use timm_state::timm_state;
 
 /// How a file stores its tensors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
+pub enum CheckpointFormat {
     Safetensors,
     /// Several safetensors files and an index of them.
     Sharded,
@@ -44,13 +44,13 @@ pub enum Format {
     Legacy,
 }
 
-impl fmt::Display for Format {
+impl fmt::Display for CheckpointFormat {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
-            Format::Safetensors => "safetensors",
-            Format::Sharded => "sharded safetensors",
-            Format::Zip => "zip torch.save",
-            Format::Legacy => "legacy torch.save",
+            CheckpointFormat::Safetensors => "safetensors",
+            CheckpointFormat::Sharded => "sharded safetensors",
+            CheckpointFormat::Zip => "zip torch.save",
+            CheckpointFormat::Legacy => "legacy torch.save",
         })
     }
 }
@@ -60,7 +60,7 @@ impl fmt::Display for Format {
 #[derive(Debug)]
 pub struct Checkpoint {
     pub path: PathBuf,
-    pub format: Format,
+    pub format: CheckpointFormat,
     pub tensors: BTreeMap<String, Tensor>,
 }
 
@@ -101,7 +101,7 @@ pub fn read(path: &Path) -> Result<Checkpoint> {
         let tensors = sharded::read(path, file)?;
         return Ok(Checkpoint {
             path: path.to_owned(),
-            format: Format::Sharded,
+            format: CheckpointFormat::Sharded,
             tensors,
         });
     }
@@ -113,7 +113,7 @@ pub fn read(path: &Path) -> Result<Checkpoint> {
     })
 }
 
-type Parsed = (Format, BTreeMap<String, Tensor>);
+type Parsed = (CheckpointFormat, BTreeMap<String, Tensor>);
 
 fn parse(mut file: impl Read + Seek) -> Result<Parsed> {
     let length = file.seek(SeekFrom::End(0))?;
@@ -122,15 +122,15 @@ fn parse(mut file: impl Read + Seek) -> Result<Parsed> {
     file.by_ref().take(32).read_to_end(&mut start)?;
     file.rewind()?;
     if start.starts_with(b"PK\x03\x04") {
-        return Ok((Format::Zip, archive::read_zip(file, length)?));
+        return Ok((CheckpointFormat::Zip, archive::read_zip(file, length)?));
     }
     if archive::is_legacy(&start) {
         let bytes = whole(file)?;
-        return Ok((Format::Legacy, archive::read_legacy(&bytes)?));
+        return Ok((CheckpointFormat::Legacy, archive::read_legacy(&bytes)?));
     }
     if safetensors::is_safetensors(&start, length) {
         let bytes = whole(file)?;
-        return Ok((Format::Safetensors, safetensors::read(&bytes)?));
+        return Ok((CheckpointFormat::Safetensors, safetensors::read(&bytes)?));
     }
     if start.first() == Some(&0x80) {
         // Some other pickle: what it asks for beyond containers is worth more than "unknown".

@@ -30,7 +30,7 @@ pub(super) enum Object {
     Tuple(Vec<Value>),
     Dict(Vec<(Value, Value)>),
     Global(Global),
-    Storage(Storage),
+    PickleStorage(PickleStorage),
     Tensor(TensorReference),
 }
 
@@ -77,7 +77,7 @@ impl Global {
 
 /// A block of numbers elsewhere in the file.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Storage {
+pub(super) struct PickleStorage {
     pub key: String,
     pub kind: Kind,
     pub elements: i64,
@@ -86,7 +86,7 @@ pub(super) struct Storage {
 /// A strided look at a storage; offset and strides count elements.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct TensorReference {
-    pub storage: Storage,
+    pub storage: PickleStorage,
     pub offset: i64,
     pub shape: Vec<i64>,
     pub strides: Vec<i64>,
@@ -207,7 +207,7 @@ impl Pickled {
                         }
                     }
                 }
-                Object::Text(_) | Object::Global(_) | Object::Storage(_) => {}
+                Object::Text(_) | Object::Global(_) | Object::PickleStorage(_) => {}
             }
         }
         Ok(found)

@@ -2,15 +2,15 @@
 
 use seedpipe_base::Refusal;
 
-use super::pickle::{Global, Object, Storage, TensorReference, Value};
-use super::pickle_machine::{Machine, wrong};
+use super::pickle::{Global, Object, PickleStorage, TensorReference, Value};
+use super::pickle_machine::{PickleMachine, wrong};
 use super::refused;
 
 /// Tensors have no more dimensions, storages no longer keys.
 const MOST_DIMENSIONS: usize = 32;
 const LONGEST_KEY: usize = 256;
 
-impl Machine<'_> {
+impl PickleMachine<'_> {
     /// Opcodes that name something or ask for a call; most of what there is, is refused.
     pub(super) fn global_or_call(&mut self, opcode: u8) -> Result<(), Refusal> {
         match opcode {
@@ -97,7 +97,7 @@ impl Machine<'_> {
         if key.len() > LONGEST_KEY {
             return Err(wrong("a storage with a long key"));
         }
-        self.push_object(Object::Storage(Storage {
+        self.push_object(Object::PickleStorage(PickleStorage {
             key,
             kind,
             elements,
@@ -141,7 +141,7 @@ impl Machine<'_> {
                 };
                 let storage = match storage {
                     Value::Object(index) => match &self.objects[index] {
-                        Object::Storage(storage) => storage.clone(),
+                        Object::PickleStorage(storage) => storage.clone(),
                         _ => return Err(wrong("a tensor without storage")),
                     },
                     _ => return Err(wrong("a tensor without storage")),

@@ -10,7 +10,7 @@ use super::pickle::{Object, Pickled, Value};
 
 /// Reads one pickle from the start of `bytes`.
 pub(super) fn load(bytes: &[u8]) -> Result<Pickled, Refusal> {
-    let mut machine = Machine {
+    let mut machine = PickleMachine {
         bytes,
         // Copies of shared containers must not outgrow the pickle.
         copies: 1024 + 8 * bytes.len(),
@@ -28,7 +28,7 @@ pub(super) fn load(bytes: &[u8]) -> Result<Pickled, Refusal> {
     })
 }
 
-pub(super) struct Machine<'bytes> {
+pub(super) struct PickleMachine<'bytes> {
     bytes: &'bytes [u8],
     position: usize,
     stack: Vec<Value>,
@@ -48,7 +48,7 @@ pub(super) fn wrong(what: &str) -> Refusal {
     damaged(format!("the pickle is malformed: {what}"))
 }
 
-impl<'bytes> Machine<'bytes> {
+impl<'bytes> PickleMachine<'bytes> {
     fn take(&mut self, count: usize) -> Result<&'bytes [u8], Refusal> {
         let end = self
             .position

@@ -15,7 +15,7 @@ use super::{DAMAGED, at, malformed, safetensors};
 const LONGEST: u64 = 128 << 20;
 
 #[derive(Deserialize)]
-struct Index {
+struct ShardIndex {
     weight_map: BTreeMap<String, String>,
 }
 
@@ -37,7 +37,7 @@ pub(super) fn read(path: &Path, file: impl Read) -> Result<BTreeMap<String, Tens
             DAMAGED,
         ));
     }
-    let index: Index = serde_json::from_slice(&text).map_err(|error| {
+    let index: ShardIndex = serde_json::from_slice(&text).map_err(|error| {
         malformed(
             format!("JSON, but no index of safetensors: {error}"),
             "expected `weight_map` with a file for every tensor",

@@ -11,12 +11,12 @@ use seedpipe_base::Refusal;
 use crate::architecture::Architecture;
 
 /// Name in a file, below its prefix → name in the network.
-pub(super) type Names = BTreeMap<String, String>;
+pub(super) type SpelledNames = BTreeMap<String, String>;
 
 pub(super) struct Spelling {
     /// Such as "timm's names"; none for the network's own.
     pub origin: Option<&'static str>,
-    pub names: Names,
+    pub names: SpelledNames,
     /// Epsilon of that origin's batch norms, where it differs from the network's.
     pub epsilon: Option<f64>,
     /// timm loads a state dict with these names.

@@ -51,7 +51,7 @@ enum Nesting {
 
 /// The layers of one block, in order.
 #[derive(Default)]
-struct Block {
+struct BlockLayers {
     name: String,
     convolutions: Vec<(String, bool)>,
     norms: Vec<String>,
@@ -60,7 +60,7 @@ struct Block {
 /// Our name of each layer → timm's.
 fn places(graph: &Graph, stages: &[usize], nesting: Nesting) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
-    let mut blocks: Vec<Block> = vec![];
+    let mut blocks: Vec<BlockLayers> = vec![];
     let mut outer: Vec<(String, bool)> = vec![];
     for node in graph.nodes().iter().filter(|node| !node.name.is_empty()) {
         let norm = matches!(node.operation, Operation::BatchNorm { .. });
@@ -69,9 +69,9 @@ fn places(graph: &Graph, stages: &[usize], nesting: Nesting) -> BTreeMap<String,
             continue;
         };
         if blocks.last().is_none_or(|last| last.name != block) {
-            blocks.push(Block {
+            blocks.push(BlockLayers {
                 name: block,
-                ..Block::default()
+                ..BlockLayers::default()
             });
         }
         let current = blocks.last_mut().expect("BUG: a block was just added");
@@ -155,7 +155,11 @@ fn squeeze(name: &str) -> Option<&'static str> {
 }
 
 /// Stage and index within it of each block.
-fn stage_indices(blocks: &[Block], stages: &[usize], nesting: Nesting) -> Vec<(usize, usize)> {
+fn stage_indices(
+    blocks: &[BlockLayers],
+    stages: &[usize],
+    nesting: Nesting,
+) -> Vec<(usize, usize)> {
     let counted: Vec<usize> = match nesting {
         Nesting::Flat => stages.to_vec(),
         Nesting::Staged => {

@@ -21,7 +21,7 @@ use crate::deploy::deployment::Deployment;
 use crate::graph::depthwise;
 use crate::graph::execution::{Mode, Program};
 use crate::graph::folding::{self, Folded};
-use crate::graph::fusion::{self, Action, Step};
+use crate::graph::fusion::{self, FusedAction, FusedStep};
 use crate::graph::operations::{self, Operands};
 use crate::graph::{Activation, Graph, Operation, Role};
 use crate::network::{Network, Output, Precision};
@@ -37,11 +37,11 @@ const LARGEST_RESULT: i64 = 31 << 20;
 /// Weights laid out for parts of images of one size.
 struct Packed {
     size: [i64; 2],
-    weights: Weights,
+    weights: PackedWeights,
 }
 
 /// By step; none where a step has no layer or has not run yet.
-type Weights = Vec<Option<Tensor>>;
+type PackedWeights = Vec<Option<Tensor>>;
 
 pub struct Inference {
     architecture: Architecture,
@@ -54,7 +54,7 @@ pub struct Inference {
 /// What is computed, without the tensors: threads share it.
 struct FusedProgram {
     graph: Graph,
-    steps: Vec<Step>,
+    steps: Vec<FusedStep>,
     outputs: Vec<usize>,
     kind: Kind,
     device: Device,
@@ -165,7 +165,7 @@ impl Inference {
         let mut results = Vec::with_capacity(parts.len());
         if packed.as_ref().is_none_or(|packed| packed.size != size) {
             // The first part lays the weights out for all.
-            let mut weights: Weights = self.program.steps.iter().map(|_| None).collect();
+            let mut weights: PackedWeights = self.program.steps.iter().map(|_| None).collect();
             let forward = || self.program.forward(&self.tensors, &mut weights, &parts[0]);
             results.push(with_one_thread(forward));
             *packed = Some(Packed { size, weights });
@@ -174,16 +174,16 @@ impl Inference {
         // Tensors can't be shared among threads, but each task may own its handles.
         let task = |part: &Tensor| {
             let tensors: Vec<Tensor> = self.tensors.iter().map(Tensor::shallow_clone).collect();
-            let weights: Weights = weights
+            let weights: PackedWeights = weights
                 .iter()
                 .map(|weight| weight.as_ref().map(Tensor::shallow_clone))
                 .collect();
             (part.shallow_clone(), tensors, weights)
         };
-        let tasks: Vec<(Tensor, Vec<Tensor>, Weights)> =
+        let tasks: Vec<(Tensor, Vec<Tensor>, PackedWeights)> =
             parts[results.len()..].iter().map(task).collect();
         let program = &self.program;
-        let forward = |(part, tensors, mut weights): (Tensor, Vec<Tensor>, Weights)| {
+        let forward = |(part, tensors, mut weights): (Tensor, Vec<Tensor>, PackedWeights)| {
             program.forward(&tensors, &mut weights, &part)
         };
         results.extend(side_by_side(tasks, forward));
@@ -204,7 +204,12 @@ impl FusedProgram {
     /// Every output of the graph, f32.
     ///
     /// - `weights`: by step, filled where a layer finds none
-    fn forward(&self, tensors: &[Tensor], weights: &mut Weights, images: &Tensor) -> Vec<Tensor> {
+    fn forward(
+        &self,
+        tensors: &[Tensor],
+        weights: &mut PackedWeights,
+        images: &Tensor,
+    ) -> Vec<Tensor> {
         tch::no_grad(|| {
             let images = images.to_device(self.device).to_kind(self.kind);
             let images = tensors::channels_last(&images);
@@ -219,7 +224,7 @@ impl FusedProgram {
         })
     }
 
-    fn run(&self, tensors: &[Tensor], weights: &mut Weights, images: &Tensor) -> Vec<Tensor> {
+    fn run(&self, tensors: &[Tensor], weights: &mut PackedWeights, images: &Tensor) -> Vec<Tensor> {
         let nodes = self.graph.nodes();
         let mut values: Vec<Option<Tensor>> = nodes.iter().map(|_| None).collect();
         for (step, weight) in self.steps.iter().zip(weights) {
@@ -238,14 +243,14 @@ impl FusedProgram {
 
     fn step(
         &self,
-        step: &Step,
+        step: &FusedStep,
         values: &mut [Option<Tensor>],
         weight: &mut Option<Tensor>,
         own: &[Tensor],
         images: &Tensor,
     ) -> Result<Tensor, String> {
         match &step.action {
-            Action::Convolution {
+            FusedAction::Convolution {
                 layer,
                 activation,
                 sum,
@@ -271,7 +276,7 @@ impl FusedProgram {
                     }
                 }
             }
-            Action::Linear { bias, activation } => {
+            FusedAction::Linear { bias, activation } => {
                 let input = value(values, step.inputs[0]);
                 if weight.is_none() {
                     *weight = Some(packed::pack_linear(&own[0], input)?);
@@ -279,7 +284,7 @@ impl FusedProgram {
                 let weight = weight.as_ref().unwrap_or(&own[0]);
                 packed::linear(input, weight, bias.then(|| &own[1]), *activation)
             }
-            Action::Other {
+            FusedAction::Other {
                 operation,
                 in_place: true,
             } => {
@@ -289,7 +294,7 @@ impl FusedProgram {
                 let second = step.inputs.get(1).map(|&input| value(values, input));
                 Ok(overwrite(operation, first, second))
             }
-            Action::Other { operation, .. } => {
+            FusedAction::Other { operation, .. } => {
                 let operands = Operands {
                     inputs: &step.inputs,
                     values,

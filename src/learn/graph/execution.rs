@@ -20,7 +20,7 @@ pub enum Mode {
 }
 
 #[derive(Clone)]
-struct Step {
+struct ProgramStep {
     operation: Operation,
     inputs: Vec<usize>,
     /// Index of the node's first tensor in state-dict order.
@@ -36,7 +36,7 @@ struct Step {
 /// A graph made ready to run.
 #[derive(Clone)]
 pub(crate) struct Program {
-    steps: Vec<Step>,
+    steps: Vec<ProgramStep>,
     outputs: Vec<usize>,
 }
 
@@ -65,7 +65,7 @@ impl Program {
             let operation = node.operation.clone();
             let first_tensor = tensor_count;
             tensor_count += node.state().len();
-            steps.push(Step {
+            steps.push(ProgramStep {
                 operation,
                 inputs,
                 first_tensor,
@@ -235,7 +235,7 @@ fn keeps_no_result(operation: &Operation) -> bool {
 
 fn input<'values>(
     values: &'values [Option<Tensor>],
-    step: &Step,
+    step: &ProgramStep,
     position: usize,
 ) -> &'values Tensor {
     values[step.inputs[position]]
@@ -243,7 +243,7 @@ fn input<'values>(
         .expect("BUG: a value was freed before its reader")
 }
 
-fn compute(step: &Step, values: &[Option<Tensor>], given: &Given) -> Tensor {
+fn compute(step: &ProgramStep, values: &[Option<Tensor>], given: &Given) -> Tensor {
     let operands = Operands {
         inputs: &step.inputs,
         values,

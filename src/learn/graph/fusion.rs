@@ -7,7 +7,7 @@ use crate::graph::{Activation, Convolution, Graph, NodeId, Operation};
 
 /// What one step does; values are numbered as the graph's nodes.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Action {
+pub(crate) enum FusedAction {
     Convolution {
         layer: Convolution,
         activation: Option<Activation>,
@@ -33,8 +33,8 @@ pub(crate) struct Addend {
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Step {
-    pub action: Action,
+pub(crate) struct FusedStep {
+    pub action: FusedAction,
     pub inputs: Vec<usize>,
     /// The node whose result this is: the last one of the step.
     pub result: usize,
@@ -51,11 +51,11 @@ struct Planner<'graph> {
     is_output: Vec<bool>,
     /// The step that a node belongs to.
     step_of: Vec<Option<usize>>,
-    steps: Vec<Step>,
+    steps: Vec<FusedStep>,
 }
 
 /// The steps in order of execution.
-pub(crate) fn steps(graph: &Graph) -> Vec<Step> {
+pub(crate) fn steps(graph: &Graph) -> Vec<FusedStep> {
     let count = graph.nodes().len();
     let mut planner = Planner {
         graph,
@@ -125,7 +125,7 @@ impl Planner<'_> {
                     }
                 };
                 members.extend(activation.map(|(node, _)| node));
-                Action::Convolution {
+                FusedAction::Convolution {
                     layer,
                     activation: activation.map(|(_, activation)| activation),
                     sum: sum.map(|(_, addend)| addend),
@@ -138,7 +138,7 @@ impl Planner<'_> {
                 };
                 let activation = self.activation_after(index).filter(known);
                 members.extend(activation.map(|(node, _)| node));
-                Action::Linear {
+                FusedAction::Linear {
                     bias,
                     activation: activation.map(|(_, activation)| activation),
                 }
@@ -153,7 +153,7 @@ impl Planner<'_> {
                         .all(|&reader| reader <= index)
                     && !self.is_output[inputs[0]]
                     && self.has_memory_of_its_own(inputs[0]);
-                Action::Other {
+                FusedAction::Other {
                     operation,
                     in_place,
                 }
@@ -162,7 +162,7 @@ impl Planner<'_> {
         for &member in &members {
             self.step_of[member] = Some(self.steps.len());
         }
-        self.steps.push(Step {
+        self.steps.push(FusedStep {
             action,
             inputs,
             result: members[members.len() - 1],
@@ -228,7 +228,7 @@ mod tests {
     use crate::torch::tensors::from_slice_f32;
     use tch::Tensor;
 
-    fn folded_steps(name: &str) -> Vec<Step> {
+    fn folded_steps(name: &str) -> Vec<FusedStep> {
         let graph = Architecture::named(name).graph().unwrap();
         let zeros = |shape: &[i64]| {
             from_slice_f32(shape, &vec![0.0; shape.iter().product::<i64>() as usize])
@@ -246,13 +246,13 @@ mod tests {
         let steps = folded_steps("resnet18");
         let convolutions = steps
             .iter()
-            .filter(|step| matches!(step.action, Action::Convolution { .. }))
+            .filter(|step| matches!(step.action, FusedAction::Convolution { .. }))
             .count();
         assert_eq!(convolutions, 20);
         // Image, max pool, global pool, flatten.
         assert_eq!(steps.len(), 24);
         let sums = steps.iter().filter_map(|step| match &step.action {
-            Action::Convolution {
+            FusedAction::Convolution {
                 sum: Some(sum),
                 activation,
                 ..
@@ -271,7 +271,7 @@ mod tests {
         let multiplications: Vec<bool> = steps
             .iter()
             .filter_map(|step| match &step.action {
-                Action::Other {
+                FusedAction::Other {
                     operation: Operation::Multiply,
                     in_place,
                 } => Some(*in_place),
@@ -284,7 +284,7 @@ mod tests {
         assert!(
             steps.iter().all(|step| !matches!(
                 &step.action,
-                Action::Other {
+                FusedAction::Other {
                     operation: Operation::Activation(_),
                     ..
                 }

@@ -40,7 +40,7 @@ pub struct Minimum {
 
 /// A point with the function's value and gradient there.
 #[derive(Clone)]
-struct Sample {
+struct LinePoint {
     point: Vec<f64>,
     value: f64,
     gradient: Vec<f64>,
@@ -50,7 +50,7 @@ struct Sample {
 #[derive(Clone)]
 struct Trial {
     step: f64,
-    sample: Sample,
+    sample: LinePoint,
     /// derivative along the line
     slope: f64,
 }
@@ -79,7 +79,7 @@ pub fn minimise(
             point.len(),
             "BUG: a gradient of another length"
         );
-        Sample {
+        LinePoint {
             point,
             value,
             gradient,
@@ -128,7 +128,7 @@ struct Pair {
 
 impl Pair {
     /// None when the curvature y · s is not safely positive.
-    fn between(from: &Sample, to: &Sample) -> Option<Self> {
+    fn between(from: &LinePoint, to: &LinePoint) -> Option<Self> {
         let step = difference(&to.point, &from.point);
         let change = difference(&to.gradient, &from.gradient);
         let curvature = dot(&step, &change);
@@ -167,10 +167,10 @@ fn descent(gradient: &[f64], history: &VecDeque<Pair>, precondition: Preconditio
 /// A lower point along `direction`, by the strong Wolfe conditions where they can be met; none if
 /// there is no lower point.
 fn search(
-    evaluate: &mut impl FnMut(Vec<f64>) -> Sample,
-    start: &Sample,
+    evaluate: &mut impl FnMut(Vec<f64>) -> LinePoint,
+    start: &LinePoint,
     direction: &[f64],
-) -> Option<Sample> {
+) -> Option<LinePoint> {
     let slope = dot(&start.gradient, direction);
     if slope >= 0.0 || !slope.is_finite() {
         return None;

@@ -29,7 +29,7 @@ pub struct Retrieval {
 }
 
 /// What one query found.
-struct Found {
+struct QueryResult {
     average_precision: f64,
     /// Rank of the first sought row, from 0.
     first: usize,
@@ -63,7 +63,7 @@ pub fn retrieval(bank: &Bank, queries: &Tensor, labels: &[i64], ks: &[usize]) ->
         })
         .collect();
     let of_rows = bank.labels();
-    let found: Vec<Found> = blocks
+    let found: Vec<QueryResult> = blocks
         .into_par_iter()
         .flat_map_iter(|(start, rows, blocks)| {
             let labels = &labels[start..labels.len().min(start + block)];
@@ -135,7 +135,7 @@ fn descending(similarity: f32) -> u32 {
 }
 
 /// `None` when no row is sought.
-fn found(mut keys: Vec<u64>) -> Option<Found> {
+fn found(mut keys: Vec<u64>) -> Option<QueryResult> {
     keys.sort_unstable();
     let mut first = None;
     let (mut hits, mut sum) = (0u64, 0.0);
@@ -146,7 +146,7 @@ fn found(mut keys: Vec<u64>) -> Option<Found> {
             sum += hits as f64 / (rank + 1) as f64;
         }
     }
-    Some(Found {
+    Some(QueryResult {
         average_precision: sum / hits as f64,
         first: first?,
     })

@@ -18,7 +18,7 @@ use tch::{Device, Kind, Tensor};
 
 /// What a batch is to be told.
 #[derive(Debug)]
-pub struct Targets {
+pub struct HardAndSoftTargets {
     /// `[B, C]`: rows of a label sum to 1, rows of an image without one are zeros
     pub hard: Tensor,
     /// `[B, C]`: the teachers' probabilities, rows sum to 1; none without a teacher
@@ -53,7 +53,7 @@ pub struct SupervisedLoss {
 /// - `student_logits`: `[B, C]`; the targets as said there, on its device
 pub fn supervised_loss(
     student_logits: &Tensor,
-    targets: &Targets,
+    targets: &HardAndSoftTargets,
     balance: Balance,
 ) -> SupervisedLoss {
     let Balance { alpha, temperature } = balance;
@@ -142,16 +142,16 @@ impl Mixing {
     }
 }
 
-impl Targets {
-    pub fn mixed(&self, mixing: &Mixing) -> Targets {
-        Targets {
+impl HardAndSoftTargets {
+    pub fn mixed(&self, mixing: &Mixing) -> HardAndSoftTargets {
+        HardAndSoftTargets {
             hard: mixing.apply(&self.hard),
             soft: self.soft.as_ref().map(|soft| mixing.apply(soft)),
         }
     }
 
-    pub fn to_device(&self, device: Device) -> Targets {
-        Targets {
+    pub fn to_device(&self, device: Device) -> HardAndSoftTargets {
+        HardAndSoftTargets {
             hard: self.hard.to_device(device),
             soft: self.soft.as_ref().map(|soft| soft.to_device(device)),
         }

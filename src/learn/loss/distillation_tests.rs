@@ -25,7 +25,7 @@ fn golden_kd_loss() {
             let student = tensor("student_logits").set_requires_grad(true);
             let (_, classes) = student.size2().unwrap();
             let labels = labels_of(&fixture.tensor(&format!("{number}.labels")));
-            let targets = Targets {
+            let targets = HardAndSoftTargets {
                 hard: hard_targets(&labels, classes as usize, 0.0).to_kind(kind),
                 soft: Some(mean_probabilities(
                     &[tensor("teacher_logits")],
@@ -75,7 +75,7 @@ fn smoothing_mixup_ensembles_and_missing_labels_agree_with_pytorch() {
             .map(numbers)
             .collect();
         // Targets are made in f32, as in training.
-        let targets = Targets {
+        let targets = HardAndSoftTargets {
             hard: hard_targets(&labels, classes as usize, number("label_smoothing"))
                 .to_kind(Kind::Double),
             soft: (!teachers.is_empty())
@@ -103,7 +103,7 @@ fn smoothing_mixup_ensembles_and_missing_labels_agree_with_pytorch() {
 #[test]
 fn a_student_that_agrees_with_its_teacher_has_no_soft_loss() {
     let logits = Tensor::from_slice(&[0.0f64, 1.0, 4.0, -1.0, 0.5, 0.0]).reshape([2, 3]);
-    let targets = Targets {
+    let targets = HardAndSoftTargets {
         hard: hard_targets(&[Some(2), None], 3, 0.0).to_kind(Kind::Double),
         soft: Some(mean_probabilities(&[logits.shallow_clone()], 3.0)),
     };
@@ -120,7 +120,7 @@ fn a_student_that_agrees_with_its_teacher_has_no_soft_loss() {
 #[test]
 fn a_teacher_that_is_sure_costs_no_more_than_a_finite_number() {
     let student = Tensor::from_slice(&[0.0f32, 0.0]).reshape([1, 2]);
-    let targets = Targets {
+    let targets = HardAndSoftTargets {
         hard: hard_targets(&[None], 2, 0.0),
         soft: Some(mean_probabilities(
             &[Tensor::from_slice(&[1e4f32, -1e4]).reshape([1, 2])],

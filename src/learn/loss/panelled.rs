@@ -55,7 +55,7 @@ pub(super) fn softmax(
 }
 
 /// The state of sixteen rows between blocks.
-struct Rows {
+struct RowStates {
     panel: Panel,
     /// The greatest similarity so far.
     maximum: Lanes,
@@ -65,9 +65,9 @@ struct Rows {
     weighed: Vec<Lanes>,
 }
 
-impl Rows {
+impl RowStates {
     /// Each row with its own candidate alone.
-    fn new(rows: &[f32], own: &[f32], width: usize) -> Rows {
+    fn new(rows: &[f32], own: &[f32], width: usize) -> RowStates {
         let mut weighed = Panel::of(own, width).values().to_vec();
         weighed.resize(width.next_multiple_of(GROUP), Lanes::ZERO);
         // A lane without a row finds everything too faint.
@@ -79,7 +79,7 @@ impl Rows {
                 .zip(own)
                 .fold(0.0, |sum, (a, b)| a.mul_add(*b, sum));
         }
-        Rows {
+        RowStates {
             panel: Panel::of(rows, width),
             maximum,
             sum: Lanes([1.0; LANES]),
@@ -90,21 +90,21 @@ impl Rows {
 
 /// Rows of the queue one after the other, the stride an odd number of cache lines, so that the same
 /// place of many rows lies in different sets of a cache.
-struct Block {
+struct QueueBlock {
     values: Vec<f32>,
     stride: usize,
     count: usize,
 }
 
-impl Block {
+impl QueueBlock {
     const LINE: usize = 16;
 
-    fn new(width: usize) -> Block {
+    fn new(width: usize) -> QueueBlock {
         let stride = (width.div_ceil(Self::LINE) | 1) * Self::LINE;
         let fit = BYTES / (size_of::<f32>() * stride) / GROUP * GROUP;
         let most = fit.clamp(GROUP, CANDIDATES);
         // Groups of dimensions reach behind the last one.
-        Block {
+        QueueBlock {
             values: vec![0.0; most * stride + GROUP],
             stride,
             count: most,
@@ -129,12 +129,12 @@ fn stream(
     width: usize,
     temperature: f64,
 ) -> (Vec<f32>, Vec<f32>) {
-    let mut panels: Vec<Rows> = rows
+    let mut panels: Vec<RowStates> = rows
         .chunks(LANES * width)
         .zip(own.chunks(LANES * width))
-        .map(|(rows, own)| Rows::new(rows, own, width))
+        .map(|(rows, own)| RowStates::new(rows, own, width))
         .collect();
-    let mut block = Block::new(width);
+    let mut block = QueueBlock::new(width);
     let mut weights = vec![Lanes::ZERO; block.count + GROUP];
     let inverse = (1.0 / temperature) as f32;
     for part in queue.chunks(block.count * width) {
@@ -160,8 +160,8 @@ fn stream(
 
 /// Adds the block's candidates.
 #[target_feature(enable = "avx2,fma")]
-fn add(rows: &mut Rows, block: &Block, weights: &mut [Lanes], inverse: f32) {
-    let Block {
+fn add(rows: &mut RowStates, block: &QueueBlock, weights: &mut [Lanes], inverse: f32) {
+    let QueueBlock {
         ref values,
         stride,
         count,

@@ -87,12 +87,12 @@ pub fn fit(
 }
 
 /// Each row's nearest centroid.
-struct Nearest {
+struct Assignment {
     labels: Vec<i64>,
     cosines: Vec<f32>,
 }
 
-fn nearest(rows: &Tensor, centroids: &Tensor) -> Nearest {
+fn nearest(rows: &Tensor, centroids: &Tensor) -> Assignment {
     let count = rows.size()[0];
     let pieces: Vec<(Tensor, Tensor)> = (0..count)
         .step_by(PIECE as usize)
@@ -115,7 +115,7 @@ fn nearest(rows: &Tensor, centroids: &Tensor) -> Nearest {
         })
         .collect();
     let (labels, cosines): (Vec<_>, Vec<_>) = found.into_iter().unzip();
-    Nearest {
+    Assignment {
         labels: labels.concat(),
         cosines: cosines.concat(),
     }

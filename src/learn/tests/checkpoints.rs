@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use seedpipe_learn::architecture::{Architecture, Head};
-use seedpipe_learn::checkpoint_file::{self, Checkpoint, Format, match_network, read};
+use seedpipe_learn::checkpoint_file::{self, Checkpoint, CheckpointFormat, match_network, read};
 use seedpipe_learn::tch::{Device, Kind, Tensor};
 use seedpipe_learn::tensors::to_vec_f32;
 use seedpipe_learn::weights_file;
@@ -21,9 +21,9 @@ fn testdata(name: &str) -> PathBuf {
 #[test]
 fn nested_containers_of_every_dtype_are_read_from_both_layouts() {
     for (file, format) in [
-        ("nested_zip.pt", Format::Zip),
-        ("nested_legacy.pt", Format::Legacy),
-        ("nested_legacy_protocol4.pt", Format::Legacy),
+        ("nested_zip.pt", CheckpointFormat::Zip),
+        ("nested_legacy.pt", CheckpointFormat::Legacy),
+        ("nested_legacy_protocol4.pt", CheckpointFormat::Legacy),
     ] {
         let checkpoint = read(&testdata(file)).unwrap();
         assert_eq!(checkpoint.format, format);
@@ -154,7 +154,7 @@ fn checkpoint(architecture: &Architecture, prefix: &str, others: &[&str]) -> Che
     }
     Checkpoint {
         path: PathBuf::from("teacher.pth"),
-        format: Format::Zip,
+        format: CheckpointFormat::Zip,
         tensors,
     }
 }

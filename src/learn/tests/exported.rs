@@ -9,7 +9,7 @@ use std::process::Command;
 
 use seedpipe_learn::architecture::{self, Architecture, Shortcut, Stem};
 use seedpipe_learn::deployment::Deployment;
-use seedpipe_learn::onnx::{self, Element, Options};
+use seedpipe_learn::onnx::{self, Element, OnnxOptions};
 use seedpipe_learn::probe::LinearClassifier;
 use seedpipe_learn::quantisation::{Calibration, Quantised};
 use seedpipe_learn::tch::Tensor;
@@ -45,7 +45,7 @@ impl Format {
     fn bytes(self, deployment: &Deployment, case: &Case) -> Vec<u8> {
         match self {
             Format::Onnx => {
-                let options = Options {
+                let options = OnnxOptions {
                     element: case.element,
                     normalise: case.normalise,
                     quantisation: case
@@ -56,7 +56,7 @@ impl Format {
                 onnx::to_bytes(deployment, &options).unwrap()
             }
             Format::TorchScript => {
-                let options = torchscript_file::Options {
+                let options = torchscript_file::TorchScriptOptions {
                     half: case.element == Element::F16,
                     normalise: case.normalise,
                     extra_files: vec![],
@@ -311,7 +311,7 @@ fn onnxruntime_computes_what_every_network_computes_here() {
         if name == "swav_resnet50w5" {
             let written = onnx::to_bytes(
                 &deployment(&case),
-                &Options {
+                &OnnxOptions {
                     element: Element::F32,
                     normalise: false,
                     quantisation: None,
@@ -328,7 +328,7 @@ fn onnxruntime_computes_what_every_network_computes_here() {
 #[test]
 fn equal_networks_give_equal_files_that_say_how_to_look_at_an_image() {
     let case = Case::of(narrow("efficientnet_lite0"), 64);
-    let options = Options {
+    let options = OnnxOptions {
         element: Element::F32,
         normalise: false,
         quantisation: None,

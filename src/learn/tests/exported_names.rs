@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use seedpipe_learn::architecture::Architecture;
-use seedpipe_learn::checkpoint_file::{Checkpoint, Format, match_network, timm_state};
+use seedpipe_learn::checkpoint_file::{Checkpoint, CheckpointFormat, match_network, timm_state};
 use seedpipe_learn::deployment::Deployment;
 use seedpipe_learn::network::Network;
 use seedpipe_learn::tch::{Device, Tensor};
@@ -71,7 +71,7 @@ fn timms_names_are_recognised_when_they_are_read_back_and_compute_the_same() {
         let state = timm_state(&deployment).unwrap();
         let checkpoint = Checkpoint {
             path: PathBuf::from("student.safetensors"),
-            format: Format::Safetensors,
+            format: CheckpointFormat::Safetensors,
             tensors: state.into_iter().collect(),
         };
         let matched = match_network(checkpoint, &architecture).unwrap();

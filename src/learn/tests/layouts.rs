@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use seedpipe_learn::architecture::{Architecture, Head};
-use seedpipe_learn::checkpoint_file::{self, Checkpoint, Format, guess, match_network, read};
+use seedpipe_learn::checkpoint_file::{
+    self, Checkpoint, CheckpointFormat, guess, match_network, read,
+};
 use seedpipe_learn::network::{Mode, Network, Precision};
 use seedpipe_learn::tch::{Device, Tensor, no_grad};
 use seedpipe_learn::tensors::to_vec_f32;
@@ -138,7 +140,7 @@ fn other_projects_names_are_converted_and_compute_what_they_compute() {
         };
         let checkpoint = |prefix: &str| Checkpoint {
             path: PathBuf::from("teacher.safetensors"),
-            format: Format::Safetensors,
+            format: CheckpointFormat::Safetensors,
             tensors: case
                 .tensors
                 .iter()
@@ -192,7 +194,7 @@ fn a_file_of_another_network_is_refused_and_said_what_it_is() {
         });
         Checkpoint {
             path: PathBuf::from("teacher.pth"),
-            format: Format::Zip,
+            format: CheckpointFormat::Zip,
             tensors: tensors.collect(),
         }
     };

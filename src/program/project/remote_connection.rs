@@ -21,11 +21,11 @@ pub fn choose(
     project: &Project,
     named: Option<&str>,
     create: bool,
-) -> Result<Option<(Connection, bool)>> {
+) -> Result<Option<(LazyRemote, bool)>> {
     if let Some(named) = named {
         let address = Address::parse(named, Path::new(""));
         let address = address.map_err(|refusal| refusal.place("--remote"))?;
-        return Ok(Some((Connection::new(address, create), false)));
+        return Ok(Some((LazyRemote::new(address, create), false)));
     }
     let Some(spec) = project.remote() else {
         return Ok(None);
@@ -45,7 +45,7 @@ pub fn choose(
         return Err(placed(refusal).into());
     }
     Ok(Some((
-        Connection::new(address, create || spec.write),
+        LazyRemote::new(address, create || spec.write),
         spec.write,
     )))
 }
@@ -59,13 +59,13 @@ fn start_of<'a>(project: &'a Project, spec: &RemoteSpec) -> &'a Path {
 }
 
 /// A remote that is connected when it is first asked.
-pub struct Connection {
+pub struct LazyRemote {
     address: Address,
     create: bool,
     objects: OnceLock<Result<Objects, RemoteError>>,
 }
 
-impl Connection {
+impl LazyRemote {
     fn new(address: Address, create: bool) -> Self {
         Self {
             address,
@@ -82,7 +82,7 @@ impl Connection {
     }
 }
 
-impl Remote for Connection {
+impl Remote for LazyRemote {
     fn name(&self) -> String {
         self.address.to_string()
     }

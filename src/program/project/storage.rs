@@ -2,13 +2,13 @@
 
 use anyhow::Result;
 use seedpipe_engine::{Engine, StageState, StageStatus};
-use seedpipe_stages::storage::{Images, Storage, of_stage};
+use seedpipe_stages::storage::{Images, StorageEstimate, of_stage};
 use serde_json::{Value, json};
 
 use crate::terminal::figures;
 
 /// What each of the stages that is not cached will store of views, by its place in `stages`.
-pub fn planned(engine: &Engine, stages: &[StageStatus]) -> Result<Vec<Option<Storage>>> {
+pub fn planned(engine: &Engine, stages: &[StageStatus]) -> Result<Vec<Option<StorageEstimate>>> {
     let find = |name: &str| match stages.iter().find(|stage| stage.stage == name) {
         Some(stage) => Ok(stage.artifact.clone()),
         None => engine.find(name),
@@ -23,7 +23,7 @@ pub fn planned(engine: &Engine, stages: &[StageStatus]) -> Result<Vec<Option<Sto
 }
 
 /// A line for each stage that will store targets.
-pub fn lines(stages: &[StageStatus], planned: &[Option<Storage>]) -> String {
+pub fn lines(stages: &[StageStatus], planned: &[Option<StorageEstimate>]) -> String {
     let told = stages.iter().zip(planned);
     told.filter_map(|(stage, storage)| {
         let storage = storage.as_ref()?;
@@ -32,7 +32,7 @@ pub fn lines(stages: &[StageStatus], planned: &[Option<Storage>]) -> String {
     .collect()
 }
 
-fn line(storage: &Storage) -> String {
+fn line(storage: &StorageEstimate) -> String {
     let views = figures::count(storage.views);
     let view = match storage.dimension {
         Some(dimension) => format!("{dimension} × {}", storage.precision),
@@ -75,7 +75,7 @@ fn in_short(bytes: u64) -> String {
 }
 
 /// The same for machines; null for a stage that stores no targets.
-pub fn as_json(storage: Option<&Storage>) -> Value {
+pub fn as_json(storage: Option<&StorageEstimate>) -> Value {
     let Some(storage) = storage else {
         return Value::Null;
     };
@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn the_official_recipe_is_told_in_one_line() {
-        let official = Storage {
+        let official = StorageEstimate {
             images: Images::Known(1_281_167),
             views: 200,
             dimension: Some(128),
@@ -108,7 +108,7 @@ mod tests {
             line(&official),
             "will store 1,281,167 images × 200 views: 256,233,400 teacher passes, 66 GB (128 × f16 a view)"
         );
-        let unknown = Storage {
+        let unknown = StorageEstimate {
             images: Images::UnknownUntil("images".into()),
             ..official.clone()
         };
@@ -116,7 +116,7 @@ mod tests {
             line(&unknown),
             "will store 200 views an image (128 × f16 a view, 51 kB an image); teacher passes and bytes are unknown until `images` has run"
         );
-        let of_a_file = Storage {
+        let of_a_file = StorageEstimate {
             dimension: None,
             ..official
         };

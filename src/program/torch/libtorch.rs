@@ -88,28 +88,28 @@ pub fn find() -> Result<Found> {
             true => python_environment::ask_for_torch(folder),
             false => None,
         },
-        &Place::of(folder),
+        &SearchPlace::of(folder),
     )
 }
 
 /// How messages name where it was looked for, and the remedy.
-struct Place {
+struct SearchPlace {
     looked: String,
     remedy: String,
 }
 
-impl Place {
+impl SearchPlace {
     fn of(program_folder: &Path) -> Self {
         let program_folder = program_folder.display();
         if IN_WHEEL {
-            Place {
+            SearchPlace {
                 looked: format!("the Python environment of `{program_folder}`"),
                 remedy: format!(
                     "run `{program_folder}/python -m pip install torch=={VERSION}`, or name the `lib` folder of a libtorch {VERSION} in {LIBRARY_PATH}"
                 ),
             }
         } else {
-            Place {
+            SearchPlace {
                 looked: format!("`{RPATH}`"),
                 remedy: format!(
                     "run `make setup`, or set LIBTORCH to a libtorch {VERSION} and build or install again, or name its `lib` folder in {LIBRARY_PATH}"
@@ -122,7 +122,7 @@ impl Place {
 /// What to do about a libtorch that is missing or doesn't load.
 pub fn remedy() -> String {
     let program = env::current_exe().unwrap_or_default();
-    Place::of(program.parent().unwrap_or(Path::new("/"))).remedy
+    SearchPlace::of(program.parent().unwrap_or(Path::new("/"))).remedy
 }
 
 /// - `in_rpath`: what the loader looks into after `library_path`
@@ -131,7 +131,7 @@ fn find_in(
     library_path: Option<&OsStr>,
     in_rpath: &[PathBuf],
     ask: impl FnOnce() -> Option<PathBuf>,
-    place: &Place,
+    place: &SearchPlace,
 ) -> Result<Found> {
     let holds = |folder: &PathBuf| folder.join(LIBRARY).exists();
     // The user's word counts, right or wrong.
@@ -162,7 +162,7 @@ fn find_in(
     }
 }
 
-fn checked(folder: PathBuf, hidden: bool, place: &Place) -> Result<Found> {
+fn checked(folder: PathBuf, hidden: bool, place: &SearchPlace) -> Result<Found> {
     let found = version(&folder)?;
     if let Some((file, version)) = &found
         && version.split('+').next() != Some(VERSION)
@@ -185,7 +185,7 @@ fn checked(folder: PathBuf, hidden: bool, place: &Place) -> Result<Found> {
 }
 
 /// Refuses a library for another family of processors.
-fn check_machine(folder: &Path, place: &Place) -> Result<()> {
+fn check_machine(folder: &Path, place: &SearchPlace) -> Result<()> {
     let library = folder.join(LIBRARY);
     let mismatch = elf::mismatch(&library, ARCH)
         .with_context(|| format!("`{}` can't be read", library.display()))?;
@@ -274,8 +274,8 @@ mod tests {
         libtorch(Some(("build-version", version)))
     }
 
-    fn place() -> Place {
-        Place {
+    fn place() -> SearchPlace {
+        SearchPlace {
             looked: "`here`".to_owned(),
             remedy: "run `make setup`".to_owned(),
         }

@@ -23,7 +23,7 @@ const MISSING: i32 = 3;
 
 /// What the script prints.
 #[derive(Deserialize)]
-struct Report {
+struct SpeedReport {
     onnxruntime: String,
     batch: usize,
     /// Of the fp32 file and the int8 file.
@@ -51,14 +51,14 @@ impl Speed {
 }
 
 /// The speed, or why there is none, for the user.
-pub type Measured = std::result::Result<Speed, String>;
+pub type MeasuredSpeed = std::result::Result<Speed, String>;
 
 /// Measures both files, which are written to a folder that is removed again.
 ///
 /// # Errors
 /// When that folder can't be written. That nothing can be measured is no error.
-pub fn measure(fp32: &[u8], int8: &[u8]) -> Result<Measured> {
-    let folder = Folder::create()?;
+pub fn measure(fp32: &[u8], int8: &[u8]) -> Result<MeasuredSpeed> {
+    let folder = TemporaryFolder::create()?;
     let write = |name: &str, bytes: &[u8]| {
         let path = folder.0.join(name);
         fs_err::write(&path, bytes).map(|()| path)
@@ -89,7 +89,7 @@ pub fn measure(fp32: &[u8], int8: &[u8]) -> Result<Measured> {
         let last = said.trim().lines().last().unwrap_or("no reason");
         return Ok(Err(unmeasured(&format!("failed: {last}"))));
     }
-    let report: Report = match serde_json::from_slice(&output.stdout) {
+    let report: SpeedReport = match serde_json::from_slice(&output.stdout) {
         Ok(report) => report,
         Err(_) => return Ok(Err(unmeasured("printed something else than figures"))),
     };
@@ -105,9 +105,9 @@ pub fn measure(fp32: &[u8], int8: &[u8]) -> Result<Measured> {
 }
 
 /// Removed with all that is in it.
-struct Folder(PathBuf);
+struct TemporaryFolder(PathBuf);
 
-impl Folder {
+impl TemporaryFolder {
     fn create() -> Result<Self> {
         let path = env::temp_dir().join(format!("seedpipe-speed-{}", process::id()));
         let _ = fs_err::remove_dir_all(&path); // of a process of this number that was killed
@@ -123,7 +123,7 @@ fn create_private(path: &Path) -> std::io::Result<()> {
     std::fs::DirBuilder::new().mode(0o700).create(path)
 }
 
-impl Drop for Folder {
+impl Drop for TemporaryFolder {
     fn drop(&mut self) {
         let _ = fs_err::remove_dir_all(&self.0); // a temporary folder that stays does no harm
     }

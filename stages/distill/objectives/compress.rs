@@ -11,7 +11,7 @@ use seedpipe_learn::queue::Queue;
 use seedpipe_learn::training_state::TrainingState;
 use tch::{Tensor, no_grad};
 
-use super::{Declaration, Matching, Output, Seen, Setup, Temperature, Training};
+use super::{Declaration, Matching, Seen, Setup, StudentOutput, Temperature, Training};
 use crate::shared::invalid::{check_queue, fraction};
 use crate::shared::objectives::params;
 use crate::training::{restore_queue, save_queue};
@@ -54,8 +54,8 @@ impl Declaration for Compress {
     }
 
     /// Similarities are compared, and not embeddings.
-    fn output(&self) -> Output {
-        Output::Any
+    fn output(&self) -> StudentOutput {
+        StudentOutput::Any
     }
 
     fn has_small_views(&self) -> bool {
@@ -78,13 +78,13 @@ impl Training for Compress {
 struct TwoMemories {
     teacher: Queue,
     student: Queue,
-    key: Option<Key>,
+    key: Option<KeyEncoder>,
     /// Of the batch at hand, until the student's memory takes them: `[B, S]`, rows of length 1.
     embeddings: Option<Tensor>,
 }
 
 /// The copy of the student that fills its memory.
-struct Key {
+struct KeyEncoder {
     network: Network,
     momentum: f64,
 }
@@ -95,7 +95,7 @@ impl TwoMemories {
         let key = (momentum > 0.0).then(|| {
             let network = network.duplicate();
             network.freeze();
-            Key { network, momentum }
+            KeyEncoder { network, momentum }
         });
         TwoMemories {
             teacher,

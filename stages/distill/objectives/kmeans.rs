@@ -9,7 +9,7 @@ use seedpipe_learn::spherical_kmeans;
 use seedpipe_learn::training_state::TrainingState;
 use tch::{Tensor, no_grad};
 
-use super::{Declaration, Matching, Output, Seen, Setup, Training};
+use super::{Declaration, Matching, Seen, Setup, StudentOutput, Training};
 use crate::shared::invalid::at_least;
 use crate::shared::objectives::params;
 
@@ -31,8 +31,8 @@ impl Declaration for Kmeans {
         at_least("cluster_rounds", self.cluster_rounds.into(), 1)
     }
 
-    fn output(&self) -> Output {
-        Output::Logits(self.clusters as i64)
+    fn output(&self) -> StudentOutput {
+        StudentOutput::Logits(self.clusters as i64)
     }
 
     fn has_small_views(&self) -> bool {

@@ -61,8 +61,8 @@ pub trait Declaration: Debug + Send + Sync {
     }
 
     /// What the student is to give of an image while it learns.
-    fn output(&self) -> Output {
-        Output::Teachers
+    fn output(&self) -> StudentOutput {
+        StudentOutput::Teachers
     }
 
     /// Whether small views can be learned from beside the whole ones.
@@ -73,7 +73,7 @@ pub trait Declaration: Debug + Send + Sync {
 
 /// What the student gives of an image while it learns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Output {
+pub enum StudentOutput {
     /// An embedding of the teacher's dimension.
     Teachers,
     /// An embedding of any dimension, by default the features themselves.

@@ -1,7 +1,7 @@
 //! Drawings as SVG within the page: a frame with axes, named for those who can't see it. Colours
 //! are the style sheet's.
 
-use crate::report::html::scale::{Axis, tick_text};
+use crate::report::html::scale::{PlotAxis, tick_text};
 use crate::report::html::{escaped, push};
 
 /// Colours of series in the style sheet, `--c0` …; further series begin anew.
@@ -44,7 +44,7 @@ impl Figure {
 
 /// The rectangle within which values are drawn.
 #[derive(Clone, Copy)]
-pub struct Frame {
+pub struct PlotArea {
     pub left: f64,
     pub top: f64,
     pub right: f64,
@@ -52,7 +52,7 @@ pub struct Frame {
 }
 
 /// Lines and labels of an upright axis: at most a few characters, to the left of the frame.
-pub fn upright(body: &mut String, frame: Frame, axis: &Axis, ticks: &[f64], percent: bool) {
+pub fn upright(body: &mut String, frame: PlotArea, axis: &PlotAxis, ticks: &[f64], percent: bool) {
     let shown: Vec<f64> = ticks
         .iter()
         .map(|tick| if percent { tick * 100.0 } else { *tick })
@@ -77,8 +77,8 @@ pub fn upright(body: &mut String, frame: Frame, axis: &Axis, ticks: &[f64], perc
 /// Labels of a level axis below the frame, and what it counts.
 pub fn level(
     body: &mut String,
-    frame: Frame,
-    axis: &Axis,
+    frame: PlotArea,
+    axis: &PlotAxis,
     ticks: &[f64],
     text: impl Fn(f64) -> String,
     name: &str,

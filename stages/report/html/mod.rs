@@ -23,21 +23,21 @@ pub fn push(text: &mut String, arguments: std::fmt::Arguments) {
 }
 
 /// A column's heading.
-pub struct Column {
+pub struct HtmlColumn {
     title: String,
     numeric: bool,
 }
 
-impl Column {
-    pub fn text(title: impl Into<String>) -> Column {
-        Column {
+impl HtmlColumn {
+    pub fn text(title: impl Into<String>) -> HtmlColumn {
+        HtmlColumn {
             title: title.into(),
             numeric: false,
         }
     }
 
-    pub fn number(title: impl Into<String>) -> Column {
-        Column {
+    pub fn number(title: impl Into<String>) -> HtmlColumn {
+        HtmlColumn {
             title: title.into(),
             numeric: true,
         }
@@ -78,13 +78,13 @@ impl Cell {
 }
 
 /// A table whose first column heads its rows.
-pub struct Table {
+pub struct HtmlTable {
     pub caption: String,
-    pub columns: Vec<Column>,
+    pub columns: Vec<HtmlColumn>,
     pub rows: Vec<Vec<Cell>>,
 }
 
-impl Table {
+impl HtmlTable {
     pub fn html(&self) -> String {
         let caption = escaped(&self.caption);
         let mut html = format!(
@@ -190,9 +190,9 @@ mod tests {
 
     #[test]
     fn cells_are_escaped_and_sort_by_their_number() {
-        let table = Table {
+        let table = HtmlTable {
             caption: "a < b".into(),
-            columns: vec![Column::text("name"), Column::number("value")],
+            columns: vec![HtmlColumn::text("name"), HtmlColumn::number("value")],
             rows: vec![vec![Cell::text("<script>\"&"), Cell::number(0.5, "50.0 %")]],
         };
         let html = table.html();

@@ -2,7 +2,7 @@
 
 /// A value's place on an axis, in the drawing's units.
 #[derive(Clone, Copy, Debug)]
-pub struct Axis {
+pub struct PlotAxis {
     low: f64,
     high: f64,
     start: f64,
@@ -10,15 +10,15 @@ pub struct Axis {
     logarithmic: bool,
 }
 
-impl Axis {
+impl PlotAxis {
     /// From `low` at `start` to `high` at `end`; one value alone gets some room on both sides.
-    pub fn linear(low: f64, high: f64, start: f64, end: f64) -> Axis {
+    pub fn linear(low: f64, high: f64, start: f64, end: f64) -> PlotAxis {
         let (low, high) = if high > low {
             (low, high)
         } else {
             (low - 0.5, low + 0.5)
         };
-        Axis {
+        PlotAxis {
             low,
             high,
             start,
@@ -28,10 +28,10 @@ impl Axis {
     }
 
     /// Equal factors are equally long; both ends above 0.
-    pub fn logarithmic(low: f64, high: f64, start: f64, end: f64) -> Axis {
-        Axis {
+    pub fn logarithmic(low: f64, high: f64, start: f64, end: f64) -> PlotAxis {
+        PlotAxis {
             logarithmic: true,
-            ..Axis::linear(low.ln(), high.ln(), start, end)
+            ..PlotAxis::linear(low.ln(), high.ln(), start, end)
         }
     }
 
@@ -117,19 +117,19 @@ mod tests {
 
     #[test]
     fn ticks_are_round_and_within() {
-        let axis = Axis::linear(0.31, 0.97, 0.0, 100.0);
+        let axis = PlotAxis::linear(0.31, 0.97, 0.0, 100.0);
         let ticks = axis.ticks(4);
         let texts: Vec<String> = ticks.iter().map(|tick| tick_text(*tick, &ticks)).collect();
         assert_eq!(texts, ["0.4", "0.6", "0.8"]);
         assert_eq!(axis.place(0.31), 0.0);
         assert_eq!(axis.place(0.97), 100.0);
-        let one = Axis::linear(3.0, 3.0, 0.0, 10.0);
+        let one = PlotAxis::linear(3.0, 3.0, 0.0, 10.0);
         assert_eq!(one.place(3.0), 5.0);
     }
 
     #[test]
     fn logarithmic_axes_have_powers_of_ten() {
-        let axis = Axis::logarithmic(10.0, 1000.0, 0.0, 2.0);
+        let axis = PlotAxis::logarithmic(10.0, 1000.0, 0.0, 2.0);
         assert!((axis.place(100.0) - 1.0).abs() < 1e-12);
         let close = |left: &[f64], right: &[f64]| {
             left.len() == right.len()
@@ -139,7 +139,7 @@ mod tests {
                     .all(|(l, r)| (l / r - 1.0).abs() < 1e-9)
         };
         assert!(close(&axis.ticks(3), &[10.0, 100.0, 1000.0]));
-        let short = Axis::logarithmic(9_000.0, 300_000.0, 0.0, 1.0).ticks(4);
+        let short = PlotAxis::logarithmic(9_000.0, 300_000.0, 0.0, 1.0).ticks(4);
         assert!(close(&short, &[1e4, 2e4, 5e4, 1e5, 2e5]), "{short:?}");
     }
 }

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use seedpipe_artifact::{METRICS, MetricsReader};
 
 use crate::report::gallery::Gallery;
-use crate::report::html::{Cell, Column, Table, percent};
+use crate::report::html::{Cell, HtmlColumn, HtmlTable, percent};
 use crate::report::judged::Judged;
 use crate::report::material::Catalogue;
 use crate::report::sections::headline::{Ranked, main_column};
@@ -60,11 +60,11 @@ pub fn table(
         .iter()
         .find(|judged| measured_by.contains(judged.stage.as_str()));
     let counts = of_column.map_or_else(BTreeMap::new, images_of_classes);
-    let mut headings = vec![Column::text("class")];
+    let mut headings = vec![HtmlColumn::text("class")];
     if !counts.is_empty() {
-        headings.push(Column::number("images"));
+        headings.push(HtmlColumn::number("images"));
     }
-    headings.extend(columns.iter().map(|(title, _)| Column::number(title)));
+    headings.extend(columns.iter().map(|(title, _)| HtmlColumn::number(title)));
     let rows = names.iter().map(|name| {
         let mut row = vec![Cell::text(name)];
         if !counts.is_empty() {
@@ -84,7 +84,7 @@ pub fn table(
         row
     });
     Ok(Some(
-        Table {
+        HtmlTable {
             caption: "Share of each class's judged images that was named rightly".to_owned(),
             columns: headings,
             rows: rows.collect(),

@@ -7,15 +7,15 @@ use anyhow::{Context, Result};
 use seedpipe_artifact::{METRICS, MetricsReader};
 use seedpipe_base::text;
 
-use crate::report::html::drawing::{Figure, Frame, legend, level, line, upright};
-use crate::report::html::scale::Axis;
+use crate::report::html::drawing::{Figure, PlotArea, legend, level, line, upright};
+use crate::report::html::scale::PlotAxis;
 use crate::report::html::{escaped, push};
 use crate::report::material::{Catalogue, Source};
 use crate::report::networks;
 
 const WIDTH: f64 = 380.0;
 const HEIGHT: f64 = 256.0;
-const FRAME: Frame = Frame {
+const FRAME: PlotArea = PlotArea {
     left: 48.0,
     top: 12.0,
     right: 366.0,
@@ -36,12 +36,12 @@ struct Series {
 type Recorded = (String, String, Vec<(f64, f64)>);
 
 /// Lines that may share an upright axis: the values' name, and for losses what they are losses of.
-type Key = (bool, String, String);
+type CurveKey = (bool, String, String);
 
 /// All drawings: losses and accuracies in the open, the rest folded. Empty when nothing was
 /// recorded over steps.
 pub fn curves(material: &Catalogue) -> Result<String> {
-    let mut groups: BTreeMap<Key, Vec<Series>> = BTreeMap::new();
+    let mut groups: BTreeMap<CurveKey, Vec<Series>> = BTreeMap::new();
     let mut numbers: BTreeMap<&str, usize> = BTreeMap::new();
     for (source, parts) in material.readable(METRICS) {
         for (split, name, points) in series(source, parts)? {
@@ -151,8 +151,8 @@ fn chart(number: usize, title: &str, series: &[Series]) -> String {
         (low.min(point.1), high.max(point.1))
     });
     let room = (high - low) * 0.04;
-    let x = Axis::linear(0.0, last, FRAME.left, FRAME.right);
-    let y = Axis::linear(low - room, high + room, FRAME.bottom, FRAME.top);
+    let x = PlotAxis::linear(0.0, last, FRAME.left, FRAME.right);
+    let y = PlotAxis::linear(low - room, high + room, FRAME.bottom, FRAME.top);
     let mut body = String::new();
     upright(&mut body, FRAME, &y, &y.ticks(4), false);
     level(
@@ -188,7 +188,7 @@ fn chart(number: usize, title: &str, series: &[Series]) -> String {
     }
     // What the script needs to tell values from places: the axes' ends, which differ where a line's
     // don't.
-    let span = |axis: &Axis| {
+    let span = |axis: &PlotAxis| {
         let [low, high] = axis.ends();
         format!(
             "{low} {high} {:.2} {:.2}",

@@ -1,8 +1,8 @@
 //! The headline: what the student keeps of its teacher, and the table of every network that was
 //! measured.
 
-use crate::report::html::{Cell, Column, Table, change, escaped, percent, push, short};
-use crate::report::material::{Against, Catalogue};
+use crate::report::html::{Cell, HtmlColumn, HtmlTable, change, escaped, percent, push, short};
+use crate::report::material::{Catalogue, EarlierState};
 use crate::report::networks::{self, Role};
 use crate::shared::results::{Measure, ResultRow, Results};
 use seedpipe_base::text;
@@ -162,14 +162,14 @@ pub fn table(material: &Catalogue, results: &Results, ranked: &[Ranked]) -> Opti
         .collect();
     let has_costs = costs.iter().any(Option::is_some);
     let has_rates = rates.iter().any(Option::is_some);
-    let mut columns = vec![Column::text("network")];
-    columns.extend(results.columns.iter().map(Column::number));
-    columns.push(Column::number("parameters"));
+    let mut columns = vec![HtmlColumn::text("network")];
+    columns.extend(results.columns.iter().map(HtmlColumn::number));
+    columns.push(HtmlColumn::number("parameters"));
     if has_costs {
-        columns.push(Column::number("multiply-adds"));
+        columns.push(HtmlColumn::number("multiply-adds"));
     }
     if has_rates {
-        columns.push(Column::number("images/s"));
+        columns.push(HtmlColumn::number("images/s"));
     }
     let best: Vec<f64> = (0..results.columns.len())
         .map(|column| best_of(results, column))
@@ -193,7 +193,7 @@ pub fn table(material: &Catalogue, results: &Results, ranked: &[Ranked]) -> Opti
         }
         rows.push(row);
     }
-    let mut html = Table {
+    let mut html = HtmlTable {
         caption: "Every network that was measured".to_owned(),
         columns,
         rows,
@@ -252,7 +252,7 @@ fn number(count: Option<u64>, text: impl Fn(u64) -> String) -> Cell {
     })
 }
 
-fn measure_cell(measure: &Measure, is_best: bool, against: Option<&Against>) -> Cell {
+fn measure_cell(measure: &Measure, is_best: bool, against: Option<&EarlierState>) -> Cell {
     let value = format!("{:.2} %", measure.value * 100.0);
     let mut html = if is_best {
         format!("<b>{value}</b>")

@@ -16,11 +16,11 @@ const MARGIN: f64 = 8.0;
 const SWEEPS: usize = 6;
 
 /// An arrow between two stages, by number.
-type Edge = (usize, usize);
+type DrawnEdge = (usize, usize);
 
 /// A stage's box.
 #[derive(Clone, Copy, Debug)]
-struct Place {
+struct StageBox {
     x: f64,
     y: f64,
     width: f64,
@@ -33,13 +33,13 @@ pub fn graph(material: &Catalogue) -> String {
         .enumerate()
         .map(|(index, source)| (source.stage.as_str(), index))
         .collect();
-    let mut edges: BTreeSet<Edge> = BTreeSet::new();
+    let mut edges: BTreeSet<DrawnEdge> = BTreeSet::new();
     for (to, source) in sources.iter().enumerate() {
         for from in source.inputs.values().flatten() {
             edges.extend(number.get(from.stage.as_str()).map(|from| (*from, to)));
         }
     }
-    let edges: Vec<Edge> = edges.into_iter().collect();
+    let edges: Vec<DrawnEdge> = edges.into_iter().collect();
     let widths: Vec<f64> = sources
         .iter()
         .map(|source| {
@@ -115,7 +115,7 @@ pub fn anchor(stage: &str) -> String {
 
 /// Columns by the longest way from a start; within a column by where the neighbours stand. Stages
 /// come after what they need.
-fn places(widths: &[f64], edges: &[Edge]) -> Vec<Place> {
+fn places(widths: &[f64], edges: &[DrawnEdge]) -> Vec<StageBox> {
     let order: Vec<usize> = (0..widths.len()).collect();
     let mut columns = layers(&order, edges);
     let count = columns.len();
@@ -159,7 +159,7 @@ fn places(widths: &[f64], edges: &[Edge]) -> Vec<Place> {
         }
     }
     let mut places = vec![
-        Place {
+        StageBox {
             x: 0.0,
             y: 0.0,
             width: 0.0
@@ -173,7 +173,7 @@ fn places(widths: &[f64], edges: &[Edge]) -> Vec<Place> {
             .map(|&stage| widths[stage])
             .fold(0.0, f64::max);
         for &stage in stages {
-            places[stage] = Place {
+            places[stage] = StageBox {
                 x: x + (widest - widths[stage]) / 2.0,
                 y: MARGIN + centre[stage] * (HEIGHT + DOWN),
                 width: widths[stage],

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use seedpipe_artifact::{interval_of, is_fraction};
 use seedpipe_base::text;
 
-use crate::report::html::{Cell, Column, Table, escaped, push};
+use crate::report::html::{Cell, HtmlColumn, HtmlTable, escaped, push};
 use crate::report::material::{Catalogue, Source};
 use crate::report::sections::lineage::anchor;
 
@@ -169,14 +169,14 @@ pub fn changes(material: &Catalogue) -> Option<String> {
             escaped(&against.name)
         )
     } else {
-        Table {
+        HtmlTable {
             caption: format!("Figures that differ from {}", against.name),
             columns: vec![
-                Column::text("stage"),
-                Column::text("figure"),
-                Column::number("old"),
-                Column::number("new"),
-                Column::number("change"),
+                HtmlColumn::text("stage"),
+                HtmlColumn::text("figure"),
+                HtmlColumn::number("old"),
+                HtmlColumn::number("new"),
+                HtmlColumn::number("change"),
             ],
             rows,
         }
@@ -236,9 +236,11 @@ fn fields(material: &Catalogue) -> Option<String> {
         ]
     });
     Some(
-        Table {
+        HtmlTable {
             caption: format!("Settings that differ from {}", against.name),
-            columns: ["stage", "setting", "old", "new"].map(Column::text).into(),
+            columns: ["stage", "setting", "old", "new"]
+                .map(HtmlColumn::text)
+                .into(),
             rows: rows.collect(),
         }
         .html(),

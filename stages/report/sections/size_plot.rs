@@ -1,7 +1,7 @@
 //! Accuracy against size, as in figure 1 of the SEED paper, with the pipeline's own networks.
 
-use crate::report::html::drawing::{Figure, Frame, level, upright};
-use crate::report::html::scale::Axis;
+use crate::report::html::drawing::{Figure, PlotArea, level, upright};
+use crate::report::html::scale::PlotAxis;
 use crate::report::html::{escaped, percent, push, short};
 use crate::report::networks::Role;
 use crate::report::sections::headline::Ranked;
@@ -9,7 +9,7 @@ use crate::shared::results::Results;
 
 const WIDTH: f64 = 380.0;
 const HEIGHT: f64 = 290.0;
-const FRAME: Frame = Frame {
+const FRAME: PlotArea = PlotArea {
     left: 48.0,
     top: 14.0,
     right: 366.0,
@@ -22,7 +22,7 @@ const LINE: f64 = 13.0;
 const PLOTS: usize = 3;
 
 /// A network in the plot.
-struct Point<'a> {
+struct PlottedNetwork<'a> {
     name: &'a str,
     role: Role,
     size: f64,
@@ -54,7 +54,7 @@ pub fn plots(results: &Results, ranked: &[Ranked]) -> String {
     let mut plots = String::new();
     let mut count = 0;
     for (column, title) in results.columns.iter().enumerate() {
-        let points: Vec<Point> = ranked
+        let points: Vec<PlottedNetwork> = ranked
             .iter()
             .filter_map(|network| point(network, column))
             .collect();
@@ -74,9 +74,9 @@ pub fn plots(results: &Results, ranked: &[Ranked]) -> String {
     )
 }
 
-fn point<'a>(network: &Ranked<'a>, column: usize) -> Option<Point<'a>> {
+fn point<'a>(network: &Ranked<'a>, column: usize) -> Option<PlottedNetwork<'a>> {
     let measure = network.row.values[column].as_ref()?;
-    Some(Point {
+    Some(PlottedNetwork {
         name: &network.row.network,
         role: network.role,
         size: network.row.parameters.filter(|size| *size > 0)? as f64,
@@ -85,16 +85,16 @@ fn point<'a>(network: &Ranked<'a>, column: usize) -> Option<Point<'a>> {
     })
 }
 
-fn plot(number: usize, title: &str, points: &[Point]) -> String {
-    let ends = |point: &Point| point.interval.unwrap_or([point.value; 2]);
+fn plot(number: usize, title: &str, points: &[PlottedNetwork]) -> String {
+    let ends = |point: &PlottedNetwork| point.interval.unwrap_or([point.value; 2]);
     let low = points.iter().map(|p| ends(p)[0]).fold(1.0, f64::min);
     let high = points.iter().map(|p| ends(p)[1]).fold(0.0, f64::max);
     let room = ((high - low) * 0.08).max(0.01);
     let smallest = points.iter().map(|p| p.size).fold(f64::INFINITY, f64::min);
     let largest = points.iter().map(|p| p.size).fold(0.0, f64::max);
-    let x = Axis::logarithmic(smallest / 1.8, largest * 1.8, FRAME.left, FRAME.right);
+    let x = PlotAxis::logarithmic(smallest / 1.8, largest * 1.8, FRAME.left, FRAME.right);
     let (low, high) = ((low - room).max(0.0), (high + room).min(1.0));
-    let y = Axis::linear(low, high.max(low + 0.02), FRAME.bottom, FRAME.top);
+    let y = PlotAxis::linear(low, high.max(low + 0.02), FRAME.bottom, FRAME.top);
     let mut body = String::new();
     upright(&mut body, FRAME, &y, &y.ticks(5), true);
     level(&mut body, FRAME, &x, &x.ticks(4), short, "parameters");
@@ -149,7 +149,7 @@ fn plot(number: usize, title: &str, points: &[Point]) -> String {
 
 /// Told apart by form as well as by colour: a diamond teaches, a disc learned of it, a ring did
 /// not.
-fn mark(point: &Point, x: f64, y: f64) -> String {
+fn mark(point: &PlottedNetwork, x: f64, y: f64) -> String {
     let title = format!(
         "<title>{}: {}</title>",
         escaped(point.name),

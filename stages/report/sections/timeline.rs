@@ -1,6 +1,6 @@
 //! How long every stage took, one after the other, and how much of it was waiting for pixels.
 
-use crate::report::html::{Cell, Column, Table, duration, escaped, percent, push};
+use crate::report::html::{Cell, HtmlColumn, HtmlTable, duration, escaped, percent, push};
 use crate::report::material::{Catalogue, Making};
 use seedpipe_base::text;
 
@@ -84,15 +84,15 @@ fn table(made: &[(&str, &str, &Making)]) -> String {
             Cell::text(&making.created),
         ]
     });
-    Table {
+    HtmlTable {
         caption: "Time of every stage".to_owned(),
         columns: vec![
-            Column::text("stage"),
-            Column::text("kind"),
-            Column::number("time"),
-            Column::number("waiting"),
-            Column::number("images/s"),
-            Column::text("made"),
+            HtmlColumn::text("stage"),
+            HtmlColumn::text("kind"),
+            HtmlColumn::number("time"),
+            HtmlColumn::number("waiting"),
+            HtmlColumn::number("images/s"),
+            HtmlColumn::text("made"),
         ],
         rows: rows.collect(),
     }

@@ -11,7 +11,7 @@ mod wire;
 
 use seedpipe_base::Refusal;
 
-use crate::architecture::Crop;
+use crate::architecture::CropOrder;
 use crate::deploy::deployment::Deployment;
 use crate::deploy::quantisation::Quantisation;
 use crate::graph::folding::fold;
@@ -26,7 +26,7 @@ pub enum Element {
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub struct Options {
+pub struct OnnxOptions {
     pub element: Element,
     /// The graph takes RGB of 0–1 and normalises it itself; else `images` are normalised already.
     pub normalise: bool,
@@ -40,7 +40,7 @@ pub struct Options {
 const LARGEST: usize = (1 << 31) - (1 << 20);
 
 /// The file's bytes.
-pub fn to_bytes(deployment: &Deployment, options: &Options) -> Result<Vec<u8>, Refusal> {
+pub fn to_bytes(deployment: &Deployment, options: &OnnxOptions) -> Result<Vec<u8>, Refusal> {
     let folded = fold(&deployment.graph, &deployment.tensors);
     let lowering = Lowering::new(&folded, &deployment.preprocessing, options);
     let graph = lowering.run();
@@ -83,7 +83,7 @@ fn metadata(deployment: &Deployment, normalised_inside: bool) -> Vec<(String, St
     if preprocessing.filter.is_pillow() {
         metadata.push(("resize", "of a PIL image, rounded to 8 bits".to_owned()));
     }
-    if preprocessing.crop == Crop::BeforeResize {
+    if preprocessing.crop == CropOrder::BeforeResize {
         metadata.push(("crop", "before_resize".to_owned()));
     }
     metadata

@@ -10,7 +10,7 @@ const IR_VERSION: i64 = 8;
 
 /// Element types with their numbers in onnx.proto.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Element {
+pub(super) enum DataType {
     F32 = 1,
     U8 = 2,
     I8 = 3,
@@ -64,7 +64,7 @@ impl GraphMessage {
     pub(super) fn initializer(
         &mut self,
         name: &str,
-        element: Element,
+        element: DataType,
         shape: &[i64],
         bytes: &[u8],
     ) {
@@ -149,7 +149,7 @@ fn value_info(name: &str, dimensions: &[Dimension]) -> Message {
         shape.message(1, &message);
     }
     let mut tensor = Message::default();
-    tensor.integer(1, Element::F32 as i64);
+    tensor.integer(1, DataType::F32 as i64);
     tensor.message(2, &shape);
     let mut kind = Message::default();
     kind.message(1, &tensor);

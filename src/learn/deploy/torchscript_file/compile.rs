@@ -7,7 +7,7 @@ use tch::Tensor;
 
 use crate::torch::shim;
 
-pub(super) struct Named<'name> {
+pub(super) struct NamedValue<'name> {
     /// With dots between modules.
     pub name: &'name str,
     pub tensor: Tensor,
@@ -33,7 +33,7 @@ unsafe extern "C" {
 /// Compiles `source` over the tensors and serialises the module; errors are libtorch's words.
 pub(super) fn compile(
     source: &str,
-    tensors: &[Named],
+    tensors: &[NamedValue],
     extra: &[(String, String)],
 ) -> Result<Vec<u8>, String> {
     let text = |text: &str| CString::new(text).map_err(|_| format!("`{text}` holds a zero byte"));

@@ -15,7 +15,7 @@ use tch::Kind;
 use crate::deploy::deployment::Deployment;
 
 #[derive(Clone, Debug, PartialEq)]
-pub struct Options {
+pub struct TorchScriptOptions {
     /// Weights in half precision; input and outputs stay f32.
     pub half: bool,
     /// The network takes RGB of 0–1 and normalises it itself; else `images` are normalised already.
@@ -25,7 +25,7 @@ pub struct Options {
 }
 
 /// The file's bytes; equal networks give equal bytes.
-pub fn to_bytes(deployment: &Deployment, options: &Options) -> Result<Vec<u8>, Refusal> {
+pub fn to_bytes(deployment: &Deployment, options: &TorchScriptOptions) -> Result<Vec<u8>, Refusal> {
     let kind = if options.half {
         Kind::Half
     } else {
@@ -33,10 +33,10 @@ pub fn to_bytes(deployment: &Deployment, options: &Options) -> Result<Vec<u8>, R
     };
     let source = source::forward(deployment, options);
     let specs = deployment.graph.state();
-    let tensors: Vec<compile::Named> = specs
+    let tensors: Vec<compile::NamedValue> = specs
         .iter()
         .zip(&deployment.tensors)
-        .map(|(spec, tensor)| compile::Named {
+        .map(|(spec, tensor)| compile::NamedValue {
             name: &spec.name,
             tensor: match spec.kind {
                 Kind::Float => tensor.detach().to_kind(kind).contiguous(),

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::Options;
+use super::TorchScriptOptions;
 use crate::deploy::deployment::Deployment;
 use crate::graph::{Activation, Convolution, Graph, Interpolation, Node, NodeId, Operation};
 
@@ -11,7 +11,7 @@ const HALF: i64 = 5;
 const FLOAT: i64 = 6;
 
 /// `def forward(self, images: Tensor) -> Dict[str, Tensor]`.
-pub(super) fn forward(deployment: &Deployment, options: &Options) -> String {
+pub(super) fn forward(deployment: &Deployment, options: &TorchScriptOptions) -> String {
     let graph = &deployment.graph;
     let mut lines = Lines::default();
     if options.normalise {

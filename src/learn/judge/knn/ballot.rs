@@ -1,6 +1,6 @@
 //! What the nearest rows vote for.
 
-use super::nearest::Candidate;
+use super::nearest::Neighbour;
 
 /// Classes kept in a [`Ranking`].
 const RANKED: usize = 5;
@@ -22,14 +22,14 @@ pub(super) struct Ballot<'a> {
 
 impl Ballot<'_> {
     /// Votes are relative to the nearest row's, so that no temperature overflows.
-    pub fn weighted(&self, found: &[Candidate], temperature: f64) -> Ranking {
+    pub fn weighted(&self, found: &[Neighbour], temperature: f64) -> Ranking {
         let highest = found.first().map_or(0.0, |candidate| candidate.similarity);
         self.count(found, |similarity| {
             ((similarity - highest) / temperature).exp()
         })
     }
 
-    pub fn count(&self, found: &[Candidate], weight: impl Fn(f64) -> f64) -> Ranking {
+    pub fn count(&self, found: &[Neighbour], weight: impl Fn(f64) -> f64) -> Ranking {
         let mut votes = vec![0.0f64; self.classes];
         for candidate in found {
             votes[self.labels[candidate.row as usize] as usize] += weight(candidate.similarity);

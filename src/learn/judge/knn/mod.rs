@@ -20,7 +20,7 @@ use crate::torch::one_thread::with_one_thread;
 use crate::torch::panels::Avx2;
 use crate::torch::products::{times_transposed, values};
 use ballot::Ballot;
-use nearest::{Candidate, Nearest, Similarity};
+use nearest::{NearestRows, Neighbour, Similarity};
 
 pub use ballot::{Ranking, accuracy};
 
@@ -146,14 +146,14 @@ impl Bank {
     }
 
     /// The `most` nearest rows of each query, nearest first.
-    fn nearest(&self, queries: &Tensor, most: usize) -> Vec<Vec<Candidate>> {
+    fn nearest(&self, queries: &Tensor, most: usize) -> Vec<Vec<Neighbour>> {
         match self.kind {
             Kind::Double => self.nearest_of::<f64>(queries, most),
             _ => self.nearest_of::<f32>(queries, most),
         }
     }
 
-    fn nearest_of<T: Similarity>(&self, queries: &Tensor, most: usize) -> Vec<Vec<Candidate>> {
+    fn nearest_of<T: Similarity>(&self, queries: &Tensor, most: usize) -> Vec<Vec<Neighbour>> {
         let count = queries.size()[0];
         let queries = queries.to_kind(self.kind).to_device(self.device);
         // Tensors can't be shared among threads, but each may own its handles.
@@ -192,10 +192,10 @@ fn search<T: Similarity>(
     blocks: &[Tensor],
     rows: usize,
     most: usize,
-) -> Vec<Vec<Candidate>> {
+) -> Vec<Vec<Neighbour>> {
     let count = QUERY_BLOCK.min(queries.size()[0] - start);
     let queries = padded(queries, start, QUERY_BLOCK); // [QUERY_BLOCK, D]
-    let mut nearest: Vec<Nearest<T>> = (0..count).map(|_| Nearest::new(most)).collect();
+    let mut nearest: Vec<NearestRows<T>> = (0..count).map(|_| NearestRows::new(most)).collect();
     let width = BANK_BLOCK as usize;
     for (index, block) in blocks.iter().enumerate() {
         let product = times_transposed(&queries, block).to_device(Device::Cpu); // [QUERY_BLOCK, BANK_BLOCK]
@@ -206,7 +206,7 @@ fn search<T: Similarity>(
             nearest.offer(&row[..valid], first);
         }
     }
-    nearest.into_iter().map(Nearest::finish).collect()
+    nearest.into_iter().map(NearestRows::finish).collect()
 }
 
 /// Rows `start..start + block` of length 1, padded with rows of zeros to `block`.

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 /// A row of the bank and its similarity to a query.
 #[derive(Clone, Copy)]
-pub(super) struct Candidate {
+pub(super) struct Neighbour {
     pub similarity: f64,
     pub row: u32,
 }
@@ -40,13 +40,13 @@ const GROUP: usize = 32;
 
 /// The best candidates so far of one query; compacted when twice as many as wanted have come
 /// together.
-pub(super) struct Nearest<T> {
+pub(super) struct NearestRows<T> {
     most: usize,
-    kept: Vec<Candidate>,
+    kept: Vec<Neighbour>,
     threshold: T,
 }
 
-impl<T: Similarity> Nearest<T> {
+impl<T: Similarity> NearestRows<T> {
     pub fn new(most: usize) -> Self {
         Self {
             most,
@@ -80,7 +80,7 @@ impl<T: Similarity> Nearest<T> {
     /// Keeps a row whose similarity exceeds the threshold, and returns the threshold of those that
     /// follow.
     pub fn push(&mut self, similarity: T, row: usize) -> T {
-        self.kept.push(Candidate {
+        self.kept.push(Neighbour {
             similarity: similarity.into(),
             row: row as u32,
         });
@@ -98,14 +98,14 @@ impl<T: Similarity> Nearest<T> {
         }
     }
 
-    pub fn finish(mut self) -> Vec<Candidate> {
+    pub fn finish(mut self) -> Vec<Neighbour> {
         self.compact();
         self.kept.sort_unstable_by(nearer);
         self.kept
     }
 }
 
-fn nearer(a: &Candidate, b: &Candidate) -> Ordering {
+fn nearer(a: &Neighbour, b: &Neighbour) -> Ordering {
     b.similarity
         .total_cmp(&a.similarity)
         .then(a.row.cmp(&b.row))

@@ -3,7 +3,7 @@
 
 use tch::Tensor;
 
-use super::nearest::{Candidate, Nearest};
+use super::nearest::{NearestRows, Neighbour};
 use super::{BANK_BLOCK, QUERY_BLOCK, padded};
 use crate::torch::panels::{Avx2, LANES, Lanes, Panel, ROWS, above};
 use crate::torch::products::values;
@@ -20,18 +20,18 @@ pub(super) fn search(
     blocks: &[Tensor],
     rows: usize,
     most: usize,
-) -> Vec<Vec<Candidate>> {
+) -> Vec<Vec<Neighbour>> {
     let count = QUERY_BLOCK.min(queries.size()[0] - start);
     let queries = padded(queries, start, count).contiguous(); // [count, D]
     let width = queries.size()[1] as usize;
-    let mut panels: Vec<(Panel, Lanes, Vec<Nearest<f32>>)> = values::<f32>(&queries)
+    let mut panels: Vec<(Panel, Lanes, Vec<NearestRows<f32>>)> = values::<f32>(&queries)
         .chunks(LANES * width)
         .map(|rows| {
             // A lane without a query takes nothing.
             let mut thresholds = Lanes([f32::INFINITY; LANES]);
             let lanes = rows.len() / width;
             thresholds.0[..lanes].fill(f32::NEG_INFINITY);
-            let nearest = (0..lanes).map(|_| Nearest::new(most)).collect();
+            let nearest = (0..lanes).map(|_| NearestRows::new(most)).collect();
             (Panel::of(rows, width), thresholds, nearest)
         })
         .collect();
@@ -54,7 +54,7 @@ pub(super) fn search(
         }
     }
     let nearest = panels.into_iter().flat_map(|(_, _, nearest)| nearest);
-    nearest.map(Nearest::finish).collect()
+    nearest.map(NearestRows::finish).collect()
 }
 
 #[cfg(test)]

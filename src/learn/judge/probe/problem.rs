@@ -15,7 +15,7 @@ const TASKS: usize = 16;
 
 /// Standardised features in blocks, and the regularised loss on them.
 pub(super) struct Problem {
-    blocks: Vec<Block>,
+    blocks: Vec<FeatureBlock>,
     mean: Tensor,
     deviation: Tensor,
     pub samples: f64,
@@ -24,7 +24,7 @@ pub(super) struct Problem {
     pub l2: f64,
 }
 
-struct Block {
+struct FeatureBlock {
     /// `[block, D]` f32
     features: Tensor,
     /// `[block, 1]` i64
@@ -32,7 +32,7 @@ struct Block {
 }
 
 /// What blocks add to the loss and its gradient.
-struct Sums {
+struct GradientSums {
     loss: f64,
     /// `[C, D]` f64
     weight: Tensor,
@@ -69,7 +69,7 @@ impl Problem {
             .map(|start| {
                 let features = ((block(start) - &mean) / &deviation).to_kind(Kind::Float);
                 let labels = labels.narrow(0, start, features.size()[0]);
-                Block { features, labels }
+                FeatureBlock { features, labels }
             })
             .collect();
         Self {
@@ -108,15 +108,15 @@ impl Problem {
         let (weight, bias) = self.split(point);
         let of_task = self.blocks.len().div_ceil(TASKS);
         // Tensors can't be shared among threads, but each may own its handles.
-        let tasks: Vec<(Vec<Block>, Tensor, Tensor)> = self
+        let tasks: Vec<(Vec<FeatureBlock>, Tensor, Tensor)> = self
             .blocks
             .chunks(of_task)
             .map(|blocks| {
-                let blocks = blocks.iter().map(Block::handle).collect();
+                let blocks = blocks.iter().map(FeatureBlock::handle).collect();
                 (blocks, weight.to_kind(kind), bias.to_kind(kind))
             })
             .collect();
-        let parts: Vec<Sums> = tasks
+        let parts: Vec<GradientSums> = tasks
             .into_par_iter()
             .map(|(blocks, weight, bias)| {
                 with_one_thread(|| no_grad(|| sums(&blocks, &weight, &bias)))
@@ -150,7 +150,7 @@ impl Problem {
     }
 }
 
-impl Block {
+impl FeatureBlock {
     fn handle(&self) -> Self {
         Self {
             features: self.features.shallow_clone(),
@@ -159,13 +159,13 @@ impl Block {
     }
 }
 
-fn sums(blocks: &[Block], weight: &Tensor, bias: &Tensor) -> Sums {
-    let mut sums = Sums {
+fn sums(blocks: &[FeatureBlock], weight: &Tensor, bias: &Tensor) -> GradientSums {
+    let mut sums = GradientSums {
         loss: 0.0,
         weight: weight.to_kind(Kind::Double).zeros_like(),
         bias: bias.to_kind(Kind::Double).zeros_like(),
     };
-    for Block { features, labels } in blocks {
+    for FeatureBlock { features, labels } in blocks {
         let features = features.to_kind(weight.kind());
         let logits = times_transposed(&features, weight) + bias; // [block, C]
         let log_probability = logits.log_softmax(1, None::<Kind>); // [block, C]

@@ -11,11 +11,11 @@ use serde_json::Value;
 use super::TrainingState;
 use crate::torch::tensors::{from_bytes, to_bytes};
 
-/// The one entry of the file's metadata: a [`Header`] as JSON.
+/// The one entry of the file's metadata: a [`StateHeader`] as JSON.
 const HEADER: &str = "seedpipe";
 
 #[derive(Serialize, Deserialize)]
-struct Header {
+struct StateHeader {
     step: u64,
     scalars: Value,
     /// of everything in the file, see [`checksum`]
@@ -23,21 +23,21 @@ struct Header {
 }
 
 /// A tensor as it lies in the file.
-struct Stored {
+struct StoredTensor {
     dtype: &'static str,
     shape: Vec<i64>,
     bytes: Vec<u8>,
 }
 
 pub(super) fn encode(state: &TrainingState) -> Vec<u8> {
-    let stored: BTreeMap<&str, Stored> = state
+    let stored: BTreeMap<&str, StoredTensor> = state
         .tensors
         .iter()
         .map(|(name, tensor)| {
             let (dtype, shape, bytes) = to_bytes(tensor);
             (
                 name.as_str(),
-                Stored {
+                StoredTensor {
                     dtype,
                     shape,
                     bytes,
@@ -54,7 +54,7 @@ pub(super) fn encode(state: &TrainingState) -> Vec<u8> {
         )
     });
     let blake3 = checksum(state.step, &state.scalars, parts);
-    let header = Header {
+    let header = StateHeader {
         step: state.step,
         scalars: state.scalars.clone(),
         blake3,
@@ -81,7 +81,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<TrainingState, String> {
         .as_ref()
         .and_then(|entries| entries.get(HEADER));
     let header = header.ok_or("corrupt: it has no header of this program")?;
-    let header: Header = serde_json::from_str(header).map_err(|error| bad(&error))?;
+    let header: StateHeader = serde_json::from_str(header).map_err(|error| bad(&error))?;
     let file = SafeTensors::deserialize(bytes).map_err(|error| bad(&error))?;
     let mut views: BTreeMap<&str, (String, Vec<i64>, &[u8])> = BTreeMap::new();
     for (name, view) in file.iter() {

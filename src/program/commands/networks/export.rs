@@ -23,7 +23,7 @@ use crate::commands::arguments::Overrides;
 use crate::commands::values::{at_least_one, export_format, export_names, export_precision};
 use crate::delivery::model_card::ModelCard;
 use crate::project::cached::{TO_EXPORT, cached};
-use crate::torch::onnx_speed::{self, Measured, Speed};
+use crate::torch::onnx_speed::{self, MeasuredSpeed, Speed};
 use crate::{terminal::figures, terminal::output, torch::sibling};
 
 #[derive(Args, Debug)]
@@ -115,7 +115,11 @@ pub fn execute(invocation: Invocation, arguments: &Export) -> Result<ExitCode> {
 }
 
 /// Of a file in 8 bits: what it wins over one in fp32, or why nobody knows.
-fn speed(tools: &Tools, sources: &Sources, delivered: &Deliverable) -> Result<Option<Measured>> {
+fn speed(
+    tools: &Tools,
+    sources: &Sources,
+    delivered: &Deliverable,
+) -> Result<Option<MeasuredSpeed>> {
     let manner = &delivered.description.manner;
     if manner.precision != Precision::Int8 {
         return Ok(None);
@@ -158,7 +162,7 @@ fn finish(
     stage: &StageNode,
     head: Option<&StageNode>,
     delivered: &Deliverable,
-    speed: Option<Measured>,
+    speed: Option<MeasuredSpeed>,
 ) -> Result<ExitCode> {
     let extension = delivered.description.manner.format.extension();
     let path = arguments
@@ -245,7 +249,7 @@ fn speed_of_stage(
     stages: [Option<&StageNode>; 2],
     delivered: &Deliverable,
     tools: Option<Tools>,
-) -> Result<Option<Measured>> {
+) -> Result<Option<MeasuredSpeed>> {
     if delivered.description.manner.precision != Precision::Int8 {
         return Ok(None);
     }
@@ -329,7 +333,7 @@ fn tell(
     path: &Path,
     card: &Path,
     delivered: &Deliverable,
-    speed: Option<Measured>,
+    speed: Option<MeasuredSpeed>,
 ) -> Result<()> {
     let description = &delivered.description;
     let manner = &description.manner;

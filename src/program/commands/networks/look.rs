@@ -83,7 +83,7 @@ pub fn embed(invocation: Invocation, arguments: &Embed) -> Result<ExitCode> {
     let among = among
         .map(|name| Among::open(name, engine.as_ref()))
         .transpose()?;
-    let predictor = Network::find(engine.as_ref(), &arguments.looking, None)?.open(&tools)?;
+    let predictor = NetworkChoice::find(engine.as_ref(), &arguments.looking, None)?.open(&tools)?;
     if let Some(among) = &among {
         among.check(predictor.as_ref())?;
     }
@@ -110,9 +110,9 @@ fn embed_images(
 ) -> Result<ExitCode> {
     let mut nearest = query.map(|query| Nearest::to(query, arguments.neighbours));
     let mut sheet = match (&arguments.looking.output, &nearest) {
-        (Some(path), _) => Some(Sheet::create(path, &stored::said(predictor.identity())?)?),
+        (Some(path), _) => Some(RowSink::create(path, &stored::said(predictor.identity())?)?),
         (None, Some(_)) => None,
-        (None, None) => Some(Sheet::Lines),
+        (None, None) => Some(RowSink::Lines),
     };
     let mut failed = 0;
     predictor.predict(images, &mut |path, seen| {
@@ -163,10 +163,10 @@ pub fn predict(invocation: Invocation, arguments: &Predict) -> Result<ExitCode> 
     let images = image_files(&arguments.images)?;
     let head = arguments.with_head.as_deref();
     let engine = engine_for(invocation, [Some(arguments.looking.network.as_str())])?;
-    let predictor = Network::find(engine.as_ref(), &arguments.looking, head)?.open(&tools)?;
+    let predictor = NetworkChoice::find(engine.as_ref(), &arguments.looking, head)?.open(&tools)?;
     let mut sheet = match &arguments.looking.output {
-        Some(path) => Sheet::create(path, &Metadata::new())?,
-        None => Sheet::Lines,
+        Some(path) => RowSink::create(path, &Metadata::new())?,
+        None => RowSink::Lines,
     };
     let mut failed = 0;
     predictor.predict(&images, &mut |path, seen| {
@@ -235,7 +235,7 @@ fn end(failed: usize, of: usize) -> ExitCode {
 }
 
 /// The network that looks, as the command line names it.
-enum Network {
+enum NetworkChoice {
     Stage {
         weights: Box<Input>,
         classifier: Option<Box<Input>>,
@@ -247,7 +247,7 @@ enum Network {
     },
 }
 
-impl Network {
+impl NetworkChoice {
     /// A file, or a stage of the pipeline; `engine` is there when no file has the name.
     fn find(engine: Option<&Engine>, looking: &Looking, head: Option<&str>) -> Result<Self> {
         let path = Path::new(&looking.network);
@@ -268,7 +268,7 @@ impl Network {
                 .hint("name the network's stage, or export it with its head first")
                 .into());
             }
-            return Ok(Network::File {
+            return Ok(NetworkChoice::File {
                 path: path.to_owned(),
                 network: looking.architecture.clone(),
             });
@@ -289,7 +289,7 @@ impl Network {
         };
         let head = head.map(|name| engine.project().stage(name)).transpose()?;
         let boxed = |input: Option<Input>| input.map(Box::new);
-        Ok(Network::Stage {
+        Ok(NetworkChoice::Stage {
             weights: Box::new(export::weights(engine, stage)?),
             classifier: boxed(head.map(|head| export::weights(engine, head)).transpose()?),
             images: boxed(export::images(engine, head.unwrap_or(stage))?),
@@ -298,7 +298,7 @@ impl Network {
 
     fn open(&self, tools: &Tools) -> Result<Box<dyn Predictor>> {
         (tools.open)(&match self {
-            Network::Stage {
+            NetworkChoice::Stage {
                 weights,
                 classifier,
                 images,
@@ -307,7 +307,7 @@ impl Network {
                 classifier: classifier.as_deref(),
                 images: images.as_deref(),
             }),
-            Network::File { path, network } => Weights::File {
+            NetworkChoice::File { path, network } => Weights::File {
                 path,
                 network: network.as_deref(),
             },
@@ -325,12 +325,12 @@ fn features_of(predictor: &dyn Predictor, image: &Path) -> Result<Vec<f32>> {
 }
 
 /// A file under another name until it is whole; removed when it never is.
-struct Draft {
+struct PartialFile {
     draft: PathBuf,
     path: PathBuf,
 }
 
-impl Draft {
+impl PartialFile {
     fn of(path: &Path) -> Self {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         Self {
@@ -344,7 +344,7 @@ impl Draft {
     }
 }
 
-impl Drop for Draft {
+impl Drop for PartialFile {
     fn drop(&mut self) {
         if self.draft.exists() {
             let _ = fs_err::remove_file(&self.draft); // what went wrong is told already
@@ -353,32 +353,32 @@ impl Drop for Draft {
 }
 
 /// Where the rows go.
-enum Sheet {
+enum RowSink {
     /// JSON on stdout.
     Lines,
     JsonFile {
         writer: BufWriter<fs_err::File>,
-        draft: Draft,
+        draft: PartialFile,
     },
     Parquet {
         writer: Box<SeenWriter>,
-        draft: Draft,
+        draft: PartialFile,
     },
 }
 
-impl Sheet {
+impl RowSink {
     fn create(path: &Path, metadata: &Metadata) -> Result<Self> {
         match path.extension().and_then(|extension| extension.to_str()) {
             Some("parquet") => {
-                let draft = Draft::of(path);
-                Ok(Sheet::Parquet {
+                let draft = PartialFile::of(path);
+                Ok(RowSink::Parquet {
                     writer: Box::new(SeenWriter::create(&draft.draft, metadata)),
                     draft,
                 })
             }
             Some("jsonl" | "json") => {
-                let draft = Draft::of(path);
-                Ok(Sheet::JsonFile {
+                let draft = PartialFile::of(path);
+                Ok(RowSink::JsonFile {
                     writer: BufWriter::new(fs_err::File::create(&draft.draft)?),
                     draft,
                 })
@@ -394,21 +394,21 @@ impl Sheet {
 
     fn write(&mut self, row: SeenRow) -> Result<()> {
         match self {
-            Sheet::Lines => output::print(&line(&row).to_string()),
-            Sheet::JsonFile { writer, .. } => Ok(writeln!(writer, "{}", line(&row))?),
-            Sheet::Parquet { writer, .. } => Ok(writer.write(row)?),
+            RowSink::Lines => output::print(&line(&row).to_string()),
+            RowSink::JsonFile { writer, .. } => Ok(writeln!(writer, "{}", line(&row))?),
+            RowSink::Parquet { writer, .. } => Ok(writer.write(row)?),
         }
     }
 
     fn finish(self) -> Result<()> {
         match self {
-            Sheet::Lines => Ok(()),
-            Sheet::JsonFile { mut writer, draft } => {
+            RowSink::Lines => Ok(()),
+            RowSink::JsonFile { mut writer, draft } => {
                 writer.flush()?;
                 writer.get_ref().sync_all()?;
                 draft.keep()
             }
-            Sheet::Parquet { writer, draft } => {
+            RowSink::Parquet { writer, draft } => {
                 if !writer.finish()? {
                     bail!(
                         "no image could be read, so `{}` was not written",

@@ -39,7 +39,7 @@ pub struct Metrics {
 
 /// One figure; accuracies are fractions.
 #[derive(Debug, Serialize)]
-struct Figure {
+struct MetricLine {
     stage: String,
     split: String,
     name: String,
@@ -90,7 +90,7 @@ pub fn execute(invocation: Invocation, arguments: &Metrics) -> Result<ExitCode> 
     Ok(ExitCode::SUCCESS)
 }
 
-fn collect(engine: &Engine, is_wanted: impl Fn(&str) -> bool) -> Result<Vec<Figure>> {
+fn collect(engine: &Engine, is_wanted: impl Fn(&str) -> bool) -> Result<Vec<MetricLine>> {
     let mut figures = Vec::new();
     for status in engine.status()? {
         if !is_wanted(&status.stage) {
@@ -100,7 +100,7 @@ fn collect(engine: &Engine, is_wanted: impl Fn(&str) -> bool) -> Result<Vec<Figu
             continue;
         };
         for ((split, name), value) in last_values(&artifact)? {
-            figures.push(Figure {
+            figures.push(MetricLine {
                 stage: status.stage.clone(),
                 split,
                 name,
@@ -134,7 +134,10 @@ fn last_values(artifact: &Artifact) -> Result<BTreeMap<(String, String), f64>> {
 }
 
 /// A line a figure.
-fn table<'a>(figures: impl Iterator<Item = &'a Figure>, value: impl Fn(&f64) -> String) -> Table {
+fn table<'a>(
+    figures: impl Iterator<Item = &'a MetricLine>,
+    value: impl Fn(&f64) -> String,
+) -> Table {
     let mut rows = vec![
         ["stage", "split", "name", "value"]
             .map(str::to_owned)
@@ -156,7 +159,7 @@ fn table<'a>(figures: impl Iterator<Item = &'a Figure>, value: impl Fn(&f64) -> 
 
 /// Intervals stand beside their figures. Figures of single classes (`knn_top1/3`) only when `all`
 /// are wanted.
-fn as_text(figures: &[Figure], all: bool) -> String {
+fn as_text(figures: &[MetricLine], all: bool) -> String {
     let by_name: BTreeMap<[&str; 3], f64> = figures
         .iter()
         .map(|figure| {
@@ -164,14 +167,14 @@ fn as_text(figures: &[Figure], all: bool) -> String {
             (key, figure.value)
         })
         .collect();
-    let beside = |figure: &Figure, name: &str| {
+    let beside = |figure: &MetricLine, name: &str| {
         let key = [figure.stage.as_str(), figure.split.as_str(), name];
         by_name.get(&key).copied()
     };
-    let is_end = |figure: &Figure| {
+    let is_end = |figure: &MetricLine| {
         interval_of(&figure.name).is_some_and(|name| beside(figure, name).is_some())
     };
-    let interval = |figure: &Figure| {
+    let interval = |figure: &MetricLine| {
         let end = |ending: &str| beside(figure, &format!("{}{ending}", figure.name));
         let (low, high) = (end("_low")?, end("_high")?);
         Some(format!(
@@ -180,8 +183,8 @@ fn as_text(figures: &[Figure], all: bool) -> String {
             figures::value(high)
         ))
     };
-    let is_shown = |figure: &&Figure| all || !figure.name.contains('/');
-    let rows: Vec<&Figure> = figures
+    let is_shown = |figure: &&MetricLine| all || !figure.name.contains('/');
+    let rows: Vec<&MetricLine> = figures
         .iter()
         .filter(|figure| is_shown(figure) && !is_end(figure))
         .collect();
@@ -334,7 +337,7 @@ mod tests {
             ("knn", "top1/3", 1.0),
             ("other", "score_low", 3.0),
         ];
-        let figures = figures.map(|(stage, name, value)| Figure {
+        let figures = figures.map(|(stage, name, value)| MetricLine {
             stage: stage.into(),
             split: "test".into(),
             name: name.into(),

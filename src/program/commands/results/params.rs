@@ -32,7 +32,7 @@ pub struct Params {
 
 /// One field of a stage.
 #[derive(Debug, Serialize)]
-struct Field {
+struct ParamField {
     stage: String,
     field: String,
     value: Value,
@@ -40,7 +40,7 @@ struct Field {
 
 /// A field that differs; absent where it isn't.
 #[derive(Debug, Serialize)]
-struct FieldChange {
+struct ParamChange {
     stage: String,
     field: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -79,13 +79,13 @@ fn list(stages: &[&StageNode], arguments: &Params) -> Result<()> {
             .fields()
             .into_iter()
             .filter(|(field, _)| !field.starts_with("inputs.") && field != "kind")
-            .map(|(field, value)| Field {
+            .map(|(field, value)| ParamField {
                 stage: stage.name.clone(),
                 field,
                 value,
             })
     });
-    let fields: Vec<Field> = fields.collect();
+    let fields: Vec<ParamField> = fields.collect();
     let Some(form) = arguments.form.form() else {
         return output::print_json(&fields);
     };
@@ -149,12 +149,12 @@ fn compare(
     stage: &str,
     old: &BTreeMap<String, Value>,
     new: &BTreeMap<String, Value>,
-) -> Vec<FieldChange> {
+) -> Vec<ParamChange> {
     let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
     let differing = names
         .into_iter()
         .filter(|name| old.get(*name) != new.get(*name));
-    let changes = differing.map(|field| FieldChange {
+    let changes = differing.map(|field| ParamChange {
         stage: stage.to_owned(),
         field: field.clone(),
         old: old.get(field).cloned(),

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use seedpipe_base::Refusal;
 use seedpipe_engine::{Engine, Kind, PipelineLock, StageStatus, durable, lock_at};
-use seedpipe_stages::report::{self, Against, FieldChange, Making, Material, Source, page};
+use seedpipe_stages::report::{self, EarlierState, FieldChange, Making, Material, Source, page};
 use serde_json::Value;
 
 use crate::commands::Invocation;
@@ -150,7 +150,7 @@ fn against(
     statuses: &[StageStatus],
     lock: &PipelineLock,
     name: String,
-) -> Result<Against> {
+) -> Result<EarlierState> {
     let figures = lock
         .stages
         .iter()
@@ -170,7 +170,7 @@ fn against(
             changes.push(whole(stage, "a stage", ""));
         }
     }
-    Ok(Against {
+    Ok(EarlierState {
         name,
         figures: figures.collect(),
         changes,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::Args;
 use seedpipe_engine::{Engine, StageState, StageStatus};
-use seedpipe_stages::storage::Storage;
+use seedpipe_stages::storage::StorageEstimate;
 use serde_json::{Value, json};
 
 use crate::commands::Invocation;
@@ -123,7 +123,7 @@ fn state_name(state: &StageState) -> &'static str {
 }
 
 /// One stage for machines, with what it will store of views.
-pub fn as_json(stage: &StageStatus, planned: Option<&Storage>) -> Value {
+pub fn as_json(stage: &StageStatus, planned: Option<&StorageEstimate>) -> Value {
     let depends_on = match &stage.state {
         StageState::MayRun { depends_on } => depends_on.as_slice(),
         StageState::Cached | StageState::WillRun => &[],

@@ -22,7 +22,7 @@ pub fn execute(
     is_verbose: bool,
 ) -> Result<ExitCode> {
     let watched = Watched::of(engine);
-    let mut view = View::new(json, is_verbose);
+    let mut view = Presentation::new(json, is_verbose);
     let mut followed = None;
     loop {
         // Asked before it is read: what a run that is over wrote last is then there.
@@ -129,7 +129,7 @@ fn gone(process: u32) -> RunProgress {
 }
 
 /// How it is shown.
-enum View {
+enum Presentation {
     /// A line of JSON for each change.
     Json {
         last: Option<Value>,
@@ -144,45 +144,45 @@ enum View {
     },
 }
 
-impl View {
+impl Presentation {
     fn new(json: bool, is_verbose: bool) -> Self {
         if json {
-            return View::Json { last: None };
+            return Presentation::Json { last: None };
         }
         match Screen::on_stdout() {
-            Some(screen) => View::Drawn { screen, is_verbose },
-            None => View::Lines { last: Vec::new() },
+            Some(screen) => Presentation::Drawn { screen, is_verbose },
+            None => Presentation::Lines { last: Vec::new() },
         }
     }
 
     fn wait(&mut self) -> Result<()> {
         const IDLE: &str = "no run of this pipeline; waiting for one, Ctrl-C ends";
         match self {
-            View::Json { last } => print_if_new(last, json!({"v": 1, "state": "idle"})),
-            View::Drawn { screen, is_verbose } => {
+            Presentation::Json { last } => print_if_new(last, json!({"v": 1, "state": "idle"})),
+            Presentation::Drawn { screen, is_verbose } => {
                 let line = screen.style(*is_verbose).cut(IDLE);
                 screen.draw(vec![line]);
                 Ok(())
             }
-            View::Lines { last } if last.is_empty() => {
+            Presentation::Lines { last } if last.is_empty() => {
                 last.push(String::new());
                 output::print(IDLE)
             }
-            View::Lines { .. } => Ok(()),
+            Presentation::Lines { .. } => Ok(()),
         }
     }
 
     fn show(&mut self, progress: &RunProgress) -> Result<()> {
         match self {
-            View::Json { last } => {
+            Presentation::Json { last } => {
                 let value = serde_json::to_value(progress).context("BUG: progress is JSON")?;
                 print_if_new(last, value)
             }
-            View::Drawn { screen, is_verbose } if progress.state != RunState::Running => {
+            Presentation::Drawn { screen, is_verbose } if progress.state != RunState::Running => {
                 screen.leave(progress, *is_verbose);
                 Ok(())
             }
-            View::Drawn { screen, is_verbose } => {
+            Presentation::Drawn { screen, is_verbose } => {
                 let mut style = screen.style(*is_verbose);
                 let head = style.colours.faint(&style.cut(&head(progress)));
                 style.height = style.height.saturating_sub(1).max(1);
@@ -191,7 +191,7 @@ impl View {
                 screen.draw(lines);
                 Ok(())
             }
-            View::Lines { last } => {
+            Presentation::Lines { last } => {
                 let lines = lines(progress);
                 let new: Vec<&str> = lines
                     .iter()
@@ -212,7 +212,7 @@ impl View {
             RunState::Stopped => "was stopped",
             RunState::Died => "ended without a word",
         };
-        if !matches!(self, View::Json { .. }) {
+        if !matches!(self, Presentation::Json { .. }) {
             let counts: Vec<String> = progress
                 .count()
                 .iter()

@@ -59,11 +59,11 @@ pub struct Work {
     #[serde(skip)]
     waited: f64,
     #[serde(skip)]
-    samples: VecDeque<Sample>,
+    samples: VecDeque<RateSample>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Sample {
+struct RateSample {
     moment: f64,
     done: u64,
     /// Seconds.
@@ -126,7 +126,7 @@ impl Work {
     }
 
     fn sample(&mut self, now: f64) {
-        self.samples.push_back(Sample {
+        self.samples.push_back(RateSample {
             moment: now,
             done: self.done,
             waited: self.waited,

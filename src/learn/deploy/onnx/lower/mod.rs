@@ -9,8 +9,8 @@ use std::collections::BTreeSet;
 
 use tch::{Kind, Tensor};
 
-use super::model::{Attribute, Dimension, Element, GraphMessage};
-use super::{Element as Stored, Options};
+use super::model::{Attribute, DataType, Dimension, GraphMessage};
+use super::{Element, OnnxOptions};
 use crate::architecture::Preprocessing;
 use crate::deploy::quantisation::Quantisation;
 use crate::graph::folding::Folded;
@@ -26,7 +26,7 @@ pub(super) struct Lowering<'network> {
     graph: &'network Graph,
     tensors: &'network [Tensor],
     preprocessing: &'network Preprocessing,
-    element: Stored,
+    element: Element,
     normalise: bool,
     message: GraphMessage,
     /// Shape of each node's result without the batch.
@@ -49,7 +49,7 @@ impl<'network> Lowering<'network> {
     pub(super) fn new(
         folded: &'network Folded,
         preprocessing: &'network Preprocessing,
-        options: &'network Options,
+        options: &'network OnnxOptions,
     ) -> Self {
         let side = i64::from(preprocessing.size);
         Self {
@@ -88,8 +88,8 @@ impl<'network> Lowering<'network> {
     /// Features and logits are called so; in half precision a cast to f32 comes after them.
     fn result_name(&self, index: usize) -> String {
         match (self.output_name(index), self.element) {
-            (Some(name), Stored::F32) => name.to_owned(),
-            (Some(name), Stored::F16) => format!("{name}/half"),
+            (Some(name), Element::F32) => name.to_owned(),
+            (Some(name), Element::F16) => format!("{name}/half"),
             (None, _) => format!("{}/output", self.names[index]),
         }
     }
@@ -107,9 +107,9 @@ impl<'network> Lowering<'network> {
             let Some(name) = self.output_name(index) else {
                 continue;
             };
-            if self.element == Stored::F16 {
+            if self.element == Element::F16 {
                 let half = self.values[index].clone();
-                let to = [("to", Attribute::Integer(Element::F32 as i64))];
+                let to = [("to", Attribute::Integer(DataType::F32 as i64))];
                 self.message
                     .node("Cast", &format!("{name}/cast"), &[&half], &[name], &to);
             }
@@ -123,8 +123,8 @@ impl<'network> Lowering<'network> {
     fn floats(&mut self, name: &str, tensor: &Tensor) -> String {
         if self.written.insert(name.to_owned()) {
             let (kind, element) = match self.element {
-                Stored::F32 => (Kind::Float, Element::F32),
-                Stored::F16 => (Kind::Half, Element::F16),
+                Element::F32 => (Kind::Float, DataType::F32),
+                Element::F16 => (Kind::Half, DataType::F16),
             };
             let (_, shape, bytes) = tensors::to_bytes(&tensor.to_kind(kind));
             self.message.initializer(name, element, &shape, &bytes);
@@ -143,7 +143,7 @@ impl<'network> Lowering<'network> {
                 .flat_map(|value| value.to_le_bytes())
                 .collect();
             self.message
-                .initializer(name, Element::I64, &[values.len() as i64], &bytes);
+                .initializer(name, DataType::I64, &[values.len() as i64], &bytes);
         }
         name.to_owned()
     }
@@ -284,7 +284,7 @@ impl<'network> Lowering<'network> {
     fn integer_scalar(&mut self, name: &str, value: i64) -> String {
         if self.written.insert(name.to_owned()) {
             self.message
-                .initializer(name, Element::I64, &[], &value.to_le_bytes());
+                .initializer(name, DataType::I64, &[], &value.to_le_bytes());
         }
         name.to_owned()
     }

@@ -1,7 +1,7 @@
 //! Images, convolutions, linear layers and activations.
 
-use super::super::Element as Stored;
-use super::super::model::{Attribute, Dimension, Element};
+use super::super::Element;
+use super::super::model::{Attribute, DataType, Dimension};
 use super::quantised::Layer;
 use super::{IMAGES, Lowering};
 use crate::graph::{Activation, Convolution};
@@ -19,8 +19,8 @@ impl Lowering<'_> {
         ];
         self.message.input(IMAGES, &shape);
         let mut value = IMAGES.to_owned();
-        if self.element == Stored::F16 {
-            let to = [("to", Attribute::Integer(Element::F16 as i64))];
+        if self.element == Element::F16 {
+            let to = [("to", Attribute::Integer(DataType::F16 as i64))];
             let cast = if self.normalise {
                 "images/half"
             } else {
@@ -36,7 +36,7 @@ impl Lowering<'_> {
             let std = self.floats("images/std", &channel(self.preprocessing.std));
             self.plain("Sub", "images/centre", &[&value, &mean], "images/centred");
             self.plain("Div", "images/scale", &["images/centred", &std], output);
-        } else if self.element == Stored::F32 {
+        } else if self.element == Element::F32 {
             // The first layer reads the input itself.
             for names in [&mut self.values, &mut self.reads] {
                 if let Some(last) = names.last_mut() {

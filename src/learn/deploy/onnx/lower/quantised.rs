@@ -3,7 +3,7 @@
 
 use tch::{Kind, Tensor};
 
-use super::super::model::{Attribute, Element};
+use super::super::model::{Attribute, DataType};
 use super::Lowering;
 use crate::deploy::quantisation::{Grid, bias_scales, stored_bias, stored_weight, weight_scales};
 use crate::torch::tensors;
@@ -32,9 +32,9 @@ impl Lowering<'_> {
         let (scale_name, zero_name) = (part("quantized_scale"), part("quantized_zero_point"));
         let (stored, seen) = (part("quantized"), part("dequantized"));
         self.message
-            .initializer(&scale_name, Element::F32, &[], &scale.to_le_bytes());
+            .initializer(&scale_name, DataType::F32, &[], &scale.to_le_bytes());
         self.message
-            .initializer(&zero_name, Element::U8, &[], &[zero]);
+            .initializer(&zero_name, DataType::U8, &[], &[zero]);
         self.plain(
             "QuantizeLinear",
             &stored,
@@ -94,8 +94,8 @@ impl Lowering<'_> {
         axis: i64,
     ) -> String {
         let (element, zeros) = match stored.kind() {
-            Kind::Int8 => (Element::I8, 1),
-            _ => (Element::I32, 4),
+            Kind::Int8 => (DataType::I8, 1),
+            _ => (DataType::I32, 4),
         };
         let (_, shape, bytes) = tensors::to_bytes(stored);
         self.message.initializer(name, element, &shape, &bytes);
@@ -103,7 +103,7 @@ impl Lowering<'_> {
         let (scale, zero, seen) = (part("scale"), part("zero_point"), part("dequantized"));
         let (_, count, bytes) = tensors::to_bytes(&scales.to_kind(Kind::Float));
         self.message
-            .initializer(&scale, Element::F32, &count, &bytes);
+            .initializer(&scale, DataType::F32, &count, &bytes);
         let zeros = vec![0; count[0] as usize * zeros];
         self.message.initializer(&zero, element, &count, &zeros);
         let axis = [("axis", Attribute::Integer(axis))];
