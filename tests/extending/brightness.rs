@@ -56,9 +56,13 @@ impl Work for Brightness {
         let rows = images.rows_in(&self.split);
         ensure!(
             !rows.is_empty(),
-            "key `split`: expected one of {:?}, got `{}`\nhint: name one of those, or let `ingest` make the split",
-            images.splits(),
-            self.split
+            Refusal::expected(
+                format!("one of {:?}", images.splits()),
+                format!("`{}`", self.split)
+            )
+            .failed()
+            .key("split")
+            .hint("name one of those, or let `ingest` make the split")
         );
         context.shards(1, |shard| {
             let progress = context.progress();

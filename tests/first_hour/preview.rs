@@ -51,7 +51,7 @@ fn stages_without_pictures_are_refused() {
     let refused = sandbox.run(&["preview", "student"]).exited_with(2);
     assert_eq!(
         refused.stderr,
-        "error: stage `student` is of kind `distill`, which has no pictures to show\nhint: name a stage of kind `augment` or `ingest`\n"
+        "error: stage `student` is of kind `distill`, which has no pictures to show\nhint: name a stage that makes images or views, such as those of kind `ingest` and `augment`\n"
     );
     sandbox.run(&["preview", "studnet"]).exited_with(2);
     sandbox.run(&["preview", "views", "-n", "0"]).exited_with(2);

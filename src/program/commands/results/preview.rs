@@ -18,7 +18,7 @@ use crate::{terminal::figures, terminal::output};
 
 #[derive(Args, Debug)]
 pub struct Preview {
-    /// A stage of kind `augment` or `ingest` that is cached
+    /// A stage that is cached and made images or views
     pub stage: String,
     /// How many images
     #[arg(short = 'n', long, value_name = "COUNT", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=256))]
@@ -51,7 +51,7 @@ pub fn execute(invocation: Invocation, arguments: &Preview) -> Result<ExitCode> 
                 "stage `{}` is of kind `{}`, which has no pictures to show",
                 stage.name, stage.kind
             ))
-            .hint("name a stage of kind `augment` or `ingest`")
+            .hint("name a stage that makes images or views, such as those of kind `ingest` and `augment`")
             .into());
         }
     };
