@@ -196,19 +196,22 @@ mod tests {
     }
 
     #[test]
-    fn keys_that_are_not_used_are_not_part_of_a_recipe() {
+    fn a_recipe_names_every_default_and_nothing_that_is_absent() {
         let written = serde_json::to_value(TrainingOptions::default()).unwrap();
         let keys: Vec<&String> = written.as_object().unwrap().keys().collect();
         assert_eq!(
             keys,
             [
+                "accumulate",
                 "batch",
                 "checkpoint_minutes",
                 "checkpoint_steps",
+                "decode",
                 "epochs",
                 "learning_rate",
                 "optimiser",
                 "precision",
+                "recompute",
                 "scale_learning_rate",
                 "schedule",
                 "threads"
@@ -216,7 +219,7 @@ mod tests {
         );
         assert_eq!(
             written["schedule"],
-            json!({"kind": "cosine", "warmup_epochs": 0.0})
+            json!({"kind": "cosine", "warmup_epochs": 0.0, "per": "step"})
         );
     }
 

@@ -37,7 +37,7 @@ fn every_format_is_written_with_a_card_that_says_where_it_comes_from() {
             "digits.parquet",
             "`pipeline.lock` holds the same digests",
             "| probe | test/linear_top1",
-            "| student | distill version 3",
+            "| student | distill version 1",
             "\"crop_ratio\"",
         ] {
             assert!(card.contains(wanted), "no `{wanted}` in\n{card}");

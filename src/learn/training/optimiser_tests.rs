@@ -266,7 +266,7 @@ fn buffers_of_another_network_or_rule_are_refused() {
 }
 
 #[test]
-fn what_cannot_be_is_refused_and_what_is_not_said_is_not_written() {
+fn what_cannot_be_is_refused_and_what_is_not_said_is_written_too() {
     let parse = |text: &str| serde_json::from_str::<OptimiserOptions>(text).unwrap();
     for (text, key) in [
         (r#"{"kind": "sgd", "momentum": 1}"#, "momentum"),
@@ -282,6 +282,6 @@ fn what_cannot_be_is_refused_and_what_is_not_said_is_not_written() {
     }
     assert_eq!(
         serde_json::to_string(&parse(r#"{"kind": "sgd"}"#)).unwrap(),
-        r#"{"kind":"sgd","momentum":0.9,"weight_decay":0.0001,"nesterov":false}"#
+        r#"{"kind":"sgd","momentum":0.9,"weight_decay":0.0001,"nesterov":false,"decay_biases_and_norms":true}"#
     );
 }
