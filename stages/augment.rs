@@ -2,13 +2,13 @@
 //!
 //! Version log: 1 first.
 
-use seedpipe_base::Refusal;
 use std::path::Path;
 
 use anyhow::{Context, Result};
 use rayon::prelude::*;
 use schemars::JsonSchema;
 use seedpipe_artifact::{IMAGES, ImagesReader, Metadata, Scale, VIEWS, ViewRow, ViewsWriter};
+use seedpipe_base::Refusal;
 use seedpipe_engine::{Arity, InputKinds, InputSlot, OutputSlot, Stage, StageContext, Work};
 use seedpipe_imaging::{Adjust, Policy, RecipeName};
 use serde::{Deserialize, Serialize};

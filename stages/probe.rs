@@ -3,7 +3,6 @@
 //!
 //! Version log: 1 first.
 
-use seedpipe_base::Refusal;
 use std::ops::ControlFlow;
 
 use anyhow::{Result, bail};
@@ -11,6 +10,7 @@ use schemars::JsonSchema;
 use seedpipe_artifact::{
     EMBEDDINGS, IMAGES, ImagesReader, METRICS, MetricRow, PREDICTIONS, WEIGHTS,
 };
+use seedpipe_base::Refusal;
 use seedpipe_engine::{
     Arity, Column, InputKinds, InputSlot, Measured, MeasuredOver, OutputSlot, Purpose, Stage,
     StageContext, Work,

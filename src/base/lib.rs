@@ -1,7 +1,8 @@
-//! Words that the other crates share and each would otherwise say for itself: what a view of an
-//! image is, numbers as text and as bytes.
+//! Words that the other crates share and each would otherwise say for itself: refusals, what a view
+//! of an image is, what two outputs differ in and may, numbers as text and as bytes, layers of a
+//! graph, a caught panic.
 //!
-//! Data alone: nothing here reads, writes or computes pixels.
+//! Nothing here reads files, writes them or computes pixels.
 
 mod caught;
 mod comparison;

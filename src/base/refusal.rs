@@ -134,7 +134,7 @@ impl Refusal {
             .into_iter()
             .map(|error| match error.downcast_ref::<Refusal>() {
                 Some(refusal) => {
-                    hint = refusal.hint.clone();
+                    hint = hint.take().or_else(|| refusal.hint.clone());
                     refusal.what()
                 }
                 None => error.to_string(),

@@ -5,7 +5,8 @@
 //! from the caller's generator alone, and rendering gives the same bits on every machine that
 //! computes `exp` alike.
 //!
-//! The rooms, each knowing only those before it: `decode`, `resize`, `augment`, `render`.
+//! The rooms, each knowing only those before it: `instructions`, `pixels`, `decode`, `resize`,
+//! `augment`, `render`.
 
 mod augment;
 mod decode;

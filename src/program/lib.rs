@@ -15,10 +15,10 @@ mod reference;
 mod terminal;
 mod torch;
 
-use seedpipe_base::Refusal;
 use std::process::ExitCode;
 
 use clap::Parser;
+use seedpipe_base::Refusal;
 use seedpipe_engine::Registry;
 use seedpipe_imaging::Instructions;
 use seedpipe_stages::tools::Tools;

@@ -5,7 +5,8 @@
 //! of equal weight: their similarity is the mean of the teachers' own.
 //!
 //! This file declares; `work` puts the parts together, `learner` does a step, each objective is a
-//! file in `objectives`.
+//! file in `objectives`. `targets` reads the teachers' rows; `temperature` is a number that may move;
+//! small views (multi-crop) have a comparison of their own.
 //!
 //! Version log: 1 first.
 

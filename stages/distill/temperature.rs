@@ -1,10 +1,10 @@
 //! A temperature: a number, or one that moves over the first epochs. A pure function of the step,
 //! so that a resumed training needs no state.
 
-use seedpipe_base::Refusal;
 use std::fmt;
 
 use schemars::JsonSchema;
+use seedpipe_base::Refusal;
 use serde::de::{MapAccess, Visitor, value::MapAccessDeserializer};
 use serde::{Deserialize, Deserializer, Serialize};
 

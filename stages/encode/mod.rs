@@ -12,7 +12,6 @@ pub(crate) mod encoding;
 pub(crate) mod reuse;
 pub(crate) mod source;
 
-use seedpipe_base::Refusal;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -22,6 +21,7 @@ use schemars::JsonSchema;
 use seedpipe_artifact::{
     EMBEDDINGS, EmbeddingsHeader, IMAGES, Metadata, Precision as Stored, VIEWS, WEIGHTS,
 };
+use seedpipe_base::Refusal;
 use seedpipe_base::text::hex;
 use seedpipe_engine::{
     Arity, InputKinds, InputSlot, OutputSlot, Purpose, Stage, StageContext, Work,

@@ -12,7 +12,6 @@ mod listing;
 pub mod survey;
 mod table;
 
-use seedpipe_base::Refusal;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 
@@ -22,6 +21,7 @@ use schemars::JsonSchema;
 use seedpipe_artifact::{
     IMAGES, ImageRow, ImagesWriter, Metadata, REJECTED, RejectedRow, RejectedWriter,
 };
+use seedpipe_base::Refusal;
 use seedpipe_engine::{InputKinds, InputSlot, OutputSlot, Stage, StageContext, Work};
 use seedpipe_imaging::{Format, Limits, check};
 use serde::{Deserialize, Serialize};

@@ -1,8 +1,8 @@
 //! Short forms for the refusals that several kinds share.
 
-use seedpipe_base::Refusal;
 use std::fmt::Display;
 
+use seedpipe_base::Refusal;
 use seedpipe_learn::queue::Queue;
 
 pub fn invalid(key: &str, expected: &str, got: impl Display, hint: &str) -> Refusal {

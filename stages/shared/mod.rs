@@ -1,6 +1,7 @@
 //! What several kinds share: networks as artifacts ([`network_artifact`]), which images are meant
-//! ([`selection`]), refusals of params ([`invalid`]), what every stage of a pipeline gave
-//! ([`results`]).
+//! ([`selection`]), refusals of params ([`invalid`]), how a kind's objectives are declared and
+//! read ([`objectives`]), what every stage of a pipeline gave ([`results`]), confusion matrices
+//! ([`confusion`]), logits ([`logits`]).
 
 pub mod confusion;
 pub(crate) mod invalid;

@@ -1,12 +1,12 @@
 //! Networks to and from weights artifacts: the metadata holds architecture and preprocessing, so
 //! that the artifact is enough.
 
-use seedpipe_base::Refusal;
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow};
 use seedpipe_artifact::{Dtype, Metadata, WeightRow, WeightsReader, WeightsWriter};
+use seedpipe_base::Refusal;
 use seedpipe_engine::{Input, StageContext};
 use seedpipe_imaging::{Adjust, Crop, Normalise, Policy, RecipeName};
 use seedpipe_learn::architecture::{self, Architecture, Preprocessing};

@@ -1,5 +1,5 @@
-//! What commands do with networks outside a pipeline's run. A program that is not linked with
-//! libtorch has none of it.
+//! What commands ask about stages and networks beside a run. What needs libtorch is reached by
+//! [`Tools`] alone, which only a program that is linked with it makes ([`tensor_tools`]).
 
 pub mod inspection;
 pub mod network_list;

@@ -83,6 +83,8 @@ def main():
     is_check = "--check" in sys.argv
     others = []
     for path in map(Path, (name for name in sys.argv[1:] if name != "--check")):
+        if path.suffix != ".md":
+            sys.exit(f"{path}: expected Markdown (`.md`), got another file")
         before = path.read_text()
         after = rewrap(before)
         if before != after:

@@ -1,5 +1,6 @@
-//! Words and tools that every room uses: digests and canonical JSON, refusals with a place, YAML
-//! that knows its lines, files written durably, fault points for tests, random numbers by key.
+//! Words and tools that every room uses: digests and canonical JSON, YAML that knows its lines,
+//! files written durably, input that is not trusted, suggestions for misspelt words, the wish to
+//! stop, fault points for tests, random numbers by key.
 
 pub mod cancel;
 pub(crate) mod canonical;

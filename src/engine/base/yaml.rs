@@ -5,10 +5,10 @@
 //! long list and as many aliases of it fit into a small file. So a first pass over the text builds
 //! nothing and counts.
 
-use seedpipe_base::Refusal;
 use std::cell::{Cell, RefCell};
 use std::fmt;
 
+use seedpipe_base::Refusal;
 use serde::de::{DeserializeSeed, EnumAccess, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::Value as Json;
 use serde_yaml::Value as Yaml;

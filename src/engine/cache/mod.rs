@@ -1,6 +1,8 @@
 //! What is kept on disk. A [`recipe`] names an artifact by its fingerprint; a [`draft`] grows shard
-//! by shard until it is sealed and published into the [`store`]; a [`source`] is a file or folder
-//! outside, known by its digest.
+//! by shard until it is whole and published into the [`store`]; a [`source`] is a file or folder
+//! outside, known by its digest. Beside an artifact lies its [`manifest`]; a [`seal`] says when its
+//! files were last found whole. [`remote`] is what the engine asks of another store,
+//! [`progress_file`] what others see of a run, [`stat_cache`] which sources need no hashing.
 //!
 //! Processes share the cache: leases say what a live run uses, [`locks`] who may change what, the
 //! history what a pipeline's last run used.

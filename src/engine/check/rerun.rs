@@ -6,13 +6,13 @@
 //! the declared tolerances. Where a stored artifact's class is unknown, nothing excuses a
 //! difference.
 
-use seedpipe_base::{Comparison, Refusal, Tolerance, hinted};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
 use fs_err as fs;
+use seedpipe_base::{Comparison, Refusal, Tolerance, hinted};
 use serde::Serialize;
 
 use crate::base::cancel::Cancelled;

@@ -8,9 +8,9 @@
 //!     metrics: {points: 1}
 //! ```
 
-use seedpipe_base::{Refusal, Tolerance};
 use std::collections::BTreeMap;
 
+use seedpipe_base::{Refusal, Tolerance};
 use serde::Deserialize;
 use serde_yaml::Value as Yaml;
 

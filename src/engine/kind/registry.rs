@@ -1,10 +1,10 @@
 //! The kinds that a binary knows, with their types erased, and the work that it can do for them.
 
-use seedpipe_base::Refusal;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use schemars::generate::SchemaSettings;
+use seedpipe_base::Refusal;
 use serde_json::Value;
 
 use crate::base::suggestion;

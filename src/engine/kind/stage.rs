@@ -3,12 +3,12 @@
 //! The declaration ([`Stage`]) is apart from the work ([`Work`]), so that a binary can plan,
 //! explain and verify without linking what the work needs.
 
-use seedpipe_base::{Comparison, Refusal, Tolerance};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
+use seedpipe_base::{Comparison, Refusal, Tolerance};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 

@@ -4,12 +4,12 @@
 //! The plan is compared by each stage's own facts and by the names of its inputs, so that it needs
 //! no upstream content, and a lock made on another machine still serves.
 
-use seedpipe_base::Refusal;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::path::Path;
 
 use anyhow::{Result, bail};
+use seedpipe_base::Refusal;
 use serde::Serialize;
 use serde_json::Value;
 

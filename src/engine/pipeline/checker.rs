@@ -1,9 +1,9 @@
 //! Stages as written against the kinds: names, connections and params, each with the message that a
 //! mistake deserves.
 
-use seedpipe_base::Refusal;
 use std::collections::BTreeMap;
 
+use seedpipe_base::Refusal;
 use serde_json::{Map, Value};
 
 use crate::base::suggestion;

@@ -1,11 +1,11 @@
 //! A pipeline.lock of another time or place: a file, or the one that git has at a revision.
 
-use seedpipe_base::Refusal;
 use std::io::Read;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
+use seedpipe_base::Refusal;
 
 use crate::base::durable::folder_of;
 use crate::base::yaml;

@@ -5,9 +5,9 @@
 //! well; shared labels are joined on equal values, others multiply. A slot of many takes all
 //! combinations in order. Names are no part of a recipe, so what is equal is made once.
 
-use seedpipe_base::Refusal;
 use std::collections::BTreeMap;
 
+use seedpipe_base::Refusal;
 use serde_json::Value as Json;
 
 use crate::base::suggestion;

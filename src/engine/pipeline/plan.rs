@@ -1,9 +1,10 @@
 //! The order of stages, and which of them are wanted. Knows indices only: node `n` needs the nodes
 //! `needs[n]`.
 
-use seedpipe_base::Refusal;
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
+
+use seedpipe_base::Refusal;
 
 /// Every node after what it needs; among those that could come next, the first in the file. `Err`
 /// holds a cycle, each node needing the one after it and the last the first.

@@ -1,11 +1,11 @@
 //! A checked pipeline: every kind known, every input connected to an output that it accepts, every
 //! value possible, no cycle. Opening one touches no cache.
 
-use seedpipe_base::{Refusal, Tolerance};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use seedpipe_base::{Refusal, Tolerance};
 use serde_json::Value;
 
 use crate::base::durable::folder_of;

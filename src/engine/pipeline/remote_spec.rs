@@ -1,9 +1,9 @@
 //! `remote:` in pipeline.yaml: an address alone, or a mapping with options. What an address may be
 //! is decided by whoever connects it.
 
-use seedpipe_base::Refusal;
 use std::env;
 
+use seedpipe_base::Refusal;
 use serde_yaml::{Mapping, Value as Yaml};
 
 use crate::base::yaml::describe;

@@ -1,8 +1,8 @@
 //! pipeline.yaml as written: its own keys are checked here, what stages mean in `project`.
 
-use seedpipe_base::Refusal;
 use std::path::PathBuf;
 
+use seedpipe_base::Refusal;
 use serde_json::Value;
 use serde_yaml::{Mapping, Value as Yaml};
 

@@ -1,10 +1,10 @@
 //! The engine: a project, the kinds it may run, the store it keeps results in, and who is asked
 //! about artifacts.
 
-use seedpipe_base::Refusal;
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
+use seedpipe_base::Refusal;
 
 use crate::base::digest::Digest;
 use crate::cache::artifact::Artifact;

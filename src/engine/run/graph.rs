@@ -1,11 +1,11 @@
 //! The pipeline as a picture: Mermaid and Dot as text, SVG as a small layered drawing, every stage
 //! below what it needs, neighbours ordered by where their inputs stand.
 
-use seedpipe_base::{Refusal, layers};
 use std::fmt::Write;
 use std::str::FromStr;
 
 use anyhow::Result;
+use seedpipe_base::{Refusal, layers};
 
 use crate::pipeline::project::StageNode;
 use crate::run::engine::Engine;

@@ -1,10 +1,10 @@
 //! What a run would do, stage by stage, without doing it.
 
-use seedpipe_base::{Refusal, hinted};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use anyhow::Result;
+use seedpipe_base::{Refusal, hinted};
 use serde::Serialize;
 
 use crate::base::digest::Digest;

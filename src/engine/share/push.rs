@@ -1,13 +1,13 @@
 //! `push`: artifacts of the cache into the remote. All files first, then manifests, then indices;
 //! files that are there are left alone, so that an interrupted push goes on where it was.
 
-use seedpipe_base::{Refusal, hinted};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use anyhow::{Result, bail};
+use seedpipe_base::{Refusal, hinted};
 use serde::Serialize;
 
 use crate::base::digest::Digest;

@@ -146,9 +146,9 @@ pub(crate) fn apply(
     flipped
 }
 
-/// Applies `operations`, none of them `on_planes`, in order: in one sweep of small
-/// tiles; only contrast, which needs the mean of the whole gray view, begins a new one. Sums are
-/// taken in a fixed order, so results never depend on the machine's vector width.
+/// Applies `operations`, none of them `on_planes`, in order: in one sweep of small tiles; only
+/// contrast, which needs the mean of the whole gray view, begins a new one. Sums are taken in a
+/// fixed order, so results never depend on the machine's vector width.
 ///
 /// # Shapes
 /// - `planes`: `[3, pixels]`

@@ -14,7 +14,6 @@ use super::spellings;
 use crate::deploy::deployment::Deployment;
 use crate::graph::{Graph, Operation};
 
-/// timm has no network of this kind.
 /// Every tensor under timm's name, in the network's own order.
 pub fn timm_state(deployment: &Deployment) -> Result<Vec<(String, Tensor)>, Refusal> {
     let architecture = &deployment.architecture;

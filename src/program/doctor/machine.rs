@@ -65,10 +65,10 @@ pub fn tensors() -> Finding {
     )
 }
 
-/// A GPU as the driver's own tool tells it.
 /// CUDA's variable that says which GPUs a process sees.
 const VISIBLE: &str = "CUDA_VISIBLE_DEVICES";
 
+/// A GPU as the driver's own tool tells it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Gpu {
     name: String,

@@ -1,12 +1,12 @@
 //! Finds `pipeline.yaml`: as named by `--pipeline`, else here or in the nearest folder above, as
 //! cargo finds its manifest.
 
-use seedpipe_base::Refusal;
 use std::env;
 use std::iter;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use seedpipe_base::Refusal;
 
 const FILE_NAME: &str = "pipeline.yaml";
 

@@ -1,12 +1,12 @@
 //! Joins the engine's idea of a remote with the crate that carries the bytes. Connects with the
 //! first question, so that a command that asks nothing starts no runtime and no request.
 
-use seedpipe_base::Refusal;
 use std::io::Read;
 use std::path::Path;
 use std::sync::OnceLock;
 
 use anyhow::Result;
+use seedpipe_base::Refusal;
 use seedpipe_engine::{Project, Remote, RemoteOrigin, RemoteSpec};
 use seedpipe_remote::{Address, Objects, RemoteError};
 

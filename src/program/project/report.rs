@@ -1,12 +1,12 @@
 //! What a run shows of its `report` stages: the page, written out of the cache to where the `path`
 //! param says, and the same results as a table.
 
-use seedpipe_base::Refusal;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use seedpipe_artifact::FilesReader;
+use seedpipe_base::Refusal;
 use seedpipe_engine::{Artifact, Engine, Outcome, Project, RunReport, StageNode, durable};
 use seedpipe_stages::PAGE;
 use seedpipe_stages::report::{Report, Source};

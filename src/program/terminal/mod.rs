@@ -1,5 +1,5 @@
-//! What is written to a terminal: figures and quantities in words, tables, colours, and errors of
-//! usage.
+//! What is written to a terminal: figures and quantities in words, tables, colours, YAML on one
+//! line.
 
 pub(crate) mod colours;
 pub(crate) mod figures;

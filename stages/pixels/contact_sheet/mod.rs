@@ -7,7 +7,7 @@ mod canvas;
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use rayon::prelude::*;
 use seedpipe_artifact::ImagesReader;
 use seedpipe_base::Refusal;
@@ -248,8 +248,7 @@ fn numbers(number: usize, view: &View) -> Vec<String> {
 fn rendered(image: &RgbImage, view: &View, scratch: &mut Scratch) -> Result<RgbImage> {
     let side = view.size;
     let mut values = vec![0.0; 3 * side as usize * side as usize];
-    render(image, view, scratch, &mut values, Layout::Hwc, None)
-        .map_err(|error| anyhow!("{error}"))?; // of the artifacts, not of what was asked for
+    render(image, view, scratch, &mut values, Layout::Hwc, None).map_err(Refusal::failed)?; // of the artifacts, not of what was asked for
     Ok(RgbImage::new(side, side, bytes(&values)))
 }
 

@@ -1,9 +1,9 @@
 //! What `gc` removes and what it keeps.
 
-use seedpipe_base::Refusal;
 use std::time::Duration;
 
 use fs_err as fs;
+use seedpipe_base::Refusal;
 use seedpipe_engine::*;
 
 use crate::toy::*;

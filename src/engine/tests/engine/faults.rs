@@ -1,9 +1,9 @@
 //! What is kept, refused and found when things go wrong.
 
-use seedpipe_base::Refusal;
 use std::path::Path;
 
 use fs_err as fs;
+use seedpipe_base::Refusal;
 use seedpipe_engine::*;
 
 use crate::world::*;

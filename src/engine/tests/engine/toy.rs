@@ -2,7 +2,6 @@
 //! (content that varies), `fail` (`STAGE SHARD`), `slow` (milliseconds a shard); `log` has a line
 //! for each shard.
 
-use seedpipe_base::Refusal;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -11,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use fs_err as fs;
 use schemars::JsonSchema;
+use seedpipe_base::Refusal;
 use seedpipe_engine::*;
 use serde::{Deserialize, Serialize};
 

@@ -1,11 +1,11 @@
 //! `embed --neighbours-of IMAGE --among`: embeddings that are stored already, in a file by `embed`
 //! or in an `encode` stage's artifact.
 
-use seedpipe_base::Refusal;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use seedpipe_artifact::{EMBEDDINGS, EmbeddingsReader, ImagesReader, SeenReader};
+use seedpipe_base::Refusal;
 use seedpipe_engine::{Engine, Input};
 use seedpipe_stages::predictor::Predictor;
 use seedpipe_stages::stored;

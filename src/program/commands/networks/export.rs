@@ -2,7 +2,6 @@
 //!
 //! A stage of kind `export` is copied out of the cache; any other stage's network is written now.
 
-use seedpipe_base::Refusal;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -10,6 +9,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use seedpipe_artifact::{FilesReader, WEIGHTS};
+use seedpipe_base::Refusal;
 use seedpipe_engine::{Engine, Input, Purpose, StageNode, durable};
 use seedpipe_stages::deliverable::Names;
 use seedpipe_stages::deliverable::{

@@ -1,7 +1,6 @@
 //! `embed` and `predict`: a trained network on new image files, as JSON lines or Parquet, one image
 //! after the other.
 
-use seedpipe_base::Refusal;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::{self, ExitCode};
@@ -9,6 +8,7 @@ use std::process::{self, ExitCode};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use seedpipe_artifact::{Metadata, SeenRow, SeenWriter};
+use seedpipe_base::Refusal;
 use seedpipe_engine::{Engine, Input};
 use seedpipe_stages::deliverable::Sources;
 use seedpipe_stages::predictor::{Prediction, Predictor, Weights};

@@ -1,6 +1,5 @@
 //! `network list` and `network inspect FILE`.
 
-use seedpipe_base::Refusal;
 use std::fmt::Write;
 use std::path::Path;
 use std::path::PathBuf;
@@ -8,6 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Subcommand;
+use seedpipe_base::Refusal;
 use seedpipe_stages::inspection::{Architecture, Inspection};
 use seedpipe_stages::network_list::network_list;
 

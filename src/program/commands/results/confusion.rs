@@ -1,11 +1,11 @@
 //! `metrics --confusion STAGE`: the confusion matrix of a stage's stored predictions, with the
 //! images' class names.
 
-use seedpipe_base::Refusal;
 use std::collections::BTreeMap;
 
 use anyhow::Result;
 use seedpipe_artifact::{ImagesReader, PREDICTIONS, PredictionsReader};
+use seedpipe_base::Refusal;
 use seedpipe_engine::Engine;
 use seedpipe_stages::confusion::Confusion;
 use serde_json::json;

@@ -1,13 +1,13 @@
 //! `preview STAGE`: a contact sheet of what `ingest` took in, or of the views that `augment` drew,
 //! as PNG.
 
-use seedpipe_base::Refusal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Args;
 use seedpipe_artifact::{IMAGES, VIEWS};
+use seedpipe_base::Refusal;
 use seedpipe_engine::{Engine, StageNode, durable};
 use seedpipe_stages::contact_sheet;
 

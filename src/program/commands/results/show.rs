@@ -1,13 +1,13 @@
 //! `show STAGE[.output]`: columns and first rows of what a stage made, and its provenance: recipe,
 //! upstream, telemetry.
 
-use seedpipe_base::Refusal;
 use std::fmt::Write;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
 use seedpipe_artifact::Preview;
+use seedpipe_base::Refusal;
 use seedpipe_engine::{Artifact, Engine, Manifest, Reference, StageNode};
 use serde_json::{Value, json};
 

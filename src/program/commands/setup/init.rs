@@ -1,12 +1,12 @@
 //! `init`: looks at images and at the machine, and writes a pipeline.yaml that suits both. Never
 //! overwrites one.
 
-use seedpipe_base::{Refusal, hinted};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use seedpipe_base::{Refusal, hinted};
 use seedpipe_engine::{Project, durable};
 use seedpipe_stages::{Survey, survey};
 
