@@ -1,5 +1,6 @@
 //! `matrix:` as written: its axes, each with a label, the param that it sets and the values.
 
+use seedpipe_base::Refusal;
 use serde_json::Value as Json;
 use serde_yaml::{Mapping, Value as Yaml};
 
@@ -25,27 +26,24 @@ pub(crate) struct AxisValue {
     pub value: Json,
 }
 
-/// What is wrong with a matrix: key, message, hint.
-pub(crate) type AxisError = (String, String, String);
-
 const AXIS_KEYS: [&str; 2] = ["param", "values"];
 const FORM: &str = "write `matrix: {network.width: [1, 2]}`, or with a label `matrix: {width: {param: network.width, values: [1, 2]}}`";
 
 /// The axes of a stage, in file order; none when it has no `matrix:`.
-pub(crate) fn read(stage: &Mapping) -> Result<Vec<Axis>, AxisError> {
+pub(crate) fn read(stage: &Mapping) -> Result<Vec<Axis>, Refusal> {
     let entries = match stage.get("matrix") {
         None | Some(Yaml::Null) => return Ok(Vec::new()),
         Some(Yaml::Mapping(entries)) if !entries.is_empty() => entries,
         Some(other) => {
             let message = format!("expected a mapping of params, got {}", describe(other));
-            return Err(("matrix".to_owned(), message, FORM.to_owned()));
+            return Err(Refusal::new(message).key("matrix").hint(FORM));
         }
     };
     let mut axes: Vec<Axis> = Vec::new();
     for (key, entry) in entries {
         let Some(key) = key.as_str() else {
             let message = format!("expected the name of a param, got {}", describe(key));
-            return Err(("matrix".to_owned(), message, FORM.to_owned()));
+            return Err(Refusal::new(message).key("matrix").hint(FORM));
         };
         let axis = axis(key, entry)?;
         check_against(&axes, &axis, key)?;
@@ -54,7 +52,7 @@ pub(crate) fn read(stage: &Mapping) -> Result<Vec<Axis>, AxisError> {
     Ok(axes)
 }
 
-fn check_against(axes: &[Axis], axis: &Axis, key: &str) -> Result<(), AxisError> {
+fn check_against(axes: &[Axis], axis: &Axis, key: &str) -> Result<(), Refusal> {
     let key = format!("matrix.{key}");
     if let Some(other) = axes.iter().find(|other| other.label == axis.label) {
         let message = format!(
@@ -66,7 +64,7 @@ fn check_against(axes: &[Axis], axis: &Axis, key: &str) -> Result<(), AxisError>
             "give it one: `matrix: {{LABEL: {{param: {}, values: …}}}}`",
             axis.param.join(".")
         );
-        return Err((key, message, hint));
+        return Err(Refusal::new(message).key(key).hint(hint));
     }
     let overlaps = |other: &&Axis| {
         other.param.starts_with(&axis.param) || axis.param.starts_with(&other.param)
@@ -77,13 +75,17 @@ fn check_against(axes: &[Axis], axis: &Axis, key: &str) -> Result<(), AxisError>
             axis.param.join("."),
             other.label
         );
-        return Err((key, message, "remove one of them".to_owned()));
+        return Err(Refusal::new(message).key(key).hint("remove one of them"));
     }
     Ok(())
 }
 
-fn axis(key: &str, entry: &Yaml) -> Result<Axis, AxisError> {
-    let error = |message: String| (format!("matrix.{key}"), message, FORM.to_owned());
+fn axis(key: &str, entry: &Yaml) -> Result<Axis, Refusal> {
+    let error = |message: String| {
+        Refusal::new(message)
+            .key(format!("matrix.{key}"))
+            .hint(FORM)
+    };
     let (label, param, values) = match entry {
         Yaml::Sequence(_) => (key.rsplit('.').next().unwrap_or(key), key, entry),
         Yaml::Mapping(entries) => {
@@ -95,7 +97,9 @@ fn axis(key: &str, entry: &Yaml) -> Result<Axis, AxisError> {
                         describe(known)
                     );
                     let hint = suggestion::hint_for(name, "known keys", &AXIS_KEYS);
-                    return Err((format!("matrix.{key}"), message, hint));
+                    return Err(Refusal::new(message)
+                        .key(format!("matrix.{key}"))
+                        .hint(hint));
                 }
             }
             let param = match entries.get("param") {
@@ -141,8 +145,12 @@ fn is_label(label: &str) -> bool {
 }
 
 /// A list of plain values, or a mapping of names to any values.
-fn axis_values(key: &str, values: &Yaml) -> Result<Vec<AxisValue>, AxisError> {
-    let error = |message: String, hint: &str| (format!("matrix.{key}"), message, hint.to_owned());
+fn axis_values(key: &str, values: &Yaml) -> Result<Vec<AxisValue>, Refusal> {
+    let error = |message: String, hint: &str| {
+        Refusal::new(message)
+            .key(format!("matrix.{key}"))
+            .hint(hint)
+    };
     let named = "name the values: `values: {NAME: value, …}`";
     let pairs: Vec<(Option<&Yaml>, &Yaml)> = match values {
         Yaml::Sequence(items) => items.iter().map(|item| (None, item)).collect(),

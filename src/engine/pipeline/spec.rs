@@ -147,8 +147,7 @@ fn read_stage(place: &str, name: &Yaml, stage: &Yaml) -> Result<StageSpec, Refus
         name: name.to_owned(),
         base: name.to_owned(),
         combination: Vec::new(),
-        matrix: matrix_axes::read(entries)
-            .map_err(|(key, message, hint)| error(&key, message).hint(hint))?,
+        matrix: matrix_axes::read(entries).map_err(|refusal| refusal.place(place).stage(name))?,
         kind: kind.ok_or_else(|| {
             error("kind", "missing key".to_owned()).hint("add `kind:` with the name of a kind")
         })?,
