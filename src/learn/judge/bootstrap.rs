@@ -20,7 +20,7 @@ pub struct Interval {
 }
 
 /// 95 % intervals of the share of samples that are right, one for each way of judging the same
-/// samples: all from the same [`RESAMPLES`] resamples, so that they may be compared.
+/// samples: all from the same 1,000 resamples, so that they may be compared.
 ///
 /// Resample r takes as many samples as there are, with replacement, from stream r of the generator:
 /// neither the number of threads nor that of the ways changes a bit. Memory: 4 bytes a sample and
