@@ -19,7 +19,7 @@ use seedpipe_base::Refusal;
 use serde_json::Value;
 use tch::{Tensor, no_grad};
 
-use file::{decode, encode};
+use file::{encode, read};
 
 /// Checkpoints kept in a folder.
 const KEPT: usize = 2;
@@ -142,11 +142,11 @@ fn path_of(folder: &Path, step: u64) -> PathBuf {
 
 /// The newest sound checkpoint of `folder`, on the CPU; none when there is none, or no folder.
 ///
-/// A corrupt one is reported through `warn` and skipped, but not removed.
+/// One that is corrupt or can't be read is reported through `warn` and skipped, but not removed.
 pub fn latest(folder: &Path, warn: &mut dyn FnMut(String)) -> io::Result<Option<TrainingState>> {
     let mut candidates = checkpoints(folder)?;
     while let Some(path) = candidates.pop() {
-        match decode(&fs::read(&path)?) {
+        match read(&path) {
             Ok(state) => return Ok(Some(state)),
             Err(reason) => {
                 let next = match candidates.last() {
