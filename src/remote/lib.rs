@@ -22,6 +22,7 @@ mod address;
 mod connect;
 mod error;
 mod objects;
+mod patience;
 mod secrets;
 
 pub use address::Address;
