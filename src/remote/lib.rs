@@ -28,3 +28,4 @@ mod secrets;
 pub use address::Address;
 pub use error::RemoteError;
 pub use objects::Objects;
+pub use secrets::without_credentials;

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
 use seedpipe_engine::clock;
+use seedpipe_remote::without_credentials;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -82,8 +83,11 @@ pub fn print_json(value: &impl Serialize) -> Result<()> {
 }
 
 /// Writes a message to stderr, as an event where those are wanted; where even that fails, there is
-/// no one left to tell.
+/// no one left to tell. What it repeats of the command line or a file may hold credentials, which
+/// are left out.
 pub fn error(message: &str) {
+    let message = without_credentials(message);
+    let message = message.as_str();
     match log_format() {
         LogFormat::Text => {
             let message = Colours::of_stderr().message(message);
