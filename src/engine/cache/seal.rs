@@ -19,7 +19,7 @@ use crate::base::durable;
 use crate::cache::artifact::Artifact;
 use crate::cache::manifest::PartRecord;
 use crate::cache::source::{now, stat_of};
-use crate::cache::stat_cache::{FileStat, Record, decode, encode};
+use crate::cache::stat_cache::{self, FileStat, Record, encode};
 
 /// The seals of a cache.
 #[derive(Debug)]
@@ -125,8 +125,7 @@ impl Seals {
 
     fn read(&self, fingerprint: &Digest, content: &str) -> BTreeMap<Vec<u8>, Record> {
         // One that can't be read is none.
-        let bytes = fs::read(self.path(fingerprint, content)).ok();
-        let records = bytes.and_then(|bytes| decode(&bytes)).unwrap_or_default();
+        let records = stat_cache::read(&self.path(fingerprint, content));
         records
             .into_iter()
             .map(|record| (record.path.clone(), record))

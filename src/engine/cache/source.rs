@@ -24,7 +24,7 @@ use seedpipe_base::Refusal;
 use serde::Serialize;
 
 use crate::base::digest::Digest;
-use crate::base::durable;
+use crate::base::{durable, untrusted};
 use crate::cache::stat_cache::{FileStat, Record, StatCache};
 
 /// Folders inside folders; more is a loop of links.
@@ -266,7 +266,7 @@ fn path_in(folder: &Path, source: &str) -> PathBuf {
 pub(crate) fn is_kept(folder: &Path, source: &str, digest: Digest) -> bool {
     let mut kept = [0; 32];
     let read =
-        fs::File::open(path_in(folder, source)).and_then(|mut file| file.read_exact(&mut kept));
+        untrusted::open(&path_in(folder, source)).and_then(|mut file| file.read_exact(&mut kept));
     read.is_ok() && kept == digest.0
 }
 
@@ -283,7 +283,7 @@ pub(crate) fn keep(folder: &Path, source: &str, digest: Digest, records: &[Recor
 
 /// The listing of a source when it had that digest.
 pub(crate) fn read(folder: &Path, source: &str, digest: Digest) -> Option<SourceListing> {
-    let bytes = fs::read(path_in(folder, source)).ok()?;
+    let bytes = untrusted::read_listing(&path_in(folder, source), &digest.0).ok()?;
     let mut rest = bytes.strip_prefix(&digest.0)?;
     let mut listing = SourceListing::new();
     while !rest.is_empty() {

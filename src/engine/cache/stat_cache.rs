@@ -13,7 +13,7 @@ use anyhow::Result;
 use fs_err as fs;
 
 use crate::base::digest::Digest;
-use crate::base::durable;
+use crate::base::{durable, untrusted};
 
 const MAGIC: &[u8] = b"seedpipe stat cache 1\n";
 /// How long before its hashing a file must have been at rest.
@@ -71,8 +71,7 @@ impl StatCache {
 
     /// The records of a root, sorted by path.
     pub fn load(&self, root: &Path) -> Vec<Record> {
-        let bytes = self.path(root).and_then(|path| fs::read(path).ok());
-        bytes.and_then(|bytes| decode(&bytes)).unwrap_or_default()
+        self.path(root).map_or_else(Vec::new, |path| read(&path))
     }
 
     /// Keeps `records`, unless they are what is `known` already.
@@ -101,6 +100,12 @@ impl StatCache {
         let name = Digest::of(absolute.as_os_str().as_bytes()).prefix(32);
         Some(self.folder.join(format!("{name}.bin")))
     }
+}
+
+/// The records of a file; none when it doesn't read.
+pub(crate) fn read(path: &Path) -> Vec<Record> {
+    let bytes = untrusted::read_listing(path, MAGIC).ok();
+    bytes.and_then(|bytes| decode(&bytes)).unwrap_or_default()
 }
 
 pub(crate) fn encode(records: &[Record]) -> Vec<u8> {
