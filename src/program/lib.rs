@@ -75,6 +75,7 @@ pub fn main_with(registry: Registry, tools: Option<Tools>) -> ExitCode {
         Err(error) => return refuse(&error),
     };
     output::set_log_format(arguments.log_format);
+    seedpipe_engine::waiting::tell_by(output::error);
     let result = sibling::check_caller(tensors).and_then(|()| {
         Instructions::chosen()?;
         commands::execute(

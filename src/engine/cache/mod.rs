@@ -16,6 +16,7 @@ pub(crate) mod manifest;
 pub mod progress_file;
 pub(crate) mod recipe;
 pub(crate) mod remote;
+pub(crate) mod scratch;
 pub(crate) mod seal;
 pub(crate) mod source;
 pub(crate) mod stat_cache;

@@ -7,21 +7,18 @@
 //! difference.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use fs_err as fs;
 use seedpipe_base::{Comparison, Refusal, Tolerance, hinted};
 use serde::Serialize;
 
 use crate::base::cancel::Cancelled;
 use crate::base::digest::Digest;
-use crate::base::durable;
 use crate::cache::artifact::Artifact;
 use crate::cache::lease::Lease;
 use crate::cache::recipe::Recipe;
-use crate::cache::store::{Store, remove_folder};
+use crate::cache::scratch::ScratchStore;
 use crate::kind::context::SampledRows;
 use crate::kind::observer::{Event, Observer};
 use crate::kind::report::{Outcome, StageReport};
@@ -40,30 +37,6 @@ pub struct RerunOptions {
     pub sample: Option<f64>,
     /// Instead of the pipeline's own `device`.
     pub device: Option<String>,
-}
-
-/// A store for one stage's rerun, removed when it is dropped; `gc` removes those of dead processes.
-struct ScratchStore {
-    folder: PathBuf,
-    store: Store,
-}
-
-impl ScratchStore {
-    fn new(store: &Store) -> Result<ScratchStore> {
-        let folder = durable::temporary_in(&store.scratch());
-        fs::create_dir_all(&folder)?;
-        let store = Store::new(&folder);
-        let scratch = ScratchStore { folder, store };
-        scratch.store.prepare()?;
-        Ok(scratch)
-    }
-}
-
-impl Drop for ScratchStore {
-    fn drop(&mut self) {
-        // What can't be removed now is cleared by `gc`.
-        let _ = remove_folder(&self.folder);
-    }
 }
 
 impl Engine {

@@ -92,21 +92,17 @@ fn write(artifact: &Artifact, path: &Path) -> Result<()> {
         .into_iter()
         .find(|file| file.name == PAGE)
         .with_context(|| format!("`{}` holds no `{PAGE}`", artifact.directory.display()))?;
-    if path.is_file() && fs_err::read(path)? == page.bytes {
+    let found = fs_err::metadata(path);
+    let may_be_equal =
+        found.is_ok_and(|found| found.is_file() && found.len() == page.bytes.len() as u64);
+    if may_be_equal && fs_err::read(path)? == page.bytes {
         return Ok(());
     }
     let folder = durable::folder_of(path);
     fs_err::create_dir_all(folder)?;
     // `gc` looks beside pipeline.yaml; the page may lie elsewhere.
     for entry in fs_err::read_dir(folder)? {
-        let left = entry?.path();
-        if durable::is_being_written(&left) == Some(false) {
-            match fs_err::remove_file(left) {
-                // Another run that ends now was quicker.
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                removed => removed?,
-            }
-        }
+        durable::remove_abandoned(&entry?.path())?;
     }
     Ok(durable::write(path, &page.bytes)?)
 }

@@ -3,13 +3,13 @@
 
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::process::{self, ExitCode};
+use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use seedpipe_artifact::{Metadata, SeenRow, SeenWriter};
 use seedpipe_base::Refusal;
-use seedpipe_engine::{Engine, Input};
+use seedpipe_engine::{Engine, Input, unique_name};
 use seedpipe_stages::deliverable::Sources;
 use seedpipe_stages::predictor::{Prediction, Predictor, Weights};
 use seedpipe_stages::stored;
@@ -334,7 +334,7 @@ impl PartialFile {
     fn of(path: &Path) -> Self {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         Self {
-            draft: path.with_file_name(format!(".{name}.{}.part", process::id())),
+            draft: path.with_file_name(format!(".{name}.{}.part", unique_name())),
             path: path.to_owned(),
         }
     }
