@@ -260,7 +260,7 @@ impl Finished {
 fn stable(text: &str, folder: &Path) -> String {
     static VARIABLE: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         [
-            (r"\b[0-9a-f]{64}\b", "[digest]"),
+            (r"\b[0-9a-f]{64}(-[0-9a-f]{8})?\b", "[digest]"),
             (r"\b[0-9a-f]{16}\b", "[digest]"),
             (r"\b[0-9a-f]{12}\b", "[short]"),
             (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "[date]"),

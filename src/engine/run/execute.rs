@@ -15,7 +15,6 @@ use seedpipe_base::{Refusal, message_of};
 use crate::base::clock;
 use crate::cache::artifact::Artifact;
 use crate::cache::draft::Draft;
-use crate::cache::lease::Lease;
 use crate::cache::locks::{Holder, Lock};
 use crate::cache::manifest::{FORMAT, Manifest, OutputRecord, Telemetry, content_of};
 use crate::cache::recipe::Recipe;
@@ -29,7 +28,7 @@ use crate::kind::report::{ContentDifference, Outcome, RunReport, StageReport};
 use crate::kind::sample::Sample;
 use crate::pipeline::pipeline_lock::{PipelineLock, headline, path_for};
 use crate::pipeline::plan;
-use crate::run::engine::{Engine, RunOptions};
+use crate::run::engine::{Engine, OnlyPlans, RunOptions};
 use crate::run::session::Session;
 use crate::run::status::contents_warning;
 
@@ -55,8 +54,9 @@ impl Engine {
     /// is in the report.
     ///
     /// Fails before anything runs when something was asked that is not there, a source is missing,
-    /// or the cache can't be written, or with `locked` when the plan isn't pipeline.lock's; and
-    /// afterwards when pipeline.lock can't be written.
+    /// or the cache can't be written, or with `locked` when the plan isn't pipeline.lock's; with
+    /// [`OnlyPlans`] when it comes to a stage whose work this program doesn't have; and afterwards
+    /// when pipeline.lock can't be written.
     pub fn run(&self, options: &RunOptions, observer: &dyn Observer) -> Result<RunReport> {
         let start = Instant::now();
         let targets = self.targets(options)?;
@@ -70,7 +70,7 @@ impl Engine {
             false => PipelineLock::read(&path_for(self.project.path())).unwrap_or_default(),
         };
         self.store.prepare()?;
-        let lease = Lease::begin(&self.store).map_err(|error| self.store.unwritable(&error))?;
+        let lease = self.begin_lease()?;
         let mut session = Session {
             observer,
             device: options
@@ -97,7 +97,10 @@ impl Engine {
         let mut reports = Vec::new();
         let order = self.in_order(wanted);
         for &index in &order {
-            let report = self.stage(&mut session, index);
+            let mut report = self.stage(&mut session, index);
+            if let Some(error) = report.error.take_if(|error| error.is::<OnlyPlans>()) {
+                return Err(error);
+            }
             observer.event(&Event::StageFinished(&report));
             let failed = report.outcome == Outcome::Failed;
             reports.push(report);
@@ -254,11 +257,8 @@ impl Engine {
         let node = &self.project.stages()[index];
         let kind = self.registry.known(&node.kind);
         let Some(work) = self.registry.work(kind.name()) else {
-            let message = format!(
-                "kind `{}`: expected a binary that can run it, got one that only plans",
-                kind.name()
-            );
-            bail!(Refusal::failure(message).hint("run it with `seedpipe-torch`"));
+            let kind = kind.name().to_owned();
+            return Err(OnlyPlans { kind }.into());
         };
         session.observer.event(&Event::StageStarted {
             stage: &node.name,
@@ -268,7 +268,14 @@ impl Engine {
         });
         let is_forced = session.forced.contains(&index);
         let slots: Vec<&str> = kind.outputs().iter().map(|slot| slot.name).collect();
-        let draft = Draft::open(store, recipe, &node.name, is_forced, &slots)?;
+        let numerics = (self.numerics)(kind, &session.device)?;
+        let draft = Draft::open(store, recipe, &node.name, is_forced, &numerics, &slots)?;
+        if let Some(other) = &draft.left_by {
+            let message = format!(
+                "begins anew: its unfinished work was done in another numerics class, `{other}`, and stays there; this is `{numerics}`"
+            );
+            session.observer.warning(Some(&node.name), &message);
+        }
         let context = StageContext {
             stage: &node.name,
             kind,
@@ -291,7 +298,7 @@ impl Engine {
                 store: store.clone(),
                 lease: &session.lease,
                 recipe,
-                numerics: (self.numerics)(kind, &session.device)?,
+                numerics: numerics.clone(),
             }),
             state: Mutex::new(State {
                 draft,
@@ -322,7 +329,7 @@ impl Engine {
         let telemetry = Telemetry {
             seconds: start.elapsed().as_secs_f64(),
             device: session.device.clone(),
-            numerics: (self.numerics)(kind, &session.device)?,
+            numerics,
             versions: self.versions.clone(),
             values: draft.telemetry.clone(),
         };
@@ -398,7 +405,10 @@ impl Engine {
             telemetry,
         };
         let artifact = store.publish(&draft.content(), manifest)?;
-        draft.remove(store)?;
+        // Also what was left of it in other classes: nobody needs that now.
+        for draft in store.drafts_of(artifact.fingerprint)? {
+            store.discard(&draft)?;
+        }
         Ok(artifact)
     }
 }

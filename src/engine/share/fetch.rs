@@ -51,7 +51,7 @@ impl Engine {
         let Some(manifest) = offered(remote, recipe, kind)? else {
             return Ok(None);
         };
-        let draft = self.store.draft(manifest.fingerprint);
+        let draft = self.store.draft(manifest.fingerprint, "");
         let folder = draft.join(format!(
             "fetched-{}",
             manifest.content.prefix(CONTENT_DIGITS)
@@ -67,7 +67,9 @@ impl Engine {
         }
         let artifact = self.store.publish(&folder, manifest)?;
         // Also what an interrupted run had computed of it: nobody needs that now.
-        self.store.discard(&draft)?;
+        for draft in self.store.drafts_of(artifact.fingerprint)? {
+            self.store.discard(&draft)?;
+        }
         shared.note_fetched(artifact.fingerprint);
         Ok(Some(Fetched { artifact, bytes }))
     }
