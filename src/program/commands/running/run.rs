@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Args;
 use seedpipe_engine::{
-    Engine, Outcome, Project, RunOptions, RunReport, StageReport, StageState, StageStatus,
+    Engine, OnlyPlans, Outcome, Project, RunOptions, RunReport, StageReport, StageState,
+    StageStatus, waiting,
 };
 use serde_json::{Value, json};
 
@@ -77,6 +78,7 @@ pub fn execute(invocation: Invocation, arguments: &Run) -> Result<ExitCode> {
     if arguments.dry_run {
         return dry_run(&engine, &options, arguments.json);
     }
+    engine.hold();
     let mut plan = engine.dry_run(&options)?;
     if tensors == Tensors::InSibling && needs_tensors(&plan) {
         // What the remote has needs no tensors here.
@@ -86,7 +88,7 @@ pub fn execute(invocation: Invocation, arguments: &Run) -> Result<ExitCode> {
             plan = engine.dry_run(&options)?;
         }
         if needs_tensors(&plan) {
-            match sibling::become_tensor_program(Some(&engine.handover()))? {}
+            return go_on_with_tensors(engine);
         }
     }
     warn_of_slowness(&engine, &plan, &options);
@@ -104,6 +106,7 @@ pub fn execute(invocation: Invocation, arguments: &Run) -> Result<ExitCode> {
     if verbosity == Verbosity::Verbose && console.has_stage_lines() {
         console.line(status::as_text(&plan).trim_end());
     }
+    waiting::tell_by(console.printer());
     interrupt::listen(console.printer())?;
     console.begin(&options.targets, &plan);
     let ran = engine.run(&options, &console).and_then(|report| {
@@ -112,12 +115,24 @@ pub fn execute(invocation: Invocation, arguments: &Run) -> Result<ExitCode> {
     });
     match ran {
         Ok((report, pages)) => finish(&engine, &report, &pages, &console, arguments.json),
+        // The cache is another than when the run was planned: somebody removed or changed something.
+        Err(error) if error.is::<OnlyPlans>() && tensors == Tensors::InSibling => {
+            drop(console);
+            go_on_with_tensors(engine)
+        }
         Err(error) => {
             console.end(RunState::Failed);
             console.run_finished(RunState::Failed, json!({"error": format!("{error:#}")}));
             Err(error)
         }
     }
+}
+
+/// As the same process; what is cached by now is.
+fn go_on_with_tensors(engine: Engine) -> Result<ExitCode> {
+    let handover = engine.handover();
+    drop(engine); // nothing is dropped in a process that becomes another
+    match sibling::become_tensor_program(Some(&handover))? {}
 }
 
 fn needs_tensors(plan: &[StageStatus]) -> bool {
