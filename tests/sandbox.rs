@@ -1,5 +1,6 @@
 //! A temporary folder with a pipeline in it, and the binary run there.
 
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::LazyLock;
@@ -92,6 +93,16 @@ impl Sandbox {
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(SEEDPIPE);
         command.args(arguments).current_dir(self.folder.path());
+        // Tests in the background of a shell have Ctrl-C ignored, and would hand that on.
+        let heed = || {
+            for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
+                // SAFETY: nothing but `signal`, which may be called between fork and exec.
+                unsafe { libc::signal(signal, libc::SIG_DFL) };
+            }
+            Ok(())
+        };
+        // SAFETY: see there.
+        unsafe { command.pre_exec(heed) };
         for variable in [
             "SEEDPIPE_CACHE",
             "SEEDPIPE_REMOTE",

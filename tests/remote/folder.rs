@@ -294,7 +294,11 @@ fn credentials_of_a_mistyped_remote_are_never_shown() {
             let finished = sandbox.run(way);
             let said = finished.stdout.clone() + &finished.stderr;
             assert!(!said.contains("hunter2"), "{way:?}: {said}");
-            assert_ne!(finished.code, Some(0), "{way:?}: {said}");
+            // Nobody asks for what is in the cache.
+            assert!(
+                finished.code != Some(0) || way.contains(&"pull"),
+                "{way:?}: {said}"
+            );
         }
         let mut command = sandbox.command(&["run", "--log-format", "json", "--force"]);
         let finished = sandbox.finish(command.env("SEEDPIPE_REMOTE", url));
