@@ -240,6 +240,29 @@ mod tests {
     }
 
     #[test]
+    fn who_waits_at_a_gate_says_for_whom() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("gate");
+        let (sender, told) = std::sync::mpsc::channel();
+        waiting::tell_by(move |line| drop(sender.send(line.to_owned())));
+        let shown = format!("(`{}`)", path.display());
+        let next = || told.iter().find(|line| line.ends_with(&shown)).unwrap();
+        let gate = Guard::exclusive(&path).unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| drop(Guard::shared(&path).unwrap()));
+            let expected = format!("waits for pid {} on ", std::process::id());
+            assert!(next().starts_with(&expected));
+            drop(gate);
+        });
+        let gate = Guard::shared(&path).unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| drop(Guard::exclusive(&path).unwrap()));
+            assert!(next().starts_with("waits for a moment in which nobody"));
+            drop(gate);
+        });
+    }
+
+    #[test]
     fn a_waiter_says_for_whom_after_two_seconds() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.lock");
