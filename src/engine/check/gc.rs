@@ -17,6 +17,7 @@ use serde::Serialize;
 
 use crate::base::digest::Digest;
 use crate::base::durable;
+use crate::base::fault;
 use crate::cache::locks::{self, Guard};
 use crate::cache::store::{Entry, MANIFEST, entries_in, folders_in, remove_folder};
 use crate::cache::{history, lease};
@@ -87,6 +88,12 @@ impl Engine {
             }
         }
         drop(gate);
+        if !trash.is_empty() {
+            // What is removed below was renamed before, also on disk: after a power cut nothing is
+            // found half removed under its own name.
+            fault::at("trash.fsync-folder", &self.store.trash())?;
+            durable::sync_folder(&self.store.trash())?;
+        }
         for folder in trash {
             remove_folder(&folder)?;
         }
