@@ -21,6 +21,7 @@
 mod address;
 mod connect;
 mod error;
+mod folder_file;
 mod objects;
 mod secrets;
 

@@ -19,6 +19,7 @@ use tokio::runtime::{Builder, Runtime};
 use crate::address::Address;
 use crate::connect::{StoreRoot, connect};
 use crate::error::RemoteError;
+use crate::folder_file;
 use crate::secrets::Secrets;
 
 /// Larger objects are uploaded in parts.
@@ -180,17 +181,28 @@ impl Objects {
     /// # Errors
     /// Also when `source` can't be read.
     pub fn write(&self, key: &str, length: u64, source: &mut dyn Read) -> Result<(), RemoteError> {
-        if length > MULTIPART_FROM_BYTES {
-            self.write_in_parts(key, source)?;
-        } else {
-            let mut bytes = Vec::with_capacity(length as usize);
-            source
-                .read_to_end(&mut bytes)
-                .map_err(|error| self.failed("writing", key, &error))?;
-            self.put(key, bytes, PutMode::Overwrite)
-                .map_err(|error| self.failed("writing", key, &error))?;
+        if let Some(folder) = &self.folder {
+            return self.write_file(folder, key, source);
         }
-        self.settle(key)
+        if length > MULTIPART_FROM_BYTES {
+            return self.write_in_parts(key, source);
+        }
+        let mut bytes = Vec::with_capacity(length as usize);
+        source
+            .read_to_end(&mut bytes)
+            .map_err(|error| self.failed("writing", key, &error))?;
+        self.put(key, bytes, PutMode::Overwrite)
+            .map_err(|error| self.failed("writing", key, &error))
+    }
+
+    fn write_file(
+        &self,
+        folder: &std::path::Path,
+        key: &str,
+        source: &mut dyn Read,
+    ) -> Result<(), RemoteError> {
+        folder_file::write(&folder.join(key), source)
+            .map_err(|error| self.failed("writing", key, &error))
     }
 
     fn write_in_parts(&self, key: &str, source: &mut dyn Read) -> Result<(), RemoteError> {
@@ -244,7 +256,7 @@ impl Objects {
         change: &mut dyn FnMut(Option<Vec<u8>>) -> Option<Vec<u8>>,
     ) -> Result<(), RemoteError> {
         let _lock = self.folder_lock(key)?;
-        let mut conditional = self.folder.is_none();
+        let mut conditional = true;
         for attempt in 0..CHANGE_TRIES {
             let (old, version) = self.read_version(key, limit)?.unzip();
             let mode = match version {
@@ -255,8 +267,11 @@ impl Objects {
             let Some(new) = change(old) else {
                 return Ok(());
             };
+            if let Some(folder) = &self.folder {
+                return self.write_file(folder, key, &mut new.as_slice());
+            }
             match self.put(key, new, mode) {
-                Ok(()) => return self.settle(key),
+                Ok(()) => return Ok(()),
                 Err(Error::NotImplemented { .. } | Error::NotSupported { .. }) if conditional => {
                     conditional = false
                 }
@@ -292,19 +307,6 @@ impl Objects {
         let payload = PutPayload::from(Bytes::from(bytes));
         let put = self.store.put_opts(&path, payload, mode.into());
         self.wait(PATIENCE_FOR_A_PART, put).map(|_| ())
-    }
-
-    /// In a folder: makes a written file survive a power cut.
-    fn settle(&self, key: &str) -> Result<(), RemoteError> {
-        let Some(folder) = &self.folder else {
-            return Ok(());
-        };
-        let path = folder.join(key);
-        let synced = File::open(&path).and_then(|file| file.sync_all());
-        let parent = path.parent().unwrap_or(folder);
-        synced
-            .and_then(|()| File::open(parent)?.sync_all())
-            .map_err(|error| self.failed("writing", key, &error))
     }
 
     fn folder_lock(&self, key: &str) -> Result<Option<File>, RemoteError> {
