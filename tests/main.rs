@@ -3,11 +3,13 @@
 mod bad_input;
 mod book;
 mod commands;
+mod crash_replay;
 mod decoding;
 mod export;
 mod extending;
 mod faults;
 mod first_hour;
+mod numbers;
 mod objectives;
 mod own_classifier;
 mod progress;
