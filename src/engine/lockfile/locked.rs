@@ -108,6 +108,11 @@ fn expected(path: &Path) -> Result<PipelineLock> {
 }
 
 impl Engine {
+    /// Refuses a project without a lock, for `--locked`.
+    pub fn expect_lock(&self) -> Result<()> {
+        expected(&path_for(self.project.path())).map(drop)
+    }
+
     /// In what the plan is not pipeline.lock's, which `run` refuses with [`RunOptions::locked`].
     /// Read-only; needs no upstream content.
     ///
