@@ -1,6 +1,7 @@
 //! What commands ask about stages and networks beside a run. What needs libtorch is reached by
 //! [`Tools`] alone, which only a program that is linked with it makes ([`tensor_tools`]).
 
+pub mod alike;
 pub mod inspection;
 pub mod network_list;
 pub mod predictor;
@@ -8,7 +9,7 @@ pub mod speed;
 pub mod storage;
 pub mod stored;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
@@ -16,9 +17,14 @@ use crate::export::deliverable::{self, Deliverable, Manner, Sources};
 use crate::tools::inspection::Inspection;
 use crate::tools::predictor::{Predictor, Weights};
 
+/// Of the parts of two weights artifacts and of an images artifact.
+pub type Alike = fn(&[PathBuf], &[PathBuf], &[PathBuf]) -> Result<Option<f64>>;
+
 /// The functions that need libtorch.
 #[derive(Clone, Copy)]
 pub struct Tools {
+    /// How alike two networks see sampled images: see [`alike::alike`].
+    pub alike: Alike,
     pub export: fn(&Sources, &Manner) -> Result<Deliverable>,
     pub inspect: fn(&Path) -> Result<Inspection>,
     /// The numerics class of tensor work on a device by name; fails when there is no such device.
@@ -29,6 +35,7 @@ pub struct Tools {
 /// Named by `seedpipe-torch` alone.
 pub fn tensor_tools() -> Tools {
     Tools {
+        alike: alike::alike,
         export: deliverable::deliver,
         inspect: inspection::inspect,
         numerics: |device| Ok(seedpipe_learn::numerics::class_of(device)?),

@@ -3,8 +3,9 @@
 //! stage and output by output.
 //!
 //! Within one numerics class content must be equal to the bit; across classes it must lie within
-//! the declared tolerances. Where a stored artifact's class is unknown, nothing excuses a
-//! difference.
+//! the declared tolerances. A stored artifact's class is what its manifest claims, and in no digest:
+//! so a claim decides by what a difference is judged, never whether it is, and what it excused is
+//! counted apart. Where a class is unknown, or `exact` is asked for, nothing excuses a difference.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -22,9 +23,10 @@ use crate::cache::artifact::Artifact;
 use crate::cache::lease::Lease;
 use crate::cache::recipe::Recipe;
 use crate::cache::store::{Store, remove_folder};
-use crate::kind::context::SampledRows;
+use crate::kind::context::{Input, SampledRows};
 use crate::kind::observer::{Event, Observer};
 use crate::kind::report::{Outcome, StageReport};
+use crate::kind::stage::Judging;
 use crate::pipeline::pipeline_lock::headline;
 use crate::pipeline::plan;
 use crate::run::engine::{Engine, RunOptions};
@@ -40,6 +42,8 @@ pub struct RerunOptions {
     pub sample: Option<f64>,
     /// Instead of the pipeline's own `device`.
     pub device: Option<String>,
+    /// No numerics class excuses a difference.
+    pub exact: bool,
 }
 
 /// A store for one stage's rerun, removed when it is dropped; `gc` removes those of dead processes.
@@ -142,10 +146,15 @@ impl Engine {
                     fault: Some(hinted(fault, "run it first: `seedpipe run`")),
                     ..self.blank(index)
                 },
-                None => self.rerun_stage(&session, index, &recipes[&index])?,
+                None => self.rerun_stage(&session, index, &recipes[&index], options.exact)?,
             });
         }
+        let mut counts = BTreeMap::new();
+        for stage in &stages {
+            *counts.entry(stage.verdict).or_default() += 1;
+        }
         Ok(RerunReport {
+            counts,
             stages,
             seconds: start.elapsed().as_secs_f64(),
             sample: options.sample,
@@ -180,7 +189,13 @@ impl Engine {
         }
     }
 
-    fn rerun_stage(&self, session: &Session, index: usize, recipe: &Recipe) -> Result<RerunStage> {
+    fn rerun_stage(
+        &self,
+        session: &Session,
+        index: usize,
+        recipe: &Recipe,
+        exact: bool,
+    ) -> Result<RerunStage> {
         let start = Instant::now();
         let stored = &session.artifacts[&index];
         let manifest = &stored.manifest;
@@ -200,7 +215,10 @@ impl Engine {
         let scratch = ScratchStore::new(&self.store)?;
         let made = self.execute(&scratch.store, session, index, recipe, "");
         self.report_finished(session, index, &made, start.elapsed().as_secs_f64());
-        match made.and_then(|made| self.compare_stage(stored, &made, &mut report)) {
+        let inputs = self.inputs(session, &self.project.stages()[index]);
+        let compared =
+            made.and_then(|made| self.compare_stage(stored, &made, &inputs, exact, &mut report));
+        match compared {
             Ok(()) => {}
             Err(error) if error.is::<Cancelled>() => return Err(error),
             Err(error) => {
@@ -227,32 +245,35 @@ impl Engine {
         if let Err(error) = manifest.check() {
             return Ok(Some(error.to_string()));
         }
+        let names = self.registry.known(&recipe.kind).headline();
         for (slot, record) in &manifest.outputs {
-            let found = self
-                .codec
-                .digest(&record.kind, &stored.parts(slot))
-                .map(|content| content.digest);
-            match found {
-                Ok(found) if found == record.content => {}
-                Ok(found) => {
-                    return Ok(Some(format!(
-                        "output `{slot}`: expected content {}, got {} in its files",
-                        record.content.short(),
-                        found.short()
-                    )));
+            let parts = stored.parts(slot);
+            let fault = match self.contradiction(record, &parts, names) {
+                Ok(None) => continue,
+                Ok(Some((expected, found))) => {
+                    format!("expected {expected}, got {found} in its files")
                 }
-                Err(error) => return Ok(Some(format!("output `{slot}`: {error:#}"))),
-            }
+                Err(error) => format!("{error:#}"),
+            };
+            return Ok(Some(format!("output `{slot}`: {fault}")));
         }
         Ok(None)
     }
 
-    fn compare_stage(&self, stored: &Artifact, made: &Made, report: &mut RerunStage) -> Result<()> {
+    fn compare_stage(
+        &self,
+        stored: &Artifact,
+        made: &Made,
+        inputs: &BTreeMap<String, Vec<Input>>,
+        exact: bool,
+        report: &mut RerunStage,
+    ) -> Result<()> {
         let again = &made.artifact;
         report
             .numerics_now
             .clone_from(&again.manifest.telemetry.numerics);
-        let is_other_class = report.numerics != report.numerics_now
+        let is_other_class = !exact
+            && report.numerics != report.numerics_now
             && !report.numerics.is_empty()
             && !report.numerics_now.is_empty();
         report.verdict = Verdict::Equal;
@@ -262,7 +283,7 @@ impl Engine {
                 declared.unwrap_or_else(|| self.codec.tolerance(&record.kind))
             });
             let comparison = self
-                .compare_output(stored, again, slot, &made.sampled, tolerance)
+                .compare_output(stored, again, slot, &made.sampled, inputs, tolerance)
                 .with_context(|| format!("output `{slot}`"))?;
             let verdict = if comparison.equal {
                 Verdict::Equal
@@ -290,6 +311,7 @@ impl Engine {
         again: &Artifact,
         slot: &str,
         sampled: &SampledRows,
+        inputs: &BTreeMap<String, Vec<Input>>,
         tolerance: Option<Tolerance>,
     ) -> Result<Comparison> {
         let (before, now) = (
@@ -305,13 +327,17 @@ impl Engine {
                 ..Comparison::default()
             });
         }
+        let judging = Judging {
+            tolerance: tolerance.unwrap_or_default(),
+            headline: self.registry.known(&stored.manifest.recipe.kind).headline(),
+            inputs,
+        };
         self.codec.compare(
             &before.kind,
             &stored.parts(slot),
             sampled.get(slot).map(Vec::as_slice),
             &again.parts(slot),
-            &tolerance.unwrap_or_default(),
-            self.registry.known(&stored.manifest.recipe.kind).headline(),
+            &judging,
         )
     }
 
@@ -395,6 +421,8 @@ impl Verdict {
 /// What reruns gave.
 #[derive(Debug, Clone, Serialize)]
 pub struct RerunReport {
+    /// How many stages ended so.
+    pub counts: BTreeMap<Verdict, usize>,
     /// In the order of the plan.
     pub stages: Vec<RerunStage>,
     pub seconds: f64,
@@ -435,6 +463,13 @@ pub struct RerunOutput {
     /// What was allowed; `None` within one numerics class: nothing.
     pub tolerance: Option<Tolerance>,
     pub comparison: Comparison,
+}
+
+impl RerunStage {
+    /// Whether a part alone was compared.
+    pub fn is_sampled(&self) -> bool {
+        self.verdict.is_good() && self.rows < self.rows_stored
+    }
 }
 
 impl RerunReport {

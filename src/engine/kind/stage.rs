@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::base::digest::Digest;
-use crate::kind::context::StageContext;
+use crate::kind::context::{Input, StageContext};
 use crate::kind::purpose::{Column, Purpose};
 
 /// How many outputs may be connected to an input slot.
@@ -191,6 +191,16 @@ pub struct Content {
     pub rows: u64,
 }
 
+/// By what an output made again is near enough to the stored one.
+#[derive(Debug, Clone, Copy)]
+pub struct Judging<'a> {
+    pub tolerance: Tolerance,
+    /// Names of the metrics that decide, as the stage's kind declares them.
+    pub headline: &'a [&'a str],
+    /// What the stage was given, by slot.
+    pub inputs: &'a BTreeMap<String, Vec<Input>>,
+}
+
 /// What the engine asks about artifacts; answered by the crate that knows their files.
 pub trait Codec: Send + Sync {
     /// The logical content of an output: how its rows are spread over parts and encoded doesn't
@@ -211,7 +221,6 @@ pub trait Codec: Send + Sync {
     /// How far an output made again is from the stored one.
     ///
     /// - `rows`: the rows of the stored output that the other holds, ascending; `None`: all
-    /// - `headline`: names of the metrics that decide, as the stage's kind declares them
     ///
     /// Left as it is, it only tells whether whole outputs have equal digests.
     fn compare(
@@ -220,8 +229,7 @@ pub trait Codec: Send + Sync {
         stored: &[PathBuf],
         rows: Option<&[Range<u64>]>,
         again: &[PathBuf],
-        _tolerance: &Tolerance,
-        _headline: &[&str],
+        _judging: &Judging,
     ) -> anyhow::Result<Comparison> {
         anyhow::ensure!(
             rows.is_none(),

@@ -78,7 +78,10 @@ impl Invocation {
         if self.tensors == Tensors::Here {
             versions.insert("libtorch".to_owned(), libtorch::VERSION.to_owned());
         }
-        let engine = Engine::new(project, self.registry, Box::new(ParquetCodec))?
+        let codec = ParquetCodec {
+            alike: self.tools.map(|tools| tools.alike),
+        };
+        let engine = Engine::new(project, self.registry, Box::new(codec))?
             .with_versions(versions)
             .with_numerics(numerics::classes(self.tools.map(|tools| tools.numerics)));
         Ok(match remote {

@@ -123,6 +123,7 @@ mod tests {
     #[test]
     fn failures_and_errors_are_counted_and_everything_is_escaped() {
         let report = RerunReport {
+            counts: BTreeMap::new(),
             stages: vec![
                 stage("good", Verdict::Equal),
                 stage("bad\"<&>", Verdict::Differs),

@@ -32,6 +32,9 @@ pub struct Verify {
     /// Run stages again beside the cache, and compare what comes out
     #[arg(long, conflicts_with = "current")]
     pub rerun: bool,
+    /// With `--rerun`: fail where content differs at all, whatever numerics class it is said to be of
+    #[arg(long, requires = "rerun")]
+    pub exact: bool,
     /// Make only this part of the rows again, where a kind can: `encode`, `augment`
     #[arg(long, value_name = "PERCENT", requires = "rerun", value_parser = percent)]
     pub sample: Option<f64>,
