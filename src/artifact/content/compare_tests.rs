@@ -104,13 +104,13 @@ fn vectors_are_compared_by_difference_and_cosine() {
     let a = embeddings(
         &folder.path().join("a"),
         &[1.0, 0.0, 3.0, 4.0, 1.0, 1.0],
-        "one",
+        &"1".repeat(64),
     );
     // Row 1 is turned by a right angle, row 2 by a little.
     let b = embeddings(
         &folder.path().join("b"),
         &[1.0, 0.0, -4.0, 3.0, 1.0, 1.125],
-        "two",
+        &"2".repeat(64),
     );
     let found = compare(
         EMBEDDINGS,
@@ -135,6 +135,13 @@ fn vectors_are_compared_by_difference_and_cosine() {
         ..Tolerance::default()
     };
     assert!(compare(EMBEDDINGS, &a, &b, &loose).unwrap().within);
+    // Of metadata digests alone may differ.
+    let named = embeddings(
+        &folder.path().join("c"),
+        &[1.0, 0.0, -4.0, 3.0, 1.0, 1.125],
+        "two",
+    );
+    assert!(!compare(EMBEDDINGS, &a, &named, &loose).unwrap().within);
     let narrow = Tolerance {
         max_abs: Some(6.9),
         ..Tolerance::default()

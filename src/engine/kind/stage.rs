@@ -244,6 +244,11 @@ pub trait Codec: Send + Sync {
         })
     }
 
+    /// Whether a headline figure of an output may be another one within the tolerance.
+    fn may_be(&self, _name: &str, before: f64, now: f64, _tolerance: &Tolerance) -> bool {
+        before.to_bits() == now.to_bits()
+    }
+
     /// What may differ between numerics classes where pipeline.yaml doesn't say; exact unless the
     /// codec knows better.
     fn tolerance(&self, _kind: &str) -> Tolerance {

@@ -79,16 +79,18 @@ impl LockedStage {
 pub(crate) fn headline(artifact: &Artifact) -> BTreeMap<String, f64> {
     let outputs = artifact.manifest.outputs.iter();
     let figures = outputs.flat_map(|(output, record)| {
-        record.headline.iter().map(move |(name, value)| {
-            let name = if output == "metrics" {
-                name.clone()
-            } else {
-                format!("{output}.{name}")
-            };
-            (name, *value)
-        })
+        let figures = record.headline.iter();
+        figures.map(move |(name, value)| (figure_name(output, name), *value))
     });
     figures.collect()
+}
+
+/// What a lock calls a figure of an output.
+pub(crate) fn figure_name(output: &str, name: &str) -> String {
+    match output {
+        "metrics" => name.to_owned(),
+        _ => format!("{output}.{name}"),
+    }
 }
 
 /// `pipeline.lock` for `pipeline.yaml`.

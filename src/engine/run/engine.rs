@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
-use seedpipe_base::Refusal;
+use seedpipe_base::{Refusal, Tolerance};
 
 use crate::base::digest::Digest;
 use crate::cache::artifact::Artifact;
@@ -124,6 +124,12 @@ impl Engine {
                 .key("remote")
                 .hint("add `remote: s3://bucket/prefix` (or a folder, gs://, az://, https://), set SEEDPIPE_REMOTE, or name it with `--remote URL`")
         })
+    }
+
+    /// What may differ between numerics classes in an output of this kind.
+    pub(crate) fn tolerance(&self, kind: &str) -> Tolerance {
+        let declared = self.project.tolerance(kind);
+        declared.unwrap_or_else(|| self.codec.tolerance(kind))
     }
 
     pub fn project(&self) -> &Project {

@@ -50,6 +50,10 @@ impl Codec for ParquetCodec {
         tolerances::compare(kind, stored, rows, again, judging)
     }
 
+    fn may_be(&self, name: &str, before: f64, now: f64, tolerance: &Tolerance) -> bool {
+        tolerances::may_be(name, before, now, tolerance)
+    }
+
     fn tolerance(&self, kind: &str) -> Tolerance {
         tolerances::default_of(kind)
     }

@@ -124,6 +124,32 @@ const ROUNDING: f64 = 1e-9;
 /// Other figures than accuracies may differ by this many per cent for each point.
 const PER_CENT_A_POINT: f64 = 10.0;
 
+/// How far two figures of a name are apart: accuracies in percentage points, others in per cent of
+/// the larger one, of which ten are a point.
+fn points_apart(name: &str, before: f64, now: f64) -> f64 {
+    let apart = (before - now).abs();
+    let points = if name.contains("top") || name.ends_with("accuracy") {
+        100.0 * apart
+    } else {
+        let larger = before.abs().max(now.abs());
+        100.0 * apart / larger.max(f64::MIN_POSITIVE) / PER_CENT_A_POINT
+    };
+    // NaN against a number is beyond every bound.
+    if points.is_nan() {
+        f64::INFINITY
+    } else {
+        points
+    }
+}
+
+/// Whether a figure may be another one within the tolerance.
+pub fn may_be(name: &str, before: f64, now: f64, tolerance: &Tolerance) -> bool {
+    before.to_bits() == now.to_bits()
+        || tolerance
+            .points
+            .is_some_and(|points| points_apart(name, before, now) <= points + ROUNDING)
+}
+
 /// The headline figures at their last step decide: accuracies may differ by `points` percentage
 /// points, every other figure by ten times as many per cent of the larger one. Earlier steps and
 /// figures of single classes, which rest on few images, are only counted.
@@ -161,19 +187,7 @@ fn compare_metric_rows(
         }
         comparison.differing += 1;
         let apart = (before.value - now.value).abs();
-        let is_fraction = before.name.contains("top") || before.name.ends_with("accuracy");
-        let beyond = if is_fraction {
-            100.0 * apart
-        } else {
-            let larger = before.value.abs().max(now.value.abs());
-            100.0 * apart / larger.max(f64::MIN_POSITIVE) / PER_CENT_A_POINT
-        };
-        // NaN against a number is beyond every bound.
-        let beyond = if beyond.is_nan() {
-            f64::INFINITY
-        } else {
-            beyond
-        };
+        let beyond = points_apart(&before.name, before.value, now.value);
         let is_last = last[&(&before.split, &before.name)] == before.step;
         let decides = is_last && is_headline(&before.name, headline);
         if !decides && apart.is_finite() {
