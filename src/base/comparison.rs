@@ -40,6 +40,9 @@ pub struct Comparison {
     pub min_cosine: Option<f64>,
     /// How alike two networks see sampled images, from -1 to 1; `None` where that was not asked.
     pub seen_alike: Option<f64>,
+    /// The same of the network that was made again, and of one that was made by the same training
+    /// after one rounding: where that was asked.
+    pub rounding_alike: Option<f64>,
     /// The row that is furthest beyond, or else nearest to, the tolerance.
     pub worst: Option<WorstRow>,
     /// Metadata keys whose values differ.

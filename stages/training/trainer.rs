@@ -104,12 +104,23 @@ impl<'a, L: Learner> Trainer<'a, L> {
             computed: Duration::ZERO,
             evaluated: Duration::ZERO,
         };
-        if let Some(state) = trainer.checkpoints.newest()? {
-            trainer
+        match trainer.checkpoints.newest()? {
+            Some(state) => trainer
                 .restore(&state)
-                .context("restoring the newest checkpoint")?;
+                .context("restoring the newest checkpoint")?,
+            None if context.nudged() => trainer.nudge(),
+            None => {}
         }
         Ok(trainer)
+    }
+
+    /// Moves all numbers that are learned by their last bit.
+    fn nudge(&self) {
+        for (_, mut tensor) in self.learner.trainable() {
+            tch::no_grad(|| {
+                let _ = tensor.g_mul_scalar_(1.0 + f64::from(f32::EPSILON));
+            });
+        }
     }
 
     fn restore(&mut self, state: &TrainingState) -> Result<()> {

@@ -200,8 +200,14 @@ fn a_claimed_numerics_class_excuses_no_output_of_another_recipe() {
         let (code, report) = rerun(&sandbox, stage, &[]);
         let found = &report["stages"][0];
         assert_eq!(code, Some(1), "{slot} of {other}: {found}");
-        assert_eq!(found["outputs"][slot]["verdict"], "differs", "{found}");
+        let output = &found["outputs"][slot];
+        assert_eq!(output["verdict"], "differs", "{found}");
         assert_eq!(report["counts"]["differs"], 1, "{report}");
+        // What a network may be excused by was asked of this machine, and doesn't lead so far.
+        if slot == "weights" {
+            let rounding = output["comparison"]["rounding_alike"].as_f64();
+            assert!(rounding.is_some_and(|alike| alike > 0.9), "{found}");
+        }
     }
 }
 

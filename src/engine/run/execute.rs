@@ -90,6 +90,7 @@ impl Engine {
             told_of_class: false,
             sample: None,
             may_reuse: true,
+            nudged: false,
         };
         if options.only {
             self.take_cached(&mut session, &needed, wanted)?;
@@ -287,6 +288,7 @@ impl Engine {
             sample: session
                 .sample
                 .map(|percent| Sample::new(percent, recipe.fingerprint())),
+            nudged: session.nudged,
             search: (!is_forced && session.may_reuse).then_some(Search {
                 store: store.clone(),
                 lease: &session.lease,

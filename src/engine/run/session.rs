@@ -40,6 +40,8 @@ pub(crate) struct Session<'a> {
     pub sample: Option<f64>,
     /// Whether stages may take rows from earlier results of the store.
     pub may_reuse: bool,
+    /// A rerun that is to show how far one rounding leads.
+    pub nudged: bool,
 }
 
 impl Engine {

@@ -157,6 +157,9 @@ fn difference(name: &str, output: &RerunOutput) -> String {
     if let Some(alike) = comparison.seen_alike {
         text.push_str(&format!("; sees sampled images alike by {alike:.4}"));
     }
+    if let Some(alike) = comparison.rounding_alike {
+        text.push_str(&format!(", where one rounding leads to {alike:.4}"));
+    }
     if !comparison.metadata.is_empty() {
         text.push_str(&format!(
             "; metadata differ: {}",
