@@ -114,11 +114,12 @@ impl<'a, L: Learner> Trainer<'a, L> {
         Ok(trainer)
     }
 
-    /// Moves all numbers that are learned by their last bit.
+    /// Moves all numbers that are learned by as much as many roundings do.
     fn nudge(&self) {
+        const STEP: f64 = 1.0 + 64.0 * f32::EPSILON as f64;
         for (_, mut tensor) in self.learner.trainable() {
             tch::no_grad(|| {
-                let _ = tensor.g_mul_scalar_(1.0 + f64::from(f32::EPSILON));
+                let _ = tensor.g_mul_scalar_(STEP);
             });
         }
     }

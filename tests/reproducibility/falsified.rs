@@ -265,7 +265,7 @@ fn rewrite_weights(
     let manifest = manifest_of(folder);
     let part = &manifest.outputs["weights"].parts[0].name;
     let path = folder.join("weights").join(part);
-    let reader = WeightsReader::open(&[path.clone()]).unwrap();
+    let reader = WeightsReader::open(std::slice::from_ref(&path)).unwrap();
     let described = reader.metadata().iter();
     let described = described.map(|(key, text)| (key.clone(), metadata(key, text)));
     let described = described.collect();
@@ -281,7 +281,7 @@ fn rewrite_weights(
         let bytes = fs_err::read(&path).unwrap();
         record.parts[0].bytes = bytes.len() as u64;
         record.parts[0].blake3 = Digest::of(&bytes);
-        let content = seedpipe_artifact::digest(WEIGHTS, &[path.clone()]).unwrap();
+        let content = seedpipe_artifact::digest(WEIGHTS, std::slice::from_ref(&path)).unwrap();
         record.content = Digest(content.digest);
         manifest.telemetry.numerics = CLAIM.to_owned();
     });

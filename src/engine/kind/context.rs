@@ -170,8 +170,8 @@ impl StageContext<'_> {
         self.sample.as_ref()
     }
 
-    /// Set in a rerun that is to show how far one rounding leads on this machine: a training moves
-    /// its numbers by their last bit before it begins. Other stages do as ever.
+    /// Set in a rerun that is to show how far roundings lead on this machine: a training moves its
+    /// numbers by their last bits before it begins. Other stages do as ever.
     pub fn nudged(&self) -> bool {
         self.nudged
     }

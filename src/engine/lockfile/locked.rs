@@ -285,7 +285,7 @@ impl Engine {
             if let Some(there) = locked
                 .facts
                 .get(&rows)
-                .filter(|there| **there != Value::from(record.rows))
+                .filter(|there| there.as_u64() != Some(record.rows))
             {
                 bail!(refuse(rows, there, &record.rows));
             }

@@ -34,7 +34,7 @@ pub fn default_of(kind: &str) -> Tolerance {
         // Of networks by what they see; of other weights by their numbers. Names, shapes and types
         // must be equal, and no number become NaN.
         WEIGHTS => Tolerance {
-            cosine: Some(0.95),
+            cosine: Some(0.999),
             ..exact
         },
         PREDICTIONS => Tolerance {
