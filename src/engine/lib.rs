@@ -28,6 +28,7 @@ pub use cache::progress_file;
 pub use cache::recipe::{Change, Recipe};
 pub use cache::remote::Remote;
 pub use cache::source::{FileChange, FileChanged};
+pub use cache::walk;
 pub use check::gc::{GcItem, GcOptions, GcReport, GcWhat};
 pub use check::rerun::{RerunOptions, RerunOutput, RerunReport, RerunStage, Verdict};
 pub use check::unfinished::Unfinished;

@@ -6,7 +6,9 @@
 //! might change again unseen: its record is not trusted. A cache file that doesn't read is no
 //! cache.
 
+use std::fs::Metadata;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -20,7 +22,7 @@ const MAGIC: &[u8] = b"seedpipe stat cache 1\n";
 const SETTLED_NANOSECONDS: i128 = 2_000_000_000;
 
 /// What `stat` says of a file; times in nanoseconds since 1970.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FileStat {
     pub size: u64,
     pub modified: i128,
@@ -29,6 +31,17 @@ pub(crate) struct FileStat {
 }
 
 impl FileStat {
+    pub(crate) fn of(metadata: &Metadata) -> Self {
+        let nanoseconds =
+            |seconds: i64, rest: i64| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
+        FileStat {
+            size: metadata.size(),
+            modified: nanoseconds(metadata.mtime(), metadata.mtime_nsec()),
+            changed: nanoseconds(metadata.ctime(), metadata.ctime_nsec()),
+            inode: metadata.ino(),
+        }
+    }
+
     /// Whether the file had been at rest for 2 seconds at `moment`. A time in the future is not at
     /// rest.
     pub(crate) fn is_settled(&self, moment: i128) -> bool {

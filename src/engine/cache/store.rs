@@ -20,6 +20,7 @@ use crate::base::untrusted;
 use crate::cache::artifact::Artifact;
 use crate::cache::manifest::Manifest;
 use crate::cache::seal::Seals;
+use crate::cache::walk;
 
 pub(crate) const MANIFEST: &str = "manifest.json";
 
@@ -106,8 +107,11 @@ impl Store {
                 fs::create_dir_all(folder)?;
             }
             let ignore = durable::folder_of(&self.root).join(".gitignore");
-            if !ignore.exists() {
-                durable::write(&ignore, b"*\n")?;
+            let tag = self.root.join(walk::TAG);
+            for (file, text) in [(ignore, "*\n"), (tag, walk::TAGGED)] {
+                if !file.exists() {
+                    durable::write(&file, text.as_bytes())?;
+                }
             }
             Ok(())
         })();

@@ -1,7 +1,7 @@
 //! The kinds that a binary knows, with their types erased, and the work that it can do for them.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use schemars::generate::SchemaSettings;
 use seedpipe_base::Refusal;
@@ -29,6 +29,7 @@ pub struct Kind {
     purpose: fn(&Value) -> Purpose,
     check: fn(Value, &InputKinds) -> Result<CheckedParams, Refusal>,
     schema: fn() -> Value,
+    counts: fn(&Path) -> bool,
 }
 
 /// Params that passed: with defaults filled in, and the sources that they name.
@@ -72,6 +73,7 @@ impl Kind {
             purpose: purpose::<S>,
             check: check::<S>,
             schema: schema::<S>,
+            counts: S::counts,
         }
     }
 
@@ -129,6 +131,11 @@ impl Kind {
     /// JSON Schema of the params, draft 7.
     pub fn schema(&self) -> Value {
         (self.schema)()
+    }
+
+    /// Whether a file of that name, in a source that is a folder, is a part of the source.
+    pub(crate) fn counts(&self) -> fn(&Path) -> bool {
+        self.counts
     }
 
     pub(crate) fn check(

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use seedpipe_base::{Comparison, Refusal, Tolerance};
@@ -135,6 +135,13 @@ pub trait Stage: Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'stat
     /// their content is hashed into the recipe.
     fn sources(&self) -> Vec<PathBuf> {
         Vec::new()
+    }
+
+    /// Whether a file of that name, in a source that is a folder, is a part of it: others may come
+    /// and go, as may hidden ones and what is no file (see [`walk`](crate::walk)). The work must
+    /// read nothing else there.
+    fn counts(_file: &Path) -> bool {
+        true
     }
 
     /// Fills in defaults that depend on other params or on what is connected, so that the recipe

@@ -204,11 +204,12 @@ impl Engine {
         snapshot: &Snapshot,
     ) -> Result<BTreeMap<String, Digest>, Refusal> {
         let node = &self.project.stages()[index];
+        let counts = self.registry.known(&node.kind).counts();
         let mut digests = BTreeMap::new();
         for path in &node.sources {
             let written = path.display().to_string();
             let digest = snapshot
-                .digest(&self.project.folder().join(path))
+                .digest(&self.project.folder().join(path), counts)
                 .map_err(|error| {
                     let leaves = crate::cache::recipe::flatten(&node.params);
                     let key = leaves
