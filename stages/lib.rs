@@ -27,9 +27,10 @@ use seedpipe_engine::{Registry, Work};
 
 pub use export::{Export, deliverable};
 pub use ingest::survey::{Survey, survey};
+pub use ingest::table::is_table;
 pub use pixels::contact_sheet;
 pub use report::PAGE;
-pub use shared::{confusion, results};
+pub use shared::{confusion, image_folder, results};
 pub use tools::{inspection, network_list, predictor, speed, storage, stored};
 
 /// Every kind; the works of those that need libtorch are left out, so that the linker can leave out

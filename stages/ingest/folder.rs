@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use rayon::prelude::*;
-use seedpipe_imaging::Format;
+use seedpipe_engine::walk;
 
 use super::candidates::{Candidates, Class, ImageCandidate};
 use super::listing::{Advance, ReadCandidate, Taker};
+use crate::shared::image_folder::{ImageFolder, is_linked};
 
 /// First folders that name a split, and the split.
 const SPLITS: &[(&str, &str)] = &[
@@ -22,30 +23,45 @@ const SPLITS: &[(&str, &str)] = &[
 
 pub struct Folder {
     root: PathBuf,
-    /// Image files below the root, sorted.
+    /// Image files below the root, by path.
     files: Vec<PathBuf>,
 }
 
 impl Folder {
-    pub fn open(root: &Path) -> Result<Folder> {
-        let mut files = Vec::new();
-        if root.is_file() {
-            let name = root.file_name().context("BUG: a file without a name")?;
-            return Ok(Folder {
-                root: root.parent().unwrap_or(Path::new(".")).to_owned(),
-                files: vec![name.into()],
-            });
-        }
-        walk(root, root, &mut files)?;
-        files.sort();
+    /// A file alone.
+    pub fn of_file(file: &Path) -> Result<Folder> {
+        let name = file.file_name().context("BUG: a file without a name")?;
         Ok(Folder {
-            root: root.to_owned(),
-            files,
+            root: file.parent().unwrap_or(Path::new("")).to_owned(),
+            files: vec![name.into()],
         })
+    }
+
+    /// The images of a folder.
+    pub fn of(root: &Path, images: ImageFolder) -> Folder {
+        Folder {
+            root: root.to_owned(),
+            files: images.into_files(),
+        }
     }
 
     pub fn len(&self) -> usize {
         self.files.len()
+    }
+
+    /// For people: where a candidate is.
+    pub fn source(&self, candidate: &ImageCandidate) -> String {
+        let file = &self.files[candidate.place().0];
+        file.to_string_lossy().into_owned()
+    }
+
+    /// Whether only a link leads to it.
+    pub fn is_linked(&self, candidate: &ImageCandidate) -> bool {
+        is_linked(&self.root, &self.files[candidate.place().0])
+    }
+
+    fn read(&self, file: &Path) -> Result<Result<Vec<u8>, &'static str>> {
+        Ok(walk::read(&self.root.join(file))?)
     }
 
     pub fn candidates(&self, advance: Advance) -> Result<Candidates> {
@@ -53,9 +69,9 @@ impl Folder {
             .files
             .par_iter()
             .map(|file| {
-                let bytes = fs_err::read(self.root.join(file))?;
+                let bytes = self.read(file)?;
                 advance(1)?;
-                Ok(*blake3::hash(&bytes).as_bytes())
+                Ok(walk::digest_of(&bytes).0)
             })
             .collect::<Result<_>>()?;
         let mut candidates = Candidates::default();
@@ -77,11 +93,10 @@ impl Folder {
             let read = chunk
                 .par_iter()
                 .map(|candidate| {
-                    let file = &self.files[candidate.place().0];
                     Ok(ReadCandidate {
                         candidate,
-                        source: file.to_string_lossy().into_owned(),
-                        bytes: fs_err::read(self.root.join(file))?,
+                        source: self.source(candidate),
+                        bytes: self.read(&self.files[candidate.place().0])?,
                     })
                 })
                 .collect::<Result<_>>()?;
@@ -89,28 +104,6 @@ impl Folder {
         }
         Ok(())
     }
-}
-
-fn walk(root: &Path, folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
-    for entry in fs_err::read_dir(folder)? {
-        let path = entry?.path();
-        if path
-            .file_name()
-            .is_some_and(|name| name.to_string_lossy().starts_with('.'))
-        {
-            continue;
-        }
-        if path.is_dir() {
-            walk(root, &path, files)?;
-        } else if Format::is_ending_of(&path) {
-            files.push(
-                path.strip_prefix(root)
-                    .context("BUG: a path outside its root")?
-                    .to_owned(),
-            );
-        }
-    }
-    Ok(())
 }
 
 /// Split and class of an image by its path below the root.

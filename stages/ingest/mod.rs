@@ -10,10 +10,10 @@ mod candidates;
 mod folder;
 mod listing;
 pub mod survey;
-mod table;
+pub mod table;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use rayon::prelude::*;
@@ -22,6 +22,7 @@ use seedpipe_artifact::{
     IMAGES, ImageRow, ImagesWriter, Metadata, REJECTED, RejectedRow, RejectedWriter,
 };
 use seedpipe_base::Refusal;
+use seedpipe_engine::walk::digest_of;
 use seedpipe_engine::{InputKinds, InputSlot, OutputSlot, Stage, StageContext, Work};
 use seedpipe_imaging::{Format, Limits, check};
 use serde::{Deserialize, Serialize};
@@ -29,7 +30,7 @@ use serde::{Deserialize, Serialize};
 use crate::shared::invalid::{fraction, invalid};
 use crate::shared::selection::item;
 use candidates::Candidates;
-use listing::{Listing, ReadCandidate};
+use listing::{Held, Listing, ReadCandidate};
 
 /// Images that are checked and written together.
 const CHUNK: usize = 512;
@@ -86,6 +87,10 @@ impl Stage for Ingest {
         vec![self.source.clone()]
     }
 
+    fn counts(file: &Path) -> bool {
+        Format::is_ending_of(file) || table::is_table(file)
+    }
+
     fn validate(&self, _inputs: &InputKinds) -> Result<(), Refusal> {
         fraction("max_bad_fraction", self.max_bad_fraction)?;
         for (split, share) in &self.hash_split {
@@ -115,7 +120,12 @@ impl Stage for Ingest {
 impl Work for Ingest {
     fn run(&self, context: &StageContext) -> Result<()> {
         let path = context.resolve(&self.source);
-        let listing = Listing::open(self, &path).context("key `params.source`")?;
+        let source = || "key `params.source`";
+        let held = Held::at(&path, self.image_column.as_deref()).with_context(source)?;
+        for remark in &held.remarks {
+            context.warn(format!("`{}`: {remark}", self.source.display()));
+        }
+        let listing = held.open(self).with_context(source)?;
         self.warn_of_columns(context, &listing);
         let progress = context.progress();
         progress.begin("hashing", "images", listing.len() as u64, 0);
@@ -148,14 +158,16 @@ impl Work for Ingest {
             let mut rejected =
                 RejectedWriter::create(&shard.output("rejected", "part-00000"), &Metadata::new())?;
             let (mut image_id, mut refused) = (0u32, Vec::new());
+            let mut bad = HashSet::new();
             listing.chunks(&candidates.all, CHUNK, &mut |chunk: Vec<ReadCandidate>| {
                 context.check_cancelled()?;
                 let count = chunk.len() as u64;
+                let digests: Vec<_> = chunk.iter().map(|found| found.candidate.digest).collect();
                 let checked: Vec<Result<ImageRow, RejectedRow>> = chunk
                     .into_par_iter()
-                    .map(|found| self.check(&candidates, found, &classes))
+                    .map(|found| self.check(&listing, &candidates, found, &classes))
                     .collect::<Result<_>>()?;
-                for outcome in checked {
+                for (outcome, digest) in checked.into_iter().zip(digests) {
                     match outcome {
                         Ok(mut row) => {
                             row.image_id = image_id;
@@ -165,6 +177,7 @@ impl Work for Ingest {
                         Err(row) => {
                             rejected.write(std::slice::from_ref(&row))?;
                             refused.push(row);
+                            bad.insert(digest);
                         }
                     }
                 }
@@ -173,7 +186,11 @@ impl Work for Ingest {
             })?;
             images.finish()?;
             rejected.finish()?;
-            self.judge(context, &refused, total)
+            self.judge(context, &refused, total)?;
+            for remark in listing.copies(&candidates, |digest| !bad.contains(digest))? {
+                context.warn(remark);
+            }
+            Ok(())
         })?;
         progress.finish();
         Ok(())
@@ -205,32 +222,30 @@ impl Ingest {
 
     fn check(
         &self,
+        listing: &Listing,
         candidates: &Candidates,
         found: ReadCandidate,
         classes: &HashMap<String, i32>,
     ) -> Result<Result<ImageRow, RejectedRow>> {
-        let ReadCandidate {
-            candidate,
-            source,
-            bytes,
-        } = found;
-        if *blake3::hash(&bytes).as_bytes() != candidate.digest {
+        if digest_of(&found.bytes).0 != found.candidate.digest {
             bail!(
-                Refusal::failure(format!("`{source}` changed while it was read"))
+                Refusal::failure(format!("`{}` changed while it was read", found.source))
                     .hint("run again when nothing writes to the source")
             );
         }
         let limits = Limits {
             pixels: self.max_pixels,
         };
-        let header = match check(&bytes, &limits) {
-            Ok(header) => header,
-            Err(error) => {
-                return Ok(Err(RejectedRow {
-                    source,
-                    reason: error.to_string(),
-                }));
-            }
+        let header = listing.header(&found, |bytes| check(bytes, &limits));
+        let ReadCandidate {
+            candidate,
+            source,
+            bytes,
+        } = found;
+        let (header, bytes) = match (header, bytes) {
+            (Ok(header), Ok(bytes)) => (header, bytes),
+            (Err(reason), _) => return Ok(Err(RejectedRow { source, reason })),
+            (Ok(_), Err(fault)) => bail!("BUG: `{source}`: an image from {fault}"),
         };
         let class = candidates.class(candidate);
         let number = |label: &String| {

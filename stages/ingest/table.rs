@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use seedpipe_artifact::{SourceColumns, SourceLabel, SourceRow, SourceTable};
 use seedpipe_base::Refusal;
+use seedpipe_engine::walk;
 
 use super::Ingest;
 use super::candidates::{Candidates, Class, ImageCandidate};
@@ -37,12 +38,7 @@ impl OpenTable {
 }
 
 impl Tables {
-    /// The tables at a path, or `None` when it isn't Parquet.
-    pub fn open(ingest: &Ingest, path: &Path) -> Result<Option<Tables>> {
-        let files = parquet_files(path)?;
-        if files.is_empty() {
-            return Ok(None);
-        }
+    pub fn open(ingest: &Ingest, files: Vec<PathBuf>) -> Result<Tables> {
         let columns = SourceColumns {
             image: ingest.image_column.clone(),
             label: ingest.label_column.clone(),
@@ -65,14 +61,20 @@ impl Tables {
                 })
             })
             .collect::<Result<Vec<_>>>()?;
-        Ok(Some(Tables {
+        Ok(Tables {
             tables,
             has_split_column: ingest.split_column.is_some(),
-        }))
+        })
     }
 
     pub fn len(&self) -> usize {
         self.tables.iter().map(|table| table.table.rows()).sum()
+    }
+
+    /// For people: where a candidate is.
+    pub fn source(&self, candidate: &ImageCandidate) -> String {
+        let (index, row) = candidate.place();
+        format!("{} row {row}", self.tables[index].name)
     }
 
     pub fn class_names(&self) -> Option<Vec<String>> {
@@ -162,7 +164,7 @@ impl Tables {
                             chunk.push(ReadCandidate {
                                 candidate,
                                 source: table.source(&row),
-                                bytes: row.bytes.unwrap_or_default(),
+                                bytes: Ok(row.bytes.unwrap_or_default()),
                             });
                             chunk.len() == size
                         })
@@ -176,11 +178,10 @@ impl Tables {
             take(chunk)?;
         }
         if let Some(candidate) = rest.next() {
-            let (index, row) = candidate.place();
             bail!(
                 Refusal::failure(format!(
-                    "`{} row {row}` was gone when it was read again",
-                    self.tables[index].name
+                    "`{}` was gone when it was read again",
+                    self.source(candidate)
                 ))
                 .hint("run again when nothing writes to the source")
             );
@@ -189,23 +190,24 @@ impl Tables {
     }
 }
 
-/// The Parquet files at a path: itself, or those in the folder; none when it isn't Parquet.
+/// Whether a file's name says that it is a table.
+pub fn is_table(file: &Path) -> bool {
+    let ending = file.extension().unwrap_or_default();
+    ["parquet", "pq"]
+        .iter()
+        .any(|known| ending.eq_ignore_ascii_case(known))
+}
+
+/// The tables at a path: itself, or those in the folder; none when it isn't Parquet.
 pub(super) fn parquet_files(path: &Path) -> Result<Vec<PathBuf>> {
-    let is_parquet = |path: &Path| {
-        path.extension()
-            .is_some_and(|extension| extension.eq_ignore_ascii_case("parquet"))
-    };
-    if path.is_file() {
-        return Ok(if is_parquet(path) {
-            vec![path.to_owned()]
-        } else {
-            Vec::new()
-        });
+    if !path.is_dir() {
+        return Ok(Vec::from_iter(is_table(path).then(|| path.to_owned())));
     }
     let mut files = Vec::new();
     for entry in fs_err::read_dir(path)? {
         let path = entry?.path();
-        if path.is_file() && is_parquet(&path) {
+        let is_hidden = path.file_name().is_some_and(walk::is_hidden);
+        if is_table(&path) && !is_hidden && !path.is_dir() {
             files.push(path);
         }
     }

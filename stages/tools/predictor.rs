@@ -9,7 +9,7 @@ use anyhow::{Context, Result, anyhow};
 use rayon::prelude::*;
 use seedpipe_base::Refusal;
 use seedpipe_base::text::hex;
-use seedpipe_engine::cancel;
+use seedpipe_engine::{cancel, walk};
 use seedpipe_imaging::{Layout, Limits, Normalise, Policy, Scratch, decode, render};
 use seedpipe_learn::architecture::{Architecture, Preprocessing};
 use seedpipe_learn::deployment::Deployment;
@@ -21,6 +21,7 @@ use tch::{Device, Kind};
 
 use crate::export::deliverable::{Sources, class_names, deployed};
 use crate::judging::evaluation::plain_view;
+use crate::shared::image_folder::is_linked;
 use crate::shared::network_artifact::{eval_policy, load_network, normalise};
 
 /// Images that are decoded and handed to the network at once.
@@ -183,8 +184,15 @@ fn predict_batch(
 
 /// Decodes an image and renders it as the network wants it: `[size, size, 3]`.
 fn rendered(path: &Path, policy: &Policy, normalise: &Normalise, place: &mut [f32]) -> Result<()> {
-    let bytes = fs_err::read(path)?;
-    let image = decode(&bytes, &LARGEST).with_context(|| format!("`{}`", path.display()))?;
+    let bytes = walk::read(path)?.map_err(|fault| {
+        let got = format!("expected an image, got {fault}");
+        Refusal::failure(got).place(format!("`{}`", path.display()))
+    })?;
+    let image = decode(&bytes, &LARGEST).map_err(|error| match is_linked(Path::new(""), path) {
+        true => error.unquoted(),
+        false => error,
+    });
+    let image = image.with_context(|| format!("`{}`", path.display()))?;
     let view = plain_view(policy, image.width, image.height);
     let mut scratch = Scratch::default();
     render(

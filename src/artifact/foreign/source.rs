@@ -11,7 +11,9 @@ use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::file::metadata::{PageIndexPolicy, ParquetStatisticsPolicy};
 use serde_json::Value;
 
-use crate::foreign::source_columns::{ChosenColumns, SourceColumns, is_binary, is_text_type};
+use crate::foreign::source_columns::{
+    ChosenColumns, SourceColumns, is_binary, is_image, is_text_type,
+};
 use crate::on_disk::file::PositionedFile;
 use crate::on_disk::part::{PartBatches, load, read_batches, row_group_starts};
 use crate::schema::failure::{self, Result, guarded};
@@ -132,6 +134,20 @@ impl SourceTable {
             next,
         })
     }
+}
+
+/// Whether a Parquet file has a column of images: the one of that name, else one of a suitable type.
+///
+/// # Errors
+/// When the file is not Parquet.
+pub fn holds_images(path: &Path, column: Option<&str>) -> Result<bool> {
+    let file = PositionedFile::open(path)?;
+    let reader = guarded(path, || load(path, &file, ArrowReaderOptions::new()))?;
+    let mut fields = reader.schema().fields().iter();
+    Ok(fields.any(|field| match column {
+        Some(column) => field.name() == column,
+        None => is_image(field),
+    }))
 }
 
 /// The class names that Hugging Face's `datasets` writes into the footer.

@@ -149,7 +149,7 @@ pub(crate) fn is_binary(data_type: &DataType) -> bool {
     )
 }
 
-fn is_image(field: &Field) -> bool {
+pub(crate) fn is_image(field: &Field) -> bool {
     match field.data_type() {
         DataType::Struct(children) => children
             .iter()

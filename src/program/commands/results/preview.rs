@@ -1,7 +1,7 @@
 //! `preview STAGE`: a contact sheet of what `ingest` took in, or of the views that `augment` drew,
 //! as PNG.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
@@ -60,6 +60,15 @@ pub fn execute(invocation: Invocation, arguments: &Preview) -> Result<ExitCode> 
         .output
         .clone()
         .unwrap_or_else(|| PathBuf::from(format!("{}.png", stage.name)));
+    if let Some(source) = source_around(&engine, &path) {
+        return Err(Refusal::new(format!(
+            "`{}` lies in the source `{}`, and would be one of its images",
+            figures::path(&path),
+            source.display()
+        ))
+        .hint("name a place outside by `-o`, such as `-o ../sheet.png`")
+        .into());
+    }
     durable::write(&path, &png)
         .with_context(|| format!("`{}` can't be written", path.display()))?;
     output::print(&format!(
@@ -68,6 +77,22 @@ pub fn execute(invocation: Invocation, arguments: &Preview) -> Result<ExitCode> 
         figures::bytes(png.len() as u64)
     ))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The source folder of a stage that a file there would belong to.
+fn source_around(engine: &Engine, file: &Path) -> Option<PathBuf> {
+    let folder = match file.parent()? {
+        here if here.as_os_str().is_empty() => Path::new("."),
+        folder => folder,
+    };
+    let folder = fs_err::canonicalize(folder).ok()?;
+    let project = engine.project();
+    let sources = project.stages().iter().flat_map(|stage| &stage.sources);
+    let mut sources = sources.filter(|source| {
+        let source = fs_err::canonicalize(project.folder().join(source));
+        source.is_ok_and(|source| source.is_dir() && folder.starts_with(source))
+    });
+    sources.next().cloned()
 }
 
 /// Parts of the images that views are of.
