@@ -6,7 +6,7 @@
 //! fills it from its inputs and ancestors and leaves out seconds, dates and machines, so that equal
 //! results give an equal file; `seedpipe report` fills it from the cache.
 //!
-//! Version log: 1 first.
+//! Version log: 1 first; 2 the section on the data.
 
 mod embeddings;
 #[cfg(test)]
@@ -64,7 +64,7 @@ fn default_path() -> PathBuf {
 
 impl Stage for Report {
     const KIND: &'static str = "report";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const INPUTS: &'static [InputSlot] = &[
         InputSlot::new("metrics", &[METRICS], Arity::Many),
         InputSlot::new("images", &[IMAGES], Arity::AnyNumber),

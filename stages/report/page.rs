@@ -8,7 +8,7 @@ use super::gallery::Gallery;
 use super::html::{escaped, push};
 use super::material::{Catalogue, Material};
 use super::sections::{
-    classes, curves, headline, lineage, mistakes, recipe, size_plot, timeline, view_sheet,
+    classes, curves, data, headline, lineage, mistakes, recipe, size_plot, timeline, view_sheet,
 };
 use super::{embeddings, judged};
 use crate::shared::results::results;
@@ -169,6 +169,15 @@ fn sections(material: &Catalogue, gallery: &mut Gallery) -> Result<Sections> {
         } else {
             hint("connect the `metrics` of the training stages", EPOCHS)
         },
+    );
+    sections.add(
+        "data",
+        "Data",
+        data::data(material, gallery)?,
+        hint(
+            "connect `images`, or run `seedpipe report`",
+            "an `ingest` stage",
+        ),
     );
     sections.add(
         "classes",
