@@ -31,7 +31,7 @@ pub use ingest::table::is_table;
 pub use pixels::contact_sheet;
 pub use report::PAGE;
 pub use shared::{confusion, image_folder, results};
-pub use tools::{inspection, network_list, predictor, speed, storage, stored};
+pub use tools::{alike, inspection, network_list, predictor, speed, storage, stored};
 
 /// Every kind; the works of those that need libtorch are left out, so that the linker can leave out
 /// libtorch.

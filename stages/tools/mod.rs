@@ -1,6 +1,7 @@
 //! What commands ask about stages and networks beside a run. What needs libtorch is reached by
 //! [`Tools`] alone, which only a program that is linked with it makes ([`tensor_tools`]).
 
+pub mod alike;
 pub mod inspection;
 pub mod network_list;
 pub mod predictor;
@@ -13,12 +14,14 @@ use std::path::Path;
 use anyhow::Result;
 
 use crate::export::deliverable::{self, Deliverable, Manner, Sources};
+use crate::tools::alike::{PairSink, Rows};
 use crate::tools::inspection::Inspection;
 use crate::tools::predictor::{Predictor, Weights};
 
 /// The functions that need libtorch.
 #[derive(Clone, Copy)]
 pub struct Tools {
+    pub alike: fn(&Rows, f32, PairSink) -> Result<()>,
     pub export: fn(&Sources, &Manner) -> Result<Deliverable>,
     pub inspect: fn(&Path) -> Result<Inspection>,
     /// The numerics class of tensor work on a device by name; fails when there is no such device.
@@ -29,6 +32,7 @@ pub struct Tools {
 /// Named by `seedpipe-torch` alone.
 pub fn tensor_tools() -> Tools {
     Tools {
+        alike: alike::alike,
         export: deliverable::deliver,
         inspect: inspection::inspect,
         numerics: |device| Ok(seedpipe_learn::numerics::class_of(device)?),

@@ -129,6 +129,8 @@ commands! {
     Embed: networks::look::embed,
     /// The classes of image files by a trained network, as JSON lines or Parquet
     Predict: networks::look::predict,
+    /// Images that a network finds nearly the same: pairs in two splits first
+    Duplicates: networks::duplicates::execute,
     /// The networks that are known, and what a checkpoint holds
     #[command(subcommand)]
     Network: networks::network::execute,

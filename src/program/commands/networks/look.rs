@@ -81,7 +81,7 @@ pub fn embed(invocation: Invocation, arguments: &Embed) -> Result<ExitCode> {
     let network = arguments.looking.network.as_str();
     let engine = engine_for(invocation, [Some(network), among])?;
     let among = among
-        .map(|name| Among::open(name, engine.as_ref()))
+        .map(|name| Among::open("--among ", name, engine.as_ref()))
         .transpose()?;
     let predictor = NetworkChoice::find(engine.as_ref(), &arguments.looking, None)?.open(&tools)?;
     if let Some(among) = &among {
@@ -146,7 +146,7 @@ fn print_nearest<'best>(best: impl Iterator<Item = (&'best str, f32)>) -> Result
 }
 
 /// The pipeline, when one of the names is no file's.
-fn engine_for<const N: usize>(
+pub fn engine_for<const N: usize>(
     invocation: Invocation,
     names: [Option<&str>; N],
 ) -> Result<Option<Engine>> {
