@@ -1,18 +1,62 @@
 //! What there is to ingest, whatever holds it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use seedpipe_imaging::{DecodeError, Header};
 
 use super::candidates::{Candidates, ImageCandidate};
-use super::{Ingest, folder::Folder, table::Tables};
+use super::vocabulary::Vocabulary;
+use super::{Ingest, folder::Folder, table::Tables, table_files};
 
 /// A candidate that was read again.
 pub struct ReadCandidate<'a> {
     pub candidate: &'a ImageCandidate,
     /// For people: its path below the source, with the row for Parquet.
     pub source: String,
-    pub bytes: Vec<u8>,
+    /// Or what there is instead.
+    pub bytes: Result<Vec<u8>, &'static str>,
+}
+
+impl ReadCandidate<'_> {
+    /// What an image is, or why it is none.
+    pub fn header(
+        &self,
+        check: impl FnOnce(&[u8]) -> Result<Header, DecodeError>,
+    ) -> Result<Header, String> {
+        let bytes = self.bytes.as_ref();
+        let bytes = bytes.map_err(|got| format!("expected an image, got {got}"))?;
+        check(bytes).map_err(|error| error.to_string())
+    }
+
+    /// Of no bytes, where there are none.
+    pub fn digest(&self) -> [u8; 32] {
+        let bytes = self.bytes.as_deref().unwrap_or_default();
+        *blake3::hash(bytes).as_bytes()
+    }
+}
+
+/// What lies at a path, not opened yet.
+pub enum Found {
+    Folder(Folder),
+    Tables(Vec<PathBuf>),
+}
+
+impl Found {
+    pub fn at(path: &Path) -> Result<Found> {
+        let tables = table_files::tables_at(path)?;
+        if !tables.is_empty() {
+            return Ok(Found::Tables(tables));
+        }
+        let folder = Folder::open(path)?;
+        if folder.len() == 0 {
+            let tables = table_files::tables_below(path)?;
+            if !tables.is_empty() {
+                return Ok(Found::Tables(tables));
+            }
+        }
+        Ok(Found::Folder(folder))
+    }
 }
 
 pub enum Listing {
@@ -27,11 +71,14 @@ pub type Taker<'a> = &'a mut dyn FnMut(Vec<ReadCandidate>) -> Result<()>;
 pub type Advance<'a> = &'a (dyn Fn(u64) -> Result<()> + Sync);
 
 impl Listing {
-    pub fn open(ingest: &Ingest, path: &Path) -> Result<Listing> {
-        match Tables::open(ingest, path)? {
-            Some(tables) => Ok(Listing::Tables(tables)),
-            None => Ok(Listing::Folder(Folder::open(path)?)),
-        }
+    pub fn open(ingest: &Ingest, path: &Path, found: Found) -> Result<Listing> {
+        Ok(match found {
+            Found::Tables(files) => Listing::Tables(Tables::open(ingest, path, &files)?),
+            Found::Folder(mut folder) => {
+                folder.splits = ingest.splits;
+                Listing::Folder(folder)
+            }
+        })
     }
 
     pub fn len(&self) -> usize {
@@ -43,10 +90,12 @@ impl Listing {
 
     /// Every image with its digest, in the order of paths and rows.
     pub fn candidates(&self, advance: Advance) -> Result<Candidates> {
-        match self {
-            Listing::Folder(folder) => folder.candidates(advance),
-            Listing::Tables(tables) => tables.candidates(advance),
-        }
+        let mut candidates = match self {
+            Listing::Folder(folder) => folder.candidates(advance)?,
+            Listing::Tables(tables) => tables.candidates(advance)?,
+        };
+        candidates.note_names();
+        Ok(candidates)
     }
 
     /// Reads the candidates' bytes again, in order, some at a time.
@@ -57,12 +106,13 @@ impl Listing {
         }
     }
 
-    /// The names of the classes 0, 1, … where the source declares them.
-    pub fn class_names(&self) -> Option<Vec<String>> {
-        match self {
+    /// Numbers and names of the candidates' classes.
+    pub fn vocabulary(&self, candidates: &Candidates) -> Vocabulary {
+        let declared = match self {
             Listing::Folder(_) => None,
-            Listing::Tables(tables) => tables.class_names(),
-        }
+            Listing::Tables(tables) => tables.declared.as_ref(),
+        };
+        Vocabulary::of(candidates, declared)
     }
 
     pub fn expectation(&self) -> &'static str {
@@ -70,7 +120,10 @@ impl Listing {
             Listing::Folder(_) => {
                 "a folder holds CLASS/*.jpg, train/CLASS/*.jpg and test/CLASS/*.jpg, or images without classes"
             }
-            Listing::Tables(_) => "the Parquet file has no rows",
+            Listing::Tables(tables) if tables.len() == 0 => "the Parquet file has no rows",
+            Listing::Tables(_) => {
+                "a Parquet file holds the images' files as bytes; a folder of Parquet files may also hold their paths, and the images"
+            }
         }
     }
 }

@@ -10,8 +10,7 @@ use seedpipe_base::Refusal;
 use seedpipe_imaging::{Format, Limits, check, inspect};
 use serde_json::json;
 
-use super::listing::{Listing, ReadCandidate};
-use super::table::parquet_files;
+use super::listing::{Found, Listing, ReadCandidate};
 use super::{CHUNK, Ingest};
 
 /// Of more images only the headers are read: decoding all of them takes as long as `ingest` itself.
@@ -34,6 +33,8 @@ pub struct Survey {
     pub shorter_side: [u32; 3],
     /// Parquet's columns beside the images, found by their usual names.
     pub columns: SourceColumns,
+    /// What people should know of classes and splits.
+    pub notes: Vec<String>,
     /// What can't be read: source and reason.
     pub broken: Vec<(String, String)>,
 }
@@ -43,50 +44,66 @@ pub struct Survey {
 /// # Errors
 /// When the source can't be read or holds no image.
 pub fn survey(path: &Path) -> Result<Survey> {
-    let columns = match parquet_files(path)?.first() {
-        Some(table) => guessed_columns(table)?,
-        None => SourceColumns::default(),
+    let at = Found::at(path)?;
+    let columns = match &at {
+        Found::Tables(tables) => tables.first().map(|table| guessed_columns(table)),
+        Found::Folder(_) => None,
     };
+    let columns = columns.transpose()?.unwrap_or_default();
     let ingest: Ingest = serde_json::from_value(json!({
         "source": "", // the listing is opened by path
+        "image_column": columns.image,
         "label_column": columns.label,
         "label_name_column": columns.label_name,
         "split_column": columns.split,
     }))
     .context("BUG: params of `ingest`")?;
-    let listing = Listing::open(&ingest, path)?;
+    let listing = Listing::open(&ingest, path, at)?;
     let candidates = listing.candidates(&|_| Ok(()))?;
+    let vocabulary = listing.vocabulary(&candidates);
     let decodes = candidates.all.len() <= DECODED;
     let limits = Limits {
         pixels: ingest.max_pixels,
     };
     let mut found = Survey {
         columns,
+        notes: candidates.notes.clone(),
         ..Survey::default()
     };
+    if let (Listing::Tables(tables), None) = (&listing, &found.columns.label) {
+        let unread = tables.unread_columns();
+        if !unread.is_empty() {
+            found.notes.push(format!(
+                "no column is known to hold labels among {unread}\nhint: name it by `label_column`"
+            ));
+        }
+    }
     let (mut sides, mut labels) = (Vec::new(), BTreeSet::new());
     listing.chunks(&candidates.all, CHUNK, &mut |chunk: Vec<ReadCandidate>| {
         let looked: Vec<_> = chunk
             .into_par_iter()
             .map(|image| {
-                let seen = look(&image.bytes, &limits, decodes);
+                let seen = image.header(|bytes| match decodes {
+                    true => check(bytes, &limits),
+                    false => inspect(bytes, &limits),
+                });
                 (image.candidate, image.source, seen)
             })
             .collect();
         for (candidate, source, image) in looked {
             match image {
-                Ok((format, side)) => {
+                Ok(header) => {
                     found.images += 1;
-                    sides.push(side);
-                    *found.formats.entry(format.name()).or_default() += 1;
+                    sides.push(header.width.min(header.height));
+                    *found.formats.entry(header.format.name()).or_default() += 1;
                     *found
                         .splits
                         .entry(candidates.split(candidate).to_owned())
                         .or_default() += 1;
-                    if let Some(label) = &candidates.class(candidate).label {
+                    if let (Some(label), _) = vocabulary.class(candidate) {
                         let split = candidates.split(candidate).to_owned();
                         *found.labelled.entry(split).or_default() += 1;
-                        labels.insert(label.clone());
+                        labels.insert(*label);
                     }
                 }
                 Err(reason) => found.broken.push((source, reason)),
@@ -112,15 +129,4 @@ pub fn survey(path: &Path) -> Result<Survey> {
     found.shorter_side = [sides[0], sides[sides.len() / 2], sides[sides.len() - 1]];
     found.classes = labels.len();
     Ok(found)
-}
-
-/// Format and shorter side of the upright image, or why it can't be read.
-fn look(bytes: &[u8], limits: &Limits, decodes: bool) -> Result<(Format, u32), String> {
-    let header = if decodes {
-        check(bytes, limits)
-    } else {
-        inspect(bytes, limits)
-    };
-    let header = header.map_err(|error| error.to_string())?;
-    Ok((header.format, header.width.min(header.height)))
 }

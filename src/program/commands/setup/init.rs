@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use seedpipe_base::{Refusal, hinted};
 use seedpipe_engine::{Project, durable};
-use seedpipe_stages::{Survey, survey};
+use seedpipe_stages::{Survey, is_table, survey};
 
 use crate::commands::Invocation;
 use crate::commands::networks::network;
@@ -115,8 +115,7 @@ fn only_source(here: &Path) -> Result<PathBuf> {
             .unwrap_or_default()
             .to_string_lossy()
             .into_owned();
-        let is_parquet = path.extension().is_some_and(|ending| ending == "parquet");
-        if !name.starts_with('.') && (path.is_dir() || is_parquet) {
+        if !name.starts_with('.') && (path.is_dir() || is_table(&path)) {
             found.push(PathBuf::from(name));
         }
     }
@@ -228,12 +227,16 @@ fn told(
     let [smallest, median, largest] = found.shorter_side;
     let classes = match found.classes {
         0 => "no classes".to_owned(),
+        1 => "1 class".to_owned(),
         count => format!("{count} classes"),
     };
     let mut text = format!(
         "found {} images: {formats}; {splits}; {classes}; shorter side {smallest} to {largest} pixels, median {median}\n",
         figures::count(found.images as u64)
     );
+    for note in &found.notes {
+        text.push_str(&format!("warning: {note}\n"));
+    }
     if !found.broken.is_empty() {
         text.push_str(&format!(
             "warning: {} can't be read and will be left out\n",
