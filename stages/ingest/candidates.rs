@@ -55,7 +55,7 @@ pub struct Candidates {
     pub class_names: Names,
     split_names: Names,
     /// What people should know of the source.
-    pub notes: Vec<String>,
+    pub remarks: Vec<String>,
 }
 
 impl ImageCandidate {
@@ -101,10 +101,10 @@ impl Candidates {
         self.splits.value(candidate.split)
     }
 
-    /// Adds to `notes` what people should know of the names.
-    pub fn note_names(&mut self) {
-        self.notes.extend(self.class_names.notes("class"));
-        self.notes.extend(self.split_names.notes("split"));
+    /// Adds what people should know of the names.
+    pub fn remark_on_names(&mut self) {
+        self.remarks.extend(self.class_names.remarks("class"));
+        self.remarks.extend(self.split_names.remarks("split"));
     }
 
     /// Equal images are told apart by their number in the listing's order.

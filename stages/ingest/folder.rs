@@ -45,6 +45,12 @@ impl Folder {
         self.files.len()
     }
 
+    /// Whether no image lies in a folder of its own.
+    pub fn is_flat(&self) -> bool {
+        let mut folders = self.files.iter().filter_map(|file| file.parent());
+        folders.all(|folder| folder == Path::new(""))
+    }
+
     pub fn candidates(&self, advance: Advance) -> Result<Candidates> {
         let digests: Vec<[u8; 32]> = self
             .files
@@ -55,9 +61,9 @@ impl Folder {
                 Ok(*blake3::hash(&bytes).as_bytes())
             })
             .collect::<Result<_>>()?;
-        let (has_splits, notes) = self.first_folders();
+        let (has_splits, remarks) = self.first_folders();
         let mut candidates = Candidates::default();
-        candidates.notes = notes;
+        candidates.remarks = remarks;
         candidates.all.reserve_exact(digests.len());
         for ((index, file), digest) in self.files.iter().enumerate().zip(digests) {
             let (split, name) = place(file, has_splits);
@@ -81,9 +87,9 @@ impl Folder {
             folders.into_iter().map(text_of).collect::<Vec<String>>()
         };
         let first = at(0);
-        let (are_splits, note) =
+        let (are_splits, remark) =
             splits::are_folders_splits(first.iter().map(String::as_str), self.splits);
-        let mut notes = Vec::from_iter(note);
+        let mut remarks = Vec::from_iter(remark);
         if !are_splits && self.splits.is_none() {
             let words: Vec<String> = at(1)
                 .iter()
@@ -91,13 +97,13 @@ impl Folder {
                 .map(|name| format!("`{name}`"))
                 .collect();
             if !words.is_empty() {
-                notes.push(format!(
+                remarks.push(format!(
                     "folders called {} below the classes' folders say no splits\nhint: put them first, as `train/CLASS/*.jpg`, or point `source` at the folder that holds them",
                     words.join(", ")
                 ));
             }
         }
-        (are_splits, notes)
+        (are_splits, remarks)
     }
 
     pub fn chunks(&self, candidates: &[ImageCandidate], size: usize, take: Taker) -> Result<()> {

@@ -28,34 +28,60 @@ impl ReadCandidate<'_> {
         let bytes = bytes.map_err(|got| format!("expected an image, got {got}"))?;
         check(bytes).map_err(|error| error.to_string())
     }
-
-    /// Of no bytes, where there are none.
-    pub fn digest(&self) -> [u8; 32] {
-        let bytes = self.bytes.as_deref().unwrap_or_default();
-        *blake3::hash(bytes).as_bytes()
-    }
 }
 
-/// What lies at a path, not opened yet.
-pub enum Found {
-    Folder(Folder),
-    Tables(Vec<PathBuf>),
+/// The digest of an image, or of nothing.
+pub fn digest_of(read: &Result<Vec<u8>, &'static str>) -> [u8; 32] {
+    *blake3::hash(read.as_deref().unwrap_or_default()).as_bytes()
 }
 
-impl Found {
-    pub fn at(path: &Path) -> Result<Found> {
-        let tables = table_files::tables_at(path)?;
+/// What a source is: tables, else a folder of image files.
+pub struct Held {
+    pub tables: Vec<PathBuf>,
+    /// Where there are no tables.
+    folder: Option<Folder>,
+    /// What people should know of what was passed over.
+    pub remarks: Vec<String>,
+}
+
+impl Held {
+    pub fn at(path: &Path) -> Result<Held> {
+        let mut remarks = Vec::new();
+        let mut tables = table_files::tables_at(path)?;
         if !tables.is_empty() {
-            return Ok(Found::Tables(tables));
+            return Ok(Held {
+                tables,
+                folder: None,
+                remarks,
+            });
         }
         let folder = Folder::open(path)?;
-        if folder.len() == 0 {
-            let tables = table_files::tables_below(path)?;
-            if !tables.is_empty() {
-                return Ok(Found::Tables(tables));
+        // A repository may also hold a picture for its page.
+        if path.is_dir() && folder.is_flat() {
+            tables = table_files::tables_below(path)?;
+            if !tables.is_empty() && folder.len() > 0 {
+                remarks.push(format!(
+                    "passed over: {} image files beside the folder of Parquet files",
+                    folder.len()
+                ));
             }
         }
-        Ok(Found::Folder(folder))
+        Ok(Held {
+            folder: tables.is_empty().then_some(folder),
+            tables,
+            remarks,
+        })
+    }
+
+    /// - `path`: where it is
+    pub fn open(self, ingest: &Ingest, path: &Path) -> Result<Listing> {
+        Ok(match self.folder {
+            Some(mut folder) => {
+                folder.splits = ingest.splits;
+                Listing::Folder(folder)
+            }
+            None => Listing::Tables(Tables::open(ingest, path, &self.tables)?),
+        })
     }
 }
 
@@ -71,16 +97,6 @@ pub type Taker<'a> = &'a mut dyn FnMut(Vec<ReadCandidate>) -> Result<()>;
 pub type Advance<'a> = &'a (dyn Fn(u64) -> Result<()> + Sync);
 
 impl Listing {
-    pub fn open(ingest: &Ingest, path: &Path, found: Found) -> Result<Listing> {
-        Ok(match found {
-            Found::Tables(files) => Listing::Tables(Tables::open(ingest, path, &files)?),
-            Found::Folder(mut folder) => {
-                folder.splits = ingest.splits;
-                Listing::Folder(folder)
-            }
-        })
-    }
-
     pub fn len(&self) -> usize {
         match self {
             Listing::Folder(folder) => folder.len(),
@@ -94,7 +110,7 @@ impl Listing {
             Listing::Folder(folder) => folder.candidates(advance)?,
             Listing::Tables(tables) => tables.candidates(advance)?,
         };
-        candidates.note_names();
+        candidates.remark_on_names();
         Ok(candidates)
     }
 

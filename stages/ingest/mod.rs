@@ -34,7 +34,7 @@ use serde::{Deserialize, Serialize};
 use crate::shared::invalid::{fraction, invalid};
 use crate::shared::selection::item;
 use candidates::Candidates;
-use listing::{Found, Listing, ReadCandidate};
+use listing::{Held, Listing, ReadCandidate, digest_of};
 use splits::Splits;
 pub use table_files::is_table;
 use vocabulary::Vocabulary;
@@ -139,8 +139,12 @@ impl Stage for Ingest {
 impl Work for Ingest {
     fn run(&self, context: &StageContext) -> Result<()> {
         let path = context.resolve(&self.source);
-        let listing = Found::at(&path).and_then(|found| Listing::open(self, &path, found));
-        let listing = listing.context("key `params.source`")?;
+        let source = "key `params.source`";
+        let held = Held::at(&path).context(source)?;
+        for remark in &held.remarks {
+            context.warn(remark.clone());
+        }
+        let listing = held.open(self, &path).context(source)?;
         self.warn_of_columns(context, &listing);
         let progress = context.progress();
         progress.begin("hashing", "images", listing.len() as u64, 0);
@@ -160,8 +164,8 @@ impl Work for Ingest {
                 .hint(format!("check `source`; {}", listing.expectation()))
             );
         }
-        for note in &candidates.notes {
-            context.warn(note.clone());
+        for remark in &candidates.remarks {
+            context.warn(remark.clone());
         }
         candidates.number_occurrences();
         self.split(context, &mut candidates);
@@ -237,7 +241,7 @@ impl Ingest {
         found: ReadCandidate,
         vocabulary: &Vocabulary,
     ) -> Result<Result<ImageRow, RejectedRow>> {
-        if found.digest() != found.candidate.digest {
+        if digest_of(&found.bytes) != found.candidate.digest {
             bail!(
                 Refusal::failure(format!("`{}` changed while it was read", found.source))
                     .hint("run again when nothing writes to the source")

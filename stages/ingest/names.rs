@@ -25,29 +25,55 @@ impl Names {
 
     /// What people should know: which names were joined, and which look alike but were not.
     /// `what`: what the names are of.
-    pub fn notes(&self, what: &str) -> Vec<String> {
-        let mut notes = Vec::new();
+    pub fn remarks(&self, what: &str) -> Vec<String> {
         let mut spellings: BTreeMap<&str, usize> = BTreeMap::new();
         for key in self.0.values() {
             *spellings.entry(key).or_default() += 1;
         }
-        let mut alike: BTreeMap<String, Vec<&str>> = BTreeMap::new();
-        for (key, count) in spellings {
-            if count > 1 {
-                notes.push(format!(
-                    "{what} `{key}` is spelled in {count} ways, with composed and with decomposed letters: they are one"
-                ));
-            }
-            alike.entry(appearance(key)).or_default().push(key);
+        let mut alike: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for key in spellings.keys() {
+            let names = alike.entry(appearance(key)).or_default();
+            names.push(format!("`{key}`"));
         }
-        for names in alike.into_values().filter(|names| names.len() > 1) {
-            let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
-            notes.push(format!(
-                "{} differ only in capitals, in spaces or in how letters are stored, and are kept apart\nhint: give them one name if they are one {what}",
-                names.join(", ")
+        let joined: Vec<String> = spellings
+            .into_iter()
+            .filter(|(_, count)| *count > 1)
+            .map(|(key, _)| format!("`{key}`"))
+            .collect();
+        let alike: Vec<String> = alike
+            .into_values()
+            .filter(|names| names.len() > 1)
+            .map(|names| names.join(" and "))
+            .collect();
+        let mut remarks = Vec::new();
+        if !joined.is_empty() {
+            remarks.push(format!(
+                "one {what} each, though written with composed and with decomposed letters: {}",
+                some_of(&joined)
             ));
         }
-        notes
+        if !alike.is_empty() {
+            remarks.push(format!(
+                "a {what} each, though they differ only in capitals, in spaces or in how letters are stored: {}\nhint: give them one name if they are one",
+                some_of(&alike)
+            ));
+        }
+        remarks
+    }
+}
+
+/// Some of many, for people.
+pub fn some_of(all: &[String]) -> String {
+    const NAMED: usize = 5;
+    let named = all
+        .iter()
+        .take(NAMED)
+        .cloned()
+        .collect::<Vec<_>>()
+        .join(", ");
+    match all.len().checked_sub(NAMED) {
+        None | Some(0) => named,
+        Some(more) => format!("{named} and {more} more"),
     }
 }
 
@@ -124,12 +150,10 @@ mod tests {
         assert_eq!(names.key("cafe\u{301}"), "caf\u{e9}");
         assert_eq!(names.key("caf\u{e9}"), "caf\u{e9}");
         assert_eq!(names.key("tea"), "tea");
-        let notes = names.notes("class");
-        assert_eq!(notes.len(), 1, "{notes:?}");
-        assert!(
-            notes[0].starts_with("class `café` is spelled in 2 ways"),
-            "{notes:?}"
-        );
+        let remarks = names.remarks("class");
+        let expected =
+            "one class each, though written with composed and with decomposed letters: `café`";
+        assert_eq!(remarks, [expected]);
     }
 
     #[test]
@@ -147,15 +171,16 @@ mod tests {
         ] {
             assert_eq!(names.key(name), name);
         }
-        let notes = names.notes("class");
-        assert_eq!(notes.len(), 3, "{notes:?}");
-        assert!(
-            notes[0].starts_with("`Cat`, `cat` differ only in capitals"),
-            "{notes:?}"
-        );
-        assert!(
-            notes[1].starts_with("`dog`, `dog `, `d\u{200b}og` differ"),
-            "{notes:?}"
-        );
+        let remarks = names.remarks("class");
+        assert_eq!(remarks.len(), 1, "{remarks:?}");
+        let told = "`Cat` and `cat`, `dog` and `dog ` and `d\u{200b}og`, `owl` and `ｏwl`\nhint: ";
+        assert!(remarks[0].contains(told), "{remarks:?}");
+    }
+
+    #[test]
+    fn of_many_names_some_are_told() {
+        let many: Vec<String> = (0..7).map(|name| name.to_string()).collect();
+        assert_eq!(some_of(&many), "0, 1, 2, 3, 4 and 2 more");
+        assert_eq!(some_of(&many[..5]), "0, 1, 2, 3, 4");
     }
 }

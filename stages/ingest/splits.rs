@@ -66,7 +66,7 @@ pub fn are_folders_splits<'a>(
         Some(other) => (
             false,
             Some(format!(
-                "{}: taken for classes, as `{other}` beside them is no word for a split\nhint: `splits: folders` makes each first folder a split, `splits: none` says that none is one",
+                "a class each is made of the folders called {}, since `{other}` beside them is no split\nhint: `splits: folders` makes each first folder a split, `splits: none` says that none is one",
                 words.join(", ")
             )),
         ),
@@ -152,7 +152,9 @@ mod tests {
         let (_, note) = are_folders_splits(["test", "train", "up"].into_iter(), None);
         let note = note.unwrap();
         assert!(
-            note.starts_with("`test`, `train`: taken for classes, as `up` beside them"),
+            note.starts_with(
+                "a class each is made of the folders called `test`, `train`, since `up`"
+            ),
             "{note}"
         );
     }

@@ -10,7 +10,7 @@ use seedpipe_base::Refusal;
 use seedpipe_imaging::{Format, Limits, check, inspect};
 use serde_json::json;
 
-use super::listing::{Found, Listing, ReadCandidate};
+use super::listing::{Held, Listing, ReadCandidate};
 use super::{CHUNK, Ingest};
 
 /// Of more images only the headers are read: decoding all of them takes as long as `ingest` itself.
@@ -34,7 +34,7 @@ pub struct Survey {
     /// Parquet's columns beside the images, found by their usual names.
     pub columns: SourceColumns,
     /// What people should know of classes and splits.
-    pub notes: Vec<String>,
+    pub remarks: Vec<String>,
     /// What can't be read: source and reason.
     pub broken: Vec<(String, String)>,
 }
@@ -44,12 +44,12 @@ pub struct Survey {
 /// # Errors
 /// When the source can't be read or holds no image.
 pub fn survey(path: &Path) -> Result<Survey> {
-    let at = Found::at(path)?;
-    let columns = match &at {
-        Found::Tables(tables) => tables.first().map(|table| guessed_columns(table)),
-        Found::Folder(_) => None,
+    let mut held = Held::at(path)?;
+    let mut remarks = std::mem::take(&mut held.remarks);
+    let columns = match held.tables.first() {
+        Some(table) => guessed_columns(table)?,
+        None => SourceColumns::default(),
     };
-    let columns = columns.transpose()?.unwrap_or_default();
     let ingest: Ingest = serde_json::from_value(json!({
         "source": "", // the listing is opened by path
         "image_column": columns.image,
@@ -58,22 +58,23 @@ pub fn survey(path: &Path) -> Result<Survey> {
         "split_column": columns.split,
     }))
     .context("BUG: params of `ingest`")?;
-    let listing = Listing::open(&ingest, path, at)?;
+    let listing = held.open(&ingest, path)?;
     let candidates = listing.candidates(&|_| Ok(()))?;
     let vocabulary = listing.vocabulary(&candidates);
+    remarks.extend(candidates.remarks.iter().cloned());
     let decodes = candidates.all.len() <= DECODED;
     let limits = Limits {
         pixels: ingest.max_pixels,
     };
     let mut found = Survey {
         columns,
-        notes: candidates.notes.clone(),
+        remarks,
         ..Survey::default()
     };
     if let (Listing::Tables(tables), None) = (&listing, &found.columns.label) {
         let unread = tables.unread_columns();
         if !unread.is_empty() {
-            found.notes.push(format!(
+            found.remarks.push(format!(
                 "no column is known to hold labels among {unread}\nhint: name it by `label_column`"
             ));
         }

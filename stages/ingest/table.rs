@@ -11,8 +11,8 @@ use seedpipe_imaging::Format;
 
 use super::Ingest;
 use super::candidates::{Candidates, Class, ImageCandidate, Label};
-use super::listing::{Advance, ReadCandidate, Taker};
-use super::names::text_of;
+use super::listing::{Advance, ReadCandidate, Taker, digest_of};
+use super::names::{composed, some_of, text_of};
 use super::splits::{self, Said, Splits};
 use super::vocabulary::{ClassName, Declared, agreement, class_names};
 
@@ -27,7 +27,7 @@ pub struct Tables {
     /// The classes that the tables name.
     pub declared: Option<Declared>,
     /// What people should know, found while they were opened.
-    notes: Vec<String>,
+    remarks: Vec<String>,
 }
 
 struct OpenTable {
@@ -51,15 +51,15 @@ impl OpenTable {
         }
     }
 
-    /// A row's encoded image, or what there is instead.
-    fn image<'a>(&self, row: &'a SourceRow) -> Result<Cow<'a, [u8]>, &'static str> {
-        match (&row.bytes, &row.path, &self.folder) {
-            (Some(bytes), ..) => Ok(Cow::Borrowed(bytes)),
+    /// Takes a row's encoded image, or says what there is instead.
+    fn image(&self, row: &mut SourceRow) -> Result<Vec<u8>, &'static str> {
+        match (row.bytes.take(), &row.path, &self.folder) {
+            (Some(bytes), ..) => Ok(bytes),
             (None, None, _) => Err("an empty row"),
             (None, Some(_), None) => Err(
                 "only a path, which is followed where `source` is the folder of the table and the images",
             ),
-            (None, Some(path), Some(folder)) => image_beside(folder, path).map(Cow::Owned),
+            (None, Some(path), Some(folder)) => image_beside(folder, path),
         }
     }
 
@@ -110,15 +110,22 @@ impl OpenTable {
                 Some(label)
             }
         };
-        let name = row.label_name.map(|name| candidates.class_names.key(&name));
-        Ok(Class { label, name })
+        Ok(Class {
+            label,
+            name: row.label_name.map(|name| composed(&name)),
+        })
     }
 }
 
 /// The file that a row's path names below its table's folder, or what there is instead. Only what
 /// an image folder would be read from too, so that the source's digest covers it.
 fn image_beside(folder: &Path, path: &str) -> Result<Vec<u8>, &'static str> {
-    let relative = Path::new(path);
+    let from_windows = path.contains('\\') && !folder.join(path).exists();
+    let path = match from_windows {
+        true => Cow::Owned(path.replace('\\', "/")),
+        false => Cow::Borrowed(path),
+    };
+    let relative = Path::new(path.as_ref());
     let is_inside = relative.components().all(|part| match part {
         Component::CurDir => true,
         Component::Normal(name) => !name.as_encoded_bytes().starts_with(b"."),
@@ -159,7 +166,7 @@ impl Tables {
             })
             .collect::<Option<_>>()
             .context("BUG: a file without a name")?;
-        let (splits, mut notes) = match (&ingest.split_column, ingest.splits) {
+        let (splits, mut remarks) = match (&ingest.split_column, ingest.splits) {
             (None, None | Some(Splits::Folders)) => splits_of(&below),
             _ => (vec!["train".to_owned(); files.len()], Vec::new()),
         };
@@ -181,13 +188,13 @@ impl Tables {
         let lists = tables
             .iter()
             .filter_map(|table| Some((table.name.as_str(), table.classes.as_deref()?)));
-        let (declared, note) = Declared::join(lists)?;
-        notes.extend(note);
+        let (declared, remark) = Declared::join(lists)?;
+        remarks.extend(remark);
         Ok(Tables {
             tables,
             has_split_column: ingest.split_column.is_some(),
             declared,
-            notes,
+            remarks,
         })
     }
 
@@ -203,30 +210,37 @@ impl Tables {
 
     pub fn candidates(&self, advance: Advance) -> Result<Candidates> {
         let mut candidates = Candidates::default();
+        for name in self.declared.iter().flat_map(Declared::names) {
+            candidates.class_names.key(name);
+        }
         for (index, table) in self.tables.iter().enumerate() {
             for batch in table.table.batches(0..table.table.rows())? {
                 let mut batch = batch?;
                 while !batch.is_empty() {
                     let rest = batch.split_off(batch.len().min(ADVANCE));
-                    let digests: Vec<[u8; 32]> = batch
-                        .par_iter()
-                        .map(|row| *blake3::hash(&table.image(row).unwrap_or_default()).as_bytes())
+                    let count = batch.len() as u64;
+                    let hashed: Vec<(SourceRow, [u8; 32])> = batch
+                        .into_par_iter()
+                        .map(|mut row| {
+                            let digest = digest_of(&table.image(&mut row));
+                            (row, digest)
+                        })
                         .collect();
-                    advance(batch.len() as u64)?;
-                    for (row, digest) in batch.into_iter().zip(digests) {
+                    advance(count)?;
+                    for (row, digest) in hashed {
                         self.push(&mut candidates, (index, table), row, digest)?;
                     }
                     batch = rest;
                 }
             }
         }
-        candidates.notes.extend(self.notes.iter().cloned());
+        candidates.remarks.extend(self.remarks.iter().cloned());
         let place = |candidate: &ImageCandidate| {
             let (table, row) = candidate.place();
             format!("{} row {row}", self.tables[table].name)
         };
         let agreed = agreement(&candidates, &place)?;
-        candidates.notes.extend(agreed);
+        candidates.remarks.extend(agreed);
         Ok(candidates)
     }
 
@@ -256,14 +270,13 @@ impl Tables {
     pub fn chunks(&self, candidates: &[ImageCandidate], size: usize, take: Taker) -> Result<()> {
         let mut chunk = Vec::with_capacity(size);
         let mut hand_on = |chunk: Vec<(&_, &OpenTable, SourceRow)>| {
-            let read = chunk.into_par_iter().map(|(candidate, table, row)| {
-                let bytes = table.image(&row).map(Cow::into_owned);
-                ReadCandidate {
+            let read = chunk
+                .into_par_iter()
+                .map(|(candidate, table, mut row)| ReadCandidate {
                     candidate,
                     source: table.source(&row),
-                    bytes,
-                }
-            });
+                    bytes: table.image(&mut row),
+                });
             take(read.collect())
         };
         let mut rest = candidates.iter().peekable();
@@ -304,31 +317,38 @@ fn splits_of(files: &[&Path]) -> (Vec<String>, Vec<String>) {
     let any = said
         .iter()
         .any(|said| matches!(said, Said::Split(_) | Said::Several(_)));
-    let mut notes = Vec::new();
-    let mut note = |file: &Path, what: &str| {
-        notes.push(format!(
-            "`{}` {what}\nhint: begin its name with its split's, or name a `split_column`",
-            text_of(file.as_os_str())
-        ));
-    };
+    let (mut several, mut without) = (Vec::new(), Vec::new());
     let splits = said.iter().zip(files).map(|(said, file)| match *said {
         Said::Split(split) => split,
         Said::Several(split) => {
-            note(
-                file,
-                &format!("has words for several splits: it is taken for `{split}`"),
-            );
+            several.push(format!("`{}` as `{split}`", text_of(file.as_os_str())));
             split
         }
         Said::Name(name) if any => name,
         Said::Nothing if any => {
-            note(
-                file,
-                "has no word for a split, as others have: it is taken for `train`",
-            );
+            without.push(format!("`{}`", text_of(file.as_os_str())));
             "train"
         }
         Said::Name(_) | Said::Nothing => "train",
     });
-    (splits.map(str::to_owned).collect(), notes)
+    let splits = splits.map(str::to_owned).collect();
+    let mut remarks = Vec::new();
+    for (files, what) in [
+        (
+            several,
+            "names with words for several splits are taken by the first",
+        ),
+        (
+            without,
+            "names without a word for a split, beside others with one, are taken as `train`",
+        ),
+    ] {
+        if !files.is_empty() {
+            remarks.push(format!(
+                "{what}: {}\nhint: begin each name with its split's, or name a `split_column`",
+                some_of(&files)
+            ));
+        }
+    }
+    (splits, remarks)
 }

@@ -82,7 +82,9 @@ fn entries(folder: &Path) -> Result<(Vec<PathBuf>, Vec<PathBuf>)> {
         if entry.file_name().as_encoded_bytes().starts_with(b".") {
             continue;
         }
-        if path.is_dir() {
+        // Asking the file itself takes long in a folder of many.
+        let kind = entry.file_type()?;
+        if kind.is_dir() || kind.is_symlink() && path.is_dir() {
             folders.push(path);
         } else if is_table(&path) && path.is_file() {
             tables.push(path);

@@ -42,7 +42,7 @@ impl Declared {
         lists: impl Iterator<Item = (&'a str, &'a [ClassName])>,
     ) -> Result<(Option<Declared>, Option<String>)> {
         let mut joined: Option<Declared> = None;
-        let (mut first, mut note) = (None, None);
+        let (mut first, mut remark) = (None, None);
         for (table, list) in lists {
             let (Some(joined), Some(first)) = (&mut joined, first) else {
                 first = Some(list);
@@ -72,20 +72,23 @@ impl Declared {
                 .cloned()
                 .collect();
             joined.names.extend(new);
-            note.get_or_insert_with(|| {
+            remark.get_or_insert_with(|| {
                 format!(
                     "`{}` and `{table}` number their classes differently: they are joined by name, in the order of the first",
                     joined.table
                 )
             });
         }
-        Ok((joined, note))
+        Ok((joined, remark))
+    }
+
+    pub fn names(&self) -> impl Iterator<Item = &String> {
+        self.names.iter().map(|(name, _)| name)
     }
 
     /// Why a text is not the label of one of the classes, where it is not.
     pub fn objection(&self, text: &str) -> Option<String> {
-        let called = |(name, _): &&ClassName| name == text;
-        let what = match self.names.iter().filter(called).count() {
+        let what = match self.names().filter(|name| *name == text).count() {
             0 => "none of the classes",
             1 => return None,
             _ => "the name of several classes",
@@ -212,7 +215,7 @@ pub fn agreement(
             numbers.entry(name).or_default().push(one);
         }
     }
-    let mut notes = Vec::new();
+    let mut remarks = Vec::new();
     for (name, classes) in numbers {
         for pair in classes.windows(2) {
             let [left, right] = [pair[0], pair[1]];
@@ -226,11 +229,11 @@ pub fn agreement(
                     "correct one of them, or leave `label_name_column` out",
                 );
             }
-            notes.push(format!("{} classes are called `{name}`", classes.len()));
+            remarks.push(format!("{} classes are called `{name}`", classes.len()));
         }
     }
-    notes.dedup();
-    Ok(notes)
+    remarks.dedup();
+    Ok(remarks)
 }
 
 /// Tables by number, each with an image of its.

@@ -24,7 +24,7 @@ fn a_class_called_like_a_split_is_a_class() {
         let (warned, found) = ingested(&sandbox, "photos", "");
         assert_eq!(found, expected);
         assert!(
-            warned.contains("taken for classes") && warned.contains("`splits: folders`"),
+            warned.contains("a class each is made of") && warned.contains("`splits: folders`"),
             "{warned}"
         );
     }
@@ -124,11 +124,11 @@ fn file_names_that_leave_a_doubt_are_told() {
     let (warned, found) = ingested(&sandbox, "t", "");
     assert_eq!(found, ["train: - -: 2", "val: - -: 1"]);
     assert!(
-        warned.contains("`train_test.parquet` has words for several splits"),
+        warned.contains("by the first: `train_test.parquet` as `train`\n"),
         "{warned}"
     );
     assert!(
-        warned.contains("`extra.parquet` has no word for a split"),
+        warned.contains("are taken as `train`: `extra.parquet`\n"),
         "{warned}"
     );
     let (_, found) = ingested(&sandbox, "t", "splits: none");
@@ -177,7 +177,7 @@ fn init_says_what_it_takes_for_classes_and_which_splits_there_are() {
     let (told, _) = begun(&sandbox, "photos");
     assert!(told.contains("40 train; 2 classes"), "{told}");
     assert!(
-        told.contains("warning: `train`: taken for classes, as `car` beside them"),
+        told.contains("warning: a class each is made of the folders called `train`, since `car`"),
         "{told}"
     );
 

@@ -297,6 +297,7 @@ fn a_repository_of_hugging_face() {
     let two: Vec<i64> = (0..40).map(|row| row % 2).collect();
     sandbox.write("r/README.md", b"# cats");
     sandbox.write("r/.gitattributes", b"*.parquet filter=lfs");
+    sandbox.write("r/figure.png", picture(999));
     for split in ["train", "validation"] {
         let path = format!("r/data/{split}-00000-of-00001.parquet");
         write(
@@ -313,6 +314,10 @@ fn a_repository_of_hugging_face() {
         "{told}"
     );
     assert!(written.contains("test_split: val"), "{written}");
+    assert!(
+        told.contains("passed over: 1 image files beside the folder"),
+        "{told}"
+    );
 
     let sandbox = Sandbox::empty();
     for set in ["coarse", "fine"] {
@@ -330,7 +335,7 @@ fn rows_with_a_path_are_read_beside_their_table() {
     let sandbox = Sandbox::empty();
     let paths = [
         "in/0.png",
-        "./in/1.png",
+        r".\in\1.png",
         "../out.png",
         "/etc/hostname",
         "in/no.png",

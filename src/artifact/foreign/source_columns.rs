@@ -81,7 +81,7 @@ impl SourceColumns {
         SourceColumns {
             image: match has_images {
                 true => None,
-                false => find(&PATH_NAMES, is_text),
+                false => find(&PATH_NAMES, is_path),
             },
             label: find(&LABEL_NAMES, is_label),
             label_name: find(&NAME_NAMES, is_text),
@@ -109,7 +109,7 @@ impl SourceColumns {
             Err(failure::unexpected(path, what, expected, field.data_type()))
         };
         let images = format!("{IMAGES}, or their paths (text)");
-        let holds_images = |field: &Field| is_image(field) || is_text(field);
+        let holds_images = |field: &Field| is_image(field) || is_path(field);
         Ok(ChosenColumns {
             image: match find(&self.image, holds_images, "image", &images)? {
                 Some(index) => index,
@@ -193,15 +193,24 @@ pub(crate) fn is_binary(data_type: &DataType) -> bool {
     )
 }
 
-/// Binary, or Hugging Face's struct: of bytes, or of paths where no row has any.
+/// Binary, or Hugging Face's struct, whose bytes may all be missing.
 fn is_image(field: &Field) -> bool {
     match field.data_type() {
-        DataType::Struct(children) => children.iter().any(|child| match child.name().as_str() {
-            "bytes" => is_binary(child.data_type()),
-            "path" => is_text(child),
-            _ => false,
+        DataType::Struct(children) => children.iter().any(|child| {
+            let held = child.data_type();
+            child.name() == "bytes" && (is_binary(held) || *held == DataType::Null)
         }),
         other => is_binary(other),
+    }
+}
+
+/// Text, or a struct of Hugging Face's without bytes.
+fn is_path(field: &Field) -> bool {
+    match field.data_type() {
+        DataType::Struct(children) => children
+            .iter()
+            .any(|child| child.name() == "path" && is_text(child)),
+        _ => is_text(field),
     }
 }
 

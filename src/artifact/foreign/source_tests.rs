@@ -296,7 +296,8 @@ fn paths_instead_of_bytes() {
         of(vec![("path", paths.clone())]),
     ] {
         write(&path, &[("image", image)], None);
-        let rows = all(&SourceTable::open(&path, &SourceColumns::default()).unwrap()).unwrap();
+        let columns = guessed_columns(&path).unwrap();
+        let rows = all(&SourceTable::open(&path, &columns).unwrap()).unwrap();
         let found: Vec<_> = rows
             .iter()
             .map(|row| (&row.bytes, row.path.as_deref()))

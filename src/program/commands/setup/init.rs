@@ -234,8 +234,8 @@ fn told(
         "found {} images: {formats}; {splits}; {classes}; shorter side {smallest} to {largest} pixels, median {median}\n",
         figures::count(found.images as u64)
     );
-    for note in &found.notes {
-        text.push_str(&format!("warning: {note}\n"));
+    for remark in &found.remarks {
+        text.push_str(&format!("warning: {remark}\n"));
     }
     if !found.broken.is_empty() {
         text.push_str(&format!(
