@@ -394,7 +394,7 @@ fn a_table_alone_is_not_followed_to_other_files() {
         "{message}"
     );
     let refused = sandbox
-        .run(&["init", "--from", "a.parquet"])
+        .run(&["--pipeline", "begun.yaml", "init", "--from", "a.parquet"])
         .exited_with(1)
         .stderr;
     assert!(

@@ -71,8 +71,7 @@ pub fn guessed_columns(path: &Path) -> Result<SourceColumns> {
         let starts = row_group_starts(path, reader.metadata(), file.length())?;
         let rows = 0..starts[starts.len() - 1];
         let whole = read_batches(path, file, &reader, &starts, rows, &[label])?
-            .map(|batch| Labels::of(path, batch?.column(0), 0).map(|_| ()))
-            .collect::<Result<()>>();
+            .try_for_each(|batch| Labels::of(path, batch?.column(0), 0).map(drop));
         if whole.is_err() {
             columns.label = None;
         }

@@ -227,12 +227,13 @@ pub(crate) fn is_text_type(data_type: &DataType) -> bool {
 
 fn is_label(field: &Field) -> bool {
     let held = plain(field.data_type());
-    is_text(field) || held.is_integer() || is_fraction(held) || *held == DataType::Boolean
+    is_text(field) || held.is_numeric() || *held == DataType::Boolean
 }
 
 /// Numbers that may have a fraction: pandas has no other ones where a value is missing.
 pub(crate) fn is_fraction(data_type: &DataType) -> bool {
-    plain(data_type).is_floating()
+    let held = plain(data_type);
+    held.is_numeric() && !held.is_integer()
 }
 
 #[cfg(test)]

@@ -2,8 +2,8 @@ use std::sync::Arc;
 
 use super::*;
 use arrow::array::{
-    BooleanArray, DictionaryArray, Float32Array, Float64Array, Int8Array, LargeBinaryArray,
-    StructArray, UInt64Array,
+    BooleanArray, Decimal128Array, DictionaryArray, Float32Array, Float64Array, Int8Array,
+    LargeBinaryArray, StructArray, UInt64Array,
 };
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::{Field, Fields, Int16Type};
@@ -231,6 +231,14 @@ fn labels_of_pandas_are_whole_numbers_with_gaps() {
             ),
             ("target", column(Float32Array::from(infinite))),
             (
+                "decimal",
+                column(
+                    Decimal128Array::from(vec![Some(3), None, Some(0), Some(-1)])
+                        .with_precision_and_scale(38, 0)
+                        .unwrap(),
+                ),
+            ),
+            (
                 "name",
                 column(StringArray::from(vec![
                     Some("a"),
@@ -252,6 +260,10 @@ fn labels_of_pandas_are_whole_numbers_with_gaps() {
     };
     let class = |number| Some(SourceLabel::Class(number));
     assert_eq!(labels("label").unwrap(), [class(1), None, None, class(-1)]);
+    assert_eq!(
+        labels("decimal").unwrap(),
+        [class(3), None, class(0), class(-1)]
+    );
     let name = Some(SourceLabel::Name("a".into()));
     assert_eq!(labels("name").unwrap(), [name, None, None, None]);
     let message = labels("target").unwrap_err().to_string();
@@ -260,7 +272,10 @@ fn labels_of_pandas_are_whole_numbers_with_gaps() {
         "{message}"
     );
     let table = SourceTable::open(&path, &named("label")).unwrap();
-    assert_eq!(table.unread_columns(), "`target` (Float32), `name` (Utf8)");
+    assert_eq!(
+        table.unread_columns(),
+        "`target` (Float32), `decimal` (Decimal128(38, 0)), `name` (Utf8)"
+    );
 }
 
 #[test]

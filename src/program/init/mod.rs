@@ -134,7 +134,7 @@ pub fn choose(template: Option<Template>, survey: &Survey, machine: &Machine) ->
                 "add images; a folder holds CLASS/*.jpg, train/CLASS/*.jpg and test/CLASS/*.jpg, or images without classes".to_owned()
             }
             false => format!(
-                "networks learn from the split `train`, and there are only {}: name that split `train`",
+                "networks learn from the split `train`, and there are only {}: call them `train`, where a folder, a file or a column names their split",
                 splits.join(", ")
             ),
         };
@@ -300,7 +300,7 @@ mod tests {
         let message = choose(None, &found, &LAPTOP).unwrap_err().to_string();
         assert!(
             message
-                .ends_with("there are only 7 of `holdout`, 48 of `test`: name that split `train`"),
+                .ends_with("there are only 7 of `holdout`, 48 of `test`: call them `train`, where a folder, a file or a column names their split"),
             "{message}"
         );
     }
