@@ -26,8 +26,7 @@ mod training;
 use seedpipe_engine::{Registry, Work};
 
 pub use export::{Export, deliverable};
-pub use ingest::survey::{Survey, survey};
-pub use ingest::table::is_table;
+pub use ingest::{is_table, survey::Survey, survey::survey};
 pub use pixels::contact_sheet;
 pub use report::PAGE;
 pub use shared::{confusion, image_folder, results};

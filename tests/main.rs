@@ -9,6 +9,7 @@ mod extending;
 mod faults;
 mod first_hour;
 mod folders;
+mod labels;
 mod objectives;
 mod own_classifier;
 mod progress;

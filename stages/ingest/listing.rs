@@ -10,23 +10,43 @@ use seedpipe_engine::walk;
 use seedpipe_imaging::{DecodeError, Header};
 
 use super::candidates::{Candidates, ImageCandidate};
-use super::table::parquet_files;
-use super::{Ingest, folder::Folder, table::Tables};
+use super::vocabulary::Vocabulary;
+use super::{Ingest, folder::Folder, table::Tables, table_files};
 use crate::shared::copies::{Seen, remarks};
-use crate::shared::image_folder::ImageFolder;
+use crate::shared::image_folder::{ImageFolder, is_linked};
 
 /// A candidate that was read again.
 pub struct ReadCandidate<'a> {
     pub candidate: &'a ImageCandidate,
     /// For people: its path below the source, with the row for Parquet.
     pub source: String,
-    /// Or why it can't be read.
+    /// Or what there is instead.
     pub bytes: Result<Vec<u8>, &'static str>,
+    /// The folder and the file below it, where it is one.
+    pub file: Option<(&'a Path, PathBuf)>,
 }
 
-pub enum Listing {
-    Folder(Folder),
-    Tables(Tables),
+impl ReadCandidate<'_> {
+    /// What an image is, or why it is none.
+    pub fn header(
+        &self,
+        check: impl FnOnce(&[u8]) -> Result<Header, DecodeError>,
+    ) -> Result<Header, String> {
+        let bytes = self.bytes.as_ref();
+        let bytes = bytes.map_err(|got| format!("expected an image, got {got}"))?;
+        check(bytes).map_err(|error| {
+            let mut file = self.file.iter();
+            match file.any(|(folder, file)| is_linked(folder, file)) {
+                true => error.unquoted().to_string(),
+                false => error.to_string(),
+            }
+        })
+    }
+}
+
+/// The digest of an image, or of nothing.
+pub fn digest_of(read: &Result<Vec<u8>, &'static str>) -> [u8; 32] {
+    walk::digest_of(read).0
 }
 
 /// What a source is: tables where any of them holds images, else a folder of image files.
@@ -38,23 +58,17 @@ pub struct Held {
     pub remarks: Vec<String>,
 }
 
-/// Takes some candidates with their bytes, in order.
-pub type Taker<'a> = &'a mut dyn FnMut(Vec<ReadCandidate>) -> Result<()>;
-
-/// Told how many more images have been read; an error stops the reading.
-pub type Advance<'a> = &'a (dyn Fn(u64) -> Result<()> + Sync);
-
 impl Held {
     /// Looks at names, and at what the tables' columns are.
     ///
     /// - `column`: the image column, where the user names it
     pub fn at(path: &Path, column: Option<&str>) -> Result<Held> {
-        let mut tables = parquet_files(path)?;
         if !path.is_dir() {
             if let Err(fault) = walk::check(path)? {
                 let got = format!("expected a file or a folder, got {fault}");
                 bail!(Refusal::failure(got).place(format!("`{}`", path.display())));
             }
+            let tables = table_files::tables_at(path)?;
             let folder = tables.is_empty().then(|| Folder::of_file(path));
             return Ok(Held {
                 tables,
@@ -64,6 +78,11 @@ impl Held {
         }
         let images = ImageFolder::open(path)?;
         let mut remarks = images.remarks();
+        let mut tables = table_files::tables_at(path)?;
+        // A repository may also hold a picture for its page.
+        if tables.is_empty() && images.is_flat() {
+            tables = table_files::tables_below(path)?;
+        }
         let looked: Result<Vec<_>> = tables.iter().map(|table| look(table, column)).collect();
         let mut looked = looked?;
         let any_holds = looked.iter().any(|look| *look == Ok(true));
@@ -99,10 +118,14 @@ impl Held {
         })
     }
 
-    pub fn open(self, ingest: &Ingest) -> Result<Listing> {
+    /// - `path`: where it is
+    pub fn open(self, ingest: &Ingest, path: &Path) -> Result<Listing> {
         Ok(match self.folder {
-            Some(folder) => Listing::Folder(folder),
-            None => Listing::Tables(Tables::open(ingest, self.tables)?),
+            Some(mut folder) => {
+                folder.splits = ingest.splits;
+                Listing::Folder(folder)
+            }
+            None => Listing::Tables(Tables::open(ingest, path, &self.tables)?),
         })
     }
 }
@@ -120,6 +143,17 @@ fn look(table: &Path, column: Option<&str>) -> Result<Result<bool, Refusal>> {
     })
 }
 
+pub enum Listing {
+    Folder(Folder),
+    Tables(Tables),
+}
+
+/// Takes some candidates with their bytes, in order.
+pub type Taker<'a> = &'a mut dyn FnMut(Vec<ReadCandidate>) -> Result<()>;
+
+/// Told how many more images have been read; an error stops the reading.
+pub type Advance<'a> = &'a (dyn Fn(u64) -> Result<()> + Sync);
+
 impl Listing {
     pub fn len(&self) -> usize {
         match self {
@@ -132,16 +166,18 @@ impl Listing {
     fn source(&self, candidate: &ImageCandidate) -> String {
         match self {
             Listing::Folder(folder) => folder.source(candidate),
-            Listing::Tables(tables) => tables.source(candidate),
+            Listing::Tables(tables) => tables.source_of(candidate),
         }
     }
 
     /// Every image with its digest, in the order of paths and rows.
     pub fn candidates(&self, advance: Advance) -> Result<Candidates> {
-        match self {
-            Listing::Folder(folder) => folder.candidates(advance),
-            Listing::Tables(tables) => tables.candidates(advance),
-        }
+        let mut candidates = match self {
+            Listing::Folder(folder) => folder.candidates(advance)?,
+            Listing::Tables(tables) => tables.candidates(advance)?,
+        };
+        candidates.remark_on_names();
+        Ok(candidates)
     }
 
     /// Reads the candidates' bytes again, in order, some at a time.
@@ -152,57 +188,36 @@ impl Listing {
         }
     }
 
-    /// What an image is, or why it is none.
-    ///
-    /// - `check`: of its bytes
-    pub fn header(
-        &self,
-        image: &ReadCandidate,
-        check: impl FnOnce(&[u8]) -> Result<Header, DecodeError>,
-    ) -> Result<Header, String> {
-        let bytes = image.bytes.as_ref();
-        let bytes = bytes.map_err(|fault| format!("expected an image, got {fault}"))?;
-        check(bytes).map_err(|error| {
-            let is_linked = match self {
-                Listing::Folder(folder) => folder.is_linked(image.candidate),
-                Listing::Tables(_) => false,
-            };
-            match is_linked {
-                true => error.unquoted().to_string(),
-                false => error.to_string(),
-            }
-        })
+    /// Numbers and names of the candidates' classes.
+    pub fn vocabulary(&self, candidates: &Candidates) -> Vocabulary {
+        let declared = match self {
+            Listing::Folder(_) => None,
+            Listing::Tables(tables) => tables.declared.as_ref(),
+        };
+        Vocabulary::of(candidates, declared)
     }
 
     /// A sentence on each kind of images that are there more than once.
+    ///
+    /// - `is_image`: whether a candidate of that digest could be read
     pub fn copies(
         &self,
         candidates: &Candidates,
+        vocabulary: &Vocabulary,
         is_image: impl Fn(&[u8; 32]) -> bool,
     ) -> Result<Vec<String>> {
-        let images: Vec<&ImageCandidate> = candidates
-            .all
-            .iter()
-            .filter(|one| is_image(&one.digest))
-            .collect();
+        let images = candidates.all.iter();
+        let images: Vec<&ImageCandidate> = images.filter(|one| is_image(&one.digest)).collect();
         remarks(
             images.len(),
             |index| Seen {
                 digest: &images[index].digest,
                 occurrence: images[index].occurrence,
-                class: candidates.class(images[index]).label.as_deref(),
+                class: vocabulary.numbered(images[index]),
                 split: candidates.split(images[index]),
             },
             |index| Ok(self.source(images[index])),
         )
-    }
-
-    /// The names of the classes 0, 1, … where the source declares them.
-    pub fn class_names(&self) -> Option<Vec<String>> {
-        match self {
-            Listing::Folder(_) => None,
-            Listing::Tables(tables) => tables.class_names(),
-        }
     }
 
     pub fn expectation(&self) -> &'static str {
@@ -210,7 +225,10 @@ impl Listing {
             Listing::Folder(_) => {
                 "a folder holds CLASS/*.jpg, train/CLASS/*.jpg and test/CLASS/*.jpg, or images without classes"
             }
-            Listing::Tables(_) => "the Parquet file has no rows",
+            Listing::Tables(tables) if tables.len() == 0 => "the Parquet file has no rows",
+            Listing::Tables(_) => {
+                "a Parquet file holds the images' files as bytes; a folder of Parquet files may also hold their paths, and the images"
+            }
         }
     }
 }

@@ -10,7 +10,7 @@ use seedpipe_base::Refusal;
 use seedpipe_imaging::{Format, Limits, check, inspect};
 use serde_json::json;
 
-use super::listing::{Held, ReadCandidate};
+use super::listing::{Held, Listing, ReadCandidate};
 use super::{CHUNK, Ingest};
 
 /// Of more images only the headers are read: decoding all of them takes as long as `ingest` itself.
@@ -33,6 +33,8 @@ pub struct Survey {
     pub shorter_side: [u32; 3],
     /// Parquet's columns beside the images, found by their usual names.
     pub columns: SourceColumns,
+    /// What people should know of classes and splits.
+    pub remarks: Vec<String>,
     /// What can't be read: source and reason.
     pub broken: Vec<(String, String)>,
     /// What was passed over, and which images are there more than once: a sentence each.
@@ -45,21 +47,24 @@ pub struct Survey {
 /// When the source can't be read or holds no image.
 pub fn survey(path: &Path) -> Result<Survey> {
     let mut held = Held::at(path, None)?;
-    let remarks = std::mem::take(&mut held.remarks);
+    let mut remarks = std::mem::take(&mut held.remarks);
     let columns = match held.tables.first() {
         Some(table) => guessed_columns(table)?,
         None => SourceColumns::default(),
     };
     let ingest: Ingest = serde_json::from_value(json!({
         "source": "", // the listing is opened by path
+        "image_column": columns.image,
         "label_column": columns.label,
         "label_name_column": columns.label_name,
         "split_column": columns.split,
     }))
     .context("BUG: params of `ingest`")?;
-    let listing = held.open(&ingest)?;
+    let listing = held.open(&ingest, path)?;
     let mut candidates = listing.candidates(&|_| Ok(()))?;
     candidates.number_occurrences();
+    let vocabulary = listing.vocabulary(&candidates);
+    remarks.extend(candidates.remarks.iter().cloned());
     let decodes = candidates.all.len() <= DECODED;
     let limits = Limits {
         pixels: ingest.max_pixels,
@@ -69,13 +74,21 @@ pub fn survey(path: &Path) -> Result<Survey> {
         remarks,
         ..Survey::default()
     };
+    if let (Listing::Tables(tables), None) = (&listing, &found.columns.label) {
+        let unread = tables.unread_columns();
+        if !unread.is_empty() {
+            found.remarks.push(format!(
+                "no column is known to hold labels among {unread}\nhint: name it by `label_column`"
+            ));
+        }
+    }
     let (mut sides, mut labels) = (Vec::new(), BTreeSet::new());
     let mut bad = HashSet::new();
     listing.chunks(&candidates.all, CHUNK, &mut |chunk: Vec<ReadCandidate>| {
         let looked: Vec<_> = chunk
             .into_par_iter()
             .map(|image| {
-                let seen = listing.header(&image, |bytes| match decodes {
+                let seen = image.header(|bytes| match decodes {
                     true => check(bytes, &limits),
                     false => inspect(bytes, &limits),
                 });
@@ -92,10 +105,10 @@ pub fn survey(path: &Path) -> Result<Survey> {
                         .splits
                         .entry(candidates.split(candidate).to_owned())
                         .or_default() += 1;
-                    if let Some(label) = &candidates.class(candidate).label {
+                    if let (Some(label), _) = vocabulary.class(candidate) {
                         let split = candidates.split(candidate).to_owned();
                         *found.labelled.entry(split).or_default() += 1;
-                        labels.insert(label.clone());
+                        labels.insert(*label);
                     }
                 }
                 Err(reason) => {
@@ -120,7 +133,7 @@ pub fn survey(path: &Path) -> Result<Survey> {
             .hint(listing.expectation())
         );
     }
-    let copies = listing.copies(&candidates, |digest| !bad.contains(digest))?;
+    let copies = listing.copies(&candidates, &vocabulary, |digest| !bad.contains(digest))?;
     found.remarks.extend(copies);
     sides.sort_unstable();
     found.shorter_side = [sides[0], sides[sides.len() / 2], sides[sides.len() - 1]];

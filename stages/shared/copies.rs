@@ -13,8 +13,8 @@ pub struct Seen<'a> {
     pub digest: &'a [u8; 32],
     /// Above 0 in all but the first of equal ones.
     pub occurrence: u32,
-    /// `None` without a label.
-    pub class: Option<&'a str>,
+    /// Number and name; `None` without a label.
+    pub class: Option<(i32, Option<&'a str>)>,
     pub split: &'a str,
 }
 
@@ -33,7 +33,7 @@ pub fn remarks<'a>(
 ) -> Result<Vec<String>> {
     let mut pairs: [Vec<[usize; 2]>; 3] = Default::default();
     for group in groups(images, &image) {
-        let class = differing(&group, |index| image(index).class);
+        let class = differing(&group, |index| Some(image(index).class?.0));
         let split = differing(&group, |index| Some(image(index).split));
         let alike = (class, split) == (None, None);
         let alike = alike.then(|| [group[0], group[1]]);
@@ -41,12 +41,16 @@ pub fn remarks<'a>(
             pairs.extend(pair);
         }
     }
-    let kinds: [(&str, fn(Seen<'a>) -> &'a str); 3] = [
-        ("in more than one class", |image| {
-            image.class.unwrap_or_default()
+    let class = |image: Seen| {
+        let (number, name) = image.class?;
+        Some(name.map_or_else(|| number.to_string(), str::to_owned))
+    };
+    let kinds: [(&str, &dyn Fn(Seen) -> Option<String>); 3] = [
+        ("in more than one class", &class),
+        ("in more than one split", &|image| {
+            Some(image.split.to_owned())
         }),
-        ("in more than one split", |image| image.split),
-        ("in more than one place", |_| ""),
+        ("in more than one place", &|_| None),
     ];
     let there = kinds
         .iter()
@@ -57,8 +61,8 @@ pub fn remarks<'a>(
             let named_side = |&index: &usize| {
                 let name = format!("`{}`", name(index)?);
                 anyhow::Ok(match side(image(index)) {
-                    "" => name,
-                    side => format!("{name} ({side})"),
+                    None => name,
+                    Some(side) => format!("{name} ({side})"),
                 })
             };
             let equal = |pair: &[usize; 2]| {
@@ -96,7 +100,7 @@ fn groups<'a>(images: usize, image: impl Fn(usize) -> Seen<'a>) -> Vec<Vec<usize
 }
 
 /// The first of a group that has the property, and the first that has another.
-fn differing<'a>(group: &[usize], of: impl Fn(usize) -> Option<&'a str>) -> Option<[usize; 2]> {
+fn differing<T: PartialEq>(group: &[usize], of: impl Fn(usize) -> Option<T>) -> Option<[usize; 2]> {
     let mut known = group.iter().filter(|&&index| of(index).is_some());
     let &first = known.next()?;
     let &other = known.find(|&&index| of(index) != of(first))?;
@@ -134,7 +138,9 @@ mod tests {
                     .filter(|other| **other == digests[index])
                     .count() as u32,
             },
-            class: images[index].1,
+            class: images[index]
+                .1
+                .map(|name| (i32::from(name == "dog"), Some(name))),
             split: images[index].2,
         };
         let told = remarks(images.len(), seen, |index| Ok(format!("{index}.png"))).unwrap();

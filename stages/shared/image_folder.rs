@@ -73,6 +73,12 @@ impl ImageFolder {
         self.len() == 0
     }
 
+    /// Whether no image lies in a folder of its own.
+    pub fn is_flat(&self) -> bool {
+        let mut folders = self.walk.files.iter().filter_map(|file| file.path.parent());
+        folders.all(|folder| folder == Path::new(""))
+    }
+
     /// The images, below the root.
     pub fn into_files(self) -> Vec<PathBuf> {
         self.walk.files.into_iter().map(|file| file.path).collect()

@@ -31,7 +31,7 @@ pub(crate) const TAGGED: &str = "Signature: 8a477f597d28d172789f06886806bc55\n# 
 /// Folders inside folders; what lies deeper can't be read.
 const MAXIMAL_DEPTH: usize = 64;
 
-const DEAD: &str = "a link that leads to nothing";
+pub const DEAD: &str = "a link that leads to nothing";
 const CLOSED: &str = "a folder that can't be opened";
 
 /// A file below a folder.

@@ -67,7 +67,7 @@ fn counted(images: &ImagesReader) -> String {
 fn copies(images: &ImagesReader) -> Result<Vec<String>> {
     let class = |row: usize| {
         let label = images.image(row).label?;
-        images.classes().get(&label).map(String::as_str)
+        Some((label, images.classes().get(&label).map(String::as_str)))
     };
     remarks(
         images.rows(),

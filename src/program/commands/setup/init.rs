@@ -232,6 +232,7 @@ fn told(found: &Survey, choice: &Choice, teacher: Option<&Teacher>, path: &Path)
     let [smallest, median, largest] = found.shorter_side;
     let classes = match found.classes {
         0 => "no classes".to_owned(),
+        1 => "1 class".to_owned(),
         count => format!("{count} classes"),
     };
     let mut text = format!(
