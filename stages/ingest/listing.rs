@@ -58,7 +58,10 @@ impl Held {
         let folder = Folder::open(path)?;
         // A repository may also hold a picture for its page.
         if path.is_dir() && folder.is_flat() {
-            tables = table_files::tables_below(path)?;
+            tables = match table_files::tables_below(path) {
+                Err(_) if folder.len() > 0 => Vec::new(),
+                found => found?,
+            };
             if !tables.is_empty() && folder.len() > 0 {
                 remarks.push(format!(
                     "passed over: {} image files beside the folder of Parquet files",
