@@ -81,7 +81,10 @@ impl Held {
         let mut tables = table_files::tables_at(path)?;
         // A repository may also hold a picture for its page.
         if tables.is_empty() && images.is_flat() {
-            tables = table_files::tables_below(path)?;
+            tables = match table_files::tables_below(path) {
+                Err(_) if !images.is_empty() => Vec::new(),
+                found => found?,
+            };
         }
         let looked: Result<Vec<_>> = tables.iter().map(|table| look(table, column)).collect();
         let mut looked = looked?;
