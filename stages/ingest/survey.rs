@@ -33,11 +33,10 @@ pub struct Survey {
     pub shorter_side: [u32; 3],
     /// Parquet's columns beside the images, found by their usual names.
     pub columns: SourceColumns,
-    /// What people should know of classes and splits.
-    pub remarks: Vec<String>,
     /// What can't be read: source and reason.
     pub broken: Vec<(String, String)>,
-    /// What was passed over, and which images are there more than once: a sentence each.
+    /// What people should know: of classes and splits, what was passed over, and which images are
+    /// there more than once.
     pub remarks: Vec<String>,
 }
 
