@@ -120,7 +120,7 @@ impl Folder {
                         candidate,
                         source: self.source(candidate),
                         bytes: self.read(file)?,
-                        file: Some((&self.root, file.clone())),
+                        file: Some((self.root.as_path(), file.clone())),
                     })
                 })
                 .collect::<Result<_>>()?;
