@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
 use rayon::prelude::*;
-use seedpipe_base::Refusal;
 use seedpipe_base::text::hex;
+use seedpipe_base::{Refusal, mismatch};
 use seedpipe_engine::cancel;
 use seedpipe_imaging::{Layout, Limits, Normalise, Policy, Scratch, decode, render};
 use seedpipe_learn::architecture::{Architecture, Preprocessing};
@@ -19,8 +19,9 @@ use seedpipe_learn::tensors::{from_slice_f32, to_vec_f32};
 use seedpipe_learn::{checkpoint_file, weights_file};
 use tch::{Device, Kind};
 
-use crate::export::deliverable::{Sources, class_names, deployed};
+use crate::export::deliverable::{Sources, classes, classes_of_file, deployed};
 use crate::judging::evaluation::plain_view;
+use crate::shared::confusion::Class;
 use crate::shared::network_artifact::{eval_policy, load_network, normalise};
 
 /// Images that are decoded and handed to the network at once.
@@ -75,8 +76,8 @@ pub trait Predictor {
     /// Length of the features.
     fn dimension(&self) -> usize;
 
-    /// The names of its classes in their order, empty when they are not known.
-    fn class_names(&self) -> &[String];
+    /// Its classes by output, empty when they are not known.
+    fn classes(&self) -> &[Class];
 
     /// Gives the sink the prediction of each image, in order.
     fn predict(&self, images: &[PathBuf], sink: &mut Sink) -> Result<()>;
@@ -87,11 +88,11 @@ struct Loaded {
     /// Of the features.
     dimension: usize,
     identity: Identity,
-    class_names: Vec<String>,
+    classes: Vec<Class>,
 }
 
 impl Loaded {
-    fn new(network: &Network, deployment: &Deployment, class_names: Vec<String>) -> Self {
+    fn new(network: &Network, deployment: &Deployment, classes: Vec<Class>) -> Self {
         let identity = Identity {
             features: hex(&deployment.features_digest()),
             network: hex(&network.digest()),
@@ -102,7 +103,7 @@ impl Loaded {
             inference: Inference::of_deployment(deployment, Precision::F32),
             dimension: deployment.feature_dimension() as usize,
             identity,
-            class_names,
+            classes,
         }
     }
 }
@@ -116,8 +117,8 @@ impl Predictor for Loaded {
         self.dimension
     }
 
-    fn class_names(&self) -> &[String] {
-        &self.class_names
+    fn classes(&self) -> &[Class] {
+        &self.classes
     }
 
     fn predict(&self, images: &[PathBuf], sink: &mut Sink) -> Result<()> {
@@ -137,8 +138,8 @@ pub fn open(weights: &Weights) -> Result<Box<dyn Predictor>> {
         Weights::Stage(sources) => {
             let prepared = load_network(sources.weights, Device::Cpu)?;
             let deployment = deployed(&prepared, sources)?;
-            let class_names = class_names(sources.images, deployment.classes())?;
-            Loaded::new(&prepared.network, &deployment, class_names)
+            let classes = classes(sources.images, deployment.classes())?;
+            Loaded::new(&prepared.network, &deployment, classes)
         }
         Weights::File { path, network } => load_file(path, *network)?,
     }))
@@ -203,7 +204,9 @@ fn load_file(path: &Path, network: Option<&str>) -> Result<Loaded> {
     let of_file = || format!("`{}`: its metadata", path.display());
     let architecture: Architecture = match (network, metadata.get("architecture")) {
         (Some(network), _) if network.trim_start().starts_with('{') => {
-            serde_json::from_str(network).with_context(|| format!("`--network {network}`"))?
+            serde_json::from_str(network).map_err(|error| {
+                mismatch::refusal_of(&error.to_string()).place(format!("--network {network}"))
+            })?
         }
         (Some(name), _) => Architecture::named(name),
         (None, Some(said)) => serde_json::from_str(said).with_context(of_file)?,
@@ -226,10 +229,7 @@ fn load_file(path: &Path, network: Option<&str>) -> Result<Loaded> {
         None => architecture.default_preprocessing(),
     };
     preprocessing.validate().with_context(of_file)?;
-    let class_names = match metadata.get("classes") {
-        Some(said) => serde_json::from_str(said).with_context(of_file)?,
-        None => Vec::new(),
-    };
+    let classes = classes_of_file(&metadata).with_context(of_file)?;
     let deployment = Deployment::new(&loaded, &preprocessing);
-    Ok(Loaded::new(&loaded, &deployment, class_names))
+    Ok(Loaded::new(&loaded, &deployment, classes))
 }

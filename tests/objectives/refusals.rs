@@ -58,7 +58,7 @@ fn values_that_can_not_be() {
     exit code 2
     ");
     assert_snapshot!(refused("queue: 32, temperature_student: warm"), @r#"
-    error: pipeline.yaml: stage `student_wrong`: key `params.temperature_student`: expected a number or {from: …, to: …, epochs: …}, got string "warm"
+    error: pipeline.yaml: stage `student_wrong`: key `params.temperature_student`: expected a number or {from: …, to: …, epochs: …}, got the text "warm"
     hint: `seedpipe schema` has what each key may be
     exit code 2
     "#);

@@ -8,6 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use seedpipe_base::mismatch;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_yaml::Value as Yaml;
@@ -199,7 +200,10 @@ fn parse(text: &str) -> Result<PipelineLock> {
         };
         let locked = yaml::to_json(entry)
             .map_err(anyhow::Error::msg)
-            .and_then(|entry| Ok(serde_json::from_value::<LockedStage>(entry)?))
+            .and_then(|entry| {
+                serde_json::from_value::<LockedStage>(entry)
+                    .map_err(|error| anyhow::Error::msg(mismatch::in_words(&error.to_string())))
+            })
             .with_context(|| format!("stage `{name}`"))?;
         Ok((name.to_owned(), locked))
     });
