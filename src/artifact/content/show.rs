@@ -10,6 +10,7 @@ use arrow::datatypes::{
     UInt64Type,
 };
 use polars::prelude::{Column, DataFrame, NamedFrom, Series};
+use seedpipe_base::neutral;
 use seedpipe_base::text::hex;
 use serde_json::{Map, Value, json};
 
@@ -109,7 +110,8 @@ impl Preview {
             if shown.len() < value.len() {
                 shown.push('…');
             }
-            text.push_str(&format!("  {key}: {shown}\n"));
+            let line = format!("{key}: {shown}");
+            text.push_str(&format!("  {}\n", neutral::line(&line)));
         }
         for (index, rows) in self.first.chunks(TABLE_ROWS).enumerate() {
             text.push_str(&format!(
@@ -156,8 +158,8 @@ fn table(
 fn plain_text(cell: &Value) -> Option<String> {
     match cell {
         Value::Null => None,
-        Value::String(text) => Some(text.clone()),
-        other => Some(other.to_string()),
+        Value::String(text) => Some(neutral::line(text).into_owned()),
+        other => Some(neutral::line(&other.to_string()).into_owned()),
     }
 }
 
@@ -241,7 +243,7 @@ mod tests {
         let rows: Vec<ImageRow> = (0..11u32)
             .map(|id| ImageRow {
                 label: (id > 0).then_some(-3),
-                label_name: Some("cat".into()),
+                label_name: Some("c\u{1b}at".into()),
                 ..ImageRow::example(id, vec![id as u8; 40])
             })
             .collect();
@@ -262,6 +264,7 @@ mod tests {
         for part in [
             "images/v1, 11 rows",
             "label_name  utf8?",
+            "c\\u{1b}at",
             "rows 8–9",
             "9.jpg",
             "-3",

@@ -206,8 +206,8 @@ mod tests {
         writer
             .write(SeenRow::Prediction {
                 image: "a.png".to_owned(),
-                classes: vec![1],
-                names: vec!["one".to_owned()],
+                numbers: vec![1],
+                names: Some(vec!["one".to_owned()]),
                 probabilities: vec![1.0],
             })
             .unwrap();

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use seedpipe_base::neutral;
 use seedpipe_stages::Survey;
 use serde_json::Value;
 
@@ -31,7 +32,7 @@ pub fn text(
         format!(
             "# Written by `seedpipe init` for {} images in {}. Everything may be changed: `seedpipe explain STAGE` says what will run again.",
             survey.images,
-            source.replace('\n', " ")
+            neutral::line(source)
         ),
         String::new(),
         "seed: 0".to_owned(),

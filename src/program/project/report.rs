@@ -9,8 +9,7 @@ use seedpipe_artifact::FilesReader;
 use seedpipe_base::Refusal;
 use seedpipe_engine::{Artifact, Engine, Outcome, Project, RunReport, StageNode, durable};
 use seedpipe_stages::PAGE;
-use seedpipe_stages::report::{Report, Source};
-use seedpipe_stages::results::results;
+use seedpipe_stages::report::{Report, Source, gains_text, results_text};
 
 use crate::terminal::figures;
 
@@ -111,7 +110,8 @@ fn write(artifact: &Artifact, path: &Path) -> Result<()> {
     Ok(durable::write(path, &page.bytes)?)
 }
 
-/// The results of everything above these pages, as a table; empty when nothing was measured.
+/// The results of everything above these pages, as a table with what students gained; empty when
+/// nothing was measured.
 ///
 /// # Errors
 /// When the cache can't be read.
@@ -131,14 +131,30 @@ pub fn results_table(engine: &Engine, pages: &[Page]) -> Result<String> {
             );
         }
     }
+    Ok(results_text(sources(engine, |stage| {
+        wanted.contains(stage)
+    })?))
+}
+
+/// What students gained, by all that is cached.
+///
+/// # Errors
+/// When the cache can't be read.
+pub fn gains(engine: &Engine) -> Result<String> {
+    Ok(gains_text(sources(engine, |_| true)?))
+}
+
+/// The stages that are cached, as results are told of them.
+fn sources(engine: &Engine, is_wanted: impl Fn(&str) -> bool) -> Result<Vec<Source>> {
     let mut sources = Vec::new();
     for status in engine.status()? {
         if let Some(artifact) = status.artifact
-            && wanted.contains(status.stage.as_str())
+            && is_wanted(&status.stage)
         {
-            let stage = engine.ancestor(project.stage(&status.stage)?, &artifact);
-            sources.push(Source::of(&stage, |_, _| None).result_source());
+            let stage = engine.project().stage(&status.stage)?;
+            let stage = engine.ancestor(stage, &artifact);
+            sources.push(Source::of(&stage, |_, _| None));
         }
     }
-    Ok(results(&sources).text())
+    Ok(sources)
 }

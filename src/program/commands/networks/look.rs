@@ -10,6 +10,7 @@ use clap::Args;
 use seedpipe_artifact::{Metadata, SeenRow, SeenWriter};
 use seedpipe_base::Refusal;
 use seedpipe_engine::{Engine, Input};
+use seedpipe_stages::confusion::Class;
 use seedpipe_stages::deliverable::Sources;
 use seedpipe_stages::predictor::{Prediction, Predictor, Weights};
 use seedpipe_stages::stored;
@@ -140,7 +141,8 @@ fn embed_images(
 
 fn print_nearest<'best>(best: impl Iterator<Item = (&'best str, f32)>) -> Result<()> {
     for (image, similarity) in best {
-        output::print(&json!({"image": image, "similarity": similarity}).to_string())?;
+        let line = json!({"image": image, "similarity": similarity}).to_string();
+        output::print_json_text(&line)?;
     }
     Ok(())
 }
@@ -185,7 +187,7 @@ pub fn predict(invocation: Invocation, arguments: &Predict) -> Result<ExitCode> 
         sheet.write(prediction(
             path,
             &probabilities,
-            predictor.class_names(),
+            predictor.classes(),
             arguments.top,
         ))
     })?;
@@ -193,24 +195,23 @@ pub fn predict(invocation: Invocation, arguments: &Predict) -> Result<ExitCode> 
     Ok(end(failed, images.len()))
 }
 
-/// The best classes; equal probabilities in the order of the classes.
-fn prediction(path: &Path, probabilities: &[f32], names: &[String], top: usize) -> SeenRow {
+/// The best classes; equal probabilities in the order of the outputs.
+fn prediction(path: &Path, probabilities: &[f32], classes: &[Class], top: usize) -> SeenRow {
     let mut order: Vec<usize> = (0..probabilities.len()).collect();
     order.sort_by(|&a, &b| probabilities[b].total_cmp(&probabilities[a]));
     order.truncate(top);
+    let known = Some(classes).filter(|classes| classes.len() == probabilities.len());
     SeenRow::Prediction {
         image: path.display().to_string(),
-        classes: order.iter().map(|&class| class as i32).collect(),
-        names: order
+        numbers: order
             .iter()
-            .map(|&class| {
-                names
-                    .get(class)
-                    .cloned()
-                    .unwrap_or_else(|| class.to_string())
-            })
+            .map(|&output| known.map_or(output as i32, |classes| classes[output].label))
             .collect(),
-        probabilities: order.iter().map(|&class| probabilities[class]).collect(),
+        names: known.map(|classes| {
+            let names = order.iter().map(|&output| classes[output].name.clone());
+            names.collect()
+        }),
+        probabilities: order.iter().map(|&output| probabilities[output]).collect(),
     }
 }
 
@@ -394,7 +395,7 @@ impl RowSink {
 
     fn write(&mut self, row: SeenRow) -> Result<()> {
         match self {
-            RowSink::Lines => output::print(&line(&row).to_string()),
+            RowSink::Lines => output::print_json_text(&line(&row).to_string()),
             RowSink::JsonFile { writer, .. } => Ok(writeln!(writer, "{}", line(&row))?),
             RowSink::Parquet { writer, .. } => Ok(writer.write(row)?),
         }
@@ -426,19 +427,18 @@ fn line(row: &SeenRow) -> Value {
         SeenRow::Embedding { image, embedding } => json!({"image": image, "embedding": embedding}),
         SeenRow::Prediction {
             image,
-            classes,
+            numbers,
             names,
             probabilities,
         } => {
-            let best: Vec<Value> = classes
-                .iter()
-                .zip(names)
-                .zip(probabilities)
-                .map(|((class, name), probability)| {
-                    json!({"class": class, "name": name, "probability": probability})
-                })
-                .collect();
-            json!({"image": image, "best": best})
+            let best = numbers.iter().zip(probabilities).enumerate();
+            let best = best.map(|(place, (number, probability))| match names {
+                Some(names) => {
+                    json!({"class": number, "name": names[place], "probability": probability})
+                }
+                None => json!({"output": number, "probability": probability}),
+            });
+            json!({"image": image, "best": best.collect::<Vec<_>>()})
         }
     }
 }

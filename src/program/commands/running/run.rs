@@ -96,7 +96,7 @@ pub fn execute(invocation: Invocation, arguments: &Run) -> Result<ExitCode> {
         .write_curves(TensorBoard::in_folder(&cache.join(tensorboard::FOLDER)));
     if arguments.json {
         console = console.on_finished(|stage| {
-            if let Err(error) = output::print(&stage.json_line()) {
+            if let Err(error) = output::print_json_text(&stage.json_line()) {
                 output::error(&format!("warning: {error:#}"));
             }
         });
@@ -157,7 +157,7 @@ fn dry_run(engine: &Engine, options: &RunOptions, json: bool) -> Result<ExitCode
             .zip(&planned)
             .map(|(stage, storage)| status::as_json(stage, storage.as_ref()).to_string())
             .collect();
-        output::print(&lines.join("\n"))?;
+        output::print_json_text(&lines.join("\n"))?;
     } else {
         output::print(&(status::as_text(&stages) + &storage::lines(&stages, &planned)))?;
     }

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use seedpipe_base::Refusal;
+use seedpipe_base::{Refusal, neutral};
 use seedpipe_engine::{Engine, clock, progress_file};
 use serde_json::{Value, json};
 
@@ -238,7 +238,7 @@ fn print_if_new(last: &mut Option<Value>, value: Value) -> Result<()> {
     if last.as_ref() == Some(&value) {
         return Ok(());
     }
-    output::print(&value.to_string())?;
+    output::print_json_text(&value.to_string())?;
     *last = Some(value);
     Ok(())
 }
@@ -254,7 +254,7 @@ fn head(progress: &RunProgress) -> String {
     format!(
         "pid {} on {}, {}: {over} of {} stages",
         progress.pid,
-        progress.host,
+        neutral::line(&progress.host),
         figures::clock(progress.seconds),
         progress.stages.len()
     )
