@@ -109,8 +109,9 @@ impl Work for Finetune {
                 |output| output.logits,
             )?;
             let labels: Vec<i64> = test.iter().map(|&(_, class)| class as i64).collect();
-            let evaluation = evaluate(&logits, &labels, classes.len());
-            let best = ranked(&logits);
+            let evaluation = evaluate(&logits, &labels, classes.places());
+            let best = ranked(&logits, &classes);
+            let right = best_is_right(pictures.images(), &classes, &test, &best);
             rows.extend(metric_rows(
                 step,
                 &self.test_split,
@@ -122,7 +123,7 @@ impl Work for Finetune {
                 context,
                 step,
                 &self.test_split,
-                vec![("top1".to_owned(), best_is_right(&best, &test))],
+                vec![("top1".to_owned(), right)],
             ));
             report_results(context, step, &self.test_split, &evaluation);
             let mut count = |name: &str, value: usize| {
