@@ -141,25 +141,25 @@ fn remedy(wanted: Wanted, got: &str) -> Option<String> {
     match wanted {
         Wanted::Whole(most) => {
             let whole = whole(written).filter(|whole| most.is_none_or(|most| *whole <= most))?;
-            Some(format!("write {whole}{}", unquoted(quoted)))
+            Some(write(&whole.to_string(), quoted))
         }
         Wanted::Signed => {
             let negative = written.strip_prefix('-');
             let whole = whole(negative.unwrap_or(written))?;
             let sign = negative.map_or("", |_| "-");
-            Some(format!("write {sign}{whole}{}", unquoted(quoted)))
+            Some(write(&format!("{sign}{whole}"), quoted))
         }
         Wanted::Number => {
-            let number: f64 = written.replace('_', "").parse().ok()?;
             let plain = written.replace('_', "");
-            (number.is_finite()).then(|| format!("write {plain}{}", unquoted(quoted)))
+            let number: f64 = plain.parse().ok()?;
+            number.is_finite().then(|| write(&plain, quoted))
         }
         Wanted::Truth => {
             let lower = written.to_lowercase();
             let is = |words: &[&str], digit| words.contains(&&*lower) || lower == digit;
             let truth = is(&TRUE, "1").then_some("true");
             let truth = truth.or(is(&FALSE, "0").then_some("false"))?;
-            Some(format!("write {truth}{}", unquoted(quoted)))
+            Some(write(truth, quoted))
         }
         Wanted::Text => number.map(|number| format!("write \"{number}\", in quotes")),
         Wanted::List => Some(match quoted {
@@ -170,10 +170,11 @@ fn remedy(wanted: Wanted, got: &str) -> Option<String> {
     }
 }
 
-fn unquoted(quoted: Option<&str>) -> &'static str {
-    match quoted {
-        Some(_) => ", without quotes",
-        None => "",
+/// - `quoted`: the text that was found, which may only lack its quotes
+fn write(value: &str, quoted: Option<&str>) -> String {
+    match quoted == Some(value) {
+        true => format!("write {value}, without quotes"),
+        false => format!("write {value}"),
     }
 }
 
@@ -213,7 +214,7 @@ mod tests {
             ),
             (
                 "invalid type: string \"040\", expected u64",
-                "expected a whole number from 0, got the text \"040\"\nhint: write 40, without quotes",
+                "expected a whole number from 0, got the text \"040\"\nhint: write 40",
             ),
             (
                 "invalid type: string \"32\", expected u16",
@@ -221,7 +222,7 @@ mod tests {
             ),
             (
                 "invalid type: string \"1_000\", expected u32",
-                "expected a whole number from 0, got the text \"1_000\"\nhint: write 1000, without quotes",
+                "expected a whole number from 0, got the text \"1_000\"\nhint: write 1000",
             ),
             (
                 "invalid value: integer `70000`, expected u16",
@@ -233,7 +234,7 @@ mod tests {
             ),
             (
                 "invalid type: string \"-07\", expected i32",
-                "expected a whole number, got the text \"-07\"\nhint: write -7, without quotes",
+                "expected a whole number, got the text \"-07\"\nhint: write -7",
             ),
             (
                 "invalid type: string \"1e-4\", expected f64",
@@ -249,11 +250,11 @@ mod tests {
             ),
             (
                 "invalid type: string \"yes\", expected a boolean",
-                "expected `true` or `false`, got the text \"yes\"\nhint: write true, without quotes",
+                "expected `true` or `false`, got the text \"yes\"\nhint: write true",
             ),
             (
                 "invalid type: string \"Off\", expected a boolean",
-                "expected `true` or `false`, got the text \"Off\"\nhint: write false, without quotes",
+                "expected `true` or `false`, got the text \"Off\"\nhint: write false",
             ),
             (
                 "invalid type: integer `1`, expected a boolean",

@@ -41,6 +41,9 @@ pub use page::page;
 /// Name of the page in the artifact.
 pub const PAGE: &str = "report.html";
 
+/// Comparisons that a terminal is told at most.
+const GAINS: usize = 12;
+
 /// The cache's folder beside pipeline.yaml.
 const CACHE: &str = ".seedpipe";
 
@@ -157,9 +160,12 @@ fn gained(material: &Material, results: &Results) -> String {
         return String::new();
     };
     let gains = gains::gains(&material, results, main);
-    let lines = gains.iter().map(gains::Gain::sentence);
+    let lines = gains.iter().take(GAINS).map(gains::Gain::sentence);
+    let more = gains.len().checked_sub(GAINS).filter(|more| *more > 0);
+    let more = more.map(|more| format!("and {more} more comparisons: the report has them"));
     let missing = gains::missing_floor(&material, results, main);
-    lines.chain(missing).map(|line| line + "\n").collect()
+    let lines = lines.chain(more).chain(missing);
+    lines.map(|line| line + "\n").collect()
 }
 
 /// The ancestors; what is connected may be read.

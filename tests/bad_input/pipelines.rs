@@ -165,7 +165,7 @@ fn what_is_nearly_right_is_told_how_to_write_it() {
         ),
         (
             "02",
-            "expected a whole number from 0, got the text \"02\"\nhint: write 2, without quotes",
+            "expected a whole number from 0, got the text \"02\"\nhint: write 2",
         ),
         (
             "yes",

@@ -113,7 +113,7 @@ mod tests {
             ),
             (
                 "remote: {url: x, write: 1}",
-                "pipeline.yaml: key `remote.write`: expected `true` or `false`, got `1`",
+                "pipeline.yaml: key `remote.write`: expected `true` or `false`, got 1\nhint: write true",
             ),
         ] {
             let message = parse(text).unwrap_err();

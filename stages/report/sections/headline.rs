@@ -367,7 +367,7 @@ mod tests {
         let cards = cards_of(&material_with(vec![alone, taught, from_teacher]));
         let cards = cards.replace('\u{a0}', " ");
         assert!(
-            cards.contains("<strong>+25.0 points</strong> <span>against alone, as large and without the teacher</span>"),
+            cards.contains("student, linear top-1: +25.0 points against alone, as large and without the teacher</p>"),
             "{cards}"
         );
         assert!(!cards.contains("against taught") && !cards.contains("against late"));

@@ -13,6 +13,7 @@ use seedpipe_stages::contact_sheet;
 
 use crate::commands::Invocation;
 use crate::commands::arguments::Overrides;
+use crate::commands::values::images_of_sheet;
 use crate::project::cached::{TO_SHOW, cached};
 use crate::{terminal::figures, terminal::output};
 
@@ -21,7 +22,7 @@ pub struct Preview {
     /// A stage that is cached and made images or views
     pub stage: String,
     /// How many images
-    #[arg(short = 'n', long, value_name = "COUNT", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=256))]
+    #[arg(short = 'n', long, value_name = "COUNT", default_value_t = 16, value_parser = images_of_sheet)]
     pub images: u32,
     /// The file [default: the stage's name with `.png`, here]
     #[arg(short, long, value_name = "FILE.png")]
