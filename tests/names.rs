@@ -119,6 +119,15 @@ fn no_name_steers_what_shows_it() {
         names.contains("a\\|b \\`c\\` \\<img src=x\\>\\\\nd") && !card.contains(steers),
         "{names}"
     );
+    sandbox.write("photos/bad\nerror: fake.png", "no image");
+    for arguments in [&["predict", "tuned", "photos"][..], &["run", "images"]] {
+        let said = told(arguments).exited_with(1).stderr;
+        let is_fake = |line: &str| line.starts_with("error: fake");
+        assert!(
+            !said.lines().any(is_fake) && said.contains("\\nerror: fake.png"),
+            "{said}"
+        );
+    }
     fs_err::remove_dir_all(sandbox.path("photos").join(HOSTILE[0])).unwrap();
     let explained = told(&["explain", "images"]).succeeded().stdout;
     assert!(explained.contains("`d\\u{1b}[31mog/"), "{explained}");

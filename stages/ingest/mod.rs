@@ -21,7 +21,7 @@ use schemars::JsonSchema;
 use seedpipe_artifact::{
     IMAGES, ImageRow, ImagesWriter, Metadata, REJECTED, RejectedRow, RejectedWriter,
 };
-use seedpipe_base::Refusal;
+use seedpipe_base::{Refusal, neutral};
 use seedpipe_engine::{InputKinds, InputSlot, OutputSlot, Stage, StageContext, Work};
 use seedpipe_imaging::{Format, Limits, check};
 use serde::{Deserialize, Serialize};
@@ -270,7 +270,7 @@ impl Ingest {
         let mut list: Vec<String> = refused
             .iter()
             .take(NAMED)
-            .map(|row| format!("  {}: {}", row.source, row.reason))
+            .map(|row| format!("  {}: {}", neutral::line(&row.source), row.reason))
             .collect();
         if refused.len() > NAMED {
             list.push(format!("  and {} more", refused.len() - NAMED));

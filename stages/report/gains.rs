@@ -275,7 +275,7 @@ pub fn gains(material: &Catalogue, results: &Results, main: usize) -> Vec<Gain> 
 }
 
 /// The student's network as it was drawn.
-fn floor<'b, 'a>(student: &Group, groups: &'b [Group<'a>]) -> Option<&'b Group<'a>> {
+pub fn floor<'b, 'a>(student: &Group, groups: &'b [Group<'a>]) -> Option<&'b Group<'a>> {
     groups
         .iter()
         .find(|other| is_as_large(student, other) && other.all(networks::is_untrained))

@@ -1,7 +1,7 @@
 //! The headline: what the student gained and what it keeps of its teacher, and the table of every
 //! network that was measured.
 
-use crate::report::gains::{Gain, Group, gains, groups, missing_floor};
+use crate::report::gains::{Gain, Group, floor, gains, groups, missing_floor};
 use crate::report::html::{
     Cell, HtmlColumn, HtmlTable, change, escaped, percent, push, short, with_code,
 };
@@ -91,11 +91,16 @@ pub fn cards(material: &Catalogue, results: &Results) -> String {
     let of_teachers: Vec<(f64, String, f64)> = of_teachers.collect();
     if let Some((_, name, value)) = of_teachers.first() {
         let shares = of_teachers.iter().map(|(share, ..)| *share).collect();
-        let about = match students.len() {
-            1 => format!("of what {name} reaches ({})", percent(*value)),
+        let whole = |share: f64| format!("{:.0} %", share * 100.0);
+        let about = match students.as_slice() {
+            [student] => {
+                let floor = floor(student, &groups).map_or_else(String::new, |floor| {
+                    format!("; {} {}", floor.name(), whole(floor.value() / value))
+                });
+                format!("of what {name} reaches ({}){floor}", percent(*value))
+            }
             _ => "of what their teachers reach".to_owned(),
         };
-        let whole = |share: f64| format!("{:.0} %", share * 100.0);
         cards.push(card(&span(shares, whole), &about));
     }
     if let ([student], Some((_, teacher, _))) = (students.as_slice(), of_teachers.first())
@@ -390,7 +395,7 @@ mod tests {
         let cards = cards_of(&material);
         for part in [
             "<strong>75.0 %</strong> <span>linear top-1 of student, ± 2.0</span>",
-            "<strong>94 %</strong> <span>of what teacher reaches (80.0 %)</span>",
+            "<strong>94 %</strong> <span>of what teacher reaches (80.0 %); untrained 50 %</span>",
             "<strong>14 ×</strong> <span>smaller: 19 k parameters of 269 k</span>",
             "<strong>+35.0 points</strong> <span>against untrained, the same network before training</span>",
         ] {

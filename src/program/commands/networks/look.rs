@@ -8,7 +8,7 @@ use std::process::{self, ExitCode};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use seedpipe_artifact::{Metadata, SeenRow, SeenWriter};
-use seedpipe_base::Refusal;
+use seedpipe_base::{Refusal, hinted, neutral};
 use seedpipe_engine::{Engine, Input};
 use seedpipe_stages::confusion::Class;
 use seedpipe_stages::deliverable::Sources;
@@ -222,7 +222,13 @@ fn told(seen: Result<Prediction>, failed: &mut usize) -> Option<Prediction> {
         Ok(seen) => Some(seen),
         Err(error) => {
             *failed += 1;
-            output::error(&format!("warning: left out: {error:#}"));
+            // The names of the files are others'.
+            let said = Refusal::of_chain(error.chain());
+            let line = format!("warning: left out: {}", neutral::line(&said.message));
+            output::error(&match &said.hint {
+                Some(hint) => hinted(line, hint),
+                None => line,
+            });
             None
         }
     }

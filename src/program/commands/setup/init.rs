@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use seedpipe_base::{Refusal, hinted};
+use seedpipe_base::{Refusal, hinted, neutral};
 use seedpipe_engine::{Project, durable};
 use seedpipe_stages::{Survey, survey};
 
@@ -223,7 +223,7 @@ fn told(
         &mut found
             .splits
             .iter()
-            .map(|(name, count)| (name.clone(), *count)),
+            .map(|(name, count)| (neutral::line(name).into_owned(), *count)),
     );
     let [smallest, median, largest] = found.shorter_side;
     let classes = match found.classes {
@@ -240,7 +240,7 @@ fn told(
             found.broken.len()
         ));
         for (source, reason) in found.broken.iter().take(NAMED) {
-            text.push_str(&format!("  {source}: {reason}\n"));
+            text.push_str(&format!("  {}: {reason}\n", neutral::line(source)));
         }
     }
     text.push_str(&format!(
