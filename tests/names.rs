@@ -28,24 +28,22 @@ fn picture(number: u32) -> Vec<u8> {
     bytes
 }
 
-/// Pictures in classes of these names, some of them in two.
+/// Pictures in classes of these names, some of them in two; two fifths are the test.
 fn pictures(sandbox: &Sandbox, classes: &[&str]) {
     for number in 0..60u32 {
         let class = number as usize % classes.len();
-        sandbox.write(
-            &format!("photos/{}/{number}.png", classes[class]),
-            picture(number),
-        );
+        let split = if number % 5 < 2 { "test" } else { "train" };
+        let place = |class: usize| format!("photos/{split}/{}/{number}.png", classes[class]);
+        sandbox.write(&place(class), picture(number));
         if number % 6 == 0 {
-            let other = classes[(class + 1) % classes.len()];
-            sandbox.write(&format!("photos/{other}/{number}.png"), picture(number));
+            sandbox.write(&place((class + 1) % classes.len()), picture(number));
         }
     }
 }
 
 const JUDGED: &str = "\
 stages:
-  images: {kind: ingest, params: {source: photos, hash_split: {test: 0.4}}}
+  images: {kind: ingest, params: {source: photos}}
   features: {kind: encode, inputs: {images: images}, params: {network: {name: cifar_resnet8, width: 0.25}, preprocessing: {size: 16}}}
   knn: {kind: knn, inputs: {images: images, features: features}, params: {k: [4, 1, 20], retrieval: true}}
   probe: {kind: probe, inputs: {images: images, features: features}}
@@ -128,9 +126,9 @@ fn no_name_steers_what_shows_it() {
             "{said}"
         );
     }
-    fs_err::remove_dir_all(sandbox.path("photos").join(HOSTILE[0])).unwrap();
+    fs_err::remove_dir_all(sandbox.path("photos/train").join(HOSTILE[0])).unwrap();
     let explained = told(&["explain", "images"]).succeeded().stdout;
-    assert!(explained.contains("`d\\u{1b}[31mog/"), "{explained}");
+    assert!(explained.contains("`train/d\\u{1b}[31mog/"), "{explained}");
 }
 
 #[test]
