@@ -117,8 +117,11 @@ fn no_name_steers_what_shows_it() {
         names.contains("a\\|b \\`c\\` \\<img src=x\\>\\\\nd") && !card.contains(steers),
         "{names}"
     );
-    sandbox.write("photos/bad\nerror: fake.png", "no image");
-    for arguments in [&["predict", "tuned", "photos"][..], &["run", "images"]] {
+    for (folder, arguments) in [
+        ("new", &["predict", "tuned", "new"][..]),
+        ("photos", &["run", "images"]),
+    ] {
+        sandbox.write(&format!("{folder}/bad\nerror: fake.png"), "no image");
         let said = told(arguments).exited_with(1).stderr;
         let is_fake = |line: &str| line.starts_with("error: fake");
         assert!(

@@ -68,11 +68,20 @@ pub fn xml_attribute(text: &str) -> String {
 /// For Markdown, within a line of text or the cell of a table: nothing of it is markup or HTML.
 pub fn markdown(text: &str) -> String {
     let line = line(text);
-    let letters = line.chars().flat_map(|letter| {
-        let escape = "\\`*_{}[]<>#|~&!".contains(letter).then_some('\\');
-        escape.into_iter().chain([letter])
-    });
-    letters.collect()
+    let is_in_word = |letter: Option<char>| letter.is_some_and(char::is_alphanumeric);
+    let mut written = String::new();
+    let mut letters = line.chars().peekable();
+    let mut before = None;
+    while let Some(letter) = letters.next() {
+        // Within a word it is no markup.
+        let is_plain = letter == '_' && is_in_word(before) && is_in_word(letters.peek().copied());
+        if "\\`*_{}[]<>#|~&!".contains(letter) && !is_plain {
+            written.push('\\');
+        }
+        written.push(letter);
+        before = Some(letter);
+    }
+    written
 }
 
 /// For Markdown, as code.
@@ -153,8 +162,8 @@ mod tests {
             "a&#10;&quot;b&quot;&#9;\\u{0}"
         );
         assert_eq!(
-            markdown("a|b `c` <img src=x> [d](e) _f_\n# g"),
-            "a\\|b \\`c\\` \\<img src=x\\> \\[d\\](e) \\_f\\_\\\\n\\# g"
+            markdown("a|b `c` <img src=x> [d](e) _f_ g_h\n# i"),
+            "a\\|b \\`c\\` \\<img src=x\\> \\[d\\](e) \\_f\\_ g_h\\\\n\\# i"
         );
         for (text, code) in [
             ("cat", "`cat`"),
