@@ -41,7 +41,7 @@ pub use kind::registry::{Kind, Registry};
 pub use kind::report::{ContentDifference, Outcome, RunReport, StageReport};
 pub use kind::sample::Sample;
 pub use kind::stage::{
-    Arity, Codec, Connection, Content, InputKinds, InputSlot, OutputSlot, Stage, Work,
+    Arity, Codec, Connection, Content, Demanded, InputKinds, InputSlot, OutputSlot, Stage, Work,
 };
 pub use lockfile::contents::{Agreement, SeenContent, TwoContents};
 pub use lockfile::locked::{LockMismatch, Mismatch, StageMismatch};

@@ -11,7 +11,7 @@ use crate::base::suggestion;
 use crate::kind::context::StageContext;
 use crate::kind::parameters;
 use crate::kind::purpose::{Column, Purpose};
-use crate::kind::stage::{InputKinds, InputSlot, OutputSlot, Stage, Work};
+use crate::kind::stage::{Demanded, InputKinds, InputSlot, OutputSlot, Stage, Work};
 
 /// A kind's declaration without its type.
 #[derive(Debug, Clone)]
@@ -140,13 +140,15 @@ impl Kind {
     }
 }
 
-/// Runs a stage whose params are given as JSON, defaults filled in.
-pub(crate) type WorkFunction = fn(&Value, &StageContext) -> anyhow::Result<()>;
+/// Runs a stage whose params are given as JSON, defaults filled in; gives the rows that its outputs
+/// must have.
+pub(crate) type WorkFunction = fn(&Value, &StageContext) -> anyhow::Result<Demanded>;
 
-fn run<S: Work>(params: &Value, context: &StageContext) -> anyhow::Result<()> {
+fn run<S: Work>(params: &Value, context: &StageContext) -> anyhow::Result<Demanded> {
     let stage: S = serde_json::from_value(params.clone())
         .expect("BUG: params that were checked can be read again");
-    stage.run(context)
+    stage.run(context)?;
+    stage.rows(context)
 }
 
 /// The kinds that a binary knows and the work that it can do; a kind without work needs the other

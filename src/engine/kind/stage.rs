@@ -158,7 +158,16 @@ pub trait Stage: Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'stat
 pub trait Work: Stage {
     /// Reads the inputs, computes, and writes every output through `context.shards`.
     fn run(&self, context: &StageContext) -> anyhow::Result<()>;
+
+    /// Rows that outputs must have because of the inputs, by their slots. Asked when the work is
+    /// done: nothing is published where other counts were written.
+    fn rows(&self, _context: &StageContext) -> anyhow::Result<Demanded> {
+        Ok(Demanded::new())
+    }
 }
+
+/// Slot → the rows that an output must have.
+pub type Demanded = Vec<(&'static str, u64)>;
 
 /// What is connected to each input slot, for `Stage::validate`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -25,8 +25,10 @@ use crate::cache::store::{Lookup, Store};
 use crate::kind::context::{SampledRows, StageContext, State};
 use crate::kind::earlier::Search;
 use crate::kind::observer::{Event, Observer};
+use crate::kind::registry::Kind;
 use crate::kind::report::{ContentDifference, Outcome, RunReport, StageReport};
 use crate::kind::sample::Sample;
+use crate::kind::stage::Demanded;
 use crate::pipeline::pipeline_lock::{PipelineLock, headline, path_for};
 use crate::pipeline::plan;
 use crate::run::engine::{Engine, RunOptions};
@@ -307,14 +309,17 @@ impl Engine {
             .state
             .into_inner()
             .unwrap_or_else(PoisonError::into_inner);
-        if let Err(error) = worked {
-            if !draft.is_worth_keeping() {
-                draft
-                    .remove(store)
-                    .context("failed to remove what a failed stage left")?;
+        let demanded = match worked {
+            Ok(demanded) => demanded,
+            Err(error) => {
+                if !draft.is_worth_keeping() {
+                    draft
+                        .remove(store)
+                        .context("failed to remove what a failed stage left")?;
+                }
+                return Err(error);
             }
-            return Err(error);
-        }
+        };
         if let Err(error) = self.check_sources(session, index) {
             draft.remove(store)?;
             return Err(error);
@@ -327,7 +332,13 @@ impl Engine {
             values: draft.telemetry.clone(),
         };
         let values = telemetry.values.clone();
-        let artifact = self.publish(store, recipe, draft, telemetry)?;
+        let outputs = self.outputs(kind, &draft)?;
+        if let Err(refusal) = check_rows(&demanded, &sampled, &outputs) {
+            // Its shards are finished and wrong: kept, they would be taken again.
+            draft.remove(store)?;
+            return Err(refusal.into());
+        }
+        let artifact = publish(store, recipe, outputs, draft, telemetry)?;
         Ok(Made {
             artifact,
             sampled,
@@ -350,14 +361,8 @@ impl Engine {
         Ok(())
     }
 
-    fn publish(
-        &self,
-        store: &Store,
-        recipe: &Recipe,
-        draft: Draft,
-        telemetry: Telemetry,
-    ) -> Result<Artifact> {
-        let kind = self.registry.known(&recipe.kind);
+    /// What the work wrote.
+    fn outputs(&self, kind: &Kind, draft: &Draft) -> Result<BTreeMap<String, OutputRecord>> {
         let mut outputs = BTreeMap::new();
         for slot in kind.outputs() {
             let parts = draft.parts(slot.name);
@@ -387,20 +392,52 @@ impl Engine {
             };
             outputs.insert(slot.name.to_owned(), record);
         }
-        let manifest = Manifest {
-            format: FORMAT,
-            fingerprint: recipe.fingerprint(),
-            content: content_of(&outputs),
-            created: clock::now(),
-            sequence: 0,
-            recipe: recipe.clone(),
-            outputs,
-            telemetry,
-        };
-        let artifact = store.publish(&draft.content(), manifest)?;
-        draft.remove(store)?;
-        Ok(artifact)
+        Ok(outputs)
     }
+}
+
+/// Refuses outputs with other rows than the inputs demand; of a sampled rerun those that it made.
+fn check_rows(
+    demanded: &Demanded,
+    sampled: &SampledRows,
+    outputs: &BTreeMap<String, OutputRecord>,
+) -> Result<(), Refusal> {
+    for (slot, rows) in demanded {
+        let expected = match sampled.get(*slot) {
+            Some(ranges) => ranges.iter().map(|range| range.end - range.start).sum(),
+            None => *rows,
+        };
+        let got = outputs.get(*slot).map_or(0, |output| output.rows);
+        if got != expected {
+            return Err(Refusal::failure(format!(
+                "output `{slot}`: expected {expected} rows, as the inputs demand, got {got}; nothing is published"
+            ))
+            .hint("this is a mistake in the stage's kind, not in your pipeline: please report it"));
+        }
+    }
+    Ok(())
+}
+
+fn publish(
+    store: &Store,
+    recipe: &Recipe,
+    outputs: BTreeMap<String, OutputRecord>,
+    draft: Draft,
+    telemetry: Telemetry,
+) -> Result<Artifact> {
+    let manifest = Manifest {
+        format: FORMAT,
+        fingerprint: recipe.fingerprint(),
+        content: content_of(&outputs),
+        created: clock::now(),
+        sequence: 0,
+        recipe: recipe.clone(),
+        outputs,
+        telemetry,
+    };
+    let artifact = store.publish(&draft.content(), manifest)?;
+    draft.remove(store)?;
+    Ok(artifact)
 }
 
 /// What differs between two artifacts of one recipe.
