@@ -131,6 +131,10 @@ impl SeenReader {
                 );
                 return Err(wrong(format!("{length} values"), got));
             }
+            if let Some(value) = values.values().iter().find(|value| !value.is_finite()) {
+                let got = format!("{value} for `{}`", images.value(row));
+                return Err(wrong("finite numbers".to_owned(), got));
+            }
             see(images.value(row), values.values());
         }
         Ok(())
