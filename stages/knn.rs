@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use seedpipe_artifact::{EMBEDDINGS, IMAGES, ImagesReader, METRICS, MetricRow, PREDICTIONS};
 use seedpipe_base::Refusal;
 use seedpipe_engine::{
-    Arity, Column, InputKinds, InputSlot, OutputSlot, Purpose, Stage, StageContext, Work,
+    Arity, Column, Demanded, InputKinds, InputSlot, OutputSlot, Purpose, Stage, StageContext, Work,
 };
 use seedpipe_learn::knn::{Bank, Ranking, accuracy};
 use seedpipe_learn::metrics::evaluate_predictions;
@@ -21,7 +21,7 @@ use crate::judging::evaluation::{
     Features, interval_rows, metric_rows, write_metrics, write_predictions,
 };
 use crate::shared::invalid::{invalid, temperature};
-use crate::shared::selection::Classes;
+use crate::shared::selection::{Classes, judged};
 
 /// Nearest-neighbour classification.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -189,6 +189,10 @@ impl Work for Knn {
                 &ranked,
             )
         })
+    }
+
+    fn rows(&self, context: &StageContext) -> Result<Demanded> {
+        judged(context, &self.test_split)
     }
 }
 

@@ -12,8 +12,8 @@ use seedpipe_artifact::{
 };
 use seedpipe_base::Refusal;
 use seedpipe_engine::{
-    Arity, Column, InputKinds, InputSlot, Measured, MeasuredOver, OutputSlot, Purpose, Stage,
-    StageContext, Work,
+    Arity, Column, Demanded, InputKinds, InputSlot, Measured, MeasuredOver, OutputSlot, Purpose,
+    Stage, StageContext, Work,
 };
 use seedpipe_learn::metrics::evaluate;
 use seedpipe_learn::probe::{LbfgsProbe, LinearClassifier, SgdProbe, fit_lbfgs, fit_sgd};
@@ -24,7 +24,7 @@ use crate::judging::evaluation::{
     write_predictions,
 };
 use crate::shared::invalid::{at_least, invalid, positive};
-use crate::shared::selection::{Classes, label_subset};
+use crate::shared::selection::{Classes, judged, label_subset};
 
 /// How the classifier is fitted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -199,5 +199,9 @@ impl Work for Probe {
             save_classifier(&shard.output("classifier", "part-00000"), &fit.classifier)?;
             write_predictions(&shard.output("predictions", "part-00000"), &images, &test, &classes, &best)
         })
+    }
+
+    fn rows(&self, context: &StageContext) -> Result<Demanded> {
+        judged(context, &self.test_split)
     }
 }

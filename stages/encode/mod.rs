@@ -19,12 +19,13 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use schemars::JsonSchema;
 use seedpipe_artifact::{
-    EMBEDDINGS, EmbeddingsHeader, IMAGES, Metadata, Precision as Stored, VIEWS, WEIGHTS,
+    EMBEDDINGS, EmbeddingsHeader, IMAGES, ImagesReader, Metadata, Precision as Stored, VIEWS,
+    ViewsReader, WEIGHTS,
 };
 use seedpipe_base::Refusal;
 use seedpipe_base::text::hex;
 use seedpipe_engine::{
-    Arity, InputKinds, InputSlot, OutputSlot, Purpose, Stage, StageContext, Work,
+    Arity, Demanded, InputKinds, InputSlot, OutputSlot, Purpose, Stage, StageContext, Work,
 };
 use seedpipe_imaging::{Decode, RENDERING_VERSION};
 use seedpipe_learn::architecture::{Architecture, Preprocessing};
@@ -37,7 +38,7 @@ use crate::encode::batches::{ShardBatches, work};
 use crate::encode::encoder::Encoder;
 use crate::encode::encoding::{Encoding, EncodingRun};
 use crate::encode::reuse::{Reuse, VIEWS as VIEWS_DIGEST};
-use crate::encode::source::Source;
+use crate::encode::source::{Source, rows_of_splits};
 use crate::pixels::feed::Frame;
 use crate::pixels::pictures::Pictures;
 use crate::shared::invalid::{at_least, invalid};
@@ -222,7 +223,7 @@ impl Work for Encode {
             &pictures,
             &preprocessing,
         )?);
-        let dimension = encoder.dimension(self.embedding, context.stage())?;
+        let dimension = encoder.dimension(self.embedding, source.size(), context.stage())?;
         let mut extra = Metadata::new();
         if let Some(views) = context.optional_input("views") {
             extra.insert(VIEWS_DIGEST.to_owned(), views.content.to_string());
@@ -309,6 +310,17 @@ impl Work for Encode {
         context.telemetry("computing_share", run.computed.as_secs_f64() / seconds);
         Ok(())
     }
+
+    fn rows(&self, context: &StageContext) -> Result<Demanded> {
+        let rows = match context.optional_input("views") {
+            Some(views) => ViewsReader::open(&views.parts)?.rows(),
+            None => {
+                let images = ImagesReader::open(&context.input("images").parts)?;
+                rows_of_splits(&images, &self.splits)?.len()
+            }
+        };
+        Ok(vec![("embeddings", rows as u64)])
+    }
 }
 
 impl Encode {
@@ -343,7 +355,7 @@ impl Encode {
                 .preprocessing
                 .clone()
                 .unwrap_or_else(Preprocessing::imagenet);
-            let encoder = Encoder::script(&context.resolve(path), preprocessing.size, device)?;
+            let encoder = Encoder::script(&context.resolve(path), device)?;
             return Ok((encoder, preprocessing));
         }
         let Prepared {

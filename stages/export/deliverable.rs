@@ -270,7 +270,7 @@ pub fn deployment(sources: &Sources) -> Result<Deployment> {
 
 /// A network of these sources as it leaves.
 pub(crate) fn deployed(prepared: &Prepared, sources: &Sources) -> Result<Deployment> {
-    let deployment = Deployment::new(&prepared.network, &prepared.preprocessing);
+    let deployment = Deployment::new(&prepared.network, &prepared.preprocessing)?;
     match sources.classifier {
         None => Ok(deployment),
         Some(input) => deployment
@@ -315,6 +315,7 @@ fn write(
         named.push(("classes".to_owned(), serde_json::to_string(class_names)?));
     }
     let half = manner.precision == Precision::Fp16;
+    deployment.check_finite(if half { Kind::Half } else { Kind::Float })?;
     Ok(match manner.format {
         Format::Safetensors => {
             let mut metadata: BTreeMap<String, String> = named.into_iter().collect();

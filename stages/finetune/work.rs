@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail};
 use seedpipe_artifact::MetricRow;
 use seedpipe_base::Refusal;
-use seedpipe_engine::{StageContext, Work};
+use seedpipe_engine::{Demanded, StageContext, Work};
 use seedpipe_learn::architecture::Architecture;
 use seedpipe_learn::depth::Depths;
 use seedpipe_learn::device::device;
@@ -26,7 +26,7 @@ use crate::pixels::viewed::Viewed;
 use crate::shared::network_artifact::{
     Prepared, initialise, load_network, save_network, trained_preprocessing,
 };
-use crate::shared::selection::{Classes, label_subset, rows_of_split};
+use crate::shared::selection::{Classes, judged, label_subset, rows_of_split};
 use crate::training::{Crops, Samples, report_results, train};
 
 /// What is trained on, by position among the viewed images.
@@ -155,6 +155,10 @@ impl Work for Finetune {
                 &best,
             )
         })
+    }
+
+    fn rows(&self, context: &StageContext) -> Result<Demanded> {
+        judged(context, &self.test_split)
     }
 }
 

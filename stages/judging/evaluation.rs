@@ -268,6 +268,7 @@ pub fn outputs_of(
     device: Device,
     of: impl Fn(Output) -> Option<Tensor>,
 ) -> Result<Tensor> {
+    network.check_size(preprocessing.size)?;
     let policy = eval_policy(preprocessing)?;
     let frame = Frame {
         batch: EVALUATION_BATCH,

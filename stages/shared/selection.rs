@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Result, bail};
 use seedpipe_artifact::ImagesReader;
 use seedpipe_base::Refusal;
+use seedpipe_engine::{Demanded, StageContext};
 
 /// Default of the params that name the split to learn from.
 pub fn train_split() -> String {
@@ -112,6 +113,13 @@ impl Classes {
         }
         Ok(labelled)
     }
+}
+
+/// Rows that predictions must have: one for each labelled image of the split that is judged.
+pub fn judged(context: &StageContext, split: &str) -> Result<Demanded> {
+    let images = ImagesReader::open(&context.input("images").parts)?;
+    let rows = Classes::of(&images)?.labelled(&images, split)?.len();
+    Ok(vec![("predictions", rows as u64)])
 }
 
 /// A class-balanced share of the labelled rows: of each class the images with the smallest keys, at

@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 pub use seedpipe_learn::architecture::Architecture;
 use seedpipe_learn::architecture::{Preprocessing, Shortcut, Stem, names};
 use seedpipe_learn::checkpoint_file::{self, Checkpoint, Matched, Unmatched, try_match};
-use seedpipe_learn::tensors::dtype;
+use seedpipe_learn::tensors::{dtype, is_finite};
 use seedpipe_learn::weights_file;
 use serde::Serialize;
 use tch::Tensor;
@@ -41,6 +41,8 @@ pub struct InspectedTensor {
     pub name: String,
     pub dtype: &'static str,
     pub shape: Vec<i64>,
+    /// No number of it is NaN or infinite.
+    pub finite: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -73,6 +75,7 @@ pub fn inspect(path: &Path) -> Result<Inspection> {
             name: name.clone(),
             dtype: dtype(tensor.kind()),
             shape: tensor.size(),
+            finite: is_finite(tensor),
         })
         .collect();
     let floating = checkpoint.tensors.values();
@@ -110,7 +113,7 @@ fn try_all(
 ) -> Result<()> {
     for architecture in architectures {
         match guess(checkpoint, metadata, architecture.clone())? {
-            Tried::Fits(guess) => guesses.push(guess),
+            Tried::Fits(guess) => guesses.push(*guess),
             Tried::Lacks(found) => {
                 // The most tensors that fit; of as many, the network that lacks fewest.
                 let worth = |of: &NearestNetwork| {
@@ -206,7 +209,7 @@ fn position_sizes(checkpoint: &Checkpoint) -> Vec<i64> {
 }
 
 enum Tried {
-    Fits(Guess),
+    Fits(Box<Guess>),
     Lacks(NearestNetwork),
 }
 
@@ -244,13 +247,13 @@ fn guess(
             .with_context(|| format!("`{}`: its metadata", checkpoint.path.display()))?,
         None => architecture.default_preprocessing(),
     };
-    Ok(Tried::Fits(Guess {
+    Ok(Tried::Fits(Box::new(Guess {
         parameters: architecture.graph()?.parameter_count(),
         network: architecture,
         layout: matched.layout,
         preprocessing,
         leftovers: matched.leftovers,
-    }))
+    })))
 }
 
 fn try_on(

@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 use rayon::prelude::*;
 use seedpipe_base::Refusal;
 use seedpipe_base::text::hex;
@@ -17,7 +17,7 @@ use seedpipe_learn::inference::Inference;
 use seedpipe_learn::network::{Network, Precision};
 use seedpipe_learn::tensors::{from_slice_f32, to_vec_f32};
 use seedpipe_learn::{checkpoint_file, weights_file};
-use tch::{Device, Kind};
+use tch::{Device, Kind, Tensor};
 
 use crate::export::deliverable::{Sources, class_names, deployed};
 use crate::judging::evaluation::plain_view;
@@ -125,10 +125,77 @@ impl Predictor for Loaded {
         let normalise = normalise(&self.identity.preprocessing);
         for paths in images.chunks(BATCH) {
             cancel::check()?;
-            predict_batch(&self.inference, &policy, &normalise, paths, sink)?;
+            self.predict_batch(&policy, &normalise, paths, sink)?;
         }
         Ok(())
     }
+}
+
+impl Loaded {
+    /// One batch.
+    fn predict_batch(
+        &self,
+        policy: &Policy,
+        normalise: &Normalise,
+        paths: &[PathBuf],
+        sink: &mut Sink,
+    ) -> Result<()> {
+        let length = 3 * (policy.size as usize).pow(2);
+        let mut pixels = vec![0f32; paths.len() * length];
+        let rendered: Vec<Result<()>> = paths
+            .par_iter()
+            .zip(pixels.par_chunks_exact_mut(length))
+            .map(|(path, place)| rendered(path, policy, normalise, place))
+            .collect();
+        let side = i64::from(policy.size);
+        let shape = [paths.len() as i64, side, side, 3];
+        let batch = from_slice_f32(&shape, &pixels).permute([0, 3, 1, 2]);
+        let results = self.inference.forward(&batch);
+        let features = finite_rows(&results.features, paths.len(), self.dimension)?;
+        let probabilities = match results.logits {
+            None => None,
+            Some(logits) => {
+                let classes = logits.size()[1] as usize;
+                let probabilities = logits.softmax(-1, Kind::Float);
+                Some(finite_rows(&probabilities, paths.len(), classes)?)
+            }
+        };
+        for (index, (path, rendered)) in paths.iter().zip(rendered).enumerate() {
+            let row = |rows: &Vec<Option<Vec<f32>>>| {
+                rows[index].clone().ok_or_else(|| {
+                    Refusal::failure(format!(
+                        "`{}`: expected finite numbers of the network, got NaN or infinity",
+                        path.display()
+                    ))
+                    .hint("check the network's weights by `seedpipe network inspect`, and its preprocessing")
+                })
+            };
+            let prediction = rendered.and_then(|()| {
+                Ok(Prediction {
+                    features: row(&features)?,
+                    probabilities: probabilities.as_ref().map(row).transpose()?,
+                })
+            });
+            sink(path, prediction)?;
+        }
+        Ok(())
+    }
+}
+
+/// The rows of `[count, length]`; none where a number of one is not finite.
+fn finite_rows(values: &Tensor, count: usize, length: usize) -> Result<Vec<Option<Vec<f32>>>> {
+    ensure!(
+        values.size() == [count as i64, length as i64],
+        "BUG: expected results of shape [{count}, {length}], got {:?}",
+        values.size()
+    );
+    let rows = to_vec_f32(values);
+    let finite = |row: &[f32]| {
+        row.iter()
+            .all(|value| value.is_finite())
+            .then(|| row.to_vec())
+    };
+    Ok(rows.chunks_exact(length).map(finite).collect())
 }
 
 /// Loads the network.
@@ -142,43 +209,6 @@ pub fn open(weights: &Weights) -> Result<Box<dyn Predictor>> {
         }
         Weights::File { path, network } => load_file(path, *network)?,
     }))
-}
-
-/// One batch.
-fn predict_batch(
-    inference: &Inference,
-    policy: &Policy,
-    normalise: &Normalise,
-    paths: &[PathBuf],
-    sink: &mut Sink,
-) -> Result<()> {
-    let length = 3 * (policy.size as usize).pow(2);
-    let mut pixels = vec![0f32; paths.len() * length];
-    let rendered: Vec<Result<()>> = paths
-        .par_iter()
-        .zip(pixels.par_chunks_exact_mut(length))
-        .map(|(path, place)| rendered(path, policy, normalise, place))
-        .collect();
-    let side = i64::from(policy.size);
-    let shape = [paths.len() as i64, side, side, 3];
-    let batch = from_slice_f32(&shape, &pixels).permute([0, 3, 1, 2]);
-    let results = inference.forward(&batch);
-    let features = to_vec_f32(&results.features); // [paths, D]
-    let probabilities = results
-        .logits
-        .map(|logits| to_vec_f32(&logits.softmax(-1, Kind::Float))); // [paths, classes]
-    let row = |values: &[f32], index: usize| {
-        let length = values.len() / paths.len();
-        values[index * length..(index + 1) * length].to_vec()
-    };
-    for (index, (path, rendered)) in paths.iter().zip(rendered).enumerate() {
-        let prediction = rendered.map(|()| Prediction {
-            features: row(&features, index),
-            probabilities: probabilities.as_ref().map(|values| row(values, index)),
-        });
-        sink(path, prediction)?;
-    }
-    Ok(())
 }
 
 /// Decodes an image and renders it as the network wants it: `[size, size, 3]`.
@@ -230,6 +260,6 @@ fn load_file(path: &Path, network: Option<&str>) -> Result<Loaded> {
         Some(said) => serde_json::from_str(said).with_context(of_file)?,
         None => Vec::new(),
     };
-    let deployment = Deployment::new(&loaded, &preprocessing);
+    let deployment = Deployment::new(&loaded, &preprocessing)?;
     Ok(Loaded::new(&loaded, &deployment, class_names))
 }

@@ -6,6 +6,7 @@ mod checkpoints;
 mod images;
 mod pipelines;
 mod pretraining;
+mod shapes;
 
 use crate::sandbox::Sandbox;
 

@@ -120,7 +120,7 @@ fn a_queue_smaller_than_a_batch() {
 fn a_temperature_of_0() {
     let sandbox = whole_with("training: {epochs: 2, batch: 16}", "temperature_student: 0");
     assert_snapshot!(refused_at_once(&sandbox, &["run"]), @r"
-    error: pipeline.yaml: stage `student`: key `params.temperature_student`: expected a number above 0, got 0
+    error: pipeline.yaml: stage `student`: key `params.temperature_student`: expected a number from 0.000001 to 1000000, got 0
     hint: SEED uses 0.2
     exit code 2
     ");

@@ -293,14 +293,16 @@ mod tests {
         };
         let mut writer = EmbeddingsWriter::create(&path, &header).unwrap();
         writer
-            .write(&[5], &[0.1, f32::NAN, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0])
+            .write(&[5], &[0.1, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0])
             .unwrap();
         writer.finish().unwrap();
         let preview = preview(&[path], 3).unwrap();
         assert_eq!(
             preview.first[0]["embedding"],
-            "[0.1, \"NaN\", 2.0, 3.0, … 9 values]"
+            "[0.1, 1.0, 2.0, 3.0, … 9 values]"
         );
         assert_eq!(preview.columns[1].1, "f32[9]");
+        // Of a file that a program from before wrote.
+        assert_eq!(finite(f64::NAN), "NaN");
     }
 }

@@ -56,7 +56,7 @@ fn architecture(name: &str, side: i64) -> Architecture {
 
 fn deployment(architecture: &Architecture) -> Deployment {
     let network = support::formula_network(architecture, SALT);
-    Deployment::new(&network, &architecture.default_preprocessing())
+    Deployment::new(&network, &architecture.default_preprocessing()).unwrap()
 }
 
 fn images(side: i64) -> Tensor {
@@ -86,7 +86,7 @@ fn timms_names_are_recognised_when_they_are_read_back_and_compute_the_same() {
         );
         assert!(matched.leftovers.is_empty(), "{name}");
         let network = Network::with_weights(&architecture, matched.weights, Device::Cpu).unwrap();
-        let again = Deployment::new(&network, &deployment.preprocessing);
+        let again = Deployment::new(&network, &deployment.preprocessing).unwrap();
         let [got, expected] = [&again, &deployment].map(|d| d.forward(&images(side)).features);
         let error = support::relative_difference(&got, &expected);
         assert!(error < 1e-5, "{name}: off by {error}");

@@ -103,7 +103,7 @@ impl Declaration for Swav {
 impl Training for Swav {
     fn run(&self, params: &Pretrain, context: &StageContext, setup: Setup) -> Result<()> {
         let network = params.new_network(context, setup.device)?;
-        let dimension = network.embedding_dimension();
+        let dimension = network.embedding_dimension()?;
         let mut generator = context.rng("initialise", PROTOTYPES.as_bytes());
         let drawn = normal(&[self.prototypes as i64, dimension], &mut generator);
         let drawn = normalise(&drawn).to_device(setup.device);

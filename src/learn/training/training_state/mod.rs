@@ -19,6 +19,7 @@ use seedpipe_base::Refusal;
 use serde_json::Value;
 use tch::{Tensor, no_grad};
 
+use crate::torch::tensors;
 use file::{decode, encode};
 
 /// Checkpoints kept in a folder.
@@ -71,11 +72,7 @@ impl TrainingState {
 
     /// The first tensor, by name, that holds an infinite number or none at all.
     pub fn first_not_finite(&self) -> Option<&str> {
-        let sick = |tensor: &Tensor| {
-            tensor.is_floating_point() && !bool::try_from(tensor.isfinite().all()).unwrap_or(false)
-        };
-        let found = self.tensors.iter().find(|(_, tensor)| sick(tensor));
-        found.map(|(name, _)| name.as_str())
+        tensors::first_not_finite(&self.tensors)
     }
 
     /// Copies the tensors under `prefix` into live ones of the same names, in place and on their

@@ -42,7 +42,7 @@ pub fn execute(invocation: Invocation, arguments: &Network) -> Result<ExitCode> 
         Network::List { json: true } => output::print_json(&network_list())?,
         Network::List { json: false } => output::print(&list())?,
         Network::Inspect { file, json } => {
-            if !file.is_file() {
+            if !file.exists() {
                 return Err(Refusal::new(format!("no file `{}`", figures::path(file)))
                     .hint("name a checkpoint: .safetensors, or what `torch.save` wrote")
                     .into());
@@ -142,6 +142,18 @@ fn inspected(file: &Path, inspection: &Inspection, whole: bool) -> Result<String
         )?;
     } else if inspection.guesses.is_empty() {
         writeln!(text, "no network that is known")?;
+    }
+    let sick = inspection.tensors.iter().filter(|tensor| !tensor.finite);
+    let sick: Vec<&str> = sick.map(|tensor| tensor.name.as_str()).collect();
+    if let [first, rest @ ..] = &sick[..] {
+        let more = match rest.len() {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        writeln!(
+            text,
+            "not finite: `{first}`{more}: NaN or infinity, which no command takes"
+        )?;
     }
     writeln!(text, "tensors")?;
     let count = inspection.tensors.len();
