@@ -90,6 +90,12 @@ pub struct Encode {
     /// meant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub torchscript: Option<PathBuf>,
+    /// Of a checkpoint that holds several such networks, such as a student and its teacher: what the
+    /// names of the wanted one's tensors begin with (`student`, `state_dict_ema`). By default an
+    /// average or a teacher before others, and those before a student, a momentum or a target
+    /// encoder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prefix: Option<String>,
     /// The checkpoint's architecture; without a checkpoint: a network with random weights, for
     /// comparison.
     #[serde(default)]
@@ -157,6 +163,14 @@ impl Stage for Encode {
         }
         if self.torchscript.is_some() {
             self.check_script(inputs)?;
+        }
+        if let (Some(prefix), None) = (&self.prefix, &self.checkpoint) {
+            return Err(invalid(
+                "prefix",
+                "nothing without a `checkpoint`",
+                format!("`{prefix}`"),
+                "leave the key out",
+            ));
         }
         match (&self.checkpoint, &self.network, inputs.connected("weights")) {
             _ if self.torchscript.is_some() => {}
@@ -374,16 +388,12 @@ impl Encode {
                         let (network, recognised) = checkpoint_file::load_network(
                             &context.resolve(checkpoint),
                             architecture,
+                            self.prefix.as_deref(),
                             device,
                         )
                         .context("key `params.checkpoint`")?;
-                        if !recognised.leftovers.is_empty() {
-                            context.warn(format!(
-                                "`{}` ({}): not used: {}",
-                                checkpoint.display(),
-                                recognised.layout,
-                                recognised.leftovers.join(", ")
-                            ));
+                        if let Some(told) = recognised.told(checkpoint) {
+                            context.warn(told);
                         }
                         network
                     }

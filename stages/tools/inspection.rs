@@ -53,6 +53,8 @@ pub struct Guess {
     pub preprocessing: Preprocessing,
     /// Tensors that the network has no place for.
     pub leftovers: Vec<String>,
+    /// Prefixes of other whole networks of this architecture in the file.
+    pub others: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -253,6 +255,7 @@ fn guess(
         layout: matched.layout,
         preprocessing,
         leftovers: matched.leftovers,
+        others: matched.others,
     })))
 }
 
@@ -269,7 +272,7 @@ fn try_on(
             .map(|(name, tensor)| (name.clone(), Tensor::shallow_clone(tensor)))
             .collect(),
     };
-    Ok(try_match(copy, architecture)?)
+    Ok(try_match(copy, architecture, None)?)
 }
 
 /// Outputs of the leftover that is called as the family calls its classifier.

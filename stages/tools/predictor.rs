@@ -39,6 +39,8 @@ pub enum Weights<'input> {
         path: &'input Path,
         /// A name, or JSON as under `network:`; not needed when the file's metadata says it.
         network: Option<&'input str>,
+        /// Of several networks in it, the one whose tensors' names begin so.
+        prefix: Option<&'input str>,
     },
 }
 
@@ -78,6 +80,9 @@ pub trait Predictor {
     /// The names of its classes in their order, empty when they are not known.
     fn class_names(&self) -> &[String];
 
+    /// What of the network's file is not used, for people.
+    fn left(&self) -> Option<&str>;
+
     /// Gives the sink the prediction of each image, in order.
     fn predict(&self, images: &[PathBuf], sink: &mut Sink) -> Result<()>;
 }
@@ -88,6 +93,7 @@ struct Loaded {
     dimension: usize,
     identity: Identity,
     class_names: Vec<String>,
+    left: Option<String>,
 }
 
 impl Loaded {
@@ -103,6 +109,7 @@ impl Loaded {
             dimension: deployment.feature_dimension() as usize,
             identity,
             class_names,
+            left: None,
         }
     }
 }
@@ -120,6 +127,10 @@ impl Predictor for Loaded {
         &self.class_names
     }
 
+    fn left(&self) -> Option<&str> {
+        self.left.as_deref()
+    }
+
     fn predict(&self, images: &[PathBuf], sink: &mut Sink) -> Result<()> {
         let policy = eval_policy(&self.identity.preprocessing)?;
         let normalise = normalise(&self.identity.preprocessing);
@@ -131,73 +142,6 @@ impl Predictor for Loaded {
     }
 }
 
-impl Loaded {
-    /// One batch.
-    fn predict_batch(
-        &self,
-        policy: &Policy,
-        normalise: &Normalise,
-        paths: &[PathBuf],
-        sink: &mut Sink,
-    ) -> Result<()> {
-        let length = 3 * (policy.size as usize).pow(2);
-        let mut pixels = vec![0f32; paths.len() * length];
-        let rendered: Vec<Result<()>> = paths
-            .par_iter()
-            .zip(pixels.par_chunks_exact_mut(length))
-            .map(|(path, place)| rendered(path, policy, normalise, place))
-            .collect();
-        let side = i64::from(policy.size);
-        let shape = [paths.len() as i64, side, side, 3];
-        let batch = from_slice_f32(&shape, &pixels).permute([0, 3, 1, 2]);
-        let results = self.inference.forward(&batch);
-        let features = finite_rows(&results.features, paths.len(), self.dimension)?;
-        let probabilities = match results.logits {
-            None => None,
-            Some(logits) => {
-                let classes = logits.size()[1] as usize;
-                let probabilities = logits.softmax(-1, Kind::Float);
-                Some(finite_rows(&probabilities, paths.len(), classes)?)
-            }
-        };
-        for (index, (path, rendered)) in paths.iter().zip(rendered).enumerate() {
-            let row = |rows: &Vec<Option<Vec<f32>>>| {
-                rows[index].clone().ok_or_else(|| {
-                    Refusal::failure(format!(
-                        "`{}`: expected finite numbers of the network, got NaN or infinity",
-                        path.display()
-                    ))
-                    .hint("check the network's weights by `seedpipe network inspect`, and its preprocessing")
-                })
-            };
-            let prediction = rendered.and_then(|()| {
-                Ok(Prediction {
-                    features: row(&features)?,
-                    probabilities: probabilities.as_ref().map(row).transpose()?,
-                })
-            });
-            sink(path, prediction)?;
-        }
-        Ok(())
-    }
-}
-
-/// The rows of `[count, length]`; none where a number of one is not finite.
-fn finite_rows(values: &Tensor, count: usize, length: usize) -> Result<Vec<Option<Vec<f32>>>> {
-    ensure!(
-        values.size() == [count as i64, length as i64],
-        "BUG: expected results of shape [{count}, {length}], got {:?}",
-        values.size()
-    );
-    let rows = to_vec_f32(values);
-    let finite = |row: &[f32]| {
-        row.iter()
-            .all(|value| value.is_finite())
-            .then(|| row.to_vec())
-    };
-    Ok(rows.chunks_exact(length).map(finite).collect())
-}
-
 /// Loads the network.
 pub fn open(weights: &Weights) -> Result<Box<dyn Predictor>> {
     Ok(Box::new(match weights {
@@ -207,7 +151,11 @@ pub fn open(weights: &Weights) -> Result<Box<dyn Predictor>> {
             let class_names = class_names(sources.images, deployment.classes())?;
             Loaded::new(&prepared.network, &deployment, class_names)
         }
-        Weights::File { path, network } => load_file(path, *network)?,
+        Weights::File {
+            path,
+            network,
+            prefix,
+        } => load_file(path, *network, *prefix)?,
     }))
 }
 
@@ -228,7 +176,8 @@ fn rendered(path: &Path, policy: &Policy, normalise: &Normalise, place: &mut [f3
     .with_context(|| format!("`{}`", path.display()))
 }
 
-fn load_file(path: &Path, network: Option<&str>) -> Result<Loaded> {
+fn load_file(path: &Path, network: Option<&str>, prefix: Option<&str>) -> Result<Loaded> {
+    checkpoint_file::check_is_file(path)?;
     let metadata = weights_file::metadata(path)?;
     let of_file = || format!("`{}`: its metadata", path.display());
     let architecture: Architecture = match (network, metadata.get("architecture")) {
@@ -250,7 +199,8 @@ fn load_file(path: &Path, network: Option<&str>) -> Result<Loaded> {
             ));
         }
     };
-    let (loaded, _) = checkpoint_file::load_network(path, &architecture, Device::Cpu)?;
+    let (loaded, recognised) =
+        checkpoint_file::load_network(path, &architecture, prefix, Device::Cpu)?;
     let preprocessing: Preprocessing = match metadata.get("preprocessing") {
         Some(said) => serde_json::from_str(said).with_context(of_file)?,
         None => architecture.default_preprocessing(),
@@ -261,5 +211,8 @@ fn load_file(path: &Path, network: Option<&str>) -> Result<Loaded> {
         None => Vec::new(),
     };
     let deployment = Deployment::new(&loaded, &preprocessing)?;
-    Ok(Loaded::new(&loaded, &deployment, class_names))
+    Ok(Loaded {
+        left: recognised.told(path),
+        ..Loaded::new(&loaded, &deployment, class_names)
+    })
 }

@@ -74,7 +74,7 @@ fn timms_names_are_recognised_when_they_are_read_back_and_compute_the_same() {
             format: CheckpointFormat::Safetensors,
             tensors: state.into_iter().collect(),
         };
-        let matched = match_network(checkpoint, &architecture).unwrap();
+        let matched = match_network(checkpoint, &architecture, None).unwrap();
         let plain = ["resnet", "dino_", "dinov2_vits14"].iter().any(|family| {
             name.trim_start_matches("wide_").starts_with(family) && !name.ends_with("_reg")
         });

@@ -32,6 +32,9 @@ pub struct Looking {
     /// The checkpoint's network, a name or JSON, when the file doesn't say it
     #[arg(long = "network", value_name = "NETWORK")]
     pub architecture: Option<String>,
+    /// Of several networks in the checkpoint, the one whose tensors' names begin so
+    #[arg(long)]
+    pub prefix: Option<String>,
     /// A .parquet or .jsonl file [default: JSON lines on stdout]
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
@@ -74,16 +77,16 @@ pub struct Predict {
 pub fn embed(invocation: Invocation, arguments: &Embed) -> Result<ExitCode> {
     let tools = sibling::tools(invocation.tools)?;
     let among = arguments.among.as_deref();
-    let images = match among {
-        None => image_files(&arguments.images)?,
-        Some(_) => vec![],
-    };
     let network = arguments.looking.network.as_str();
     let engine = engine_for(invocation, [Some(network), among])?;
     let among = among
         .map(|name| Among::open(name, engine.as_ref()))
         .transpose()?;
     let predictor = NetworkChoice::find(engine.as_ref(), &arguments.looking, None)?.open(&tools)?;
+    let images = match among {
+        None => image_files(&arguments.images)?,
+        Some(_) => vec![],
+    };
     if let Some(among) = &among {
         among.check(predictor.as_ref())?;
     }
@@ -151,19 +154,23 @@ fn engine_for<const N: usize>(
     names: [Option<&str>; N],
 ) -> Result<Option<Engine>> {
     let mut names = names.into_iter().flatten();
-    match names.all(|name| Path::new(name).is_file()) {
-        true => Ok(None),
-        false => invocation.engine(&[]).map(Some),
+    match names.find(|name| !Path::new(name).is_file()) {
+        None => Ok(None),
+        Some(name) => match invocation.engine(&[]) {
+            // A folder is told as such.
+            Err(_) if Path::new(name).is_dir() => Ok(None),
+            engine => engine.map(Some),
+        },
     }
 }
 
 /// `predict`.
 pub fn predict(invocation: Invocation, arguments: &Predict) -> Result<ExitCode> {
     let tools = sibling::tools(invocation.tools)?;
-    let images = image_files(&arguments.images)?;
     let head = arguments.with_head.as_deref();
     let engine = engine_for(invocation, [Some(arguments.looking.network.as_str())])?;
     let predictor = NetworkChoice::find(engine.as_ref(), &arguments.looking, head)?.open(&tools)?;
+    let images = image_files(&arguments.images)?;
     let mut sheet = match &arguments.looking.output {
         Some(path) => RowSink::create(path, &Metadata::new())?,
         None => RowSink::Lines,
@@ -244,6 +251,7 @@ enum NetworkChoice {
     File {
         path: PathBuf,
         network: Option<String>,
+        prefix: Option<String>,
     },
 }
 
@@ -251,7 +259,12 @@ impl NetworkChoice {
     /// A file, or a stage of the pipeline; `engine` is there when no file has the name.
     fn find(engine: Option<&Engine>, looking: &Looking, head: Option<&str>) -> Result<Self> {
         let path = Path::new(&looking.network);
-        let Some(engine) = engine.filter(|_| !path.is_file()) else {
+        let is_stage = |engine: &&Engine| engine.project().stage(&looking.network).is_ok();
+        let engine = match path.is_dir() {
+            true => engine.filter(is_stage),
+            false => engine.filter(|_| !path.is_file()),
+        };
+        let Some(engine) = engine else {
             if path.extension().is_some_and(|ending| ending == "onnx") {
                 return Err(Refusal::new(format!(
                     "`{}`: an ONNX file can't be read back",
@@ -271,6 +284,7 @@ impl NetworkChoice {
             return Ok(NetworkChoice::File {
                 path: path.to_owned(),
                 network: looking.architecture.clone(),
+                prefix: looking.prefix.clone(),
             });
         };
         let is_path = looking.network.contains('/') || path.extension().is_some();
@@ -297,7 +311,7 @@ impl NetworkChoice {
     }
 
     fn open(&self, tools: &Tools) -> Result<Box<dyn Predictor>> {
-        (tools.open)(&match self {
+        let predictor = (tools.open)(&match self {
             NetworkChoice::Stage {
                 weights,
                 classifier,
@@ -307,11 +321,20 @@ impl NetworkChoice {
                 classifier: classifier.as_deref(),
                 images: images.as_deref(),
             }),
-            NetworkChoice::File { path, network } => Weights::File {
+            NetworkChoice::File {
+                path,
+                network,
+                prefix,
+            } => Weights::File {
                 path,
                 network: network.as_deref(),
+                prefix: prefix.as_deref(),
             },
-        })
+        })?;
+        if let Some(left) = predictor.left() {
+            output::error(&format!("warning: {left}"));
+        }
+        Ok(predictor)
     }
 }
 

@@ -112,6 +112,17 @@ pub fn network(architecture: &Architecture) -> Result<String> {
     })
 }
 
+/// Names, not all of many.
+fn some(names: &[String], whole: bool) -> String {
+    match names.len().saturating_sub(LISTED) {
+        more if more > 0 && !whole => {
+            let named = names[..LISTED].join(", ");
+            format!("{named} and {more} more: `--verbose` lists them")
+        }
+        _ => names.join(", "),
+    }
+}
+
 fn inspected(file: &Path, inspection: &Inspection, whole: bool) -> Result<String> {
     let mut text = String::new();
     writeln!(
@@ -130,8 +141,12 @@ fn inspected(file: &Path, inspection: &Inspection, whole: bool) -> Result<String
         writeln!(text, "preprocessing: {}", yaml_flow(&preprocessing))?;
         writeln!(text, "  layout       {}", guess.layout)?;
         writeln!(text, "  parameters   {}", figures::count(guess.parameters))?;
+        if !guess.others.is_empty() {
+            let others = guess.others.join("`, `");
+            writeln!(text, "  also under   `{others}`: `prefix` takes it")?;
+        }
         if !guess.leftovers.is_empty() {
-            writeln!(text, "  not used     {}", guess.leftovers.join(", "))?;
+            writeln!(text, "  not used     {}", some(&guess.leftovers, whole))?;
         }
     }
     if let Some(nearest) = &inspection.nearest {
