@@ -20,7 +20,7 @@ use tch::Tensor;
 use crate::judging::evaluation::{
     Features, interval_rows, metric_rows, write_metrics, write_predictions,
 };
-use crate::shared::invalid::{invalid, temperature};
+use crate::shared::invalid::{Counted, count, invalid, temperature};
 use crate::shared::selection::{Classes, judged};
 
 /// Nearest-neighbour classification.
@@ -79,13 +79,12 @@ impl Stage for Knn {
     ];
 
     fn validate(&self, _inputs: &InputKinds) -> Result<(), Refusal> {
-        if self.k.is_empty() || self.k.contains(&0) {
-            return Err(invalid(
-                "k",
-                "one or more numbers above 0",
-                format!("{:?}", self.k),
-                "the paper uses 10, 20 and 200",
-            ));
+        if self.k.is_empty() {
+            let hint = "the paper uses 10, 20 and 200";
+            return Err(invalid("k", "one or more numbers", "none", hint));
+        }
+        for &k in &self.k {
+            count("k", k as u64, 1, Counted::AtOnce)?;
         }
         if self.retrieval && self.bank_split == self.test_split {
             return Err(invalid(

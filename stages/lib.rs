@@ -30,7 +30,7 @@ pub use ingest::survey::{Survey, survey};
 pub use pixels::contact_sheet;
 pub use report::PAGE;
 pub use shared::{confusion, results};
-pub use tools::{inspection, network_list, predictor, speed, storage, stored};
+pub use tools::{inspection, memory, network_list, predictor, speed, storage, stored};
 
 /// Every kind; the works of those that need libtorch are left out, so that the linker can leave out
 /// libtorch.

@@ -23,7 +23,7 @@ use crate::judging::evaluation::{
     Features, best_is_right, interval_rows, metric_rows, ranked, save_classifier, write_metrics,
     write_predictions,
 };
-use crate::shared::invalid::{at_least, invalid, positive};
+use crate::shared::invalid::{Counted, count, invalid, positive};
 use crate::shared::selection::{Classes, judged, label_subset};
 
 /// How the classifier is fitted.
@@ -107,10 +107,15 @@ impl Stage for Probe {
             ));
         }
         positive("lbfgs.gradient_tolerance", self.lbfgs.gradient_tolerance)?;
-        at_least("lbfgs.max_iterations", self.lbfgs.max_iterations.into(), 1)?;
+        count(
+            "lbfgs.max_iterations",
+            self.lbfgs.max_iterations.into(),
+            1,
+            Counted::Rounds,
+        )?;
         positive("sgd.learning_rate", self.sgd.learning_rate)?;
-        at_least("sgd.batch", self.sgd.batch as u64, 1)?;
-        at_least("sgd.epochs", self.sgd.epochs.into(), 1)
+        count("sgd.batch", self.sgd.batch as u64, 1, Counted::AtOnce)?;
+        count("sgd.epochs", self.sgd.epochs.into(), 1, Counted::Rounds)
     }
 
     fn purpose(&self) -> Purpose {

@@ -26,7 +26,7 @@ use seedpipe_learn::architecture::{Architecture, Preprocessing};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::shared::invalid::{at_least, invalid};
+use crate::shared::invalid::{Counted, count, invalid};
 use crate::shared::network_artifact::validate_architecture;
 use crate::shared::objectives::{Chosen, Objectives, flat};
 use crate::training::{HOW, TrainingOptions};
@@ -184,7 +184,11 @@ impl Distill {
                 "widths",
                 "leave the key out, or set `head: true`",
             )),
-            _ => Ok(()),
+            Some(widths) => widths.iter().try_for_each(|&width| {
+                let width = u64::try_from(width).unwrap_or_default();
+                count("head_hidden", width, 1, Counted::AtOnce)
+            }),
+            None => Ok(()),
         }
     }
 
@@ -215,7 +219,7 @@ impl Distill {
                 Err(self.refused("small_crops", crops, may_have))
             }
             Some(crops) if connected.0 => {
-                at_least("small_crops", crops as u64, 1)?;
+                count("small_crops", crops as u64, 1, Counted::AtOnce)?;
                 if inputs.count("targets") > 1 {
                     return Err(invalid(
                         "small_crops",

@@ -41,7 +41,7 @@ use crate::encode::reuse::{Reuse, VIEWS as VIEWS_DIGEST};
 use crate::encode::source::{Source, rows_of_splits};
 use crate::pixels::feed::Frame;
 use crate::pixels::pictures::Pictures;
-use crate::shared::invalid::{at_least, invalid};
+use crate::shared::invalid::{Counted, count, invalid};
 use crate::shared::logits::{LOGITS, OUTPUT};
 use crate::shared::network_artifact::{
     Prepared, initialise, load_network, normalise, validate_architecture,
@@ -152,7 +152,7 @@ impl Stage for Encode {
     }
 
     fn validate(&self, inputs: &InputKinds) -> Result<(), Refusal> {
-        at_least("batch", self.batch as u64, 1)?;
+        count("batch", self.batch as u64, 1, Counted::AtOnce)?;
         if self.rendering != RENDERING_VERSION {
             return Err(invalid(
                 "rendering",

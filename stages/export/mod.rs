@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::export::deliverable::{DESCRIPTION, Format, Manner, Names, Precision, Sample, Sources};
 use crate::judging::evaluation::write_metrics;
-use crate::shared::invalid::invalid;
+use crate::shared::invalid::{Counted, count, invalid};
 
 /// A network as a file.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -76,6 +76,12 @@ impl Stage for Export {
                 "int8",
                 "connect `images: STAGE`: 8 bits are calibrated on them",
             ));
+        }
+        for (key, images) in [
+            ("sample.images", self.sample.images),
+            ("sample.test_images", self.sample.test_images),
+        ] {
+            count(key, images as u64, 1, Counted::Rows)?;
         }
         self.manner()
             .check()

@@ -26,7 +26,7 @@ use seedpipe_engine::{InputKinds, InputSlot, OutputSlot, Stage, StageContext, Wo
 use seedpipe_imaging::{Format, Limits, check};
 use serde::{Deserialize, Serialize};
 
-use crate::shared::invalid::{fraction, invalid};
+use crate::shared::invalid::{Counted, count, fraction, invalid};
 use crate::shared::selection::item;
 use candidates::Candidates;
 use listing::{Listing, ReadCandidate};
@@ -88,6 +88,7 @@ impl Stage for Ingest {
 
     fn validate(&self, _inputs: &InputKinds) -> Result<(), Refusal> {
         fraction("max_bad_fraction", self.max_bad_fraction)?;
+        count("max_pixels", self.max_pixels, 1, Counted::Pixels)?;
         for (split, share) in &self.hash_split {
             fraction(&format!("hash_split.{split}"), *share)?;
         }

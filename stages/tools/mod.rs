@@ -2,6 +2,7 @@
 //! [`Tools`] alone, which only a program that is linked with it makes ([`tensor_tools`]).
 
 pub mod inspection;
+pub mod memory;
 pub mod network_list;
 pub mod predictor;
 pub mod speed;

@@ -142,6 +142,73 @@ impl Predictor for Loaded {
     }
 }
 
+impl Loaded {
+    /// One batch.
+    fn predict_batch(
+        &self,
+        policy: &Policy,
+        normalise: &Normalise,
+        paths: &[PathBuf],
+        sink: &mut Sink,
+    ) -> Result<()> {
+        let length = 3 * (policy.size as usize).pow(2);
+        let mut pixels = vec![0f32; paths.len() * length];
+        let rendered: Vec<Result<()>> = paths
+            .par_iter()
+            .zip(pixels.par_chunks_exact_mut(length))
+            .map(|(path, place)| rendered(path, policy, normalise, place))
+            .collect();
+        let side = i64::from(policy.size);
+        let shape = [paths.len() as i64, side, side, 3];
+        let batch = from_slice_f32(&shape, &pixels).permute([0, 3, 1, 2]);
+        let results = self.inference.forward(&batch);
+        let features = finite_rows(&results.features, paths.len(), self.dimension)?;
+        let probabilities = match results.logits {
+            None => None,
+            Some(logits) => {
+                let classes = logits.size()[1] as usize;
+                let probabilities = logits.softmax(-1, Kind::Float);
+                Some(finite_rows(&probabilities, paths.len(), classes)?)
+            }
+        };
+        for (index, (path, rendered)) in paths.iter().zip(rendered).enumerate() {
+            let row = |rows: &Vec<Option<Vec<f32>>>| {
+                rows[index].clone().ok_or_else(|| {
+                    Refusal::failure(format!(
+                        "`{}`: expected finite numbers of the network, got NaN or infinity",
+                        path.display()
+                    ))
+                    .hint("check the network's weights by `seedpipe network inspect`, and its preprocessing")
+                })
+            };
+            let prediction = rendered.and_then(|()| {
+                Ok(Prediction {
+                    features: row(&features)?,
+                    probabilities: probabilities.as_ref().map(row).transpose()?,
+                })
+            });
+            sink(path, prediction)?;
+        }
+        Ok(())
+    }
+}
+
+/// The rows of `[count, length]`; none where a number of one is not finite.
+fn finite_rows(values: &Tensor, count: usize, length: usize) -> Result<Vec<Option<Vec<f32>>>> {
+    ensure!(
+        values.size() == [count as i64, length as i64],
+        "BUG: expected results of shape [{count}, {length}], got {:?}",
+        values.size()
+    );
+    let rows = to_vec_f32(values);
+    let finite = |row: &[f32]| {
+        row.iter()
+            .all(|value| value.is_finite())
+            .then(|| row.to_vec())
+    };
+    Ok(rows.chunks_exact(length).map(finite).collect())
+}
+
 /// Loads the network.
 pub fn open(weights: &Weights) -> Result<Box<dyn Predictor>> {
     Ok(Box::new(match weights {

@@ -143,14 +143,14 @@ fn stored_architecture(artifact: &Artifact) -> Option<Architecture> {
 }
 
 /// What a training stage's params say of the network that it will write.
-fn trained_architecture(engine: &Engine, stage: &StageNode) -> Option<Architecture> {
+pub(super) fn trained_architecture(engine: &Engine, stage: &StageNode) -> Option<Architecture> {
     match engine.registry().known(&stage.kind).purpose(&stage.params) {
         Purpose::Training(training) => serde_json::from_value(training.network).ok(),
         _ => None,
     }
 }
 
-fn connected<'a>(
+pub(super) fn connected<'a>(
     project: &'a Project,
     stage: &StageNode,
     slot: &str,

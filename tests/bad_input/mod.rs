@@ -4,6 +4,7 @@
 pub mod cache;
 mod checkpoints;
 mod images;
+mod numbers;
 mod pipelines;
 mod pretraining;
 mod shapes;

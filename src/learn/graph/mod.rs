@@ -180,10 +180,29 @@ impl Graph {
         Ok(shapes)
     }
 
-    /// Length of a node's result `[B, length]`.
-    pub fn length(&self, node: NodeId) -> i64 {
-        // Pooled over the whole image, so any size large enough gives the same.
-        self.shapes(256, 256)[node.0].iter().product()
+    /// Numbers that a pass leaves for the backward pass, for one image, and those of the largest
+    /// result among them. What is done in place or is a view leaves none of its own.
+    pub fn kept(&self, size: [i64; 2]) -> Result<(i64, i64), Refusal> {
+        let shapes = self.check(size)?;
+        let (mut all, mut largest) = (0, 0);
+        for (node, shape) in self.nodes.iter().zip(&shapes) {
+            let times = match node.operation {
+                Operation::Image { .. }
+                | Operation::Parameter { .. }
+                | Operation::Unread { .. }
+                | Operation::Activation(Activation::Relu)
+                | Operation::Add
+                | Operation::Flatten
+                | Operation::Tokens
+                | Operation::SelectToken { .. } => 0,
+                Operation::MaxPool { .. } => 3, // with where each maximum was
+                _ => 1,
+            };
+            let numbers: i64 = shape.iter().product();
+            all += times * numbers;
+            largest = largest.max(numbers);
+        }
+        Ok((all, largest))
     }
 
     /// Numbers in the largest result of a node, for one image.

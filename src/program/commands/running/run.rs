@@ -7,16 +7,19 @@ use clap::Args;
 use seedpipe_engine::{
     Engine, Outcome, Project, RunOptions, RunReport, StageReport, StageState, StageStatus,
 };
+use seedpipe_stages::memory::MemoryEstimate;
 use serde_json::{Value, json};
 
 use crate::commands::Invocation;
 use crate::commands::arguments::Overrides;
 use crate::commands::running::status;
 use crate::commands::values::device;
-use crate::doctor::emulation::Emulation;
+use crate::doctor::emulation::{Emulation, computes_on_gpu};
 use crate::progress::console::{Console, RunProgress, RunState, Verbosity, is_cancelled};
 use crate::progress::tensorboard::{self, TensorBoard};
+use crate::project::memory;
 use crate::project::report::{self, Page};
+use crate::torch::machine_memory::machine_memory;
 use crate::torch::processor::Processor;
 use crate::{
     Tensors, progress::interrupt, project::storage, terminal::figures, terminal::output,
@@ -90,6 +93,7 @@ pub fn execute(invocation: Invocation, arguments: &Run) -> Result<ExitCode> {
         }
     }
     warn_of_slowness(&engine, &plan, &options);
+    check_memory(&engine, &plan, &memory::planned(&engine, &plan)?, &options)?;
     let cache = engine.project().cache();
     let mut console = Console::of_run(verbosity, RunProgress::of(&engine, &plan))
         .write_progress(cache)
@@ -147,20 +151,46 @@ fn warn_of_slowness(engine: &Engine, plan: &[StageStatus], options: &RunOptions)
     }
 }
 
+/// Refuses what a processor's memory can't hold, before anything runs.
+fn check_memory(
+    engine: &Engine,
+    plan: &[StageStatus],
+    planned: &[Option<MemoryEstimate>],
+    options: &RunOptions,
+) -> Result<()> {
+    let device = options.device.as_deref();
+    if computes_on_gpu(device.unwrap_or(engine.project().device())) {
+        return Ok(());
+    }
+    if let Some(machine) = machine_memory()
+        && let Some(warning) = memory::check(plan, planned, machine)?
+    {
+        output::error(&warning);
+    }
+    Ok(())
+}
+
 fn dry_run(engine: &Engine, options: &RunOptions, json: bool) -> Result<ExitCode> {
     let stages = engine.dry_run(options)?;
     let planned = storage::planned(engine, &stages)?;
+    let memories = memory::planned(engine, &stages)?;
     warn_of_slowness(engine, &stages, options);
     if json {
         let lines: Vec<String> = stages
             .iter()
-            .zip(&planned)
-            .map(|(stage, storage)| status::as_json(stage, storage.as_ref()).to_string())
+            .zip(planned.iter().zip(&memories))
+            .map(|(stage, (storage, memory))| {
+                let mut line = status::as_json(stage, storage.as_ref());
+                line["memory"] = memory::as_json(*memory);
+                line.to_string()
+            })
             .collect();
         output::print(&lines.join("\n"))?;
     } else {
-        output::print(&(status::as_text(&stages) + &storage::lines(&stages, &planned)))?;
+        let told = storage::lines(&stages, &planned) + &memory::lines(&stages, &memories);
+        output::print(&(status::as_text(&stages) + &told))?;
     }
+    check_memory(engine, &stages, &memories, options)?;
     // As the run would end, before anything runs.
     let mut code = ExitCode::SUCCESS;
     for fault in status::source_faults(&stages) {
