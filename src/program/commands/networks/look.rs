@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use crate::commands::Invocation;
 use crate::commands::networks::among::Among;
 use crate::commands::networks::export;
+use crate::commands::values::at_least_one;
 use crate::delivery::neighbours::Nearest;
 use crate::project::image_files::image_files;
 use crate::{terminal::figures, terminal::output, torch::sibling};
@@ -54,7 +55,7 @@ pub struct Embed {
     #[arg(long, value_name = "FILE.parquet|STAGE", requires = "neighbours_of", conflicts_with_all = ["images", "output"])]
     pub among: Option<String>,
     /// How many of them
-    #[arg(short = 'k', long, default_value_t = 10, value_name = "COUNT")]
+    #[arg(short = 'k', long, default_value_t = 10, value_name = "COUNT", value_parser = at_least_one)]
     pub neighbours: usize,
 }
 
@@ -69,7 +70,7 @@ pub struct Predict {
     #[arg(long, value_name = "STAGE")]
     pub with_head: Option<String>,
     /// How many of the best classes
-    #[arg(long, default_value_t = 5, value_name = "COUNT")]
+    #[arg(long, default_value_t = 5, value_name = "COUNT", value_parser = at_least_one)]
     pub top: usize,
 }
 
