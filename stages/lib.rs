@@ -12,6 +12,7 @@ mod distill;
 mod encode;
 mod export;
 mod finetune;
+mod import;
 mod ingest;
 mod judging;
 mod knn;
@@ -48,6 +49,7 @@ fn kinds<const TENSORS: bool>() -> Registry {
     Kinds::<TENSORS>(Registry::new())
         .add::<ingest::Ingest>()
         .add::<augment::Augment>()
+        .add::<import::Import>()
         .add::<pretrain::Pretrain>()
         .add::<encode::Encode>()
         .add::<distill::Distill>()

@@ -8,6 +8,7 @@ mod export;
 mod extending;
 mod faults;
 mod first_hour;
+mod imported;
 mod objectives;
 mod own_classifier;
 mod progress;

@@ -36,7 +36,8 @@ use objectives::{Objective, StudentOutput};
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, remote = "Self")]
 pub struct Distill {
-    /// The student's architecture, without a head.
+    /// The student's architecture, without a head. With the input `weights` it begins from these,
+    /// which are of the same architecture; else from nothing.
     pub network: Architecture,
     /// Hidden widths of the student's head, which ends in the teacher's dimension (`kmeans`: in the
     /// number of clusters) and is thrown away afterwards: `[]` is linear; default: one hidden layer
@@ -88,6 +89,7 @@ impl Stage for Distill {
         InputSlot::new("targets", &[EMBEDDINGS], Arity::Listed),
         InputSlot::new("small_views", &[VIEWS], Arity::Optional),
         InputSlot::new("small_targets", &[EMBEDDINGS], Arity::Optional),
+        InputSlot::new("weights", &[WEIGHTS], Arity::Optional),
     ];
     const OUTPUTS: &'static [OutputSlot] = &[
         OutputSlot::new("weights", WEIGHTS),

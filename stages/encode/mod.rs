@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use schemars::JsonSchema;
 use seedpipe_artifact::{
     EMBEDDINGS, EmbeddingsHeader, IMAGES, Metadata, Precision as Stored, VIEWS, WEIGHTS,
@@ -28,7 +28,6 @@ use seedpipe_engine::{
 };
 use seedpipe_imaging::{Decode, RENDERING_VERSION};
 use seedpipe_learn::architecture::{Architecture, Preprocessing};
-use seedpipe_learn::checkpoint_file;
 use seedpipe_learn::device::device;
 use seedpipe_learn::network::Precision;
 use serde::{Deserialize, Serialize};
@@ -43,7 +42,7 @@ use crate::pixels::pictures::Pictures;
 use crate::shared::invalid::{at_least, invalid};
 use crate::shared::logits::{LOGITS, OUTPUT};
 use crate::shared::network_artifact::{
-    Prepared, initialise, load_network, normalise, validate_architecture,
+    Prepared, initialise, load_checkpoint, load_network, normalise, validate_architecture,
 };
 
 /// Embeddings that a shard should hold at least, so that files stay large.
@@ -200,7 +199,7 @@ impl Stage for Encode {
 
     fn purpose(&self) -> Purpose {
         let (way, file) = match (&self.checkpoint, &self.torchscript) {
-            (Some(file), _) => ("checkpoint", Some(file)),
+            (Some(file), _) => return Purpose::of_checkpoint(file),
             (None, Some(file)) => ("TorchScript", Some(file)),
             (None, None) => ("nothing: untrained", None),
         };
@@ -358,23 +357,7 @@ impl Encode {
             (Some(input), _) => load_network(input, device)?,
             (None, Some(architecture)) => {
                 let network = match &self.checkpoint {
-                    Some(checkpoint) => {
-                        let (network, recognised) = checkpoint_file::load_network(
-                            &context.resolve(checkpoint),
-                            architecture,
-                            device,
-                        )
-                        .context("key `params.checkpoint`")?;
-                        if !recognised.leftovers.is_empty() {
-                            context.warn(format!(
-                                "`{}` ({}): not used: {}",
-                                checkpoint.display(),
-                                recognised.layout,
-                                recognised.leftovers.join(", ")
-                            ));
-                        }
-                        network
-                    }
+                    Some(checkpoint) => load_checkpoint(context, checkpoint, architecture, device)?,
                     None => initialise(context, architecture, device)?,
                 };
                 Prepared {

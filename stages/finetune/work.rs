@@ -24,7 +24,7 @@ use crate::judging::soft_labels::{SoftLabelsWanted, Teachers};
 use crate::pixels::pictures::Pictures;
 use crate::pixels::viewed::Viewed;
 use crate::shared::network_artifact::{
-    Prepared, initialise, load_network, save_network, trained_preprocessing,
+    Prepared, initialise, initialise_from, load_network, save_network, trained_preprocessing,
 };
 use crate::shared::selection::{Classes, label_subset, rows_of_split};
 use crate::training::{Crops, Samples, report_results, train};
@@ -227,12 +227,7 @@ impl Finetune {
             (Some(input), _) => {
                 let donor = load_network(input, device)?;
                 let architecture = with_classes(donor.network.architecture());
-                let network = Network::initialise_from(
-                    &architecture,
-                    &donor.network,
-                    |name| context.rng("initialise", name.as_bytes()),
-                    device,
-                )?;
+                let network = initialise_from(context, &architecture, &donor.network, device)?;
                 Ok(Prepared {
                     network,
                     preprocessing: donor.preprocessing,

@@ -84,6 +84,9 @@ fn is_maker(material: &Catalogue, encode: &Source, source: &Source) -> bool {
 /// How it learned, in a few words.
 pub fn learned(material: &Catalogue, source: &Source) -> String {
     match (&source.purpose, material.input(source, "weights")) {
+        (Purpose::Training(training), Some(from)) if !training.network.is_null() => {
+            format!("{} from {}", training.way, from.stage)
+        }
         (Purpose::Training(training), Some(from)) => {
             let soft = match training.teachers {
                 [] => "",

@@ -10,6 +10,7 @@ use seedpipe_base::Refusal;
 use seedpipe_engine::{Input, StageContext};
 use seedpipe_imaging::{Adjust, Crop, Normalise, Policy, RecipeName};
 use seedpipe_learn::architecture::{self, Architecture, Preprocessing};
+use seedpipe_learn::checkpoint_file;
 use seedpipe_learn::network::Network;
 use seedpipe_learn::tensors;
 use tch::{Device, Tensor};
@@ -104,6 +105,28 @@ pub fn load_network(input: &Input, device: Device) -> Result<Prepared> {
     })
 }
 
+/// The network of a checkpoint file, which a param `checkpoint` names; says what of the file is not
+/// used.
+pub fn load_checkpoint(
+    context: &StageContext,
+    checkpoint: &Path,
+    architecture: &Architecture,
+    device: Device,
+) -> Result<Network> {
+    let path = context.resolve(checkpoint);
+    let (network, recognised) = checkpoint_file::load_network(&path, architecture, device)
+        .context("key `params.checkpoint`")?;
+    if !recognised.leftovers.is_empty() {
+        context.warn(format!(
+            "`{}` ({}): not used: {}",
+            checkpoint.display(),
+            recognised.layout,
+            recognised.leftovers.join(", ")
+        ));
+    }
+    Ok(network)
+}
+
 /// A new network whose every tensor is drawn from a generator of its own name.
 pub fn initialise(
     context: &StageContext,
@@ -112,6 +135,21 @@ pub fn initialise(
 ) -> Result<Network> {
     Ok(Network::initialise(
         architecture,
+        |name| context.rng("initialise", name.as_bytes()),
+        device,
+    )?)
+}
+
+/// A network on a trained one's backbone; what the donor has no tensor for is drawn anew.
+pub fn initialise_from(
+    context: &StageContext,
+    architecture: &Architecture,
+    donor: &Network,
+    device: Device,
+) -> Result<Network> {
+    Ok(Network::initialise_from(
+        architecture,
+        donor,
         |name| context.rng("initialise", name.as_bytes()),
         device,
     )?)
