@@ -4,6 +4,7 @@
 pub mod cache;
 mod checkpoints;
 mod images;
+mod odd_folder;
 mod pipelines;
 mod pretraining;
 
