@@ -9,13 +9,15 @@ use rayon::prelude::*;
 use schemars::JsonSchema;
 use seedpipe_artifact::{IMAGES, ImagesReader, Metadata, Scale, VIEWS, ViewRow, ViewsWriter};
 use seedpipe_base::Refusal;
-use seedpipe_engine::{Arity, InputKinds, InputSlot, OutputSlot, Stage, StageContext, Work};
+use seedpipe_engine::{
+    Arity, Demanded, InputKinds, InputSlot, OutputSlot, Stage, StageContext, Work,
+};
 use seedpipe_imaging::{Adjust, Policy, RecipeName};
 use serde::{Deserialize, Serialize};
 
 use crate::pixels::viewed::SIZE;
 use crate::shared::invalid::invalid;
-use crate::shared::selection::item;
+use crate::shared::selection::{item, rows_of_split};
 
 /// Images whose views are drawn and written together.
 const CHUNK: usize = 8192;
@@ -53,6 +55,11 @@ fn train() -> String {
 }
 
 impl Augment {
+    /// Side of a view in pixels.
+    pub fn side(&self) -> Option<u32> {
+        self.policy().ok().map(|policy| policy.size)
+    }
+
     fn policy(&self) -> Result<Policy, Refusal> {
         Policy::new(self.recipe, self.size, &self.adjust)
             .map_err(|refusal| refusal.hint("see the recipes' table in docs/method.md"))
@@ -82,7 +89,7 @@ impl Work for Augment {
     fn run(&self, context: &StageContext) -> Result<()> {
         let policy = self.policy()?;
         let images = ImagesReader::open(&context.input("images").parts)?;
-        let rows = crate::shared::selection::rows_of_split(&images, &self.split)?;
+        let rows = rows_of_split(&images, &self.split)?;
         let scale =
             Scale::from_name(policy.scale()).context("BUG: a recipe with an unknown scale")?;
         let metadata = Metadata::from([
@@ -110,6 +117,12 @@ impl Work for Augment {
         })?;
         progress.finish();
         Ok(())
+    }
+
+    fn rows(&self, context: &StageContext) -> Result<Demanded> {
+        let images = ImagesReader::open(&context.input("images").parts)?;
+        let viewed = rows_of_split(&images, &self.split)?.len() as u64;
+        Ok(vec![("views", viewed * u64::from(self.views_per_image))])
     }
 }
 

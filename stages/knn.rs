@@ -2,14 +2,15 @@
 //! exp(similarity / temperature), and plain majority. With `retrieval`, the test images also are
 //! queries that rank the whole bank.
 //!
-//! Version log: 1 first.
+//! Version log: 1 first, 2 only classes that got a vote are named, and neither ties nor intervals
+//! hang on the classes' numbers.
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use schemars::JsonSchema;
 use seedpipe_artifact::{EMBEDDINGS, IMAGES, ImagesReader, METRICS, MetricRow, PREDICTIONS};
 use seedpipe_base::Refusal;
 use seedpipe_engine::{
-    Arity, Column, InputKinds, InputSlot, OutputSlot, Purpose, Stage, StageContext, Work,
+    Arity, Column, Demanded, InputKinds, InputSlot, OutputSlot, Purpose, Stage, StageContext, Work,
 };
 use seedpipe_learn::knn::{Bank, Ranking, accuracy};
 use seedpipe_learn::metrics::evaluate_predictions;
@@ -18,10 +19,10 @@ use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
 use crate::judging::evaluation::{
-    Features, interval_rows, metric_rows, write_metrics, write_predictions,
+    Features, best_is_right, interval_rows, metric_rows, write_metrics, write_predictions,
 };
-use crate::shared::invalid::{invalid, temperature};
-use crate::shared::selection::Classes;
+use crate::shared::invalid::{Counted, count, invalid, temperature};
+use crate::shared::selection::{Classes, by_content, judged};
 
 /// Nearest-neighbour classification.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -61,7 +62,7 @@ fn default_temperature() -> f64 {
 
 impl Stage for Knn {
     const KIND: &'static str = "knn";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const INPUTS: &'static [InputSlot] = &[
         InputSlot::new("images", &[IMAGES], Arity::One),
         InputSlot::new("features", &[EMBEDDINGS], Arity::One),
@@ -79,13 +80,12 @@ impl Stage for Knn {
     ];
 
     fn validate(&self, _inputs: &InputKinds) -> Result<(), Refusal> {
-        if self.k.is_empty() || self.k.contains(&0) {
-            return Err(invalid(
-                "k",
-                "one or more numbers above 0",
-                format!("{:?}", self.k),
-                "the paper uses 10, 20 and 200",
-            ));
+        if self.k.is_empty() {
+            let hint = "the paper uses 10, 20 and 200";
+            return Err(invalid("k", "one or more numbers", "none", hint));
+        }
+        for &k in &self.k {
+            count("k", k as u64, 1, Counted::AtOnce)?;
         }
         if self.retrieval && self.bank_split == self.test_split {
             return Err(invalid(
@@ -108,7 +108,9 @@ impl Work for Knn {
         let images = ImagesReader::open(&context.input("images").parts)?;
         let features = Features::open(context)?;
         let classes = Classes::of(&images)?;
+        // Of rows as near as each other the earlier one votes.
         let bank_rows = classes.labelled(&images, &self.bank_split)?;
+        let bank_rows = by_content(&images, &classes, bank_rows);
         let test = classes.labelled(&images, &self.test_split)?;
         let labels = |rows: &[(usize, usize)]| {
             rows.iter()
@@ -125,6 +127,17 @@ impl Work for Knn {
         context.shards(1, |shard| {
             let queries = features.of(&images, &test)?;
             let neighbours = bank.classify(&queries, &self.k, self.temperature);
+            let mut judged = test.iter().zip(&neighbours[0].weighted);
+            if let Some(((row, _), _)) = judged.find(|(_, best)| best.classes.is_empty()) {
+                bail!(
+                    Refusal::failure(format!(
+                        "input `features`: expected numbers, got none of image {}",
+                        images.image(*row).image_id
+                    ))
+                    .stage(context.stage())
+                    .hint("the network's training diverged: lower its `learning_rate`")
+                );
+            }
             let mut rows = Vec::new();
             let mut right = Vec::new();
             for (index, of_k) in neighbours.iter().enumerate() {
@@ -145,51 +158,50 @@ impl Work for Knn {
                 record("knn_top1", &of_k.weighted, 1);
                 record("knn_top5", &of_k.weighted, 5);
                 record("knn_majority_top1", &of_k.majority, 1);
-                let best = of_k.weighted.iter().map(|ranking| ranking.classes[0]);
-                let is_right = best
-                    .zip(&test_labels)
-                    .map(|(best, &label)| i64::from(best) == label);
-                right.push((format!("knn_top1{suffix}"), is_right.collect()));
-                if index == 0 {
-                    let ranked: Vec<Vec<u32>> = of_k
-                        .weighted
-                        .iter()
-                        .map(|ranking| ranking.classes.clone())
-                        .collect();
-                    let evaluation = evaluate_predictions(&ranked, &test_labels, classes.len());
-                    rows.extend(
-                        metric_rows(0, &self.test_split, "knn_", &evaluation, &classes)
-                            .into_iter()
-                            .filter(|row| row.name.contains('/')),
-                    );
-                }
+                let is_right = best_is_right(&images, &classes, &test, &ranked(&of_k.weighted));
+                right.push((format!("knn_top1{suffix}"), is_right));
             }
+            let best = &neighbours[0].weighted;
+            let evaluation = evaluate_predictions(
+                &best
+                    .iter()
+                    .map(|best| best.classes.clone())
+                    .collect::<Vec<_>>(),
+                &test_labels,
+                classes.len(),
+            );
+            rows.extend(
+                metric_rows(0, &self.test_split, "knn_", &evaluation, &classes)
+                    .into_iter()
+                    .filter(|row| row.name.contains('/')),
+            );
             rows.extend(interval_rows(context, 0, &self.test_split, right));
             if self.retrieval {
                 rows.extend(self.retrieval_rows(context, &bank, &queries, &test_labels)?);
             }
             write_metrics(&shard.output("metrics", "part-00000"), &rows)?;
-            let ranked: Vec<Vec<(u32, f32)>> = neighbours[0]
-                .weighted
-                .iter()
-                .map(|ranking| {
-                    ranking
-                        .classes
-                        .iter()
-                        .copied()
-                        .zip(ranking.shares.iter().map(|&share| share as f32))
-                        .collect()
-                })
-                .collect();
             write_predictions(
                 &shard.output("predictions", "part-00000"),
                 &images,
                 &test,
                 &classes,
-                &ranked,
+                &ranked(best),
             )
         })
     }
+
+    fn rows(&self, context: &StageContext) -> Result<Demanded> {
+        judged(context, &self.test_split)
+    }
+}
+
+/// The classes with their shares.
+fn ranked(rankings: &[Ranking]) -> Vec<Vec<(u32, f32)>> {
+    let of = |ranking: &Ranking| {
+        let shares = ranking.shares.iter().map(|&share| share as f32);
+        ranking.classes.iter().copied().zip(shares).collect()
+    };
+    rankings.iter().map(of).collect()
 }
 
 impl Knn {

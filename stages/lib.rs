@@ -12,6 +12,7 @@ mod distill;
 mod encode;
 mod export;
 mod finetune;
+mod import;
 mod ingest;
 mod judging;
 mod knn;
@@ -26,11 +27,11 @@ mod training;
 use seedpipe_engine::{Registry, Work};
 
 pub use export::{Export, deliverable};
-pub use ingest::survey::{Survey, survey};
+pub use ingest::{is_table, survey::Survey, survey::survey};
 pub use pixels::contact_sheet;
 pub use report::PAGE;
-pub use shared::{confusion, results};
-pub use tools::{inspection, network_list, predictor, speed, storage, stored};
+pub use shared::{confusion, image_folder, results};
+pub use tools::{inspection, memory, near_pairs, network_list, predictor, speed, storage, stored};
 
 /// Every kind; the works of those that need libtorch are left out, so that the linker can leave out
 /// libtorch.
@@ -48,6 +49,7 @@ fn kinds<const TENSORS: bool>() -> Registry {
     Kinds::<TENSORS>(Registry::new())
         .add::<ingest::Ingest>()
         .add::<augment::Augment>()
+        .add::<import::Import>()
         .add::<pretrain::Pretrain>()
         .add::<encode::Encode>()
         .add::<distill::Distill>()

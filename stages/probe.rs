@@ -1,7 +1,7 @@
 //! `probe`: a linear classifier on frozen, stored features: by L-BFGS to the optimum, or by the
 //! paper's SGD protocol. Or none: what a network's own classifier said is judged as it is.
 //!
-//! Version log: 1 first.
+//! Version log: 1 first, 2 nothing hangs on the classes' numbers.
 
 use std::ops::ControlFlow;
 
@@ -12,19 +12,20 @@ use seedpipe_artifact::{
 };
 use seedpipe_base::Refusal;
 use seedpipe_engine::{
-    Arity, Column, InputKinds, InputSlot, Measured, MeasuredOver, OutputSlot, Purpose, Stage,
-    StageContext, Work,
+    Arity, Column, Demanded, InputKinds, InputSlot, Measured, MeasuredOver, OutputSlot, Purpose,
+    Stage, StageContext, Work,
 };
 use seedpipe_learn::metrics::evaluate;
 use seedpipe_learn::probe::{LbfgsProbe, LinearClassifier, SgdProbe, fit_lbfgs, fit_sgd};
 use serde::{Deserialize, Serialize};
+use tch::Tensor;
 
 use crate::judging::evaluation::{
     Features, best_is_right, interval_rows, metric_rows, ranked, save_classifier, write_metrics,
     write_predictions,
 };
-use crate::shared::invalid::{at_least, invalid, positive};
-use crate::shared::selection::{Classes, label_subset};
+use crate::shared::invalid::{Counted, count, invalid, positive};
+use crate::shared::selection::{Classes, by_content, judged, label_subset};
 
 /// How the classifier is fitted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -64,7 +65,7 @@ pub struct Probe {
 
 impl Stage for Probe {
     const KIND: &'static str = "probe";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const INPUTS: &'static [InputSlot] = &[
         InputSlot::new("images", &[IMAGES], Arity::One),
         InputSlot::new("features", &[EMBEDDINGS], Arity::One),
@@ -107,10 +108,15 @@ impl Stage for Probe {
             ));
         }
         positive("lbfgs.gradient_tolerance", self.lbfgs.gradient_tolerance)?;
-        at_least("lbfgs.max_iterations", self.lbfgs.max_iterations.into(), 1)?;
+        count(
+            "lbfgs.max_iterations",
+            self.lbfgs.max_iterations.into(),
+            1,
+            Counted::Rounds,
+        )?;
         positive("sgd.learning_rate", self.sgd.learning_rate)?;
-        at_least("sgd.batch", self.sgd.batch as u64, 1)?;
-        at_least("sgd.epochs", self.sgd.epochs.into(), 1)
+        count("sgd.batch", self.sgd.batch as u64, 1, Counted::AtOnce)?;
+        count("sgd.epochs", self.sgd.epochs.into(), 1, Counted::Rounds)
     }
 
     fn purpose(&self) -> Purpose {
@@ -133,9 +139,10 @@ impl Work for Probe {
         if self.method == Method::Logits {
             features.require_logits(&classes)?;
             return context.shards(1, |shard| {
-                let evaluation = evaluate(&test_features, &labels(&test), classes.len());
-                let best = ranked(&test_features);
-                let right = vec![("top1".to_owned(), best_is_right(&best, &test))];
+                let evaluation = evaluate(&test_features, &labels(&test), classes.places());
+                let best = ranked(&test_features, &classes);
+                let right = best_is_right(&images, &classes, &test, &best);
+                let right = vec![("top1".to_owned(), right)];
                 let mut rows = metric_rows(0, &self.test_split, "", &evaluation, &classes);
                 rows.extend(interval_rows(context, 0, &self.test_split, right));
                 write_metrics(&shard.output("metrics", "part-00000"), &rows)?;
@@ -158,12 +165,16 @@ impl Work for Probe {
             self.label_fraction,
             context.seed(),
         );
+        // Neither images nor classes have an order that hangs on what they are called.
+        let train = by_content(&images, &classes, train);
+        let places: Vec<i64> = classes.places().iter().map(|&place| place.into()).collect();
+        let train_labels: Vec<i64> = train.iter().map(|&(_, class)| places[class]).collect();
         let train_features = features.of(&images, &train)?;
 
         context.shards(1, |shard| {
             let progress = context.progress();
             let fit = match self.method {
-                Method::Lbfgs => fit_lbfgs(&train_features, &labels(&train), classes.len(), &self.lbfgs)?,
+                Method::Lbfgs => fit_lbfgs(&train_features, &train_labels, classes.len(), &self.lbfgs)?,
                 Method::Sgd => {
                     progress.begin(context.stage(), "epochs", self.sgd.epochs.into(), 0);
                     let mut on_epoch = |epoch: u32, loss: f64| {
@@ -178,7 +189,7 @@ impl Work for Probe {
                         });
                         if context.check_cancelled().is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
                     };
-                    let fit = fit_sgd(&train_features, &labels(&train), classes.len(), &self.sgd, &mut context.rng("order", &[]), &mut on_epoch);
+                    let fit = fit_sgd(&train_features, &train_labels, classes.len(), &self.sgd, &mut context.rng("order", &[]), &mut on_epoch);
                     context.check_cancelled()?;
                     progress.finish();
                     fit?
@@ -188,16 +199,26 @@ impl Work for Probe {
             if !fit.converged && self.method == Method::Lbfgs {
                 context.warn(format!("the probe stopped after {} iterations before it converged; raise `lbfgs.max_iterations`", fit.iterations));
             }
-            let logits = fit.classifier.logits(&test_features);
-            let evaluation = evaluate(&logits, &labels(&test), classes.len());
+            let by_class = Tensor::from_slice(&places);
+            let logits = fit.classifier.logits(&test_features).index_select(1, &by_class);
+            let classifier = LinearClassifier {
+                weight: fit.classifier.weight.index_select(0, &by_class),
+                bias: fit.classifier.bias.index_select(0, &by_class),
+            };
+            let evaluation = evaluate(&logits, &labels(&test), classes.places());
             let mut rows = metric_rows(0, &self.test_split, "linear_", &evaluation, &classes);
-            let best = ranked(&logits);
-            let right = vec![("linear_top1".to_owned(), best_is_right(&best, &test))];
+            let best = ranked(&logits, &classes);
+            let right = best_is_right(&images, &classes, &test, &best);
+            let right = vec![("linear_top1".to_owned(), right)];
             rows.extend(interval_rows(context, 0, &self.test_split, right));
             rows.push(MetricRow { step: 0, split: "train".into(), name: "linear_loss".into(), value: fit.train_loss });
             write_metrics(&shard.output("metrics", "part-00000"), &rows)?;
-            save_classifier(&shard.output("classifier", "part-00000"), &fit.classifier)?;
+            save_classifier(&shard.output("classifier", "part-00000"), &classifier)?;
             write_predictions(&shard.output("predictions", "part-00000"), &images, &test, &classes, &best)
         })
+    }
+
+    fn rows(&self, context: &StageContext) -> Result<Demanded> {
+        judged(context, &self.test_split)
     }
 }

@@ -3,11 +3,17 @@
 mod bad_input;
 mod book;
 mod commands;
+mod crash_replay;
 mod decoding;
 mod export;
 mod extending;
 mod faults;
 mod first_hour;
+mod folders;
+mod imported;
+mod labels;
+mod names;
+mod numbers;
 mod objectives;
 mod own_classifier;
 mod progress;

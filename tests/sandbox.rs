@@ -1,5 +1,6 @@
 //! A temporary folder with a pipeline in it, and the binary run there.
 
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::LazyLock;
@@ -70,11 +71,22 @@ impl Sandbox {
     }
 
     pub fn empty() -> Self {
+        Self::empty_in(&std::env::temp_dir())
+    }
+
+    /// Where no `fsync` waits for a disk, on machines that have such a place.
+    pub fn in_memory() -> Self {
+        match Path::new("/dev/shm") {
+            memory if memory.is_dir() => Self::empty_in(memory),
+            _ => Self::empty(),
+        }
+    }
+
+    fn empty_in(folder: &Path) -> Self {
+        let mut builder = tempfile::Builder::new();
+        let folder = builder.prefix("seedpipe-test-").tempdir_in(folder);
         Self {
-            folder: tempfile::Builder::new()
-                .prefix("seedpipe-test-")
-                .tempdir()
-                .unwrap(),
+            folder: folder.unwrap(),
         }
     }
 
@@ -92,6 +104,16 @@ impl Sandbox {
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(SEEDPIPE);
         command.args(arguments).current_dir(self.folder.path());
+        // Tests in the background of a shell have Ctrl-C ignored, and would hand that on.
+        let heed = || {
+            for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
+                // SAFETY: nothing but `signal`, which may be called between fork and exec.
+                unsafe { libc::signal(signal, libc::SIG_DFL) };
+            }
+            Ok(())
+        };
+        // SAFETY: see there.
+        unsafe { command.pre_exec(heed) };
         for variable in [
             "SEEDPIPE_CACHE",
             "SEEDPIPE_REMOTE",
@@ -260,7 +282,7 @@ impl Finished {
 fn stable(text: &str, folder: &Path) -> String {
     static VARIABLE: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         [
-            (r"\b[0-9a-f]{64}\b", "[digest]"),
+            (r"\b[0-9a-f]{64}(-[0-9a-f]{8})?\b", "[digest]"),
             (r"\b[0-9a-f]{16}\b", "[digest]"),
             (r"\b[0-9a-f]{12}\b", "[short]"),
             (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "[date]"),

@@ -22,7 +22,9 @@ pub use content::codec::{ContentDigest, digest, headline, interval_of, is_fracti
 pub use content::compare::{compare, compare_rows};
 pub use content::described::{Described, DescribedColumn, described};
 pub use content::show::{Preview, preview};
-pub use foreign::source::{SourceBatches, SourceLabel, SourceRow, SourceTable, guessed_columns};
+pub use foreign::source::{
+    SourceBatches, SourceLabel, SourceRow, SourceTable, guessed_columns, holds_images,
+};
 pub use foreign::source_columns::SourceColumns;
 pub use on_disk::distinct::Distinct;
 pub use on_disk::table::{TableReader, TableWriter};

@@ -11,7 +11,8 @@ pub struct Tolerance {
     /// given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_abs: Option<f64>,
-    /// Smallest cosine between two rows' vectors.
+    /// Smallest cosine between two rows' vectors; of networks, between the similarities that both
+    /// see among sampled images.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cosine: Option<f64>,
     /// For figures at their last step: percentage points between accuracies, and ten times as many
@@ -26,8 +27,8 @@ pub struct Tolerance {
 pub struct Comparison {
     /// Equal to the bit, metadata included.
     pub equal: bool,
-    /// Same columns and rows, every cell within the tolerance. Metadata may differ: it holds
-    /// digests of what may itself be within tolerance only.
+    /// Same columns and rows, every cell within the tolerance. Of metadata only digests may differ:
+    /// of what may itself be within tolerance only.
     pub within: bool,
     /// Rows compared.
     pub rows: u64,
@@ -37,6 +38,11 @@ pub struct Comparison {
     pub max_abs: f64,
     /// Smallest cosine of two vectors; `None` where the kind has none.
     pub min_cosine: Option<f64>,
+    /// How alike two networks see sampled images, from -1 to 1; `None` where that was not asked.
+    pub seen_alike: Option<f64>,
+    /// The same of the network that was made again, and of one that was made by the same training
+    /// after one rounding: where that was asked.
+    pub rounding_alike: Option<f64>,
     /// The row that is furthest beyond, or else nearest to, the tolerance.
     pub worst: Option<WorstRow>,
     /// Metadata keys whose values differ.

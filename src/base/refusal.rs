@@ -6,6 +6,8 @@ use std::io;
 use std::ops::Deref;
 use std::sync::Arc;
 
+use crate::neutral;
+
 /// One message of what is refused: where, what, expected and got, and the remedy. Written as
 ///
 /// ```text
@@ -162,13 +164,13 @@ impl Deref for Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(place) = &self.place {
-            write!(formatter, "{place}: ")?;
+            write!(formatter, "{}: ", neutral::line(place))?;
         }
         if let Some(stage) = &self.stage {
-            write!(formatter, "stage `{stage}`: ")?;
+            write!(formatter, "stage `{}`: ", neutral::line(stage))?;
         }
         if let Some(key) = &self.key {
-            write!(formatter, "key `{key}`: ")?;
+            write!(formatter, "key `{}`: ", neutral::line(key))?;
         }
         match &self.hint {
             Some(hint) => formatter.write_str(&hinted(&self.message, hint)),

@@ -36,9 +36,32 @@ pub fn bytes(number: u64) -> String {
     }
 }
 
+/// How many of a list messages name.
+pub const NAMED: usize = 3;
+
+/// The first of a list, and how many more there are.
+///
+/// - `all`: how many there are; of them `first` has no more than [`NAMED`]
+pub fn named(first: &[String], all: usize) -> String {
+    let text = first.join(", ");
+    match all - first.len() {
+        0 => text,
+        more => format!("{text} and {} more", count(more as u64)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_a_long_list_the_first_are_named() {
+        let few = ["a".to_owned(), "b".to_owned()];
+        assert_eq!(
+            [2, 1_002].map(|all| named(&few, all)),
+            ["a, b", "a, b and 1,000 more"]
+        );
+    }
 
     #[test]
     fn units_change_at_a_thousand() {

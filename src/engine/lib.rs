@@ -19,8 +19,9 @@ mod share;
 
 pub use base::cancel::Cancelled;
 pub use base::digest::Digest;
+pub use base::held::unique_name;
 pub use base::random::keyed_rng;
-pub use base::{cancel, clock, durable, fault};
+pub use base::{cancel, child, clock, durable, fault, waiting};
 pub use cache::artifact::Artifact;
 pub use cache::locks::Holder;
 pub use cache::manifest::{Manifest, OutputRecord, PartRecord, Telemetry};
@@ -28,6 +29,7 @@ pub use cache::progress_file;
 pub use cache::recipe::{Change, Recipe};
 pub use cache::remote::Remote;
 pub use cache::source::{FileChange, FileChanged};
+pub use cache::walk;
 pub use check::gc::{GcItem, GcOptions, GcReport, GcWhat};
 pub use check::rerun::{RerunOptions, RerunOutput, RerunReport, RerunStage, Verdict};
 pub use check::unfinished::Unfinished;
@@ -41,15 +43,17 @@ pub use kind::registry::{Kind, Registry};
 pub use kind::report::{ContentDifference, Outcome, RunReport, StageReport};
 pub use kind::sample::Sample;
 pub use kind::stage::{
-    Arity, Codec, Connection, Content, InputKinds, InputSlot, OutputSlot, Stage, Work,
+    Arity, Codec, Connection, Content, Demanded, InputKinds, InputSlot, Judging, OutputSlot, Stage,
+    Work,
 };
 pub use lockfile::contents::{Agreement, SeenContent, TwoContents};
 pub use lockfile::locked::{LockMismatch, Mismatch, StageMismatch};
+pub use lockfile::present::LockedArtifacts;
 pub use pipeline::lock_at::lock_at;
 pub use pipeline::pipeline_lock::{LockedStage, PipelineLock};
 pub use pipeline::project::{Project, StageNode, StagePrecision};
 pub use pipeline::remote_spec::{RemoteOrigin, RemoteSpec};
-pub use run::engine::{Engine, NumericsOf, RunOptions};
+pub use run::engine::{Engine, NumericsOf, OnlyPlans, RunOptions};
 pub use run::explain::Explanation;
 pub use run::graph::GraphFormat;
 pub use run::status::{StageState, StageStatus};

@@ -21,6 +21,7 @@ use clap::Parser;
 use seedpipe_base::Refusal;
 use seedpipe_engine::Registry;
 use seedpipe_imaging::Instructions;
+use seedpipe_remote::without_credentials;
 use seedpipe_stages::tools::Tools;
 
 use crate::commands::Invocation;
@@ -46,6 +47,17 @@ impl Tensors {
     }
 }
 
+/// Tells what is wrong with the command line, or the help that it asked for. A mistyped remote is
+/// repeated without its credentials.
+fn refuse(error: &clap::Error) -> ExitCode {
+    let said = error.render().to_string();
+    match without_credentials(&said) == said {
+        true => error.exit(),
+        false => output::error(said.trim_end()),
+    }
+    ExitCode::from(2)
+}
+
 /// Parses the command line, runs the command and gives the exit code.
 ///
 /// - `registry`: the kinds, with the work that this program can do itself
@@ -58,8 +70,12 @@ pub fn main_with(registry: Registry, tools: Option<Tools>) -> ExitCode {
         output::error(&format!("error: {error:#}"));
         return ExitCode::FAILURE;
     }
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return refuse(&error),
+    };
     output::set_log_format(arguments.log_format);
+    seedpipe_engine::waiting::tell_by(output::error);
     let result = sibling::check_caller(tensors).and_then(|()| {
         Instructions::chosen()?;
         commands::execute(

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use seedpipe_base::Refusal;
 use url::Url;
 
+use crate::secrets::Secrets;
+
 /// Where a remote is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Address {
@@ -40,10 +42,18 @@ impl Address {
                 .hint("name one, such as `s3://bucket/prefix`"));
         }
         let Some((scheme, rest)) = text.split_once("://") else {
+            if is_meant_as_url(text) {
+                return Err(Refusal::expected(
+                    "a folder, or a URL that begins with `s3://` or the like",
+                    "a text that begins like a URL and is none",
+                )
+                .hint("write `://` after the scheme; a folder with `:` in its name is written `./NAME`"));
+            }
             return Ok(Address {
                 place: RemoteSort::Folder(folder.join(text)),
             });
         };
+        let scheme = scheme.to_ascii_lowercase();
         if scheme == "file" {
             return match rest.starts_with('/') {
                 true => Ok(Address {
@@ -54,16 +64,21 @@ impl Address {
                 }),
             };
         }
-        let make = match scheme {
+        let make = match scheme.as_str() {
             "s3" | "s3a" => RemoteSort::Amazon,
             "gs" => RemoteSort::Google,
             "az" | "azure" | "abfs" | "abfss" => RemoteSort::Azure,
             "http" | "https" => RemoteSort::Http,
             _ => {
-                let scheme: String = scheme.chars().take(20).collect();
+                // What comes before `://` may be anything, a password too.
+                let is_plain =
+                    scheme.len() <= 20 && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric());
                 return Err(Refusal::expected(
                     "one of `s3://`, `gs://`, `az://`, `https://`, `http://`, `file://` or a folder",
-                    format!("`{scheme}://`"),
+                    match is_plain {
+                        true => format!("`{scheme}://`"),
+                        false => "another beginning".to_owned(),
+                    },
                 )
                 .hint("correct the beginning of the URL"));
             }
@@ -99,10 +114,19 @@ impl Address {
     }
 }
 
+/// `https:/host`, `user:password@host`, `//host`: nobody calls a folder so.
+fn is_meant_as_url(text: &str) -> bool {
+    let first = text.split('/').next().unwrap_or_default();
+    text.starts_with("//") || (first.contains(':') && !first.starts_with('.'))
+}
+
 impl fmt::Display for Address {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.place {
-            RemoteSort::Folder(path) => write!(formatter, "{}", path.display()),
+            // It may be a URL whose scheme was forgotten.
+            RemoteSort::Folder(path) => {
+                formatter.write_str(&Secrets::default().hide(&path.display().to_string()))
+            }
             RemoteSort::Amazon(url)
             | RemoteSort::Google(url)
             | RemoteSort::Azure(url)
@@ -130,6 +154,15 @@ mod tests {
             ("file:///srv/remote", "/srv/remote", true),
             ("shared/remote", "/home/pipeline/shared/remote", true),
             ("/srv/a b", "/srv/a b", true),
+            ("/srv/10:30", "/srv/10:30", true),
+            ("./10:30", "/home/pipeline/./10:30", true),
+            ("S3://bucket", "s3://bucket", true),
+            // Without its scheme it is a folder, which won't be there.
+            (
+                "host/x?sig=hunter2",
+                "/home/pipeline/host/x?sig=[hidden]",
+                true,
+            ),
         ] {
             let address = parse(text).unwrap();
             assert_eq!(
@@ -149,6 +182,15 @@ mod tests {
             "https://host/x?sig=hunter2",
             "https://host/x#hunter2",
             "https://user:hunter2@ho st/x",
+            "HTTPS://user:hunter2@host/x",
+            "htps://user:hunter2@host/x",
+            "user:hunter2@https://host/x",
+            "https:/user:hunter2@host/x",
+            "https:user:hunter2@host/x",
+            "//user:hunter2@host/x",
+            "user:hunter2@host/x",
+            "s3:AKIA:hunter2@bucket",
+            "s3://AKIA:hun/hunter2@bucket/x",
         ] {
             let message = parse(text).unwrap_err().to_string();
             assert!(

@@ -21,9 +21,12 @@
 mod address;
 mod connect;
 mod error;
+mod folder_file;
 mod objects;
+mod patience;
 mod secrets;
 
 pub use address::Address;
 pub use error::RemoteError;
 pub use objects::Objects;
+pub use secrets::without_credentials;

@@ -1,24 +1,27 @@
 //! Bytes under keys, read and written by blocking calls. An object is wholly there or not at all.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::future::Future;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::StreamExt;
 use object_store::path::Path;
 use object_store::{
-    Error, GetResultPayload, ObjectStore, ObjectStoreExt, PutMode, PutPayload, UpdateVersion,
-    WriteMultipart,
+    Error, GetResult, GetResultPayload, ObjectStore, ObjectStoreExt, PutMode, PutPayload,
+    UpdateVersion, WriteMultipart,
 };
 use tokio::runtime::{Builder, Runtime};
 
 use crate::address::Address;
 use crate::connect::{StoreRoot, connect};
 use crate::error::RemoteError;
+use crate::folder_file;
+use crate::patience::Patience;
 use crate::secrets::Secrets;
 
 /// Larger objects are uploaded in parts.
@@ -27,14 +30,12 @@ const PART_BYTES: usize = 8 << 20;
 /// Parts of one object on their way at a time.
 const PARTS_AT_ONCE: usize = 4;
 const FILE_BUFFER_BYTES: usize = 256 << 10;
-/// A store that says nothing for so long is gone.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// For a part of 8 MiB on a slow line.
-const PATIENCE_FOR_A_PART: Duration = Duration::from_secs(600);
 /// Tries of a change that others made meanwhile.
 const CHANGE_TRIES: u32 = 30;
 /// Serialises changes of a remote in a folder, which has no conditional writes.
 const FOLDER_LOCK: &str = "seedpipe.lock";
+/// Between two tries for it.
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 /// A remote that is connected. Calls block and may come from several threads.
 pub struct Objects {
@@ -44,6 +45,7 @@ pub struct Objects {
     folder: Option<PathBuf>,
     name: String,
     secrets: Secrets,
+    patience: Patience,
 }
 
 impl Objects {
@@ -57,11 +59,18 @@ impl Objects {
         let (name, secrets) = (address.to_string(), Secrets::of_environment());
         let failed =
             |cause: &dyn std::fmt::Display| RemoteError::new(&name, "connecting", cause, &secrets);
+        let patience = Patience::of_environment().map_err(|error| failed(&error))?;
         let connection = connect(address, create).map_err(|error| failed(&error))?;
-        Self::over(connection, name.clone(), secrets.clone()).map_err(|error| failed(&error))
+        Self::over(connection, name.clone(), secrets.clone(), patience)
+            .map_err(|error| failed(&error))
     }
 
-    fn over(connection: StoreRoot, name: String, secrets: Secrets) -> std::io::Result<Objects> {
+    fn over(
+        connection: StoreRoot,
+        name: String,
+        secrets: Secrets,
+        patience: Patience,
+    ) -> std::io::Result<Objects> {
         let StoreRoot {
             store,
             prefix,
@@ -78,6 +87,7 @@ impl Objects {
             folder,
             name,
             secrets,
+            patience,
         })
     }
 
@@ -87,8 +97,8 @@ impl Objects {
     /// As every request: the store can't be reached, or refuses.
     pub fn length(&self, key: &str) -> Result<Option<u64>, RemoteError> {
         let path = self.path(key);
-        let head = self.wait(PATIENCE, self.store.head(&path));
-        match head {
+        self.check_file(key)?;
+        match self.wait(self.patience.0, self.store.head(&path)) {
             Ok(meta) => Ok(Some(meta.size)),
             Err(Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(self.failed("reading", key, &error)),
@@ -108,32 +118,38 @@ impl Objects {
         key: &str,
         limit: u64,
     ) -> Result<Option<(Vec<u8>, UpdateVersion)>, RemoteError> {
-        let path = self.path(key);
-        let read = self.wait(PATIENCE, async {
-            let got = self.store.get(&path).await?;
-            let version = UpdateVersion {
-                e_tag: got.meta.e_tag.clone(),
-                version: got.meta.version.clone(),
-            };
-            if got.meta.size > limit {
-                return Ok(Err(got.meta.size));
-            }
-            let mut bytes = Vec::new();
-            let mut stream = got.into_stream();
-            while let Some(chunk) = stream.next().await {
-                bytes.extend_from_slice(&chunk?);
-                if bytes.len() as u64 > limit {
-                    return Ok(Err(bytes.len() as u64));
+        let Some(got) = self.get(key)? else {
+            return Ok(None);
+        };
+        let version = UpdateVersion {
+            e_tag: got.meta.e_tag.clone(),
+            version: got.meta.version.clone(),
+        };
+        let (mut bytes, mut length) = (Vec::new(), got.meta.size);
+        if length <= limit {
+            length = 0;
+            self.pass_on(key, got.payload, &mut |piece| {
+                length += piece.len() as u64;
+                let fits = length <= limit;
+                if fits {
+                    bytes.extend_from_slice(piece);
                 }
-            }
-            Ok(Ok((bytes, version)))
-        });
-        match read {
-            Ok(Ok(read)) => Ok(Some(read)),
-            Ok(Err(length)) => {
-                let cause = format!("expected at most {limit} bytes, got {length}");
-                Err(self.failed("reading", key, &cause))
-            }
+                fits
+            })?;
+        }
+        if length > limit {
+            let cause = format!("expected at most {limit} bytes, got {length}");
+            return Err(self.failed("reading", key, &cause));
+        }
+        Ok(Some((bytes, version)))
+    }
+
+    /// The beginning of an answer; `None` when the object isn't there.
+    fn get(&self, key: &str) -> Result<Option<GetResult>, RemoteError> {
+        let path = self.path(key);
+        self.check_file(key)?;
+        match self.wait(self.patience.0, self.store.get(&path)) {
+            Ok(got) => Ok(Some(got)),
             Err(Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(self.failed("reading", key, &error)),
         }
@@ -149,27 +165,35 @@ impl Objects {
         key: &str,
         sink: &mut dyn FnMut(&[u8]) -> bool,
     ) -> Result<bool, RemoteError> {
-        let path = self.path(key);
-        let got = match self.wait(PATIENCE, self.store.get(&path)) {
-            Ok(got) => got,
-            Err(Error::NotFound { .. }) => return Ok(false),
-            Err(error) => return Err(self.failed("reading", key, &error)),
-        };
-        let mut stream = match got.payload {
+        match self.get(key)? {
+            Some(got) => self.pass_on(key, got.payload, sink).map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    fn pass_on(
+        &self,
+        key: &str,
+        payload: GetResultPayload,
+        sink: &mut dyn FnMut(&[u8]) -> bool,
+    ) -> Result<(), RemoteError> {
+        let failed = |error: &dyn std::fmt::Display| self.failed("reading", key, error);
+        let mut stream = match payload {
             // The crate's stream of a file comes in pieces of 8 kB, each from another thread.
             GetResultPayload::File(file, _) => {
-                return pass_on(file, sink)
-                    .map(|()| true)
-                    .map_err(|error| self.failed("reading", key, &error));
+                return pass_file_on(file, sink).map_err(|error| failed(&error));
             }
             GetResultPayload::Stream(stream) => stream,
         };
+        let mut flow = self.patience.flow();
         loop {
-            let next = self.wait(PATIENCE, async { stream.next().await.transpose() });
-            match next.map_err(|error| self.failed("reading", key, &error))? {
-                Some(chunk) if !sink(&chunk) => return Ok(true),
-                Some(_) => {}
-                None => return Ok(true),
+            let asked = Instant::now();
+            let next = self.wait(self.patience.0, async { stream.next().await.transpose() });
+            match next.map_err(|error| failed(&error))? {
+                Some(chunk) if sink(&chunk) => flow
+                    .count(chunk.len(), asked.elapsed())
+                    .map_err(|error| failed(&error))?,
+                _ => return Ok(()),
             }
         }
     }
@@ -180,24 +204,35 @@ impl Objects {
     /// # Errors
     /// Also when `source` can't be read.
     pub fn write(&self, key: &str, length: u64, source: &mut dyn Read) -> Result<(), RemoteError> {
-        if length > MULTIPART_FROM_BYTES {
-            self.write_in_parts(key, source)?;
-        } else {
-            let mut bytes = Vec::with_capacity(length as usize);
-            source
-                .read_to_end(&mut bytes)
-                .map_err(|error| self.failed("writing", key, &error))?;
-            self.put(key, bytes, PutMode::Overwrite)
-                .map_err(|error| self.failed("writing", key, &error))?;
+        if let Some(folder) = &self.folder {
+            return self.write_file(folder, key, source);
         }
-        self.settle(key)
+        if length > MULTIPART_FROM_BYTES {
+            return self.write_in_parts(key, source);
+        }
+        let mut bytes = Vec::with_capacity(length as usize);
+        source
+            .read_to_end(&mut bytes)
+            .map_err(|error| self.failed("writing", key, &error))?;
+        self.put(key, bytes, PutMode::Overwrite)
+            .map_err(|error| self.failed("writing", key, &error))
+    }
+
+    fn write_file(
+        &self,
+        folder: &std::path::Path,
+        key: &str,
+        source: &mut dyn Read,
+    ) -> Result<(), RemoteError> {
+        folder_file::write(&folder.join(key), source)
+            .map_err(|error| self.failed("writing", key, &error))
     }
 
     fn write_in_parts(&self, key: &str, source: &mut dyn Read) -> Result<(), RemoteError> {
         let path = self.path(key);
         let failed = |error: &dyn std::fmt::Display| self.failed("writing", key, error);
         let upload = self
-            .wait(PATIENCE, self.store.put_multipart(&path))
+            .wait(self.patience.0, self.store.put_multipart(&path))
             .map_err(|error| failed(&error))?;
         let mut writer = {
             let _context = self.runtime.enter();
@@ -210,21 +245,21 @@ impl Objects {
                 Err(error) => {
                     // What the store keeps of it is no object; the first error is the one to
                     // report.
-                    let _ = self.wait(PATIENCE, writer.abort());
+                    let _ = self.wait(self.patience.0, writer.abort());
                     return Err(failed(&error));
                 }
             };
-            let sent = self.wait(PATIENCE_FOR_A_PART, async {
+            let sent = self.wait(self.patience.for_a_part(), async {
                 writer.wait_for_capacity(PARTS_AT_ONCE).await?;
                 writer.put(part);
                 Ok(())
             });
             if let Err(error) = sent {
-                let _ = self.wait(PATIENCE, writer.abort());
+                let _ = self.wait(self.patience.0, writer.abort());
                 return Err(failed(&error));
             }
         }
-        self.wait(PATIENCE_FOR_A_PART, writer.finish())
+        self.wait(self.patience.for_a_part(), writer.finish())
             .map_err(|error| failed(&error))?;
         Ok(())
     }
@@ -244,7 +279,7 @@ impl Objects {
         change: &mut dyn FnMut(Option<Vec<u8>>) -> Option<Vec<u8>>,
     ) -> Result<(), RemoteError> {
         let _lock = self.folder_lock(key)?;
-        let mut conditional = self.folder.is_none();
+        let mut conditional = true;
         for attempt in 0..CHANGE_TRIES {
             let (old, version) = self.read_version(key, limit)?.unzip();
             let mode = match version {
@@ -255,8 +290,11 @@ impl Objects {
             let Some(new) = change(old) else {
                 return Ok(());
             };
+            if let Some(folder) = &self.folder {
+                return self.write_file(folder, key, &mut new.as_slice());
+            }
             match self.put(key, new, mode) {
-                Ok(()) => return self.settle(key),
+                Ok(()) => return Ok(()),
                 Err(Error::NotImplemented { .. } | Error::NotSupported { .. }) if conditional => {
                     conditional = false
                 }
@@ -276,7 +314,7 @@ impl Objects {
     pub fn names(&self, folder: &str) -> Result<Vec<String>, RemoteError> {
         let path = self.path(folder);
         let listed = self
-            .wait(PATIENCE, self.store.list_with_delimiter(Some(&path)))
+            .wait(self.patience.0, self.store.list_with_delimiter(Some(&path)))
             .map_err(|error| self.failed("listing", folder, &error))?;
         let names = listed
             .objects
@@ -291,35 +329,53 @@ impl Objects {
         let path = self.path(key);
         let payload = PutPayload::from(Bytes::from(bytes));
         let put = self.store.put_opts(&path, payload, mode.into());
-        self.wait(PATIENCE_FOR_A_PART, put).map(|_| ())
-    }
-
-    /// In a folder: makes a written file survive a power cut.
-    fn settle(&self, key: &str) -> Result<(), RemoteError> {
-        let Some(folder) = &self.folder else {
-            return Ok(());
-        };
-        let path = folder.join(key);
-        let synced = File::open(&path).and_then(|file| file.sync_all());
-        let parent = path.parent().unwrap_or(folder);
-        synced
-            .and_then(|()| File::open(parent)?.sync_all())
-            .map_err(|error| self.failed("writing", key, &error))
+        self.wait(self.patience.for_a_part(), put).map(|_| ())
     }
 
     fn folder_lock(&self, key: &str) -> Result<Option<File>, RemoteError> {
         let Some(folder) = &self.folder else {
             return Ok(None);
         };
+        let failed =
+            |error: &dyn std::fmt::Display| self.failed("locking the folder for", key, error);
+        self.check_file(FOLDER_LOCK)?;
         let open = File::options()
             .create(true)
             .truncate(false)
             .write(true)
             .open(folder.join(FOLDER_LOCK));
-        let locked = open.and_then(|file| file.lock().map(|()| file));
-        locked
-            .map(Some)
-            .map_err(|error| self.failed("locking the folder for", key, &error))
+        let file = open.map_err(|error| failed(&error))?;
+        let begun = Instant::now();
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Some(file)),
+                Err(TryLockError::Error(error)) => return Err(failed(&error)),
+                Err(TryLockError::WouldBlock) if begun.elapsed() < self.patience.0 => {
+                    std::thread::sleep(LOCK_PAUSE);
+                }
+                Err(TryLockError::WouldBlock) => {
+                    let waited = begun.elapsed().as_secs_f64();
+                    let cause =
+                        format!("another process has held `{FOLDER_LOCK}` for {waited:.0} s");
+                    return Err(failed(&cause));
+                }
+            }
+        }
+    }
+
+    /// In a folder: what lies under a key is a file, if it is there. Of a named pipe nobody may ever
+    /// write the other end.
+    fn check_file(&self, key: &str) -> Result<(), RemoteError> {
+        let found = self
+            .folder
+            .as_ref()
+            .map(|folder| folder.join(key).metadata());
+        match found {
+            Some(Ok(metadata)) if !metadata.is_file() => {
+                Err(self.failed("reading", key, &"expected a file, got something else"))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn path(&self, key: &str) -> Path {
@@ -341,7 +397,7 @@ impl Objects {
                 .unwrap_or_else(|_| {
                     Err(Error::Generic {
                         store: "remote",
-                        source: format!("no answer for {} s", patience.as_secs()).into(),
+                        source: Patience::silence(patience).into(),
                     })
                 })
         })
@@ -357,7 +413,7 @@ impl Objects {
     }
 }
 
-fn pass_on(mut file: File, sink: &mut dyn FnMut(&[u8]) -> bool) -> std::io::Result<()> {
+fn pass_file_on(mut file: File, sink: &mut dyn FnMut(&[u8]) -> bool) -> std::io::Result<()> {
     let mut buffer = vec![0; FILE_BUFFER_BYTES];
     loop {
         let count = file.read(&mut buffer)?;
@@ -376,9 +432,9 @@ fn read_part(source: &mut dyn Read) -> std::io::Result<Bytes> {
 
 /// Longer with every try, and another for every process, so that two don't meet again and again.
 fn pause(attempt: u32) -> Duration {
-    let moment = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    let jitter = moment.unwrap_or_default().subsec_nanos() ^ std::process::id();
-    Duration::from_millis(u64::from(20 * (attempt + 1) + jitter % 50))
+    // Keyed by random numbers of the operating system.
+    let jitter = RandomState::new().build_hasher().finish() % 50;
+    Duration::from_millis(u64::from(20 * (attempt + 1)) + jitter)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The same claims over a store in memory, which has conditional writes, and over a folder, which
 //! has a lock instead.
 
-use std::io::{self, Cursor};
+use std::io::{self, Cursor, Write};
 use std::path::Path;
 
 use object_store::memory::InMemory;
@@ -14,7 +14,14 @@ fn in_memory() -> Objects {
         prefix: "some/prefix".to_owned(),
         folder: None,
     };
-    Objects::over(connection, "memory".to_owned(), Secrets::default()).unwrap()
+    let patience = Patience(Duration::from_secs(60));
+    Objects::over(
+        connection,
+        "memory".to_owned(),
+        Secrets::default(),
+        patience,
+    )
+    .unwrap()
 }
 
 fn in_folder(path: &Path) -> Objects {
@@ -189,4 +196,86 @@ fn a_server_that_is_gone_is_an_error_without_credentials() {
             .starts_with("remote `http://127.0.0.1:9/x`: reading `a/b`: "),
         "{error}"
     );
+}
+
+/// A server that begins its answer and goes on with a byte now and then, or not at all; over with
+/// the test's process.
+fn slow_server(pause: Option<Duration>) -> Objects {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}/x", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            std::thread::spawn(move || {
+                let _ = stream.read(&mut [0; 1024]);
+                let head = "HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\nLast-Modified: Sat, 01 Mar 2025 12:00:00 GMT\r\n\r\n";
+                let mut is_open = stream.write_all(head.as_bytes()).is_ok();
+                while let (true, Some(pause)) = (is_open, pause) {
+                    std::thread::sleep(pause);
+                    is_open = stream.write_all(b"x").is_ok();
+                }
+                std::thread::sleep(Duration::from_secs(600));
+            });
+        }
+    });
+    let mut objects =
+        Objects::open(&Address::parse(&address, Path::new("")).unwrap(), false).unwrap();
+    objects.patience = Patience(Duration::from_millis(300));
+    objects
+}
+
+#[test]
+fn a_server_that_gives_a_byte_now_and_then_is_given_up() {
+    for (pause, said) in [
+        (Some(Duration::from_millis(20)), "too slow: "),
+        (None, "no answer for 0.3 s"),
+    ] {
+        let objects = slow_server(pause);
+        let fetched = objects.fetch("a/b", &mut |_| true).unwrap_err();
+        let read = objects.read("a/b", 1 << 20).unwrap_err();
+        for error in [fetched, read] {
+            assert!(error.to_string().contains(said), "{error}");
+        }
+    }
+}
+
+#[test]
+fn a_named_pipe_in_a_folder_is_never_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let objects = in_folder(folder.path());
+    std::fs::create_dir(folder.path().join("a")).unwrap();
+    for key in ["a/b", FOLDER_LOCK] {
+        let made = std::process::Command::new("mkfifo")
+            .arg(folder.path().join(key))
+            .status();
+        assert!(made.unwrap().success());
+    }
+    let errors = [
+        objects.length("a/b").unwrap_err(),
+        objects.read("a/b", 9).unwrap_err(),
+        objects.fetch("a/b", &mut |_| true).unwrap_err(),
+        objects.change("a/c", 9, &mut |_| None).unwrap_err(),
+    ];
+    for error in errors {
+        assert_eq!(error.message, "expected a file, got something else");
+    }
+}
+
+#[test]
+fn a_folders_lock_is_not_waited_for_without_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut objects = in_folder(folder.path());
+    objects.patience = Patience(Duration::from_millis(50));
+    let lock = File::create(folder.path().join(FOLDER_LOCK)).unwrap();
+    lock.lock().unwrap();
+    let error = objects.change("a/b", 9, &mut |_| None).unwrap_err();
+    assert!(
+        error
+            .message
+            .contains("another process has held `seedpipe.lock`"),
+        "{error}"
+    );
+    drop(lock);
+    objects.change("a/b", 9, &mut |_| Some(vec![1])).unwrap();
+    assert_eq!(objects.read("a/b", 9).unwrap(), Some(vec![1]));
 }

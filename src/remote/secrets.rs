@@ -18,7 +18,7 @@ const SECRET_WORDS: [&str; 7] = [
     "CREDENTIAL",
 ];
 /// What follows one of these up to the next delimiter is a credential.
-const MARKERS: [&str; 8] = [
+const MARKERS: [&str; 11] = [
     "sig=",
     "signature=",
     "x-amz-signature=",
@@ -27,6 +27,9 @@ const MARKERS: [&str; 8] = [
     "bearer ",
     "<awsaccesskeyid>",
     "credential=",
+    "token=",
+    "password=",
+    "secret=",
 ];
 
 /// What must not be seen.
@@ -74,6 +77,11 @@ impl Secrets {
     }
 }
 
+/// A text as it may be shown, whoever wrote it: see [`Secrets::hide`].
+pub fn without_credentials(text: &str) -> String {
+    Secrets::of_environment().hide(text)
+}
+
 /// As in a URL's query.
 fn percent_encoded(value: &str) -> String {
     let mut text = String::new();
@@ -111,23 +119,39 @@ fn hide_after(text: &str, marker: &str) -> String {
     shown
 }
 
-/// `scheme://user:password@host` without user and password.
+/// `scheme://user:password@host` without user and password; without the scheme, or with one that is
+/// mistyped, too.
 fn hide_user(text: &str) -> String {
     let mut shown = String::new();
     let mut rest = text;
-    while let Some((before, after)) = rest.split_once("://") {
-        shown.push_str(before);
-        shown.push_str("://");
-        let end = after
-            .find(|letter| is_delimiter(letter) || letter == '/')
-            .unwrap_or(after.len());
-        rest = match after[..end].rfind('@') {
-            Some(at) => {
-                shown.push_str(HIDDEN);
-                &after[at..]
-            }
-            None => after,
+    while let Some(first) = rest.find('@') {
+        // The last of several: one may be the password's own.
+        let end = rest[first..].find(|letter| is_delimiter(letter) || letter == '/');
+        let end = end.map_or(rest.len(), |end| first + end);
+        let at = rest[..end].rfind('@').unwrap_or(first);
+        let before = &rest[..at];
+        let word = before.rfind(is_delimiter).map_or(0, |end| {
+            end + before[end..].chars().next().map_or(0, char::len_utf8)
+        });
+        // Where the user begins, and whether there is one: a password may hold `/`, and so may a
+        // path that holds `@`.
+        let start = before[word..].find("://").map(|scheme| word + scheme + 3);
+        let user = start.unwrap_or(word);
+        let colon = before[user..].find(':').map(|colon| user + colon);
+        let is_user = start.is_some() && !before[user..].contains('/');
+        let hidden = match colon {
+            // From its own part of the path on.
+            Some(colon) => Some(
+                before[user..colon]
+                    .rfind('/')
+                    .map_or(user, |end| user + end + 1),
+            ),
+            None => is_user.then_some(user),
         };
+        shown.push_str(&before[..hidden.unwrap_or(at)]);
+        shown.push_str(hidden.map_or("", |_| HIDDEN));
+        shown.push('@');
+        rest = &rest[at + 1..];
     }
     shown.push_str(rest);
     shown
@@ -171,6 +195,20 @@ mod tests {
                 "Authorization: Bearer [hidden], more",
             ),
             ("s3://bucket/a@b", "s3://bucket/a@b"),
+            (
+                "`https://me:sec/ret@host/x` failed",
+                "`https://[hidden]@host/x` failed",
+            ),
+            ("got https:/me:secret@host", "got [hidden]@host"),
+            ("got 'me:secret@host'", "got '[hidden]@host'"),
+            ("s3://me@bucket, a@b", "s3://[hidden]@bucket, a@b"),
+            ("https://me:se@cret@host/x@y", "https://[hidden]@host/x@y"),
+            ("folder/me@host:2024/x", "folder/me@host:2024/x"),
+            (
+                "/folder/https//me:se/cret@host",
+                "/folder/https//[hidden]@host",
+            ),
+            ("host/x?token=abc&y", "host/x?token=[hidden]&y"),
             ("Ünïcode sig=ü", "Ünïcode sig=[hidden]"),
         ] {
             assert_eq!(secrets.hide(text), shown);

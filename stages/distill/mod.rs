@@ -26,7 +26,7 @@ use seedpipe_learn::architecture::{Architecture, Preprocessing};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::shared::invalid::{at_least, invalid};
+use crate::shared::invalid::{Counted, count, invalid};
 use crate::shared::network_artifact::validate_architecture;
 use crate::shared::objectives::{Chosen, Objectives, flat};
 use crate::training::{HOW, TrainingOptions};
@@ -36,7 +36,8 @@ use objectives::{Objective, StudentOutput};
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, remote = "Self")]
 pub struct Distill {
-    /// The student's architecture, without a head.
+    /// The student's architecture, without a head. With the input `weights` it begins from these,
+    /// which are of the same architecture; else from nothing.
     pub network: Architecture,
     /// Hidden widths of the student's head, which ends in the teacher's dimension (`kmeans`: in the
     /// number of clusters) and is thrown away afterwards: `[]` is linear; default: one hidden layer
@@ -88,6 +89,7 @@ impl Stage for Distill {
         InputSlot::new("targets", &[EMBEDDINGS], Arity::Listed),
         InputSlot::new("small_views", &[VIEWS], Arity::Optional),
         InputSlot::new("small_targets", &[EMBEDDINGS], Arity::Optional),
+        InputSlot::new("weights", &[WEIGHTS], Arity::Optional),
     ];
     const OUTPUTS: &'static [OutputSlot] = &[
         OutputSlot::new("weights", WEIGHTS),
@@ -184,7 +186,11 @@ impl Distill {
                 "widths",
                 "leave the key out, or set `head: true`",
             )),
-            _ => Ok(()),
+            Some(widths) => widths.iter().try_for_each(|&width| {
+                let width = u64::try_from(width).unwrap_or_default();
+                count("head_hidden", width, 1, Counted::AtOnce)
+            }),
+            None => Ok(()),
         }
     }
 
@@ -215,7 +221,7 @@ impl Distill {
                 Err(self.refused("small_crops", crops, may_have))
             }
             Some(crops) if connected.0 => {
-                at_least("small_crops", crops as u64, 1)?;
+                count("small_crops", crops as u64, 1, Counted::AtOnce)?;
                 if inputs.count("targets") > 1 {
                     return Err(invalid(
                         "small_crops",

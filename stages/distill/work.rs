@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use seedpipe_base::Refusal;
 use seedpipe_engine::{StageContext, Work};
 use seedpipe_learn::architecture::{Architecture, Head};
@@ -16,7 +16,9 @@ use super::{Augmentation, Distill};
 use crate::judging::evaluation::write_metrics;
 use crate::pixels::pictures::Pictures;
 use crate::pixels::viewed::Viewed;
-use crate::shared::network_artifact::{initialise, save_network, trained_preprocessing};
+use crate::shared::network_artifact::{
+    initialise, initialise_from, load_network, save_network, trained_preprocessing,
+};
 use crate::training::{Crops, Samples, train};
 
 impl Work for Distill {
@@ -29,7 +31,14 @@ impl Work for Distill {
         let dimension = targets.dimension();
 
         let architecture = self.student(context, dimension)?;
-        let student = initialise(context, &architecture, device)?;
+        let student = match context.optional_input("weights") {
+            None => initialise(context, &architecture, device)?,
+            Some(input) => {
+                let begun = load_network(input, device)?.network;
+                initialise_from(context, &architecture, &begun, device)
+                    .context("input `weights`")?
+            }
+        };
         let preprocessing =
             trained_preprocessing(self.preprocessing.as_ref(), &architecture, viewed.size());
         let matching = |label, targets: &Targets| {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use seedpipe_base::Refusal;
 use seedpipe_learn::inference::Inference;
 use seedpipe_learn::network::{Network, Precision};
@@ -13,8 +13,7 @@ use crate::encode::Embedding;
 
 pub enum Encoder {
     Network(Box<Seeing>),
-    /// With the length of its features.
-    Script(Script, i64),
+    Script(Script),
 }
 
 /// A network, and itself made ready to look.
@@ -29,19 +28,15 @@ impl Encoder {
         Encoder::Network(Box::new(Seeing { network, inference }))
     }
 
-    /// Loads a program and tries it on an image of `size` pixels.
-    pub fn script(path: &Path, size: u32, device: Device) -> Result<Self> {
+    pub fn script(path: &Path, device: Device) -> Result<Self> {
         let script = Script::load(path, device).context("key `params.torchscript`")?;
-        let dimension = script
-            .dimension(i64::from(size))
-            .context("key `params.torchscript`")?;
-        Ok(Encoder::Script(script, dimension))
+        Ok(Encoder::Script(script))
     }
 
     pub fn digest(&self) -> [u8; 32] {
         match self {
             Encoder::Network(seeing) => seeing.network.digest(),
-            Encoder::Script(script, _) => script.digest(),
+            Encoder::Script(script) => script.digest(),
         }
     }
 
@@ -49,12 +44,13 @@ impl Encoder {
     pub fn parameter_count(&self) -> u64 {
         match self {
             Encoder::Network(seeing) => seeing.network.without_head().graph().parameter_count(),
-            Encoder::Script(script, _) => script.parameter_count(),
+            Encoder::Script(script) => script.parameter_count(),
         }
     }
 
-    /// Length of an embedding; an error for a head or a classifier that isn't there.
-    pub fn dimension(&self, embedding: Embedding, stage: &str) -> Result<i64> {
+    /// Length of an embedding of images of `size` pixels; an error for a head or a classifier that
+    /// isn't there, and for a network that such images don't fit.
+    pub fn dimension(&self, embedding: Embedding, size: u32, stage: &str) -> Result<i64> {
         let headless = match self {
             Encoder::Network(seeing) => seeing.network.architecture().head.is_none(),
             Encoder::Script(..) => true,
@@ -68,41 +64,60 @@ impl Encoder {
             Encoder::Network(seeing) => seeing.network.architecture().classes,
             Encoder::Script(..) => None,
         };
-        if embedding == Embedding::Logits {
-            let Some(classes) = classes else {
-                bail!(
-                    Refusal::failure("expected `features` or `auto` for a network without a classifier, got `logits`")
-                        .stage(stage)
-                        .key("embedding")
-                        .hint("a checkpoint's classifier is read when `network` has `classes: COUNT`")
-                );
-            };
-            return Ok(classes);
+        if embedding == Embedding::Logits && classes.is_none() {
+            bail!(
+                Refusal::failure(
+                    "expected `features` or `auto` for a network without a classifier, got `logits`"
+                )
+                .stage(stage)
+                .key("embedding")
+                .hint("a checkpoint's classifier is read when `network` has `classes: COUNT`")
+            );
         }
-        Ok(match self {
-            Encoder::Network(seeing) if embedding == Embedding::Features => {
-                seeing.network.feature_dimension()
+        let side = i64::from(size);
+        let dimension = match self {
+            Encoder::Network(seeing) => {
+                let graph = seeing.network.graph();
+                let node = match embedding {
+                    Embedding::Features => None,
+                    Embedding::Logits => graph.logits(),
+                    Embedding::Auto | Embedding::Head => graph.embedding(),
+                };
+                graph.length(node.unwrap_or(graph.features()), [side; 2])
             }
-            Encoder::Network(seeing) => seeing.network.embedding_dimension(),
-            Encoder::Script(_, dimension) => *dimension,
-        })
+            Encoder::Script(script) => script.dimension(side),
+        };
+        dimension.map_err(|refusal| refusal.stage(stage).into())
     }
 
     /// # Shapes
     /// - `pixels`: `[B, 3, H, W]`
-    /// - returns `[B, D]` f32
-    pub fn embed(&self, pixels: &Tensor, embedding: Embedding) -> Result<Tensor> {
-        let inference = match self {
-            Encoder::Network(seeing) => &seeing.inference,
-            Encoder::Script(script, _) => return Ok(script.features(pixels)?),
+    /// - returns `[B, dimension]` f32, and nothing else
+    pub fn embed(&self, pixels: &Tensor, embedding: Embedding, dimension: usize) -> Result<Tensor> {
+        let embedded = match self {
+            Encoder::Script(script) => script.features(pixels)?,
+            Encoder::Network(seeing) => {
+                let output = seeing.inference.forward(pixels);
+                match embedding {
+                    Embedding::Features => output.features,
+                    Embedding::Logits => output
+                        .logits
+                        .context("BUG: the network has no classifier")?,
+                    Embedding::Auto | Embedding::Head => {
+                        output.embedding_or_features().shallow_clone()
+                    }
+                }
+            }
         };
-        let output = inference.forward(pixels);
-        Ok(match embedding {
-            Embedding::Features => output.features,
-            Embedding::Logits => output
-                .logits
-                .context("BUG: the network has no classifier")?,
-            Embedding::Auto | Embedding::Head => output.embedding_or_features().shallow_clone(),
-        })
+        let expected = [pixels.size()[0], dimension as i64];
+        ensure!(
+            embedded.size() == expected,
+            Refusal::failure(format!(
+                "expected embeddings of shape {expected:?} from the network, got {:?}",
+                embedded.size()
+            ))
+            .hint("one that is a program must give a row of the same length for each image")
+        );
+        Ok(embedded)
     }
 }

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use seedpipe_artifact::{EmbeddingsHeader, EmbeddingsWriter, Precision as Stored};
-use seedpipe_base::Refusal;
 use seedpipe_engine::{Shard, StageContext};
 use seedpipe_learn::tensors::to_vec_f32;
 use tch::{Device, Kind};
@@ -63,7 +62,9 @@ impl Encoding<'_> {
         let Some(pixels) = feed.next()? else {
             bail!("BUG: no batch for the trial");
         };
-        let embedding = self.encoder.embed(&pixels, self.embedding)?;
+        let embedding = self
+            .encoder
+            .embed(&pixels, self.embedding, self.header.dimension)?;
         let values = to_vec_f32(&match self.header.precision {
             Stored::F16 => embedding.to_kind(Kind::Half).to_kind(Kind::Float),
             Stored::F32 => embedding,
@@ -104,7 +105,9 @@ impl Encoding<'_> {
             };
             self.context.check_cancelled()?;
             let begun = Instant::now();
-            let embedding = self.encoder.embed(&pixels, self.embedding)?;
+            let embedding = self
+                .encoder
+                .embed(&pixels, self.embedding, self.header.dimension)?;
             let values = to_vec_f32(&embedding); // [batch, D]
             run.computed += begun.elapsed();
             let per_image = self.header.dimension * self.source.views();
@@ -229,12 +232,6 @@ impl<'a> ShardRows<'a> {
         let rows = values.chunks_exact(self.encoding.header.dimension);
         for ((view, row), column) in rows.enumerate().zip(&mut self.columns) {
             let id = source.id(pictures, position, view);
-            if row.iter().any(|value| !value.is_finite()) {
-                bail!(
-                    Refusal::failure(format!("the network's embedding of id {id} is not finite"))
-                        .hint("check its weights and preprocessing, or use `precision: f32`")
-                );
-            }
             column.ids.push(id);
             column.values.extend_from_slice(row);
         }

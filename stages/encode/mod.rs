@@ -16,19 +16,19 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use schemars::JsonSchema;
 use seedpipe_artifact::{
-    EMBEDDINGS, EmbeddingsHeader, IMAGES, Metadata, Precision as Stored, VIEWS, WEIGHTS,
+    EMBEDDINGS, EmbeddingsHeader, IMAGES, ImagesReader, Metadata, Precision as Stored, VIEWS,
+    ViewsReader, WEIGHTS,
 };
 use seedpipe_base::Refusal;
 use seedpipe_base::text::hex;
 use seedpipe_engine::{
-    Arity, InputKinds, InputSlot, OutputSlot, Purpose, Stage, StageContext, Work,
+    Arity, Demanded, InputKinds, InputSlot, OutputSlot, Purpose, Stage, StageContext, Work,
 };
 use seedpipe_imaging::{Decode, RENDERING_VERSION};
 use seedpipe_learn::architecture::{Architecture, Preprocessing};
-use seedpipe_learn::checkpoint_file;
 use seedpipe_learn::device::device;
 use seedpipe_learn::network::Precision;
 use serde::{Deserialize, Serialize};
@@ -37,13 +37,13 @@ use crate::encode::batches::{ShardBatches, work};
 use crate::encode::encoder::Encoder;
 use crate::encode::encoding::{Encoding, EncodingRun};
 use crate::encode::reuse::{Reuse, VIEWS as VIEWS_DIGEST};
-use crate::encode::source::Source;
+use crate::encode::source::{Source, rows_of_splits};
 use crate::pixels::feed::Frame;
 use crate::pixels::pictures::Pictures;
-use crate::shared::invalid::{at_least, invalid};
+use crate::shared::invalid::{Counted, count, invalid};
 use crate::shared::logits::{LOGITS, OUTPUT};
 use crate::shared::network_artifact::{
-    Prepared, initialise, load_network, normalise, validate_architecture,
+    Prepared, initialise, load_checkpoint, load_network, normalise, validate_architecture,
 };
 
 /// Embeddings that a shard should hold at least, so that files stay large.
@@ -89,6 +89,12 @@ pub struct Encode {
     /// meant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub torchscript: Option<PathBuf>,
+    /// Of a checkpoint that holds several such networks, such as a student and its teacher: what the
+    /// names of the wanted one's tensors begin with (`student`, `state_dict_ema`). By default an
+    /// average or a teacher before others, and those before a student, a momentum or a target
+    /// encoder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prefix: Option<String>,
     /// The checkpoint's architecture; without a checkpoint: a network with random weights, for
     /// comparison.
     #[serde(default)]
@@ -145,7 +151,7 @@ impl Stage for Encode {
     }
 
     fn validate(&self, inputs: &InputKinds) -> Result<(), Refusal> {
-        at_least("batch", self.batch as u64, 1)?;
+        count("batch", self.batch as u64, 1, Counted::AtOnce)?;
         if self.rendering != RENDERING_VERSION {
             return Err(invalid(
                 "rendering",
@@ -156,6 +162,14 @@ impl Stage for Encode {
         }
         if self.torchscript.is_some() {
             self.check_script(inputs)?;
+        }
+        if let (Some(prefix), None) = (&self.prefix, &self.checkpoint) {
+            return Err(invalid(
+                "prefix",
+                "nothing without a `checkpoint`",
+                format!("`{prefix}`"),
+                "leave the key out",
+            ));
         }
         match (&self.checkpoint, &self.network, inputs.connected("weights")) {
             _ if self.torchscript.is_some() => {}
@@ -200,7 +214,7 @@ impl Stage for Encode {
 
     fn purpose(&self) -> Purpose {
         let (way, file) = match (&self.checkpoint, &self.torchscript) {
-            (Some(file), _) => ("checkpoint", Some(file)),
+            (Some(file), _) => return Purpose::of_checkpoint(file),
             (None, Some(file)) => ("TorchScript", Some(file)),
             (None, None) => ("nothing: untrained", None),
         };
@@ -222,7 +236,7 @@ impl Work for Encode {
             &pictures,
             &preprocessing,
         )?);
-        let dimension = encoder.dimension(self.embedding, context.stage())?;
+        let dimension = encoder.dimension(self.embedding, source.size(), context.stage())?;
         let mut extra = Metadata::new();
         if let Some(views) = context.optional_input("views") {
             extra.insert(VIEWS_DIGEST.to_owned(), views.content.to_string());
@@ -309,6 +323,17 @@ impl Work for Encode {
         context.telemetry("computing_share", run.computed.as_secs_f64() / seconds);
         Ok(())
     }
+
+    fn rows(&self, context: &StageContext) -> Result<Demanded> {
+        let rows = match context.optional_input("views") {
+            Some(views) => ViewsReader::open(&views.parts)?.rows(),
+            None => {
+                let images = ImagesReader::open(&context.input("images").parts)?;
+                rows_of_splits(&images, &self.splits)?.len()
+            }
+        };
+        Ok(vec![("embeddings", rows as u64)])
+    }
 }
 
 impl Encode {
@@ -343,7 +368,7 @@ impl Encode {
                 .preprocessing
                 .clone()
                 .unwrap_or_else(Preprocessing::imagenet);
-            let encoder = Encoder::script(&context.resolve(path), preprocessing.size, device)?;
+            let encoder = Encoder::script(&context.resolve(path), device)?;
             return Ok((encoder, preprocessing));
         }
         let Prepared {
@@ -358,23 +383,13 @@ impl Encode {
             (Some(input), _) => load_network(input, device)?,
             (None, Some(architecture)) => {
                 let network = match &self.checkpoint {
-                    Some(checkpoint) => {
-                        let (network, recognised) = checkpoint_file::load_network(
-                            &context.resolve(checkpoint),
-                            architecture,
-                            device,
-                        )
-                        .context("key `params.checkpoint`")?;
-                        if !recognised.leftovers.is_empty() {
-                            context.warn(format!(
-                                "`{}` ({}): not used: {}",
-                                checkpoint.display(),
-                                recognised.layout,
-                                recognised.leftovers.join(", ")
-                            ));
-                        }
-                        network
-                    }
+                    Some(file) => load_checkpoint(
+                        context,
+                        file,
+                        architecture,
+                        self.prefix.as_deref(),
+                        device,
+                    )?,
                     None => initialise(context, architecture, device)?,
                 };
                 Prepared {

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use anyhow::Result;
-use seedpipe_artifact::Of;
+use seedpipe_artifact::{ImagesReader, Of};
 use seedpipe_engine::StageContext;
 use seedpipe_learn::architecture::Preprocessing;
 
@@ -24,6 +24,20 @@ pub enum Source {
     },
 }
 
+/// The rows of some splits, of all where none is named; ascending.
+pub fn rows_of_splits(images: &ImagesReader, splits: &[String]) -> Result<Vec<usize>> {
+    if splits.is_empty() {
+        return rows_of_split(images, "all");
+    }
+    let mut rows = Vec::new();
+    for split in splits {
+        rows.extend(rows_of_split(images, split)?);
+    }
+    rows.sort_unstable();
+    rows.dedup();
+    Ok(rows)
+}
+
 impl Source {
     pub fn of(
         splits: &[String],
@@ -37,17 +51,8 @@ impl Source {
                 pictures.images(),
             )?)));
         }
-        let mut rows = Vec::new();
-        for split in splits {
-            rows.extend(rows_of_split(pictures.images(), split)?);
-        }
-        if splits.is_empty() {
-            rows = rows_of_split(pictures.images(), "all")?;
-        }
-        rows.sort_unstable();
-        rows.dedup();
         Ok(Source::Plain {
-            rows,
+            rows: rows_of_splits(pictures.images(), splits)?,
             policy: eval_policy(preprocessing)?,
         })
     }

@@ -18,6 +18,7 @@ use tch::{Device, Kind};
 
 use crate::export::rounding::quantise;
 use crate::judging::evaluation::load_classifier;
+use crate::shared::confusion::Class;
 use crate::shared::network_artifact::{Prepared, load_network};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -218,8 +219,11 @@ pub struct Description {
     pub features: i64,
     /// Outputs of the classifier on top.
     pub classes: Option<i64>,
-    /// In the classifier's order; empty when they are not known.
+    /// By output; empty when they are not known.
     pub class_names: Vec<String>,
+    /// By output; empty when they are not known or the outputs' own numbers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub class_labels: Vec<i32>,
     /// Names and values for metrics.
     pub figures: BTreeMap<String, f64>,
 }
@@ -227,7 +231,9 @@ pub struct Description {
 /// Reads the network and writes it in that manner.
 pub fn deliver(sources: &Sources, manner: &Manner) -> Result<Deliverable> {
     let deployment = deployment(sources)?;
-    let class_names = class_names(sources.images, deployment.classes())?;
+    let classes = classes(sources.images, deployment.classes())?;
+    let class_names: Vec<String> = classes.iter().map(|class| class.name.clone()).collect();
+    let class_labels = labels_said(&classes);
     let mut figures = BTreeMap::new();
     let mut quantisation = None;
     if manner.precision == Precision::Int8 {
@@ -238,7 +244,13 @@ pub fn deliver(sources: &Sources, manner: &Manner) -> Result<Deliverable> {
         let (grids, cost) = quantise(&deployment, images, &manner.sample)?;
         (quantisation, figures) = (Some(grids), cost);
     }
-    let bytes = write(&deployment, manner, quantisation, &class_names)?;
+    let bytes = write(
+        &deployment,
+        manner,
+        quantisation,
+        &class_names,
+        &class_labels,
+    )?;
     figures.extend([
         ("parameters".to_owned(), deployment.parameter_count() as f64),
         (
@@ -257,6 +269,7 @@ pub fn deliver(sources: &Sources, manner: &Manner) -> Result<Deliverable> {
             features: deployment.feature_dimension(),
             classes: deployment.classes(),
             class_names,
+            class_labels,
             figures,
             manner: manner.clone(),
         },
@@ -270,7 +283,7 @@ pub fn deployment(sources: &Sources) -> Result<Deployment> {
 
 /// A network of these sources as it leaves.
 pub(crate) fn deployed(prepared: &Prepared, sources: &Sources) -> Result<Deployment> {
-    let deployment = Deployment::new(&prepared.network, &prepared.preprocessing);
+    let deployment = Deployment::new(&prepared.network, &prepared.preprocessing)?;
     match sources.classifier {
         None => Ok(deployment),
         Some(input) => deployment
@@ -284,24 +297,62 @@ pub(crate) fn deployed(prepared: &Prepared, sources: &Sources) -> Result<Deploym
     }
 }
 
-/// The names of the classes, when the images have as many.
-pub fn class_names(images: Option<&Input>, classes: Option<i64>) -> Result<Vec<String>> {
+/// The classes by output, when the images have as many; none without images.
+pub fn classes(images: Option<&Input>, classes: Option<i64>) -> Result<Vec<Class>> {
     let (Some(images), Some(classes)) = (images, classes) else {
         return Ok(Vec::new());
     };
     let reader = ImagesReader::open(&images.parts)?;
-    let names: Vec<String> = reader.classes().values().cloned().collect();
-    if names.len() as i64 != classes {
+    let known = reader.classes().iter();
+    let known: Vec<Class> = known
+        .map(|(&label, name)| Class {
+            label,
+            name: name.clone(),
+        })
+        .collect();
+    if known.len() as i64 != classes {
         bail!(
             Refusal::failure(format!(
                 "the network tells {classes} classes apart, the images of stage `{}` have {}",
                 images.stage,
-                names.len()
+                known.len()
             ))
             .hint("connect the images that it was trained on")
         );
     }
-    Ok(names)
+    Ok(known)
+}
+
+/// What a file says of labels beside the names: nothing where they count the outputs.
+fn labels_said(classes: &[Class]) -> Vec<i32> {
+    let labels: Vec<i32> = classes.iter().map(|class| class.label).collect();
+    let counts = (0..).zip(&labels).all(|(output, label)| output == *label);
+    if counts { Vec::new() } else { labels }
+}
+
+/// The classes by output as the metadata of an exported file say them; none where they don't.
+///
+/// # Errors
+/// When they are not what [`deliver`] writes.
+pub fn classes_of_file(metadata: &BTreeMap<String, String>) -> Result<Vec<Class>> {
+    let Some(names) = metadata.get(NAMES) else {
+        return Ok(Vec::new());
+    };
+    let names: Vec<String> = serde_json::from_str(names)?;
+    let labels: Vec<i32> = match metadata.get(LABELS) {
+        Some(labels) => serde_json::from_str(labels)?,
+        None => (0..).take(names.len()).collect(),
+    };
+    if labels.len() != names.len() {
+        bail!(
+            Refusal::expected(format!("{} labels, one a name", names.len()), labels.len())
+                .failed()
+                .key(LABELS)
+                .hint("export the network again")
+        );
+    }
+    let classes = labels.into_iter().zip(names);
+    Ok(classes.map(|(label, name)| Class { label, name }).collect())
 }
 
 fn write(
@@ -309,12 +360,17 @@ fn write(
     manner: &Manner,
     quantisation: Option<Quantisation>,
     class_names: &[String],
+    class_labels: &[i32],
 ) -> Result<Vec<u8>> {
     let mut named = Vec::new();
     if !class_names.is_empty() {
-        named.push(("classes".to_owned(), serde_json::to_string(class_names)?));
+        named.push((NAMES.to_owned(), serde_json::to_string(class_names)?));
+    }
+    if !class_labels.is_empty() {
+        named.push((LABELS.to_owned(), serde_json::to_string(class_labels)?));
     }
     let half = manner.precision == Precision::Fp16;
+    deployment.check_finite(if half { Kind::Half } else { Kind::Float })?;
     Ok(match manner.format {
         Format::Safetensors => {
             let mut metadata: BTreeMap<String, String> = named.into_iter().collect();
@@ -368,6 +424,10 @@ fn write(
         }
     })
 }
+
+/// Metadata of an exported file: the classes' names and labels by output, as lists.
+const NAMES: &str = "classes";
+const LABELS: &str = "labels";
 
 /// Name of the [`Description`] as JSON in an `export` stage's artifact.
 pub const DESCRIPTION: &str = "description.json";

@@ -4,7 +4,8 @@
 //! The file is the artifact, so that it is cached and hashed; `seedpipe export STAGE` puts it
 //! beside the pipeline.
 //!
-//! Version log: 1 first.
+//! Version log: 1 first, 2 labels that are not 0, 1, 2 are said beside names, and ties of the
+//! accuracy in 8 bits don't hang on the classes' numbers.
 
 pub mod deliverable;
 pub(crate) mod rounding;
@@ -20,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::export::deliverable::{DESCRIPTION, Format, Manner, Names, Precision, Sample, Sources};
 use crate::judging::evaluation::write_metrics;
-use crate::shared::invalid::invalid;
+use crate::shared::invalid::{Counted, count, invalid};
 
 /// A network as a file.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -56,7 +57,7 @@ impl Export {
 
 impl Stage for Export {
     const KIND: &'static str = "export";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const INPUTS: &'static [InputSlot] = &[
         InputSlot::new("weights", &[WEIGHTS], Arity::One),
         InputSlot::new("classifier", &[WEIGHTS], Arity::Optional),
@@ -76,6 +77,12 @@ impl Stage for Export {
                 "int8",
                 "connect `images: STAGE`: 8 bits are calibrated on them",
             ));
+        }
+        for (key, images) in [
+            ("sample.images", self.sample.images),
+            ("sample.test_images", self.sample.test_images),
+        ] {
+            count(key, images as u64, 1, Counted::Rows)?;
         }
         self.manner()
             .check()

@@ -10,6 +10,7 @@ use seedpipe_engine::{Input, cancel};
 use seedpipe_imaging::Decode;
 use seedpipe_learn::architecture::Preprocessing;
 use seedpipe_learn::deployment::{Deployment, Results};
+use seedpipe_learn::metrics::ranked_classes;
 use seedpipe_learn::quantisation::{Calibration, Quantisation, Quantised};
 use tch::{Device, Tensor};
 
@@ -123,22 +124,24 @@ fn compare(
     pictures: &Arc<Pictures>,
     rows: &[usize],
 ) -> Result<BTreeMap<String, f64>> {
-    let labels = labels(pictures.images(), deployment.classes());
+    let (labels, places) = labels(pictures.images(), deployment.classes());
     let mut cosines: Vec<f64> = Vec::new();
     let (mut equal, mut labelled, mut right, mut right_rounded) = (0, 0, 0, 0);
     each_batch(pictures, &deployment.preprocessing, rows, |pixels, rows| {
         let (exact, rounded) = (deployment.forward(pixels), quantised.forward(pixels));
         let cosine = Tensor::cosine_similarity(&exact.features, &rounded.features, 1, 1e-12);
         cosines.extend((0..rows.len() as i64).map(|row| cosine.double_value(&[row])));
-        let (Some(exact), Some(rounded)) = (predicted(&exact), predicted(&rounded)) else {
+        let (Some(exact), Some(rounded)) =
+            (predicted(&exact, &places), predicted(&rounded, &places))
+        else {
             return;
         };
         for ((row, exact), rounded) in rows.iter().zip(exact).zip(rounded) {
             equal += usize::from(exact == rounded);
-            if let Some(label) = labels.get(row) {
+            if let Some(&label) = labels.get(row) {
                 labelled += 1;
-                right += usize::from(exact == *label);
-                right_rounded += usize::from(rounded == *label);
+                right += usize::from(exact == label);
+                right_rounded += usize::from(rounded == label);
             }
         }
     })?;
@@ -164,27 +167,25 @@ fn compare(
     Ok(figures)
 }
 
-/// The best class of each image.
-fn predicted(results: &Results) -> Option<Vec<i64>> {
-    let best = results.logits.as_ref()?.argmax(1, false);
-    Some(
-        (0..best.size()[0])
-            .map(|row| best.int64_value(&[row]))
-            .collect(),
-    )
+/// The best class of each image; equal ones, of which 8 bits make many, as everywhere that judges.
+fn predicted(results: &Results, places: &[u32]) -> Option<Vec<usize>> {
+    let best = ranked_classes(results.logits.as_ref()?, places, 1);
+    Some(best.iter().map(|best| best[0].0 as usize).collect())
 }
 
-/// Row → class, where the images have as many classes as the network.
-fn labels(images: &ImagesReader, classes: Option<i64>) -> BTreeMap<usize, i64> {
-    let Ok(known) = Classes::of(images) else {
-        return BTreeMap::new();
+/// Row → class, where the images have as many classes as the network, and each class's place among
+/// equals.
+fn labels(images: &ImagesReader, classes: Option<i64>) -> (BTreeMap<usize, usize>, Vec<u32>) {
+    let known = Classes::of(images).ok();
+    let Some(known) = known.filter(|known| classes == Some(known.len() as i64)) else {
+        return (
+            BTreeMap::new(),
+            (0..).take(classes.unwrap_or(0) as usize).collect(),
+        );
     };
-    if classes != Some(known.len() as i64) {
-        return BTreeMap::new();
-    }
-    (0..images.rows())
-        .filter_map(|row| Some((row, known.class(images.image(row).label?)? as i64)))
-        .collect()
+    let rows = 0..images.rows();
+    let labels = rows.filter_map(|row| Some((row, known.class(images.image(row).label?)?)));
+    (labels.collect(), known.places().to_vec())
 }
 
 #[cfg(test)]

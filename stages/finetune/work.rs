@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail};
 use seedpipe_artifact::MetricRow;
 use seedpipe_base::Refusal;
-use seedpipe_engine::{StageContext, Work};
+use seedpipe_engine::{Demanded, StageContext, Work};
 use seedpipe_learn::architecture::Architecture;
 use seedpipe_learn::depth::Depths;
 use seedpipe_learn::device::device;
@@ -24,9 +24,9 @@ use crate::judging::soft_labels::{SoftLabelsWanted, Teachers};
 use crate::pixels::pictures::Pictures;
 use crate::pixels::viewed::Viewed;
 use crate::shared::network_artifact::{
-    Prepared, initialise, load_network, save_network, trained_preprocessing,
+    Prepared, initialise, initialise_from, load_network, save_network, trained_preprocessing,
 };
-use crate::shared::selection::{Classes, label_subset, rows_of_split};
+use crate::shared::selection::{Classes, judged, label_subset, rows_of_split};
 use crate::training::{Crops, Samples, report_results, train};
 
 /// What is trained on, by position among the viewed images.
@@ -109,8 +109,9 @@ impl Work for Finetune {
                 |output| output.logits,
             )?;
             let labels: Vec<i64> = test.iter().map(|&(_, class)| class as i64).collect();
-            let evaluation = evaluate(&logits, &labels, classes.len());
-            let best = ranked(&logits);
+            let evaluation = evaluate(&logits, &labels, classes.places());
+            let best = ranked(&logits, &classes);
+            let right = best_is_right(pictures.images(), &classes, &test, &best);
             rows.extend(metric_rows(
                 step,
                 &self.test_split,
@@ -122,7 +123,7 @@ impl Work for Finetune {
                 context,
                 step,
                 &self.test_split,
-                vec![("top1".to_owned(), best_is_right(&best, &test))],
+                vec![("top1".to_owned(), right)],
             ));
             report_results(context, step, &self.test_split, &evaluation);
             let mut count = |name: &str, value: usize| {
@@ -155,6 +156,10 @@ impl Work for Finetune {
                 &best,
             )
         })
+    }
+
+    fn rows(&self, context: &StageContext) -> Result<Demanded> {
+        judged(context, &self.test_split)
     }
 }
 
@@ -227,12 +232,7 @@ impl Finetune {
             (Some(input), _) => {
                 let donor = load_network(input, device)?;
                 let architecture = with_classes(donor.network.architecture());
-                let network = Network::initialise_from(
-                    &architecture,
-                    &donor.network,
-                    |name| context.rng("initialise", name.as_bytes()),
-                    device,
-                )?;
+                let network = initialise_from(context, &architecture, &donor.network, device)?;
                 Ok(Prepared {
                     network,
                     preprocessing: donor.preprocessing,

@@ -1,12 +1,13 @@
 //! The images that may be ingested, in 52 bytes each; their sources are told again when they are
 //! read again.
 
-use std::collections::HashMap;
-
 use anyhow::Result;
 use rayon::prelude::*;
 use seedpipe_artifact::Distinct;
 use seedpipe_base::Refusal;
+
+use super::names::Names;
+use super::vocabulary::ClassName;
 
 /// An image that may be ingested.
 pub struct ImageCandidate {
@@ -14,20 +15,35 @@ pub struct ImageCandidate {
     place: [u32; 2],
     pub digest: [u8; 32],
     pub occurrence: u32,
-    /// Index into the candidates' `classes`.
+    /// Index into the candidates' `classes`, whose vocabulary has number and name.
     pub class: u32,
     /// Index into the candidates' `splits`.
     pub split: u32,
 }
 
-/// What the images of a class have in common.
-#[derive(Clone, PartialEq, Eq, Hash)]
+/// What a folder or a row says of an image's class.
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct Class {
-    /// A class's name, or a number as text.
-    pub label: Option<String>,
-    /// Whether `label` is a name, which gets a number of its own.
-    pub named: bool,
-    pub label_name: Option<String>,
+    pub label: Option<Label>,
+    /// What a column of names calls it.
+    pub name: Option<String>,
+}
+
+/// What tells a class from others.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub enum Label {
+    /// Without a declared name.
+    Number(i32),
+    Name(ClassName),
+}
+
+impl Label {
+    pub fn name(&self) -> Option<&ClassName> {
+        match self {
+            Label::Number(_) => None,
+            Label::Name(name) => Some(name),
+        }
+    }
 }
 
 #[derive(Default)]
@@ -36,6 +52,10 @@ pub struct Candidates {
     pub all: Vec<ImageCandidate>,
     pub classes: Distinct<Class>,
     pub splits: Distinct<String>,
+    pub class_names: Names,
+    split_names: Names,
+    /// What people should know of the source.
+    pub remarks: Vec<String>,
 }
 
 impl ImageCandidate {
@@ -46,7 +66,7 @@ impl ImageCandidate {
 }
 
 impl Candidates {
-    /// Appends an image. Fails beyond 2^32 files or rows.
+    /// Appends an image; `split` as it is written. Fails beyond 2^32 files or rows.
     pub fn push(
         &mut self,
         (file, row): (usize, usize),
@@ -67,17 +87,24 @@ impl Candidates {
             digest,
             occurrence: 0,
             class: self.classes.index(class),
-            split: self.splits.index(split),
+            split: self.splits.index(&self.split_names.key(split)),
         });
         Ok(())
     }
 
-    pub fn class(&self, candidate: &ImageCandidate) -> &Class {
-        self.classes.value(candidate.class)
+    /// The class that a name stands for.
+    pub fn named(&mut self, name: &str) -> Label {
+        Label::Name((self.class_names.key(name), 0))
     }
 
     pub fn split(&self, candidate: &ImageCandidate) -> &str {
         self.splits.value(candidate.split)
+    }
+
+    /// Adds what people should know of the names.
+    pub fn remark_on_names(&mut self) {
+        self.remarks.extend(self.class_names.remarks("class"));
+        self.remarks.extend(self.split_names.remarks("split"));
     }
 
     /// Equal images are told apart by their number in the listing's order.
@@ -97,38 +124,11 @@ impl Candidates {
             last = Some((candidate.digest, candidate.occurrence));
         }
     }
-
-    /// A number for every label that is a name: its place among the sorted names, or in the
-    /// source's own list of them.
-    pub fn class_numbers(&self, declared: Option<Vec<String>>) -> HashMap<String, i32> {
-        if let Some(names) = declared {
-            return names.into_iter().zip(0..).collect();
-        }
-        // Classes whose images were all left out have none.
-        let mut occurs = vec![false; self.classes.values().len()];
-        for candidate in &self.all {
-            occurs[candidate.class as usize] = true;
-        }
-        let classes = self.classes.values().iter().zip(occurs);
-        let names: std::collections::BTreeSet<&String> = classes
-            .filter(|(class, occurs)| class.named && *occurs)
-            .filter_map(|(class, _)| class.label.as_ref())
-            .collect();
-        names.into_iter().cloned().zip(0..).collect()
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn class(name: &str) -> Class {
-        Class {
-            label: Some(name.to_owned()),
-            named: true,
-            label_name: Some(name.to_owned()),
-        }
-    }
 
     #[test]
     fn a_candidate_takes_no_more_than_its_index() {
@@ -140,29 +140,11 @@ mod tests {
         let mut candidates = Candidates::default();
         for (row, digest) in [9u8, 3, 9, 9, 0, 3].into_iter().enumerate() {
             candidates
-                .push((0, row), [digest; 32], &class("a"), "train")
+                .push((0, row), [digest; 32], &Class::default(), "train")
                 .unwrap();
         }
         candidates.number_occurrences();
         let occurrences: Vec<u32> = candidates.all.iter().map(|one| one.occurrence).collect();
         assert_eq!(occurrences, [0, 0, 1, 2, 0, 1]);
-    }
-
-    #[test]
-    fn classes_without_images_have_no_number() {
-        let mut candidates = Candidates::default();
-        for (row, name) in ["pear", "fig", "apple"].into_iter().enumerate() {
-            candidates
-                .push((row, 0), [row as u8; 32], &class(name), "train")
-                .unwrap();
-        }
-        candidates.all.remove(1);
-        let numbers = candidates.class_numbers(None);
-        assert_eq!(
-            numbers,
-            HashMap::from([("apple".to_owned(), 0), ("pear".to_owned(), 1)])
-        );
-        let declared = candidates.class_numbers(Some(vec!["fig".to_owned()]));
-        assert_eq!(declared, HashMap::from([("fig".to_owned(), 0)]));
     }
 }

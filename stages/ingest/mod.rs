@@ -4,16 +4,21 @@
 //! Every file is read twice: once to know its digest, which decides splits and subsets, once to
 //! check and store it. A file that changed in between is noticed, and nothing is published.
 //!
-//! Version log: 1 first.
+//! Version log: 1 first; 2 one rule for words of splits, one vocabulary for all tables, names as
+//! keys, -1 and empty text are no labels.
 
 mod candidates;
 mod folder;
 mod listing;
+mod names;
+mod splits;
 pub mod survey;
 mod table;
+mod table_files;
+mod vocabulary;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use rayon::prelude::*;
@@ -21,15 +26,18 @@ use schemars::JsonSchema;
 use seedpipe_artifact::{
     IMAGES, ImageRow, ImagesWriter, Metadata, REJECTED, RejectedRow, RejectedWriter,
 };
-use seedpipe_base::Refusal;
+use seedpipe_base::{Refusal, neutral};
 use seedpipe_engine::{InputKinds, InputSlot, OutputSlot, Stage, StageContext, Work};
 use seedpipe_imaging::{Format, Limits, check};
 use serde::{Deserialize, Serialize};
 
-use crate::shared::invalid::{fraction, invalid};
+use crate::shared::invalid::{Counted, count, fraction, invalid};
 use crate::shared::selection::item;
 use candidates::Candidates;
-use listing::{Listing, ReadCandidate};
+use listing::{Held, Listing, ReadCandidate, digest_of};
+use splits::Splits;
+pub use table_files::is_table;
+use vocabulary::Vocabulary;
 
 /// Images that are checked and written together.
 const CHUNK: usize = 512;
@@ -42,16 +50,24 @@ const NAMED: usize = 10;
 pub struct Ingest {
     /// An image folder, a Parquet file, or a folder of Parquet files named after their splits.
     pub source: PathBuf,
-    /// Parquet: the column of encoded images; default: the only one that can be.
+    /// Whether names say splits. Default: the first folders do where each is called `train`,
+    /// `test`, `val` or alike, and so do the names of Parquet files. `folders`: each first folder
+    /// is a split; `none`: no name says one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    splits: Option<Splits>,
+    /// Parquet: the column of encoded images, or of their paths below the table's folder; default:
+    /// the only one that can hold images.
     #[serde(default)]
     pub image_column: Option<String>,
-    /// Parquet: the column of labels, numbers or names; default: unlabelled.
+    /// Parquet: the column of labels, numbers or names; empty or -1 where there is none. Default:
+    /// unlabelled.
     #[serde(default)]
     pub label_column: Option<String>,
     /// Parquet: the column of the labels' names.
     #[serde(default)]
     pub label_name_column: Option<String>,
-    /// Parquet: the column of splits; default: the file's name, else `train`.
+    /// Parquet: the column of splits: `train`, `test`, `val` or alike, or other names; default: the
+    /// file's name, else `train`.
     #[serde(default)]
     pub split_column: Option<String>,
     /// Moves a share of the `train` images into other splits by a keyed hash of their content, e.g.
@@ -75,7 +91,7 @@ fn default_max_pixels() -> u64 {
 
 impl Stage for Ingest {
     const KIND: &'static str = "ingest";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const INPUTS: &'static [InputSlot] = &[];
     const OUTPUTS: &'static [OutputSlot] = &[
         OutputSlot::new("images", IMAGES),
@@ -86,8 +102,21 @@ impl Stage for Ingest {
         vec![self.source.clone()]
     }
 
+    fn counts(file: &Path) -> bool {
+        Format::is_ending_of(file) || is_table(file)
+    }
+
     fn validate(&self, _inputs: &InputKinds) -> Result<(), Refusal> {
         fraction("max_bad_fraction", self.max_bad_fraction)?;
+        if let (Some(_), Some(column)) = (self.splits, &self.split_column) {
+            return Err(invalid(
+                "splits",
+                "one key that says the splits",
+                format!("`split_column: {column}` too"),
+                "leave one of them out",
+            ));
+        }
+        count("max_pixels", self.max_pixels, 1, Counted::Pixels)?;
         for (split, share) in &self.hash_split {
             fraction(&format!("hash_split.{split}"), *share)?;
         }
@@ -115,7 +144,12 @@ impl Stage for Ingest {
 impl Work for Ingest {
     fn run(&self, context: &StageContext) -> Result<()> {
         let path = context.resolve(&self.source);
-        let listing = Listing::open(self, &path).context("key `params.source`")?;
+        let source = "key `params.source`";
+        let held = Held::at(&path, self.image_column.as_deref()).context(source)?;
+        for remark in &held.remarks {
+            context.warn(remark.clone());
+        }
+        let listing = held.open(self, &path).context(source)?;
         self.warn_of_columns(context, &listing);
         let progress = context.progress();
         progress.begin("hashing", "images", listing.len() as u64, 0);
@@ -135,10 +169,13 @@ impl Work for Ingest {
                 .hint(format!("check `source`; {}", listing.expectation()))
             );
         }
+        for remark in &candidates.remarks {
+            context.warn(remark.clone());
+        }
         candidates.number_occurrences();
         self.split(context, &mut candidates);
         self.subset(context, &mut candidates)?;
-        let classes = candidates.class_numbers(listing.class_names());
+        let vocabulary = listing.vocabulary(&candidates);
 
         let total = candidates.all.len();
         progress.begin("checking", "images", total as u64, 0);
@@ -148,14 +185,16 @@ impl Work for Ingest {
             let mut rejected =
                 RejectedWriter::create(&shard.output("rejected", "part-00000"), &Metadata::new())?;
             let (mut image_id, mut refused) = (0u32, Vec::new());
+            let mut bad = HashSet::new();
             listing.chunks(&candidates.all, CHUNK, &mut |chunk: Vec<ReadCandidate>| {
                 context.check_cancelled()?;
                 let count = chunk.len() as u64;
+                let digests: Vec<_> = chunk.iter().map(|found| found.candidate.digest).collect();
                 let checked: Vec<Result<ImageRow, RejectedRow>> = chunk
                     .into_par_iter()
-                    .map(|found| self.check(&candidates, found, &classes))
+                    .map(|found| self.check(&candidates, found, &vocabulary))
                     .collect::<Result<_>>()?;
-                for outcome in checked {
+                for (outcome, digest) in checked.into_iter().zip(digests) {
                     match outcome {
                         Ok(mut row) => {
                             row.image_id = image_id;
@@ -165,6 +204,7 @@ impl Work for Ingest {
                         Err(row) => {
                             rejected.write(std::slice::from_ref(&row))?;
                             refused.push(row);
+                            bad.insert(digest);
                         }
                     }
                 }
@@ -173,7 +213,13 @@ impl Work for Ingest {
             })?;
             images.finish()?;
             rejected.finish()?;
-            self.judge(context, &refused, total)
+            self.judge(context, &refused, total)?;
+            for remark in
+                listing.copies(&candidates, &vocabulary, |digest| !bad.contains(digest))?
+            {
+                context.warn(remark);
+            }
+            Ok(())
         })?;
         progress.finish();
         Ok(())
@@ -207,58 +253,37 @@ impl Ingest {
         &self,
         candidates: &Candidates,
         found: ReadCandidate,
-        classes: &HashMap<String, i32>,
+        vocabulary: &Vocabulary,
     ) -> Result<Result<ImageRow, RejectedRow>> {
-        let ReadCandidate {
-            candidate,
-            source,
-            bytes,
-        } = found;
-        if *blake3::hash(&bytes).as_bytes() != candidate.digest {
+        if digest_of(&found.bytes) != found.candidate.digest {
             bail!(
-                Refusal::failure(format!("`{source}` changed while it was read"))
+                Refusal::failure(format!("`{}` changed while it was read", found.source))
                     .hint("run again when nothing writes to the source")
             );
         }
         let limits = Limits {
             pixels: self.max_pixels,
         };
-        let header = match check(&bytes, &limits) {
+        let ReadCandidate { candidate, .. } = found;
+        let header = match found.header(|bytes| check(bytes, &limits)) {
             Ok(header) => header,
-            Err(error) => {
-                return Ok(Err(RejectedRow {
-                    source,
-                    reason: error.to_string(),
-                }));
+            Err(reason) => {
+                let source = found.source;
+                return Ok(Err(RejectedRow { source, reason }));
             }
         };
-        let class = candidates.class(candidate);
-        let number = |label: &String| {
-            if class.named {
-                classes.get(label).copied()
-            } else {
-                label.parse().ok()
-            }
-        };
-        let label = match &class.label {
-            None => None,
-            Some(label) => Some(number(label).with_context(|| {
-                format!(
-                    "`{source}`: label `{label}` is none of the classes that the source declares"
-                )
-            })?),
-        };
+        let (label, label_name) = vocabulary.class(candidate).clone();
         Ok(Ok(ImageRow {
             image_id: 0,
             digest: candidate.digest,
             occurrence: candidate.occurrence,
-            bytes,
+            bytes: found.bytes.unwrap_or_default(),
             width: header.width,
             height: header.height,
             label,
-            label_name: class.label_name.clone(),
+            label_name,
             split: candidates.split(candidate).to_owned(),
-            source,
+            source: found.source,
         }))
     }
 
@@ -270,7 +295,7 @@ impl Ingest {
         let mut list: Vec<String> = refused
             .iter()
             .take(NAMED)
-            .map(|row| format!("  {}: {}", row.source, row.reason))
+            .map(|row| format!("  {}: {}", neutral::line(&row.source), row.reason))
             .collect();
         if refused.len() > NAMED {
             list.push(format!("  and {} more", refused.len() - NAMED));

@@ -1,6 +1,6 @@
 //! What a source of images holds, before there is a pipeline: looked at as `ingest` will.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
@@ -10,8 +10,7 @@ use seedpipe_base::Refusal;
 use seedpipe_imaging::{Format, Limits, check, inspect};
 use serde_json::json;
 
-use super::listing::{Listing, ReadCandidate};
-use super::table::parquet_files;
+use super::listing::{Held, Listing, ReadCandidate};
 use super::{CHUNK, Ingest};
 
 /// Of more images only the headers are read: decoding all of them takes as long as `ingest` itself.
@@ -36,6 +35,9 @@ pub struct Survey {
     pub columns: SourceColumns,
     /// What can't be read: source and reason.
     pub broken: Vec<(String, String)>,
+    /// What people should know: of classes and splits, what was passed over, and which images are
+    /// there more than once.
+    pub remarks: Vec<String>,
 }
 
 /// Looks at every image.
@@ -43,62 +45,84 @@ pub struct Survey {
 /// # Errors
 /// When the source can't be read or holds no image.
 pub fn survey(path: &Path) -> Result<Survey> {
-    let columns = match parquet_files(path)?.first() {
+    let mut held = Held::at(path, None)?;
+    let mut remarks = std::mem::take(&mut held.remarks);
+    let columns = match held.tables.first() {
         Some(table) => guessed_columns(table)?,
         None => SourceColumns::default(),
     };
     let ingest: Ingest = serde_json::from_value(json!({
         "source": "", // the listing is opened by path
+        "image_column": columns.image,
         "label_column": columns.label,
         "label_name_column": columns.label_name,
         "split_column": columns.split,
     }))
     .context("BUG: params of `ingest`")?;
-    let listing = Listing::open(&ingest, path)?;
-    let candidates = listing.candidates(&|_| Ok(()))?;
+    let listing = held.open(&ingest, path)?;
+    let mut candidates = listing.candidates(&|_| Ok(()))?;
+    candidates.number_occurrences();
+    let vocabulary = listing.vocabulary(&candidates);
+    remarks.extend(candidates.remarks.iter().cloned());
     let decodes = candidates.all.len() <= DECODED;
     let limits = Limits {
         pixels: ingest.max_pixels,
     };
     let mut found = Survey {
         columns,
+        remarks,
         ..Survey::default()
     };
+    if let (Listing::Tables(tables), None) = (&listing, &found.columns.label) {
+        let unread = tables.unread_columns();
+        if !unread.is_empty() {
+            found.remarks.push(format!(
+                "no column is known to hold labels among {unread}\nhint: name it by `label_column`"
+            ));
+        }
+    }
     let (mut sides, mut labels) = (Vec::new(), BTreeSet::new());
+    let mut bad = HashSet::new();
     listing.chunks(&candidates.all, CHUNK, &mut |chunk: Vec<ReadCandidate>| {
         let looked: Vec<_> = chunk
             .into_par_iter()
             .map(|image| {
-                let seen = look(&image.bytes, &limits, decodes);
+                let seen = image.header(|bytes| match decodes {
+                    true => check(bytes, &limits),
+                    false => inspect(bytes, &limits),
+                });
                 (image.candidate, image.source, seen)
             })
             .collect();
         for (candidate, source, image) in looked {
             match image {
-                Ok((format, side)) => {
+                Ok(header) => {
                     found.images += 1;
-                    sides.push(side);
-                    *found.formats.entry(format.name()).or_default() += 1;
+                    sides.push(header.width.min(header.height));
+                    *found.formats.entry(header.format.name()).or_default() += 1;
                     *found
                         .splits
                         .entry(candidates.split(candidate).to_owned())
                         .or_default() += 1;
-                    if let Some(label) = &candidates.class(candidate).label {
+                    if let (Some(label), _) = vocabulary.class(candidate) {
                         let split = candidates.split(candidate).to_owned();
                         *found.labelled.entry(split).or_default() += 1;
-                        labels.insert(label.clone());
+                        labels.insert(*label);
                     }
                 }
-                Err(reason) => found.broken.push((source, reason)),
+                Err(reason) => {
+                    found.broken.push((source, reason));
+                    bad.insert(candidate.digest);
+                }
             }
         }
         Ok(())
     })?;
     if found.images == 0 {
         let broken = found.broken.first();
-        let reason = broken.map_or_else(String::new, |(source, reason)| {
-            format!(" (`{source}`: {reason})")
-        });
+        let broken = broken.map(|(source, reason)| format!("`{source}`: {reason}"));
+        let reason = broken.or_else(|| found.remarks.first().cloned());
+        let reason = reason.map_or_else(String::new, |reason| format!(" ({reason})"));
         bail!(
             Refusal::failure(format!(
                 "`{}`: expected images ({}), got none{reason}",
@@ -108,19 +132,10 @@ pub fn survey(path: &Path) -> Result<Survey> {
             .hint(listing.expectation())
         );
     }
+    let copies = listing.copies(&candidates, &vocabulary, |digest| !bad.contains(digest))?;
+    found.remarks.extend(copies);
     sides.sort_unstable();
     found.shorter_side = [sides[0], sides[sides.len() / 2], sides[sides.len() - 1]];
     found.classes = labels.len();
     Ok(found)
-}
-
-/// Format and shorter side of the upright image, or why it can't be read.
-fn look(bytes: &[u8], limits: &Limits, decodes: bool) -> Result<(Format, u32), String> {
-    let header = if decodes {
-        check(bytes, limits)
-    } else {
-        inspect(bytes, limits)
-    };
-    let header = header.map_err(|error| error.to_string())?;
-    Ok((header.format, header.width.min(header.height)))
 }

@@ -158,7 +158,8 @@ pub fn metric_rows(
 /// Rows `{name}_low` and `{name}_high`: 95 % intervals of shares of right answers, by bootstrap
 /// over the judged images.
 ///
-/// - `right`: for each name, whether each image's answer is right; all over the same images
+/// - `right`: for each name, whether each image's answer is right, by [`best_is_right`]; all over
+///   the same images
 pub fn interval_rows(
     context: &StageContext,
     step: u64,
@@ -182,13 +183,21 @@ pub fn interval_rows(
     .collect()
 }
 
-/// Whether the best class of each row is its label's.
-pub fn best_is_right(ranked: &[Vec<(u32, f32)>], labelled: &[(usize, usize)]) -> Vec<bool> {
-    ranked
-        .iter()
-        .zip(labelled)
-        .map(|(best, &(_, class))| best[0].0 as usize == class)
-        .collect()
+/// Whether the best class of each row is its label's; in an order that hangs on what the images
+/// are, so that intervals don't hang on what files and classes are called.
+pub fn best_is_right(
+    images: &ImagesReader,
+    classes: &Classes,
+    labelled: &[(usize, usize)],
+    ranked: &[Vec<(u32, f32)>],
+) -> Vec<bool> {
+    let judged = ranked.iter().zip(labelled).map(|(best, &(row, class))| {
+        let is_right = best[0].0 as usize == class;
+        (images.image(row).digest, classes.places()[class], is_right)
+    });
+    let mut judged: Vec<(&[u8; 32], u32, bool)> = judged.collect();
+    judged.sort_unstable();
+    judged.into_iter().map(|(.., is_right)| is_right).collect()
 }
 
 /// Writes a whole metrics/v1 part.
@@ -200,8 +209,8 @@ pub fn write_metrics(path: &Path, rows: &[MetricRow]) -> Result<()> {
 }
 
 /// The best classes of each row with their probabilities.
-pub fn ranked(logits: &Tensor) -> Vec<Vec<(u32, f32)>> {
-    ranked_classes(logits, TOP)
+pub fn ranked(logits: &Tensor, classes: &Classes) -> Vec<Vec<(u32, f32)>> {
+    ranked_classes(logits, classes.places(), TOP)
 }
 
 pub fn write_predictions(
@@ -268,6 +277,7 @@ pub fn outputs_of(
     device: Device,
     of: impl Fn(Output) -> Option<Tensor>,
 ) -> Result<Tensor> {
+    network.check_size(preprocessing.size)?;
     let policy = eval_policy(preprocessing)?;
     let frame = Frame {
         batch: EVALUATION_BATCH,

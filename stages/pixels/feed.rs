@@ -22,6 +22,8 @@ use crate::pixels::pictures::Pictures;
 
 /// Ready batches that may wait for the network.
 const READY_BATCHES: usize = 3;
+/// Those, the one that is rendered and the one that the network has at hand.
+pub const BATCHES_HELD: usize = READY_BATCHES + 2;
 
 /// How far rendering steps back on a CPU for the network's threads, which wait for each other at
 /// every layer: an index of `nice`.

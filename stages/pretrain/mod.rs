@@ -31,7 +31,7 @@ use tch::Device;
 use crate::judging::evaluation::write_metrics;
 use crate::pixels::pictures::Pictures;
 use crate::pixels::viewed::Viewed;
-use crate::shared::invalid::{at_least, invalid};
+use crate::shared::invalid::{Counted, count, invalid};
 use crate::shared::network_artifact::{
     initialise, save_network, trained_preprocessing, validate_architecture,
 };
@@ -131,7 +131,7 @@ impl Pretrain {
                 let (key, got) = ("small_crops", "the input `small_views`");
                 Err(self.refused(key, got, |objective| objective.keys().contains(key)))
             }
-            (Some(crops), true) => at_least("small_crops", crops as u64, 1),
+            (Some(crops), true) => count("small_crops", crops as u64, 1, Counted::AtOnce),
             (Some(crops), false) => Err(invalid(
                 "small_crops",
                 "the input `small_views` beside it",

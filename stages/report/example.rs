@@ -85,6 +85,16 @@ pub fn encode(stage: &str, weights: &str, parameters: u64) -> Source {
     }
 }
 
+/// The same under another name.
+pub fn copy(of: &Source, stage: &str) -> Source {
+    let inputs = of.inputs.clone();
+    Source {
+        parameters: of.parameters,
+        inputs,
+        ..source(stage, of.kind.name(), of.params.clone(), &[])
+    }
+}
+
 pub fn probe(stage: &str, features: &str, figures: &[(&str, f64)]) -> Source {
     let inputs = [
         ("images", "images", "images"),

@@ -105,6 +105,16 @@ pub struct Catalogue<'a> {
 }
 
 impl Material {
+    /// Of these stages, and nothing else.
+    pub fn of(sources: Vec<Source>) -> Material {
+        Material {
+            title: String::new(),
+            sources,
+            environment: Vec::new(),
+            against: None,
+        }
+    }
+
     pub fn catalogue(&self) -> Catalogue<'_> {
         let sources = self.sources.iter();
         let named = sources.map(|source| (source.stage.as_str(), source));

@@ -6,11 +6,12 @@
 //! fills it from its inputs and ancestors and leaves out seconds, dates and machines, so that equal
 //! results give an equal file; `seedpipe report` fills it from the cache.
 //!
-//! Version log: 1 first.
+//! Version log: 1 first, 2 the section on the data, and what the student gained stands first.
 
 mod embeddings;
 #[cfg(test)]
 mod example;
+mod gains;
 mod gallery;
 mod html;
 mod judged;
@@ -30,13 +31,18 @@ use seedpipe_artifact::{
 use seedpipe_engine::{Arity, Input, InputKinds, InputSlot, OutputSlot, Stage, StageContext, Work};
 use serde::{Deserialize, Serialize};
 
+use crate::report::sections::headline::main_column;
 use crate::shared::invalid::invalid;
+use crate::shared::results::{Results, results};
 
 pub use material::{EarlierState, FieldChange, Making, Material, Source};
 pub use page::page;
 
 /// Name of the page in the artifact.
 pub const PAGE: &str = "report.html";
+
+/// Comparisons that a terminal is told at most.
+const GAINS: usize = 12;
 
 /// The cache's folder beside pipeline.yaml.
 const CACHE: &str = ".seedpipe";
@@ -64,7 +70,7 @@ fn default_path() -> PathBuf {
 
 impl Stage for Report {
     const KIND: &'static str = "report";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const INPUTS: &'static [InputSlot] = &[
         InputSlot::new("metrics", &[METRICS], Arity::Many),
         InputSlot::new("images", &[IMAGES], Arity::AnyNumber),
@@ -118,9 +124,7 @@ impl Work for Report {
     fn run(&self, context: &StageContext) -> Result<()> {
         let page = page(&Material {
             title: self.title.clone(),
-            sources: sources(context),
-            environment: Vec::new(),
-            against: None,
+            ..Material::of(sources(context))
         })?;
         context.shards(1, |shard| {
             let mut files =
@@ -133,6 +137,35 @@ impl Work for Report {
             Ok(())
         })
     }
+}
+
+/// The results of stages for a terminal: the table, and what students gained; empty when nothing
+/// was measured.
+pub fn results_text(sources: Vec<Source>) -> String {
+    let material = Material::of(sources);
+    let results = results(&material.catalogue().result_sources());
+    results.text() + &gained(&material, &results)
+}
+
+/// What students gained, a line each, and what is to be added to know it.
+pub fn gains_text(sources: Vec<Source>) -> String {
+    let material = Material::of(sources);
+    let results = results(&material.catalogue().result_sources());
+    gained(&material, &results)
+}
+
+fn gained(material: &Material, results: &Results) -> String {
+    let material = material.catalogue();
+    let Some(main) = main_column(results) else {
+        return String::new();
+    };
+    let gains = gains::gains(&material, results, main);
+    let lines = gains.iter().take(GAINS).map(gains::Gain::sentence);
+    let more = gains.len().checked_sub(GAINS).filter(|more| *more > 0);
+    let more = more.map(|more| format!("and {more} more comparisons: the report has them"));
+    let missing = gains::missing_floor(&material, results, main);
+    let lines = lines.chain(more).chain(missing);
+    lines.map(|line| line + "\n").collect()
 }
 
 /// The ancestors; what is connected may be read.

@@ -67,6 +67,24 @@ pub fn learned_alone(material: &Catalogue, source: &Source) -> bool {
             .is_none_or(|from| learned_alone(material, from))
 }
 
+/// Whether it shows images to a network that nothing taught.
+pub fn is_untrained(source: &Source) -> bool {
+    matches!(source.purpose, Purpose::Encoding { file: None, .. })
+        && !source.inputs.contains_key("weights")
+}
+
+/// Whether what a teacher says went into a network, or into the one that it began as.
+pub fn is_taught_by(material: &Catalogue, student: &Source, teacher: &Source) -> bool {
+    let mut encodes = teachers(student)
+        .iter()
+        .flat_map(|slot| material.inputs(student, slot));
+    encodes.any(|encode| is_maker(material, encode, teacher))
+        || (student.training().is_some()
+            && material
+                .input(student, "weights")
+                .is_some_and(|from| is_taught_by(material, from, teacher)))
+}
+
 /// Whether an `encode` stage's network is the one that `source` made, or read from the same file.
 fn is_maker(material: &Catalogue, encode: &Source, source: &Source) -> bool {
     if let Some(maker) = material.input(encode, "weights") {
@@ -84,6 +102,9 @@ fn is_maker(material: &Catalogue, encode: &Source, source: &Source) -> bool {
 /// How it learned, in a few words.
 pub fn learned(material: &Catalogue, source: &Source) -> String {
     match (&source.purpose, material.input(source, "weights")) {
+        (Purpose::Training(training), Some(from)) if !training.network.is_null() => {
+            format!("{} from {}", training.way, from.stage)
+        }
         (Purpose::Training(training), Some(from)) => {
             let soft = match training.teachers {
                 [] => "",

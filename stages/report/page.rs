@@ -5,10 +5,10 @@ use anyhow::Result;
 use seedpipe_artifact::{EMBEDDINGS, METRICS, PREDICTIONS};
 
 use super::gallery::Gallery;
-use super::html::{escaped, push};
+use super::html::{escaped, push, with_code};
 use super::material::{Catalogue, Material};
 use super::sections::{
-    classes, curves, headline, lineage, mistakes, recipe, size_plot, timeline, view_sheet,
+    classes, curves, data, headline, lineage, mistakes, recipe, size_plot, timeline, view_sheet,
 };
 use super::{embeddings, judged};
 use crate::shared::results::results;
@@ -121,18 +121,6 @@ fn footer(sections: &Sections) -> String {
     html
 }
 
-/// Text whose words between backticks are code.
-fn with_code(text: &str) -> String {
-    let parts = text.split('`').enumerate().map(|(index, part)| {
-        if index % 2 == 1 {
-            format!("<code>{}</code>", escaped(part))
-        } else {
-            escaped(part)
-        }
-    });
-    parts.collect()
-}
-
 fn sections(material: &Catalogue, gallery: &mut Gallery) -> Result<Sections> {
     let results = results(&material.result_sources());
     let ranked = headline::ranked(material, &results);
@@ -142,7 +130,7 @@ fn sections(material: &Catalogue, gallery: &mut Gallery) -> Result<Sections> {
     // What the kind `report` shows hangs on its inputs; the command reads the whole cache.
     let hint = |stage: &'static str, command: &'static str| if cached { command } else { stage };
     let mut sections = Sections::default();
-    let mut html = headline::cards(material, &results, &ranked);
+    let mut html = headline::cards(material, &results);
     html.push_str(&headline::table(material, &results, &ranked).unwrap_or_default());
     sections.add(
         "results",
@@ -171,9 +159,18 @@ fn sections(material: &Catalogue, gallery: &mut Gallery) -> Result<Sections> {
         },
     );
     sections.add(
+        "data",
+        "Data",
+        data::data(material, gallery)?,
+        hint(
+            "connect `images`, or run `seedpipe report`",
+            "an `ingest` stage",
+        ),
+    );
+    sections.add(
         "classes",
         "Class by class",
-        classes::table(material, gallery, &results, &ranked, &judged)?.unwrap_or_default(),
+        classes::table(material, &results, &ranked, &judged)?.unwrap_or_default(),
         "labels for the test images, and a stage that judges by them",
     );
     // What is connected and yet gives nothing is not to be connected again.

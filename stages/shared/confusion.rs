@@ -18,14 +18,15 @@ pub struct Tally {
 /// A tally with a place for every pair of classes.
 #[derive(Debug, PartialEq, Serialize)]
 pub struct Confusion {
-    pub classes: Vec<ConfusedClass>,
+    pub classes: Vec<Class>,
     /// `[true class][predicted class]`, in the order of `classes`.
     pub counts: Vec<Vec<u64>>,
 }
 
-/// A class as the images have it.
+/// A class as the images have it. Whatever leaves says classes by these, never by the number of a
+/// network's output.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct ConfusedClass {
+pub struct Class {
     pub label: i32,
     /// The label as text where it has no name.
     pub name: String,
@@ -115,7 +116,7 @@ impl Confusion {
         for ((label, best), count) in tally.counts {
             counts[place[&label]][place[&best]] = count;
         }
-        let class = |(label, name)| ConfusedClass { label, name };
+        let class = |(label, name)| Class { label, name };
         Confusion {
             classes: tally.names.into_iter().map(class).collect(),
             counts,

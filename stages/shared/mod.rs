@@ -1,9 +1,12 @@
 //! What several kinds share: networks as artifacts ([`network_artifact`]), which images are meant
 //! ([`selection`]), refusals of params ([`invalid`]), how a kind's objectives are declared and
 //! read ([`objectives`]), what every stage of a pipeline gave ([`results`]), confusion matrices
-//! ([`confusion`]), logits ([`logits`]).
+//! ([`confusion`]), logits ([`logits`]), a folder of image files ([`image_folder`]), images that are
+//! there more than once ([`copies`]).
 
 pub mod confusion;
+pub(crate) mod copies;
+pub mod image_folder;
 pub(crate) mod invalid;
 pub(crate) mod logits;
 pub(crate) mod network_artifact;

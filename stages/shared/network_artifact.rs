@@ -2,7 +2,7 @@
 //! that the artifact is enough.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
 use seedpipe_artifact::{Dtype, Metadata, WeightRow, WeightsReader, WeightsWriter};
@@ -10,6 +10,7 @@ use seedpipe_base::Refusal;
 use seedpipe_engine::{Input, StageContext};
 use seedpipe_imaging::{Adjust, Crop, Normalise, Policy, RecipeName};
 use seedpipe_learn::architecture::{self, Architecture, Preprocessing};
+use seedpipe_learn::checkpoint_file;
 use seedpipe_learn::network::Network;
 use seedpipe_learn::tensors;
 use tch::{Device, Tensor};
@@ -61,47 +62,68 @@ pub fn save_tensors(
 
 /// The tensors of a weights artifact by name, and its architecture as JSON.
 pub fn load_tensors(input: &Input) -> Result<(BTreeMap<String, Tensor>, Metadata)> {
-    let reader = WeightsReader::open(&input.parts)?;
+    read_tensors(&input.parts, &of(input))
+}
+
+pub fn load_network(input: &Input, device: Device) -> Result<Prepared> {
+    read_network(&input.parts, &of(input), device)
+}
+
+fn of(input: &Input) -> String {
+    format!("weights of stage `{}`", input.stage)
+}
+
+/// - `of`: what the parts are, for messages
+fn read_tensors(parts: &[PathBuf], of: &str) -> Result<(BTreeMap<String, Tensor>, Metadata)> {
+    let reader = WeightsReader::open(parts)?;
     let tensors = reader
         .read_all()?
         .into_iter()
         .map(|row| {
             let tensor =
                 tensors::from_bytes(&row.dtype.name().to_uppercase(), &row.shape, &row.data)
-                    .with_context(|| {
-                        format!("weights of stage `{}`: tensor `{}`", input.stage, row.name)
-                    })?;
+                    .with_context(|| format!("{of}: tensor `{}`", row.name))?;
             Ok((row.name, tensor))
         })
         .collect::<Result<_>>()?;
     Ok((tensors, reader.metadata().clone()))
 }
 
-pub fn load_network(input: &Input, device: Device) -> Result<Prepared> {
-    let (tensors, metadata) = load_tensors(input)?;
+/// - `of`: what the parts are, for messages
+pub fn read_network(parts: &[PathBuf], of: &str, device: Device) -> Result<Prepared> {
+    let (tensors, metadata) = read_tensors(parts, of)?;
     let field = |name: &str| {
-        metadata.get(name).ok_or_else(|| {
-            anyhow!(
-                "weights of stage `{}`: the artifact doesn't say its {name}",
-                input.stage
-            )
-        })
+        let said = metadata.get(name);
+        said.with_context(|| format!("{of}: the artifact doesn't say its {name}"))
     };
-    let architecture: Architecture =
-        serde_json::from_str(field(ARCHITECTURE)?).with_context(|| {
-            format!(
-                "weights of stage `{}` don't hold an image network",
-                input.stage
-            )
-        })?;
+    let architecture: Architecture = serde_json::from_str(field(ARCHITECTURE)?)
+        .with_context(|| format!("{of} don't hold an image network"))?;
     let preprocessing = serde_json::from_str(field(PREPROCESSING)?)
-        .with_context(|| format!("weights of stage `{}` hold no preprocessing", input.stage))?;
-    let network = Network::with_weights(&architecture, tensors, device)
-        .with_context(|| format!("weights of stage `{}`", input.stage))?;
+        .with_context(|| format!("{of} hold no preprocessing"))?;
+    let network =
+        Network::with_weights(&architecture, tensors, device).with_context(|| of.to_owned())?;
     Ok(Prepared {
         network,
         preprocessing,
     })
+}
+
+/// The network of a checkpoint file, which a param `checkpoint` names; says what of the file is not
+/// used.
+pub fn load_checkpoint(
+    context: &StageContext,
+    checkpoint: &Path,
+    architecture: &Architecture,
+    prefix: Option<&str>,
+    device: Device,
+) -> Result<Network> {
+    let path = context.resolve(checkpoint);
+    let (network, recognised) = checkpoint_file::load_network(&path, architecture, prefix, device)
+        .context("key `params.checkpoint`")?;
+    if let Some(told) = recognised.told(checkpoint) {
+        context.warn(told);
+    }
+    Ok(network)
 }
 
 /// A new network whose every tensor is drawn from a generator of its own name.
@@ -112,6 +134,21 @@ pub fn initialise(
 ) -> Result<Network> {
     Ok(Network::initialise(
         architecture,
+        |name| context.rng("initialise", name.as_bytes()),
+        device,
+    )?)
+}
+
+/// A network on a trained one's backbone; what the donor has no tensor for is drawn anew.
+pub fn initialise_from(
+    context: &StageContext,
+    architecture: &Architecture,
+    donor: &Network,
+    device: Device,
+) -> Result<Network> {
+    Ok(Network::initialise_from(
+        architecture,
+        donor,
         |name| context.rng("initialise", name.as_bytes()),
         device,
     )?)

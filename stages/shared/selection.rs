@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use anyhow::{Result, bail};
 use seedpipe_artifact::ImagesReader;
 use seedpipe_base::Refusal;
+use seedpipe_engine::{Demanded, StageContext};
+
+use crate::shared::confusion::told_apart;
 
 /// Default of the params that name the split to learn from.
 pub fn train_split() -> String {
@@ -54,20 +57,19 @@ pub fn rows_of_split(images: &ImagesReader, split: &str) -> Result<Vec<usize>> {
     Ok(rows)
 }
 
-/// The classes of an images artifact: networks count them from 0, the artifact keeps the user's own
-/// numbers.
+/// The classes of an images artifact. Networks have an output for each, counted from 0 in the order
+/// of the labels; everything that leaves says the label, which is the user's own number.
 pub struct Classes {
     labels: Vec<i32>,
+    /// No two alike.
     names: Vec<String>,
+    places: Vec<u32>,
 }
 
 impl Classes {
     pub fn of(images: &ImagesReader) -> Result<Classes> {
-        let (labels, names): (Vec<i32>, Vec<String>) = images
-            .classes()
-            .iter()
-            .map(|(label, name)| (*label, name.clone()))
-            .unzip();
+        let (labels, names): (Vec<i32>, Vec<String>) =
+            told_apart(images.classes()).into_iter().unzip();
         if labels.len() < 2 {
             bail!(
                 Refusal::failure(format!(
@@ -77,7 +79,18 @@ impl Classes {
                 .hint("give `ingest` a `label_column`, or a folder for each class")
             );
         }
-        Ok(Classes { labels, names })
+        let places = places(images, &labels);
+        Ok(Classes {
+            labels,
+            names,
+            places,
+        })
+    }
+
+    /// Each class's place among those that are judged equal: by the images that it has, whatever
+    /// it is called.
+    pub fn places(&self) -> &[u32] {
+        &self.places
     }
 
     pub fn len(&self) -> usize {
@@ -112,6 +125,47 @@ impl Classes {
         }
         Ok(labelled)
     }
+}
+
+/// The sum of each class's digests decides, which no other order of the images changes.
+fn places(images: &ImagesReader, labels: &[i32]) -> Vec<u32> {
+    let mut sums = vec![[0u64; 4]; labels.len()];
+    for row in 0..images.rows() {
+        let image = images.image(row);
+        let class = image
+            .label
+            .and_then(|label| labels.binary_search(&label).ok());
+        if let Some(class) = class {
+            for (sum, word) in sums[class].iter_mut().zip(image.digest.as_chunks::<8>().0) {
+                *sum = sum.wrapping_add(u64::from_le_bytes(*word));
+            }
+        }
+    }
+    let mut order: Vec<usize> = (0..labels.len()).collect();
+    order.sort_by_key(|&class| sums[class]);
+    let mut places = vec![0; labels.len()];
+    for (place, class) in (0..).zip(order) {
+        places[class] = place;
+    }
+    places
+}
+
+/// Some labelled rows in an order that hangs on what the images are, not on where they lie or what
+/// their classes are called.
+pub fn by_content(
+    images: &ImagesReader,
+    classes: &Classes,
+    mut labelled: Vec<(usize, usize)>,
+) -> Vec<(usize, usize)> {
+    labelled.sort_by_key(|&(row, class)| (images.image(row).digest, classes.places[class], row));
+    labelled
+}
+
+/// Rows that predictions must have: one for each labelled image of the split that is judged.
+pub fn judged(context: &StageContext, split: &str) -> Result<Demanded> {
+    let images = ImagesReader::open(&context.input("images").parts)?;
+    let rows = Classes::of(&images)?.labelled(&images, split)?.len();
+    Ok(vec![("predictions", rows as u64)])
 }
 
 /// A class-balanced share of the labelled rows: of each class the images with the smallest keys, at

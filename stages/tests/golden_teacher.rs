@@ -82,7 +82,7 @@ fn photographs_decoded_and_resized_by_us_give_the_teachers_golden_features() {
         classes: Some(10),
         ..Architecture::named("cifar_resnet56")
     };
-    let (network, _) = load_network(&checkpoint, &architecture, Device::Cpu).unwrap();
+    let (network, _) = load_network(&checkpoint, &architecture, None, Device::Cpu).unwrap();
     let images = from_slice_f32(&[rows.len() as i64, 3, SIZE.into(), SIZE.into()], &pixels);
     let features =
         to_vec_f32(&no_grad(|| network.forward(&images, Mode::Eval, Precision::F32)).features);

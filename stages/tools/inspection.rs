@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 pub use seedpipe_learn::architecture::Architecture;
 use seedpipe_learn::architecture::{Preprocessing, Shortcut, Stem, names};
 use seedpipe_learn::checkpoint_file::{self, Checkpoint, Matched, Unmatched, try_match};
-use seedpipe_learn::tensors::dtype;
+use seedpipe_learn::tensors::{dtype, is_finite};
 use seedpipe_learn::weights_file;
 use serde::Serialize;
 use tch::Tensor;
@@ -41,6 +41,8 @@ pub struct InspectedTensor {
     pub name: String,
     pub dtype: &'static str,
     pub shape: Vec<i64>,
+    /// No number of it is NaN or infinite.
+    pub finite: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -51,6 +53,8 @@ pub struct Guess {
     pub preprocessing: Preprocessing,
     /// Tensors that the network has no place for.
     pub leftovers: Vec<String>,
+    /// Prefixes of other whole networks of this architecture in the file.
+    pub others: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -73,6 +77,7 @@ pub fn inspect(path: &Path) -> Result<Inspection> {
             name: name.clone(),
             dtype: dtype(tensor.kind()),
             shape: tensor.size(),
+            finite: is_finite(tensor),
         })
         .collect();
     let floating = checkpoint.tensors.values();
@@ -110,7 +115,7 @@ fn try_all(
 ) -> Result<()> {
     for architecture in architectures {
         match guess(checkpoint, metadata, architecture.clone())? {
-            Tried::Fits(guess) => guesses.push(guess),
+            Tried::Fits(guess) => guesses.push(*guess),
             Tried::Lacks(found) => {
                 // The most tensors that fit; of as many, the network that lacks fewest.
                 let worth = |of: &NearestNetwork| {
@@ -206,7 +211,7 @@ fn position_sizes(checkpoint: &Checkpoint) -> Vec<i64> {
 }
 
 enum Tried {
-    Fits(Guess),
+    Fits(Box<Guess>),
     Lacks(NearestNetwork),
 }
 
@@ -244,13 +249,14 @@ fn guess(
             .with_context(|| format!("`{}`: its metadata", checkpoint.path.display()))?,
         None => architecture.default_preprocessing(),
     };
-    Ok(Tried::Fits(Guess {
+    Ok(Tried::Fits(Box::new(Guess {
         parameters: architecture.graph()?.parameter_count(),
         network: architecture,
         layout: matched.layout,
         preprocessing,
         leftovers: matched.leftovers,
-    }))
+        others: matched.others,
+    })))
 }
 
 fn try_on(
@@ -266,7 +272,7 @@ fn try_on(
             .map(|(name, tensor)| (name.clone(), Tensor::shallow_clone(tensor)))
             .collect(),
     };
-    Ok(try_match(copy, architecture)?)
+    Ok(try_match(copy, architecture, None)?)
 }
 
 /// Outputs of the leftover that is called as the family calls its classifier.

@@ -1,26 +1,36 @@
 //! What commands ask about stages and networks beside a run. What needs libtorch is reached by
 //! [`Tools`] alone, which only a program that is linked with it makes ([`tensor_tools`]).
 
+pub mod alike;
 pub mod inspection;
+pub mod memory;
+pub mod near_pairs;
 pub mod network_list;
 pub mod predictor;
 pub mod speed;
 pub mod storage;
 pub mod stored;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
 use crate::export::deliverable::{self, Deliverable, Manner, Sources};
 use crate::tools::inspection::Inspection;
+use crate::tools::near_pairs::{PairSink, Rows};
 use crate::tools::predictor::{Predictor, Weights};
+
+/// Of the parts of two weights artifacts and of an images artifact.
+pub type Alike = fn(&[PathBuf], &[PathBuf], &[PathBuf]) -> Result<Option<f64>>;
 
 /// The functions that need libtorch.
 #[derive(Clone, Copy)]
 pub struct Tools {
+    /// How alike two networks see sampled images: see [`alike::alike`].
+    pub alike: Alike,
     pub export: fn(&Sources, &Manner) -> Result<Deliverable>,
     pub inspect: fn(&Path) -> Result<Inspection>,
+    pub near_pairs: fn(&Rows, f32, PairSink) -> Result<()>,
     /// The numerics class of tensor work on a device by name; fails when there is no such device.
     pub numerics: fn(&str) -> Result<String>,
     pub open: fn(&Weights) -> Result<Box<dyn Predictor>>,
@@ -29,8 +39,10 @@ pub struct Tools {
 /// Named by `seedpipe-torch` alone.
 pub fn tensor_tools() -> Tools {
     Tools {
+        alike: alike::alike,
         export: deliverable::deliver,
         inspect: inspection::inspect,
+        near_pairs: near_pairs::near_pairs,
         numerics: |device| Ok(seedpipe_learn::numerics::class_of(device)?),
         open: predictor::open,
     }

@@ -30,12 +30,14 @@ pub fn network_list() -> Vec<NetworkEntry> {
                 .graph()
                 .expect("BUG: a named network without a graph");
             let size = architecture.default_preprocessing().size;
+            let side = i64::from(size);
+            let features = graph.length(graph.features(), [side; 2]);
             NetworkEntry {
                 name,
                 parameters: graph.parameter_count(),
-                multiply_adds: graph.multiply_adds(size.into(), size.into()),
+                multiply_adds: graph.multiply_adds(side, side),
                 size,
-                features: graph.length(graph.features()),
+                features: features.expect("BUG: a network that doesn't fit its own size"),
             }
         })
         .collect()

@@ -5,11 +5,11 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 use rayon::prelude::*;
-use seedpipe_base::Refusal;
 use seedpipe_base::text::hex;
-use seedpipe_engine::cancel;
+use seedpipe_base::{Refusal, mismatch};
+use seedpipe_engine::{cancel, walk};
 use seedpipe_imaging::{Layout, Limits, Normalise, Policy, Scratch, decode, render};
 use seedpipe_learn::architecture::{Architecture, Preprocessing};
 use seedpipe_learn::deployment::Deployment;
@@ -17,10 +17,12 @@ use seedpipe_learn::inference::Inference;
 use seedpipe_learn::network::{Network, Precision};
 use seedpipe_learn::tensors::{from_slice_f32, to_vec_f32};
 use seedpipe_learn::{checkpoint_file, weights_file};
-use tch::{Device, Kind};
+use tch::{Device, Kind, Tensor};
 
-use crate::export::deliverable::{Sources, class_names, deployed};
+use crate::export::deliverable::{Sources, classes, classes_of_file, deployed};
 use crate::judging::evaluation::plain_view;
+use crate::shared::confusion::Class;
+use crate::shared::image_folder::is_linked;
 use crate::shared::network_artifact::{eval_policy, load_network, normalise};
 
 /// Images that are decoded and handed to the network at once.
@@ -39,6 +41,8 @@ pub enum Weights<'input> {
         path: &'input Path,
         /// A name, or JSON as under `network:`; not needed when the file's metadata says it.
         network: Option<&'input str>,
+        /// Of several networks in it, the one whose tensors' names begin so.
+        prefix: Option<&'input str>,
     },
 }
 
@@ -75,8 +79,11 @@ pub trait Predictor {
     /// Length of the features.
     fn dimension(&self) -> usize;
 
-    /// The names of its classes in their order, empty when they are not known.
-    fn class_names(&self) -> &[String];
+    /// Its classes by output, empty when they are not known.
+    fn classes(&self) -> &[Class];
+
+    /// What of the network's file is not used, for people.
+    fn left(&self) -> Option<&str>;
 
     /// Gives the sink the prediction of each image, in order.
     fn predict(&self, images: &[PathBuf], sink: &mut Sink) -> Result<()>;
@@ -87,11 +94,12 @@ struct Loaded {
     /// Of the features.
     dimension: usize,
     identity: Identity,
-    class_names: Vec<String>,
+    classes: Vec<Class>,
+    left: Option<String>,
 }
 
 impl Loaded {
-    fn new(network: &Network, deployment: &Deployment, class_names: Vec<String>) -> Self {
+    fn new(network: &Network, deployment: &Deployment, classes: Vec<Class>) -> Self {
         let identity = Identity {
             features: hex(&deployment.features_digest()),
             network: hex(&network.digest()),
@@ -102,7 +110,8 @@ impl Loaded {
             inference: Inference::of_deployment(deployment, Precision::F32),
             dimension: deployment.feature_dimension() as usize,
             identity,
-            class_names,
+            classes,
+            left: None,
         }
     }
 }
@@ -116,8 +125,12 @@ impl Predictor for Loaded {
         self.dimension
     }
 
-    fn class_names(&self) -> &[String] {
-        &self.class_names
+    fn classes(&self) -> &[Class] {
+        &self.classes
+    }
+
+    fn left(&self) -> Option<&str> {
+        self.left.as_deref()
     }
 
     fn predict(&self, images: &[PathBuf], sink: &mut Sink) -> Result<()> {
@@ -125,10 +138,77 @@ impl Predictor for Loaded {
         let normalise = normalise(&self.identity.preprocessing);
         for paths in images.chunks(BATCH) {
             cancel::check()?;
-            predict_batch(&self.inference, &policy, &normalise, paths, sink)?;
+            self.predict_batch(&policy, &normalise, paths, sink)?;
         }
         Ok(())
     }
+}
+
+impl Loaded {
+    /// One batch.
+    fn predict_batch(
+        &self,
+        policy: &Policy,
+        normalise: &Normalise,
+        paths: &[PathBuf],
+        sink: &mut Sink,
+    ) -> Result<()> {
+        let length = 3 * (policy.size as usize).pow(2);
+        let mut pixels = vec![0f32; paths.len() * length];
+        let rendered: Vec<Result<()>> = paths
+            .par_iter()
+            .zip(pixels.par_chunks_exact_mut(length))
+            .map(|(path, place)| rendered(path, policy, normalise, place))
+            .collect();
+        let side = i64::from(policy.size);
+        let shape = [paths.len() as i64, side, side, 3];
+        let batch = from_slice_f32(&shape, &pixels).permute([0, 3, 1, 2]);
+        let results = self.inference.forward(&batch);
+        let features = finite_rows(&results.features, paths.len(), self.dimension)?;
+        let probabilities = match results.logits {
+            None => None,
+            Some(logits) => {
+                let classes = logits.size()[1] as usize;
+                let probabilities = logits.softmax(-1, Kind::Float);
+                Some(finite_rows(&probabilities, paths.len(), classes)?)
+            }
+        };
+        for (index, (path, rendered)) in paths.iter().zip(rendered).enumerate() {
+            let row = |rows: &Vec<Option<Vec<f32>>>| {
+                rows[index].clone().ok_or_else(|| {
+                    Refusal::failure(format!(
+                        "`{}`: expected finite numbers of the network, got NaN or infinity",
+                        path.display()
+                    ))
+                    .hint("check the network's weights by `seedpipe network inspect`, and its preprocessing")
+                })
+            };
+            let prediction = rendered.and_then(|()| {
+                Ok(Prediction {
+                    features: row(&features)?,
+                    probabilities: probabilities.as_ref().map(row).transpose()?,
+                })
+            });
+            sink(path, prediction)?;
+        }
+        Ok(())
+    }
+}
+
+/// The rows of `[count, length]`; none where a number of one is not finite.
+fn finite_rows(values: &Tensor, count: usize, length: usize) -> Result<Vec<Option<Vec<f32>>>> {
+    ensure!(
+        values.size() == [count as i64, length as i64],
+        "BUG: expected results of shape [{count}, {length}], got {:?}",
+        values.size()
+    );
+    let rows = to_vec_f32(values);
+    let finite = |row: &[f32]| {
+        row.iter()
+            .all(|value| value.is_finite())
+            .then(|| row.to_vec())
+    };
+    Ok(rows.chunks_exact(length).map(finite).collect())
 }
 
 /// Loads the network.
@@ -137,54 +217,28 @@ pub fn open(weights: &Weights) -> Result<Box<dyn Predictor>> {
         Weights::Stage(sources) => {
             let prepared = load_network(sources.weights, Device::Cpu)?;
             let deployment = deployed(&prepared, sources)?;
-            let class_names = class_names(sources.images, deployment.classes())?;
-            Loaded::new(&prepared.network, &deployment, class_names)
+            let classes = classes(sources.images, deployment.classes())?;
+            Loaded::new(&prepared.network, &deployment, classes)
         }
-        Weights::File { path, network } => load_file(path, *network)?,
+        Weights::File {
+            path,
+            network,
+            prefix,
+        } => load_file(path, *network, *prefix)?,
     }))
-}
-
-/// One batch.
-fn predict_batch(
-    inference: &Inference,
-    policy: &Policy,
-    normalise: &Normalise,
-    paths: &[PathBuf],
-    sink: &mut Sink,
-) -> Result<()> {
-    let length = 3 * (policy.size as usize).pow(2);
-    let mut pixels = vec![0f32; paths.len() * length];
-    let rendered: Vec<Result<()>> = paths
-        .par_iter()
-        .zip(pixels.par_chunks_exact_mut(length))
-        .map(|(path, place)| rendered(path, policy, normalise, place))
-        .collect();
-    let side = i64::from(policy.size);
-    let shape = [paths.len() as i64, side, side, 3];
-    let batch = from_slice_f32(&shape, &pixels).permute([0, 3, 1, 2]);
-    let results = inference.forward(&batch);
-    let features = to_vec_f32(&results.features); // [paths, D]
-    let probabilities = results
-        .logits
-        .map(|logits| to_vec_f32(&logits.softmax(-1, Kind::Float))); // [paths, classes]
-    let row = |values: &[f32], index: usize| {
-        let length = values.len() / paths.len();
-        values[index * length..(index + 1) * length].to_vec()
-    };
-    for (index, (path, rendered)) in paths.iter().zip(rendered).enumerate() {
-        let prediction = rendered.map(|()| Prediction {
-            features: row(&features, index),
-            probabilities: probabilities.as_ref().map(|values| row(values, index)),
-        });
-        sink(path, prediction)?;
-    }
-    Ok(())
 }
 
 /// Decodes an image and renders it as the network wants it: `[size, size, 3]`.
 fn rendered(path: &Path, policy: &Policy, normalise: &Normalise, place: &mut [f32]) -> Result<()> {
-    let bytes = fs_err::read(path)?;
-    let image = decode(&bytes, &LARGEST).with_context(|| format!("`{}`", path.display()))?;
+    let bytes = walk::read(path)?.map_err(|fault| {
+        let got = format!("expected an image, got {fault}");
+        Refusal::failure(got).place(format!("`{}`", path.display()))
+    })?;
+    let image = decode(&bytes, &LARGEST).map_err(|error| match is_linked(Path::new(""), path) {
+        true => error.unquoted(),
+        false => error,
+    });
+    let image = image.with_context(|| format!("`{}`", path.display()))?;
     let view = plain_view(policy, image.width, image.height);
     let mut scratch = Scratch::default();
     render(
@@ -198,12 +252,15 @@ fn rendered(path: &Path, policy: &Policy, normalise: &Normalise, place: &mut [f3
     .with_context(|| format!("`{}`", path.display()))
 }
 
-fn load_file(path: &Path, network: Option<&str>) -> Result<Loaded> {
+fn load_file(path: &Path, network: Option<&str>, prefix: Option<&str>) -> Result<Loaded> {
+    checkpoint_file::check_is_file(path)?;
     let metadata = weights_file::metadata(path)?;
     let of_file = || format!("`{}`: its metadata", path.display());
     let architecture: Architecture = match (network, metadata.get("architecture")) {
         (Some(network), _) if network.trim_start().starts_with('{') => {
-            serde_json::from_str(network).with_context(|| format!("`--network {network}`"))?
+            serde_json::from_str(network).map_err(|error| {
+                mismatch::refusal_of(&error.to_string()).place(format!("--network {network}"))
+            })?
         }
         (Some(name), _) => Architecture::named(name),
         (None, Some(said)) => serde_json::from_str(said).with_context(of_file)?,
@@ -220,16 +277,17 @@ fn load_file(path: &Path, network: Option<&str>) -> Result<Loaded> {
             ));
         }
     };
-    let (loaded, _) = checkpoint_file::load_network(path, &architecture, Device::Cpu)?;
+    let (loaded, recognised) =
+        checkpoint_file::load_network(path, &architecture, prefix, Device::Cpu)?;
     let preprocessing: Preprocessing = match metadata.get("preprocessing") {
         Some(said) => serde_json::from_str(said).with_context(of_file)?,
         None => architecture.default_preprocessing(),
     };
     preprocessing.validate().with_context(of_file)?;
-    let class_names = match metadata.get("classes") {
-        Some(said) => serde_json::from_str(said).with_context(of_file)?,
-        None => Vec::new(),
-    };
-    let deployment = Deployment::new(&loaded, &preprocessing);
-    Ok(Loaded::new(&loaded, &deployment, class_names))
+    let classes = classes_of_file(&metadata).with_context(of_file)?;
+    let deployment = Deployment::new(&loaded, &preprocessing)?;
+    Ok(Loaded {
+        left: recognised.told(path),
+        ..Loaded::new(&loaded, &deployment, classes)
+    })
 }

@@ -77,7 +77,7 @@ pub fn of_stage(
     Ok(Some(StorageEstimate {
         images: viewed(project, views, &augment, find)?,
         views: augment.views_per_image.into(),
-        dimension: dimension(engine, stage, &encode, find)?,
+        dimension: dimension(engine, stage, &encode, augment.side(), find)?,
         precision: match encode.store {
             Storage::F16 => "f16",
             Storage::F32 => "f32",
@@ -114,6 +114,7 @@ fn dimension(
     engine: &Engine,
     stage: &StageNode,
     encode: &Encode,
+    side: Option<u32>,
     find: &dyn Fn(&str) -> Result<Option<Artifact>>,
 ) -> Result<Option<u64>> {
     let architecture = match connected(engine.project(), stage, "weights")? {
@@ -123,12 +124,17 @@ fn dimension(
         },
         None => encode.network.clone(),
     };
-    let length = architecture.and_then(|architecture| match encode.embedding {
-        Embedding::Auto | Embedding::Head => architecture.embedding_dimension().ok(),
-        Embedding::Features => architecture.feature_dimension().ok(),
-        Embedding::Logits => architecture.classes,
-    });
-    Ok(length.and_then(|length| u64::try_from(length).ok()))
+    let length = || {
+        let graph = architecture?.graph().ok()?;
+        let node = match encode.embedding {
+            Embedding::Auto | Embedding::Head => graph.embedding().unwrap_or(graph.features()),
+            Embedding::Features => graph.features(),
+            Embedding::Logits => graph.logits()?,
+        };
+        let length = graph.length(node, [i64::from(side?); 2]).ok()?;
+        u64::try_from(length).ok()
+    };
+    Ok(length())
 }
 
 fn stored_architecture(artifact: &Artifact) -> Option<Architecture> {
@@ -137,14 +143,14 @@ fn stored_architecture(artifact: &Artifact) -> Option<Architecture> {
 }
 
 /// What a training stage's params say of the network that it will write.
-fn trained_architecture(engine: &Engine, stage: &StageNode) -> Option<Architecture> {
+pub(super) fn trained_architecture(engine: &Engine, stage: &StageNode) -> Option<Architecture> {
     match engine.registry().known(&stage.kind).purpose(&stage.params) {
         Purpose::Training(training) => serde_json::from_value(training.network).ok(),
         _ => None,
     }
 }
 
-fn connected<'a>(
+pub(super) fn connected<'a>(
     project: &'a Project,
     stage: &StageNode,
     slot: &str,

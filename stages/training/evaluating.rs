@@ -25,7 +25,7 @@ pub struct Evaluating<'a> {
     options: &'a EvaluateOptions,
     samples: &'a Samples,
     precision: Precision,
-    classes: usize,
+    classes: Classes,
     judged: Labelled,
     /// Who votes; none where the network has a classifier.
     bank: Option<Labelled>,
@@ -84,7 +84,7 @@ impl<'a> Evaluating<'a> {
             options,
             samples,
             precision: training.precision,
-            classes: classes.len(),
+            classes,
         }))
     }
 
@@ -125,11 +125,11 @@ impl<'a> Evaluating<'a> {
         };
         let Some(bank) = &self.bank else {
             let logits = seen(&self.judged.rows, true)?;
-            return Ok(evaluate(&logits, &self.judged.classes, self.classes).top1);
+            return Ok(evaluate(&logits, &self.judged.classes, self.classes.places()).top1);
         };
         let of_bank = seen(&bank.rows, false)?;
         let queries = seen(&self.judged.rows, false)?;
-        let bank = Bank::new(&of_bank, &bank.classes, self.classes);
+        let bank = Bank::new(&of_bank, &bank.classes, self.classes.len());
         let neighbours = bank.classify(&queries, &[NEIGHBOURS], TEMPERATURE);
         Ok(accuracy(&neighbours[0].weighted, &self.judged.classes, 1))
     }

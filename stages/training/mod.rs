@@ -34,6 +34,10 @@ pub fn train(
     samples: &Samples,
     learner: &mut impl Learner,
 ) -> Result<Vec<MetricRow>> {
+    for crops in &samples.crops {
+        let fits = learner.network().check_size(crops.viewed.size());
+        fits.map_err(|refusal| refusal.stage(context.stage()))?;
+    }
     with_threads(options.threads, || {
         Trainer::new(context, options, samples, learner)?.run()
     })

@@ -8,7 +8,7 @@ use seedpipe_learn::optimiser::OptimiserOptions;
 use seedpipe_learn::schedule::Schedule;
 use serde::{Deserialize, Serialize};
 
-use crate::shared::invalid::{at_least, invalid, positive};
+use crate::shared::invalid::{Counted, count, invalid, positive};
 use crate::shared::selection::test_split;
 
 /// How a network is trained: the `training:` block of the training stages.
@@ -99,9 +99,19 @@ impl Default for EvaluateOptions {
 
 impl EvaluateOptions {
     fn validate(&self) -> Result<(), Refusal> {
-        at_least("training.evaluate.every", u64::from(self.every), 1)?;
-        at_least("training.evaluate.images", self.images as u64, 1)?;
-        at_least("training.evaluate.bank", self.bank as u64, 1)
+        count(
+            "training.evaluate.every",
+            u64::from(self.every),
+            1,
+            Counted::Rounds,
+        )?;
+        count(
+            "training.evaluate.images",
+            self.images as u64,
+            1,
+            Counted::Rows,
+        )?;
+        count("training.evaluate.bank", self.bank as u64, 1, Counted::Rows)
     }
 }
 
@@ -144,10 +154,15 @@ impl TrainingOptions {
     }
 
     pub fn validate(&self) -> Result<(), Refusal> {
-        at_least("training.epochs", u64::from(self.epochs), 1)?;
-        at_least("training.batch", self.batch as u64, 1)?;
-        at_least("training.accumulate", self.accumulate, 1)?;
-        at_least("training.threads", self.threads as u64, 1)?;
+        count(
+            "training.epochs",
+            u64::from(self.epochs),
+            1,
+            Counted::Rounds,
+        )?;
+        count("training.batch", self.batch as u64, 1, Counted::AtOnce)?;
+        count("training.accumulate", self.accumulate, 1, Counted::Rounds)?;
+        count("training.threads", self.threads as u64, 1, Counted::Threads)?;
         positive("training.learning_rate", self.learning_rate)?;
         if let Some(bound) = self.clip_gradient_norm {
             positive("training.clip_gradient_norm", bound)?;
@@ -167,10 +182,10 @@ impl TrainingOptions {
             .try_for_each(EvaluateOptions::validate)?;
         let optimiser = self.optimiser.validate();
         optimiser.map_err(|refusal| refusal.within("training.optimiser"))?;
-        if !(self.checkpoint_minutes >= 0.0 && self.checkpoint_minutes.is_finite()) {
+        if !(0.0..=1e6).contains(&self.checkpoint_minutes) {
             return Err(invalid(
                 "training.checkpoint_minutes",
-                "at least 0",
+                "0 to 1000000",
                 self.checkpoint_minutes,
                 "0 leaves it to `checkpoint_steps`",
             ));

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, bail};
 use seedpipe_artifact::MetricRow;
 use seedpipe_base::Refusal;
-use seedpipe_engine::{StageContext, fault};
+use seedpipe_engine::{Cancelled, StageContext, fault};
 use seedpipe_learn::average::Average;
 use seedpipe_learn::loss_scale::LossScale;
 use seedpipe_learn::network::Precision;
@@ -104,12 +104,24 @@ impl<'a, L: Learner> Trainer<'a, L> {
             computed: Duration::ZERO,
             evaluated: Duration::ZERO,
         };
-        if let Some(state) = trainer.checkpoints.newest()? {
-            trainer
+        match trainer.checkpoints.newest()? {
+            Some(state) => trainer
                 .restore(&state)
-                .context("restoring the newest checkpoint")?;
+                .context("restoring the newest checkpoint")?,
+            None if context.nudged() => trainer.nudge(),
+            None => {}
         }
         Ok(trainer)
+    }
+
+    /// Moves all numbers that are learned by as much as many roundings do.
+    fn nudge(&self) {
+        const STEP: f64 = 1.0 + 64.0 * f32::EPSILON as f64;
+        for (_, mut tensor) in self.learner.trainable() {
+            tch::no_grad(|| {
+                let _ = tensor.g_mul_scalar_(STEP);
+            });
+        }
     }
 
     fn restore(&mut self, state: &TrainingState) -> Result<()> {
@@ -148,6 +160,7 @@ impl<'a, L: Learner> Trainer<'a, L> {
         self.context.progress().steps_begin(first);
         let begun = Instant::now();
         for step in first..steps {
+            self.go_on(step)?;
             self.update(step, &orders, &mut feeding)?;
             let done = step + 1;
             let gauges = self.learner.gauges();
@@ -156,18 +169,18 @@ impl<'a, L: Learner> Trainer<'a, L> {
                 .step(done, loss, rate, &gauges, feeding.waited());
             if done.is_multiple_of(self.length.steps_per_epoch) {
                 self.end_epoch(done, gauges);
-                if done < steps {
-                    self.evaluate(done)?;
-                }
             }
             fault::point("training.step")?;
             if done < steps && self.checkpoints.are_due(done) {
-                let state = self.whole_state(done)?;
-                self.checkpoints.save(&state)?;
+                self.keep(done)?;
             }
         }
         self.context.progress().finish();
-        self.whole_state(steps)?;
+        if self.evaluating.is_some() {
+            self.keep(steps)?; // a stop in the last look loses the look alone
+        } else {
+            self.whole_state(steps)?;
+        }
         if let Some(average) = &self.average {
             average.write_back();
         }
@@ -205,6 +218,32 @@ impl<'a, L: Learner> Trainer<'a, L> {
         self.length.steps_per_epoch * u64::from(self.length.epochs)
     }
 
+    /// Looks at the accuracy where an epoch ended, and goes on; on the wish to stop keeps what was
+    /// learned.
+    fn go_on(&mut self, done: u64) -> Result<()> {
+        let outcome = self
+            .context
+            .check_cancelled()
+            .and_then(|()| self.evaluate(done));
+        if outcome.as_ref().is_err_and(|error| error.is::<Cancelled>()) && done > 0 {
+            self.keep(done)?;
+            let steps = self.steps();
+            self.context.warn(format!(
+                "stopped after step {done} of {steps}, which is kept"
+            ));
+        }
+        outcome
+    }
+
+    /// Writes a checkpoint, if there is none of this step yet.
+    fn keep(&mut self, done: u64) -> Result<()> {
+        if self.checkpoints.last_step() == Some(done) {
+            return Ok(());
+        }
+        let state = self.whole_state(done)?;
+        self.checkpoints.save(&state)
+    }
+
     /// One update of the weights by the mean gradient of its batches.
     fn update(&mut self, step: u64, orders: &Orders, feeding: &mut Feeding) -> Result<()> {
         self.now = Update {
@@ -215,13 +254,6 @@ impl<'a, L: Learner> Trainer<'a, L> {
         self.optimiser.zero_grad();
         let batches = self.options.accumulate;
         for batch in step * batches..(step + 1) * batches {
-            self.context.check_cancelled().inspect_err(|_| {
-                if step > self.first {
-                    let steps = self.steps();
-                    self.context
-                        .warn(format!("stopped after step {step} of {steps}"));
-                }
-            })?;
             let positions = orders.batch(batch);
             self.now.positions.extend(&positions);
             let crops = feeding.next()?;
@@ -337,13 +369,15 @@ impl<'a, L: Learner> Trainer<'a, L> {
         self.progress().epoch(done, &self.state);
     }
 
-    /// A look at the accuracy after an epoch, if one is due.
+    /// A look at the accuracy after an epoch, if one is due and wasn't taken yet.
     fn evaluate(&mut self, done: u64) -> Result<()> {
-        let (epoch, is_last) = (done / self.length.steps_per_epoch, done == self.steps());
         let Some(evaluating) = &self.evaluating else {
             return Ok(());
         };
-        if !evaluating.is_due(epoch, is_last) {
+        let (steps, last) = (self.length.steps_per_epoch, done == self.steps());
+        let ended = done > 0 && done.is_multiple_of(steps);
+        let looked = self.state.accuracies.last().map(|&(step, _)| step);
+        if !ended || looked == Some(done) || !evaluating.is_due(done / steps, last) {
             return Ok(());
         }
         let begun = Instant::now();

@@ -4,8 +4,11 @@
 pub mod cache;
 mod checkpoints;
 mod images;
+mod numbers;
+mod odd_folder;
 mod pipelines;
 mod pretraining;
+mod shapes;
 
 use crate::sandbox::Sandbox;
 

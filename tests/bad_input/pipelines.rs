@@ -120,7 +120,7 @@ fn a_queue_smaller_than_a_batch() {
 fn a_temperature_of_0() {
     let sandbox = whole_with("training: {epochs: 2, batch: 16}", "temperature_student: 0");
     assert_snapshot!(refused_at_once(&sandbox, &["run"]), @r"
-    error: pipeline.yaml: stage `student`: key `params.temperature_student`: expected a number above 0, got 0
+    error: pipeline.yaml: stage `student`: key `params.temperature_student`: expected a number from 0.000001 to 1000000, got 0
     hint: SEED uses 0.2
     exit code 2
     ");
@@ -140,10 +140,46 @@ fn no_views() {
 fn a_value_of_another_type() {
     let sandbox = whole_with("views_per_image: 2", "views_per_image: two");
     assert_snapshot!(refused_at_once(&sandbox, &["run"]), @r#"
-    error: pipeline.yaml: stage `views`: key `params.views_per_image`: expected u32, got string "two"
+    error: pipeline.yaml: stage `views`: key `params.views_per_image`: expected a whole number from 0, got the text "two"
     hint: `seedpipe schema` has what each key may be
     exit code 2
     "#);
+}
+
+#[test]
+fn what_is_nearly_right_is_told_how_to_write_it() {
+    let told = |value: &str| {
+        let sandbox = whole_with("views_per_image: 2", &format!("views_per_image: {value}"));
+        let said = refused_at_once(&sandbox, &["run"]);
+        let said = said.split_once("`params.views_per_image`: ").unwrap().1;
+        said.split("\nexit").next().unwrap().to_owned()
+    };
+    for (value, expected) in [
+        (
+            "2.0",
+            "expected a whole number from 0, got 2.0\nhint: write 2",
+        ),
+        (
+            "\"2\"",
+            "expected a whole number from 0, got the text \"2\"\nhint: write 2, without quotes",
+        ),
+        (
+            "02",
+            "expected a whole number from 0, got the text \"02\"\nhint: write 2",
+        ),
+        (
+            "yes",
+            "expected a whole number from 0, got the text \"yes\"\nhint: `seedpipe schema` has what each key may be",
+        ),
+    ] {
+        assert_eq!(told(value), expected, "{value}");
+    }
+    let sandbox = Sandbox::with("stages:\n\timages: {kind: ingest}\n");
+    assert_snapshot!(refused_at_once(&sandbox, &["run"]), @r"
+    error: pipeline.yaml:2: expected spaces before the text, got a tab
+    hint: indent with spaces: YAML takes no tabs there
+    exit code 2
+    ");
 }
 
 #[test]

@@ -280,3 +280,40 @@ fn each_combination_of_a_listed_teacher_has_a_student_of_its_own() {
         );
     }
 }
+
+#[test]
+fn git_is_asked_of_the_pipelines_repository_also_in_a_hook_and_its_remedy_is_told() {
+    let sandbox = Sandbox::with(LIGHT_PIPELINE);
+    fs_err::create_dir(sandbox.path("sub")).unwrap();
+    for name in ["pipeline.yaml", "digits.parquet"] {
+        fs_err::rename(sandbox.path(name), sandbox.path("sub").join(name)).unwrap();
+    }
+    let asked = |variables: &[(&str, &str)]| {
+        let mut command = sandbox.command(&["--pipeline", "sub", "params", "--diff", "HEAD"]);
+        command.envs(variables.iter().copied());
+        sandbox.finish(&mut command)
+    };
+    sandbox
+        .run(&["--pipeline", "sub", "run", "images", "--quiet"])
+        .succeeded();
+    git(&sandbox, &["init", "--quiet"]);
+    git(&sandbox, &["add", "sub/pipeline.yaml", "sub/pipeline.lock"]);
+    git(&sandbox, &["commit", "--quiet", "-m", "one"]);
+    let plain = asked(&[]).succeeded().stdout;
+    let hook = [
+        ("GIT_DIR", ".git"),
+        ("GIT_INDEX_FILE", ".git/index"),
+        ("GIT_PREFIX", ""),
+    ];
+    assert_eq!(asked(&hook).succeeded().stdout, plain);
+    let refused = asked(&[("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")])
+        .exited_with(2)
+        .stderr;
+    assert!(
+        refused.contains("git says: detected dubious ownership")
+            && refused.contains(
+                "\nhint: if you trust that repository: `git config --global --add safe.directory "
+            ),
+        "{refused}"
+    );
+}

@@ -24,6 +24,7 @@ fn help_lists_the_commands() {
       export       Write a trained network as a file for other programs
       embed        The embeddings of image files by a trained network, as JSON lines or Parquet
       predict      The classes of image files by a trained network, as JSON lines or Parquet
+      duplicates   Images that a network finds nearly the same: pairs in two splits first
       network      The networks that are known, and what a checkpoint holds
       verify       Hash every file of the cache again and compare; with `--rerun`, run stages again and compare
       push         Copy cached results into the remote

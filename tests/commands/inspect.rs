@@ -214,7 +214,13 @@ fn metrics_are_fractions_of_the_last_step() {
         !(name.ends_with("_low") || name.ends_with("_high"))
     };
     let figures = metrics.as_array().unwrap().iter().filter(is_end);
-    assert_eq!(table.lines().count(), figures.count() + 1);
+    // A heading, and that no untrained network is there.
+    assert_eq!(table.lines().count(), figures.count() + 2);
+    let last = table.lines().last().unwrap();
+    assert!(
+        last.starts_with("no untrained network in this pipeline"),
+        "{last}"
+    );
     let knn = table.lines().find(|line| line.contains(" knn_top1 "));
     let (low, high) = (
         value("neighbours", "test", "knn_top1_low"),

@@ -61,6 +61,50 @@ fn verify_finds_one_changed_byte_and_run_makes_the_artifact_again() {
 }
 
 #[test]
+fn verify_says_what_pipeline_lock_names_and_the_cache_lacks() {
+    let sandbox = Sandbox::with(LIGHT_PIPELINE);
+    let nothing = sandbox.run(&["verify", "-q"]).succeeded().stdout;
+    assert_eq!(nothing, "0 artifacts, 0 files, 0 B: nothing to verify\n");
+    let refused = sandbox.run(&["verify", "-q", "--locked"]).exited_with(2);
+    assert!(
+        refused.stderr.contains("expected a lock"),
+        "{}",
+        refused.stderr
+    );
+
+    sandbox.run(&["run", "--quiet"]).succeeded();
+    sandbox.run(&["verify", "-q", "--locked"]).succeeded();
+    let views = sandbox.cache_entries("artifacts").into_iter();
+    let views = views
+        .filter(|entry| entry.ends_with("/views"))
+        .collect::<Vec<_>>();
+    let artifact = sandbox.path(".seedpipe/v1/artifacts").join(&views[0]);
+    fs_err::remove_dir_all(artifact.parent().unwrap()).unwrap();
+    sandbox.run(&["verify", "-q"]).succeeded();
+    let locked = sandbox.run(&["verify", "-q", "--locked"]).exited_with(1);
+    assert_snapshot!(locked.stable_stdout(), @r"
+    1 artifacts, 3 files, [size]: all good
+    1 of 2 artifacts of pipeline.lock are here; absent: views
+    hint: `seedpipe run` makes them, `seedpipe pull` fetches them
+    ");
+
+    fs_err::remove_dir_all(sandbox.path(".seedpipe")).unwrap();
+    for (scope, code) in [("--current", 0), ("--repair", 0), ("--locked", 1)] {
+        let verified = sandbox
+            .run(&["verify", scope, "--json", "-q"])
+            .exited_with(code);
+        let lock = &verified.json()["lock"];
+        assert_eq!(lock["stages"], 2, "{lock}");
+        assert_eq!(lock["absent"], serde_json::json!(["images", "views"]));
+        let told = sandbox
+            .run(&["verify", scope, "-q"])
+            .exited_with(code)
+            .stdout;
+        assert!(!told.contains("all good"), "{told}");
+    }
+}
+
+#[test]
 fn gc_deletes_what_the_pipeline_no_longer_needs() {
     let sandbox = Sandbox::with(LIGHT_PIPELINE);
     sandbox.run_json(&["--set", "views.size=20"]);

@@ -1,5 +1,7 @@
 //! `run`: what it prints, what it reruns, how it ends.
 
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -199,7 +201,11 @@ fn an_unfinished_stage_fails_the_run_and_what_does_not_need_it_still_stands() {
 
 /// Starts a training stage and waits until it has written a checkpoint.
 fn in_training(sandbox: &Sandbox, stage: &str) -> Started {
-    let mut started = sandbox.start(&["run", stage]);
+    in_training_with(sandbox, stage, |_| {})
+}
+
+fn in_training_with(sandbox: &Sandbox, stage: &str, change: impl FnOnce(&mut Command)) -> Started {
+    let mut started = sandbox.start_with(&["run", stage], change);
     let begun = Instant::now();
     while !has_checkpoint(sandbox) {
         assert!(!started.has_ended(), "the run ended without a checkpoint");
@@ -234,6 +240,33 @@ fn ctrl_c_stops_cleanly_and_says_how_to_go_on() {
         assert!(stderr.contains(part), "`{part}` is not in\n{stderr}");
     }
     assert!(has_checkpoint(&sandbox));
+}
+
+/// As `nohup` and a shell in the background start a program.
+#[test]
+fn signals_that_were_ignored_before_stay_ignored() {
+    let long = "epochs: 5000, checkpoint_steps: 5,";
+    let sandbox = Sandbox::with(&WHOLE_PIPELINE.replace("epochs: 1,", long));
+    let ignored = [libc::SIGHUP, libc::SIGINT];
+    let ignore = move || {
+        for signal in ignored {
+            // SAFETY: nothing but `signal`, which may be called between fork and exec.
+            unsafe { libc::signal(signal, libc::SIG_IGN) };
+        }
+        Ok(())
+    };
+    let mut started = in_training_with(&sandbox, "teacher", |command| {
+        // SAFETY: see there.
+        unsafe { command.pre_exec(ignore) };
+    });
+    started.signal(Signal::HUP);
+    started.signal(Signal::INT);
+    // Had one of them counted, this would be the second, which stops at once.
+    started.signal(Signal::TERM);
+    let output = started.output();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert_eq!(stderr.matches("stopping as soon as").count(), 1, "{stderr}");
 }
 
 #[test]

@@ -1,10 +1,12 @@
 //! The trained network on new image files, and what is told of checkpoints.
 
+use std::os::unix::fs::symlink;
+
 use serde_json::Value;
 
 use super::{RUN, run_python, without_metadata};
 use crate::requirements::python;
-use crate::sandbox::Sandbox;
+use crate::sandbox::{REPOSITORY, Sandbox};
 
 /// A grey PNG of that side whose pixels rise to the right by `slope`.
 fn png(side: u32, slope: u8) -> Vec<u8> {
@@ -205,4 +207,195 @@ fn the_list_has_every_network_with_torchvisions_counts() {
     assert_eq!(resnet50["multiply_adds"], 4_089_184_256_u64);
     let text = RUN.run(&["network", "list"]).succeeded().stdout;
     assert_eq!(text.lines().count(), listed.as_array().unwrap().len() + 1);
+}
+
+#[test]
+fn a_folder_is_walked_as_ingest_walks_it() {
+    write_images(&RUN, "walk/cat");
+    RUN.write("walk/cat/6.jfif", png(20, 6));
+    RUN.write("walk/.trash/7.png", png(20, 7));
+    RUN.write("walk/cat/._1.png", "x");
+    RUN.write("walk/8.heic", "x");
+    RUN.write("beside/9.png", png(20, 9));
+    RUN.write("secret", "root:x:0:0:secret");
+    let path = |name: &str| RUN.path(name);
+    symlink("../beside", path("walk/linked")).unwrap();
+    symlink("..", path("walk/cat/up")).unwrap();
+    symlink("/nowhere", path("walk/cat/dead.png")).unwrap();
+    symlink("/nowhere", path("walk/notes")).unwrap();
+    symlink("../secret", path("walk/out.png")).unwrap();
+    for name in ["walk/pipe", "walk/pipe.png"] {
+        rustix::fs::mkfifoat(rustix::fs::CWD, path(name), 0o600.into()).unwrap();
+    }
+    for arguments in [
+        &["embed", "student", "walk"][..],
+        &["predict", "student", "walk", "--with-head", "probe"],
+    ] {
+        let said = RUN.run(arguments).exited_with(1);
+        let lines = said.json_lines();
+        let images: Vec<&str> = lines
+            .iter()
+            .map(|line| line["image"].as_str().unwrap())
+            .collect();
+        assert_eq!(
+            images,
+            [
+                "walk/cat/1.png",
+                "walk/cat/2.png",
+                "walk/cat/3.png",
+                "walk/cat/4.png",
+                "walk/cat/5.png",
+                "walk/cat/6.jfif",
+                "walk/linked/9.png"
+            ]
+        );
+        for part in [
+            ": 1 .heic\n",
+            "a folder that they lie in: `cat/up`\n",
+            "`linked` → `",
+            "`walk/cat/dead.png`: expected an image, got a link that leads to nothing\n",
+            "`walk/pipe.png`: expected an image, got a named pipe\n",
+            "`walk/out.png`: not an image",
+            "error: 3 of 10 images could not be read\n",
+        ] {
+            assert!(said.stderr.contains(part), "{part}: {}", said.stderr);
+        }
+        assert!(!said.stderr.contains("root:x"), "{}", said.stderr);
+    }
+    let refused = RUN.run(&["embed", "student", "walk/pipe"]).exited_with(2);
+    assert!(
+        refused
+            .stderr
+            .contains("expected an image or a folder, found a named pipe"),
+        "{}",
+        refused.stderr
+    );
+}
+
+/// A photograph in pieces of 64 pixels, none like another.
+fn pieces() -> Vec<image::RgbImage> {
+    let path = format!("{REPOSITORY}/src/imaging/testdata/images/photo.jpg");
+    let photo = image::load_from_memory(&fs_err::read(path).unwrap())
+        .unwrap()
+        .into_rgb8();
+    let (width, height) = photo.dimensions();
+    let places = [
+        (0, 0),
+        (width - 64, 0),
+        (0, height - 64),
+        (width - 64, height - 64),
+    ];
+    places
+        .map(|(x, y)| image::imageops::crop_imm(&photo, x, y, 64, 64).to_image())
+        .into()
+}
+
+fn encoded(picture: &image::RgbImage, format: image::ImageFormat) -> Vec<u8> {
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    picture.write_to(&mut bytes, format).unwrap();
+    bytes.into_inner()
+}
+
+#[test]
+fn near_copies_are_found_among_other_images() {
+    let pieces = pieces();
+    for (number, piece) in pieces.iter().enumerate() {
+        RUN.write(
+            &format!("copies/{number}.png"),
+            encoded(piece, image::ImageFormat::Png),
+        );
+    }
+    RUN.write(
+        "copies/0_saved_again.jpg",
+        encoded(&pieces[0], image::ImageFormat::Jpeg),
+    );
+    let mut changed = pieces[1].clone();
+    changed.put_pixel(30, 30, image::Rgb([255, 0, 0]));
+    RUN.write(
+        "copies/1_one_pixel.png",
+        encoded(&changed, image::ImageFormat::Png),
+    );
+    RUN.run(&["embed", "student", "copies", "-o", "copies.parquet"])
+        .succeeded();
+    let found = |arguments: &[&str]| {
+        RUN.run(&[&["duplicates", "copies.parquet", "--json"], arguments].concat())
+            .succeeded()
+    };
+    // Each image is nearest to its own copy, whatever else an untrained network takes for alike.
+    let all = found(&["--threshold", "0.01"]);
+    assert!(
+        all.stderr
+            .starts_with("15 pairs of images with a cosine of 0.01 or more"),
+        "{}",
+        all.stderr
+    );
+    let near = |one: &str, other: &str| {
+        let lines = all.json_lines();
+        let pair = lines
+            .iter()
+            .find(|line| line["images"][0]["image"] == one && line["images"][1]["image"] == other);
+        pair.unwrap()["similarity"].as_f64().unwrap()
+    };
+    let again = near("copies/0.png", "copies/0_saved_again.jpg");
+    let pixel = near("copies/1.png", "copies/1_one_pixel.png");
+    for other in ["copies/1.png", "copies/2.png", "copies/3.png"] {
+        assert!(again > near("copies/0.png", other) && pixel > near("copies/0.png", other));
+    }
+    let bar = again.min(pixel).to_string();
+    let lines = found(&["--threshold", &bar]).json_lines();
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    let few = found(&["--threshold", "0.01", "-n", "1"]);
+    assert_eq!(few.json_lines().len(), 1);
+    assert!(few.stderr.contains("; 1 are listed"), "{}", few.stderr);
+}
+
+#[test]
+fn duplicates_of_a_stage_have_splits_and_classes_and_those_in_two_come_first() {
+    let found = RUN
+        .run(&[
+            "duplicates",
+            "features",
+            "--threshold",
+            "0.5",
+            "-n",
+            "2000",
+            "--json",
+        ])
+        .succeeded()
+        .json_lines();
+    let in_two: Vec<bool> = found
+        .iter()
+        .map(|pair| pair["images"][0]["split"] != pair["images"][1]["split"])
+        .collect();
+    assert!(in_two.contains(&true) && in_two.contains(&false));
+    assert!(in_two.is_sorted_by(|before, after| before >= after));
+    assert!(found[0]["images"][0]["class"].is_string(), "{}", found[0]);
+    assert_eq!(found[0]["identical"], false);
+    let text = RUN
+        .run(&["duplicates", "features", "-n", "1", "--threshold", "0.5"])
+        .succeeded();
+    assert!(
+        text.stdout.contains(") = digits.parquet row "),
+        "{}",
+        text.stdout
+    );
+    assert!(
+        text.stderr.contains(" of them in two splits"),
+        "{}",
+        text.stderr
+    );
+    let views = RUN.run(&["duplicates", "targets"]).exited_with(1);
+    assert!(
+        views.stderr.contains("holds embeddings of views"),
+        "{}",
+        views.stderr
+    );
+    let none = RUN.run(&["duplicates", "none.parquet"]).exited_with(2);
+    assert!(
+        none.stderr
+            .contains("`none.parquet`: expected a .parquet file, found nothing"),
+        "{}",
+        none.stderr
+    );
+    RUN.run(&["duplicates", "student"]).exited_with(2);
 }

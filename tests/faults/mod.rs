@@ -3,7 +3,7 @@
 
 mod corruption;
 mod divergence;
-mod leftovers;
+pub mod leftovers;
 mod machine;
 mod optimisers;
 mod points;

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
-use std::process::Stdio;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use super::leftovers::{age, clear};
 use super::{FAULT, REDUCED_PIPELINE};
+use crate::requirements::missing;
 use crate::sandbox::{Finished, LIGHT_PIPELINE, Sandbox, contents, outcomes};
 
 #[test]
@@ -126,6 +128,147 @@ fn two_pipelines_on_one_cache_do_not_disturb_each_other() {
             "{lines:?}"
         );
     }
+}
+
+/// A command in a container of its own, as far as process numbers go: `seedpipe` is the second
+/// process there. A process group, so that a signal reaches it from outside.
+fn in_container(sandbox: &Sandbox, arguments: &[&str]) -> Command {
+    let inner = sandbox.command(arguments);
+    let mut command = Command::new("unshare");
+    command
+        .args(["--pid", "--fork", "--mount-proc", "sh", "-c"])
+        .args(["\"$@\"; exit $?", "sh"])
+        .arg(inner.get_program())
+        .args(inner.get_args())
+        .current_dir(sandbox.path(""))
+        .process_group(0);
+    for (name, value) in inner.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    command
+}
+
+#[test]
+fn containers_with_equal_process_numbers_do_not_disturb_each_other() {
+    let mut probe = Command::new("unshare");
+    probe.args(["--pid", "--fork", "--mount-proc", "true"]);
+    if !probe.status().is_ok_and(|status| status.success()) {
+        missing(
+            "namespaces for processes (`unshare --pid`)",
+            "run the tests as root",
+        );
+        return;
+    }
+    let sandbox = Sandbox::with(LIGHT_PIPELINE);
+    // What the first container takes is of nobody's last run.
+    for arguments in [["--set", "seed=5"], ["--set", "seed=0"]] {
+        let arguments = [&["run", "--quiet", "images"], &arguments[..]].concat();
+        sandbox.run(&arguments).succeeded();
+    }
+    let mut first = in_container(&sandbox, &["run", "--json", "--set", "seed=5"]);
+    first.env(FAULT, "shard.begin=stop").stdout(Stdio::piped());
+    let first = first.stderr(Stdio::piped()).spawn().unwrap();
+    let has_draft = || {
+        let entries = sandbox.cache_entries("drafts");
+        entries.iter().any(|entry| entry.ends_with("draft.json"))
+    };
+    while !has_draft() {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let mut second = in_container(&sandbox, &["run", "--quiet"]);
+    sandbox.finish(&mut second).succeeded();
+    let mut third = in_container(&sandbox, &["gc", "--grace", "0s"]);
+    sandbox.finish(&mut third).succeeded();
+    assert!(has_draft(), "gc took what another container works at");
+    let group = Pid::from_child(&first);
+    kill_process_group(group, Signal::CONT).unwrap();
+    let lines = Finished::of(first.wait_with_output().unwrap(), &sandbox.path(""));
+    let lines = lines.succeeded().json_lines();
+    assert_eq!(outcomes(&lines), ["images=cached", "views=executed"]);
+    clear(&sandbox, "containers");
+}
+
+/// Each keeps what the lock has of other stages.
+#[test]
+fn two_runs_that_end_at_once_are_both_in_the_lock() {
+    let more = LIGHT_PIPELINE
+        .replace("train: 60", "train: 30")
+        .replace("images: {kind", "more: {kind");
+    let more = more.lines().nth(1).unwrap();
+    let sandbox = Sandbox::with(&format!("{LIGHT_PIPELINE}{more}\n"));
+    let mut first = sandbox.start_with(&["run", "--quiet", "images"], |command| {
+        command.env(FAULT, "pipeline-lock.create=stop");
+    });
+    wait_for_stop(first.pid());
+    let mut second = sandbox.start(&["run", "--quiet", "more"]);
+    // It waits for the first one's end; if it doesn't, it must have been here by then.
+    for _ in 0..100 {
+        if second.has_ended() {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    first.signal(Signal::CONT);
+    for run in [first, second] {
+        Finished::of(run.output(), &sandbox.path("")).succeeded();
+    }
+    let lock = fs_err::read_to_string(sandbox.path("pipeline.lock")).unwrap();
+    for stage in ["  images:", "  more:"] {
+        assert!(lock.contains(stage), "{lock}");
+    }
+}
+
+/// `gc` may come between the plan and the run. What the plan found is kept from it.
+#[test]
+fn what_a_plan_found_is_there_when_the_run_comes_to_it() {
+    let sandbox = Sandbox::with(REDUCED_PIPELINE);
+    let other = ["run", "--quiet", "--set", "seed=2", "targets"];
+    sandbox.run(&other).succeeded();
+    sandbox.run(&["run", "--quiet", "targets"]).succeeded();
+    let start = || {
+        let planned = sandbox.start_with(
+            &["run", "--json", "--set", "seed=2", "targets"],
+            |command| {
+                command.env(FAULT, "cache.create=stop");
+            },
+        );
+        wait_for_stop(planned.pid());
+        planned
+    };
+    let mut planned = start();
+    let collected = sandbox
+        .run(&["gc", "--json", "--grace", "0s"])
+        .succeeded()
+        .json();
+    let items = collected["items"].as_array().unwrap();
+    assert!(
+        items.iter().all(|item| item["what"] != "artifact"),
+        "{collected}"
+    );
+    planned.signal(Signal::CONT);
+    let lines = Finished::of(planned.output(), &sandbox.path(""))
+        .succeeded()
+        .json_lines();
+    assert!(
+        outcomes(&lines)
+            .iter()
+            .all(|outcome| outcome.ends_with("=cached")),
+        "{lines:?}"
+    );
+    // Whoever else removes it: the program that has the tensors goes on.
+    let mut planned = start();
+    fs_err::remove_dir_all(sandbox.path(".seedpipe/v1/artifacts")).unwrap();
+    planned.signal(Signal::CONT);
+    wait_for_stop(planned.pid());
+    planned.signal(Signal::CONT);
+    let finished = Finished::of(planned.output(), &sandbox.path("")).succeeded();
+    let lines = finished.json_lines();
+    let made = |stage: &str| outcomes(&lines).contains(&format!("{stage}=executed"));
+    assert!(made("teacher") && made("targets"), "{lines:?}");
+    clear(&sandbox, "planned");
 }
 
 #[test]

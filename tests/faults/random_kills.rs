@@ -8,25 +8,8 @@ use rustix::process::Signal;
 
 use super::leftovers::clear;
 use super::{CHECKPOINT_STEPS, FAULT_LOG, LOG, REDUCED_PIPELINE, count, logged, passed};
+use crate::numbers::{Numbers, setting};
 use crate::sandbox::{Sandbox, contents};
-
-/// Numbers from a seed (splitmix64).
-struct Numbers(u64);
-
-impl Numbers {
-    /// Uniform in 0..1.
-    fn next(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) as f64 / u64::MAX as f64
-    }
-}
-
-fn setting(name: &str, default: u64) -> u64 {
-    std::env::var(name).map_or(default, |text| text.parse().unwrap())
-}
 
 /// Starts a run and kills it after `pause`. Whether it was still running.
 fn killed_after(sandbox: &Sandbox, pause: Duration) -> bool {

@@ -48,7 +48,7 @@ fn numbers_of_other_objectives() {
 #[test]
 fn values_that_can_not_be() {
     assert_snapshot!(refused("queue: 32, temperature_teacher: {from: 0.1, to: 0, epochs: 2}"), @r"
-    error: pipeline.yaml: stage `student_wrong`: key `params.temperature_teacher.to`: expected a number above 0, got 0
+    error: pipeline.yaml: stage `student_wrong`: key `params.temperature_teacher.to`: expected a number from 0.000001 to 1000000, got 0
     hint: SEED uses 0.01; a smaller value follows the nearest neighbours more
     exit code 2
     ");
@@ -58,7 +58,7 @@ fn values_that_can_not_be() {
     exit code 2
     ");
     assert_snapshot!(refused("queue: 32, temperature_student: warm"), @r#"
-    error: pipeline.yaml: stage `student_wrong`: key `params.temperature_student`: expected a number or {from: …, to: …, epochs: …}, got string "warm"
+    error: pipeline.yaml: stage `student_wrong`: key `params.temperature_student`: expected a number or {from: …, to: …, epochs: …}, got the text "warm"
     hint: `seedpipe schema` has what each key may be
     exit code 2
     "#);
@@ -68,7 +68,7 @@ fn values_that_can_not_be() {
     exit code 2
     ");
     assert_snapshot!(refused("objective: swav, prototypes: 1, queue: 0"), @r"
-    error: pipeline.yaml: stage `student_wrong`: key `params.prototypes`: expected at least 2, got 1
+    error: pipeline.yaml: stage `student_wrong`: key `params.prototypes`: expected 2 to 67108864, got 1
     hint: raise it
     exit code 2
     ");

@@ -1,6 +1,7 @@
 //! `status --watch`: a run seen from another terminal.
 
 use std::io::{BufRead, BufReader, Lines};
+use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, SystemTime};
 
@@ -55,6 +56,16 @@ impl Drop for Watcher {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// What the runs of a cache told last.
+fn told_in(folder: &Path) -> Vec<Value> {
+    let entries = fs_err::read_dir(folder).into_iter().flatten();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    paths
+        .filter(|path| path.extension().is_some_and(|ending| ending == "json"))
+        .filter_map(|path| serde_json::from_slice(&fs_err::read(path).ok()?).ok())
+        .collect()
 }
 
 fn stage<'a>(picture: &'a Value, name: &str) -> &'a Value {
@@ -181,17 +192,10 @@ fn a_run_that_is_killed_is_told_of() {
     }
     assert!(fs_err::read_dir(&folder).unwrap().count() >= 2);
     let mut next = sandbox.start(&["run", "--quiet"]);
-    let json = wait_until("a new telling", || {
-        let entries = fs_err::read_dir(&folder).unwrap();
-        let mut names: Vec<String> = entries
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .filter(|name| name.ends_with(".json"))
-            .collect();
-        names
-            .pop()
-            .filter(|name| names.is_empty() && name.contains(&next.pid().to_string()))
+    wait_until("a new telling", || {
+        let told = told_in(&folder);
+        (told.len() == 1 && told[0]["pid"] == next.pid()).then_some(())
     });
-    assert!(json.starts_with("run-"), "{json}");
     next.signal(Signal::KILL);
 }
 
@@ -208,9 +212,9 @@ fn runs_of_another_pipeline_in_the_same_cache_are_not_shown() {
     };
     let mut run = sandbox.start_with(&["run", "--quiet"], with_cache);
     wait_until("a telling", || {
-        cache
-            .join(format!("progress/run-{}.json", run.pid()))
-            .exists()
+        let told = told_in(&cache.join("progress"));
+        told.iter()
+            .any(|told| told["pid"] == run.pid())
             .then_some(())
     });
     let mut watch = sandbox.command(&["--pipeline", "other", "status", "--watch", "0.1", "--json"]);

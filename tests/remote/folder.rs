@@ -2,7 +2,7 @@
 
 use insta::assert_snapshot;
 
-use crate::remote::{flip_a_bit, largest_blob, published, pulled};
+use crate::remote::{files_below, flip_a_bit, largest_blob, published, pulled};
 use crate::sandbox::{LIGHT_PIPELINE, Sandbox, outcomes};
 
 /// A pipeline with a `remote:` line.
@@ -255,4 +255,79 @@ fn wrong_remotes_are_refused_and_credentials_never_shown() {
     hint: add `remote: s3://bucket/prefix` (or a folder, gs://, az://, https://), set SEEDPIPE_REMOTE, or name it with `--remote URL`
     exit code 2
     ");
+}
+
+/// However a URL comes into a message, and however it is mistyped.
+#[test]
+fn credentials_of_a_mistyped_remote_are_never_shown() {
+    let urls = [
+        "https://me:hunter2@ho st/x",
+        "htps://me:hunter2@host/x",
+        "https:/me:hunter2@host/x",
+        "https//me:hunter2@host/x",
+        "//me:hunter2@host/x",
+        "me:hunter2@host/x",
+        "me:hunter2@https://host/x",
+        "s3://AKIA:hun/hunter2@bucket",
+        "S3://AKIA:hunter2@bucket",
+        "https://host/x?X-Amz-Signature=hunter2",
+        "host/x?sig=hunter2",
+        "host/x?token=hunter2",
+    ];
+    let sandbox = Sandbox::with(LIGHT_PIPELINE);
+    sandbox.run(&["run", "--quiet"]).succeeded();
+    for url in urls {
+        sandbox.write(
+            "remote.yaml",
+            with_remote(&format!("{{url: \"{url}\", write: true}}")),
+        );
+        let ways: [&[&str]; 7] = [
+            &["push", "--remote", url],
+            &["pull", "--remote", url],
+            &["push", url],
+            &["push", "--remot", url],
+            &["run", "--set", &format!("remote={url}")],
+            &["--pipeline", "remote.yaml", "pull"],
+            &["--pipeline", url, "status"],
+        ];
+        for way in ways {
+            let finished = sandbox.run(way);
+            let said = finished.stdout.clone() + &finished.stderr;
+            assert!(!said.contains("hunter2"), "{way:?}: {said}");
+            // Nobody asks for what is in the cache.
+            assert!(
+                finished.code != Some(0) || way.contains(&"pull"),
+                "{way:?}: {said}"
+            );
+        }
+        let mut command = sandbox.command(&["run", "--log-format", "json", "--force"]);
+        let finished = sandbox.finish(command.env("SEEDPIPE_REMOTE", url));
+        assert!(
+            !finished.stderr.contains("hunter2"),
+            "{url}: {}",
+            finished.stderr
+        );
+    }
+}
+
+#[test]
+fn a_named_pipe_in_a_remote_is_not_waited_for() {
+    let shared = shared();
+    let there = beside(&shared);
+    for path in files_below(&shared.path("remote")) {
+        if path.ends_with("index.json") {
+            fs_err::remove_file(&path).unwrap();
+            rustix::fs::mkfifoat(rustix::fs::CWD, &path, 0o600.into()).unwrap();
+        }
+    }
+    let pulled = there.run(&["pull"]).exited_with(1);
+    let said = "expected a file, got something else";
+    assert!(pulled.stderr.contains(said), "{}", pulled.stderr);
+    let run = there.run(&["run", "--json"]).succeeded();
+    assert!(run.stderr.contains(said), "{}", run.stderr);
+    assert!(
+        outcomes(&run.json_lines())
+            .iter()
+            .all(|stage| stage.ends_with("=executed"))
+    );
 }

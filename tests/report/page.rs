@@ -20,6 +20,7 @@ fn the_command_shows_everything_and_loads_nothing() {
             "results",
             "size",
             "training",
+            "data",
             "classes",
             "confusion",
             "mistakes",

@@ -1,9 +1,11 @@
 //! What another numerics class makes of a lock and a cache: `verify`, `verify --rerun` and
 //! `run --locked`, in both directions.
 
+use std::process::Command;
+
 use serde_json::Value;
 
-use crate::sandbox::{Finished, Sandbox, WHOLE_PIPELINE};
+use crate::sandbox::{Finished, Sandbox, WHOLE_PIPELINE, contents};
 
 /// Older instructions than any machine of today has: for libtorch's own kernels, oneDNN's and
 /// MKL's.
@@ -23,7 +25,17 @@ enum Class {
 }
 
 fn run(sandbox: &Sandbox, class: Class, arguments: &[&str]) -> Finished {
+    run_with(sandbox, class, arguments, |_| {})
+}
+
+fn run_with(
+    sandbox: &Sandbox,
+    class: Class,
+    arguments: &[&str],
+    change: impl FnOnce(&mut Command),
+) -> Finished {
     let mut command = sandbox.command(arguments);
+    change(&mut command);
     for (variable, value) in SWITCHES {
         match class {
             Class::Machine => command.env_remove(variable),
@@ -95,4 +107,48 @@ fn a_bound_that_another_class_breaks_is_named_with_what_differs() {
     .exited_with(1);
     assert!(rerun.stdout.contains("differs"), "{}", rerun.stdout);
     assert!(rerun.stdout.contains("cosine"), "{}", rerun.stdout);
+}
+
+/// What two classes make together would be the result of neither.
+#[test]
+fn unfinished_work_is_gone_on_with_in_its_own_class() {
+    let pipeline = WHOLE_PIPELINE.replace(
+        "training: {epochs: 1, batch: 16}",
+        "training: {epochs: 3, batch: 16, checkpoint_steps: 2}",
+    );
+    let whole = |class| {
+        let sandbox = Sandbox::with(&pipeline);
+        contents(
+            &run(&sandbox, class, &["run", "--json", "teacher"])
+                .succeeded()
+                .json_lines(),
+        )
+    };
+    let (machine, switched) = (whole(Class::Machine), whole(Class::Switched));
+    assert_ne!(machine, switched, "the switches reach the arithmetic");
+    let sandbox = Sandbox::with(&pipeline);
+    let interrupt = |class, fault: &str| {
+        let killed = run_with(&sandbox, class, &["run", "teacher"], |command| {
+            command.env("SEEDPIPE_FAULT", fault);
+        });
+        assert_eq!(killed.code, None, "{}", killed.stderr);
+        killed.stderr
+    };
+    let told = "begins anew: its unfinished work was done in another numerics class, `cpu ";
+    let first = interrupt(Class::Switched, "checkpoint.rename:3=kill");
+    assert!(!first.contains(told), "{first}");
+    let other = interrupt(Class::Machine, "checkpoint.rename:2=kill");
+    assert!(other.contains(told), "{other}");
+    assert!(!other.contains("goes on"), "{other}");
+    // Each goes on with its own.
+    let again = run(&sandbox, Class::Switched, &["run", "--json", "teacher"]).succeeded();
+    assert!(!again.stderr.contains(told), "{}", again.stderr);
+    assert_eq!(contents(&again.json_lines()), switched);
+    assert_eq!(sandbox.cache_entries("drafts"), [""; 0]);
+    let rerun = run(
+        &sandbox,
+        Class::Switched,
+        &["verify", "--rerun", "--json", "-q", "teacher"],
+    );
+    assert_eq!(rerun.succeeded().json()["stages"][0]["verdict"], "equal");
 }

@@ -136,14 +136,64 @@ fn one_recipe_with_two_contents_fails_a_locked_run_and_is_told_by_a_plain_one() 
 }
 
 #[test]
+fn a_class_that_a_lock_claims_excuses_no_pixels() {
+    let sandbox = with_lock(|lock| of_another_class(&with_other_content(lock)));
+    let locked = sandbox.run(&["run", "--locked", "--quiet"]).exited_with(1);
+    assert!(
+        locked.stderr.contains("one recipe, two contents"),
+        "{}",
+        locked.stderr
+    );
+}
+
+/// With a class claimed of which this machine is not.
+fn of_another_class(lock: &str) -> String {
+    let class = Regex::new(r#"numerics: "[^"]*""#).unwrap();
+    class
+        .replace_all(lock, r#"numerics: "riscv64""#)
+        .into_owned()
+}
+
+/// What a network gives, which another class may give otherwise: contents and figures.
+const PROBED: &str = "  features: {kind: encode, inputs: {images: images}, params: {network: {name: cifar_resnet8, width: 0.25}, batch: 16}}
+  probe: {kind: probe, inputs: {images: images, features: features}}
+";
+
+#[test]
 fn a_lock_of_another_class_may_hold_other_content_and_that_is_said_once() {
-    let sandbox = with_lock(|lock| {
-        let all = Regex::new(r#"content: "[0-9a-f]{64}""#).unwrap();
-        let other = format!("content: \"{}\"", "5".repeat(64));
-        let class = format!("numerics: \"{}\"", std::env::consts::ARCH);
-        all.replace_all(lock, other)
-            .replace(&class, "numerics: \"riscv64\"")
-    });
+    let sandbox = Sandbox::with(&format!("{LIGHT_PIPELINE}{PROBED}"));
+    sandbox.run(&["run", "--quiet"]).succeeded();
+    let lock = lock_of(&sandbox);
+    let (pixels, tensors) = lock.split_once("  features:\n").unwrap();
+    let content = Regex::new(r#"content: "[0-9a-f]{64}""#).unwrap();
+    let other = format!("content: \"{}\"", "5".repeat(64));
+    let tensors = content
+        .replace_all(&of_another_class(tensors), other)
+        .into_owned();
+    let with = |change: &dyn Fn(&str) -> String| {
+        sandbox.write(
+            "pipeline.lock",
+            format!("{pixels}  features:\n{}", change(&tensors)),
+        );
+    };
+    let number = |fact: &str| Regex::new(&format!("{fact}: [0-9.]+")).unwrap();
+    for (fact, other) in [("metrics.test/linear_top1", "2"), ("rows.embeddings", "7")] {
+        assert!(number(fact).is_match(&tensors), "{tensors}");
+        with(&|text| {
+            number(fact)
+                .replace(text, format!("{fact}: {other}"))
+                .into_owned()
+        });
+        let refused = sandbox.run(&["run", "--locked", "--quiet"]).exited_with(1);
+        assert!(
+            refused
+                .stderr
+                .contains(&format!("{fact}: {other} in `pipeline.lock`, ")),
+            "{}",
+            refused.stderr
+        );
+    }
+    with(&str::to_owned);
     let locked = sandbox.run(&["run", "--locked", "--quiet"]).succeeded();
     assert_eq!(
         locked.stderr.matches("numerics class `riscv64`").count(),

@@ -2,6 +2,7 @@
 //! uninterrupted run's.
 
 mod pretraining;
+mod stopped;
 
 use std::time::{Duration, Instant};
 

@@ -2,6 +2,7 @@
 //! images, what is reported.
 
 mod evaluation;
+mod labels;
 mod options;
 mod teachers;
 mod transfer;

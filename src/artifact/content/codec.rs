@@ -61,8 +61,7 @@ pub fn is_headline(name: &str, headline: &[&str]) -> bool {
 }
 
 /// For `metrics/v1`: `split/name` → the value of the last step, for metrics of these names and the
-/// ends of their intervals; of several rows of one step, the last. A value that is not finite is
-/// left out, since JSON cannot hold it. Other kinds have none.
+/// ends of their intervals; of several rows of one step, the last. Other kinds have none.
 pub fn headline(kind: &str, parts: &[PathBuf], names: &[&str]) -> Result<BTreeMap<String, f64>> {
     if kind != METRICS {
         return Ok(BTreeMap::new());
@@ -81,7 +80,6 @@ pub fn headline(kind: &str, parts: &[PathBuf], names: &[&str]) -> Result<BTreeMa
     }
     Ok(last
         .into_iter()
-        .filter(|(_, (_, value))| value.is_finite())
         .map(|(name, (_, value))| (name, value))
         .collect())
 }
@@ -115,7 +113,6 @@ mod tests {
                 row(0, "test", "knn_top1_low", 0.7),
                 row(0, "test", "knn_top1_k10_low", 0.6),
                 row(0, "val", "knn_top1", 0.5),
-                row(0, "val", "top1", f64::NAN),
             ])
             .unwrap();
         writer.finish().unwrap();

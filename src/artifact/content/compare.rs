@@ -65,7 +65,12 @@ fn compare_parts(
     if difference.structure.is_some() {
         return Ok(difference);
     }
-    difference.within = true;
+    difference.within = difference.metadata.iter().all(|key| {
+        let values = [a.metadata().get(key), b.metadata().get(key)];
+        values
+            .into_iter()
+            .all(|value| value.is_some_and(|value| is_digest(value)))
+    });
     let row_bytes = a
         .iter()
         .chain(b.iter())
@@ -93,6 +98,10 @@ fn compare_parts(
     }
     difference.equal = difference.metadata.is_empty() && difference.differing == 0;
     Ok(difference)
+}
+
+fn is_digest(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 fn differing_keys(a: &PartList, b: &PartList) -> Vec<String> {

@@ -10,6 +10,7 @@ use arrow::datatypes::{
     UInt64Type,
 };
 use polars::prelude::{Column, DataFrame, NamedFrom, Series};
+use seedpipe_base::neutral;
 use seedpipe_base::text::hex;
 use serde_json::{Map, Value, json};
 
@@ -109,7 +110,8 @@ impl Preview {
             if shown.len() < value.len() {
                 shown.push('…');
             }
-            text.push_str(&format!("  {key}: {shown}\n"));
+            let line = format!("{key}: {shown}");
+            text.push_str(&format!("  {}\n", neutral::line(&line)));
         }
         for (index, rows) in self.first.chunks(TABLE_ROWS).enumerate() {
             text.push_str(&format!(
@@ -156,8 +158,8 @@ fn table(
 fn plain_text(cell: &Value) -> Option<String> {
     match cell {
         Value::Null => None,
-        Value::String(text) => Some(text.clone()),
-        other => Some(other.to_string()),
+        Value::String(text) => Some(neutral::line(text).into_owned()),
+        other => Some(neutral::line(&other.to_string()).into_owned()),
     }
 }
 
@@ -241,7 +243,7 @@ mod tests {
         let rows: Vec<ImageRow> = (0..11u32)
             .map(|id| ImageRow {
                 label: (id > 0).then_some(-3),
-                label_name: Some("cat".into()),
+                label_name: Some("c\u{1b}at".into()),
                 ..ImageRow::example(id, vec![id as u8; 40])
             })
             .collect();
@@ -262,6 +264,7 @@ mod tests {
         for part in [
             "images/v1, 11 rows",
             "label_name  utf8?",
+            "c\\u{1b}at",
             "rows 8–9",
             "9.jpg",
             "-3",
@@ -293,14 +296,16 @@ mod tests {
         };
         let mut writer = EmbeddingsWriter::create(&path, &header).unwrap();
         writer
-            .write(&[5], &[0.1, f32::NAN, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0])
+            .write(&[5], &[0.1, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0])
             .unwrap();
         writer.finish().unwrap();
         let preview = preview(&[path], 3).unwrap();
         assert_eq!(
             preview.first[0]["embedding"],
-            "[0.1, \"NaN\", 2.0, 3.0, … 9 values]"
+            "[0.1, 1.0, 2.0, 3.0, … 9 values]"
         );
         assert_eq!(preview.columns[1].1, "f32[9]");
+        // Of a file that a program from before wrote.
+        assert_eq!(finite(f64::NAN), "NaN");
     }
 }

@@ -1,37 +1,44 @@
-//! A user's own Parquet of images: a binary column, or Hugging Face's struct of `bytes` and `path`,
-//! with labels, label names and splits where they are named. Read in batches of bounded memory.
+//! A user's own Parquet of images: a binary column, Hugging Face's struct of `bytes` and `path`, or
+//! paths as text, with labels, label names and splits where they are named. Read in batches of
+//! bounded memory.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, Int64Array, RecordBatch, StringArray};
 use arrow::compute::{CastOptions, cast_with_options};
-use arrow::datatypes::{DataType, Int64Type};
+use arrow::datatypes::{DataType, Float64Type, Int64Type};
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::file::metadata::{PageIndexPolicy, ParquetStatisticsPolicy};
 use serde_json::Value;
 
-use crate::foreign::source_columns::{ChosenColumns, SourceColumns, is_binary, is_text_type};
+use crate::foreign::source_columns::{
+    ChosenColumns, SourceColumns, is_binary, is_fraction, is_image, is_text_type, named,
+};
 use crate::on_disk::file::PositionedFile;
 use crate::on_disk::part::{PartBatches, load, read_batches, row_group_starts};
 use crate::schema::failure::{self, Result, guarded};
 
+/// Above this, numbers with a fraction don't tell whole numbers apart.
+const MOST: f64 = 9_007_199_254_740_992.0;
+
 /// A label as the file has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SourceLabel {
-    /// Integers of any width; false and true are 0 and 1.
+    /// Whole numbers of any type; false and true are 0 and 1.
     Class(i64),
     Name(String),
 }
 
-/// One row of a user's table. What is null there is `None`.
+/// One row of a user's table. What is null there is `None`, and so are a text without letters and a
+/// label that is no number (NaN).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceRow {
     /// Number in the file, from 0.
     pub row: usize,
     /// The encoded image.
     pub bytes: Option<Vec<u8>>,
-    /// The path beside the bytes, in Hugging Face's struct.
+    /// The path beside the bytes, or instead of them.
     pub path: Option<String>,
     pub label: Option<SourceLabel>,
     pub label_name: Option<String>,
@@ -54,7 +61,22 @@ pub struct SourceTable {
 pub fn guessed_columns(path: &Path) -> Result<SourceColumns> {
     let file = PositionedFile::open(path)?;
     let reader = guarded(path, || load(path, &file, ArrowReaderOptions::new()))?;
-    Ok(SourceColumns::guess(reader.schema()))
+    let mut columns = SourceColumns::guess(reader.schema());
+    let label = columns.label.as_deref();
+    let label = label.and_then(|label| reader.schema().index_of(label).ok());
+    if let Some(label) = label
+        && is_fraction(reader.schema().field(label).data_type())
+    {
+        // Measures and prices have fractions, classes have none.
+        let starts = row_group_starts(path, reader.metadata(), file.length())?;
+        let rows = 0..starts[starts.len() - 1];
+        let whole = read_batches(path, file, &reader, &starts, rows, &[label])?
+            .try_for_each(|batch| Labels::of(path, batch?.column(0), 0).map(drop));
+        if whole.is_err() {
+            columns.label = None;
+        }
+    }
+    Ok(columns)
 }
 
 impl SourceTable {
@@ -91,6 +113,14 @@ impl SourceTable {
         self.reader.schema().field(self.chosen.image).name()
     }
 
+    /// The columns that are not read, with their types, for people; empty where all are.
+    pub fn unread_columns(&self) -> String {
+        let read = self.chosen.all();
+        let fields = self.reader.schema().fields().iter().enumerate();
+        let unread = fields.filter(|(index, _)| !read.contains(index));
+        named(unread.map(|(_, field)| field))
+    }
+
     /// Names of the label column's classes by number, where the file has Hugging Face's metadata
     /// for it.
     pub fn class_names(&self) -> Option<&[String]> {
@@ -105,10 +135,7 @@ impl SourceTable {
             label_name,
             split,
         } = self.chosen;
-        let mut columns: Vec<usize> = [Some(image), label, label_name, split]
-            .into_iter()
-            .flatten()
-            .collect();
+        let mut columns = self.chosen.all();
         columns.sort_unstable();
         columns.dedup();
         let place = |column: usize| {
@@ -132,6 +159,20 @@ impl SourceTable {
             next,
         })
     }
+}
+
+/// Whether a Parquet file has a column of images: the one of that name, else one of a suitable type.
+///
+/// # Errors
+/// When the file is not Parquet.
+pub fn holds_images(path: &Path, column: Option<&str>) -> Result<bool> {
+    let file = PositionedFile::open(path)?;
+    let reader = guarded(path, || load(path, &file, ArrowReaderOptions::new()))?;
+    let mut fields = reader.schema().fields().iter();
+    Ok(fields.any(|field| match column {
+        Some(column) => field.name() == column,
+        None => is_image(field),
+    }))
 }
 
 /// The class names that Hugging Face's `datasets` writes into the footer.
@@ -185,7 +226,7 @@ impl SourceBatches {
         let label = self
             .places
             .label
-            .map(|place| Labels::of(&self.path, batch.column(place)))
+            .map(|place| Labels::of(&self.path, batch.column(place), self.next))
             .transpose()?;
         let texts = |place: Option<usize>| {
             place
@@ -213,39 +254,37 @@ impl SourceBatches {
 struct ImageColumn {
     /// The column itself: a null struct hides what is in it.
     column: ArrayRef,
-    bytes: BinaryArray,
+    bytes: Option<BinaryArray>,
     paths: Option<StringArray>,
 }
 
 impl ImageColumn {
     fn of(path: &Path, column: &ArrayRef) -> Result<Self> {
         let (bytes, paths) = match column.as_struct_opt() {
-            None => (column.clone(), None),
+            None if is_text_type(column.data_type()) => (None, Some(column)),
+            None => (Some(column), None),
             Some(fields) => {
-                let bytes = fields
-                    .column_by_name("bytes")
-                    .expect("BUG: the column was chosen for its `bytes`")
-                    .clone();
-                let paths = fields
-                    .column_by_name("path")
-                    .filter(|paths| is_text_type(paths.data_type()));
-                (bytes, paths.map(|paths| texts(path, paths)).transpose()?)
+                let child = |name: &str, fits: fn(&DataType) -> bool| {
+                    let child = fields.column_by_name(name);
+                    child.filter(|child| fits(child.data_type()))
+                };
+                (child("bytes", is_binary), child("path", is_text_type))
             }
         };
-        debug_assert!(is_binary(bytes.data_type()));
-        let bytes = cast(path, &bytes, &DataType::Binary)?
-            .as_binary::<i32>()
-            .clone();
+        let binary = |bytes: &ArrayRef| {
+            let bytes = cast(path, bytes, &DataType::Binary)?;
+            Ok(bytes.as_binary::<i32>().clone())
+        };
         Ok(Self {
             column: column.clone(),
-            bytes,
-            paths,
+            bytes: bytes.map(binary).transpose()?,
+            paths: paths.map(|paths| texts(path, paths)).transpose()?,
         })
     }
 
     fn bytes(&self, row: usize) -> Option<Vec<u8>> {
-        (self.column.is_valid(row) && self.bytes.is_valid(row))
-            .then(|| self.bytes.value(row).to_vec())
+        let bytes = self.bytes.as_ref()?;
+        (self.column.is_valid(row) && bytes.is_valid(row)).then(|| bytes.value(row).to_vec())
     }
 
     fn path(&self, row: usize) -> Option<String> {
@@ -262,9 +301,29 @@ enum Labels {
 }
 
 impl Labels {
-    fn of(path: &Path, column: &ArrayRef) -> Result<Self> {
+    /// `first`: the number of the column's first row in the file, for messages.
+    fn of(path: &Path, column: &ArrayRef, first: usize) -> Result<Self> {
         if is_text_type(column.data_type()) {
             return texts(path, column).map(Self::Names);
+        }
+        if is_fraction(column.data_type()) {
+            let numbers = cast(path, column, &DataType::Float64)?;
+            let numbers = numbers.as_primitive::<Float64Type>().iter().enumerate();
+            let whole = numbers.map(|(row, number)| match number {
+                None => Ok(None),
+                Some(number) if number.is_nan() => Ok(None),
+                Some(number) if number.fract() == 0.0 && number.abs() < MOST => {
+                    Ok(Some(number as i64))
+                }
+                Some(number) => Err(failure::unexpected(
+                    path,
+                    format!("row {}: label", first + row),
+                    "a whole number",
+                    number,
+                )
+                .hint("name a column of classes by `label_column`")),
+            });
+            return whole.collect::<Result<Int64Array>>().map(Self::Classes);
         }
         Ok(Self::Classes(
             cast(path, column, &DataType::Int64)?
@@ -284,7 +343,9 @@ impl Labels {
 }
 
 fn text_at(texts: &StringArray, row: usize) -> Option<String> {
-    texts.is_valid(row).then(|| texts.value(row).to_string())
+    let text = texts.is_valid(row).then(|| texts.value(row));
+    text.filter(|text| !text.trim().is_empty())
+        .map(str::to_owned)
 }
 
 fn texts(path: &Path, column: &ArrayRef) -> Result<StringArray> {

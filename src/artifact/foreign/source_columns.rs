@@ -3,28 +3,43 @@
 
 use std::path::Path;
 
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema};
 
 use crate::schema::failure::{self, Result};
 
 /// Names under which an image column is found where several columns could be it.
 const IMAGE_NAMES: [&str; 6] = ["image", "img", "jpg", "jpeg", "png", "bytes"];
 
-/// Usual names of the other columns, the likeliest first.
-const LABEL_NAMES: [&str; 6] = [
+/// Usual names of the other columns, the likeliest first; capitals, `_`, `-` and spaces don't matter.
+const PATH_NAMES: [&str; 7] = [
+    "file_name",
+    "image",
+    "image_path",
+    "image_file",
+    "file_path",
+    "path",
+    "file",
+];
+const LABEL_NAMES: [&str; 9] = [
     "label",
     "labels",
     "class",
     "category",
     "target",
     "fine_label",
+    "cls",
+    "class_id",
+    "label_id",
 ];
 const NAME_NAMES: [&str; 4] = ["label_name", "class_name", "category_name", "fine_name"];
 const SPLIT_NAMES: [&str; 1] = ["split"];
 
+/// What an image column may hold.
+const IMAGES: &str = "encoded images (binary, or a struct with a binary `bytes`)";
+
 /// The columns that the user names. An image column that is not named is found: the only suitable
 /// one, or one called `image`, `img`, `jpg`, `jpeg`, `png` or `bytes`. The others, where not named,
-/// are not read.
+/// are not read. A named image column may also hold text: paths of images.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SourceColumns {
     pub image: Option<String>,
@@ -42,17 +57,32 @@ pub(crate) struct ChosenColumns {
     pub split: Option<usize>,
 }
 
+impl ChosenColumns {
+    /// In no order; one that serves twice is there twice.
+    pub(crate) fn all(&self) -> Vec<usize> {
+        let others = [self.label, self.label_name, self.split];
+        others.into_iter().flatten().chain([self.image]).collect()
+    }
+}
+
 impl SourceColumns {
-    /// The columns of usual names and suitable types; the image column is left to be found.
+    /// The columns of usual names and suitable types; an image column is left to be found, unless
+    /// there are only paths.
     pub(crate) fn guess(schema: &Schema) -> SourceColumns {
         let find = |names: &[&str], fits: fn(&Field) -> bool| {
-            let field = |name: &&str| schema.field_with_name(name).ok();
-            let mut fields = names.iter().filter_map(field);
-            let found = fields.find(|field| fits(field));
+            let called = |name: &&str| {
+                let mut fields = schema.fields().iter();
+                fields.find(|field| folded(field.name()) == folded(name) && fits(field))
+            };
+            let found = names.iter().find_map(called);
             found.map(|field| field.name().clone())
         };
+        let has_images = schema.fields().iter().any(|field| is_image(field));
         SourceColumns {
-            image: None,
+            image: match has_images {
+                true => None,
+                false => find(&PATH_NAMES, is_path),
+            },
             label: find(&LABEL_NAMES, is_label),
             label_name: find(&NAME_NAMES, is_text),
             split: find(&SPLIT_NAMES, is_text),
@@ -78,13 +108,14 @@ impl SourceColumns {
             let what = format!("{role} column `{name}`");
             Err(failure::unexpected(path, what, expected, field.data_type()))
         };
-        let images = "encoded images (binary, or a struct with a binary `bytes`)";
+        let images = format!("{IMAGES}, or their paths (text)");
+        let holds_images = |field: &Field| is_image(field) || is_path(field);
         Ok(ChosenColumns {
-            image: match find(&self.image, is_image, "image", images)? {
+            image: match find(&self.image, holds_images, "image", &images)? {
                 Some(index) => index,
                 None => find_image(path, schema)?,
             },
-            label: find(&self.label, is_label, "label", "integers or text")?,
+            label: find(&self.label, is_label, "label", "numbers or text")?,
             label_name: find(&self.label_name, is_text, "label name", "text")?,
             split: find(&self.split, is_text, "split", "text")?,
         })
@@ -108,10 +139,15 @@ fn find_image(path: &Path, schema: &Schema) -> Result<usize> {
         [] => Err(failure::unexpected(
             path,
             "image column",
-            "a column of encoded images (binary, or a struct with a binary `bytes`)",
+            format!("a column of {IMAGES}"),
             listing(schema),
         )
-        .hint("store the images' files as bytes, or point `source` at a folder of images")),
+        .hint(match SourceColumns::guess(schema).image {
+            Some(paths) => format!("`image_column: {paths}` reads the files that it names"),
+            None => {
+                "store the images' files as bytes, or point `source` at a folder of images".into()
+            }
+        })),
         _ => by_name().copied().ok_or_else(|| {
             let names: Vec<String> = suitable
                 .iter()
@@ -127,11 +163,19 @@ fn listing(schema: &Schema) -> String {
     if schema.fields().is_empty() {
         return "no columns".to_string();
     }
-    let columns = schema
-        .fields()
-        .iter()
-        .map(|field| format!("`{}` ({})", field.name(), field.data_type()));
-    format!("the columns {}", columns.collect::<Vec<_>>().join(", "))
+    format!("the columns {}", named(schema.fields().iter()))
+}
+
+/// Columns with their types, for people.
+pub(crate) fn named<'a>(fields: impl Iterator<Item = &'a FieldRef>) -> String {
+    let columns = fields.map(|field| format!("`{}` ({})", field.name(), field.data_type()));
+    columns.collect::<Vec<_>>().join(", ")
+}
+
+/// A column's name without what people write in several ways.
+fn folded(name: &str) -> String {
+    let letters = name.chars().filter(|letter| letter.is_alphanumeric());
+    letters.flat_map(char::to_lowercase).collect()
 }
 
 /// The type behind a dictionary.
@@ -149,12 +193,24 @@ pub(crate) fn is_binary(data_type: &DataType) -> bool {
     )
 }
 
-fn is_image(field: &Field) -> bool {
+/// Binary, or Hugging Face's struct, whose bytes may all be missing.
+pub(crate) fn is_image(field: &Field) -> bool {
+    match field.data_type() {
+        DataType::Struct(children) => children.iter().any(|child| {
+            let held = child.data_type();
+            child.name() == "bytes" && (is_binary(held) || *held == DataType::Null)
+        }),
+        other => is_binary(other),
+    }
+}
+
+/// Text, or a struct of Hugging Face's without bytes.
+fn is_path(field: &Field) -> bool {
     match field.data_type() {
         DataType::Struct(children) => children
             .iter()
-            .any(|child| child.name() == "bytes" && is_binary(child.data_type())),
-        other => is_binary(other),
+            .any(|child| child.name() == "path" && is_text(child)),
+        _ => is_text(field),
     }
 }
 
@@ -170,9 +226,14 @@ pub(crate) fn is_text_type(data_type: &DataType) -> bool {
 }
 
 fn is_label(field: &Field) -> bool {
-    is_text(field)
-        || plain(field.data_type()).is_integer()
-        || *field.data_type() == DataType::Boolean
+    let held = plain(field.data_type());
+    is_text(field) || held.is_numeric() || *held == DataType::Boolean
+}
+
+/// Numbers that may have a fraction: pandas has no other ones where a value is missing.
+pub(crate) fn is_fraction(data_type: &DataType) -> bool {
+    let held = plain(data_type);
+    held.is_numeric() && !held.is_integer()
 }
 
 #[cfg(test)]
@@ -192,5 +253,16 @@ mod tests {
         assert_eq!(guessed.label.as_deref(), Some("class"));
         assert_eq!(guessed.label_name.as_deref(), Some("label_name"));
         assert_eq!((guessed.image, guessed.split), (None, None));
+        let schema = Schema::new(vec![
+            Field::new("Image Path", DataType::Utf8, false),
+            Field::new("Target", DataType::Float64, true),
+            Field::new("className", DataType::Utf8, true),
+            Field::new("Split", DataType::Utf8, true),
+        ]);
+        let guessed = SourceColumns::guess(&schema);
+        assert_eq!(guessed.image.as_deref(), Some("Image Path"));
+        assert_eq!(guessed.label.as_deref(), Some("Target"));
+        assert_eq!(guessed.label_name.as_deref(), Some("className"));
+        assert_eq!(guessed.split.as_deref(), Some("Split"));
     }
 }

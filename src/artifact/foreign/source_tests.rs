@@ -2,8 +2,8 @@ use std::sync::Arc;
 
 use super::*;
 use arrow::array::{
-    BooleanArray, DictionaryArray, Float32Array, Int8Array, LargeBinaryArray, StructArray,
-    UInt64Array,
+    BooleanArray, Decimal128Array, DictionaryArray, Float32Array, Float64Array, Int8Array,
+    LargeBinaryArray, StructArray, UInt64Array,
 };
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::{Field, Fields, Int16Type};
@@ -193,12 +193,9 @@ fn labels_may_be_text_or_truth_values_but_must_fit() {
     );
     assert_eq!(label("truth").unwrap(), Some(SourceLabel::Class(1)));
     assert!(label("huge").is_err());
-    let message = SourceTable::open(&path, &named("fraction"))
-        .err()
-        .unwrap()
-        .to_string();
+    let message = label("fraction").unwrap_err().to_string();
     assert!(
-        message.contains("label column `fraction`: expected integers or text, got Float32"),
+        message.contains("row 0: label: expected a whole number, got 0.5\nhint:"),
         "{message}"
     );
     let message = SourceTable::open(&path, &named("nothing"))
@@ -209,6 +206,132 @@ fn labels_may_be_text_or_truth_values_but_must_fit() {
         message.contains("label column: expected `nothing`, got the columns `image` (Binary)"),
         "{message}"
     );
+}
+
+#[test]
+fn labels_of_pandas_are_whole_numbers_with_gaps() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.parquet");
+    let infinite = vec![Some(0.0), Some(f32::INFINITY), None, None];
+    write(
+        &path,
+        &[
+            (
+                "image",
+                column(BinaryArray::from(vec![&b"1"[..], b"2", b"3", b"4"])),
+            ),
+            (
+                "label",
+                column(Float64Array::from(vec![
+                    Some(1.0),
+                    None,
+                    Some(f64::NAN),
+                    Some(-1.0),
+                ])),
+            ),
+            ("target", column(Float32Array::from(infinite))),
+            (
+                "decimal",
+                column(
+                    Decimal128Array::from(vec![Some(3), None, Some(0), Some(-1)])
+                        .with_precision_and_scale(38, 0)
+                        .unwrap(),
+                ),
+            ),
+            (
+                "name",
+                column(StringArray::from(vec![
+                    Some("a"),
+                    Some(""),
+                    Some(" "),
+                    None,
+                ])),
+            ),
+        ],
+        None,
+    );
+    assert_eq!(
+        guessed_columns(&path).unwrap().label.as_deref(),
+        Some("label")
+    );
+    let labels = |name: &str| -> Result<Vec<Option<SourceLabel>>> {
+        let rows = all(&SourceTable::open(&path, &named(name))?)?;
+        Ok(rows.into_iter().map(|row| row.label).collect())
+    };
+    let class = |number| Some(SourceLabel::Class(number));
+    assert_eq!(labels("label").unwrap(), [class(1), None, None, class(-1)]);
+    assert_eq!(
+        labels("decimal").unwrap(),
+        [class(3), None, class(0), class(-1)]
+    );
+    let name = Some(SourceLabel::Name("a".into()));
+    assert_eq!(labels("name").unwrap(), [name, None, None, None]);
+    let message = labels("target").unwrap_err().to_string();
+    assert!(
+        message.contains("row 1: label: expected a whole number, got inf"),
+        "{message}"
+    );
+    let table = SourceTable::open(&path, &named("label")).unwrap();
+    assert_eq!(
+        table.unread_columns(),
+        "`target` (Float32), `decimal` (Decimal128(38, 0)), `name` (Utf8)"
+    );
+}
+
+#[test]
+fn measures_are_not_guessed_to_be_labels() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.parquet");
+    let images = column(BinaryArray::from(vec![&b"1"[..], b"2"]));
+    let target = column(Float32Array::from(vec![1.0, 0.25]));
+    write(&path, &[("image", images), ("target", target)], None);
+    assert_eq!(guessed_columns(&path).unwrap(), SourceColumns::default());
+}
+
+#[test]
+fn paths_instead_of_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.parquet");
+    let paths = column(StringArray::from(vec![Some("1.png"), None]));
+    let of = |fields: Vec<(&str, ArrayRef)>| {
+        let fields: Vec<(Arc<Field>, ArrayRef)> = fields
+            .into_iter()
+            .map(|(name, array)| {
+                let field = Field::new(name, array.data_type().clone(), true);
+                (Arc::new(field), array)
+            })
+            .collect();
+        column(StructArray::from(fields))
+    };
+    let nothing = column(BinaryArray::from(vec![None, None]));
+    let null = column(arrow::array::NullArray::new(2));
+    for image in [
+        of(vec![("bytes", nothing), ("path", paths.clone())]),
+        of(vec![("bytes", null), ("path", paths.clone())]),
+        of(vec![("path", paths.clone())]),
+    ] {
+        write(&path, &[("image", image)], None);
+        let columns = guessed_columns(&path).unwrap();
+        let rows = all(&SourceTable::open(&path, &columns).unwrap()).unwrap();
+        let found: Vec<_> = rows
+            .iter()
+            .map(|row| (&row.bytes, row.path.as_deref()))
+            .collect();
+        assert_eq!(found, [(&None, Some("1.png")), (&None, None)]);
+    }
+    write(&path, &[("file_name", paths)], None);
+    let message = SourceTable::open(&path, &SourceColumns::default())
+        .err()
+        .unwrap()
+        .to_string();
+    assert!(
+        message.ends_with("hint: `image_column: file_name` reads the files that it names"),
+        "{message}"
+    );
+    let columns = guessed_columns(&path).unwrap();
+    assert_eq!(columns.image.as_deref(), Some("file_name"));
+    let rows = all(&SourceTable::open(&path, &columns).unwrap()).unwrap();
+    assert_eq!(rows[0].path.as_deref(), Some("1.png"));
 }
 
 #[test]

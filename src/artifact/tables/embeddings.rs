@@ -60,6 +60,7 @@ impl EmbeddingsWriter {
                 values.len(),
             ));
         }
+        self.header.check(ids, values)?;
         let rows = (BATCH_VALUES / dimension).clamp(1, ROW_GROUP_ROWS);
         for (ids, values) in ids.chunks(rows).zip(values.chunks(rows * dimension)) {
             let ids = self.ids(ids)?;
@@ -168,6 +169,9 @@ impl EmbeddingsReader {
                 widen(bytes, self.header.precision, &mut values)
             })?;
         }
+        self.header
+            .check(&ids, &values)
+            .map_err(|wrong| failure::of(self.parts.first().path(), wrong))?;
         Ok(Embeddings { ids, values })
     }
 }

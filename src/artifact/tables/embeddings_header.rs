@@ -4,6 +4,8 @@ use std::path::Path;
 
 use arrow::datatypes::{DataType, Field};
 
+use seedpipe_base::Refusal;
+
 use crate::schema::column::{Layout, named};
 use crate::schema::failure::{self, Result};
 use crate::schema::metadata::Metadata;
@@ -12,6 +14,8 @@ use crate::schema::{EMBEDDINGS, element};
 
 /// The longest vector: far beyond any network's, and far from overflowing a page.
 const MOST_VALUES: usize = 1 << 20;
+/// The largest that is rounded to a finite f16: half way to the next, which is none.
+const LARGEST_F16: f32 = 65_519.996;
 /// The column of the vectors.
 pub(crate) const EMBEDDING: &str = "embedding";
 
@@ -118,6 +122,38 @@ impl EmbeddingsHeader {
             network,
             extra,
         })
+    }
+
+    /// Refuses values that are not finite, or would not be as they are stored.
+    pub(crate) fn check(&self, ids: &[u64], values: &[f32]) -> Result<()> {
+        let largest = match self.precision {
+            Precision::F16 => LARGEST_F16,
+            Precision::F32 => f32::MAX,
+        };
+        let fits = |value: &f32| value.abs() <= largest; // NaN does not
+        if values.iter().fold(true, |all, value| all & fits(value)) {
+            return Ok(());
+        }
+        let rows = ids.iter().zip(values.chunks(self.dimension));
+        let mut wrong = rows.flat_map(|(id, row)| row.iter().map(move |value| (id, value)));
+        let Some((id, value)) = wrong.find(|(_, value)| !fits(value)) else {
+            return Ok(());
+        };
+        let (expected, hint) = match value.is_finite() {
+            true => (
+                "numbers that f16 holds, up to 65504",
+                "store them as `f32`: `store: f32`",
+            ),
+            false => (
+                "finite numbers",
+                "check the network's weights (`seedpipe network inspect`) and preprocessing, or compute in `precision: f32`",
+            ),
+        };
+        let what = format!("embedding of {} {id}", self.of.column());
+        Err(Refusal::expected(expected, value)
+            .failed()
+            .place(what)
+            .hint(hint))
     }
 
     fn columns(&self) -> Vec<Declared> {

@@ -157,21 +157,64 @@ fn another_layout_is_read_by_decoding() {
 }
 
 #[test]
-fn half_precision_rounds_to_nearest_even_and_keeps_specials() {
+fn half_precision_rounds_to_nearest_even() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a");
-    let given = [2049.0, 2051.0, 1e-9, -0.0, f32::INFINITY, 70_000.0];
+    let given = [2049.0, 2051.0, 1e-9, -0.0, 65_519.0, -65_504.0];
     write(&path, &header(Of::Views, Precision::F16, 6), 0, &given);
     let read = EmbeddingsReader::open(&[path])
         .unwrap()
         .read(0..1)
         .unwrap()
         .values;
-    assert_eq!(
-        read,
-        [2048.0, 2052.0, 0.0, -0.0, f32::INFINITY, f32::INFINITY]
-    );
+    assert_eq!(read, [2048.0, 2052.0, 0.0, -0.0, 65_504.0, -65_504.0]);
     assert!(read[3].is_sign_negative());
+}
+
+#[test]
+fn what_is_not_finite_is_neither_written_nor_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a");
+    for (precision, value, expected) in [
+        (Precision::F32, f32::NAN, "finite numbers, got NaN"),
+        (Precision::F16, f32::INFINITY, "finite numbers, got inf"),
+        (
+            Precision::F16,
+            -65_520.0,
+            "numbers that f16 holds, up to 65504, got -65520",
+        ),
+    ] {
+        let header = header(Of::Images, precision, 2);
+        let mut writer = EmbeddingsWriter::create(&path, &header).unwrap();
+        let message = writer.write(&[6, 7], &[0.0, 1.0, 2.0, value]).unwrap_err();
+        let expected = format!("embedding of image_id 7: expected {expected}");
+        assert!(message.to_string().starts_with(&expected), "{message}");
+        // As a program from before could have written it.
+        let mut writer = EmbeddingsWriter::create(&path, &header).unwrap();
+        let values: ArrayRef = match precision {
+            Precision::F32 => Arc::new(Float32Array::from(vec![1.0, value])),
+            Precision::F16 => Arc::new(Float16Array::from(vec![f16::ONE, f16::from_f32(value)])),
+        };
+        let field = element(values.data_type().clone());
+        let vectors = FixedSizeListArray::new(field, 2, values, None);
+        let ids: ArrayRef = Arc::new(UInt32Array::from(vec![7]));
+        let schema = writer.part.schema().clone();
+        let batch = RecordBatch::try_new(schema, vec![ids, Arc::new(vectors)]).unwrap();
+        writer.part.write(&batch).unwrap();
+        writer.finish().unwrap();
+        let reader = EmbeddingsReader::open(std::slice::from_ref(&path)).unwrap();
+        let places = reader.locate(0..1).unwrap();
+        for message in [
+            reader.read(0..1).unwrap_err(),
+            reader.gather(&places, &[0]).unwrap_err(),
+        ] {
+            let message = message.to_string();
+            assert!(
+                message.contains(": expected finite numbers, got "),
+                "{message}"
+            );
+        }
+    }
 }
 
 #[test]

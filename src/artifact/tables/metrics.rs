@@ -1,6 +1,8 @@
 //! `metrics/v1`: one measured number a row. No rates and no seconds: those are telemetry, outside
 //! every digest.
 
+use seedpipe_base::Refusal;
+
 use crate::on_disk::row::{TableRow, table};
 use crate::on_disk::table::{TableReader, TableWriter};
 use crate::schema::METRICS;
@@ -22,4 +24,14 @@ table! {
 pub type MetricsWriter = TableWriter<MetricRow>;
 pub type MetricsReader = TableReader<MetricRow>;
 
-impl TableRow for MetricRow {}
+impl TableRow for MetricRow {
+    fn check(&self) -> Result<(), Refusal> {
+        if self.value.is_finite() {
+            return Ok(());
+        }
+        let what = format!("`{}` of `{}` at step {}", self.name, self.split, self.step);
+        Err(Refusal::expected("a finite number", self.value)
+            .place(what)
+            .hint("what it was computed from holds NaN or infinity: compute in `precision: f32`"))
+    }
+}

@@ -25,11 +25,17 @@ pub type PredictionsReader = TableReader<PredictionRow>;
 
 impl TableRow for PredictionRow {
     fn check(&self) -> Result<(), Refusal> {
-        if self.classes.len() == self.probabilities.len() {
-            return Ok(());
+        let wrong = |expected: String, got: String| {
+            let what = format!("probabilities of image {}", self.image_id);
+            Err(Refusal::expected(expected, got).place(what))
+        };
+        if self.classes.len() != self.probabilities.len() {
+            let expected = format!("{} as there are classes", self.classes.len());
+            return wrong(expected, self.probabilities.len().to_string());
         }
-        let expected = format!("{} as there are classes", self.classes.len());
-        let what = format!("probabilities of image {}", self.image_id);
-        Err(Refusal::expected(expected, self.probabilities.len()).place(what))
+        match self.probabilities.iter().find(|value| !value.is_finite()) {
+            Some(value) => wrong("finite numbers".to_owned(), value.to_string()),
+            None => Ok(()),
+        }
     }
 }

@@ -84,6 +84,9 @@ impl EmbeddingsReader {
                 }
                 None => vector = self.read(row..row + 1)?.values,
             }
+            self.header
+                .check(&[row as u64], &vector)
+                .map_err(|wrong| failure::of(self.parts.part(place.part).path(), wrong))?;
             gathered[index * dimension..][..dimension].copy_from_slice(&vector);
         }
         Ok(gathered)

@@ -21,11 +21,13 @@ use crate::schema::metadata::Metadata;
 pub enum SeenRow {
     /// Columns `image`, `embedding`.
     Embedding { image: String, embedding: Vec<f32> },
-    /// Columns `image`, `classes`, `names`, `probabilities`, best first.
+    /// Columns `image`, `classes`, `names`, `probabilities`, best first. Where the classes are not
+    /// known `outputs` stands for both, counted from 0 in the network's order.
     Prediction {
         image: String,
-        classes: Vec<i32>,
-        names: Vec<String>,
+        /// Labels, or outputs.
+        numbers: Vec<i32>,
+        names: Option<Vec<String>>,
         probabilities: Vec<f32>,
     },
 }
@@ -112,7 +114,7 @@ impl SeenWriter {
 
 fn batch(rows: &[SeenRow]) -> RecordBatch {
     let (mut images, mut embeddings) = (vec![], vec![]);
-    let (mut classes, mut names, mut probabilities) = (vec![], vec![], vec![]);
+    let (mut numbers, mut names, mut probabilities) = (vec![], vec![], vec![]);
     for row in rows {
         match row {
             SeenRow::Embedding { image, embedding } => {
@@ -121,13 +123,13 @@ fn batch(rows: &[SeenRow]) -> RecordBatch {
             }
             SeenRow::Prediction {
                 image,
-                classes: these,
+                numbers: these,
                 names: called,
                 probabilities: sure,
             } => {
                 images.push(image);
-                classes.push(these);
-                names.push(called);
+                numbers.push(these);
+                names.extend(called);
                 probabilities.push(sure);
             }
         }
@@ -135,12 +137,18 @@ fn batch(rows: &[SeenRow]) -> RecordBatch {
     let images = String::array(images.into_iter());
     let mut columns: Vec<(&str, ArrayRef)> = vec![("image", Arc::new(images))];
     if embeddings.is_empty() {
+        let are_known = !names.is_empty();
         let lengths = names.iter().map(|names| names.len());
         let texts = StringArray::from_iter_values(names.iter().copied().flatten());
-        let classes = Vec::<i32>::array(classes.into_iter());
+        let numbers = Vec::<i32>::array(numbers.into_iter());
         let probabilities = Vec::<f32>::array(probabilities.into_iter());
-        columns.push(("classes", Arc::new(classes)));
-        columns.push(("names", Arc::new(list(lengths, texts))));
+        columns.push((
+            if are_known { "classes" } else { "outputs" },
+            Arc::new(numbers),
+        ));
+        if are_known {
+            columns.push(("names", Arc::new(list(lengths, texts))));
+        }
         columns.push(("probabilities", Arc::new(probabilities)));
     } else {
         let embeddings = Vec::<f32>::array(embeddings.into_iter());
@@ -169,8 +177,8 @@ mod tests {
             writer
                 .write(SeenRow::Prediction {
                     image: format!("{index}.png"),
-                    classes: vec![index as i32, 7],
-                    names: vec!["a".to_owned(), "b".to_owned()],
+                    numbers: vec![index as i32, 7],
+                    names: Some(vec!["a".to_owned(), "b".to_owned()]),
                     probabilities: vec![0.75, 0.25],
                 })
                 .unwrap();

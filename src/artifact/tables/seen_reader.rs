@@ -1,6 +1,7 @@
 //! Embeddings that [`crate::SeenWriter`] wrote, read back in batches of bounded memory. The file is
 //! a user's own: nothing of it is believed unchecked.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use arrow::array::{Array, AsArray, RecordBatch};
@@ -84,16 +85,40 @@ impl SeenReader {
         self.starts[self.starts.len() - 1]
     }
 
-    /// Calls with each image and its embedding, in order.
+    /// Values of the first embedding; 0 where there is none.
+    ///
+    /// # Errors
+    /// Where the file is damaged.
+    pub fn dimension(&self) -> Result<usize> {
+        let file = PositionedFile::open(&self.path)?;
+        let rows = 0..self.rows().min(1);
+        let columns = [self.columns[1]];
+        let batches = read_batches(&self.path, file, &self.reader, &self.starts, rows, &columns)?;
+        let mut dimension = 0;
+        for batch in batches {
+            let batch = batch?;
+            let embeddings = batch.column(0).as_list::<i32>();
+            if embeddings.len() == 1 && embeddings.is_valid(0) {
+                dimension = embeddings.value(0).len();
+            }
+        }
+        Ok(dimension)
+    }
+
+    /// Calls with each image of some rows and its embedding, in order.
     ///
     /// # Errors
     /// Where the file is damaged, a row is null, or not all embeddings have `length` values.
-    pub fn each(&self, length: usize, mut see: impl FnMut(&str, &[f32])) -> Result<()> {
+    pub fn each(
+        &self,
+        rows: Range<usize>,
+        length: usize,
+        mut see: impl FnMut(&str, &[f32]),
+    ) -> Result<()> {
         let file = PositionedFile::open(&self.path)?;
         let mut columns = self.columns;
         columns.sort_unstable();
         let place = self.columns.map(|column| usize::from(column == columns[1]));
-        let rows = 0..self.rows();
         let batches = read_batches(&self.path, file, &self.reader, &self.starts, rows, &columns)?;
         for batch in batches {
             let batch = batch?;
@@ -130,6 +155,10 @@ impl SeenReader {
                     images.value(row)
                 );
                 return Err(wrong(format!("{length} values"), got));
+            }
+            if let Some(value) = values.values().iter().find(|value| !value.is_finite()) {
+                let got = format!("{value} for `{}`", images.value(row));
+                return Err(wrong("finite numbers".to_owned(), got));
             }
             see(images.value(row), values.values());
         }
@@ -169,7 +198,7 @@ mod tests {
         );
         let mut seen = vec![];
         reader
-            .each(2, |image, embedding| {
+            .each(0..2, 2, |image, embedding| {
                 seen.push((image.to_owned(), embedding.to_vec()))
             })
             .unwrap();
@@ -181,7 +210,7 @@ mod tests {
     fn embeddings_of_another_length_are_refused() {
         let folder = tempfile::tempdir().unwrap();
         let reader = SeenReader::open(&written(folder.path(), &[2, 3])).unwrap();
-        let refused = reader.each(2, |_, _| {}).unwrap_err().to_string();
+        let refused = reader.each(0..2, 2, |_, _| {}).unwrap_err().to_string();
         assert!(
             refused.contains("expected 2 values, got 3 for `1.png`"),
             "{refused}"
@@ -198,7 +227,8 @@ mod tests {
             let mut bytes = whole.clone();
             bytes[place] ^= 0x55;
             fs_err::write(&path, bytes).unwrap();
-            let read = SeenReader::open(&path).and_then(|reader| reader.each(4, |_, _| {}));
+            let read = SeenReader::open(&path)
+                .and_then(|reader| reader.each(0..reader.rows(), 4, |_, _| {}));
             refused += usize::from(read.is_err());
         }
         assert!(refused > 5, "{refused}");
@@ -206,8 +236,8 @@ mod tests {
         writer
             .write(SeenRow::Prediction {
                 image: "a.png".to_owned(),
-                classes: vec![1],
-                names: vec!["one".to_owned()],
+                numbers: vec![1],
+                names: Some(vec!["one".to_owned()]),
                 probabilities: vec![1.0],
             })
             .unwrap();

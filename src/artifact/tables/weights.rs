@@ -43,6 +43,34 @@ impl Dtype {
             Self::I8 | Self::U8 | Self::Bool => 1,
         }
     }
+
+    /// Whether all elements are, of a type that knows infinity and NaN: not all bits of the
+    /// exponent are 1.
+    fn are_finite(self, data: &[u8]) -> bool {
+        let halves = |exponent: u16| {
+            let halves = data.as_chunks::<2>().0.iter();
+            halves.fold(true, |finite, half| {
+                finite & (u16::from_le_bytes(*half) & exponent != exponent)
+            })
+        };
+        match self {
+            Self::F64 => {
+                let values = data.as_chunks::<8>().0.iter();
+                values.fold(true, |finite, value| {
+                    finite & f64::from_le_bytes(*value).is_finite()
+                })
+            }
+            Self::F32 => {
+                let values = data.as_chunks::<4>().0.iter();
+                values.fold(true, |finite, value| {
+                    finite & f32::from_le_bytes(*value).is_finite()
+                })
+            }
+            Self::F16 => halves(0x7c00),
+            Self::Bf16 => halves(0x7f80),
+            _ => true,
+        }
+    }
 }
 
 table! {
@@ -80,7 +108,12 @@ impl TableRow for WeightRow {
                     .and_then(|extent| bytes.checked_mul(extent))
             });
         if bytes == Some(self.data.len()) {
-            return Ok(());
+            return match self.dtype.are_finite(&self.data) {
+                true => Ok(()),
+                false => Err(Refusal::expected("finite numbers", "NaN or infinity")
+                    .place(format!("tensor `{}`", self.name))
+                    .hint("train with a lower learning rate, with `clip_gradient_norm`, or in `precision: f32`")),
+            };
         }
         let dtype = self.dtype.name();
         let expected = format!("the bytes of {dtype} of shape {:?}", self.shape);
@@ -160,6 +193,42 @@ mod tests {
                 message.contains("data of tensor `w`: expected the bytes of f32"),
                 "{message}"
             );
+        }
+    }
+
+    #[test]
+    fn a_tensor_that_is_not_finite_is_refused_in_every_type() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("w.parquet");
+        macro_rules! bytes {
+            ($type:ty) => {
+                [
+                    <$type>::MAX,
+                    <$type>::NAN,
+                    <$type>::INFINITY,
+                    <$type>::NEG_INFINITY,
+                ]
+                .map(|value| value.to_le_bytes().to_vec())
+            };
+        }
+        for (dtype, bytes) in [
+            (Dtype::F64, bytes!(f64)),
+            (Dtype::F32, bytes!(f32)),
+            (Dtype::F16, bytes!(half::f16)),
+            (Dtype::Bf16, bytes!(half::bf16)),
+        ] {
+            for (index, data) in bytes.into_iter().enumerate() {
+                let row = WeightRow {
+                    name: "w".into(),
+                    dtype,
+                    shape: vec![],
+                    data,
+                };
+                let written = WeightsWriter::create(&path, &metadata())
+                    .unwrap()
+                    .write(&[row]);
+                assert_eq!(written.is_ok(), index == 0, "{index} in {}", dtype.name());
+            }
         }
     }
 

@@ -1,12 +1,13 @@
 //! Files that are either wholly there or not at all, whatever moment the machine dies at.
 
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::path::Path;
 
 use fs_err as fs;
 
 use crate::base::fault;
+use crate::base::held;
+use crate::base::untrusted;
 
 /// Start of the names of files that are still being written; `gc` clears those that a crash left.
 pub(crate) const TEMPORARY_PREFIX: &str = ".seedpipe-tmp-";
@@ -27,7 +28,7 @@ pub(crate) fn write_lightly(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 fn write_with(path: &Path, bytes: &[u8], is_durable: bool) -> io::Result<()> {
-    let temporary = temporary_in(folder_of(path));
+    let mut temporary = None;
     let subject = subject_of(path);
     let point = |step: &str| match cfg!(debug_assertions) {
         true => fault::at(&format!("{subject}.{step}"), path),
@@ -35,7 +36,9 @@ fn write_with(path: &Path, bytes: &[u8], is_durable: bool) -> io::Result<()> {
     };
     let written = (|| {
         point("create")?;
-        let mut file = fs::File::create(&temporary)?;
+        let (mut file, made) =
+            held::create(folder_of(path), |name| format!("{TEMPORARY_PREFIX}{name}"))?;
+        let made = temporary.insert(made);
         point("write")?;
         file.write_all(bytes)?;
         if is_durable {
@@ -43,24 +46,28 @@ fn write_with(path: &Path, bytes: &[u8], is_durable: bool) -> io::Result<()> {
             file.sync_all()?;
         }
         point("rename")?;
-        fs::rename(&temporary, path)?;
+        fs::rename(made, path)?;
         if is_durable {
             point("fsync-folder")?;
             sync_folder(folder_of(path))?;
         }
         Ok(())
     })();
-    if written.is_err() && temporary.exists() {
+    if let (Err(_), Some(temporary)) = (&written, temporary) {
         // The first error is the one to report; what cannot be removed now is cleared by `gc`.
-        let _ = fs::remove_file(&temporary);
+        let _ = fs::remove_file(temporary);
     }
     written
 }
 
 /// Writes like [`write`], unless the file already holds exactly `bytes`. Returns whether it wrote.
 pub(crate) fn write_if_changed(path: &Path, bytes: &[u8]) -> io::Result<bool> {
-    match fs::read(path) {
+    match untrusted::read(path, bytes.len() as u64) {
         Ok(found) if found == bytes => Ok(false),
+        // Longer, say.
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+            write(path, bytes).map(|()| true)
+        }
         Ok(_) => write(path, bytes).map(|()| true),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             fault::at("folder.create", folder_of(path))?;
@@ -104,26 +111,21 @@ pub fn folder_of(path: &Path) -> &Path {
     }
 }
 
-/// Whether a file is being written, or was when its process died; `None` for other files.
-pub fn is_being_written(path: &Path) -> Option<bool> {
-    let name = path.file_name()?.to_str()?;
-    let process = name.strip_prefix(TEMPORARY_PREFIX)?.split('-').next()?;
-    let process = process
-        .parse()
-        .ok()
-        .and_then(rustix::process::Pid::from_raw);
-    // Asking a process that is not ours may be refused: then it is alive.
-    Some(process.is_some_and(|process| {
-        rustix::process::test_kill_process(process) != Err(rustix::io::Errno::SRCH)
-    }))
+/// Whether the name is that of a file that is being written, or was when its process died.
+pub(crate) fn is_temporary(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str());
+    name.is_some_and(|name| name.starts_with(TEMPORARY_PREFIX))
 }
 
-/// A name in `folder` that says which process uses it: see [`is_being_written`].
-pub(crate) fn temporary_in(folder: &Path) -> PathBuf {
-    static COUNTER: AtomicU64 = AtomicU64::new(0);
-    let count = COUNTER.fetch_add(1, Ordering::Relaxed);
-    let process = std::process::id();
-    folder.join(format!("{TEMPORARY_PREFIX}{process}-{count}"))
+/// Removes a half-written file whose process is dead; leaves all others.
+///
+/// # Errors
+/// When it can't be removed. Where locks can't be asked it stays.
+pub fn remove_abandoned(path: &Path) -> io::Result<()> {
+    match is_temporary(path) && held::is_free(path).unwrap_or(false) {
+        true => held::remove_free(path).map(drop),
+        false => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -141,12 +143,25 @@ mod tests {
     }
 
     #[test]
-    fn temporaries_of_live_processes_are_told_from_those_of_dead_ones() {
-        let live = temporary_in(Path::new("folder"));
-        assert_eq!(is_being_written(&live), Some(true));
-        let dead = format!("folder/{TEMPORARY_PREFIX}{}-0", i32::MAX);
-        assert_eq!(is_being_written(Path::new(&dead)), Some(false));
-        assert_eq!(is_being_written(Path::new("folder/fact.json")), None);
+    fn what_the_dead_left_is_removed_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let name = |name: &str| format!("{TEMPORARY_PREFIX}{name}");
+        let (live, held) = held::create(folder.path(), name).unwrap();
+        let dead = folder.path().join(name("dead"));
+        let other = folder.path().join("fact.json");
+        for path in [&dead, &other] {
+            fs::write(path, "x").unwrap();
+        }
+        for path in [&held, &dead, &other] {
+            remove_abandoned(path).unwrap();
+        }
+        assert_eq!(
+            [&held, &dead, &other].map(|path| path.exists()),
+            [true, false, true]
+        );
+        drop(live);
+        remove_abandoned(&held).unwrap();
+        assert!(!held.exists());
     }
 
     #[test]

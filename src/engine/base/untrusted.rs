@@ -7,24 +7,84 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use fs_err as fs;
+use fs_err::os::unix::fs::OpenOptionsExt;
+use rustix::fs::OFlags;
 use serde::de::{DeserializeOwned, DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
 
 /// Manifests, drafts' records: 100,000 parts take some 15 MB.
 pub(crate) const MAXIMAL_RECORD: u64 = 256 << 20;
+/// Lists of a source's files: 10,000,000 files take some 2 GB.
+const MAXIMAL_LISTING: u64 = 4 << 30;
+
+/// Opens a file for reading, without waiting for anybody: of a named pipe, say, nobody may ever
+/// write the other end.
+pub(crate) fn open(path: &Path) -> io::Result<fs::File> {
+    let mut options = fs::OpenOptions::new();
+    let file = options
+        .read(true)
+        .custom_flags(OFlags::NONBLOCK.bits() as i32)
+        .open(path)?;
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(invalid(path, "expected a file, got something else")),
+    }
+}
+
+/// A list of a source's files, which begins with `start`: no more is read of what doesn't.
+pub(crate) fn read_listing(path: &Path, start: &[u8]) -> io::Result<Vec<u8>> {
+    let mut found = vec![0; start.len()];
+    open(path)?.read_exact(&mut found)?;
+    match found == start {
+        true => read(path, MAXIMAL_LISTING),
+        false => Err(invalid(path, "expected another beginning")),
+    }
+}
+
+/// A file of at most `limit` bytes.
+pub(crate) fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let file = open(path)?;
+    let too_large = || {
+        let message = format!("expected at most {limit} bytes, got more");
+        Err(invalid(path, &message))
+    };
+    // Before anything is read; and while it is, since it may grow.
+    if file.metadata()?.len() > limit {
+        return too_large();
+    }
+    let mut bytes = Vec::new();
+    file.take(limit + 1).read_to_end(&mut bytes)?;
+    match bytes.len() as u64 > limit {
+        true => too_large(),
+        false => Ok(bytes),
+    }
+}
 
 /// The text of a file of at most `limit` bytes.
 pub(crate) fn read_text(path: &Path, limit: u64) -> io::Result<String> {
-    let mut text = String::new();
-    let file = fs::File::open(path)?;
-    file.take(limit + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > limit {
-        let message = format!(
-            "`{}`: expected at most {limit} bytes, got more",
-            path.display()
-        );
-        return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+    text(read(path, limit)?, path)
+}
+
+/// As [`read_text`], of what the user names: also a pipe that is being written, `/dev/stdin`.
+pub(crate) fn read_named_text(path: &Path, limit: u64) -> io::Result<String> {
+    if !path.starts_with("/dev") {
+        return read_text(path, limit);
     }
-    Ok(text)
+    let mut bytes = Vec::new();
+    let pipe = fs::File::open(path)?;
+    pipe.take(limit + 1).read_to_end(&mut bytes)?;
+    match bytes.len() as u64 > limit {
+        true => Err(invalid(path, "expected a shorter text")),
+        false => text(bytes, path),
+    }
+}
+
+fn text(bytes: Vec<u8>, path: &Path) -> io::Result<String> {
+    String::from_utf8(bytes).map_err(|_| invalid(path, "expected text in UTF-8, got other bytes"))
+}
+
+fn invalid(path: &Path, message: &str) -> io::Error {
+    let message = format!("`{}`: {message}", path.display());
+    io::Error::new(io::ErrorKind::InvalidData, message)
 }
 
 /// Whether `path` is a file of its own: a link could lead anywhere.
@@ -134,10 +194,26 @@ mod tests {
             message.ends_with("record.json`: expected at most 4 bytes, got more"),
             "{message}"
         );
-        let endless = read_text(Path::new("/dev/zero"), 1_000)
-            .unwrap_err()
-            .to_string();
-        assert!(endless.contains("at most 1000 bytes"), "{endless}");
+        // Sparse: 1 TB that takes no room.
+        let huge = fs::File::create(folder.path().join("huge")).unwrap();
+        huge.set_len(1 << 40).unwrap();
+        let message = read(huge.path(), 1 << 30).unwrap_err().to_string();
+        assert!(message.contains("at most 1073741824 bytes"), "{message}");
+    }
+
+    #[test]
+    fn nobody_waits_for_what_is_no_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(made.unwrap().success());
+        for other in [pipe.as_path(), folder.path(), Path::new("/dev/zero")] {
+            let message = read(other, 1_000).unwrap_err().to_string();
+            assert!(
+                message.ends_with("expected a file, got something else"),
+                "{message}"
+            );
+        }
     }
 
     #[test]

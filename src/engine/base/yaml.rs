@@ -8,8 +8,10 @@
 use std::cell::{Cell, RefCell};
 use std::fmt;
 
-use seedpipe_base::Refusal;
-use serde::de::{DeserializeSeed, EnumAccess, Error, MapAccess, SeqAccess, Visitor};
+use seedpipe_base::{Refusal, mismatch};
+use serde::de::{
+    DeserializeOwned, DeserializeSeed, EnumAccess, Error, MapAccess, SeqAccess, Visitor,
+};
 use serde_json::Value as Json;
 use serde_yaml::Value as Yaml;
 
@@ -46,7 +48,10 @@ pub(crate) struct YamlFault {
     /// The path of a key that is there twice.
     pub twice: Option<String>,
     pub message: String,
+    pub hint: &'static str,
 }
+
+const AROUND: &str = "check the indentation and the quotes around that line";
 
 impl fmt::Display for YamlFault {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -63,9 +68,16 @@ impl fmt::Display for YamlFault {
 /// The document of a text within limits, merge keys (`<<`) applied.
 pub(crate) fn document(text: &str, limits: YamlLimits) -> Result<Yaml, YamlFault> {
     check(text, limits)?;
-    let mut document: Yaml = serde_yaml::from_str(text).map_err(|error| fault_of(&error))?;
-    document.apply_merge().map_err(|error| fault_of(&error))?;
+    let mut document: Yaml = serde_yaml::from_str(text).map_err(|error| fault_of(text, &error))?;
+    document
+        .apply_merge()
+        .map_err(|error| fault_of(text, &error))?;
     Ok(document)
+}
+
+/// A value of a type; what it should be is said in words.
+pub(crate) fn read<T: DeserializeOwned>(value: &Yaml) -> Result<T, Refusal> {
+    serde_yaml::from_value(value.clone()).map_err(|error| mismatch::refusal_of(&error.to_string()))
 }
 
 /// The document of a pipeline; what is refused is told with its line.
@@ -76,9 +88,7 @@ pub(crate) fn parse(place: &str, text: &str) -> Result<Yaml, Refusal> {
             None => place.to_owned(),
         };
         let Some(key) = fault.twice else {
-            return Refusal::new(fault.message)
-                .place(place)
-                .hint("check the indentation and the quotes around that line");
+            return Refusal::new(fault.message).place(place).hint(fault.hint);
         };
         match key.strip_prefix("stages.").filter(|key| !key.contains('.')) {
             Some(stage) => Refusal::new("expected one stage of that name, got two")
@@ -93,8 +103,17 @@ pub(crate) fn parse(place: &str, text: &str) -> Result<Yaml, Refusal> {
     })
 }
 
-fn fault_of(error: &serde_yaml::Error) -> YamlFault {
+fn fault_of(text: &str, error: &serde_yaml::Error) -> YamlFault {
     let message = error.to_string();
+    let line = error.location().map(|location| location.line());
+    if let Some(line) = line.filter(|line| is_indented_by_tab(text, *line)) {
+        return YamlFault {
+            line: Some(line),
+            twice: None,
+            message: "expected spaces before the text, got a tab".to_owned(),
+            hint: "indent with spaces: YAML takes no tabs there",
+        };
+    }
     let duplicate = message
         .split_once("duplicate entry with key \"")
         .and_then(|(path, rest)| Some((path, rest.split_once('"')?.0)));
@@ -104,10 +123,18 @@ fn fault_of(error: &serde_yaml::Error) -> YamlFault {
         format!("{path}{separator}{key}")
     });
     YamlFault {
-        line: error.location().map(|location| location.line()),
+        line,
         twice,
         message: format!("expected YAML, got something else: {message}"),
+        hint: AROUND,
     }
+}
+
+/// - `line`: from 1
+fn is_indented_by_tab(text: &str, line: usize) -> bool {
+    let line = text.lines().nth(line.saturating_sub(1)).unwrap_or("");
+    let indentation = line.len() - line.trim_start().len();
+    line[..indentation].contains('\t')
 }
 
 /// Counts without building anything.
@@ -116,6 +143,7 @@ fn check(text: &str, limits: YamlLimits) -> Result<(), YamlFault> {
         line: None,
         twice: None,
         message,
+        hint: AROUND,
     };
     if text.len() > limits.bytes {
         return Err(refuse(format!(
@@ -142,8 +170,9 @@ fn check(text: &str, limits: YamlLimits) -> Result<(), YamlFault> {
                 line: error.location().map(|location| location.line()),
                 twice: None,
                 message,
+                hint: AROUND,
             }),
-            None => Err(fault_of(&error)),
+            None => Err(fault_of(text, &error)),
         },
     }
 }
@@ -396,6 +425,11 @@ mod tests {
             ("a: *b\n", "expected YAML"),
             ("a: &a [*a]\n", "expected"),
             ("<<: 1\n", "expected YAML"),
+            (
+                "a:\n\tb: 1\n",
+                "line 2: expected spaces before the text, got a tab",
+            ),
+            ("a:\n  b: 1\n \tc: 1\n", "got a tab"),
         ] {
             assert!(refused(text).contains(part), "{text:?}: {}", refused(text));
         }

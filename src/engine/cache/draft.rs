@@ -1,5 +1,6 @@
-//! A stage's unfinished work: `<cache>/v1/drafts/<fingerprint>/`, kept when interrupted and gone on
-//! with later.
+//! A stage's unfinished work: `<cache>/v1/drafts/<fingerprint>-<digest of the numerics class>/`,
+//! kept when interrupted and gone on with later, in the class that it was begun in: what two classes
+//! made together would be the result of neither.
 //!
 //! `content/` becomes the artifact; `shard-00000.json` records a finished shard with length and
 //! BLAKE3 of each of its files, written after they are fsynced; `checkpoints/` belongs to the
@@ -33,6 +34,16 @@ struct About {
     /// Made by `--force`: work that was not forced must not pass for it.
     forced: bool,
     recipe: Recipe,
+    /// The numerics class that it is made in; empty: unknown.
+    #[serde(default)]
+    numerics: String,
+}
+
+impl About {
+    fn read(directory: &Path) -> Option<About> {
+        let text = untrusted::read_text(&directory.join(ABOUT), untrusted::MAXIMAL_RECORD);
+        untrusted::from_json(&text.ok()?).ok()
+    }
 }
 
 /// A finished shard.
@@ -71,11 +82,13 @@ pub(crate) struct Draft {
     records: BTreeMap<usize, ShardRecord>,
     /// What the stage tells for the manifest.
     pub telemetry: BTreeMap<String, f64>,
+    /// The class of unfinished work that this one doesn't go on with.
+    pub left_by: Option<String>,
 }
 
 impl Draft {
-    /// Goes on with what an interrupted run left, or begins anew. `forced`: only what a forced run
-    /// left is taken.
+    /// Goes on with what an interrupted run of the same numerics class left, or begins anew.
+    /// `forced`: only what a forced run left is taken.
     ///
     /// - `slots`: names of the outputs
     pub fn open(
@@ -83,11 +96,20 @@ impl Draft {
         recipe: &Recipe,
         stage: &str,
         forced: bool,
+        numerics: &str,
         slots: &[&str],
     ) -> Result<Draft> {
-        let directory = store.draft(recipe.fingerprint());
-        if directory.exists() && !may_go_on(&directory, forced) {
+        let fingerprint = recipe.fingerprint();
+        let directory = store.draft(fingerprint, numerics);
+        let may_go_on = |about: About| (about.forced || !forced) && about.numerics == numerics;
+        if directory.exists() && !About::read(&directory).is_some_and(may_go_on) {
             store.discard(&directory)?;
+        }
+        let mut left_by = None;
+        if !directory.exists() {
+            let others = store.drafts_of(fingerprint)?.into_iter();
+            let abouts = others.filter_map(|other| About::read(&other));
+            left_by = abouts.map(|about| about.numerics).next();
         }
         for slot in slots {
             fault::at("draft.create", &directory)?;
@@ -98,6 +120,7 @@ impl Draft {
             stage: stage.to_owned(),
             forced,
             recipe: recipe.clone(),
+            numerics: numerics.to_owned(),
         };
         let about =
             serde_json::to_string_pretty(&about).expect("BUG: a draft's description is JSON");
@@ -106,6 +129,7 @@ impl Draft {
             directory,
             records: BTreeMap::new(),
             telemetry: BTreeMap::new(),
+            left_by,
         };
         draft.read_records()?;
         remove_temporaries(&draft.checkpoints())?;
@@ -247,7 +271,7 @@ impl Draft {
                     }
                     _ => fs::remove_file(&path)?,
                 }
-            } else if name.starts_with(durable::TEMPORARY_PREFIX) {
+            } else if durable::is_temporary(&path) {
                 fs::remove_file(&path)?;
             }
         }
@@ -320,18 +344,11 @@ impl Draft {
 fn remove_temporaries(folder: &Path) -> Result<()> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
-        if durable::is_being_written(&path).is_some() {
+        if durable::is_temporary(&path) {
             fs::remove_file(&path)?;
         }
     }
     Ok(())
-}
-
-/// Whether the draft's description can be read, and its work was forced when that is asked for.
-fn may_go_on(directory: &Path, forced: bool) -> bool {
-    let text = untrusted::read_text(&directory.join(ABOUT), untrusted::MAXIMAL_RECORD);
-    untrusted::from_json::<About>(&text.unwrap_or_default())
-        .is_ok_and(|about| about.forced || !forced)
 }
 
 #[cfg(test)]
@@ -340,7 +357,12 @@ mod tests {
     use crate::cache::manifest::tests::example;
 
     fn open(store: &Store, forced: bool) -> Draft {
-        Draft::open(store, &example().recipe, "views", forced, &["views"]).unwrap()
+        in_class(store, forced, "cpu avx2")
+    }
+
+    fn in_class(store: &Store, forced: bool, numerics: &str) -> Draft {
+        let recipe = example().recipe;
+        Draft::open(store, &recipe, "views", forced, numerics, &["views"]).unwrap()
     }
 
     fn write(draft: &Draft, name: &str) -> (String, String) {
@@ -378,6 +400,36 @@ mod tests {
         assert_eq!(
             again.telemetry,
             BTreeMap::from([("parameters".to_owned(), 7.0)])
+        );
+    }
+
+    #[test]
+    fn work_is_gone_on_with_in_its_own_numerics_class_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::new(folder.path());
+        let mut first = in_class(&store, false, "cpu avx512");
+        let file = write(&first, "a");
+        first.commit(0, 2, &[file]).unwrap();
+        fs::write(first.checkpoints().join("epoch"), "1").unwrap();
+        let mut other = in_class(&store, false, "cpu avx2");
+        assert_eq!(other.left_by.as_deref(), Some("cpu avx512"));
+        assert!(other.finished(2).unwrap().is_empty());
+        assert!(!other.checkpoints().join("epoch").exists());
+        // Nothing of the first is lost.
+        let mut again = in_class(&store, false, "cpu avx512");
+        assert_eq!(
+            (again.finished(2).unwrap(), &again.left_by),
+            (BTreeSet::from([0]), &None)
+        );
+        assert!(again.checkpoints().join("epoch").exists());
+        // One from before the class was recorded is of no class that is known.
+        let plain = store.draft(example().recipe.fingerprint(), "");
+        fs::rename(&again.directory, &plain).unwrap();
+        assert!(
+            in_class(&store, false, "cpu avx512")
+                .finished(2)
+                .unwrap()
+                .is_empty()
         );
     }
 

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::canonical::canonical_text;
 use crate::base::digest::Digest;
-use crate::base::durable;
+use crate::base::{durable, untrusted};
 use crate::cache::lease;
 use crate::cache::locks::Guard;
 use crate::cache::recipe::Recipe;
@@ -22,6 +22,8 @@ use crate::cache::store::{Store, folders_in};
 
 /// Holds the path of the pipeline that a folder belongs to.
 const PIPELINE: &str = "pipeline.path";
+/// More than any system allows.
+const LONGEST_PATH: u64 = 64 << 10;
 
 /// A stage's last run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -152,7 +154,7 @@ pub(crate) struct KnownPipeline {
 pub(crate) fn pipelines(store: &Store) -> Result<Vec<KnownPipeline>> {
     let folders = folders_in(&store.history())?;
     let known = folders.into_iter().map(|folder| {
-        let path = match fs::read(folder.join(PIPELINE)) {
+        let path = match untrusted::read(&folder.join(PIPELINE), LONGEST_PATH) {
             Ok(bytes) => Some(PathBuf::from(std::ffi::OsStr::from_bytes(&bytes))),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
             Err(error) => return Err(error.into()),
@@ -186,7 +188,8 @@ fn runs_in(folder: &Path) -> Result<Vec<LastRun>> {
 
 /// A record that doesn't read is none: it only serves explanations.
 fn read(path: &Path) -> Option<LastRun> {
-    serde_json::from_str(&fs::read_to_string(path).ok()?).ok()
+    let text = untrusted::read_text(path, untrusted::MAXIMAL_RECORD);
+    serde_json::from_str(&text.ok()?).ok()
 }
 
 #[cfg(test)]

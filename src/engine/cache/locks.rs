@@ -5,10 +5,8 @@
 //! counts when its file is still the one in the folder.
 
 use std::fmt;
-use std::io::{Read, Seek, Write};
-use std::os::unix::fs::MetadataExt;
+use std::io::{self, Seek, Write};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use fs_err as fs;
@@ -17,13 +15,10 @@ use rustix::io::Errno;
 use seedpipe_base::Refusal;
 use serde::{Deserialize, Serialize};
 
-use crate::{base::cancel, base::clock, base::fault};
+use crate::base::{clock, fault, held, untrusted, waiting};
 
-/// Pause between two tries for a lock.
-const PAUSE: Duration = Duration::from_millis(25);
-/// From when on a waiter says for whom it waits, and how often.
-const FIRST_NOTICE: Duration = Duration::from_secs(2);
-const NEXT_NOTICE: Duration = Duration::from_secs(30);
+/// Who holds a lock takes 300 bytes or so.
+const MAXIMAL_HOLDER: u64 = 64 << 10;
 
 /// Who holds a lock.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,39 +85,27 @@ impl Lock {
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(Errno::WOULDBLOCK) => return Ok(None),
-            Err(error) => return Err(failed(path, error)),
+            Err(error) => return Err(failed(path, error.into())),
         }
-        if !is_current(&file, path) {
+        if !held::is_current(&file, path) {
             return Ok(None); // freed and removed between opening and locking: the next try opens the new file
         }
         let mut lock = Lock {
             file,
             path: path.to_owned(),
         };
-        let text = serde_json::to_string(holder).expect("BUG: a holder is JSON");
         fault::at("lock.write", path)?;
-        lock.file.set_len(0)?;
-        lock.file.rewind()?;
-        lock.file.write_all(text.as_bytes())?;
+        write_holder(&mut lock.file, holder)?;
         Ok(Some(lock))
     }
 
     /// Waits for the lock as long as it takes; `waiting` is told for whom after 2 seconds and then
     /// every 30.
     pub fn take(path: &Path, holder: &Holder, waiting: impl Fn(&Holder)) -> Result<Lock> {
-        let start = Instant::now();
-        let mut next_notice = FIRST_NOTICE;
-        loop {
-            if let Some(lock) = Lock::try_take(path, holder)? {
-                return Ok(lock);
-            }
-            cancel::check()?;
-            if start.elapsed() >= next_notice {
-                waiting(&read_holder(path));
-                next_notice += NEXT_NOTICE;
-            }
-            std::thread::sleep(PAUSE);
-        }
+        waiting::until(
+            || Lock::try_take(path, holder),
+            || waiting(&read_holder(path)),
+        )
     }
 }
 
@@ -135,48 +118,51 @@ impl Drop for Lock {
 
 /// Whether nobody holds the lock of an existing file. Changes nothing.
 pub(crate) fn is_free(path: &Path) -> Result<bool> {
-    let file = match fs::File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(true),
-        Err(error) => return Err(error.into()),
-    };
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(true),
-        Err(Errno::WOULDBLOCK) => Ok(false),
-        Err(error) => Err(failed(path, error)),
-    }
+    held::is_free(path).map_err(|error| failed(path, error))
 }
 
-/// Removes the file of a lock that nobody holds.
-pub(crate) fn remove_free(path: &Path) -> Result<()> {
-    drop(Lock::try_take(path, &Holder::here("gc"))?);
-    Ok(())
-}
-
-/// A shared or exclusive `flock` on a file that is never removed.
+/// A shared or exclusive `flock` on a file that is never removed. Who waits for it says so.
 #[derive(Debug)]
 pub(crate) struct Guard {
-    _file: fs::File,
+    file: fs::File,
 }
 
 impl Guard {
     pub fn shared(path: &Path) -> Result<Guard> {
-        Guard::take(path, FlockOperation::LockShared)
+        Guard::take(path, FlockOperation::NonBlockingLockShared)
     }
 
     pub(crate) fn exclusive(path: &Path) -> Result<Guard> {
-        Guard::take(path, FlockOperation::LockExclusive)
+        let mut guard = Guard::take(path, FlockOperation::NonBlockingLockExclusive)?;
+        // Only for those who wait, so it is no matter if it can't be written.
+        let _ = write_holder(&mut guard.file, &Holder::here(""));
+        Ok(guard)
     }
 
     fn take(path: &Path, operation: FlockOperation) -> Result<Guard> {
         let file = open(path)?;
-        loop {
-            match flock(&file, operation) {
-                Ok(()) => return Ok(Guard { _file: file }),
-                Err(Errno::INTR) => cancel::check()?,
-                Err(error) => return Err(failed(path, error)),
-            }
-        }
+        waiting::until(
+            || match flock(&file, operation) {
+                Ok(()) => Ok(Some(())),
+                Err(Errno::WOULDBLOCK | Errno::INTR) => Ok(None),
+                Err(error) => Err(failed(path, error.into())),
+            },
+            || {
+                let Holder {
+                    pid, host, since, ..
+                } = read_holder(path);
+                let shown = path.display();
+                waiting::tell(&match operation {
+                    FlockOperation::NonBlockingLockShared => format!(
+                        "waits for pid {pid} on {host}, which clears up, repairs, or writes pipeline.lock since {since} (`{shown}`)"
+                    ),
+                    _ => format!(
+                        "waits for a moment in which nobody looks anything up in the cache (`{shown}`)"
+                    ),
+                });
+            },
+        )?;
+        Ok(Guard { file })
     }
 }
 
@@ -187,7 +173,7 @@ fn open(path: &Path) -> Result<fs::File> {
     Ok(options.open(path)?)
 }
 
-fn failed(path: &Path, error: Errno) -> anyhow::Error {
+fn failed(path: &Path, error: io::Error) -> anyhow::Error {
     let path = path.display();
     Refusal::failure(format!(
         "lock `{path}`: expected a file system with locks, got: {error}"
@@ -196,28 +182,25 @@ fn failed(path: &Path, error: Errno) -> anyhow::Error {
     .into()
 }
 
-/// Whether the folder's file of that name is the open one.
-pub(crate) fn is_current(file: &fs::File, path: &Path) -> bool {
-    match (file.metadata(), fs::metadata(path)) {
-        (Ok(open), Ok(named)) => (open.dev(), open.ino()) == (named.dev(), named.ino()),
-        _ => false,
-    }
+fn write_holder(file: &mut fs::File, holder: &Holder) -> io::Result<()> {
+    let text = serde_json::to_string(holder).expect("BUG: a holder is JSON");
+    file.set_len(0)?;
+    file.rewind()?;
+    file.write_all(text.as_bytes())
 }
 
 /// Who holds the lock, as far as its file says.
 fn read_holder(path: &Path) -> Holder {
-    let mut text = String::new();
-    let read = fs::File::open(path).and_then(|mut file| file.read_to_string(&mut text));
-    match read.map(|_| serde_json::from_str(&text)) {
-        Ok(Ok(holder)) => holder,
-        _ => Holder::unknown(),
-    }
+    let text = untrusted::read_text(path, MAXIMAL_HOLDER).ok();
+    let holder = text.and_then(|text| serde_json::from_str(&text).ok());
+    holder.unwrap_or_else(Holder::unknown)
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
 
     use super::*;
 
@@ -254,6 +237,29 @@ mod tests {
             }
         });
         assert_eq!(turns.load(Ordering::SeqCst), 40);
+    }
+
+    #[test]
+    fn who_waits_at_a_gate_says_for_whom() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("gate");
+        let (sender, told) = std::sync::mpsc::channel();
+        waiting::tell_by(move |line| drop(sender.send(line.to_owned())));
+        let shown = format!("(`{}`)", path.display());
+        let next = || told.iter().find(|line| line.ends_with(&shown)).unwrap();
+        let gate = Guard::exclusive(&path).unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| drop(Guard::shared(&path).unwrap()));
+            let expected = format!("waits for pid {} on ", std::process::id());
+            assert!(next().starts_with(&expected));
+            drop(gate);
+        });
+        let gate = Guard::shared(&path).unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| drop(Guard::exclusive(&path).unwrap()));
+            assert!(next().starts_with("waits for a moment in which nobody"));
+            drop(gate);
+        });
     }
 
     #[test]

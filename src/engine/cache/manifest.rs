@@ -118,6 +118,16 @@ impl Manifest {
         format!("{body}{CHECKSUM_START}{checksum}{CHECKSUM_END}")
     }
 
+    /// With the fingerprint and the content that the rest of it has: what someone who lies would
+    /// write.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn fitted(mut self) -> Manifest {
+        self.fingerprint = self.recipe.fingerprint();
+        self.content = content_of(&self.outputs);
+        self
+    }
+
     /// Reads and checks a manifest: checksum, form, and names that stay inside the folder. Says
     /// nothing of its files.
     pub fn decode(text: &str) -> Result<Manifest, Refusal> {

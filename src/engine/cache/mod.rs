@@ -1,6 +1,6 @@
 //! What is kept on disk. A [`recipe`] names an artifact by its fingerprint; a [`draft`] grows shard
 //! by shard until it is whole and published into the [`store`]; a [`source`] is a file or folder
-//! outside, known by its digest. Beside an artifact lies its [`manifest`]; a [`seal`] says when its
+//! outside, known by its digest, and [`walk`] says which files a folder has. Beside an artifact lies its [`manifest`]; a [`seal`] says when its
 //! files were last found whole. [`remote`] is what the engine asks of another store,
 //! [`progress_file`] what others see of a run, [`stat_cache`] which sources need no hashing.
 //!
@@ -16,7 +16,9 @@ pub(crate) mod manifest;
 pub mod progress_file;
 pub(crate) mod recipe;
 pub(crate) mod remote;
+pub(crate) mod scratch;
 pub(crate) mod seal;
 pub(crate) mod source;
 pub(crate) mod stat_cache;
 pub(crate) mod store;
+pub mod walk;

@@ -1,5 +1,6 @@
-//! A run's progress for other processes while it is alive: `<cache>/progress/run-<pid>.json`,
-//! beside a lock that the run holds, so that a run that died is known by its free lock.
+//! A run's progress for other processes while it is alive: `<cache>/progress/run-<name>.json`, under
+//! a name that no other run has, beside a lock that the run holds, so that a run that died is known
+//! by its free lock.
 //!
 //! What it holds is the caller's business. It is telemetry: outside the store, replaced whole by a
 //! rename and never fsynced, and whoever can't write it goes on without. So there are no fault
@@ -11,17 +12,16 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use fs_err as fs;
-use rustix::fs::{FlockOperation, flock};
 
-use crate::cache::locks;
+use crate::base::{held, untrusted};
 
 const START: &str = "run-";
 /// The file of a run that is over stays that long at least.
 const KEPT: Duration = Duration::from_secs(900);
 const PROGRESS: &str = "json";
 const LOCK: &str = "lock";
-const TRIES: usize = 5;
-const PAUSE: Duration = Duration::from_millis(2);
+/// A pipeline has at most 10,000 stages, which take 5 MB or so.
+const MAXIMAL_BYTES: u64 = 64 << 20;
 
 /// The folder of a cache where runs write their progress.
 pub fn folder(cache: &Path) -> PathBuf {
@@ -38,8 +38,7 @@ pub struct ProgressFile {
 }
 
 impl ProgressFile {
-    /// Takes the lock, and removes the files of runs that have been over for long. A process has
-    /// one run at a time.
+    /// Takes the lock, and removes the files of runs that have been over for long.
     ///
     /// # Errors
     /// When the folder can't be written, or its file system has no locks.
@@ -47,12 +46,11 @@ impl ProgressFile {
         let folder = folder(cache);
         fs::create_dir_all(&folder)?;
         clear(&folder, KEPT)?;
-        let name = |ending: &str| folder.join(format!("{START}{}.{ending}", std::process::id()));
-        let lock = name(LOCK);
+        let (held, lock) = held::create(&folder, |name| format!("{START}{name}.{LOCK}"))?;
         Ok(ProgressFile {
-            path: name(PROGRESS),
-            temporary: name("new"),
-            _held: hold(&lock)?,
+            path: lock.with_extension(PROGRESS),
+            temporary: lock.with_extension("new"),
+            _held: held,
             lock,
         })
     }
@@ -77,54 +75,37 @@ impl Drop for ProgressFile {
 /// What a run wrote last.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LastProgress {
-    pub process: u32,
+    /// The run's name: no other run has it.
+    pub run: String,
     /// Whether the run still goes on.
     pub is_alive: bool,
     pub bytes: Vec<u8>,
 }
 
 /// What the runs of a cache wrote last, those that go on and those that were over when the last one
-/// began. By process.
+/// began. By name.
 ///
 /// # Errors
-/// When the folder can't be read; where there is none, there was no run.
+/// When the folder can't be read; where there is none, there was no run. A file in it that can't be
+/// read tells nothing.
 pub fn read_all(cache: &Path) -> io::Result<Vec<LastProgress>> {
     let mut all = Vec::new();
     for path in files(&folder(cache))? {
-        let (Some(process), true) = (process_of(&path), has_ending(&path, PROGRESS)) else {
+        let (Some(run), true) = (run_of(&path), has_ending(&path, PROGRESS)) else {
             continue;
         };
         // Asked before it is read: the file of a run that is over is then whole.
-        let is_alive = is_held(&path.with_extension(LOCK))?;
-        match fs::read(&path) {
-            Ok(bytes) => all.push(LastProgress {
-                process,
+        let is_alive = !held::is_free(&path.with_extension(LOCK))?;
+        if let Ok(bytes) = untrusted::read(&path, MAXIMAL_BYTES) {
+            all.push(LastProgress {
+                run,
                 is_alive,
                 bytes,
-            }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
+            });
         }
     }
-    all.sort_by_key(|last| last.process);
+    all.sort_by(|one, other| one.run.cmp(&other.run));
     Ok(all)
-}
-
-/// Makes the lock and holds it. Another run may take it for an abandoned one and remove it before
-/// it is held, and those who look on hold it for a moment: then once more.
-fn hold(lock: &Path) -> io::Result<fs::File> {
-    let mut tries = 0;
-    loop {
-        let file = fs::File::create(lock)?;
-        let held = flock(&file, FlockOperation::NonBlockingLockExclusive);
-        tries += 1;
-        match held {
-            Ok(()) if locks::is_current(&file, lock) => return Ok(file),
-            Err(error) if tries == TRIES => return Err(error.into()),
-            Ok(()) if tries == TRIES => return Err(io::ErrorKind::NotFound.into()),
-            _ => std::thread::sleep(PAUSE),
-        }
-    }
 }
 
 /// Removes what runs that are over left, unless they wrote it less than `kept` ago.
@@ -135,11 +116,9 @@ fn clear(folder: &Path, kept: Duration) -> io::Result<()> {
             let age = written.ok().and_then(|written| written.elapsed().ok());
             has_ending(&path, PROGRESS) && age.is_some_and(|age| age < kept)
         };
-        if process_of(&path).is_some() && !is_held(&path.with_extension(LOCK))? && !is_fresh() {
-            match fs::remove_file(&path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {} // another run may have been quicker
-            }
+        if run_of(&path).is_some() && held::is_free(&path.with_extension(LOCK))? && !is_fresh() {
+            // Asked again of the lock itself: another run may be about to hold it.
+            held::remove_free(&path)?;
         }
     }
     Ok(())
@@ -153,22 +132,13 @@ fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     }
 }
 
-fn process_of(path: &Path) -> Option<u32> {
+fn run_of(path: &Path) -> Option<String> {
     let stem = path.file_stem()?.to_str()?;
-    stem.strip_prefix(START)?.parse().ok()
+    stem.strip_prefix(START).map(str::to_owned)
 }
 
 fn has_ending(path: &Path, ending: &str) -> bool {
     path.extension().is_some_and(|found| found == ending)
-}
-
-fn is_held(lock: &Path) -> io::Result<bool> {
-    match fs::File::open(lock) {
-        // Shared, so that those who look on don't take each other for the run.
-        Ok(file) => Ok(flock(&file, FlockOperation::NonBlockingLockShared).is_err()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
-    }
 }
 
 #[cfg(test)]
@@ -182,9 +152,10 @@ mod tests {
         let file = ProgressFile::create(cache.path()).unwrap();
         file.write(b"first").unwrap();
         file.write(b"second").unwrap();
+        let run = run_of(&file.path).unwrap();
         let expected = |is_alive| {
             vec![LastProgress {
-                process: std::process::id(),
+                run: run.clone(),
                 is_alive,
                 bytes: b"second".to_vec(),
             }]

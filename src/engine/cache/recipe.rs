@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use seedpipe_base::neutral;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -74,13 +75,8 @@ impl fmt::Display for Change {
             None => "nothing".to_owned(),
             Some(value) => shortened(value, is_digest),
         };
-        write!(
-            formatter,
-            "{}: {} → {}",
-            self.field,
-            show(&self.old),
-            show(&self.new)
-        )
+        let (old, new) = (show(&self.old), show(&self.new));
+        formatter.write_str(&neutral::line(&format!("{}: {old} → {new}", self.field)))
     }
 }
 

@@ -18,8 +18,8 @@ use crate::base::digest::Digest;
 use crate::base::durable;
 use crate::cache::artifact::Artifact;
 use crate::cache::manifest::PartRecord;
-use crate::cache::source::{now, stat_of};
-use crate::cache::stat_cache::{FileStat, Record, decode, encode};
+use crate::cache::source::now;
+use crate::cache::stat_cache::{self, FileStat, Record, encode};
 
 /// The seals of a cache.
 #[derive(Debug)]
@@ -78,7 +78,7 @@ impl Seals {
             let path = artifact.directory.join(slot).join(&part.name);
             let metadata = fs::metadata(&path)
                 .map_err(|error| format!("`{file}`: expected {} bytes, got {error}", part.bytes))?;
-            let stat = stat_of(&metadata);
+            let stat = FileStat::of(&metadata);
             match known.get(file.as_bytes()) {
                 Some(record)
                     if record.trusted && record.stat == stat && record.digest == part.blake3 =>
@@ -125,8 +125,7 @@ impl Seals {
 
     fn read(&self, fingerprint: &Digest, content: &str) -> BTreeMap<Vec<u8>, Record> {
         // One that can't be read is none.
-        let bytes = fs::read(self.path(fingerprint, content)).ok();
-        let records = bytes.and_then(|bytes| decode(&bytes)).unwrap_or_default();
+        let records = stat_cache::read(&self.path(fingerprint, content));
         records
             .into_iter()
             .map(|record| (record.path.clone(), record))
@@ -158,7 +157,7 @@ fn hash(unsealed: &Unsealed) -> Result<Record, String> {
         return Err(wrong(format!("BLAKE3 {digest}")));
     }
     let after = fs::metadata(path).map_err(|error| wrong(error.to_string()))?;
-    if stat_of(&after) != *stat {
+    if FileStat::of(&after) != *stat {
         return Err(wrong("a file that changes while it is read".to_owned()));
     }
     Ok(Record {
@@ -200,7 +199,7 @@ mod tests {
     fn vouch(seals: &Seals, artifact: &Artifact) {
         let record = Record {
             path: b"views/v0.parquet".to_vec(),
-            stat: stat_of(&fs::metadata(part(artifact)).unwrap()),
+            stat: FileStat::of(&fs::metadata(part(artifact)).unwrap()),
             digest: Digest::of(b"abc"),
             trusted: true,
         };
@@ -262,7 +261,7 @@ mod tests {
         fs::write(part(&artifact), "abX").unwrap();
         let record = Record {
             path: b"views/v0.parquet".to_vec(),
-            stat: stat_of(&fs::metadata(part(&artifact)).unwrap()),
+            stat: FileStat::of(&fs::metadata(part(&artifact)).unwrap()),
             digest: Digest::of(b"abX"),
             trusted: true,
         };

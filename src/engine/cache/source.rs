@@ -1,7 +1,7 @@
 //! Outside files: the digest of a file or a whole folder, by relative paths and contents alone.
 //!
-//! Owns the walk and the tree digest; which files were hashed before is `stat_cache`'s. Times,
-//! owners and modes don't matter, and neither does where the folder lies.
+//! Owns the tree digest; which files a folder has is `walk`'s, which of them were hashed before
+//! `stat_cache`'s. Times, owners and modes don't matter, and neither does where the folder lies.
 //!
 //! A pipeline's last run leaves a listing of each folder, so that an explanation can name the files
 //! that were added, removed or changed since: `<cache>/v1/history/<pipeline>/<digest of the
@@ -13,7 +13,6 @@ use std::collections::BTreeMap;
 use std::io;
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -24,16 +23,17 @@ use seedpipe_base::Refusal;
 use serde::Serialize;
 
 use crate::base::digest::Digest;
-use crate::base::durable;
+use crate::base::{durable, untrusted};
 use crate::cache::stat_cache::{FileStat, Record, StatCache};
+use crate::cache::walk::{WalkedFile, digest_of_fault, readable, special, walk};
 
-/// Folders inside folders; more is a loop of links.
-const MAXIMAL_DEPTH: usize = 64;
+/// Whether a file of that name, in a source that is a folder, is a part of the source.
+pub(crate) type Counts = fn(&Path) -> bool;
 
 /// The content digest of a file or folder. Unchanged files are not read again when `cache` knows
 /// them.
-pub(crate) fn digest(root: &Path, cache: &StatCache) -> Result<Digest> {
-    let listed = list(root)?;
+pub(crate) fn digest(root: &Path, counts: Counts, cache: &StatCache) -> Result<Digest> {
+    let listed = list(root, counts)?;
     let is_folder = fs::metadata(root)?.is_dir();
     let known = cache.load(root);
     let records = hash(root, &listed, &known)?;
@@ -58,98 +58,40 @@ pub(crate) fn tree_digest<'a>(files: impl Iterator<Item = (&'a [u8], &'a Digest)
     Digest(*hasher.finalize().as_bytes())
 }
 
-/// A file below a root: its path inside, with `/`, and what `stat` says.
-struct ListedFile {
-    path: Vec<u8>,
-    stat: FileStat,
-}
-
-/// All files below `root`, sorted by path; `root` itself, with an empty path, when it is a file.
-fn list(root: &Path) -> Result<Vec<ListedFile>> {
+/// The files of a folder, sorted by path; `root` itself, with an empty path, when it is a file.
+fn list(root: &Path, counts: Counts) -> Result<Vec<WalkedFile>> {
     let metadata = fs::metadata(root).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => anyhow!("expected a file or folder, got nothing there"),
         _ => anyhow!(error),
     })?;
-    if metadata.is_file() {
-        return Ok(vec![ListedFile {
-            path: Vec::new(),
-            stat: stat_of(&metadata),
-        }]);
+    if metadata.is_dir() {
+        let mut files = walk(root, &counts)?.files;
+        files.par_sort_unstable_by(|left, right| bytes_of(left).cmp(bytes_of(right)));
+        return Ok(files);
     }
-    let mut files = walk(root, &[], 0)?;
-    files.par_sort_unstable_by(|left, right| left.path.cmp(&right.path));
-    Ok(files)
+    match special(metadata.file_type()) {
+        Some(kind) => bail!("expected a file or folder, got {kind}"),
+        None => Ok(vec![WalkedFile {
+            path: PathBuf::new(),
+            stat: FileStat::of(&metadata),
+            fault: None,
+        }]),
+    }
 }
 
-enum FoundSource {
-    File(ListedFile),
-    Folder(Vec<ListedFile>),
-}
-
-fn walk(folder: &Path, prefix: &[u8], depth: usize) -> Result<Vec<ListedFile>> {
-    if depth > MAXIMAL_DEPTH {
-        bail!(
-            "`{}`: expected at most {MAXIMAL_DEPTH} folders inside each other, got more: links in a loop?",
-            folder.display()
-        );
-    }
-    let entries = fs::read_dir(folder)?.collect::<io::Result<Vec<_>>>()?;
-    let found = entries.par_iter().map(|entry| {
-        let mut path = Vec::with_capacity(prefix.len() + 32);
-        path.extend_from_slice(prefix);
-        path.extend_from_slice(entry.file_name().as_bytes());
-        let is_link = entry.file_type()?.is_symlink();
-        // A link stands for what it leads to; everything else is asked relative to the open folder,
-        // which is quicker.
-        let metadata = if is_link {
-            fs::metadata(entry.path())?
-        } else {
-            entry.metadata()?
-        };
-        if metadata.is_dir() {
-            path.push(b'/');
-            Ok(FoundSource::Folder(walk(&entry.path(), &path, depth + 1)?))
-        } else if metadata.is_file() {
-            Ok(FoundSource::File(ListedFile {
-                path,
-                stat: stat_of(&metadata),
-            }))
-        } else {
-            bail!(
-                "`{}`: expected a file or a folder, got something else",
-                entry.path().display()
-            )
-        }
-    });
-    let mut files = Vec::with_capacity(entries.len());
-    for found in found.collect::<Result<Vec<_>>>()? {
-        match found {
-            FoundSource::File(file) => files.push(file),
-            FoundSource::Folder(inner) => files.extend(inner),
-        }
-    }
-    Ok(files)
-}
-
-pub(crate) fn stat_of(metadata: &std::fs::Metadata) -> FileStat {
-    let nanoseconds =
-        |seconds: i64, rest: i64| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
-    FileStat {
-        size: metadata.size(),
-        modified: nanoseconds(metadata.mtime(), metadata.mtime_nsec()),
-        changed: nanoseconds(metadata.ctime(), metadata.ctime_nsec()),
-        inode: metadata.ino(),
-    }
+fn bytes_of(file: &WalkedFile) -> &[u8] {
+    file.path.as_os_str().as_bytes()
 }
 
 /// A record for every listed file, in order: the known one where nothing changed, else a fresh one.
-fn hash(root: &Path, listed: &[ListedFile], known: &[Record]) -> Result<Vec<Record>> {
+fn hash(root: &Path, listed: &[WalkedFile], known: &[Record]) -> Result<Vec<Record>> {
     let mut known = known.iter().peekable();
-    let matched: Vec<(&ListedFile, Option<&Record>)> = listed
+    let matched: Vec<(&WalkedFile, Option<&Record>)> = listed
         .iter()
         .map(|file| {
-            while known.next_if(|record| record.path < file.path).is_some() {}
-            let same = known.next_if(|record| record.path == file.path);
+            let path = bytes_of(file);
+            while known.next_if(|record| *record.path < *path).is_some() {}
+            let same = known.next_if(|record| record.path == path);
             (
                 file,
                 same.filter(|record| record.trusted && record.stat == file.stat),
@@ -163,12 +105,20 @@ fn hash(root: &Path, listed: &[ListedFile], known: &[Record]) -> Result<Vec<Reco
     hashed.collect()
 }
 
-fn hash_file(root: &Path, file: &ListedFile) -> Result<Record> {
-    let path = path_of(root, &file.path);
+fn hash_file(root: &Path, file: &WalkedFile) -> Result<Record> {
+    let is_inside = !file.path.as_os_str().is_empty();
+    let path = match is_inside {
+        true => root.join(&file.path),
+        false => root.to_owned(),
+    };
     let start = now();
-    let digest = Digest::of_file(&path)?;
-    let after = stat_of(&fs::metadata(&path)?);
-    if after != file.stat {
+    let hashed = match file.fault {
+        Some(fault) => Err(fault),
+        // A file of a folder is one of many; a source of its own must be read.
+        None if is_inside => readable(&path, Digest::of_file)?,
+        None => Ok(Digest::of_file(&path)?),
+    };
+    if hashed.is_ok() && FileStat::of(&fs::metadata(&path)?) != file.stat {
         let message = format!(
             "`{}`: expected a file at rest, got one that changes while it is read",
             path.display()
@@ -176,19 +126,12 @@ fn hash_file(root: &Path, file: &ListedFile) -> Result<Record> {
         bail!(Refusal::failure(message).hint("run again when nobody writes to it"));
     }
     Ok(Record {
-        path: file.path.clone(),
+        path: bytes_of(file).to_owned(),
         stat: file.stat,
-        digest,
-        trusted: file.stat.is_settled(start),
+        // Whether it may be read is not in its times.
+        trusted: hashed.is_ok() && file.stat.is_settled(start),
+        digest: hashed.unwrap_or_else(digest_of_fault),
     })
-}
-
-fn path_of(root: &Path, relative: &[u8]) -> PathBuf {
-    if relative.is_empty() {
-        root.to_owned()
-    } else {
-        root.join(std::ffi::OsStr::from_bytes(relative))
-    }
 }
 
 /// Nanoseconds since 1970.
@@ -203,7 +146,8 @@ pub(crate) fn now() -> i128 {
 #[derive(Debug)]
 pub(crate) struct Snapshot {
     cache: StatCache,
-    known: RefCell<BTreeMap<PathBuf, Digest>>,
+    /// By path, and by what counts there.
+    known: RefCell<BTreeMap<(PathBuf, usize), Digest>>,
 }
 
 impl Snapshot {
@@ -215,12 +159,13 @@ impl Snapshot {
     }
 
     /// The content digest of a file or folder at this snapshot's moment.
-    pub fn digest(&self, root: &Path) -> Result<Digest> {
-        if let Some(known) = self.known.borrow().get(root) {
+    pub fn digest(&self, root: &Path, counts: Counts) -> Result<Digest> {
+        let key = (root.to_owned(), counts as usize);
+        if let Some(known) = self.known.borrow().get(&key) {
             return Ok(*known);
         }
-        let digest = digest(root, &self.cache)?;
-        self.known.borrow_mut().insert(root.to_owned(), digest);
+        let digest = digest(root, counts, &self.cache)?;
+        self.known.borrow_mut().insert(key, digest);
         Ok(digest)
     }
 }
@@ -266,7 +211,7 @@ fn path_in(folder: &Path, source: &str) -> PathBuf {
 pub(crate) fn is_kept(folder: &Path, source: &str, digest: Digest) -> bool {
     let mut kept = [0; 32];
     let read =
-        fs::File::open(path_in(folder, source)).and_then(|mut file| file.read_exact(&mut kept));
+        untrusted::open(&path_in(folder, source)).and_then(|mut file| file.read_exact(&mut kept));
     read.is_ok() && kept == digest.0
 }
 
@@ -283,7 +228,7 @@ pub(crate) fn keep(folder: &Path, source: &str, digest: Digest, records: &[Recor
 
 /// The listing of a source when it had that digest.
 pub(crate) fn read(folder: &Path, source: &str, digest: Digest) -> Option<SourceListing> {
-    let bytes = fs::read(path_in(folder, source)).ok()?;
+    let bytes = untrusted::read_listing(&path_in(folder, source), &digest.0).ok()?;
     let mut rest = bytes.strip_prefix(&digest.0)?;
     let mut listing = SourceListing::new();
     while !rest.is_empty() {

@@ -16,6 +16,11 @@ fn no_records() -> StatCache {
     StatCache::optional(Path::new("/no/such/stat"))
 }
 
+/// Of a source whose every file counts.
+fn digest(root: &Path, cache: &StatCache) -> Result<Digest> {
+    super::digest(root, |_| true, cache)
+}
+
 fn digest_of(folder: &tempfile::TempDir) -> Digest {
     digest(&folder.path().join("root"), &no_records()).unwrap()
 }
@@ -51,14 +56,47 @@ fn links_stand_for_what_they_lead_to() {
     let reference = digest_of(&folder_with(&[("a/x", "1"), ("b/x", "1")]));
     std::os::unix::fs::symlink("a", folder.path().join("root/b")).unwrap();
     assert_eq!(digest_of(&folder), reference);
-    std::os::unix::fs::symlink(".", folder.path().join("root/loop")).unwrap();
-    let message = digest(&folder.path().join("root"), &no_records())
-        .unwrap_err()
-        .to_string();
-    assert!(
-        message.contains("loop") || message.contains("symbolic links"),
-        "{message}"
-    );
+    std::os::unix::fs::symlink("..", folder.path().join("root/a/loop")).unwrap();
+    assert_eq!(digest_of(&folder), reference);
+}
+
+#[test]
+fn hidden_files_and_those_that_do_not_count_are_no_part_of_a_source() {
+    let images = |folder: &tempfile::TempDir| {
+        let is_image = |path: &Path| path.extension().is_some_and(|ending| ending == "png");
+        super::digest(&folder.path().join("root"), is_image, &no_records()).unwrap()
+    };
+    let folder = folder_with(&[("a/x.png", "1"), ("y.png", "2")]);
+    let (all, reference) = (digest_of(&folder), images(&folder));
+    assert_eq!(all, reference);
+    let root = folder.path().join("root");
+    fs::write(root.join(".DS_Store"), "x").unwrap();
+    fs::create_dir(root.join(".trash")).unwrap();
+    fs::write(root.join(".trash/z.png"), "x").unwrap();
+    assert_eq!(digest_of(&folder), all);
+    fs::write(root.join("notes.txt"), "x").unwrap();
+    std::os::unix::fs::symlink("/nowhere", root.join("dead")).unwrap();
+    assert_eq!(images(&folder), reference);
+    assert_ne!(digest_of(&folder), all);
+}
+
+#[test]
+fn what_counts_and_can_not_be_read_is_a_part_of_a_source_by_its_fault() {
+    let folder = folder_with(&[("a", "1")]);
+    let root = folder.path().join("root");
+    let without = digest_of(&folder);
+    std::os::unix::fs::symlink("/nowhere", root.join("b")).unwrap();
+    let dead = digest_of(&folder);
+    fs::remove_file(root.join("b")).unwrap();
+    rustix::fs::mkfifoat(rustix::fs::CWD, root.join("b"), 0o600.into()).unwrap();
+    let pipe = digest_of(&folder);
+    fs::remove_file(root.join("b")).unwrap();
+    fs::write(root.join("b"), "").unwrap();
+    let empty = digest_of(&folder);
+    let all = std::collections::BTreeSet::from([without, dead, pipe, empty]);
+    assert_eq!(all.len(), 4);
+    let error = digest(Path::new("/dev/null"), &no_records()).unwrap_err();
+    assert_eq!(error.to_string(), "expected a file or folder, got a device");
 }
 
 #[test]

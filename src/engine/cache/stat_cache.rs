@@ -6,21 +6,23 @@
 //! might change again unseen: its record is not trusted. A cache file that doesn't read is no
 //! cache.
 
+use std::fs::Metadata;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use fs_err as fs;
 
 use crate::base::digest::Digest;
-use crate::base::durable;
+use crate::base::{durable, untrusted};
 
 const MAGIC: &[u8] = b"seedpipe stat cache 1\n";
 /// How long before its hashing a file must have been at rest.
 const SETTLED_NANOSECONDS: i128 = 2_000_000_000;
 
 /// What `stat` says of a file; times in nanoseconds since 1970.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FileStat {
     pub size: u64,
     pub modified: i128,
@@ -29,6 +31,17 @@ pub(crate) struct FileStat {
 }
 
 impl FileStat {
+    pub(crate) fn of(metadata: &Metadata) -> Self {
+        let nanoseconds =
+            |seconds: i64, rest: i64| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
+        FileStat {
+            size: metadata.size(),
+            modified: nanoseconds(metadata.mtime(), metadata.mtime_nsec()),
+            changed: nanoseconds(metadata.ctime(), metadata.ctime_nsec()),
+            inode: metadata.ino(),
+        }
+    }
+
     /// Whether the file had been at rest for 2 seconds at `moment`. A time in the future is not at
     /// rest.
     pub(crate) fn is_settled(&self, moment: i128) -> bool {
@@ -71,8 +84,7 @@ impl StatCache {
 
     /// The records of a root, sorted by path.
     pub fn load(&self, root: &Path) -> Vec<Record> {
-        let bytes = self.path(root).and_then(|path| fs::read(path).ok());
-        bytes.and_then(|bytes| decode(&bytes)).unwrap_or_default()
+        self.path(root).map_or_else(Vec::new, |path| read(&path))
     }
 
     /// Keeps `records`, unless they are what is `known` already.
@@ -101,6 +113,12 @@ impl StatCache {
         let name = Digest::of(absolute.as_os_str().as_bytes()).prefix(32);
         Some(self.folder.join(format!("{name}.bin")))
     }
+}
+
+/// The records of a file; none when it doesn't read.
+pub(crate) fn read(path: &Path) -> Vec<Record> {
+    let bytes = untrusted::read_listing(path, MAGIC).ok();
+    bytes.and_then(|bytes| decode(&bytes)).unwrap_or_default()
 }
 
 pub(crate) fn encode(records: &[Record]) -> Vec<u8> {

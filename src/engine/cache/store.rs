@@ -16,10 +16,12 @@ use seedpipe_base::Refusal;
 use crate::base::digest::Digest;
 use crate::base::durable;
 use crate::base::fault;
+use crate::base::held;
 use crate::base::untrusted;
 use crate::cache::artifact::Artifact;
 use crate::cache::manifest::Manifest;
 use crate::cache::seal::Seals;
+use crate::cache::walk;
 
 pub(crate) const MANIFEST: &str = "manifest.json";
 
@@ -84,13 +86,27 @@ impl Store {
         self.root.join("trash")
     }
 
-    /// Where reruns work; each in a folder that tells its process.
+    /// Where reruns work.
     pub fn scratch(&self) -> PathBuf {
         self.root.join("scratch")
     }
 
-    pub fn draft(&self, fingerprint: Digest) -> PathBuf {
-        self.drafts().join(fingerprint.to_string())
+    /// Where a fingerprint's unfinished work of a numerics class lies: work of another class has
+    /// another place. Without a class (it is unknown, or the work is a fetch, which has none) the
+    /// fingerprint is the name.
+    pub fn draft(&self, fingerprint: Digest, numerics: &str) -> PathBuf {
+        let name = match numerics {
+            "" => fingerprint.to_string(),
+            class => format!("{fingerprint}-{}", Digest::of(class.as_bytes()).prefix(8)),
+        };
+        self.drafts().join(name)
+    }
+
+    /// All unfinished work of a fingerprint, whatever the class.
+    pub(crate) fn drafts_of(&self, fingerprint: Digest) -> io::Result<Vec<PathBuf>> {
+        let mut drafts = folders_in(&self.drafts())?;
+        drafts.retain(|folder| fingerprint_of_draft(folder) == Some(fingerprint));
+        Ok(drafts)
     }
 
     /// Makes the cache's folders; the error says that the cache cannot be written and what to do.
@@ -106,8 +122,11 @@ impl Store {
                 fs::create_dir_all(folder)?;
             }
             let ignore = durable::folder_of(&self.root).join(".gitignore");
-            if !ignore.exists() {
-                durable::write(&ignore, b"*\n")?;
+            let tag = self.root.join(walk::TAG);
+            for (file, text) in [(ignore, "*\n"), (tag, walk::TAGGED)] {
+                if !file.exists() {
+                    durable::write(&file, text.as_bytes())?;
+                }
             }
             Ok(())
         })();
@@ -228,13 +247,8 @@ impl Store {
         fault::at("trash.create", &self.trash())?;
         fs::create_dir_all(self.trash())?;
         let name = folder.file_name().unwrap_or_default().to_string_lossy();
-        let moment = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        let moment = moment.unwrap_or_default().as_nanos();
-        let process = std::process::id();
-        let prefix = durable::TEMPORARY_PREFIX;
-        let target = self
-            .trash()
-            .join(format!("{prefix}{process}-{moment}-{name}"));
+        let (prefix, unique) = (durable::TEMPORARY_PREFIX, held::unique_name());
+        let target = self.trash().join(format!("{prefix}{unique}-{name}"));
         fault::at("trash.rename", folder)?;
         fs::rename(folder, &target)?;
         Ok(target)
@@ -280,6 +294,12 @@ pub(crate) fn remove_folder(folder: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         removed => removed,
     }
+}
+
+/// Whose unfinished work a folder holds: see [`Store::draft`].
+pub(crate) fn fingerprint_of_draft(folder: &Path) -> Option<Digest> {
+    let name = folder.file_name()?.to_str()?;
+    name.split('-').next()?.parse().ok()
 }
 
 /// Folders inside a folder, sorted; none when it doesn't exist.

@@ -16,10 +16,12 @@ use seedpipe_base::{hinted, text};
 use serde::Serialize;
 
 use crate::base::digest::Digest;
-use crate::base::durable;
+use crate::base::{durable, fault, held};
 use crate::cache::locks::{self, Guard};
-use crate::cache::store::{Entry, MANIFEST, entries_in, folders_in, remove_folder};
-use crate::cache::{history, lease};
+use crate::cache::store::{
+    Entry, MANIFEST, entries_in, fingerprint_of_draft, folders_in, remove_folder,
+};
+use crate::cache::{history, lease, scratch};
 use crate::check::gc_roots::Roots;
 use crate::check::verify::files_below;
 use crate::run::engine::Engine;
@@ -87,6 +89,12 @@ impl Engine {
             }
         }
         drop(gate);
+        if !trash.is_empty() {
+            // What is removed below was renamed before, also on disk: after a power cut nothing is
+            // found half removed under its own name.
+            fault::at("trash.fsync-folder", &self.store.trash())?;
+            durable::sync_folder(&self.store.trash())?;
+        }
         for folder in trash {
             remove_folder(&folder)?;
         }
@@ -160,7 +168,7 @@ impl Engine {
     ) -> Result<()> {
         for directory in folders_in(&self.store.drafts())? {
             let name = name_of(&directory);
-            let fingerprint = name.parse::<Digest>().ok();
+            let fingerprint = fingerprint_of_draft(&directory);
             let stays = fingerprint.is_some_and(|fingerprint| {
                 roots.in_use.contains(&fingerprint) || roots.unfinished.contains(&fingerprint)
             });
@@ -218,10 +226,9 @@ impl Engine {
         roots: &Roots,
         report: &mut GcReport,
     ) -> Result<()> {
-        let is_nobodys = |path: &PathBuf| durable::is_being_written(path) != Some(true);
+        // Nobody misses what is in the trash, whoever is about to remove it.
         let mut strays: Vec<PathBuf> = entries_in(&self.store.trash())?;
-        strays.extend(folders_in(&self.store.scratch())?);
-        strays.retain(is_nobodys);
+        strays.extend(scratch::abandoned(&self.store)?);
         for folder in folders_in(&self.store.artifacts())? {
             let fingerprint = name_of(&folder).parse::<Digest>().ok();
             if fingerprint.is_some_and(|fingerprint| roots.in_use.contains(&fingerprint)) {
@@ -240,7 +247,9 @@ impl Engine {
             self.store.seals().folder().to_owned(),
         ];
         let is_temporary = |path: &PathBuf| {
-            durable::is_being_written(path) == Some(false) && !is_young(path, options.grace)
+            durable::is_temporary(path)
+                && held::is_free(path).unwrap_or(false)
+                && !is_young(path, options.grace)
         };
         for folder in folders.iter().filter(|folder| folder.exists()) {
             strays.extend(files_below(folder)?.into_iter().filter(is_temporary));
@@ -289,7 +298,10 @@ impl Engine {
                     fs::remove_dir(parent)?;
                 }
             }
-            Ok(_) if is_lock(&item.path) => locks::remove_free(&item.path)?,
+            // It may have been taken since it was looked at.
+            Ok(_) if item.what == GcWhat::Lock || durable::is_temporary(&item.path) => {
+                held::remove_free(&item.path)?;
+            }
             Ok(_) => fs::remove_file(&item.path)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error.into()),

@@ -6,7 +6,7 @@ use anyhow::Result;
 use fs_err as fs;
 
 use crate::base::digest::Digest;
-use crate::cache::store::folders_in;
+use crate::cache::store::{fingerprint_of_draft, folders_in};
 use crate::check::verify::files_below;
 use crate::run::engine::Engine;
 
@@ -33,8 +33,7 @@ impl Engine {
             .collect();
         let mut found = Vec::new();
         for folder in folders_in(&self.store.drafts())? {
-            let name = folder.file_name().and_then(|name| name.to_str());
-            let Some(fingerprint) = name.and_then(|name| name.parse().ok()) else {
+            let Some(fingerprint) = fingerprint_of_draft(&folder) else {
                 continue;
             };
             let mut bytes = 0;

@@ -23,6 +23,7 @@ use crate::cache::manifest::{Manifest, PartRecord};
 use crate::cache::remote::{SharedRemote, Trouble};
 use crate::cache::store::{Entry, MANIFEST, remove_folder};
 use crate::kind::observer::{Observer, Progress};
+use crate::lockfile::present::LockedArtifacts;
 use crate::pipeline::pipeline_lock::{PipelineLock, path_for};
 use crate::run::engine::Engine;
 use crate::share::offer;
@@ -44,6 +45,8 @@ pub struct VerifyReport {
     pub files: usize,
     pub bytes: u64,
     pub seconds: f64,
+    /// How pipeline.lock stands to the cache; `None` where there is no lock.
+    pub lock: Option<LockedArtifacts>,
     /// What `repair` did, by artifact.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub repaired: Vec<Repaired>,
@@ -75,10 +78,22 @@ pub struct FileFault {
 }
 
 impl VerifyReport {
+    /// Whether nothing is damaged, and the lock says of what is here what it is.
     pub fn is_good(&self) -> bool {
-        self.artifacts
-            .iter()
-            .all(|artifact| artifact.faults.is_empty())
+        self.faults().next().is_none() && self.contradictions().is_empty()
+    }
+
+    /// Whether all that pipeline.lock names is here.
+    pub fn is_complete(&self) -> bool {
+        self.absent().is_empty()
+    }
+
+    fn absent(&self) -> &[String] {
+        self.lock.as_ref().map_or(&[], |lock| &lock.absent)
+    }
+
+    fn contradictions(&self) -> &[String] {
+        self.lock.as_ref().map_or(&[], |lock| &lock.contradictions)
     }
 
     /// Every fault with its artifact.
@@ -103,8 +118,12 @@ impl fmt::Display for VerifyReport {
                 fault.found
             )?;
         }
-        let faults = self.faults().count();
+        for contradiction in self.contradictions() {
+            writeln!(formatter, "{contradiction}")?;
+        }
+        let faults = self.faults().count() + self.contradictions().len();
         let verdict = match faults {
+            0 if self.artifacts.is_empty() => "nothing to verify".to_owned(),
             0 => "all good".to_owned(),
             _ => hinted(
                 match faults {
@@ -121,6 +140,20 @@ impl fmt::Display for VerifyReport {
             self.files,
             text::bytes(self.bytes)
         )?;
+        // What a repair removed it says itself.
+        if let Some(lock) = &self.lock
+            && !lock.absent.is_empty()
+            && self.repaired.is_empty()
+        {
+            let absent = format!(
+                "\n{} of {} artifacts of pipeline.lock are here; absent: {}",
+                lock.stages - lock.absent.len(),
+                lock.stages,
+                lock.absent.join(", ")
+            );
+            let remedy = "`seedpipe run` makes them, `seedpipe pull` fetches them";
+            formatter.write_str(&hinted(absent, remedy))?;
+        }
         self.repaired
             .iter()
             .try_for_each(|repaired| write!(formatter, "\n{repaired}"))
@@ -189,6 +222,7 @@ impl Engine {
                 .fold(0, |sum: u64, check| sum.saturating_add(check.part.bytes)),
             artifacts,
             seconds: start.elapsed().as_secs_f64(),
+            lock: self.locked_artifacts()?,
             repaired: Vec::new(),
         })
     }
@@ -457,7 +491,9 @@ impl VerifyReport {
             .filter(|artifact| !artifact.faults.is_empty())
             .count();
         let is_left = |repaired: &Repaired| repaired.repair == Repair::InUse;
-        damaged == self.repaired.len() && !self.repaired.iter().any(is_left)
+        damaged == self.repaired.len()
+            && !self.repaired.iter().any(is_left)
+            && self.contradictions().is_empty()
     }
 }
 
@@ -499,6 +535,7 @@ impl Engine {
             remove_folder(&path)?;
         }
         self.fetch_removed(&mut report.repaired, observer)?;
+        report.lock = self.locked_artifacts()?;
         Ok(report)
     }
 

@@ -15,6 +15,7 @@ use serde::Deserialize;
 use serde_yaml::Value as Yaml;
 
 use crate::base::suggestion;
+use crate::base::yaml;
 use crate::kind::registry::Registry;
 
 /// Artifact kind without its version → what may differ.
@@ -45,8 +46,8 @@ pub(crate) fn read(
         Refusal::new(message).place(place).key(key).hint(hint)
     };
     let example = "write `verify: {tolerance: {embeddings: {cosine: 0.999}}}`";
-    let verify: VerifyBlock = serde_yaml::from_value(value.clone())
-        .map_err(|fault| error("verify".to_owned(), fault.to_string(), example.to_owned()))?;
+    let verify: VerifyBlock = yaml::read(value)
+        .map_err(|fault| error("verify".to_owned(), fault.what(), example.to_owned()))?;
     let outputs = registry.kinds().flat_map(|kind| kind.outputs());
     let mut names: Vec<&str> = outputs.map(|output| plain_name(output.kind)).collect();
     names.sort_unstable();
@@ -59,8 +60,8 @@ pub(crate) fn read(
             let hint = suggestion::hint_for(&name, "kinds of artifacts", &names);
             return Err(error(key, message.to_owned(), hint));
         }
-        let tolerance: Tolerance = serde_yaml::from_value(value)
-            .map_err(|fault| error(key.clone(), fault.to_string(), example.to_owned()))?;
+        let tolerance: Tolerance = yaml::read(&value)
+            .map_err(|fault| error(key.clone(), fault.what(), example.to_owned()))?;
         let is_size =
             |bound: Option<f64>| bound.is_none_or(|bound| bound.is_finite() && bound >= 0.0);
         let is_cosine = tolerance

@@ -67,6 +67,7 @@ pub struct StageContext<'a> {
     pub(crate) content: PathBuf,
     pub(crate) observer: &'a dyn Observer,
     pub(crate) sample: Option<Sample>,
+    pub(crate) nudged: bool,
     /// None: everything is to be computed.
     pub(crate) search: Option<Search<'a>>,
     pub(crate) state: Mutex<State>,
@@ -167,6 +168,12 @@ impl StageContext<'_> {
     /// [`StageContext::sampled`] which rows came of it; all others do everything.
     pub fn sample(&self) -> Option<&Sample> {
         self.sample.as_ref()
+    }
+
+    /// Set in a rerun that is to show how far roundings lead on this machine: a training moves its
+    /// numbers by their last bits before it begins. Other stages do as ever.
+    pub fn nudged(&self) -> bool {
+        self.nudged
     }
 
     /// Which rows of the whole output the parts of this sampled rerun hold.

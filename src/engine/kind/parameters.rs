@@ -1,7 +1,7 @@
 //! A stage's `params:` block to its struct and back, with serde's messages taken apart into key,
 //! expected and got.
 
-use seedpipe_base::Refusal;
+use seedpipe_base::{Refusal, mismatch};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -23,7 +23,7 @@ pub(crate) fn read<S: DeserializeOwned>(kind: &str, params: Value) -> Result<S, 
 
 /// The struct with every default filled in. NaN and infinity have no JSON and are refused.
 pub(crate) fn write<S: Serialize>(params: &S) -> Result<Value, Refusal> {
-    serde_json::to_value(params).map_err(|error| wrong("", error.to_string()))
+    serde_json::to_value(params).map_err(|error| wrong("", &error.to_string()))
 }
 
 /// serde's message as key, expected and got.
@@ -47,22 +47,16 @@ fn take_apart(kind: &str, path: &str, message: &str) -> Refusal {
             .key(path)
             .hint_if(near.map(|near| format!("did you mean `{near}`?")));
     }
-    for prefix in ["invalid type: ", "invalid value: ", "invalid length "] {
-        let rest = message.strip_prefix(prefix);
-        if let Some((got, expected)) = rest.and_then(|rest| rest.rsplit_once(", expected ")) {
-            return wrong(path, format!("expected {expected}, got {got}"));
-        }
-    }
-    wrong(path, message.to_owned())
+    wrong(path, message)
 }
 
-fn wrong(key: &str, message: String) -> Refusal {
+fn wrong(key: &str, message: &str) -> Refusal {
+    let refusal = mismatch::refusal_of(message).key(key);
     // A message that lists what may be there needs no more.
-    let lists = message.contains("expected one of");
-    let schema = "`seedpipe schema` has what each key may be".to_owned();
-    Refusal::new(message)
-        .key(key)
-        .hint_if((!lists).then_some(schema))
+    match refusal.hint.is_some() || message.contains("expected one of") {
+        true => refusal,
+        false => refusal.hint("`seedpipe schema` has what each key may be"),
+    }
 }
 
 /// `prefix` + `` `name` `` + rest.
@@ -146,7 +140,7 @@ mod tests {
     fn wrong_values_say_expected_and_got() {
         assert_eq!(
             refused(json!({"size": "big"})),
-            "key `size`: expected u32, got string \"big\"\nhint: `seedpipe schema` has what each key may be"
+            "key `size`: expected a whole number from 0, got the text \"big\"\nhint: `seedpipe schema` has what each key may be"
         );
         assert_eq!(
             refused(json!({"size": 1, "filter": "bicubik"})),
@@ -158,7 +152,9 @@ mod tests {
         );
         let negative = refused(json!({"size": -1}));
         assert!(
-            negative.starts_with("key `size`: expected u32, got integer `-1`\n"),
+            negative.starts_with(
+                "key `size`: expected a whole number from 0 to 4,294,967,295, got -1\n"
+            ),
             "{negative}"
         );
     }

@@ -1,6 +1,8 @@
 //! What a stage is for, told by its kind from its params. The engine asks for none of it: tables
 //! and pages of results do, and so need no list of kinds.
 
+use std::path::Path;
+
 use serde_json::Value;
 
 /// A headline figure with a column in the table of results: a share from 0 to 1.
@@ -37,8 +39,7 @@ pub enum Purpose {
     Other,
     /// It trains a network, from the one on its slot `weights` where one is connected.
     Training(Training),
-    /// It shows images to a network and leaves it as it is: the one on its slot `weights`, else its
-    /// own.
+    /// It uses a network and leaves it as it is: the one on its slot `weights`, else its own.
     Encoding {
         /// How its own learned, in a few words: `checkpoint`.
         way: &'static str,
@@ -47,6 +48,16 @@ pub enum Purpose {
     },
     /// It judges a network by the features on its slot `features`.
     Judging,
+}
+
+impl Purpose {
+    /// To use the network of a checkpoint file, as params name it.
+    pub fn of_checkpoint(file: &Path) -> Purpose {
+        Purpose::Encoding {
+            way: "checkpoint",
+            file: Some(file.display().to_string()),
+        }
+    }
 }
 
 /// How a network is trained.

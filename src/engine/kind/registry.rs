@@ -1,7 +1,7 @@
 //! The kinds that a binary knows, with their types erased, and the work that it can do for them.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use schemars::generate::SchemaSettings;
 use seedpipe_base::Refusal;
@@ -11,7 +11,7 @@ use crate::base::suggestion;
 use crate::kind::context::StageContext;
 use crate::kind::parameters;
 use crate::kind::purpose::{Column, Purpose};
-use crate::kind::stage::{InputKinds, InputSlot, OutputSlot, Stage, Work};
+use crate::kind::stage::{Demanded, InputKinds, InputSlot, OutputSlot, Stage, Work};
 
 /// A kind's declaration without its type.
 #[derive(Debug, Clone)]
@@ -29,6 +29,7 @@ pub struct Kind {
     purpose: fn(&Value) -> Purpose,
     check: fn(Value, &InputKinds) -> Result<CheckedParams, Refusal>,
     schema: fn() -> Value,
+    counts: fn(&Path) -> bool,
 }
 
 /// Params that passed: with defaults filled in, and the sources that they name.
@@ -72,6 +73,7 @@ impl Kind {
             purpose: purpose::<S>,
             check: check::<S>,
             schema: schema::<S>,
+            counts: S::counts,
         }
     }
 
@@ -131,6 +133,11 @@ impl Kind {
         (self.schema)()
     }
 
+    /// Whether a file of that name, in a source that is a folder, is a part of the source.
+    pub(crate) fn counts(&self) -> fn(&Path) -> bool {
+        self.counts
+    }
+
     pub(crate) fn check(
         &self,
         params: Value,
@@ -140,13 +147,15 @@ impl Kind {
     }
 }
 
-/// Runs a stage whose params are given as JSON, defaults filled in.
-pub(crate) type WorkFunction = fn(&Value, &StageContext) -> anyhow::Result<()>;
+/// Runs a stage whose params are given as JSON, defaults filled in; gives the rows that its outputs
+/// must have.
+pub(crate) type WorkFunction = fn(&Value, &StageContext) -> anyhow::Result<Demanded>;
 
-fn run<S: Work>(params: &Value, context: &StageContext) -> anyhow::Result<()> {
+fn run<S: Work>(params: &Value, context: &StageContext) -> anyhow::Result<Demanded> {
     let stage: S = serde_json::from_value(params.clone())
         .expect("BUG: params that were checked can be read again");
-    stage.run(context)
+    stage.run(context)?;
+    stage.rows(context)
 }
 
 /// The kinds that a binary knows and the work that it can do; a kind without work needs the other

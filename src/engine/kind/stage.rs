@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use seedpipe_base::{Comparison, Refusal, Tolerance};
@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::base::digest::Digest;
-use crate::kind::context::StageContext;
+use crate::kind::context::{Input, StageContext};
 use crate::kind::purpose::{Column, Purpose};
 
 /// How many outputs may be connected to an input slot.
@@ -137,6 +137,13 @@ pub trait Stage: Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'stat
         Vec::new()
     }
 
+    /// Whether a file of that name, in a source that is a folder, is a part of it: others may come
+    /// and go, as may hidden ones and what is no file (see [`walk`](crate::walk)). The work must
+    /// read nothing else there.
+    fn counts(_file: &Path) -> bool {
+        true
+    }
+
     /// Fills in defaults that depend on other params or on what is connected, so that the recipe
     /// names them.
     fn with_defaults(self, _inputs: &InputKinds) -> Self {
@@ -158,7 +165,16 @@ pub trait Stage: Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'stat
 pub trait Work: Stage {
     /// Reads the inputs, computes, and writes every output through `context.shards`.
     fn run(&self, context: &StageContext) -> anyhow::Result<()>;
+
+    /// Rows that outputs must have because of the inputs, by their slots. Asked when the work is
+    /// done: nothing is published where other counts were written.
+    fn rows(&self, _context: &StageContext) -> anyhow::Result<Demanded> {
+        Ok(Demanded::new())
+    }
 }
+
+/// Slot → the rows that an output must have.
+pub type Demanded = Vec<(&'static str, u64)>;
 
 /// What is connected to each input slot, for `Stage::validate`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -191,6 +207,16 @@ pub struct Content {
     pub rows: u64,
 }
 
+/// By what an output made again is near enough to the stored one.
+#[derive(Debug, Clone, Copy)]
+pub struct Judging<'a> {
+    pub tolerance: Tolerance,
+    /// Names of the metrics that decide, as the stage's kind declares them.
+    pub headline: &'a [&'a str],
+    /// What the stage was given, by slot.
+    pub inputs: &'a BTreeMap<String, Vec<Input>>,
+}
+
 /// What the engine asks about artifacts; answered by the crate that knows their files.
 pub trait Codec: Send + Sync {
     /// The logical content of an output: how its rows are spread over parts and encoded doesn't
@@ -211,7 +237,6 @@ pub trait Codec: Send + Sync {
     /// How far an output made again is from the stored one.
     ///
     /// - `rows`: the rows of the stored output that the other holds, ascending; `None`: all
-    /// - `headline`: names of the metrics that decide, as the stage's kind declares them
     ///
     /// Left as it is, it only tells whether whole outputs have equal digests.
     fn compare(
@@ -220,8 +245,7 @@ pub trait Codec: Send + Sync {
         stored: &[PathBuf],
         rows: Option<&[Range<u64>]>,
         again: &[PathBuf],
-        _tolerance: &Tolerance,
-        _headline: &[&str],
+        _judging: &Judging,
     ) -> anyhow::Result<Comparison> {
         anyhow::ensure!(
             rows.is_none(),
@@ -234,6 +258,11 @@ pub trait Codec: Send + Sync {
             rows: left.rows,
             ..Comparison::default()
         })
+    }
+
+    /// Whether a headline figure of an output may be another one within the tolerance.
+    fn may_be(&self, _name: &str, before: f64, now: f64, _tolerance: &Tolerance) -> bool {
+        before.to_bits() == now.to_bits()
     }
 
     /// What may differ between numerics classes where pipeline.yaml doesn't say; exact unless the

@@ -27,8 +27,8 @@ pub struct SeenContent {
 pub enum Agreement {
     /// Equal content, or another recipe, of which nothing can be said.
     Fine,
-    /// Other content of the same recipe, made in another numerics class.
-    OtherClass,
+    /// Other content of the same recipe, said to be of another numerics class.
+    OtherClass(TwoContents),
     /// Other content of the same recipe, which nothing excuses.
     Conflict(TwoContents),
 }
@@ -77,16 +77,17 @@ impl Artifact {
             return Agreement::Fine;
         }
         let here = &self.manifest.telemetry.numerics;
-        if !here.is_empty() && !seen.numerics.is_empty() && *here != seen.numerics {
-            return Agreement::OtherClass;
-        }
-        Agreement::Conflict(TwoContents {
+        let contents = TwoContents {
             fingerprint: self.fingerprint,
             here: self.content,
             there: seen.content,
             place: seen.place.clone(),
             numerics_here: here.clone(),
             numerics_there: seen.numerics.clone(),
-        })
+        };
+        if !here.is_empty() && !seen.numerics.is_empty() && *here != seen.numerics {
+            return Agreement::OtherClass(contents);
+        }
+        Agreement::Conflict(contents)
     }
 }

@@ -9,15 +9,15 @@ use std::fmt::Display;
 use std::path::Path;
 
 use anyhow::{Result, bail};
-use seedpipe_base::Refusal;
+use seedpipe_base::{Refusal, Tolerance};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::base::digest::Digest;
 use crate::cache::artifact::Artifact;
 use crate::cache::recipe::{Change, differences};
-use crate::lockfile::contents::{Agreement, SeenContent};
-use crate::pipeline::pipeline_lock::{LockedStage, PipelineLock, path_for};
+use crate::lockfile::contents::{Agreement, SeenContent, TwoContents};
+use crate::pipeline::pipeline_lock::{LockedStage, PipelineLock, figure_name, path_for};
 use crate::pipeline::plan;
 use crate::pipeline::project::StageNode;
 use crate::run::engine::{Engine, RunOptions};
@@ -108,6 +108,11 @@ fn expected(path: &Path) -> Result<PipelineLock> {
 }
 
 impl Engine {
+    /// Refuses a project without a lock, for `--locked`.
+    pub fn expect_lock(&self) -> Result<()> {
+        expected(&path_for(self.project.path())).map(drop)
+    }
+
     /// In what the plan is not pipeline.lock's, which `run` refuses with [`RunOptions::locked`].
     /// Read-only; needs no upstream content.
     ///
@@ -215,7 +220,8 @@ impl Engine {
         };
         match artifact.agreement(&self.seen(locked)) {
             Agreement::Conflict(conflict) => bail!(conflict.refusal()),
-            Agreement::OtherClass => {
+            Agreement::OtherClass(contents) => {
+                self.excused(name, locked, artifact, &contents)?;
                 if !session.told_of_class {
                     session.told_of_class = true;
                     let message = format!(
@@ -245,6 +251,53 @@ impl Engine {
                 Refusal::failure(message)
                     .hint("the lock was changed by hand or by another version of seedpipe; run without `--locked` to write it anew")
             );
+        }
+        Ok(())
+    }
+
+    /// What another class may give: other contents of kinds that may differ at all, as many rows,
+    /// and figures within the tolerance. A class is only claimed.
+    fn excused(
+        &self,
+        stage: &str,
+        locked: &LockedStage,
+        artifact: &Artifact,
+        contents: &TwoContents,
+    ) -> Result<()> {
+        let outputs = &artifact.manifest.outputs;
+        if outputs
+            .values()
+            .all(|output| self.tolerance(&output.kind) == Tolerance::default())
+        {
+            bail!(contents.refusal());
+        }
+        let refuse = |fact: String, there: &dyn Display, here: &dyn Display| {
+            Refusal::failure(format!(
+                "{fact}: {there} in `{}`, {here} here, which is beyond the tolerance between numerics classes",
+                contents.place
+            ))
+            .stage(stage)
+            .hint("`seedpipe verify --rerun` says what this machine gives; `verify.tolerance` in pipeline.yaml says what may differ")
+        };
+        let recorded = locked.figures();
+        for (output, record) in outputs {
+            let rows = format!("rows.{output}");
+            if let Some(there) = locked
+                .facts
+                .get(&rows)
+                .filter(|there| there.as_u64() != Some(record.rows))
+            {
+                bail!(refuse(rows, there, &record.rows));
+            }
+            let tolerance = self.tolerance(&record.kind);
+            for (name, here) in &record.headline {
+                let fact = figure_name(output, name);
+                match recorded.get(&fact) {
+                    Some(there) if self.codec.may_be(name, *there, *here, &tolerance) => {}
+                    Some(there) => bail!(refuse(format!("metrics.{fact}"), there, here)),
+                    None => bail!(refuse(format!("metrics.{fact}"), &"nothing", here)),
+                }
+            }
         }
         Ok(())
     }

@@ -1,15 +1,31 @@
 //! A pipeline.lock of another time or place: a file, or the one that git has at a revision.
 
-use std::io::Read;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use seedpipe_base::Refusal;
 
 use crate::base::durable::folder_of;
-use crate::base::yaml;
+use crate::base::{child, yaml};
 use crate::pipeline::pipeline_lock::{PipelineLock, path_for};
+
+/// For git, which may wait for a network.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// By which git is told of a repository, whatever folder it is called in.
+const OF_ANOTHER_REPOSITORY: [&str; 10] = [
+    "GIT_DIR",
+    "GIT_WORK_TREE",
+    "GIT_COMMON_DIR",
+    "GIT_INDEX_FILE",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_NAMESPACE",
+    "GIT_PREFIX",
+    "GIT_GRAFT_FILE",
+    "GIT_SHALLOW_FILE",
+];
 
 /// The lock that `text` names, and how to call it: an existing file first, else a git revision such
 /// as `HEAD~1`, at which the pipeline's own lock file is read.
@@ -37,37 +53,38 @@ pub fn lock_at(pipeline: &Path, text: &str) -> Result<(PipelineLock, String)> {
         .to_string_lossy()
         .into_owned();
     let object = format!("{text}:./{name}");
-    let mut git = Command::new("git")
-        .arg("-C")
+    let mut git = Command::new("git");
+    git.arg("-C")
         .arg(folder_of(&path))
         .args(["--no-pager", "show", "--no-textconv", &object])
         .env("LC_ALL", "C")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(|error| {
-            unknown(format!(
-                "expected a file or a git revision, got no such file, and git can't be asked: {error}"
-            ))
-        })?;
-    let mut bytes = Vec::new();
-    if let Some(stdout) = git.stdout.take() {
-        stdout
-            .take(yaml::LOCK.bytes as u64 + 1)
-            .read_to_end(&mut bytes)?;
+        .env("GIT_TERMINAL_PROMPT", "0");
+    // In a hook git says where its own repository is: it need not be the pipeline's.
+    for variable in OF_ANOTHER_REPOSITORY {
+        git.env_remove(variable);
     }
-    let finished = git.wait_with_output()?;
-    if bytes.len() <= yaml::LOCK.bytes && !finished.status.success() {
-        let said = String::from_utf8_lossy(&finished.stderr);
-        let said = said.lines().next().unwrap_or_default();
-        return Err(unknown(format!(
-            "expected a file or a git revision, got no such file, and git says: {}",
-            said.trim_start_matches("fatal: ")
+    let finished = child::output(&mut git, PATIENCE).map_err(|error| {
+        unknown(format!(
+            "expected a file or a git revision, got no such file, and git can't be asked: {error}"
         ))
+    })?;
+    let is_small = finished.stdout.len() <= yaml::LOCK.bytes;
+    if is_small && !finished.status.success() {
+        let said = String::from_utf8_lossy(&finished.stderr);
+        let mut lines = said.lines().map(str::trim);
+        let remedy = lines.clone().find(|line| line.starts_with("git config "));
+        let told = lines.clone().find_map(|line| line.strip_prefix("fatal: "));
+        let told = told.or_else(|| lines.next()).unwrap_or_default();
+        let refusal = unknown(format!(
+            "expected a file or a git revision, got no such file, and git says: {told}"
+        ));
+        return Err(match remedy {
+            Some(remedy) => refusal.hint(format!("if you trust that repository: `{remedy}`")),
+            None => refusal,
+        }
         .into());
     }
-    let Ok(lock) = String::from_utf8(bytes) else {
+    let Ok(lock) = String::from_utf8(finished.stdout) else {
         bail!("{object}: expected a pipeline.lock, got bytes that are no text");
     };
     let lock = PipelineLock::parse(&object, &lock)?;

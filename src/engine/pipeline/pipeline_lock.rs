@@ -8,6 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use seedpipe_base::mismatch;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_yaml::Value as Yaml;
@@ -79,16 +80,18 @@ impl LockedStage {
 pub(crate) fn headline(artifact: &Artifact) -> BTreeMap<String, f64> {
     let outputs = artifact.manifest.outputs.iter();
     let figures = outputs.flat_map(|(output, record)| {
-        record.headline.iter().map(move |(name, value)| {
-            let name = if output == "metrics" {
-                name.clone()
-            } else {
-                format!("{output}.{name}")
-            };
-            (name, *value)
-        })
+        let figures = record.headline.iter();
+        figures.map(move |(name, value)| (figure_name(output, name), *value))
     });
     figures.collect()
+}
+
+/// What a lock calls a figure of an output.
+pub(crate) fn figure_name(output: &str, name: &str) -> String {
+    match output {
+        "metrics" => name.to_owned(),
+        _ => format!("{output}.{name}"),
+    }
 }
 
 /// `pipeline.lock` for `pipeline.yaml`.
@@ -199,7 +202,10 @@ fn parse(text: &str) -> Result<PipelineLock> {
         };
         let locked = yaml::to_json(entry)
             .map_err(anyhow::Error::msg)
-            .and_then(|entry| Ok(serde_json::from_value::<LockedStage>(entry)?))
+            .and_then(|entry| {
+                serde_json::from_value::<LockedStage>(entry)
+                    .map_err(|error| anyhow::Error::msg(mismatch::in_words(&error.to_string())))
+            })
             .with_context(|| format!("stage `{name}`"))?;
         Ok((name.to_owned(), locked))
     });

@@ -277,7 +277,7 @@ impl Project {
 }
 
 fn read_text(path: &Path, place: &str) -> Result<String> {
-    match untrusted::read_text(path, yaml::PIPELINE.bytes as u64) {
+    match untrusted::read_named_text(path, yaml::PIPELINE.bytes as u64) {
         Ok(text) => Ok(text),
         Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
             let message = format!(

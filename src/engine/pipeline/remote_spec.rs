@@ -6,7 +6,7 @@ use std::env;
 use seedpipe_base::Refusal;
 use serde_yaml::{Mapping, Value as Yaml};
 
-use crate::base::yaml::describe;
+use crate::base::yaml::{self, describe};
 use crate::pipeline::spec::{check_keys, text};
 
 const KEY: &str = "remote";
@@ -67,15 +67,9 @@ pub(crate) fn read(place: &str, top: &Mapping) -> Result<Option<RemoteSpec>, Ref
         error("remote.url", "missing key".to_owned())
             .hint("add `url: s3://bucket/prefix`, or a folder")
     })?;
-    let write = match entries.get("write") {
-        None | Some(Yaml::Null) => false,
-        Some(Yaml::Bool(write)) => *write,
-        Some(value) => {
-            let message = format!("expected `true` or `false`, got {}", describe(value));
-            return Err(error("remote.write", message));
-        }
-    };
-    Ok(Some(spec(url, write)))
+    let write: Result<Option<bool>, Refusal> = entries.get("write").map_or(Ok(None), yaml::read);
+    let write = write.map_err(|refusal| refusal.place(place).key("remote.write"))?;
+    Ok(Some(spec(url, write.unwrap_or(false))))
 }
 
 #[cfg(test)]
@@ -119,7 +113,7 @@ mod tests {
             ),
             (
                 "remote: {url: x, write: 1}",
-                "pipeline.yaml: key `remote.write`: expected `true` or `false`, got `1`",
+                "pipeline.yaml: key `remote.write`: expected `true` or `false`, got 1\nhint: write true",
             ),
         ] {
             let message = parse(text).unwrap_err();

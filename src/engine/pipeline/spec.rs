@@ -7,7 +7,7 @@ use serde_json::Value;
 use serde_yaml::{Mapping, Value as Yaml};
 
 use crate::base::suggestion;
-use crate::base::yaml::{describe, to_json};
+use crate::base::yaml::{self, describe, to_json};
 use crate::pipeline::matrix_axes::{self, Axis};
 use crate::pipeline::remote_spec::{self, RemoteSpec};
 
@@ -92,7 +92,7 @@ pub(crate) fn read(place: &str, document: &Yaml) -> Result<Spec, Refusal> {
     };
     Ok(Spec {
         seed: seed(top)
-            .map_err(|error| Refusal::new(error).place(place).key("seed"))?
+            .map_err(|refusal| refusal.place(place).key("seed"))?
             .unwrap_or(0),
         precision: precision(top).map_err(|message| {
             Refusal::new(message)
@@ -151,7 +151,7 @@ fn read_stage(place: &str, name: &Yaml, stage: &Yaml) -> Result<StageSpec, Refus
         kind: kind.ok_or_else(|| {
             error("kind", "missing key".to_owned()).hint("add `kind:` with the name of a kind")
         })?,
-        seed: seed(entries).map_err(|message| error("seed", message))?,
+        seed: seed(entries).map_err(|refusal| refusal.place(place).stage(name).key("seed"))?,
         inputs: inputs(entries).map_err(|(key, message)| {
             error(&key, message)
                 .hint("write `slot: stage` or `slot: stage.output`, or a list of those")
@@ -167,16 +167,8 @@ fn is_stage_name(name: &str) -> bool {
     !name.is_empty() && name.len() <= 100 && name.chars().all(plain)
 }
 
-fn seed(entries: &Mapping) -> Result<Option<u64>, String> {
-    match entries.get("seed") {
-        None | Some(Yaml::Null) => Ok(None),
-        Some(value) => value.as_u64().map(Some).ok_or_else(|| {
-            format!(
-                "expected a whole number of 0 or more, got {}",
-                describe(value)
-            )
-        }),
-    }
+fn seed(entries: &Mapping) -> Result<Option<u64>, Refusal> {
+    entries.get("seed").map_or(Ok(None), yaml::read)
 }
 
 fn precision(top: &Mapping) -> Result<Option<String>, String> {
@@ -349,7 +341,7 @@ mod tests {
             ),
             (
                 "stages: {a: {kind: x, seed: -1}}\n",
-                "expected a whole number of 0 or more, got `-1`",
+                "expected a whole number from 0, got -1",
             ),
             (
                 "precision: auto\nstages: {a: {kind: x}}\n",

@@ -2,17 +2,19 @@
 //! about artifacts.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::Result;
-use seedpipe_base::Refusal;
+use seedpipe_base::{Refusal, Tolerance};
 
 use crate::base::digest::Digest;
 use crate::cache::artifact::Artifact;
 use crate::cache::history::History;
+use crate::cache::lease::Lease;
 use crate::cache::remote::{Remote, SharedRemote};
 use crate::cache::source::Snapshot;
 use crate::cache::stat_cache::StatCache;
-use crate::cache::store::Store;
+use crate::cache::store::{Lookup, Store};
 use crate::kind::registry::{Kind, Registry};
 use crate::kind::stage::Codec;
 use crate::pipeline::plan;
@@ -28,6 +30,18 @@ pub struct Engine {
     pub(crate) versions: BTreeMap<String, String>,
     pub(crate) numerics: NumericsOf,
     pub(crate) shared_remote: Option<SharedRemote>,
+    /// Of a run that is being planned.
+    lease: Mutex<Option<Lease>>,
+}
+
+/// A stage is to be run by a program that has no work of its kind. What a plan says may be otherwise
+/// when the run comes to it; then nothing is lost, and a program that has the work goes on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "kind `{kind}`: expected a program that can run it, got one that only plans\nhint: run it with `seedpipe-torch`"
+)]
+pub struct OnlyPlans {
+    pub kind: String,
 }
 
 /// The numerics class of a kind's work on a device by name; empty: unknown.
@@ -65,7 +79,37 @@ impl Engine {
             versions,
             numerics: Box::new(|_, _| Ok(String::new())),
             shared_remote: None,
+            lease: Mutex::new(None),
         })
+    }
+
+    /// From now on what is found in the cache is kept from `gc`, until the next run of this engine
+    /// is over: so a run finds what its plan found. Does nothing where there is no cache that can be
+    /// written.
+    pub fn hold(&self) {
+        let has_cache = self.store.locks().exists();
+        *self.held() = has_cache.then(|| Lease::begin(&self.store).ok()).flatten();
+    }
+
+    fn held(&self) -> MutexGuard<'_, Option<Lease>> {
+        self.lease.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A run's lease: the one that it was planned under, if it was.
+    pub(crate) fn begin_lease(&self) -> Result<Lease> {
+        match self.held().take() {
+            Some(lease) => Ok(lease),
+            None => Lease::begin(&self.store).map_err(|error| self.store.unwritable(&error)),
+        }
+    }
+
+    /// What the store has, kept from `gc` when a run is being planned.
+    pub(crate) fn look(&self, fingerprint: Digest) -> Result<Lookup> {
+        let look = || Ok(self.store.find(fingerprint)?);
+        match &*self.held() {
+            Some(lease) => lease.use_while(fingerprint, look),
+            None => look(),
+        }
     }
 
     /// How to learn the numerics class of a kind's work: the engine knows neither processors nor
@@ -124,6 +168,12 @@ impl Engine {
                 .key("remote")
                 .hint("add `remote: s3://bucket/prefix` (or a folder, gs://, az://, https://), set SEEDPIPE_REMOTE, or name it with `--remote URL`")
         })
+    }
+
+    /// What may differ between numerics classes in an output of this kind.
+    pub(crate) fn tolerance(&self, kind: &str) -> Tolerance {
+        let declared = self.project.tolerance(kind);
+        declared.unwrap_or_else(|| self.codec.tolerance(kind))
     }
 
     pub fn project(&self) -> &Project {
@@ -204,11 +254,12 @@ impl Engine {
         snapshot: &Snapshot,
     ) -> Result<BTreeMap<String, Digest>, Refusal> {
         let node = &self.project.stages()[index];
+        let counts = self.registry.known(&node.kind).counts();
         let mut digests = BTreeMap::new();
         for path in &node.sources {
             let written = path.display().to_string();
             let digest = snapshot
-                .digest(&self.project.folder().join(path))
+                .digest(&self.project.folder().join(path), counts)
                 .map_err(|error| {
                     let leaves = crate::cache::recipe::flatten(&node.params);
                     let key = leaves

@@ -15,7 +15,6 @@ use seedpipe_base::{Refusal, message_of};
 use crate::base::clock;
 use crate::cache::artifact::Artifact;
 use crate::cache::draft::Draft;
-use crate::cache::lease::Lease;
 use crate::cache::locks::{Holder, Lock};
 use crate::cache::manifest::{FORMAT, Manifest, OutputRecord, Telemetry, content_of};
 use crate::cache::recipe::Recipe;
@@ -25,11 +24,13 @@ use crate::cache::store::{Lookup, Store};
 use crate::kind::context::{SampledRows, StageContext, State};
 use crate::kind::earlier::Search;
 use crate::kind::observer::{Event, Observer};
+use crate::kind::registry::Kind;
 use crate::kind::report::{ContentDifference, Outcome, RunReport, StageReport};
 use crate::kind::sample::Sample;
+use crate::kind::stage::Demanded;
 use crate::pipeline::pipeline_lock::{PipelineLock, headline, path_for};
 use crate::pipeline::plan;
-use crate::run::engine::{Engine, RunOptions};
+use crate::run::engine::{Engine, OnlyPlans, RunOptions};
 use crate::run::session::Session;
 use crate::run::status::contents_warning;
 
@@ -55,8 +56,9 @@ impl Engine {
     /// is in the report.
     ///
     /// Fails before anything runs when something was asked that is not there, a source is missing,
-    /// or the cache can't be written, or with `locked` when the plan isn't pipeline.lock's; and
-    /// afterwards when pipeline.lock can't be written.
+    /// or the cache can't be written, or with `locked` when the plan isn't pipeline.lock's; with
+    /// [`OnlyPlans`] when it comes to a stage whose work this program doesn't have; and afterwards
+    /// when pipeline.lock can't be written.
     pub fn run(&self, options: &RunOptions, observer: &dyn Observer) -> Result<RunReport> {
         let start = Instant::now();
         let targets = self.targets(options)?;
@@ -70,7 +72,7 @@ impl Engine {
             false => PipelineLock::read(&path_for(self.project.path())).unwrap_or_default(),
         };
         self.store.prepare()?;
-        let lease = Lease::begin(&self.store).map_err(|error| self.store.unwritable(&error))?;
+        let lease = self.begin_lease()?;
         let mut session = Session {
             observer,
             device: options
@@ -90,6 +92,7 @@ impl Engine {
             told_of_class: false,
             sample: None,
             may_reuse: true,
+            nudged: false,
         };
         if options.only {
             self.take_cached(&mut session, &needed, wanted)?;
@@ -97,7 +100,10 @@ impl Engine {
         let mut reports = Vec::new();
         let order = self.in_order(wanted);
         for &index in &order {
-            let report = self.stage(&mut session, index);
+            let mut report = self.stage(&mut session, index);
+            if let Some(error) = report.error.take_if(|error| error.is::<OnlyPlans>()) {
+                return Err(error);
+            }
             observer.event(&Event::StageFinished(&report));
             let failed = report.outcome == Outcome::Failed;
             reports.push(report);
@@ -254,11 +260,8 @@ impl Engine {
         let node = &self.project.stages()[index];
         let kind = self.registry.known(&node.kind);
         let Some(work) = self.registry.work(kind.name()) else {
-            let message = format!(
-                "kind `{}`: expected a binary that can run it, got one that only plans",
-                kind.name()
-            );
-            bail!(Refusal::failure(message).hint("run it with `seedpipe-torch`"));
+            let kind = kind.name().to_owned();
+            return Err(OnlyPlans { kind }.into());
         };
         session.observer.event(&Event::StageStarted {
             stage: &node.name,
@@ -268,7 +271,14 @@ impl Engine {
         });
         let is_forced = session.forced.contains(&index);
         let slots: Vec<&str> = kind.outputs().iter().map(|slot| slot.name).collect();
-        let draft = Draft::open(store, recipe, &node.name, is_forced, &slots)?;
+        let numerics = (self.numerics)(kind, &session.device)?;
+        let draft = Draft::open(store, recipe, &node.name, is_forced, &numerics, &slots)?;
+        if let Some(other) = &draft.left_by {
+            let message = format!(
+                "begins anew: its unfinished work was done in another numerics class, `{other}`, and stays there; this is `{numerics}`"
+            );
+            session.observer.warning(Some(&node.name), &message);
+        }
         let context = StageContext {
             stage: &node.name,
             kind,
@@ -287,11 +297,12 @@ impl Engine {
             sample: session
                 .sample
                 .map(|percent| Sample::new(percent, recipe.fingerprint())),
+            nudged: session.nudged,
             search: (!is_forced && session.may_reuse).then_some(Search {
                 store: store.clone(),
                 lease: &session.lease,
                 recipe,
-                numerics: (self.numerics)(kind, &session.device)?,
+                numerics: numerics.clone(),
             }),
             state: Mutex::new(State {
                 draft,
@@ -307,14 +318,17 @@ impl Engine {
             .state
             .into_inner()
             .unwrap_or_else(PoisonError::into_inner);
-        if let Err(error) = worked {
-            if !draft.is_worth_keeping() {
-                draft
-                    .remove(store)
-                    .context("failed to remove what a failed stage left")?;
+        let demanded = match worked {
+            Ok(demanded) => demanded,
+            Err(error) => {
+                if !draft.is_worth_keeping() {
+                    draft
+                        .remove(store)
+                        .context("failed to remove what a failed stage left")?;
+                }
+                return Err(error);
             }
-            return Err(error);
-        }
+        };
         if let Err(error) = self.check_sources(session, index) {
             draft.remove(store)?;
             return Err(error);
@@ -322,12 +336,18 @@ impl Engine {
         let telemetry = Telemetry {
             seconds: start.elapsed().as_secs_f64(),
             device: session.device.clone(),
-            numerics: (self.numerics)(kind, &session.device)?,
+            numerics,
             versions: self.versions.clone(),
             values: draft.telemetry.clone(),
         };
         let values = telemetry.values.clone();
-        let artifact = self.publish(store, recipe, draft, telemetry)?;
+        let outputs = self.outputs(kind, &draft)?;
+        if let Err(refusal) = check_rows(&demanded, &sampled, &outputs) {
+            // Its shards are finished and wrong: kept, they would be taken again.
+            draft.remove(store)?;
+            return Err(refusal.into());
+        }
+        let artifact = publish(store, recipe, outputs, &draft, telemetry)?;
         Ok(Made {
             artifact,
             sampled,
@@ -350,14 +370,8 @@ impl Engine {
         Ok(())
     }
 
-    fn publish(
-        &self,
-        store: &Store,
-        recipe: &Recipe,
-        draft: Draft,
-        telemetry: Telemetry,
-    ) -> Result<Artifact> {
-        let kind = self.registry.known(&recipe.kind);
+    /// What the work wrote.
+    fn outputs(&self, kind: &Kind, draft: &Draft) -> Result<BTreeMap<String, OutputRecord>> {
         let mut outputs = BTreeMap::new();
         for slot in kind.outputs() {
             let parts = draft.parts(slot.name);
@@ -387,20 +401,55 @@ impl Engine {
             };
             outputs.insert(slot.name.to_owned(), record);
         }
-        let manifest = Manifest {
-            format: FORMAT,
-            fingerprint: recipe.fingerprint(),
-            content: content_of(&outputs),
-            created: clock::now(),
-            sequence: 0,
-            recipe: recipe.clone(),
-            outputs,
-            telemetry,
-        };
-        let artifact = store.publish(&draft.content(), manifest)?;
-        draft.remove(store)?;
-        Ok(artifact)
+        Ok(outputs)
     }
+}
+
+/// Refuses outputs with other rows than the inputs demand; of a sampled rerun those that it made.
+fn check_rows(
+    demanded: &Demanded,
+    sampled: &SampledRows,
+    outputs: &BTreeMap<String, OutputRecord>,
+) -> Result<(), Refusal> {
+    for (slot, rows) in demanded {
+        let expected = match sampled.get(*slot) {
+            Some(ranges) => ranges.iter().map(|range| range.end - range.start).sum(),
+            None => *rows,
+        };
+        let got = outputs.get(*slot).map_or(0, |output| output.rows);
+        if got != expected {
+            return Err(Refusal::failure(format!(
+                "output `{slot}`: expected {expected} rows, as the inputs demand, got {got}; nothing is published"
+            ))
+            .hint("this is a mistake in the stage's kind, not in your pipeline: please report it"));
+        }
+    }
+    Ok(())
+}
+
+fn publish(
+    store: &Store,
+    recipe: &Recipe,
+    outputs: BTreeMap<String, OutputRecord>,
+    draft: &Draft,
+    telemetry: Telemetry,
+) -> Result<Artifact> {
+    let manifest = Manifest {
+        format: FORMAT,
+        fingerprint: recipe.fingerprint(),
+        content: content_of(&outputs),
+        created: clock::now(),
+        sequence: 0,
+        recipe: recipe.clone(),
+        outputs,
+        telemetry,
+    };
+    let artifact = store.publish(&draft.content(), manifest)?;
+    // Also what was left of it in other classes: nobody needs that now.
+    for draft in store.drafts_of(artifact.fingerprint)? {
+        store.discard(&draft)?;
+    }
+    Ok(artifact)
 }
 
 /// What differs between two artifacts of one recipe.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use anyhow::Result;
-use seedpipe_base::{hinted, text};
+use seedpipe_base::{hinted, neutral, text};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -71,7 +71,8 @@ impl Explanation {
         }
         for file in self.files.iter().take(FILES_SHOWN) {
             let (source, name, how) = (&file.source, &file.file, file.how.as_str());
-            write!(formatter, "\n{indent}  sources.{source}: `{name}` {how}")?;
+            let line = format!("sources.{source}: `{name}` {how}");
+            write!(formatter, "\n{indent}  {}", neutral::line(&line))?;
         }
         if let Some(more @ 1..) = self.files.len().checked_sub(FILES_SHOWN) {
             write!(formatter, "\n{indent}  and {more} more files")?;

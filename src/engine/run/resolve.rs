@@ -51,7 +51,7 @@ impl Engine {
                     resolved[&other].found.artifact.as_ref()
                 });
                 let fingerprint = recipe.fingerprint();
-                stage.found = self.store.find(fingerprint)?;
+                stage.found = self.look(fingerprint)?;
                 stage.fingerprint = Some(fingerprint);
                 stage.recipe = Some(recipe);
             }

@@ -9,7 +9,8 @@ use anyhow::Result;
 use crate::base::digest::Digest;
 use crate::cache::artifact::Artifact;
 use crate::cache::history::{LastInput, LastRun};
-use crate::cache::lease::Lease;
+use crate::cache::lease::{self, Lease};
+use crate::cache::locks::Guard;
 use crate::cache::recipe::Recipe;
 use crate::cache::source::tree_digest;
 use crate::cache::stat_cache::{Record, StatCache};
@@ -40,6 +41,8 @@ pub(crate) struct Session<'a> {
     pub sample: Option<f64>,
     /// Whether stages may take rows from earlier results of the store.
     pub may_reuse: bool,
+    /// A rerun that is to show how far one rounding leads.
+    pub nudged: bool,
 }
 
 impl Engine {
@@ -183,6 +186,9 @@ impl Engine {
         }
         let path = path_for(self.project.path());
         let is_complete = session.artifacts.len() == self.project.stages().len();
+        // What another run writes meanwhile is kept.
+        let alone = || Guard::exclusive(&lease::gate(&self.store));
+        let _alone = (!is_complete).then(alone).transpose()?;
         let old = if is_complete {
             None
         } else {

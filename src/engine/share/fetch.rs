@@ -5,11 +5,11 @@
 //! its digest and all of them together the content that the manifest claims. Call it under the
 //! fingerprint's lock.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::anyhow;
+use anyhow::{Result, anyhow};
 use fs_err as fs;
 
 use crate::base::cancel;
@@ -51,7 +51,7 @@ impl Engine {
         let Some(manifest) = offered(remote, recipe, kind)? else {
             return Ok(None);
         };
-        let draft = self.store.draft(manifest.fingerprint);
+        let draft = self.store.draft(manifest.fingerprint, "");
         let folder = draft.join(format!(
             "fetched-{}",
             manifest.content.prefix(CONTENT_DIGITS)
@@ -67,7 +67,9 @@ impl Engine {
         }
         let artifact = self.store.publish(&folder, manifest)?;
         // Also what an interrupted run had computed of it: nobody needs that now.
-        self.store.discard(&draft)?;
+        for draft in self.store.drafts_of(artifact.fingerprint)? {
+            self.store.discard(&draft)?;
+        }
         shared.note_fetched(artifact.fingerprint);
         Ok(Some(Fetched { artifact, bytes }))
     }
@@ -102,26 +104,44 @@ impl Engine {
                     format!("{error:#}"),
                 )
             };
-            let found = self.codec.digest(&output.kind, &paths).map_err(unread)?;
-            let headline = self
-                .codec
-                .headline(&output.kind, &paths, names)
-                .map_err(unread)?;
-            if (found.digest, found.rows) != (output.content, output.rows) {
-                let expected = format!(
-                    "files of `{slot}` with content {}, {} rows",
-                    output.content.short(),
-                    output.rows
-                );
-                let found = format!("content {}, {} rows", found.digest.short(), found.rows);
+            let contradiction = self.contradiction(output, &paths, names);
+            if let Some((expected, found)) = contradiction.map_err(unread)? {
+                let expected = format!("files of `{slot}` with {expected}");
                 return Err(refused(remote, &key, expected, found));
-            }
-            if headline != output.headline {
-                let expected = format!("the figures that the files of `{slot}` hold");
-                return Err(refused(remote, &key, expected, "others"));
             }
         }
         Ok(())
+    }
+
+    /// What an output's record says and its files don't, and what they hold: only its content is in
+    /// a digest.
+    ///
+    /// - `names`: of the kind's headline figures
+    pub(crate) fn contradiction(
+        &self,
+        record: &OutputRecord,
+        parts: &[PathBuf],
+        names: &[&str],
+    ) -> Result<Option<(String, String)>> {
+        let found = self.codec.digest(&record.kind, parts)?;
+        let figures = self.codec.headline(&record.kind, parts, names)?;
+        let content = |content: Digest, rows| format!("content {}, {rows} rows", content.short());
+        let text = |figures: &BTreeMap<String, f64>| {
+            let figures = figures
+                .iter()
+                .map(|(name, figure)| format!("{name} {figure}"));
+            format!("the figures [{}]", figures.collect::<Vec<_>>().join(", "))
+        };
+        Ok(
+            if (found.digest, found.rows) != (record.content, record.rows) {
+                let expected = content(record.content, record.rows);
+                Some((expected, content(found.digest, found.rows)))
+            } else if figures != record.headline {
+                Some((text(&record.headline), text(&figures)))
+            } else {
+                None
+            },
+        )
     }
 }
 

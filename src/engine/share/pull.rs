@@ -279,6 +279,7 @@ impl Engine {
             told_of_class: false,
             sample: None,
             may_reuse: false,
+            nudged: false,
         };
         Ok((session, needed))
     }

@@ -31,10 +31,9 @@ impl Format {
 
     /// Whether a file of that name is taken for an image where a whole folder is asked for.
     pub fn is_ending_of(path: &Path) -> bool {
-        path.extension().is_some_and(|ending| {
-            let ending = ending.to_string_lossy().to_lowercase();
-            Format::ENDINGS.contains(&ending.as_str())
-        })
+        let mut endings = Format::ENDINGS.iter();
+        path.extension()
+            .is_some_and(|ending| endings.any(|known| ending.eq_ignore_ascii_case(known)))
     }
 
     /// The format that `bytes` begin like, if it is one of those that are read.

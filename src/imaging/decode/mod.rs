@@ -113,6 +113,20 @@ pub enum DecodeError {
     },
 }
 
+impl DecodeError {
+    /// The same without the file's own bytes: for one that only a link leads to, which may be
+    /// anything on the machine.
+    #[must_use]
+    pub fn unquoted(self) -> DecodeError {
+        match self {
+            DecodeError::Unrecognised { .. } => DecodeError::Unrecognised {
+                start: "something else".to_owned(),
+            },
+            other => other,
+        }
+    }
+}
+
 /// Size, format and orientation, read from the header alone.
 ///
 /// # Errors

@@ -9,7 +9,11 @@ fn every_name_has_a_graph() {
         }
         .graph()
         .unwrap();
-        assert_eq!(graph.length(graph.logits().unwrap()), 10, "{name}");
+        assert_eq!(
+            graph.length(graph.logits().unwrap(), [256; 2]),
+            Ok(10),
+            "{name}"
+        );
     }
 }
 

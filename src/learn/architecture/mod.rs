@@ -189,16 +189,23 @@ impl Architecture {
         Ok((features, length, logits))
     }
 
-    /// Length of the features.
+    /// Height and width of images that its widths are worked out for: a family pools over the whole
+    /// image, so any size that is large enough gives the same.
+    pub(crate) fn size(&self) -> [i64; 2] {
+        [self.graph.as_ref().map_or(256, |graph| graph.size); 2]
+    }
+
+    /// Length of the features, at the size that it is described for.
     pub fn feature_dimension(&self) -> Result<i64, Refusal> {
         let graph = self.graph()?;
-        Ok(graph.length(graph.features()))
+        graph.length(graph.features(), self.size())
     }
 
     /// Length of what distillation compares: of the head's output, else of the features.
     pub fn embedding_dimension(&self) -> Result<i64, Refusal> {
         let graph = self.graph()?;
-        Ok(graph.length(graph.embedding().unwrap_or(graph.features())))
+        let compared = graph.embedding().unwrap_or(graph.features());
+        graph.length(compared, self.size())
     }
 
     /// As the family's published weights want it; at 32 pixels and uncropped for networks made for

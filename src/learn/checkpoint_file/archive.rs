@@ -205,6 +205,7 @@ fn views(
     loaded: &BTreeMap<String, Tensor>,
 ) -> Result<BTreeMap<String, Tensor>, Refusal> {
     let mut found = BTreeMap::new();
+    let mut repeated = MOST_REPEATED;
     for (name, tensor) in references {
         let storage = loaded.get(&tensor.storage.key).ok_or_else(|| {
             damaged(format!(
@@ -212,7 +213,7 @@ fn views(
                 tensor.storage.key
             ))
         })?;
-        if !within_bounds(tensor) {
+        if !within_bounds(tensor, &mut repeated) {
             return Err(damaged(format!(
                 "tensor `{name}`: shape {:?}, strides {:?} and offset {} reach beyond its {} numbers",
                 tensor.shape, tensor.strides, tensor.offset, tensor.storage.elements
@@ -226,7 +227,11 @@ fn views(
     Ok(found)
 }
 
-fn within_bounds(tensor: &TensorReference) -> bool {
+/// Numbers of a file that may be others repeated: `expand` gives a dimension the stride 0.
+const MOST_REPEATED: i64 = 1 << 27;
+
+/// - `repeated`: how many may still be, in the whole file
+fn within_bounds(tensor: &TensorReference, repeated: &mut i64) -> bool {
     let TensorReference {
         storage,
         offset,
@@ -252,7 +257,11 @@ fn within_bounds(tensor: &TensorReference) -> bool {
         .try_fold(*offset, |last, (&length, &stride)| {
             last.checked_add((length - 1).checked_mul(stride)?)
         });
-    // More elements than the storage has would be a value repeated by stride 0, without bound.
-    count.is_some_and(|count| count <= storage.elements)
-        && last.is_some_and(|last| last < storage.elements)
+    if let Some(more) = count
+        .map(|count| count - storage.elements)
+        .filter(|more| *more > 0)
+    {
+        *repeated -= more.min(MOST_REPEATED + 1);
+    }
+    count.is_some() && *repeated >= 0 && last.is_some_and(|last| last < storage.elements)
 }

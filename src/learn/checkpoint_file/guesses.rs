@@ -1,6 +1,5 @@
 //! Which network a file may be of.
 
-use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Checkpoint;
@@ -26,8 +25,8 @@ pub fn guess(checkpoint: &Checkpoint) -> Option<Architecture> {
         let best = spellings
             .iter()
             .flat_map(|spelling| candidates(checkpoint, &specs, spelling))
-            .filter(|candidate| candidate.fitting >= needed)
-            .max_by_key(|candidate| (candidate.fitting, Reverse(candidate.prefix.len())));
+            .filter(Candidate::is_whole)
+            .min_by_key(Candidate::rank);
         let Some(candidate) = best else { continue };
         if found.as_ref().is_none_or(|(count, _)| needed > *count) {
             let classes = classes(checkpoint, &candidate, &specs);
@@ -47,14 +46,11 @@ pub fn guess(checkpoint: &Checkpoint) -> Option<Architecture> {
 fn classes(checkpoint: &Checkpoint, candidate: &Candidate, specs: &[TensorSpec]) -> Option<i64> {
     let known: BTreeSet<&str> = specs.iter().map(|spec| spec.name.as_str()).collect();
     candidate
-        .spelling
         .names
         .iter()
         .filter(|(_, own)| !known.contains(own.as_str()) && own.ends_with(".bias"))
         .filter_map(|(name, own)| {
-            let tensor = checkpoint
-                .tensors
-                .get(&format!("{}{name}", candidate.prefix))?;
+            let tensor = checkpoint.tensors.get(name)?;
             Some((own.clone(), tensor.size().first().copied()?))
         })
         .max()
@@ -62,18 +58,9 @@ fn classes(checkpoint: &Checkpoint, candidate: &Candidate, specs: &[TensorSpec])
 }
 
 /// Another architecture that the file is of, when it is not of the one asked for.
-pub(super) fn guess_for_hint(
-    checkpoint: &Checkpoint,
-    architecture: &Architecture,
-    best: &Candidate,
-    count: usize,
-) -> Option<String> {
-    if best.fitting == count {
-        return None;
-    }
-    guess(checkpoint)
-        .map(|guessed| guessed.name)
-        .filter(|name| *name != architecture.name)
+pub(super) fn another(checkpoint: &Checkpoint, architecture: &Architecture) -> Option<String> {
+    let guessed = guess(checkpoint)?.name;
+    (guessed != architecture.name).then_some(guessed)
 }
 
 /// Width factors that a file may be of whose tensors have an architecture's names and other
@@ -97,7 +84,7 @@ pub fn widths(checkpoint: &Checkpoint, architecture: &Architecture) -> Vec<f64> 
     let Some(best) = all.max_by_key(|candidate| candidate.present) else {
         return vec![];
     };
-    if best.present < needed || best.fitting >= needed {
+    if best.present < needed || best.is_whole() {
         return vec![];
     }
     let lengths: BTreeMap<&str, f64> = specs
@@ -105,8 +92,8 @@ pub fn widths(checkpoint: &Checkpoint, architecture: &Architecture) -> Vec<f64> 
         .filter_map(|spec| Some((spec.name.as_str(), *spec.shape.first()? as f64)))
         .collect();
     let (mut low, mut high) = (0.0_f64, f64::INFINITY);
-    for (name, own) in &best.spelling.names {
-        let tensor = checkpoint.tensors.get(&format!("{}{name}", best.prefix));
+    for (name, own) in &best.names {
+        let tensor = checkpoint.tensors.get(name);
         let first = tensor.and_then(|tensor| tensor.size().first().copied());
         let (Some(first), Some(&length)) = (first, lengths.get(own.as_str())) else {
             continue;

@@ -1,6 +1,5 @@
 //! What to do about a file whose tensors are not the network's.
 
-use super::candidates::Candidate;
 use super::{Checkpoint, Unmatched};
 use crate::architecture::Architecture;
 use crate::graph::{Role, TensorSpec};
@@ -62,33 +61,19 @@ pub(super) fn hint(
     )
 }
 
-/// No known prefix leads to the network.
-pub(super) fn nothing_found(
-    checkpoint: &Checkpoint,
-    specs: &[TensorSpec],
-    unknown: Option<&Candidate>,
-) -> Unmatched {
+/// No prefix leads to the network.
+pub(super) fn nothing_found(checkpoint: &Checkpoint, specs: &[TensorSpec]) -> Unmatched {
     let names = specs
         .iter()
         .filter(|spec| spec.role != Role::BatchesTracked);
-    let hint = match unknown {
-        Some(Candidate {
-            prefix, present, ..
-        }) => {
-            format!(
-                "{present} of the network's tensors lie under `{prefix}`, which is not a known prefix; write the file again with names that begin after it"
-            )
-        }
-        None => {
-            let file = checkpoint.path.display();
-            format!("`seedpipe network inspect {file}` says what it may be")
-        }
-    };
     let mismatch = Mismatch {
         missing: names.map(|spec| spec.name.clone()).collect(),
         extra: checkpoint.tensors.keys().cloned().collect(),
         misshapen: vec![],
-        hint,
+        hint: format!(
+            "`seedpipe network inspect {}` says what it may be",
+            checkpoint.path.display()
+        ),
     };
     Unmatched {
         path: checkpoint.path.clone(),

@@ -1,20 +1,20 @@
 //! Which of a file's tensors are the network's: finds the prefix they lie under, and accounts for
 //! every tensor.
 //!
-//! A partial match is an error that lists all names. Leftovers that are known to belong elsewhere
-//! (a classifier that the network was not asked to have, a head, MoCo's key encoder and queue, an
-//! optimiser's state) are reported, not refused.
+//! All of the network's tensors or nothing: a partial match is an error. What lies beside a whole
+//! network (a classifier that it was not asked to have, a projector, a momentum encoder, a queue, an
+//! optimiser's state) is reported, not refused; but not what would belong into its body, such as
+//! another block: that file is of another network.
 
-use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use seedpipe_base::Refusal;
 use tch::Tensor;
 
 use super::Checkpoint;
-use super::candidates::{Candidate, candidates, container, is_known, reshaped, segments};
-use super::guesses::guess_for_hint;
+use super::candidates::{Candidate, candidates, reshaped};
+use super::guesses::another;
 use super::hints::{hint, nothing_found};
 use super::origins::origin;
 use super::spellings::spellings;
@@ -31,6 +31,8 @@ pub struct Matched {
     pub layout: String,
     /// Full names in the file.
     pub leftovers: Vec<String>,
+    /// Prefixes of other whole networks of this architecture in the file.
+    pub others: Vec<String>,
 }
 
 /// A file whose tensors are not the network's.
@@ -49,26 +51,25 @@ impl Unmatched {
     }
 }
 
-const CLASSIFIERS: [&str; 2] = ["fc", "linear"];
-/// What SwAV keeps beside its network.
-const SWAV: [&str; 2] = ["projection_head", "prototypes"];
-
-/// Finds the network in a file, or refuses the file with all names that differ. See [`try_match`].
+/// Finds the network in a file, or refuses the file with what differs. See [`try_match`].
 pub fn match_network(
     checkpoint: Checkpoint,
     architecture: &Architecture,
+    prefix: Option<&str>,
 ) -> Result<Matched, Refusal> {
-    try_match(checkpoint, architecture)?.map_err(Unmatched::refusal)
+    try_match(checkpoint, architecture, prefix)?.map_err(Unmatched::refusal)
 }
 
-/// Finds the network in a file.
+/// Finds the network in a file, under whatever prefix all of its tensors lie; by its own names, and
+/// those of the other origins that `spellings` knows.
 ///
-/// Recognises prefixes made of `state_dict`, `model`, `model_state_dict`, `teacher`, `student`,
-/// `module`, `encoder_q` and `backbone`; the network's own names, and those of the other origins
-/// that `spellings` knows. Fails where [`Architecture::validate`] does.
+/// Fails where [`Architecture::validate`] does, and where nothing lies under the prefix.
+///
+/// - `prefix`: the one to take, of several networks; none: as [`Candidate::rank`] has it
 pub fn try_match(
     checkpoint: Checkpoint,
     architecture: &Architecture,
+    prefix: Option<&str>,
 ) -> Result<Result<Matched, Unmatched>, Refusal> {
     let graph = described(architecture)?;
     let specs = graph.state();
@@ -77,55 +78,80 @@ pub fn try_match(
         .iter()
         .flat_map(|spelling| candidates(&checkpoint, &specs, spelling))
         .collect();
-    candidates.sort_by_key(|candidate| {
-        let Candidate {
-            prefix,
-            present,
-            fitting,
-            ..
-        } = candidate;
-        // Of teacher and student, the teacher is the average that people use.
-        let student = segments(prefix).any(|segment| segment == "student");
-        (Reverse((*fitting, *present)), student, prefix.len())
-    });
-    let known = candidates
+    candidates.sort_by_cached_key(Candidate::rank);
+    let whole: BTreeSet<&str> = candidates
         .iter()
-        .position(|candidate| is_known(&candidate.prefix));
-    let Some(known) = known else {
-        let most = |candidate: &&Candidate| 2 * candidate.present > specs.len();
-        let unknown = candidates.first().filter(most);
-        return Ok(Err(nothing_found(&checkpoint, &specs, unknown)));
-    };
-    let best = candidates.swap_remove(known);
-    Ok(account(checkpoint, architecture, &graph, best))
-}
-
-/// Whether a tensor that the network has no place for is known to belong elsewhere.
-fn is_leftover(name: &str, candidate: &Candidate, architecture: &Architecture) -> bool {
-    let Candidate {
-        prefix, spelling, ..
-    } = candidate;
-    let first = |name: &str| name.split('.').next().unwrap_or_default().to_owned();
-    if let Some(inside) = name.strip_prefix(prefix) {
-        // A classifier that the network was not asked to have.
-        let classifier = architecture.classes.is_none()
-            && (spelling.names.contains_key(inside)
-                || CLASSIFIERS.contains(&first(inside).as_str()));
-        if classifier || SWAV.contains(&first(inside).as_str()) {
-            return true;
+        .filter(|candidate| candidate.is_whole())
+        .map(|candidate| candidate.prefix.as_str())
+        .collect();
+    let mut whole: Vec<String> = whole.into_iter().map(str::to_owned).collect();
+    if let Some(prefix) = prefix {
+        let wanted = prefix.trim_end_matches('.');
+        candidates.retain(|candidate| candidate.prefix.trim_end_matches('.') == wanted);
+        if candidates.is_empty() {
+            let file = checkpoint.path.display();
+            return Err(Refusal::failure(format!(
+                "`{file}`: expected a network's tensors under the prefix `{prefix}`, got none"
+            ))
+            .hint(match whole.is_empty() {
+                true => format!("`seedpipe network inspect {file}` lists the names"),
+                false => format!("the file holds the network under {}", listed(&whole)),
+            }));
         }
     }
-    let Some(mut beside) = name.strip_prefix(container(prefix)) else {
-        return true;
+    // Fewer than half of the tensors are a coincidence of names.
+    let best = candidates.into_iter().next();
+    let counts = |best: &Candidate| best.prefix.is_empty() || 2 * best.present > specs.len();
+    let Some(best) = best.filter(|best| best.is_whole() || counts(best)) else {
+        return Ok(Err(nothing_found(&checkpoint, &specs)));
     };
-    while let Some(rest) = beside.strip_prefix("module.") {
-        beside = rest;
+    whole.retain(|prefix| *prefix != best.prefix);
+    account(checkpoint, architecture, &graph, best, whole)
+}
+
+/// Prefixes as people read them.
+pub fn listed(prefixes: &[String]) -> String {
+    let named = prefixes.iter().map(|prefix| match prefix.as_str() {
+        "" => "no prefix".to_owned(),
+        prefix => format!("`{prefix}`"),
+    });
+    named.collect::<Vec<_>>().join(", ")
+}
+
+/// The parts that a network's body is made of, as `layer` of `layer1` … `layer4`: what is called
+/// alike would belong to it.
+struct Body<'a> {
+    prefix: &'a str,
+    parts: BTreeSet<String>,
+}
+
+impl<'a> Body<'a> {
+    fn of(candidate: &'a Candidate, architecture: &Architecture) -> Result<Self, Refusal> {
+        let body = architecture.backbone().graph()?.state();
+        let body: BTreeSet<String> = body.into_iter().map(|spec| spec.name).collect();
+        let spelled = candidate.spelling.names.iter();
+        let spelled = spelled.filter(|(_, own)| {
+            let own = own.strip_prefix("backbone.").unwrap_or(own);
+            body.contains(own)
+        });
+        Ok(Self {
+            prefix: &candidate.prefix,
+            parts: spelled.map(|(name, _)| part(name).to_owned()).collect(),
+        })
     }
-    let beside = first(beside);
-    let wrapped_in = |wrapper| segments(prefix).any(|segment| segment == wrapper);
-    (wrapped_in("encoder_q") && ["encoder_k", "queue", "queue_ptr"].contains(&beside.as_str()))
-        || (wrapped_in("backbone")
-            && ["head", "fc", "linear", "dino_head", "ibot_head"].contains(&beside.as_str()))
+
+    /// Whether a tensor that is not the network's would belong to its body.
+    fn would_hold(&self, name: &str) -> bool {
+        let inside = name.strip_prefix(self.prefix);
+        inside.is_some_and(|inside| self.parts.contains(part(inside)))
+    }
+}
+
+/// The first segment of a name without the digits that count it.
+fn part(name: &str) -> &str {
+    let name = name.strip_prefix("backbone.").unwrap_or(name);
+    let first = name.split('.').next().unwrap_or_default();
+    first.trim_end_matches(|letter: char| letter.is_ascii_digit())
 }
 
 /// Takes the network's tensors out of the file and accounts for the rest.
@@ -134,7 +160,8 @@ fn account(
     architecture: &Architecture,
     graph: &Graph,
     best: Candidate,
-) -> Result<Matched, Unmatched> {
+    others: Vec<String>,
+) -> Result<Result<Matched, Unmatched>, Refusal> {
     let specs = graph.state();
     let Candidate {
         prefix, spelling, ..
@@ -148,49 +175,48 @@ fn account(
         Some(origin) => format!("{}, {origin}, {place}", checkpoint.format),
         None => format!("{}, {place}", checkpoint.format),
     };
-    let path = checkpoint.path.clone();
-    let guessed = guess_for_hint(&checkpoint, architecture, &best, specs.len());
     let by_name: BTreeMap<&str, &TensorSpec> = specs
         .iter()
         .map(|spec| (spec.name.as_str(), spec))
         .collect();
+    let body = Body::of(&best, architecture)?;
     let mut weights = BTreeMap::new();
     let (mut leftovers, mut unexpected) = (vec![], vec![]);
-    for (name, tensor) in checkpoint.tensors {
-        let own = name
-            .strip_prefix(prefix.as_str())
-            .and_then(|inside| spelling.names.get(inside))
-            .and_then(|own| by_name.get(own.as_str()));
+    for (name, tensor) in &checkpoint.tensors {
+        let own = best.names.get(name);
+        let own = own.and_then(|own| by_name.get(own.as_str()));
         match own {
             Some(spec) => {
                 let fits = tensor.size() == spec.shape;
-                let tensor = match fits {
-                    true => tensor,
-                    false => reshaped(&tensor, spec).unwrap_or(tensor),
-                };
+                let reshaped = (!fits).then(|| reshaped(tensor, spec)).flatten();
+                let tensor = reshaped.unwrap_or_else(|| tensor.shallow_clone());
                 weights.insert(spec.name.clone(), tensor);
             }
-            None if is_leftover(&name, &best, architecture) => leftovers.push(name),
-            None => unexpected.push(name),
+            None if !best.names.contains_key(name) && body.would_hold(name) => {
+                unexpected.push(name.clone());
+            }
+            None => leftovers.push(name.clone()),
         }
     }
     let mut mismatch = Mismatch::between(&specs, &weights);
     mismatch.extra = unexpected;
     if !mismatch.is_empty() {
         let held = [weights.len(), specs.len()];
+        let guessed = another(&checkpoint, architecture);
         mismatch.hint = hint(&mismatch, architecture, held, guessed);
-        return Err(Unmatched {
-            path,
+        return Ok(Err(Unmatched {
+            path: checkpoint.path,
             layout: format!("nearest layout: {layout}"),
             mismatch: Box::new(mismatch),
-        });
+        }));
     }
     if let Some(epsilon) = spelling.epsilon {
         move_epsilon(graph, &mut weights, epsilon, 1.0);
     }
-    Ok(Matched {
+    Ok(Ok(Matched {
         weights,
         layout,
         leftovers,
-    })
+        others,
+    }))
 }

@@ -16,6 +16,7 @@ mod pickle_machine;
 mod safetensors;
 mod sharded;
 mod spellings;
+mod strangers;
 mod timm;
 mod timm_state;
 
@@ -96,6 +97,7 @@ fn at(path: &Path) -> impl Fn(Error) -> Error {
 /// Reads every tensor of a file; of an index (`….safetensors.index.json`) those of its shards,
 /// which lie beside it.
 pub fn read(path: &Path) -> Result<Checkpoint> {
+    check_is_file(path)?;
     let mut file = fs_err::File::open(path)?;
     if sharded::is_index(&mut file)? {
         let tensors = sharded::read(path, file)?;
@@ -113,13 +115,42 @@ pub fn read(path: &Path) -> Result<Checkpoint> {
     })
 }
 
+/// Refuses a folder, naming a checkpoint in it.
+pub fn check_is_file(path: &Path) -> Result<(), Refusal> {
+    if !path.is_dir() {
+        return Ok(());
+    }
+    let entries = fs_err::read_dir(path).into_iter().flatten().flatten();
+    let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let is_checkpoint = |name: &String| {
+        let endings = [
+            ".safetensors",
+            ".safetensors.index.json",
+            ".pth",
+            ".pt",
+            ".ckpt",
+            ".bin",
+        ];
+        endings.iter().any(|ending| name.ends_with(ending))
+    };
+    let hint = match names.filter(is_checkpoint).min() {
+        Some(name) => format!("name the file: `{}`", path.join(name).display()),
+        None => "name a checkpoint: .safetensors, or what `torch.save` wrote".to_owned(),
+    };
+    Err(Refusal::failure("expected a checkpoint, got a folder")
+        .place(format!("`{}`", path.display()))
+        .hint(hint))
+}
+
 type Parsed = (CheckpointFormat, BTreeMap<String, Tensor>);
 
 fn parse(mut file: impl Read + Seek) -> Result<Parsed> {
     let length = file.seek(SeekFrom::End(0))?;
     file.rewind()?;
     let mut start = Vec::new();
-    file.by_ref().take(32).read_to_end(&mut start)?;
+    file.by_ref()
+        .take(strangers::START as u64)
+        .read_to_end(&mut start)?;
     file.rewind()?;
     if start.starts_with(b"PK\x03\x04") {
         return Ok((CheckpointFormat::Zip, archive::read_zip(file, length)?));
@@ -143,12 +174,7 @@ fn parse(mut file: impl Read + Seek) -> Result<Parsed> {
     if safetensors::is_cut_short(&start) {
         bail!(damaged("safetensors whose header ends after the file"));
     }
-    let reason = if length == 0 {
-        "the file is empty"
-    } else {
-        "not a checkpoint that is known"
-    };
-    bail!(malformed(reason, NOT_A_CHECKPOINT))
+    bail!(strangers::stranger(&start, length))
 }
 
 fn whole(mut file: impl Read) -> Result<Vec<u8>> {
@@ -164,21 +190,66 @@ pub struct Recognised {
     pub layout: String,
     /// Tensors of the file that the network has no place for.
     pub leftovers: Vec<String>,
+    /// Prefixes of other whole networks of this architecture in the file.
+    pub others: Vec<String>,
+}
+
+/// Leftovers that are told by name.
+const NAMED: usize = 3;
+
+impl Recognised {
+    /// What of the file was not used, for people; nothing where all of it was.
+    pub fn told(&self, path: &Path) -> Option<String> {
+        let mut told = Vec::new();
+        if !self.others.is_empty() {
+            told.push(format!(
+                "the network also lies under {}, which `prefix` would take",
+                layouts::listed(&self.others)
+            ));
+        }
+        let is_others = |name: &&String| self.others.iter().any(|other| name.starts_with(other));
+        let left: Vec<&str> = self
+            .leftovers
+            .iter()
+            .filter(|name| !is_others(name))
+            .map(String::as_str)
+            .collect();
+        if !left.is_empty() {
+            let named = left.iter().take(NAMED).copied().collect::<Vec<_>>();
+            let more = match left.len().saturating_sub(NAMED) {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            told.push(format!("not used: {}{more}", named.join(", ")));
+        }
+        let told = (!told.is_empty()).then(|| told.join("; "))?;
+        Some(format!("`{}` ({}): {told}", path.display(), self.layout))
+    }
 }
 
 /// Reads a file and makes the network of it; every tensor must match.
+///
+/// - `prefix`: of several networks, the one whose tensors' names begin so
 pub fn load_network(
     path: &Path,
     architecture: &Architecture,
+    prefix: Option<&str>,
     device: Device,
 ) -> Result<(Network, Recognised)> {
     let Matched {
         weights,
         layout,
         leftovers,
-    } = match_network(read(path)?, architecture)?;
-    let network = Network::with_weights(architecture, weights, device)?;
-    Ok((network, Recognised { layout, leftovers }))
+        others,
+    } = match_network(read(path)?, architecture, prefix)?;
+    let network = Network::with_weights(architecture, weights, device);
+    let network = network.map_err(|refusal| refusal.in_place(format!("`{}`", path.display())))?;
+    let recognised = Recognised {
+        layout,
+        leftovers,
+        others,
+    };
+    Ok((network, recognised))
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
 //! Python's pickle format, as far as `torch.save` needs it: tensors, storages and containers, and
 //! nothing else.
 //!
-//! What a pickle may hold and how its tensors are found; `pickle_machine` reads it. A global
-//! outside the short list in [`Global::named`] is refused by name. Objects live in one list and are
+//! What a pickle may hold and how its tensors are found; `pickle_machine` reads it. No global is
+//! looked up, whatever its name: those of [`Global::named`] mean what is written here. Any other may
+//! be named, and made without arguments to be filled with plain data (a subclass of a dictionary, a
+//! program's arguments, a module); a call of it with arguments is refused by name. Objects live in one list and are
 //! referred to by index, so that memory is bounded by the pickle's length whatever it shares;
 //! [`Pickled::tensors`] bounds depth, visits and names.
 
@@ -32,34 +34,56 @@ pub(super) enum Object {
     Global(Global),
     PickleStorage(PickleStorage),
     Tensor(TensorReference),
+    /// A class or function that is not known, by its full name.
+    Foreign(String),
+    /// Made of the foreign class, and not yet filled.
+    Made(String),
 }
 
 /// The names that a pickle may ask for.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Global {
-    OrderedDict,
+    /// A dictionary of pairs, or of another dictionary.
+    Dict,
+    /// A dictionary whose first argument says what a missing entry is.
+    DefaultDict,
+    /// What is made of plain data, and holds no tensor: a number, a text, a path.
+    Opaque,
     RebuildTensor,
     RebuildParameter,
     StorageType(Kind),
     Size,
     Dtype,
-    Device,
 }
 
 impl Global {
-    pub(super) fn named(module: &str, name: &str) -> Result<Self, Refusal> {
-        let storage = |kind| Ok(Global::StorageType(kind));
+    /// None of what is foreign.
+    pub(super) fn named(module: &str, name: &str) -> Option<Self> {
+        let storage = |kind| Some(Global::StorageType(kind));
         match (module, name) {
-            ("collections", "OrderedDict") => Ok(Global::OrderedDict),
-            ("torch._utils", "_rebuild_tensor" | "_rebuild_tensor_v2") => Ok(Global::RebuildTensor),
-            ("torch._utils", "_rebuild_parameter") => Ok(Global::RebuildParameter),
-            ("torch", "Size") => Ok(Global::Size),
-            ("torch", "device") => Ok(Global::Device),
+            ("collections", "OrderedDict" | "Counter") => Some(Global::Dict),
+            ("builtins" | "__builtin__", "dict") => Some(Global::Dict),
+            ("collections", "defaultdict") => Some(Global::DefaultDict),
+            ("torch._utils", "_rebuild_tensor" | "_rebuild_tensor_v2") => {
+                Some(Global::RebuildTensor)
+            }
+            ("torch._utils", "_rebuild_parameter") => Some(Global::RebuildParameter),
+            ("torch", "Size") => Some(Global::Size),
+            ("torch", "device") | ("numpy", "dtype") | ("_codecs", "encode") => {
+                Some(Global::Opaque)
+            }
+            ("builtins" | "__builtin__", "set" | "frozenset") => Some(Global::Opaque),
+            ("pathlib", "PosixPath" | "WindowsPath" | "PurePosixPath" | "PureWindowsPath") => {
+                Some(Global::Opaque)
+            }
+            ("numpy.core.multiarray" | "numpy._core.multiarray", "scalar" | "_reconstruct") => {
+                Some(Global::Opaque)
+            }
             (
                 "torch",
                 "float64" | "float32" | "float16" | "bfloat16" | "int64" | "int32" | "int16"
                 | "int8" | "uint8" | "bool",
-            ) => Ok(Global::Dtype),
+            ) => Some(Global::Dtype),
             ("torch" | "torch.cuda", "DoubleStorage") => storage(Kind::Double),
             ("torch" | "torch.cuda", "FloatStorage") => storage(Kind::Float),
             ("torch" | "torch.cuda", "HalfStorage") => storage(Kind::Half),
@@ -70,7 +94,7 @@ impl Global {
             ("torch" | "torch.cuda", "CharStorage") => storage(Kind::Int8),
             ("torch" | "torch.cuda", "ByteStorage") => storage(Kind::Uint8),
             ("torch" | "torch.cuda", "BoolStorage") => storage(Kind::Bool),
-            _ => Err(refused(&format!("{module}.{name}"))),
+            _ => None,
         }
     }
 }
@@ -207,7 +231,11 @@ impl Pickled {
                         }
                     }
                 }
-                Object::Text(_) | Object::Global(_) | Object::PickleStorage(_) => {}
+                Object::Made(name) => return Err(refused(name)),
+                Object::Text(_)
+                | Object::Global(_)
+                | Object::Foreign(_)
+                | Object::PickleStorage(_) => {}
             }
         }
         Ok(found)

@@ -10,41 +10,57 @@ use super::refused;
 const MOST_DIMENSIONS: usize = 32;
 const LONGEST_KEY: usize = 256;
 
+fn named(module: &str, name: &str) -> Object {
+    match Global::named(module, name) {
+        Some(global) => Object::Global(global),
+        None => Object::Foreign(format!("{module}.{name}")),
+    }
+}
+
 impl PickleMachine<'_> {
     /// Opcodes that name something or ask for a call; most of what there is, is refused.
     pub(super) fn global_or_call(&mut self, opcode: u8) -> Result<(), Refusal> {
         match opcode {
             b'c' => {
                 let (module, name) = (self.line()?, self.line()?);
-                self.push_object(Object::Global(Global::named(module, name)?));
+                self.push_object(named(module, name));
                 Ok(())
             }
             0x93 => {
                 let name = self.pop()?;
                 let module = self.pop()?;
-                let global = Global::named(self.text(module)?, self.text(name)?)?;
-                self.push_object(Object::Global(global));
+                self.push_object(named(self.text(module)?, self.text(name)?));
                 Ok(())
             }
             b'Q' => self.persistent(),
-            b'R' => self.call(),
-            // The attributes of an ordered dictionary (`_metadata`) say nothing about tensors.
+            // `0x81` makes an object of a class: as the call of it.
+            b'R' | 0x81 => self.call(),
             b'b' => {
-                self.pop()?;
+                let state = self.pop()?;
                 match self.top()? {
-                    Value::Object(index) if matches!(self.objects[index], Object::Dict(_)) => {
-                        Ok(())
-                    }
+                    Value::Opaque => Ok(()),
+                    Value::Object(index) => match self.objects[index] {
+                        // The attributes of a dictionary (`_metadata`) say nothing about tensors.
+                        Object::Dict(_) => Ok(()),
+                        // A foreign object is its attributes: a program's arguments, a module.
+                        Object::Made(_) => {
+                            let attributes = self.attributes(state)?;
+                            self.copy_of(attributes.len())?;
+                            self.objects[index] = Object::Dict(attributes);
+                            Ok(())
+                        }
+                        _ => Err(wrong("state for something that is no dictionary")),
+                    },
                     _ => Err(wrong("state for something that is no dictionary")),
                 }
             }
-            // `i` and `o` name a class as `c` does, 0x81 and 0x92 construct one: no tensor needs
+            // `i` and `o` name a class as `c` does, 0x92 makes one by keywords: no tensor needs
             // them.
             b'i' => {
                 let (module, name) = (self.line()?, self.line()?);
                 Err(refused(&format!("{module}.{name}")))
             }
-            b'o' | 0x81 | 0x92 => Err(refused("the construction of an object")),
+            b'o' | 0x92 => Err(refused("the construction of an object")),
             0x82..=0x84 => Err(refused("an extension registry")),
             other => Err(wrong(&format!("opcode {other:#04x}"))),
         }
@@ -105,36 +121,65 @@ impl PickleMachine<'_> {
         Ok(())
     }
 
+    /// What a foreign object is filled with: a dictionary, or one beside its slots.
+    fn attributes(&self, state: Value) -> Result<Vec<(Value, Value)>, Refusal> {
+        match state {
+            Value::Object(index) => match &self.objects[index] {
+                Object::Dict(entries) => Ok(entries.clone()),
+                Object::Tuple(parts) => {
+                    let parts = parts.iter().filter(|part| **part != Value::None);
+                    let parts = parts.map(|part| self.entries(*part));
+                    Ok(parts.collect::<Result<Vec<_>, _>>()?.concat())
+                }
+                _ => Ok(vec![]),
+            },
+            _ => Ok(vec![]),
+        }
+    }
+
+    /// The entries of a dictionary, or of the pairs that one is made of.
+    fn entries(&self, value: Value) -> Result<Vec<(Value, Value)>, Refusal> {
+        if let Value::Object(index) = value
+            && let Object::Dict(entries) = &self.objects[index]
+        {
+            return Ok(entries.clone());
+        }
+        let pair = |pair: &Value| match self.tuple(*pair)? {
+            [key, value] => Ok((*key, *value)),
+            _ => Err(wrong("an ordered dictionary of something other than pairs")),
+        };
+        self.tuple(value)?.iter().map(pair).collect()
+    }
+
     /// A call, of which only those that build tensors and containers exist.
     fn call(&mut self) -> Result<(), Refusal> {
         let arguments = self.pop()?;
         let function = self.pop()?;
         let arguments = self.tuple(arguments)?.to_vec();
-        let global = match function {
-            Value::Object(index) => match self.objects[index] {
-                Object::Global(global) => global,
-                _ => return Err(wrong("a call of something that is no function")),
-            },
-            _ => return Err(wrong("a call of something that is no function")),
+        let no_function = || wrong("a call of something that is no function");
+        let Value::Object(index) = function else {
+            return Err(no_function());
+        };
+        let global = match &self.objects[index] {
+            Object::Global(global) => *global,
+            Object::Foreign(name) if arguments.is_empty() => {
+                let made = Object::Made(name.clone());
+                self.push_object(made);
+                return Ok(());
+            }
+            Object::Foreign(name) => return Err(refused(name)),
+            _ => return Err(no_function()),
         };
         match global {
-            Global::OrderedDict => {
-                let mut entries = vec![];
-                if let Some(pairs) = arguments.first() {
-                    for pair in self.tuple(*pairs)? {
-                        match self.tuple(*pair)? {
-                            [key, value] => entries.push((*key, *value)),
-                            _ => {
-                                return Err(wrong(
-                                    "an ordered dictionary of something other than pairs",
-                                ));
-                            }
-                        }
-                    }
-                }
+            Global::Dict => {
+                let entries = match arguments.first() {
+                    None => vec![],
+                    Some(argument) => self.entries(*argument)?,
+                };
                 self.copy_of(entries.len())?;
                 self.push_object(Object::Dict(entries));
             }
+            Global::DefaultDict => self.push_object(Object::Dict(vec![])),
             Global::RebuildTensor => {
                 let [storage, Value::Int(offset), shape, strides, ..] = arguments[..] else {
                     return Err(wrong("a tensor without storage, offset, shape and strides"));
@@ -171,7 +216,7 @@ impl PickleMachine<'_> {
                 self.copy_of(items.len())?;
                 self.push_object(Object::Tuple(items));
             }
-            Global::Device => self.push(Value::Opaque),
+            Global::Opaque => self.push(Value::Opaque),
             Global::StorageType(_) | Global::Dtype => return Err(wrong("a call of a type")),
         }
         Ok(())

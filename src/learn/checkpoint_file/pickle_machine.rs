@@ -136,6 +136,7 @@ impl<'bytes> PickleMachine<'bytes> {
         match self.top()? {
             Value::Object(index) => match &mut self.objects[index] {
                 Object::List(list) => list.extend(items),
+                made @ Object::Made(_) => *made = Object::List(items),
                 _ => return Err(wrong("appending to something that is no list")),
             },
             _ => return Err(wrong("appending to something that is no list")),
@@ -148,6 +149,10 @@ impl<'bytes> PickleMachine<'bytes> {
             Value::Object(index) => match &mut self.objects[index] {
                 Object::Dict(entries) if items.len().is_multiple_of(2) => {
                     entries.extend(items.chunks_exact(2).map(|pair| (pair[0], pair[1])));
+                }
+                made @ Object::Made(_) if items.len().is_multiple_of(2) => {
+                    let pairs = items.chunks_exact(2).map(|pair| (pair[0], pair[1]));
+                    *made = Object::Dict(pairs.collect());
                 }
                 _ => return Err(wrong("setting items of something that is no dictionary")),
             },

@@ -11,10 +11,12 @@ use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::architecture::{Architecture, Preprocessing};
 use crate::graph::execution::{Mode, Program};
+use crate::graph::folding::fold;
 use crate::graph::{Graph, Initial, Operation};
 use crate::judge::probe::LinearClassifier;
 use crate::network::Network;
 use crate::torch::state_digest::state_digest;
+use crate::torch::tensors;
 
 pub struct Deployment {
     /// Of the backbone, and of the network's own classifier when it has one.
@@ -23,6 +25,8 @@ pub struct Deployment {
     pub(crate) graph: Graph,
     /// In the order of the graph's state.
     pub(crate) tensors: Vec<Tensor>,
+    features: i64,
+    classes: Option<i64>,
 }
 
 /// # Shapes
@@ -34,10 +38,15 @@ pub struct Results {
 }
 
 impl Deployment {
-    /// Copies nothing: the tensors are the network's own when it is on the CPU.
-    pub fn new(network: &Network, preprocessing: &Preprocessing) -> Self {
+    /// Copies nothing: the tensors are the network's own when it is on the CPU. Refused where the
+    /// network doesn't fit the preprocessing's size.
+    pub fn new(network: &Network, preprocessing: &Preprocessing) -> Result<Self, Refusal> {
         let network = network.without_head();
-        Self {
+        let graph = network.graph();
+        let lengths = |node| graph.length(node, [i64::from(preprocessing.size); 2]);
+        Ok(Self {
+            features: lengths(graph.features())?,
+            classes: graph.logits().map(lengths).transpose()?,
             architecture: network.architecture().clone(),
             preprocessing: preprocessing.clone(),
             graph: network.graph().clone(),
@@ -46,14 +55,13 @@ impl Deployment {
                 .iter()
                 .map(|(_, tensor)| tensor.detach().to_device(Device::Cpu))
                 .collect(),
-        }
+        })
     }
 
     /// Puts a linear classifier on the features, called as the family calls its own where that is
     /// one linear layer, else `classifier`.
     pub fn with_classifier(mut self, classifier: &LinearClassifier) -> Result<Self, Refusal> {
-        if let Some(logits) = self.graph.logits() {
-            let classes = self.graph.length(logits);
+        if let Some(classes) = self.classes {
             return Err(Refusal::failure(format!(
                 "the network has a classifier of its own, of {classes} classes"
             ))
@@ -62,7 +70,7 @@ impl Deployment {
         let [classes, features] = classifier.weight.size()[..] else {
             panic!("BUG: a classifier of shape {:?}", classifier.weight.size());
         };
-        let network = self.graph.length(self.graph.features());
+        let network = self.features;
         if features != network {
             return Err(Refusal::failure(format!(
                 "the classifier reads {features} features, the network yields {network}"
@@ -90,11 +98,39 @@ impl Deployment {
             self.architecture = own;
         }
         self.graph = self.graph.with_logits(&name, linear);
+        self.classes = Some(classes);
         for tensor in [&classifier.weight, &classifier.bias] {
             self.tensors
                 .push(tensor.detach().to_device(Device::Cpu).to_kind(Kind::Float));
         }
         Ok(self)
+    }
+
+    /// Refuses tensors that are not finite, or are not when they are stored in that kind, the batch
+    /// norms folded into the layers before them or not.
+    pub fn check_finite(&self, kind: Kind) -> Result<(), Refusal> {
+        let folded = no_grad(|| fold(&self.graph, &self.tensors));
+        let folded_state = folded.graph.state();
+        let folded = folded_state
+            .into_iter()
+            .map(|spec| spec.name)
+            .zip(folded.tensors);
+        for (name, tensor) in self.state().into_iter().chain(folded) {
+            if tensor.is_floating_point() && !tensors::is_finite(&tensor.to_kind(kind)) {
+                let (expected, hint) = match tensors::is_finite(&tensor) {
+                    true => ("numbers that fp16 holds, up to 65504", "export it as fp32"),
+                    false => (
+                        "finite numbers",
+                        "train again with a lower learning rate, with `clip_gradient_norm`, or in `precision: f32`",
+                    ),
+                };
+                return Err(Refusal::expected(expected, "others")
+                    .failed()
+                    .place(format!("tensor `{name}`"))
+                    .hint(hint));
+            }
+        }
+        Ok(())
     }
 
     /// Every tensor under its name, in PyTorch's order.
@@ -131,11 +167,11 @@ impl Deployment {
     }
 
     pub fn feature_dimension(&self) -> i64 {
-        self.graph.length(self.graph.features())
+        self.features
     }
 
     pub fn classes(&self) -> Option<i64> {
-        self.graph.logits().map(|logits| self.graph.length(logits))
+        self.classes
     }
 
     /// # Shapes

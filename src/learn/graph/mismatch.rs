@@ -54,7 +54,7 @@ impl Mismatch {
         self.missing.is_empty() && self.extra.is_empty() && self.misshapen.is_empty()
     }
 
-    /// Lists them, with the remedy.
+    /// Counts them and names the first of each, with the remedy.
     pub fn refusal(&self) -> Refusal {
         let counts = [
             (self.missing.len(), "missing"),
@@ -70,22 +70,42 @@ impl Mismatch {
             "tensors don't match the network: {}",
             counts.join(", ")
         )];
-        let named = |what, names: &[String]| -> Vec<String> {
-            names
-                .iter()
-                .map(|name| format!("  {what:<12}{name}"))
-                .collect()
-        };
-        lines.extend(named("missing", &self.missing));
-        lines.extend(named("unexpected", &self.extra));
-        lines.extend(self.misshapen.iter().map(|tensor| {
+        let missing = self.missing.iter().map(|name| match self.nearest(name) {
+            Some(nearest) => format!("missing     {name}; nearest in the file: {nearest}"),
+            None => format!("missing     {name}"),
+        });
+        let extra = self.extra.iter().map(|name| format!("unexpected  {name}"));
+        let misshapen = self.misshapen.iter().map(|tensor| {
             let Misshapen {
                 name,
                 expected,
                 got,
             } = tensor;
-            format!("  shape       {name}: expected {expected:?}, got {got:?}")
-        }));
+            format!("shape       {name}: expected {expected:?}, got {got:?}")
+        });
+        first_of(&mut lines, missing);
+        first_of(&mut lines, extra);
+        first_of(&mut lines, misshapen);
         Refusal::failure(lines.join("\n")).hint_if(Some(self.hint.clone()))
+    }
+
+    /// The unexpected tensor that ends most like one that is missing: by two segments at least.
+    fn nearest(&self, missing: &str) -> Option<&str> {
+        let alike = |name: &str| {
+            let pairs = name.rsplit('.').zip(missing.rsplit('.'));
+            pairs.take_while(|(one, other)| one == other).count()
+        };
+        let nearest = self.extra.iter().max_by_key(|name| alike(name))?;
+        (alike(nearest) >= 2).then_some(nearest)
+    }
+}
+
+/// Of each sort that many are named.
+const NAMED: usize = 3;
+
+fn first_of(lines: &mut Vec<String>, mut named: impl ExactSizeIterator<Item = String>) {
+    lines.extend(named.by_ref().take(NAMED).map(|name| format!("  {name}")));
+    if named.len() > 0 {
+        lines.push(format!("  … {} more", named.len()));
     }
 }

@@ -15,6 +15,10 @@ pub(crate) mod mismatch;
 pub(crate) mod operation;
 pub(crate) mod operations;
 
+use std::convert::Infallible;
+
+use seedpipe_base::Refusal;
+
 pub use crate::graph::operation::{
     Activation, Convolution, Initial, Interpolation, Operation, Role, TensorSpec,
 };
@@ -128,23 +132,77 @@ impl Graph {
 
     /// Shape of every node's result for one image, without the batch dimension.
     pub(crate) fn shapes(&self, height: i64, width: i64) -> Vec<Vec<i64>> {
+        let Ok(shapes) = self.walk::<Infallible>([height, width], |_, _| Ok(()));
+        shapes
+    }
+
+    /// Length of a node's result `[B, length]` for images of that height and width.
+    pub fn length(&self, node: NodeId, size: [i64; 2]) -> Result<i64, Refusal> {
+        Ok(self.check(size)?[node.0].iter().product())
+    }
+
+    /// As [`Graph::shapes`]; names a layer that doesn't fit images of that height and width.
+    pub(crate) fn check(&self, size: [i64; 2]) -> Result<Vec<Vec<i64>>, Refusal> {
+        let [height, width] = size;
+        self.walk(size, |index, inputs| {
+            let node = &self.nodes[index];
+            let Some((expected, got)) = node.operation.misfit(inputs) else {
+                return Ok(());
+            };
+            let name = match node.name.as_str() {
+                "" => format!("node {index}"),
+                name => format!("`{name}`"),
+            };
+            Err(Refusal::failure(format!(
+                "images of {width}×{height} pixels don't fit the network: {name}: expected {expected}, got {got}"
+            ))
+            .hint("give it images of the size that it was made for; a `graph` of your own says it by `size`, or pools before that layer"))
+        })
+    }
+
+    /// The shapes, and a look at every node with the shapes of its inputs.
+    fn walk<E>(
+        &self,
+        [height, width]: [i64; 2],
+        mut look: impl FnMut(usize, &[&[i64]]) -> Result<(), E>,
+    ) -> Result<Vec<Vec<i64>>, E> {
         let image = [0, height, width];
         let mut shapes: Vec<Vec<i64>> = Vec::with_capacity(self.nodes.len());
-        for node in &self.nodes {
+        for (index, node) in self.nodes.iter().enumerate() {
             let inputs: Vec<&[i64]> = match node.inputs.as_slice() {
                 [] => vec![&image],
                 inputs => inputs.iter().map(|input| &shapes[input.0][..]).collect(),
             };
+            look(index, &inputs)?;
             let shape = node.operation.shape(&inputs);
             shapes.push(shape);
         }
-        shapes
+        Ok(shapes)
     }
 
-    /// Length of a node's result `[B, length]`.
-    pub fn length(&self, node: NodeId) -> i64 {
-        // Pooled over the whole image, so any size large enough gives the same.
-        self.shapes(256, 256)[node.0].iter().product()
+    /// Numbers that a pass leaves for the backward pass, for one image, and those of the largest
+    /// result among them. What is done in place or is a view leaves none of its own.
+    pub fn kept(&self, size: [i64; 2]) -> Result<(i64, i64), Refusal> {
+        let shapes = self.check(size)?;
+        let (mut all, mut largest) = (0, 0);
+        for (node, shape) in self.nodes.iter().zip(&shapes) {
+            let times = match node.operation {
+                Operation::Image { .. }
+                | Operation::Parameter { .. }
+                | Operation::Unread { .. }
+                | Operation::Activation(Activation::Relu)
+                | Operation::Add
+                | Operation::Flatten
+                | Operation::Tokens
+                | Operation::SelectToken { .. } => 0,
+                Operation::MaxPool { .. } => 3, // with where each maximum was
+                _ => 1,
+            };
+            let numbers: i64 = shape.iter().product();
+            all += times * numbers;
+            largest = largest.max(numbers);
+        }
+        Ok((all, largest))
     }
 
     /// Numbers in the largest result of a node, for one image.

@@ -394,6 +394,43 @@ impl Operation {
         }
     }
 
+    /// What it needs of inputs of these shapes and doesn't find: what was expected, and what was
+    /// got.
+    pub(crate) fn misfit(&self, inputs: &[&[i64]]) -> Option<(String, String)> {
+        let input = inputs.first().copied().unwrap_or_default();
+        let numbers = |expected: i64, got: Option<&i64>| {
+            let got = got.copied().unwrap_or_default();
+            (got != expected).then(|| (format!("{expected} inputs"), got.to_string()))
+        };
+        let window = |kernel: i64, padding: i64| {
+            let (height, width) = (input[1], input[2]);
+            (kernel > height.min(width) + 2 * padding).then(|| {
+                (
+                    "a kernel that fits into the padded input".to_owned(),
+                    format!("kernel {kernel}, padding {padding}, input {height}×{width}"),
+                )
+            })
+        };
+        match self {
+            Operation::Convolution(layer) => {
+                numbers(layer.inputs, input.first()).or_else(|| window(layer.kernel, layer.padding))
+            }
+            Operation::MaxPool {
+                kernel, padding, ..
+            } => window(*kernel, *padding),
+            Operation::BatchNorm { channels, .. } => numbers(*channels, input.first()),
+            Operation::LayerNorm { length, .. } | Operation::LayerScale { length, .. } => {
+                numbers(*length, input.last())
+            }
+            Operation::Linear { inputs, .. } => numbers(*inputs, input.last()),
+            Operation::Add if inputs[0] != inputs[1] => Some((
+                "two inputs of one shape".to_owned(),
+                format!("{:?} and {:?}", inputs[0], inputs[1]),
+            )),
+            _ => None,
+        }
+    }
+
     /// Multiplications with additions of convolutions, linear layers and attention; `result`
     /// without the batch dimension.
     pub(crate) fn multiply_adds(&self, result: &[i64]) -> i64 {

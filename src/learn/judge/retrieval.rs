@@ -2,8 +2,9 @@
 //! what was sought.
 //!
 //! Queries are taken a block at a time, as many as keep the block's ranking within a fixed memory
-//! whatever the bank's size; blocks run side by side, each on one thread of libtorch. Equal
-//! similarities go to the earlier row, as in `knn`.
+//! whatever the bank's size; blocks run side by side, each on one thread of libtorch. Rows of equal
+//! similarity are one step of the ranking, whatever their order in the bank: what can't be told
+//! apart isn't found before the rest of it.
 
 use rayon::prelude::*;
 use tch::{Device, Kind, Tensor, no_grad};
@@ -31,7 +32,7 @@ pub struct Retrieval {
 /// What one query found.
 struct QueryResult {
     average_precision: f64,
-    /// Rank of the first sought row, from 0.
+    /// Rank of the first sought row, from 0: behind all that is as near and not sought.
     first: usize,
 }
 
@@ -76,16 +77,18 @@ pub fn retrieval(bank: &Bank, queries: &Tensor, labels: &[i64], ks: &[usize]) ->
     }
     let count = found.len() as f64;
     let precisions = found.iter().map(|query| query.average_precision);
+    let mut precisions: Vec<f64> = precisions.collect();
+    precisions.sort_unstable_by(f64::total_cmp); // one sum, whatever the queries' order
     let recall = |&k: &usize| found.iter().filter(|query| query.first < k).count() as f64 / count;
     Some(Retrieval {
-        mean_average_precision: precisions.sum::<f64>() / count,
+        mean_average_precision: precisions.iter().sum::<f64>() / count,
         recall: ks.iter().map(recall).collect(),
         queries: found.len(),
     })
 }
 
-/// For each query a key of every row of the bank, in the bank's order: the smaller, the nearer; the
-/// lowest bit says whether the row is sought.
+/// For each query a key of every row of the bank: the smaller, the nearer; the lowest bit says
+/// whether the row is sought.
 fn keys(queries: &Tensor, blocks: &[Tensor], bank: &[u32], labels: &[i64]) -> Vec<Vec<u64>> {
     let mut keys: Vec<Vec<u64>> = labels
         .iter()
@@ -106,14 +109,9 @@ fn keys(queries: &Tensor, blocks: &[Tensor], bank: &[u32], labels: &[i64]) -> Ve
             .zip(similarities.chunks_exact(width))
             .zip(labels)
         {
-            keys.extend(rows.iter().zip(row).enumerate().map(
-                |(offset, (&of_row, &similarity))| {
-                    let place = (first + offset) as u64;
-                    u64::from(descending(similarity)) << 32
-                        | place << 1
-                        | u64::from(i64::from(of_row) == label)
-                },
-            ));
+            keys.extend(rows.iter().zip(row).map(|(&of_row, &similarity)| {
+                u64::from(descending(similarity)) << 1 | u64::from(i64::from(of_row) == label)
+            }));
         }
     }
     keys
@@ -138,13 +136,15 @@ fn descending(similarity: f32) -> u32 {
 fn found(mut keys: Vec<u64>) -> Option<QueryResult> {
     keys.sort_unstable();
     let mut first = None;
-    let (mut hits, mut sum) = (0u64, 0.0);
-    for (rank, key) in keys.iter().enumerate() {
-        if key & 1 == 1 {
-            first.get_or_insert(rank);
-            hits += 1;
-            sum += hits as f64 / (rank + 1) as f64;
+    let (mut rank, mut hits, mut sum) = (0usize, 0u64, 0.0);
+    for equal in keys.chunk_by(|left, right| left >> 1 == right >> 1) {
+        let sought = equal.iter().filter(|key| *key & 1 == 1).count();
+        if sought > 0 {
+            first.get_or_insert(rank + equal.len() - sought);
+            hits += sought as u64;
+            sum += sought as f64 * hits as f64 / (rank + equal.len()) as f64;
         }
+        rank += equal.len();
     }
     Some(QueryResult {
         average_precision: sum / hits as f64,
@@ -198,13 +198,56 @@ mod tests {
         );
         let queries = Tensor::from_slice(&[7.0f32, 0.0, 7.0, 0.0, 7.0, 0.0]).reshape([3, 2]);
         let found = retrieval(&bank, &queries, &[1, 2, 3], &[1, 2, 5]).unwrap();
-        // Label 1 stands at ranks 2 and 4, the tie won by the earlier row; label 2 at rank 5; label
-        // 3 is not there.
+        // Label 1 is one of the two at ranks 2 and 3, and at rank 4; label 2 at rank 5; label 3 is
+        // not there.
         assert_eq!(found.queries, 2);
-        assert_eq!(found.recall, [0.0, 0.5, 1.0]);
-        let expected = ((1.0 / 2.0 + 2.0 / 4.0) / 2.0 + 1.0 / 5.0) / 2.0;
+        assert_eq!(found.recall, [0.0, 0.0, 1.0]);
+        let expected = ((1.0 / 3.0 + 2.0 / 4.0) / 2.0 + 1.0 / 5.0) / 2.0;
         assert!((found.mean_average_precision - expected).abs() < 1e-12);
         assert_eq!(retrieval(&bank, &queries.narrow(0, 0, 1), &[3], &[1]), None);
+    }
+
+    /// `sklearn.metrics.average_precision_score([1, 0, 1, 0, 1], [3, 3, 2, 1, 1])` of scikit-learn
+    /// 1.9, and a network that says the same of every image.
+    #[test]
+    fn equal_similarities_are_one_step() {
+        let of = |ranked: &[(u64, bool)]| {
+            let keys = ranked
+                .iter()
+                .map(|&(key, sought)| key << 1 | u64::from(sought));
+            found(keys.collect()).unwrap()
+        };
+        let one = of(&[(1, true), (1, false), (2, true), (3, false), (3, true)]);
+        let expected = (1.0 / 2.0 + 2.0 / 3.0 + 3.0 / 5.0) / 3.0;
+        assert!((one.average_precision - expected).abs() < 1e-12);
+        assert_eq!(one.first, 1);
+        let constant = of(&[(1, true), (1, true), (1, false), (1, false)]);
+        assert_eq!((constant.average_precision, constant.first), (0.5, 2));
+    }
+
+    #[test]
+    fn neither_the_order_of_the_bank_nor_the_labels_numbers_change_a_figure() {
+        let mut rng = ChaCha8Rng::seed_from_u64(5);
+        // Few directions: many equal similarities.
+        let features = (normal(&[90, 2], &mut rng) * 1.5).round() + 0.25;
+        let queries = (normal(&[40, 2], &mut rng) * 1.5).round() + 0.25;
+        let labels: Vec<i64> = (0..90).map(|row| row * 7 % 11 % 4).collect();
+        let sought: Vec<i64> = (0..40).map(|query| query % 4).collect();
+        let found = |order: &[i64], number: [i64; 4]| {
+            let of = |labels: &[i64]| {
+                labels
+                    .iter()
+                    .map(|&l| number[l as usize])
+                    .collect::<Vec<_>>()
+            };
+            let bank = features.index_select(0, &Tensor::from_slice(order));
+            let of_bank: Vec<i64> = order.iter().map(|&row| labels[row as usize]).collect();
+            let bank = Bank::new(&bank, &of(&of_bank), 4);
+            retrieval(&bank, &queries, &of(&sought), &[1, 5, 10]).unwrap()
+        };
+        let order: Vec<i64> = (0..90).collect();
+        let turned: Vec<i64> = order.iter().map(|row| (row * 37 + 11) % 90).collect();
+        assert_eq!(found(&order, [0, 1, 2, 3]), found(&turned, [2, 0, 3, 1]));
     }
 
     #[test]

@@ -103,6 +103,12 @@ impl Network {
             );
             return Err(mismatch.refusal());
         }
+        if let Some(name) = tensors::first_not_finite(&weights) {
+            return Err(Refusal::failure(format!(
+                "tensor `{name}`: expected finite numbers, got NaN or infinity"
+            ))
+            .hint("its training diverged, or f16 could not hold it: take an earlier checkpoint"));
+        }
         let tensors = specs
             .iter()
             .map(|spec| match weights.remove(&spec.name) {
@@ -234,14 +240,26 @@ impl Network {
         self.device
     }
 
-    pub fn feature_dimension(&self) -> i64 {
-        self.graph.length(self.graph.features())
+    /// Length of [`Output::embedding_or_features`], at the size that it is described for.
+    pub fn embedding_dimension(&self) -> Result<i64, Refusal> {
+        self.architecture.embedding_dimension()
     }
 
-    /// Length of [`Output::embedding_or_features`].
-    pub fn embedding_dimension(&self) -> i64 {
-        self.graph
-            .length(self.graph.embedding().unwrap_or(self.graph.features()))
+    /// Refuses square images that a layer doesn't fit, or of which an output has another length
+    /// than at the size that the network is described for: what reads it was made for that.
+    pub fn check_size(&self, side: u32) -> Result<(), Refusal> {
+        let side = i64::from(side);
+        for output in self.graph.outputs() {
+            let described = self.graph.length(output, self.architecture.size())?;
+            let length = self.graph.length(output, [side; 2])?;
+            if length != described {
+                return Err(Refusal::failure(format!(
+                    "of images of {side}×{side} pixels the network gives {length} numbers, and {described} at the size that it is described for"
+                ))
+                .hint(format!("set `size: {side}` in its `graph`, or let it end with `average_pool`")));
+            }
+        }
+        Ok(())
     }
 
     /// Runs the network; for inference inside `tch::no_grad`. In training under

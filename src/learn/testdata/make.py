@@ -1,19 +1,31 @@
 #!/usr/bin/env python3
 """Writes the small checkpoint files of this folder; needs torch 2.x. Run inside the folder.
 
-`nested_*` hold every dtype and container that is read; `malicious_*` would run a command if a pickle's code were executed.
+`nested_*` hold every dtype and container that is read; `odd_*` what trainers keep beside tensors, and tensors that share or
+repeat numbers; `module_*` a whole module; `malicious_*` would run a command if a pickle's code were executed.
 """
 
+import argparse
 import os
+import pathlib
 import pickle
-from collections import OrderedDict
+from collections import Counter, OrderedDict, defaultdict
 
+import numpy
 import torch
 
 
 class Command:
     def __reduce__(self):
         return os.system, ("touch /tmp/seedpipe-pickle-was-executed",)
+
+
+class Own(OrderedDict):
+    pass
+
+
+class Listed(list):
+    pass
 
 
 def write(name: str, value: object) -> None:
@@ -55,6 +67,21 @@ def main() -> None:
             "list": [torch.zeros(1), (torch.ones(1),)],
         },
     )
+    shared = torch.arange(4, dtype=torch.float32)
+    write(
+        "odd",
+        {
+            "state_dict": Own(expanded=torch.tensor([0.5]).expand(3, 2), tied=shared, other=shared),
+            "lr_schedulers": [{"milestones": Counter({3: 1}), "gamma": numpy.float64(0.1)}],
+            "found": defaultdict(list, {"a": [torch.ones(1)]}),
+            "args": argparse.Namespace(lr=0.1, output=pathlib.PurePosixPath("out")),
+            "kind": Listed([torch.zeros(2)]),
+            "activation": torch.nn.functional.relu,
+            "array": numpy.zeros(2),
+        },
+    )
+    module = torch.nn.Sequential(OrderedDict(conv=torch.nn.Conv2d(3, 2, 1), bn=torch.nn.BatchNorm2d(2)))
+    write("module", module)
     write("malicious", {"state_dict": state, "extra": Command()})
     with open("malicious_plain.pkl", "wb") as file:
         pickle.dump(Command(), file, protocol=4)

@@ -61,6 +61,33 @@ fn nested_containers_of_every_dtype_are_read_from_both_layouts() {
     }
 }
 
+/// What trainers keep beside tensors is passed over, nothing of it is executed, and tensors that
+/// share their numbers or repeat one are tensors as others.
+#[test]
+fn counters_own_dictionaries_arguments_and_repeated_numbers_are_read() {
+    for file in ["odd_zip.pt", "odd_legacy.pt"] {
+        let checkpoint = read(&testdata(file)).unwrap();
+        let values = |name: &str| to_vec_f32(&checkpoint.tensors[name]);
+        assert_eq!(checkpoint.tensors["state_dict.expanded"].size(), [3, 2]);
+        assert_eq!(values("state_dict.expanded"), [0.5; 6]);
+        assert_eq!(values("state_dict.tied"), [0.0, 1.0, 2.0, 3.0]);
+        assert_eq!(values("state_dict.other"), values("state_dict.tied"));
+        assert_eq!(values("found.a.0"), [1.0]);
+        assert_eq!(values("kind.0"), [0.0, 0.0]);
+        assert_eq!(checkpoint.tensors.len(), 5, "{file}");
+    }
+}
+
+/// A whole module is attributes of objects that are made without arguments.
+#[test]
+fn a_whole_module_holds_its_state() {
+    let checkpoint = read(&testdata("module_zip.pt")).unwrap();
+    let weight = &checkpoint.tensors["_modules.conv._parameters.weight"];
+    assert_eq!(weight.size(), [2, 3, 1, 1]);
+    let variance = &checkpoint.tensors["_modules.bn._buffers.running_var"];
+    assert_eq!(to_vec_f32(variance), [1.0, 1.0]);
+}
+
 #[test]
 fn a_pickle_with_code_is_refused_by_name_and_not_executed() {
     for file in [
@@ -123,7 +150,7 @@ fn safetensors_are_written_and_read_back() {
     let network = support::formula_network(&architecture, 3);
     let bytes = weights_file::to_bytes(&network.state(), &BTreeMap::new());
     fs_err::write(&path, bytes).unwrap();
-    let (back, _) = checkpoint_file::load_network(&path, &architecture, Device::Cpu).unwrap();
+    let (back, _) = checkpoint_file::load_network(&path, &architecture, None, Device::Cpu).unwrap();
     assert_eq!(back.digest(), network.digest());
 }
 
@@ -182,7 +209,7 @@ fn known_prefixes_are_stripped_and_said() {
         ("backbone.", &["head.0.weight", "head.2.bias"], 2),
         ("", &["fc.weight", "fc.bias", "linear.weight"], 3),
     ] {
-        let matched = match_network(checkpoint(&small(), prefix, others), &small()).unwrap();
+        let matched = match_network(checkpoint(&small(), prefix, others), &small(), None).unwrap();
         let expected = if prefix.is_empty() {
             "plain names".to_owned()
         } else if prefix.contains("encoder_q") {
@@ -207,7 +234,7 @@ fn the_query_encoder_is_taken_and_not_the_key_encoder() {
         keys.into_iter()
             .map(|(name, tensor)| (name, tensor.zeros_like())),
     );
-    let matched = match_network(both, &small()).unwrap();
+    let matched = match_network(both, &small(), None).unwrap();
     assert_eq!(
         matched.layout,
         "zip torch.save, MoCo, prefix `module.encoder_q.`"
@@ -243,7 +270,7 @@ fn mocos_head_becomes_the_networks_head() {
             support::formula(name, shape, 0),
         );
     }
-    let matched = match_network(moco, &headed).unwrap();
+    let matched = match_network(moco, &headed, None).unwrap();
     assert!(matched.leftovers.is_empty());
     assert!(matched.weights["head.2.weight"].equal(&support::formula("fc.2.weight", &[4, 8], 0)));
     assert!(
@@ -254,33 +281,174 @@ fn mocos_head_becomes_the_networks_head() {
 }
 
 fn refused(checkpoint: Checkpoint, architecture: &Architecture) -> String {
-    match_network(checkpoint, architecture)
+    match_network(checkpoint, architecture, None)
         .unwrap_err()
         .to_string()
 }
 
 #[test]
-fn a_partial_match_is_an_error_that_lists_every_name() {
+fn a_partial_match_is_an_error_that_counts_and_names_the_first() {
     let mut partial = checkpoint(
         &small(),
         "module.",
         &["module.layer4.0.conv1.weight", "module.projector.weight"],
     );
+    for block in ["layer2", "layer3"] {
+        partial
+            .tensors
+            .remove(&format!("module.{block}.0.bn2.weight"));
+        partial
+            .tensors
+            .remove(&format!("module.{block}.0.bn2.bias"));
+    }
     partial.tensors.remove("module.conv1.weight");
-    partial.tensors.remove("module.layer3.0.bn2.weight");
-    partial.tensors.remove("module.layer3.0.bn2.bias");
     partial.tensors.insert(
         "module.layer1.0.bn1.bias".to_owned(),
         Tensor::zeros([5], (Kind::Float, Device::Cpu)),
     );
     assert_eq!(
         refused(partial, &small()),
-        "`teacher.pth` (nearest layout: zip torch.save, prefix `module.`): tensors don't match the network: 3 missing, 2 unexpected, 1 of another shape\n  \
-         missing     conv1.weight\n  missing     layer3.0.bn2.weight\n  missing     layer3.0.bn2.bias\n  \
-         unexpected  module.layer4.0.conv1.weight\n  unexpected  module.projector.weight\n  \
+        "`teacher.pth` (nearest layout: zip torch.save, prefix `module.`): tensors don't match the network: 5 missing, 1 unexpected, 1 of another shape\n  \
+         missing     conv1.weight; nearest in the file: module.layer4.0.conv1.weight\n  missing     layer2.0.bn2.weight\n  missing     layer2.0.bn2.bias\n  … 2 more\n  \
+         unexpected  module.layer4.0.conv1.weight\n  \
          shape       layer1.0.bn1.bias: expected [4], got [5]\n\
-         hint: check that the file is of a `cifar_resnet8`: it holds 39 of its 42 tensors; `seedpipe network inspect` says what it may be"
+         hint: check that the file is of a `cifar_resnet8`: it holds 37 of its 42 tensors; `seedpipe network inspect` says what it may be"
     );
+}
+
+/// No list of prefixes: whatever stands before all of the network's tensors is one, and what wraps
+/// a module within is passed over.
+#[test]
+fn any_prefix_leads_to_a_whole_network() {
+    for prefix in [
+        "_orig_mod.",
+        "module._orig_mod.",
+        "model_ema.",
+        "state_dict_ema.",
+        "state_dict.net.",
+        "classy_state_dict.base_model.model.trunk._feature_blocks.",
+        "state_dict.module.base_encoder.",
+        "my.own.0.words.",
+    ] {
+        let matched = match_network(checkpoint(&small(), prefix, &[]), &small(), None).unwrap();
+        assert!(
+            matched.layout.ends_with(&format!("prefix `{prefix}`")),
+            "{}",
+            matched.layout
+        );
+        assert!(matched.leftovers.is_empty() && matched.others.is_empty());
+    }
+    for (within, wrapped) in [
+        ("layer1.", "layer1._orig_mod."),
+        (
+            "layer2.0.",
+            "layer2.0._fsdp_wrapped_module._checkpoint_wrapped_module.",
+        ),
+    ] {
+        let plain = checkpoint(&small(), "net.", &[]);
+        let names = plain.tensors.into_iter();
+        let tensors = names.map(|(name, tensor)| (name.replace(within, wrapped), tensor));
+        let compiled = Checkpoint {
+            tensors: tensors.collect(),
+            ..checkpoint(&small(), "", &[])
+        };
+        let matched = match_network(compiled, &small(), None).unwrap();
+        assert_eq!(matched.layout, "zip torch.save, prefix `net.`");
+        assert_eq!(
+            matched.weights.len(),
+            small().graph().unwrap().state().len()
+        );
+    }
+}
+
+#[test]
+fn what_lies_beside_a_whole_network_is_told_and_what_would_belong_into_it_refused() {
+    for leftover in [
+        "net.projector.0.weight",
+        "net.queue",
+        "n_averaged",
+        "optimizer.state.0.exp_avg",
+        "net.fc.weight",
+        "momentum_net.conv1.weight",
+        "net.prototypes.weight",
+    ] {
+        let matched = match_network(checkpoint(&small(), "net.", &[leftover]), &small(), None);
+        assert_eq!(matched.unwrap().leftovers, [leftover]);
+    }
+    for foreign in [
+        "net.layer1.1.conv1.weight",
+        "net.layer4.0.conv1.weight",
+        "net.layer1.0.attention.weight",
+        "net.conv2.weight",
+    ] {
+        let message = refused(checkpoint(&small(), "net.", &[foreign]), &small());
+        assert!(
+            message.contains(&format!("1 unexpected\n  unexpected  {foreign}\n")),
+            "{message}"
+        );
+    }
+    // A deeper network of the same blocks holds every tensor of the shallower one.
+    let deep = Architecture::named("resnet34").graph().unwrap().state();
+    let zero = Tensor::from(0.0_f32);
+    let deep = deep
+        .iter()
+        .map(|spec| (spec.name.clone(), zero.expand(&spec.shape[..], false)));
+    let deep = Checkpoint {
+        tensors: deep.collect(),
+        ..checkpoint(&small(), "", &[])
+    };
+    let message = refused(deep, &Architecture::named("resnet18"));
+    assert!(message.contains("the file is of a `resnet34`"), "{message}");
+}
+
+#[test]
+fn of_several_whole_networks_one_is_taken_and_the_others_are_named() {
+    for (taken, other) in [
+        ("teacher.backbone.", "student.backbone."),
+        ("state_dict_ema.", "state_dict."),
+        ("module.base_encoder.", "module.momentum_encoder."),
+        ("backbone.", "momentum_backbone."),
+        ("online_encoder.", "target_encoder."),
+        ("model.", "model.inner."),
+    ] {
+        let both = || {
+            let mut both = checkpoint(&small(), taken, &[]);
+            let others = checkpoint(&small(), other, &[]).tensors;
+            both.tensors
+                .extend(others.into_iter().map(|(name, tensor)| (name, tensor * 2)));
+            both
+        };
+        let weight = |matched: &checkpoint_file::Matched| {
+            matched.weights["conv1.weight"]
+                .abs()
+                .sum(Kind::Float)
+                .double_value(&[])
+        };
+        let first = match_network(both(), &small(), None).unwrap();
+        assert!(
+            first.layout.ends_with(&format!("prefix `{taken}`")),
+            "{}",
+            first.layout
+        );
+        assert_eq!(first.others, [other]);
+        let second = match_network(both(), &small(), Some(other.trim_end_matches('.'))).unwrap();
+        assert_eq!(weight(&second), 2.0 * weight(&first), "{other}");
+        assert_eq!(second.others, [taken]);
+        let message = match_network(both(), &small(), Some("nowhere")).unwrap_err();
+        let message = message.to_string();
+        assert!(
+            message.contains("under the prefix `nowhere`, got none") && message.contains(taken),
+            "{message}"
+        );
+    }
+    // Of a student that is whole and a teacher that is not, the student.
+    let mut halves = checkpoint(&small(), "student.", &[]);
+    halves
+        .tensors
+        .extend(checkpoint(&small(), "teacher.", &[]).tensors);
+    halves.tensors.remove("teacher.conv1.weight");
+    let matched = match_network(halves, &small(), None).unwrap();
+    assert_eq!(matched.layout, "zip torch.save, prefix `student.`");
 }
 
 #[test]
@@ -312,11 +480,6 @@ fn the_hint_names_what_to_change() {
     };
     let message = refused(checkpoint(&wide, "", &[]), &small());
     assert!(message.contains("check `width` (0.25)"), "{message}");
-    let message = refused(checkpoint(&small(), "foo.", &[]), &small());
-    assert!(
-        message.contains("under `foo.`, which is not a known prefix"),
-        "{message}"
-    );
     let message = refused(
         checkpoint(&small(), "", &[]),
         &Architecture::named("resnet18"),

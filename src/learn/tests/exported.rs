@@ -185,7 +185,7 @@ fn deployment(case: &Case) -> Deployment {
     let network = support::formula_network(&case.architecture, SALT);
     let mut preprocessing = case.architecture.default_preprocessing();
     preprocessing.size = case.side;
-    Deployment::new(&network, &preprocessing)
+    Deployment::new(&network, &preprocessing).unwrap()
 }
 
 /// Writes the file, images and what our own forward pass makes of them; returns the entry of
@@ -369,6 +369,7 @@ fn a_probe_takes_the_name_of_the_familys_classifier() {
             bias: support::formula("probe.bias", &[7], SALT),
         };
         let deployed = Deployment::new(&network, &preprocessing)
+            .unwrap()
             .with_classifier(&classifier)
             .unwrap();
         assert_eq!(deployed.classes(), Some(7));

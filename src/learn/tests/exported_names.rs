@@ -56,7 +56,7 @@ fn architecture(name: &str, side: i64) -> Architecture {
 
 fn deployment(architecture: &Architecture) -> Deployment {
     let network = support::formula_network(architecture, SALT);
-    Deployment::new(&network, &architecture.default_preprocessing())
+    Deployment::new(&network, &architecture.default_preprocessing()).unwrap()
 }
 
 fn images(side: i64) -> Tensor {
@@ -74,7 +74,7 @@ fn timms_names_are_recognised_when_they_are_read_back_and_compute_the_same() {
             format: CheckpointFormat::Safetensors,
             tensors: state.into_iter().collect(),
         };
-        let matched = match_network(checkpoint, &architecture).unwrap();
+        let matched = match_network(checkpoint, &architecture, None).unwrap();
         let plain = ["resnet", "dino_", "dinov2_vits14"].iter().any(|family| {
             name.trim_start_matches("wide_").starts_with(family) && !name.ends_with("_reg")
         });
@@ -86,7 +86,7 @@ fn timms_names_are_recognised_when_they_are_read_back_and_compute_the_same() {
         );
         assert!(matched.leftovers.is_empty(), "{name}");
         let network = Network::with_weights(&architecture, matched.weights, Device::Cpu).unwrap();
-        let again = Deployment::new(&network, &deployment.preprocessing);
+        let again = Deployment::new(&network, &deployment.preprocessing).unwrap();
         let [got, expected] = [&again, &deployment].map(|d| d.forward(&images(side)).features);
         let error = support::relative_difference(&got, &expected);
         assert!(error < 1e-5, "{name}: off by {error}");

@@ -142,7 +142,7 @@ fn teacher() -> Option<(Network, checkpoint_file::Recognised)> {
         classes: Some(10),
         ..Architecture::named("cifar_resnet56")
     };
-    Some(checkpoint_file::load_network(&path, &architecture, Device::Cpu).unwrap())
+    Some(checkpoint_file::load_network(&path, &architecture, None, Device::Cpu).unwrap())
 }
 
 #[test]
@@ -203,18 +203,18 @@ fn the_legacy_teacher_file_equals_its_safetensors() {
             ..Architecture::named(&format!("cifar_{name}"))
         };
         let (from_legacy, recognised) =
-            checkpoint_file::load_network(&legacy, &architecture, Device::Cpu).unwrap();
+            checkpoint_file::load_network(&legacy, &architecture, None, Device::Cpu).unwrap();
         assert_eq!(
             recognised.layout,
             "legacy torch.save, prefix `state_dict.module.`"
         );
         let (from_plain, _) =
-            checkpoint_file::load_network(&plain, &architecture, Device::Cpu).unwrap();
+            checkpoint_file::load_network(&plain, &architecture, None, Device::Cpu).unwrap();
         assert_eq!(from_legacy.digest(), from_plain.digest());
         // As a teacher without classifier: the classifier is a leftover, and said.
         let backbone = architecture.backbone();
         let (features_only, recognised) =
-            checkpoint_file::load_network(&legacy, &backbone, Device::Cpu).unwrap();
+            checkpoint_file::load_network(&legacy, &backbone, None, Device::Cpu).unwrap();
         assert!(features_only.graph().logits().is_none());
         assert_eq!(
             recognised.leftovers,

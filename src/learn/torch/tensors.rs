@@ -1,6 +1,8 @@
 //! Tensors to and from plain bytes, as `weights/v1` and checkpoint files store them: dtype name,
 //! shape, little-endian row-major data. Dtype names are safetensors' own.
 
+use std::collections::BTreeMap;
+
 use seedpipe_base::Refusal;
 use tch::{Device, Kind, Tensor};
 
@@ -58,6 +60,18 @@ pub fn is_shared(tensor: &Tensor) -> bool {
 /// no GPU or such memory is short.
 pub fn pinned(tensor: Tensor) -> Tensor {
     shim::pin_memory(&tensor).unwrap_or(tensor)
+}
+
+/// Whether no number is infinite or NaN; so of every tensor of integers.
+pub fn is_finite(tensor: &Tensor) -> bool {
+    !tensor.is_floating_point() || bool::try_from(tensor.isfinite().all()).unwrap_or(false)
+}
+
+/// The first tensor, by name, that [`is_finite`] is not true of.
+pub fn first_not_finite(tensors: &BTreeMap<String, Tensor>) -> Option<&str> {
+    let mut named = tensors.iter();
+    let found = named.find(|(_, tensor)| !is_finite(tensor));
+    found.map(|(name, _)| name.as_str())
 }
 
 /// The numbers of a row-major f32 tensor on the CPU, to be written in place.

@@ -70,6 +70,11 @@ impl OptimiserOptions {
         }
     }
 
+    /// Numbers that are remembered of each of a parameter's between steps.
+    pub fn remembered(&self) -> usize {
+        self.memory().len()
+    }
+
     /// What is remembered of a parameter between steps.
     fn memory(&self) -> &'static [Remembered] {
         match self {

@@ -78,7 +78,10 @@ impl Invocation {
         if self.tensors == Tensors::Here {
             versions.insert("libtorch".to_owned(), libtorch::VERSION.to_owned());
         }
-        let engine = Engine::new(project, self.registry, Box::new(ParquetCodec))?
+        let codec = ParquetCodec {
+            alike: self.tools.map(|tools| tools.alike),
+        };
+        let engine = Engine::new(project, self.registry, Box::new(codec))?
             .with_versions(versions)
             .with_numerics(numerics::classes(self.tools.map(|tools| tools.numerics)));
         Ok(match remote {
@@ -129,6 +132,8 @@ commands! {
     Embed: networks::look::embed,
     /// The classes of image files by a trained network, as JSON lines or Parquet
     Predict: networks::look::predict,
+    /// Images that a network finds nearly the same: pairs in two splits first
+    Duplicates: networks::duplicates::execute,
     /// The networks that are known, and what a checkpoint holds
     #[command(subcommand)]
     Network: networks::network::execute,

@@ -1,5 +1,6 @@
 //! Values of options: what they may be, and what is said of others.
 
+use std::str::FromStr;
 use std::time::Duration;
 
 use seedpipe_engine::GraphFormat;
@@ -59,11 +60,24 @@ pub fn export_precision(text: &str) -> Result<Precision, String> {
     known.ok_or_else(|| "expected `fp32`, `fp16` or `int8`".to_owned())
 }
 
+pub fn whole<T: FromStr>(text: &str) -> Result<T, String> {
+    text.parse()
+        .map_err(|_| "expected a whole number from 0".to_owned())
+}
+
 pub fn at_least_one(text: &str) -> Result<usize, String> {
     let number: Option<usize> = text.parse().ok();
     number
         .filter(|count| *count > 0)
         .ok_or_else(|| "expected a whole number above 0".to_owned())
+}
+
+/// Images of a contact sheet.
+pub fn images_of_sheet(text: &str) -> Result<u32, String> {
+    let number: Option<u32> = text.parse().ok();
+    number
+        .filter(|count| (1..=256).contains(count))
+        .ok_or_else(|| "expected a whole number from 1 to 256".to_owned())
 }
 
 pub fn export_names(text: &str) -> Result<Names, String> {
@@ -79,6 +93,17 @@ pub fn graph_format(text: &str) -> Result<GraphFormat, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_are_told_without_words_of_rust() {
+        assert_eq!(whole("0"), Ok(0u32));
+        for text in ["", "-1", "1.0", "1e3", "99999999999", "x"] {
+            let told = whole::<u32>(text).unwrap_err();
+            assert_eq!(told, "expected a whole number from 0", "{text}");
+            at_least_one("0").unwrap_err();
+            images_of_sheet(text).unwrap_err();
+        }
+    }
 
     #[test]
     fn devices_are_checked() {

@@ -8,6 +8,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use anyhow::Result;
+use seedpipe_base::neutral::{self, markdown, markdown_code as code};
 use seedpipe_engine::{Artifact, Engine, PipelineLock, StageNode};
 use seedpipe_stages::deliverable::Deliverable;
 use serde_json::Value;
@@ -48,13 +49,13 @@ impl ModelCard<'_> {
     fn facts(&self, text: &mut String) -> Result<()> {
         let description = &self.delivered.description;
         let figure = |name: &str| figures::count(self.delivered.description.figures[name] as u64);
-        writeln!(text, "# {}\n", self.file_name())?;
+        writeln!(text, "# {}\n", markdown(&self.file_name()))?;
         writeln!(
             text,
-            "`{}`, made by stage `{}` of `{}`.\n",
-            description.architecture,
-            self.stage.name,
-            self.pipeline_name()
+            "{}, made by stage {} of {}.\n",
+            code(&description.architecture),
+            code(&self.stage.name),
+            code(&self.pipeline_name())
         )?;
         writeln!(text, "| | |\n|---|---|")?;
         let mut rows = vec![
@@ -66,7 +67,7 @@ impl ModelCard<'_> {
                     self.delivered.description.manner.precision.name()
                 ),
             ),
-            ("network", format!("`{}`", description.network)),
+            ("network", code(&description.network)),
             ("parameters", figure("parameters")),
             (
                 "multiply-adds",
@@ -77,15 +78,26 @@ impl ModelCard<'_> {
         if let Some(classes) = description.classes {
             let on_top = match self.head {
                 Some(head) => format!(
-                    "{classes}, by the linear classifier of stage `{}`",
-                    head.name
+                    "{classes}, by the linear classifier of stage {}",
+                    code(&head.name)
                 ),
                 None => classes.to_string(),
             };
             rows.push(("classes", on_top));
         }
         if !description.class_names.is_empty() {
-            rows.push(("names of the classes", description.class_names.join(", ")));
+            let names = description.class_names.iter().enumerate();
+            let names = names.map(
+                |(output, name)| match description.class_labels.get(output) {
+                    Some(label) => format!("{label} {}", markdown(name)),
+                    None => markdown(name),
+                },
+            );
+            let title = match description.class_labels.is_empty() {
+                true => "names of the classes",
+                false => "labels and names of the classes, by output",
+            };
+            rows.push((title, names.collect::<Vec<_>>().join(", ")));
         }
         for (name, value) in &self.delivered.description.figures {
             if !["parameters", "multiply_adds", "bytes"].contains(&name.as_str()) {
@@ -98,7 +110,7 @@ impl ModelCard<'_> {
             format!("`{}`", seedpipe_engine::Digest::of(&self.delivered.bytes)),
         ));
         for (name, value) in rows {
-            writeln!(text, "| {name} | {} |", value.replace('|', "\\|"))?;
+            writeln!(text, "| {} | {value} |", markdown(name))?;
         }
         Ok(())
     }
@@ -180,7 +192,11 @@ impl ModelCard<'_> {
             writeln!(
                 text,
                 "| {} | {} version {} | {} | `{}` |",
-                stage.name, recipe.kind, recipe.version, stage.seed, artifact.content
+                markdown(&stage.name),
+                recipe.kind,
+                recipe.version,
+                stage.seed,
+                artifact.content
             )?;
         }
         writeln!(text, "\n{}", self.lock(&lineage)?)?;
@@ -196,11 +212,12 @@ impl ModelCard<'_> {
             )?;
         }
         for (path, digest) in sources {
-            writeln!(text, "- `{path}` `{digest}`")?;
+            writeln!(text, "- {} `{digest}`", code(&path))?;
         }
         writeln!(text, "\n### Parameters\n\n```yaml")?;
         for Related { stage, .. } in &lineage {
-            writeln!(text, "{}: {}", stage.name, stage.params)?;
+            let params = stage.params.to_string();
+            writeln!(text, "{}: {}", stage.name, neutral::json(&params))?;
         }
         writeln!(text, "```")?;
         Ok(())
@@ -272,8 +289,9 @@ fn metrics(text: &mut String, related: &[Related]) -> Result<()> {
             for (name, value) in &record.headline {
                 writeln!(
                     rows,
-                    "| {} | {name} | {} |",
-                    stage.name,
+                    "| {} | {} | {} |",
+                    markdown(&stage.name),
+                    markdown(name),
                     figures::value(*value)
                 )?;
             }

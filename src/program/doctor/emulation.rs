@@ -108,7 +108,7 @@ impl Emulation {
 }
 
 /// - `device`: `auto`, `cpu`, `cuda` or `cuda:N`
-fn computes_on_gpu(device: &str) -> bool {
+pub fn computes_on_gpu(device: &str) -> bool {
     match device {
         "cpu" => false,
         "auto" => machine::has_gpu(),

@@ -1,8 +1,10 @@
 //! libtorch, GPU and processor.
 
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::Result;
+use seedpipe_engine::child;
 
 use super::Finding;
 use crate::torch::processor::Processor;
@@ -10,6 +12,8 @@ use crate::{terminal::figures, torch::libtorch, torch::sibling};
 
 /// The oldest NVIDIA driver that libtorch 2.11's CUDA 13 runs on.
 const OLDEST_DRIVER: u32 = 580;
+/// For programs that are asked: a driver that hangs keeps its tool for ever.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// What the kernel's module tells of itself.
 const DRIVER_FILE: &str = "/proc/driver/nvidia/version";
 
@@ -25,7 +29,7 @@ pub fn tensors() -> Finding {
     // The loader may lack what libtorch itself needs.
     let mut command = Command::new(&program);
     libtorch.show_to_loader(&mut command);
-    match command.arg("--version").output() {
+    match child::output(command.arg("--version"), PATIENCE) {
         Ok(output) if output.status.success() => {}
         Ok(output) => {
             let said = String::from_utf8_lossy(&output.stderr);
@@ -80,13 +84,14 @@ struct Gpu {
 ///
 /// - `device`: `auto`, `cpu`, `cuda` or `cuda:N`
 pub fn gpu(device: &str) -> Finding {
-    let asked = Command::new("nvidia-smi")
-        .args([
-            "--query-gpu=name,driver_version,memory.total",
-            "--format=csv,noheader",
-        ])
-        .output();
-    let told = asked.ok().filter(|output| output.status.success());
+    let mut asked = Command::new("nvidia-smi");
+    asked.args([
+        "--query-gpu=name,driver_version,memory.total",
+        "--format=csv,noheader",
+    ]);
+    let told = child::output(&mut asked, PATIENCE)
+        .ok()
+        .filter(|output| output.status.success());
     let gpus = told.map(|output| gpus(&String::from_utf8_lossy(&output.stdout)));
     let visible = std::env::var(VISIBLE).ok();
     let gpus = gpus.map(|gpus| only_visible(gpus, visible.as_deref()));

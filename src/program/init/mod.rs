@@ -87,7 +87,9 @@ pub struct Choice {
     pub threads: usize,
     /// Images are labelled: kNN and probe can judge.
     pub is_labelled: bool,
-    /// A fifth of the training images becomes the test split, since there is none.
+    /// The split that judges: `val` where only that has labels.
+    pub judged: &'static str,
+    /// A fifth of the training images becomes that split, since there is none.
     pub splits_off: bool,
 }
 
@@ -113,16 +115,35 @@ pub fn choose(template: Option<Template>, survey: &Survey, machine: &Machine) ->
     let median = survey.shorter_side[1];
     let template = template.unwrap_or_else(|| Template::of_side(median));
     let is_labelled = survey.classes > 1;
-    let splits_off = is_labelled && !survey.labelled.contains_key("test");
+    let has_labels = |split: &str| survey.labelled.contains_key(split);
+    let judged = match !has_labels("test") && has_labels("val") {
+        true => "val",
+        false => "test",
+    };
+    let splits_off = is_labelled && !has_labels(judged);
     let train = survey.splits.get("train").copied().unwrap_or(0);
     let train = if splits_off { train * 4 / 5 } else { train };
     if train < FEWEST {
+        let splits: Vec<String> = survey
+            .splits
+            .iter()
+            .map(|(split, count)| format!("{count} of `{split}`"))
+            .collect();
+        let hint = match survey.splits.contains_key("train") {
+            true => {
+                "add images; a folder holds CLASS/*.jpg, train/CLASS/*.jpg and test/CLASS/*.jpg, or images without classes".to_owned()
+            }
+            false => format!(
+                "networks learn from the split `train`, and there are only {}: call them `train`, where a folder, a file or a column names their split",
+                splits.join(", ")
+            ),
+        };
         bail!(
             Refusal::failure(format!(
                 "expected at least {FEWEST} images to train on, got {train} of {}",
                 survey.images
             ))
-            .hint("add images; a folder holds CLASS/*.jpg, train/CLASS/*.jpg and test/CLASS/*.jpg, or images without classes")
+            .hint(hint)
         );
     }
     let size = match template {
@@ -178,6 +199,7 @@ pub fn choose(template: Option<Template>, survey: &Survey, machine: &Machine) ->
         bf16_is_faster: machine.has_bf16 && !machine.has_gpu,
         threads: machine.threads.div_ceil(2).clamp(1, 8),
         is_labelled,
+        judged,
         splits_off,
     })
 }
@@ -257,6 +279,30 @@ mod tests {
             (65_536, 200, 200)
         );
         assert!(paper.queue.is_multiple_of(paper.batch));
+    }
+
+    #[test]
+    fn labelled_images_of_val_judge_where_test_has_none() {
+        let mut found = survey(480, 192, 64, 12);
+        assert_eq!(choose(None, &found, &LAPTOP).unwrap().judged, "test");
+        found.splits.insert("val".into(), 50);
+        found.labelled.insert("val".into(), 50);
+        assert_eq!(choose(None, &found, &LAPTOP).unwrap().judged, "test");
+        found.labelled.remove("test");
+        let choice = choose(None, &found, &LAPTOP).unwrap();
+        assert_eq!((choice.judged, choice.splits_off), ("val", false));
+    }
+
+    #[test]
+    fn images_of_other_splits_are_told_from_too_few() {
+        let mut found = survey(0, 48, 64, 2);
+        found.splits.insert("holdout".into(), 7);
+        let message = choose(None, &found, &LAPTOP).unwrap_err().to_string();
+        assert!(
+            message
+                .ends_with("there are only 7 of `holdout`, 48 of `test`: call them `train`, where a folder, a file or a column names their split"),
+            "{message}"
+        );
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use seedpipe_base::neutral;
 use seedpipe_stages::Survey;
 use serde_json::Value;
 
@@ -31,7 +32,7 @@ pub fn text(
         format!(
             "# Written by `seedpipe init` for {} images in {}. Everything may be changed: `seedpipe explain STAGE` says what will run again.",
             survey.images,
-            source.replace('\n', " ")
+            neutral::line(source)
         ),
         String::new(),
         "seed: 0".to_owned(),
@@ -74,8 +75,8 @@ fn images(choice: &Choice, survey: &Survey, source: &str) -> Vec<String> {
         .collect();
     let labels = match choice.is_labelled {
         true => format!(
-            "{} classes, which only the evaluation looks at",
-            survey.classes
+            "{} classes, which only the evaluation looks at, on `{}`",
+            survey.classes, choice.judged
         ),
         false => "no classes: nothing can be judged".to_owned(),
     };
@@ -88,6 +89,7 @@ fn images(choice: &Choice, survey: &Survey, source: &str) -> Vec<String> {
     ];
     let columns = &survey.columns;
     for (key, column) in [
+        ("image_column", &columns.image),
         ("label_column", &columns.label),
         ("label_name_column", &columns.label_name),
         ("split_column", &columns.split),
@@ -157,9 +159,18 @@ fn networks(choice: &Choice) -> [&'static str; 2] {
 /// Looks at the accuracy while a network is trained, where there are labels.
 const LOOKS: u32 = 10;
 
+/// What says that `val` judges, where it does.
+fn unless_test(choice: &Choice, said: &'static str) -> &'static str {
+    if choice.judged == "test" { "" } else { said }
+}
+
 fn training(choice: &Choice, epochs: u32, more: &str) -> String {
     let evaluate = match choice.is_labelled {
-        true => format!(", evaluate: {{every: {}}}", epochs.div_ceil(LOOKS)),
+        true => format!(
+            ", evaluate: {{every: {}{}}}",
+            epochs.div_ceil(LOOKS),
+            unless_test(choice, ", split: val")
+        ),
         false => String::new(),
     };
     format!(
@@ -284,7 +295,8 @@ fn judges(choice: &Choice, teacher: Option<&Teacher>) -> Vec<String> {
         };
         for kind in ["knn", "probe"] {
             lines.push(format!(
-                "  {name}_{kind}: {{kind: {kind}, inputs: {{images: images, features: {features}}}}}"
+                "  {name}_{kind}: {{kind: {kind}, inputs: {{images: images, features: {features}}}{}}}",
+                unless_test(choice, ", params: {test_split: val}")
             ));
         }
     }

@@ -5,13 +5,18 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 use anyhow::Result;
+use seedpipe_artifact::WEIGHTS;
 use seedpipe_base::{Comparison, Tolerance};
-use seedpipe_engine::{Codec, Content, Digest};
+use seedpipe_engine::{Codec, Content, Digest, Judging};
+use seedpipe_stages::tools::Alike;
 
 use crate::project::tolerances;
 
 /// Reads the artifact kinds of `seedpipe_artifact`.
-pub struct ParquetCodec;
+pub struct ParquetCodec {
+    /// In the program that has libtorch: how alike networks see.
+    pub alike: Option<Alike>,
+}
 
 impl Codec for ParquetCodec {
     fn digest(&self, kind: &str, parts: &[PathBuf]) -> Result<Content> {
@@ -37,10 +42,16 @@ impl Codec for ParquetCodec {
         stored: &[PathBuf],
         rows: Option<&[Range<u64>]>,
         again: &[PathBuf],
-        tolerance: &Tolerance,
-        headline: &[&str],
+        judging: &Judging,
     ) -> Result<Comparison> {
-        tolerances::compare(kind, stored, rows, again, tolerance, headline)
+        if kind == WEIGHTS && rows.is_none() {
+            return tolerances::compare_weights(stored, again, judging, self.alike);
+        }
+        tolerances::compare(kind, stored, rows, again, judging)
+    }
+
+    fn may_be(&self, name: &str, before: f64, now: f64, tolerance: &Tolerance) -> bool {
+        tolerances::may_be(name, before, now, tolerance)
     }
 
     fn tolerance(&self, kind: &str) -> Tolerance {

@@ -1,13 +1,17 @@
 //! Image files as a command line names them: files as they are, folders with everything below them
 //! that looks like an image.
 
-use seedpipe_base::Refusal;
-use seedpipe_imaging::Format;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Result;
+use seedpipe_base::Refusal;
+use seedpipe_engine::walk;
+use seedpipe_imaging::Format;
+use seedpipe_stages::image_folder::ImageFolder;
 
-/// In the order given, a folder's by path.
+use crate::terminal::output;
+
+/// In the order given, a folder's by path; what its folders hold beside them is told.
 ///
 /// # Errors
 /// When a path is not there, or there is no image at all.
@@ -15,16 +19,24 @@ pub fn image_files(given: &[PathBuf]) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for path in given {
         if path.is_dir() {
-            below(path, &mut found)?;
-        } else if path.is_file() {
-            found.push(path.clone());
-        } else {
+            let folder = ImageFolder::open(path)?;
+            for remark in folder.remarks() {
+                output::error(&format!("warning: `{}`: {remark}", path.display()));
+            }
+            found.extend(folder.into_files().iter().map(|file| path.join(file)));
+        } else if let Err(fault) = walk::check(path)? {
+            let got = match path.exists() {
+                true => fault,
+                false => "nothing",
+            };
             return Err(Refusal::new(format!(
-                "`{}`: expected an image or a folder, found nothing",
+                "`{}`: expected an image or a folder, found {got}",
                 path.display()
             ))
             .hint("check the path")
             .into());
+        } else {
+            found.push(path.clone());
         }
     }
     if found.is_empty() {
@@ -33,21 +45,6 @@ pub fn image_files(given: &[PathBuf]) -> Result<Vec<PathBuf>> {
             .into());
     }
     Ok(found)
-}
-
-/// Links to folders are not followed: they may lead in circles.
-fn below(folder: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
-    let mut entries = fs_err::read_dir(folder)?.collect::<Result<Vec<_>, _>>()?;
-    entries.sort_by_key(|entry| entry.file_name());
-    for entry in entries {
-        let path = entry.path();
-        if entry.file_type()?.is_dir() {
-            below(&path, found)?;
-        } else if Format::is_ending_of(&path) && path.is_file() {
-            found.push(path);
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

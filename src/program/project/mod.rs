@@ -5,6 +5,7 @@ pub(crate) mod cached;
 pub(crate) mod codec;
 pub(crate) mod image_files;
 pub(crate) mod junit;
+pub(crate) mod memory;
 pub(crate) mod pipeline_file;
 pub(crate) mod remote_connection;
 pub(crate) mod report;

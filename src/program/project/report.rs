@@ -9,8 +9,7 @@ use seedpipe_artifact::FilesReader;
 use seedpipe_base::Refusal;
 use seedpipe_engine::{Artifact, Engine, Outcome, Project, RunReport, StageNode, durable};
 use seedpipe_stages::PAGE;
-use seedpipe_stages::report::{Report, Source};
-use seedpipe_stages::results::results;
+use seedpipe_stages::report::{Report, Source, gains_text, results_text};
 
 use crate::terminal::figures;
 
@@ -92,26 +91,23 @@ fn write(artifact: &Artifact, path: &Path) -> Result<()> {
         .into_iter()
         .find(|file| file.name == PAGE)
         .with_context(|| format!("`{}` holds no `{PAGE}`", artifact.directory.display()))?;
-    if path.is_file() && fs_err::read(path)? == page.bytes {
+    let found = fs_err::metadata(path);
+    let may_be_equal =
+        found.is_ok_and(|found| found.is_file() && found.len() == page.bytes.len() as u64);
+    if may_be_equal && fs_err::read(path)? == page.bytes {
         return Ok(());
     }
     let folder = durable::folder_of(path);
     fs_err::create_dir_all(folder)?;
     // `gc` looks beside pipeline.yaml; the page may lie elsewhere.
     for entry in fs_err::read_dir(folder)? {
-        let left = entry?.path();
-        if durable::is_being_written(&left) == Some(false) {
-            match fs_err::remove_file(left) {
-                // Another run that ends now was quicker.
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                removed => removed?,
-            }
-        }
+        durable::remove_abandoned(&entry?.path())?;
     }
     Ok(durable::write(path, &page.bytes)?)
 }
 
-/// The results of everything above these pages, as a table; empty when nothing was measured.
+/// The results of everything above these pages, as a table with what students gained; empty when
+/// nothing was measured.
 ///
 /// # Errors
 /// When the cache can't be read.
@@ -131,14 +127,30 @@ pub fn results_table(engine: &Engine, pages: &[Page]) -> Result<String> {
             );
         }
     }
+    Ok(results_text(sources(engine, |stage| {
+        wanted.contains(stage)
+    })?))
+}
+
+/// What students gained, by all that is cached.
+///
+/// # Errors
+/// When the cache can't be read.
+pub fn gains(engine: &Engine) -> Result<String> {
+    Ok(gains_text(sources(engine, |_| true)?))
+}
+
+/// The stages that are cached, as results are told of them.
+fn sources(engine: &Engine, is_wanted: impl Fn(&str) -> bool) -> Result<Vec<Source>> {
     let mut sources = Vec::new();
     for status in engine.status()? {
         if let Some(artifact) = status.artifact
-            && wanted.contains(status.stage.as_str())
+            && is_wanted(&status.stage)
         {
-            let stage = engine.ancestor(project.stage(&status.stage)?, &artifact);
-            sources.push(Source::of(&stage, |_, _| None).result_source());
+            let stage = engine.project().stage(&status.stage)?;
+            let stage = engine.ancestor(stage, &artifact);
+            sources.push(Source::of(&stage, |_, _| None));
         }
     }
-    Ok(results(&sources).text())
+    Ok(sources)
 }

@@ -62,7 +62,7 @@ fn line(storage: &StorageEstimate) -> String {
 }
 
 /// `66 GB`, `8.2 MB`: two digits are enough of an estimate.
-fn in_short(bytes: u64) -> String {
+pub fn in_short(bytes: u64) -> String {
     let mut size = bytes as f64;
     for unit in ["B", "kB", "MB", "GB"] {
         if size < 999.5 {

@@ -6,7 +6,8 @@
 //!
 //! A long training goes another way after one rounding: measured between two CPU classes, one of a
 //! distilled student's tensors kept a cosine of 0.34 only, while its final figures stayed. So
-//! trainings are judged by their figures at the end, and their weights by form alone.
+//! trainings are judged by their figures at the end, and networks by what they make of sampled
+//! images.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -14,10 +15,12 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use seedpipe_artifact::{
-    EMBEDDINGS, METRICS, MetricRow, MetricsReader, PREDICTIONS, PredictionRow, PredictionsReader,
-    WEIGHTS, is_headline,
+    EMBEDDINGS, IMAGES, METRICS, MetricRow, MetricsReader, PREDICTIONS, PredictionRow,
+    PredictionsReader, WEIGHTS, is_headline,
 };
 use seedpipe_base::{Comparison, Tolerance, WorstRow};
+use seedpipe_engine::Judging;
+use seedpipe_stages::tools::Alike;
 
 /// The default across numerics classes. Images, views, files and lists of rejected images are exact
 /// everywhere.
@@ -28,9 +31,10 @@ pub fn default_of(kind: &str) -> Tolerance {
             cosine: Some(0.999),
             ..exact
         },
-        // Names, shapes and types must be equal, and no number become NaN.
+        // Of networks by what they see; of other weights by their numbers. Names, shapes and types
+        // must be equal, and no number become NaN.
         WEIGHTS => Tolerance {
-            cosine: Some(-1.0),
+            cosine: Some(0.999),
             ..exact
         },
         PREDICTIONS => Tolerance {
@@ -45,9 +49,40 @@ pub fn default_of(kind: &str) -> Tolerance {
     }
 }
 
-/// Compares a stored output, or some rows of it, with one made again.
+/// Compares stored weights with weights made again: networks by how alike they see images of the
+/// stage's inputs, whatever their numbers; others by their numbers.
 ///
-/// - `headline`: names of the metrics that decide
+/// # Errors
+/// When either can't be read, or a network is none.
+pub fn compare_weights(
+    stored: &[PathBuf],
+    again: &[PathBuf],
+    judging: &Judging,
+    alike: Option<Alike>,
+) -> Result<Comparison> {
+    let free = Tolerance {
+        cosine: Some(-1.0),
+        ..judging.tolerance
+    };
+    let compare = |tolerance| seedpipe_artifact::compare(WEIGHTS, stored, again, tolerance);
+    let form = compare(&free)?;
+    let (Some(least), Some(alike), true) = (judging.tolerance.cosine, alike, form.within) else {
+        return Ok(compare(&judging.tolerance)?);
+    };
+    let inputs = judging.inputs.values().flatten();
+    let images = inputs.clone().find(|input| input.kind == IMAGES);
+    let images = images.map_or(&[][..], |input| &input.parts);
+    Ok(match alike(stored, again, images)? {
+        None => compare(&judging.tolerance)?,
+        Some(seen_alike) => Comparison {
+            within: seen_alike >= least,
+            seen_alike: Some(seen_alike),
+            ..form
+        },
+    })
+}
+
+/// Compares a stored output, or some rows of it, with one made again.
 ///
 /// # Errors
 /// When either can't be read.
@@ -56,9 +91,9 @@ pub fn compare(
     stored: &[PathBuf],
     rows: Option<&[Range<u64>]>,
     again: &[PathBuf],
-    tolerance: &Tolerance,
-    headline: &[&str],
+    judging: &Judging,
 ) -> Result<Comparison> {
+    let (tolerance, headline) = (&judging.tolerance, judging.headline);
     match (kind, tolerance.points, rows) {
         (METRICS, Some(points), None) => {
             let read = |parts| MetricsReader::open(parts)?.read_all();
@@ -88,6 +123,32 @@ pub fn compare(
 const ROUNDING: f64 = 1e-9;
 /// Other figures than accuracies may differ by this many per cent for each point.
 const PER_CENT_A_POINT: f64 = 10.0;
+
+/// How far two figures of a name are apart: accuracies in percentage points, others in per cent of
+/// the larger one, of which ten are a point.
+fn points_apart(name: &str, before: f64, now: f64) -> f64 {
+    let apart = (before - now).abs();
+    let points = if name.contains("top") || name.ends_with("accuracy") {
+        100.0 * apart
+    } else {
+        let larger = before.abs().max(now.abs());
+        100.0 * apart / larger.max(f64::MIN_POSITIVE) / PER_CENT_A_POINT
+    };
+    // NaN against a number is beyond every bound.
+    if points.is_nan() {
+        f64::INFINITY
+    } else {
+        points
+    }
+}
+
+/// Whether a figure may be another one within the tolerance.
+pub fn may_be(name: &str, before: f64, now: f64, tolerance: &Tolerance) -> bool {
+    before.to_bits() == now.to_bits()
+        || tolerance
+            .points
+            .is_some_and(|points| points_apart(name, before, now) <= points + ROUNDING)
+}
 
 /// The headline figures at their last step decide: accuracies may differ by `points` percentage
 /// points, every other figure by ten times as many per cent of the larger one. Earlier steps and
@@ -126,21 +187,10 @@ fn compare_metric_rows(
         }
         comparison.differing += 1;
         let apart = (before.value - now.value).abs();
-        let is_fraction = before.name.contains("top") || before.name.ends_with("accuracy");
-        let beyond = if is_fraction {
-            100.0 * apart
-        } else {
-            let larger = before.value.abs().max(now.value.abs());
-            100.0 * apart / larger.max(f64::MIN_POSITIVE) / PER_CENT_A_POINT
-        };
-        // NaN against a number is beyond every bound.
-        let beyond = if beyond.is_nan() {
-            f64::INFINITY
-        } else {
-            beyond
-        };
+        let beyond = points_apart(&before.name, before.value, now.value);
         let is_last = last[&(&before.split, &before.name)] == before.step;
-        if !is_last || !is_headline(&before.name, headline) {
+        let decides = is_last && is_headline(&before.name, headline);
+        if !decides && apart.is_finite() {
             continue;
         }
         comparison.max_abs = comparison.max_abs.max(apart);

@@ -6,6 +6,7 @@ use std::ffi::OsStr;
 use std::io::{self, IsTerminal};
 
 use console::{Style, measure_text_width};
+use seedpipe_base::neutral;
 
 /// What words look like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,10 +66,12 @@ impl Colours {
         }
     }
 
-    /// A message with its first word, `error:` or `warning:`, and the word `hint:` set off.
+    /// A message with its first word, `error:` or `warning:`, and the word `hint:` set off. Nothing
+    /// in the text itself steers the terminal.
     pub fn message(self, text: &str) -> String {
+        let text = neutral::lines(text);
         if !self.are_on {
-            return text.to_owned();
+            return text.into_owned();
         }
         let lines: Vec<String> = text
             .split('\n')
@@ -161,5 +164,8 @@ mod tests {
         );
         assert_eq!(on.message("no error: here"), "no error: here");
         assert_eq!(Colours::NONE.message("error: bad"), "error: bad");
+        for colours in [on, Colours::NONE] {
+            assert_eq!(colours.message("`\u{1b}[2J`"), "`\\u{1b}[2J`");
+        }
     }
 }

@@ -1,7 +1,10 @@
 //! Numbers and tables as people read them.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 use std::path::Path;
+
+use seedpipe_base::neutral;
 
 pub use seedpipe_base::text::{bytes, count};
 
@@ -56,12 +59,10 @@ pub fn value(number: f64) -> String {
     }
 }
 
-/// A path without a leading `./`.
+/// A path without a leading `./`, on one line.
 pub fn path(path: &Path) -> String {
-    path.strip_prefix("./")
-        .unwrap_or(path)
-        .display()
-        .to_string()
+    let path = path.strip_prefix("./").unwrap_or(path).display();
+    neutral::line(&path.to_string()).into_owned()
 }
 
 /// Which side of its column a cell stands on.
@@ -71,10 +72,14 @@ pub enum Side {
     Right,
 }
 
-/// Rows in aligned columns, two spaces between, nothing after the last cell.
+/// Rows in aligned columns, two spaces between, nothing after the last cell; a row is a line.
 ///
 /// - `sides`: one a column; every row has as many cells
 pub fn table(sides: &[Side], rows: &[Vec<String>]) -> String {
+    let rows: Vec<Vec<Cow<str>>> = rows
+        .iter()
+        .map(|row| row.iter().map(|cell| neutral::line(cell)).collect())
+        .collect();
     let width = |column: usize| {
         rows.iter()
             .map(|row| row[column].chars().count())
@@ -83,7 +88,7 @@ pub fn table(sides: &[Side], rows: &[Vec<String>]) -> String {
     };
     let widths: Vec<usize> = (0..sides.len()).map(width).collect();
     let mut text = String::new();
-    for row in rows {
+    for row in &rows {
         let mut line = String::new();
         for ((cell, side), &width) in row.iter().zip(sides).zip(&widths) {
             let padded = match side {
@@ -154,11 +159,11 @@ mod tests {
     fn columns_are_aligned_and_lines_end_with_their_last_cell() {
         let rows = [
             vec!["a".into(), "10".into(), "x".into()],
-            vec!["long".into(), "9".into(), String::new()],
+            vec!["l\nng".into(), "9".into(), String::new()],
         ];
         assert_eq!(
             table(&[Side::Left, Side::Right, Side::Left], &rows),
-            "a     10  x\nlong   9\n"
+            "a      10  x\nl\\nng   9\n"
         );
     }
 }

@@ -5,7 +5,9 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
+use seedpipe_base::neutral;
 use seedpipe_engine::clock;
+use seedpipe_remote::without_credentials;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -53,11 +55,16 @@ pub fn reader_is_gone() -> bool {
     READER_IS_GONE.load(Ordering::Relaxed)
 }
 
-/// Writes text and a line end to stdout; an empty text writes nothing.
+/// Writes text and a line end to stdout; an empty text writes nothing. Nothing in it steers the
+/// terminal.
 ///
 /// # Errors
 /// When stdout can't be written, for another reason than that its reader is gone.
 pub fn print(text: &str) -> Result<()> {
+    write_out(&neutral::lines(text))
+}
+
+fn write_out(text: &str) -> Result<()> {
     if text.is_empty() {
         return Ok(());
     }
@@ -78,12 +85,25 @@ pub fn print(text: &str) -> Result<()> {
 /// # Errors
 /// As [`print`].
 pub fn print_json(value: &impl Serialize) -> Result<()> {
-    print(&serde_json::to_string_pretty(value).context("BUG: an output that JSON can't hold")?)
+    print_json_text(
+        &serde_json::to_string_pretty(value).context("BUG: an output that JSON can't hold")?,
+    )
+}
+
+/// Writes what is JSON already, such as a line of it.
+///
+/// # Errors
+/// As [`print`].
+pub fn print_json_text(json: &str) -> Result<()> {
+    write_out(&neutral::json(json))
 }
 
 /// Writes a message to stderr, as an event where those are wanted; where even that fails, there is
-/// no one left to tell.
+/// no one left to tell. What it repeats of the command line or a file may hold credentials, which
+/// are left out.
 pub fn error(message: &str) {
+    let message = without_credentials(message);
+    let message = message.as_str();
     match log_format() {
         LogFormat::Text => {
             let message = Colours::of_stderr().message(message);
@@ -114,5 +134,5 @@ pub fn event(name: &str, fields: Value) {
     for (key, value) in fields.as_object().into_iter().flatten() {
         line.push_str(&format!(",{}:{value}", json!(key)));
     }
-    let _ = writeln!(io::stderr().lock(), "{line}}}");
+    let _ = writeln!(io::stderr().lock(), "{}}}", neutral::json(&line));
 }

@@ -1,5 +1,7 @@
 //! One table in several forms: for people, as CSV (RFC 4180) and as Markdown.
 
+use seedpipe_base::neutral;
+
 use crate::terminal::figures::{self, Side};
 
 /// The forms that are text; JSON is made of the rows themselves.
@@ -28,7 +30,7 @@ impl Table {
     fn csv(&self) -> String {
         let mut text = String::new();
         for row in &self.rows {
-            let cells: Vec<String> = row.iter().map(|cell| csv_cell(cell)).collect();
+            let cells: Vec<String> = row.iter().map(|cell| neutral::csv(cell)).collect();
             text.push_str(&cells.join(","));
             text.push('\n');
         }
@@ -38,7 +40,7 @@ impl Table {
     fn markdown(&self) -> String {
         let mut text = String::new();
         for (position, row) in self.rows.iter().enumerate() {
-            let cells: Vec<String> = row.iter().map(|cell| markdown_cell(cell)).collect();
+            let cells: Vec<String> = row.iter().map(|cell| neutral::markdown(cell)).collect();
             text.push_str(&format!("| {} |\n", cells.join(" | ")));
             if position == 0 {
                 let rules: Vec<&str> = self
@@ -54,22 +56,6 @@ impl Table {
         }
         text
     }
-}
-
-fn csv_cell(cell: &str) -> String {
-    if cell.contains([',', '"', '\n', '\r']) {
-        format!("\"{}\"", cell.replace('"', "\"\""))
-    } else {
-        cell.to_owned()
-    }
-}
-
-fn markdown_cell(cell: &str) -> String {
-    cell.replace('\\', "\\\\")
-        .replace('|', "\\|")
-        .replace('_', "\\_")
-        .replace('*', "\\*")
-        .replace(['\n', '\r'], " ")
 }
 
 #[cfg(test)]
@@ -96,7 +82,7 @@ mod tests {
     fn markdown_escapes_what_would_end_a_cell() {
         assert_eq!(
             table().text(Form::Markdown),
-            "| stage | value |\n| --- | ---: |\n| s[a=1,b=2] | say \"a\\|b\" |\n"
+            "| stage | value |\n| --- | ---: |\n| s\\[a=1,b=2\\] | say \"a\\|b\" |\n"
         );
     }
 }

@@ -1,5 +1,6 @@
 //! A value as YAML on one line, to paste into a pipeline: `{name: resnet18, stem: cifar}`.
 
+use seedpipe_base::neutral;
 use serde_json::Value;
 
 /// Words that YAML takes for something else than text.
@@ -35,7 +36,7 @@ fn text(string: &str) -> String {
     if plain && !WORDS.contains(&string.to_ascii_lowercase().as_str()) {
         return string.to_owned();
     }
-    Value::from(string).to_string()
+    neutral::yaml(string)
 }
 
 #[cfg(test)]
@@ -48,7 +49,7 @@ mod tests {
     fn it_is_short_and_reads_back_as_the_same_value() {
         let value = json!({
             "name": "resnet18", "width": 2.0, "head": {"hidden": [64, 0.5], "batch_norm": true},
-            "odd": ["no", "3x", "a: b", "", "null", "a#b", "ö"], "none": null,
+            "odd": ["no", "3x", "a: b", "", "null", "a#b", "ö", "a\u{85}b\u{9b}\u{202e}"], "none": null,
         });
         let line = yaml_flow(&value);
         let short = r#"head: {batch_norm: true, hidden: [64, 0.5]}, name: resnet18"#;

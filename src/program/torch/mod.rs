@@ -3,6 +3,7 @@
 
 pub(crate) mod elf;
 pub(crate) mod libtorch;
+pub(crate) mod machine_memory;
 pub(crate) mod numerics;
 pub(crate) mod onnx_speed;
 pub(crate) mod processor;

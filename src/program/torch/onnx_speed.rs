@@ -7,10 +7,12 @@
 
 use std::env;
 use std::path::{Path, PathBuf};
-use std::process::{self, Command};
+use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use seedpipe_base::hinted;
+use seedpipe_engine::{child, unique_name};
 use serde::Deserialize;
 
 use crate::terminal::figures;
@@ -18,6 +20,8 @@ use crate::terminal::figures;
 const SCRIPT: &str = include_str!("onnx_speed.py");
 const PYTHON: &str = "SEEDPIPE_PYTHON";
 const SECONDS: &str = "3";
+/// Loading included, on a slow machine.
+const PATIENCE: Duration = Duration::from_secs(600);
 /// The script's exit code when a module is missing.
 const MISSING: i32 = 3;
 
@@ -66,11 +70,12 @@ pub fn measure(fp32: &[u8], int8: &[u8]) -> Result<MeasuredSpeed> {
     let script = write("onnx_speed.py", SCRIPT.as_bytes())?;
     let files = [write("fp32.onnx", fp32)?, write("int8.onnx", int8)?];
     let python = env::var(PYTHON).unwrap_or_else(|_| "python3".to_owned());
-    let output = Command::new(&python)
+    let mut command = Command::new(&python);
+    command
         .arg(script)
         .args(files)
-        .args(["--json", "--seconds", SECONDS])
-        .output();
+        .args(["--json", "--seconds", SECONDS]);
+    let output = child::output(&mut command, PATIENCE);
     let unmeasured = |why: &str| {
         hinted(
             format!("the speed was not measured: `{python}` {why}"),
@@ -109,8 +114,7 @@ struct TemporaryFolder(PathBuf);
 
 impl TemporaryFolder {
     fn create() -> Result<Self> {
-        let path = env::temp_dir().join(format!("seedpipe-speed-{}", process::id()));
-        let _ = fs_err::remove_dir_all(&path); // of a process of this number that was killed
+        let path = env::temp_dir().join(format!("seedpipe-speed-{}", unique_name()));
         create_private(&path)
             .with_context(|| format!("`{}` can't be made", figures::path(&path)))?;
         Ok(Self(path))

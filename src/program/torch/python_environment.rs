@@ -1,10 +1,16 @@
 //! The Python environment that this program is installed into, as a wheel's is.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
+use std::time::Duration;
+
+use seedpipe_engine::child;
 
 /// The interpreter's names, beside the programs of its environment.
 const PYTHONS: [&str; 2] = ["python3", "python"];
+
+/// For a Python on a slow disk.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Prints where PyTorch lies, without loading it; what lies in the current folder doesn't count.
 const SCRIPT: &str = "
@@ -25,10 +31,7 @@ pub fn ask_for_torch(programs: &Path) -> Option<PathBuf> {
         .map(|name| programs.join(name))
         .into_iter()
         .find(|python| python.exists())?;
-    let output = Command::new(python)
-        .args(["-c", SCRIPT])
-        .stdin(Stdio::null())
-        .output()
+    let output = child::output(Command::new(python).args(["-c", SCRIPT]), PATIENCE)
         .ok()
         .filter(|output| output.status.success())?;
     let text = String::from_utf8(output.stdout).ok()?;

@@ -68,7 +68,7 @@ impl Training for Compress {
         let memory = |purpose: &str, dimension| setup.random_queue(purpose, self.queue, dimension);
         Ok(Box::new(TwoMemories::new(
             memory("queue", setup.targets.dimension())?,
-            memory("student_queue", setup.student.embedding_dimension())?,
+            memory("student_queue", setup.student.embedding_dimension()?)?,
             setup.student,
             self.encoder_momentum,
         )))

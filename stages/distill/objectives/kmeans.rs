@@ -10,7 +10,7 @@ use seedpipe_learn::training_state::TrainingState;
 use tch::{Tensor, no_grad};
 
 use super::{Declaration, Matching, Seen, Setup, StudentOutput, Training};
-use crate::shared::invalid::at_least;
+use crate::shared::invalid::{Counted, count};
 use crate::shared::objectives::params;
 
 const CENTROIDS: &str = "centroids.";
@@ -27,8 +27,13 @@ params! {
 
 impl Declaration for Kmeans {
     fn validate(&self, _batch: usize) -> Result<(), Refusal> {
-        at_least("clusters", self.clusters as u64, 2)?;
-        at_least("cluster_rounds", self.cluster_rounds.into(), 1)
+        count("clusters", self.clusters as u64, 2, Counted::Rows)?;
+        count(
+            "cluster_rounds",
+            self.cluster_rounds.into(),
+            1,
+            Counted::Rounds,
+        )
     }
 
     fn output(&self) -> StudentOutput {

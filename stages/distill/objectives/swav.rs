@@ -13,7 +13,7 @@ use seedpipe_learn::training_state::TrainingState;
 use tch::{Tensor, no_grad};
 
 use super::{Declaration, Matching, Seen, Setup, Temperature, Training};
-use crate::shared::invalid::{at_least, check_queue, positive};
+use crate::shared::invalid::{Counted, check_queue, count, positive};
 use crate::shared::objectives::params;
 use crate::training::{QUEUE, restore_queue, save_queue};
 
@@ -42,8 +42,13 @@ impl Declaration for Swav {
     fn validate(&self, batch: usize) -> Result<(), Refusal> {
         self.temperature_student
             .validate("temperature_student", "SwAV uses 0.1")?;
-        at_least("prototypes", self.prototypes as u64, 2)?;
-        at_least("sinkhorn_iterations", self.sinkhorn_iterations.into(), 1)?;
+        count("prototypes", self.prototypes as u64, 2, Counted::Rows)?;
+        count(
+            "sinkhorn_iterations",
+            self.sinkhorn_iterations.into(),
+            1,
+            Counted::Rounds,
+        )?;
         positive("sinkhorn_epsilon", self.sinkhorn_epsilon)?;
         match self.queue {
             0 => Ok(()),

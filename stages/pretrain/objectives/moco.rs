@@ -101,7 +101,7 @@ impl Training for Moco {
         let learner = MocoLearner {
             queue: Queue::new(
                 self.queue,
-                query.embedding_dimension() as usize,
+                query.embedding_dimension()? as usize,
                 params.training.batch,
                 &mut context.rng("queue", &[]),
                 setup.device,

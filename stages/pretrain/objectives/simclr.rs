@@ -11,7 +11,7 @@ use seedpipe_learn::training_state::TrainingState;
 use tch::Tensor;
 
 use super::{Declaration, Pretrain, Setup, Training, projection};
-use crate::shared::invalid::{at_least, temperature};
+use crate::shared::invalid::{Counted, count, temperature};
 use crate::shared::objectives::params;
 use crate::training::{Batch, Learner, TrainingOptions};
 
@@ -27,7 +27,7 @@ impl Declaration for Simclr {
     fn validate(&self, training: &TrainingOptions, _network: &Architecture) -> Result<(), Refusal> {
         let usual = "SimCLR uses 0.1 on ImageNet, 0.5 on CIFAR-10";
         temperature("temperature", self.temperature, usual)?;
-        at_least("training.batch", training.batch as u64, 2)
+        count("training.batch", training.batch as u64, 2, Counted::AtOnce)
     }
 
     fn way(&self, _network: &Architecture) -> &'static str {

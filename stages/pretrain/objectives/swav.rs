@@ -17,7 +17,7 @@ use seedpipe_learn::training_state::TrainingState;
 use tch::{Device, Tensor, no_grad};
 
 use super::{Declaration, Pretrain, Setup, Training, projection};
-use crate::shared::invalid::{at_least, check_queue, invalid, positive, temperature};
+use crate::shared::invalid::{Counted, check_queue, count, invalid, positive, temperature};
 use crate::shared::objectives::params;
 use crate::training::{Batch, Learner, QUEUE, TrainingOptions, restore_queue, save_queue};
 
@@ -63,9 +63,14 @@ impl Declaration for Swav {
 
     fn validate(&self, training: &TrainingOptions, _network: &Architecture) -> Result<(), Refusal> {
         temperature("temperature", self.temperature, "SwAV uses 0.1")?;
-        at_least("prototypes", self.prototypes as u64, 2)?;
+        count("prototypes", self.prototypes as u64, 2, Counted::Rows)?;
         positive("sinkhorn_epsilon", self.sinkhorn_epsilon)?;
-        at_least("sinkhorn_iterations", self.sinkhorn_iterations.into(), 1)?;
+        count(
+            "sinkhorn_iterations",
+            self.sinkhorn_iterations.into(),
+            1,
+            Counted::Rounds,
+        )?;
         match (self.queue, self.queue_from_epoch) {
             (0, None) => Ok(()),
             (0, Some(epoch)) => Err(invalid(
@@ -103,7 +108,7 @@ impl Declaration for Swav {
 impl Training for Swav {
     fn run(&self, params: &Pretrain, context: &StageContext, setup: Setup) -> Result<()> {
         let network = params.new_network(context, setup.device)?;
-        let dimension = network.embedding_dimension();
+        let dimension = network.embedding_dimension()?;
         let mut generator = context.rng("initialise", PROTOTYPES.as_bytes());
         let drawn = normal(&[self.prototypes as i64, dimension], &mut generator);
         let drawn = normalise(&drawn).to_device(setup.device);

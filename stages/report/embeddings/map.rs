@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use seedpipe_artifact::ImagesReader;
+use seedpipe_base::neutral;
 
 use crate::report::embeddings::pca::principal;
 use crate::report::embeddings::tsne::tsne;
@@ -259,11 +260,17 @@ fn points_json(
         let wrong = answer.filter(|class| point.label != Some(**class)).zip(by);
         taken.push(wrong.map_or_else(String::new, |(class, judged)| judged.name(*class)));
     }
+    let shown = |names: &[String]| -> Vec<String> {
+        names
+            .iter()
+            .map(|name| neutral::line(name).into_owned())
+            .collect()
+    };
     let value = serde_json::json!({
-        "names": names,
+        "names": shown(names),
         "classes": classes,
         "pictures": pictures,
-        "taken": taken,
+        "taken": shown(&taken),
         "by": by.map(|judged| judged.stage.as_str()),
     });
     // In a script element only its own end would end it.

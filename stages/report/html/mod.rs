@@ -8,12 +8,18 @@ pub mod tabs;
 
 use std::fmt::Write;
 
-/// Text between tags and within double quotes.
-pub fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;")
+pub use seedpipe_base::neutral::html as escaped;
+
+/// Text whose words between backticks are code.
+pub fn with_code(text: &str) -> String {
+    let parts = text.split('`').enumerate().map(|(index, part)| {
+        if index % 2 == 1 {
+            format!("<code>{}</code>", escaped(part))
+        } else {
+            escaped(part)
+        }
+    });
+    parts.collect()
 }
 
 /// Appends formatted text.

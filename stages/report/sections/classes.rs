@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context, Result};
 use seedpipe_artifact::{METRICS, MetricsReader};
 
-use crate::report::gallery::Gallery;
 use crate::report::html::{Cell, HtmlColumn, HtmlTable, percent};
 use crate::report::judged::Judged;
 use crate::report::material::Catalogue;
@@ -18,7 +17,6 @@ const NETWORKS: usize = 6;
 /// The table; `None` when no class was judged by itself.
 pub fn table(
     material: &Catalogue,
-    gallery: &Gallery,
     results: &Results,
     ranked: &[Ranked],
     judged: &[Judged],
@@ -38,7 +36,7 @@ pub fn table(
         if columns.len() == NETWORKS {
             break;
         }
-        let values = of_classes(material, gallery, measure)?;
+        let values = of_classes(material, measure)?;
         if !values.is_empty() {
             let title = &results.columns[column];
             columns.push((format!("{}, {title}", ranked.row.network), values));
@@ -94,11 +92,7 @@ pub fn table(
 }
 
 /// Class → accuracy, of the stage that measured.
-fn of_classes(
-    material: &Catalogue,
-    gallery: &Gallery,
-    measure: &Measure,
-) -> Result<BTreeMap<String, f64>> {
+fn of_classes(material: &Catalogue, measure: &Measure) -> Result<BTreeMap<String, f64>> {
     let Some(source) = material.source(&measure.stage) else {
         return Ok(BTreeMap::new());
     };
@@ -111,60 +105,11 @@ fn of_classes(
     let rows = MetricsReader::open(parts)
         .and_then(|reader| reader.read_all())
         .with_context(|| format!("stage `{}`", measure.stage))?;
-    let of_class: Vec<(String, f64)> = rows
-        .into_iter()
-        .filter(|row| row.split == split)
-        .filter_map(|row| {
-            let class = row.name.strip_prefix(name)?.strip_prefix('/')?;
-            Some((class.to_owned(), row.value))
-        })
-        .collect();
-    let known = material
-        .files(source, "images")
-        .map(|(images, _)| judged_names(gallery, &images.stage, split));
-    Ok(named(of_class, &known.unwrap_or_default()))
-}
-
-/// Name as the images have it, and name that no other class has, of the classes with an image in a
-/// split; in the order of their labels.
-fn judged_names(gallery: &Gallery, stage: &str, split: &str) -> Vec<(String, String)> {
-    let Some(images) = gallery.images(stage) else {
-        return Vec::new();
-    };
-    let rows = images.rows_in(split).into_iter();
-    let labels: BTreeSet<i32> = rows.filter_map(|row| images.image(row).label).collect();
-    let told = gallery.classes(stage);
-    let names = labels.iter().filter_map(|label| {
-        let name = images.classes().get(label)?;
-        Some((name.clone(), told[label].clone()))
+    let of_class = rows.into_iter().filter_map(|row| {
+        let class = row.name.strip_prefix(name)?.strip_prefix('/')?;
+        (row.split == split).then(|| (class.to_owned(), row.value))
     });
-    names.collect()
-}
-
-/// Values by names that differ. They stand in the order of the labels, as the classes that were
-/// judged do; where those are not known, a name's further occurrences are counted.
-///
-/// - `known`: name and name that no other class has
-fn named(values: Vec<(String, f64)>, known: &[(String, String)]) -> BTreeMap<String, f64> {
-    let names = values.iter().map(|(name, _)| name);
-    if names.eq(known.iter().map(|(name, _)| name)) {
-        let told = known.iter().map(|(_, told)| told.clone());
-        return told
-            .zip(values.into_iter().map(|(_, value)| value))
-            .collect();
-    }
-    let mut found = BTreeMap::new();
-    let mut times: BTreeMap<String, usize> = BTreeMap::new();
-    for (name, value) in values {
-        let time = times.entry(name.clone()).or_default();
-        *time += 1;
-        let name = match *time {
-            1 => name,
-            time => format!("{name}, number {time}"),
-        };
-        found.insert(name, value);
-    }
-    found
+    Ok(of_class.collect())
 }
 
 /// Name → judged images of that class.
@@ -173,35 +118,4 @@ fn images_of_classes(judged: &Judged) -> BTreeMap<String, u64> {
     images
         .map(|(label, count)| (judged.name(label), count))
         .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn classes_of_one_name_keep_their_own_accuracies() {
-        let values = || {
-            let values = [("crane", 0.5), ("cat", 0.75), ("crane", 0.25)];
-            values.map(|(name, value)| (name.to_owned(), value)).into()
-        };
-        let known = [
-            ("crane", "crane (1)"),
-            ("cat", "cat"),
-            ("crane", "crane (3)"),
-        ];
-        let known = known.map(|(name, told)| (name.to_owned(), told.to_owned()));
-        let expected = |names: [&str; 3]| {
-            let values = names.into_iter().zip([0.5, 0.25, 0.75]);
-            BTreeMap::from_iter(values.map(|(name, value)| (name.to_owned(), value)))
-        };
-        assert_eq!(
-            named(values(), &known),
-            expected(["crane (1)", "crane (3)", "cat"])
-        );
-        assert_eq!(
-            named(values(), &known[..2]),
-            expected(["crane", "crane, number 2", "cat"])
-        );
-    }
 }

@@ -1,7 +1,10 @@
-//! The headline: what the student keeps of its teacher, and the table of every network that was
-//! measured.
+//! The headline: what the student gained and what it keeps of its teacher, and the table of every
+//! network that was measured.
 
-use crate::report::html::{Cell, HtmlColumn, HtmlTable, change, escaped, percent, push, short};
+use crate::report::gains::{Gain, Group, floor, gains, groups, missing_floor};
+use crate::report::html::{
+    Cell, HtmlColumn, HtmlTable, change, escaped, percent, push, short, with_code,
+};
 use crate::report::material::{Catalogue, EarlierState};
 use crate::report::networks::{self, Role};
 use crate::shared::results::{Measure, ResultRow, Results};
@@ -50,78 +53,102 @@ pub fn main_column(results: &Results) -> Option<usize> {
 }
 
 /// Cards with the figures that a reader wants first; empty when no student was measured.
-pub fn cards(material: &Catalogue, results: &Results, ranked: &[Ranked]) -> String {
+pub fn cards(material: &Catalogue, results: &Results) -> String {
     let Some(column) = main_column(results) else {
         return String::new();
     };
-    let measured = |role: Role| {
-        let of_role = ranked.iter().filter(move |ranked| ranked.role == role);
-        of_role.filter_map(move |ranked| Some((ranked.row, ranked.row.values[column].as_ref()?)))
-    };
-    let best = |role: Role| {
-        measured(role).max_by(|(_, left), (_, right)| left.value.total_cmp(&right.value))
-    };
-    let Some((student, value)) = best(Role::Student) else {
-        return String::new();
-    };
+    let groups = groups(material, results, column);
+    let students = groups.iter().filter(|group| group.role == Role::Student);
+    let students: Vec<&Group> = students.collect();
     let title = &results.columns[column];
-    let mut cards = vec![card(
-        &percent(value.value),
-        &format!("{} of {}{}", title, student.network, margin(value)),
-    )];
-    if let Some((teacher, of_teacher)) = best(Role::Teacher) {
-        if of_teacher.value > 0.0 {
-            cards.push(card(
-                &format!("{:.0} %", value.value / of_teacher.value * 100.0),
-                &format!(
-                    "of what {} reaches ({})",
-                    teacher.network,
-                    percent(of_teacher.value)
-                ),
-            ));
-        }
-        if let (Some(small), Some(large)) = (student.parameters, teacher.parameters)
-            && small > 0
-            && small < large
-        {
-            let factor = large as f64 / small as f64;
-            let digits = if factor < 9.95 { 1 } else { 0 };
-            cards.push(card(
-                &format!("{factor:.digits$} ×"),
-                &format!(
-                    "smaller: {} parameters of {}",
-                    short(small as f64),
-                    short(large as f64)
-                ),
-            ));
-        }
+    let about = match students.as_slice() {
+        [] => return String::new(),
+        [student] => format!("{title} of {}{}", student.name(), margin(student)),
+        several => format!(
+            "{title} of {} students; none is chosen by the images that judge",
+            several.len()
+        ),
+    };
+    let values = students.iter().map(|student| student.value());
+    let mut cards = vec![card(&span(values.collect(), percent), &about)];
+    let gains = gains(material, results, column);
+    let mut sentences = Vec::new();
+    if students.len() == 1 {
+        cards.extend(
+            gains
+                .iter()
+                .map(Gain::card)
+                .map(|(figure, about)| card(&figure, &about)),
+        );
+    } else {
+        sentences.extend(gains.iter().map(Gain::sentence));
     }
-    let alike = measured(Role::Baseline).filter(|(row, _)| {
-        let is_as_large = row.parameters.is_some() && row.parameters == student.parameters;
-        let source = material.source(&row.network);
-        is_as_large && source.is_some_and(|source| networks::learned_alone(material, source))
+    sentences.extend(missing_floor(material, results, column));
+    let of_teachers = students.iter().filter_map(|student| {
+        let (name, value) = student.teachers(material, &groups)?;
+        Some((student.value() / value, name, value))
     });
-    if let Some((other, without)) =
-        alike.max_by(|(_, left), (_, right)| left.value.total_cmp(&right.value))
+    let of_teachers: Vec<(f64, String, f64)> = of_teachers.collect();
+    if let Some((_, name, value)) = of_teachers.first() {
+        let shares = of_teachers.iter().map(|(share, ..)| *share).collect();
+        let whole = |share: f64| format!("{:.0} %", share * 100.0);
+        let about = match students.as_slice() {
+            [student] => {
+                let floor = floor(student, &groups).map_or_else(String::new, |floor| {
+                    format!("; {} {}", floor.name(), whole(floor.value() / value))
+                });
+                format!("of what {name} reaches ({}){floor}", percent(*value))
+            }
+            _ => "of what their teachers reach".to_owned(),
+        };
+        cards.push(card(&span(shares, whole), &about));
+    }
+    if let ([student], Some((_, teacher, _))) = (students.as_slice(), of_teachers.first())
+        && let Some(teacher) = groups.iter().find(|group| group.name() == *teacher)
+        && let (Some(small), Some(large)) = (student.parameters(), teacher.parameters())
+        && small > 0
+        && small < large
     {
-        let points = (value.value - without.value) * 100.0;
-        let sign = if points < 0.0 { "−" } else { "+" };
+        let factor = large as f64 / small as f64;
+        let digits = if factor < 9.95 { 1 } else { 0 };
         cards.push(card(
-            &format!("{sign}{:.1} points", points.abs()),
+            &format!("{factor:.digits$} ×"),
             &format!(
-                "against {}, as large and without the teacher ({})",
-                other.network,
-                percent(without.value)
+                "smaller: {} parameters of {}",
+                short(small as f64),
+                short(large as f64)
             ),
         ));
     }
-    format!("<ul class=\"cards\">{}</ul>\n", cards.concat())
+    let mut html = format!("<ul class=\"cards\">{}</ul>\n", cards.concat());
+    for sentence in sentences {
+        let sentence = with_code(&with_units(&sentence));
+        push(
+            &mut html,
+            format_args!("<p class=\"note\">{sentence}</p>\n"),
+        );
+    }
+    html
 }
 
-fn margin(measure: &Measure) -> String {
-    measure.interval.map_or_else(String::new, |[low, high]| {
-        format!(", ± {:.1}", (high - low) / 2.0 * 100.0)
-    })
+/// One figure, or the lowest and the highest.
+fn span(values: Vec<f64>, text: impl Fn(f64) -> String) -> String {
+    let low = values.iter().copied().fold(f64::INFINITY, f64::min);
+    let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    match values.len() {
+        1 => text(low),
+        _ => format!("{} to {}", text(low), text(high)),
+    }
+}
+
+fn margin(group: &Group) -> String {
+    match (group.deviation(), group.members[0].measure.interval) {
+        (Some(deviation), _) => {
+            format!(", ± {:.1}, their standard deviation", deviation * 100.0)
+        }
+        (None, Some([low, high])) => format!(", ± {:.1}", (high - low) / 2.0 * 100.0),
+        (None, None) => String::new(),
+    }
 }
 
 fn card(figure: &str, text: &str) -> String {
@@ -318,7 +345,7 @@ mod tests {
     fn cards_of(material: &Material) -> String {
         let material = material.catalogue();
         let results = results(&material.result_sources());
-        cards(&material, &results, &ranked(&material, &results))
+        cards(&material, &results)
     }
 
     #[test]
@@ -345,9 +372,10 @@ mod tests {
         let cards = cards_of(&material_with(vec![alone, taught, from_teacher]));
         let cards = cards.replace('\u{a0}', " ");
         assert!(
-            cards.contains("<strong>+25.0 points</strong> <span>against alone, as large and without the teacher (50.0 %)</span>"),
+            cards.contains("student, linear top-1: +25.0 points against alone, as large and without the teacher</p>"),
             "{cards}"
         );
+        assert!(!cards.contains("against taught") && !cards.contains("against late"));
         let unknown = Source {
             parameters: None,
             ..example::finetune("unknown", 0.0, &[])
@@ -367,15 +395,12 @@ mod tests {
         let cards = cards_of(&material);
         for part in [
             "<strong>75.0 %</strong> <span>linear top-1 of student, ± 2.0</span>",
-            "<strong>94 %</strong> <span>of what teacher reaches (80.0 %)</span>",
+            "<strong>94 %</strong> <span>of what teacher reaches (80.0 %); untrained 50 %</span>",
             "<strong>14 ×</strong> <span>smaller: 19 k parameters of 269 k</span>",
+            "<strong>+35.0 points</strong> <span>against untrained, the same network before training</span>",
         ] {
             assert!(cards.replace('\u{a0}', " ").contains(part), "{cards}");
         }
-        assert!(
-            !cards.contains("untrained"),
-            "an untrained network is no rival"
-        );
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 pub mod classes;
 pub mod curves;
+pub mod data;
 pub mod headline;
 pub mod lineage;
 pub mod mistakes;

@@ -44,6 +44,27 @@ fn a_failed_stage_stops_the_run_and_its_finished_shards_are_reused() {
 }
 
 #[test]
+fn a_stage_that_writes_other_rows_than_its_inputs_demand_publishes_nothing() {
+    let world = World::new(CHAIN);
+    for (fault, got) in [("few", 1), ("many", 6)] {
+        world.write("rows", fault);
+        let report = world.run_with(&RunOptions::default(), &Silent);
+        assert_eq!(outcomes(&report)[1..], ["clean failed"]);
+        let error = report.failed().unwrap().error.as_ref().unwrap();
+        let expected = format!(
+            "output `text`: expected 5 rows, as the inputs demand, got {got}; nothing is published"
+        );
+        assert!(format!("{error:#}").starts_with(&expected), "{error:#}");
+        assert_eq!(world.engine().find("clean").unwrap(), None);
+    }
+    // Nothing of it is taken when the kind is mended.
+    world.remove("rows");
+    world.log();
+    world.run();
+    assert_eq!(world.log()[0], "clean 0");
+}
+
+#[test]
 fn a_half_written_file_of_a_crash_is_never_part_of_the_artifact() {
     let world = World::new(CHAIN);
     world.write("fail", "long 1\n");

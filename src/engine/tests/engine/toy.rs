@@ -1,6 +1,6 @@
 //! Toy kinds. What would be faults of the world lies in files beside pipeline.yaml: `noise`
-//! (content that varies), `fail` (`STAGE SHARD`), `slow` (milliseconds a shard); `log` has a line
-//! for each shard.
+//! (content that varies), `fail` (`STAGE SHARD`), `rows` (`trim` writes too `few` or `many`), `slow`
+//! (milliseconds a shard); `log` has a line for each shard.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -78,9 +78,19 @@ impl Work for Trim {
     fn run(&self, context: &StageContext) -> Result<()> {
         context.shards(1, |shard| {
             step(context, shard)?;
-            let text = read(context.input("text"))?;
-            Ok(fs::write(shard.output("text", "p0"), text.trim())?)
+            let mut text = read(context.input("text"))?.trim().to_owned();
+            match fs::read_to_string(context.resolve(Path::new("rows"))).as_deref() {
+                Ok("few") => text.truncate(1),
+                Ok("many") => text.push('!'),
+                _ => {}
+            }
+            Ok(fs::write(shard.output("text", "p0"), text)?)
         })
+    }
+
+    fn rows(&self, context: &StageContext) -> Result<Demanded> {
+        let rows = read(context.input("text"))?.trim().len() as u64;
+        Ok(vec![("text", rows)])
     }
 }
 

@@ -77,7 +77,8 @@ pub struct NodeDescription {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GraphDescription {
-    /// Side in pixels of the images that shapes are checked with.
+    /// Side in pixels of the images that it is for: layers after `flatten` are as wide as these make
+    /// them, and take no others.
     #[serde(default = "default_size")]
     pub size: i64,
     pub nodes: Vec<NodeDescription>,

@@ -72,6 +72,7 @@ pub(crate) fn backbone(
 #[cfg(test)]
 mod tests {
     use crate::architecture::Architecture;
+    use crate::graph::Graph;
     use serde_json::json;
 
     fn graph(nodes: serde_json::Value) -> Architecture {
@@ -106,6 +107,41 @@ mod tests {
         assert_eq!(network.feature_dimension(), Ok(8));
         // (8·27 + 8·9) · 16² + 16 + 16 + 40
         assert_eq!(graph.multiply_adds(32, 32), 73_800);
+    }
+
+    #[test]
+    fn lengths_are_those_of_the_images_that_are_given() {
+        let flat = json!([
+            {"op": "convolution", "name": "a", "outputs": 4, "stride": 4},
+            {"op": "flatten"}
+        ]);
+        let mut architecture = graph(flat);
+        assert_eq!(architecture.feature_dimension(), Ok(4 * 8 * 8));
+        let network = architecture.graph().unwrap();
+        let length = |network: &Graph, size| network.length(network.features(), size);
+        assert_eq!(length(&network, [64, 64]), Ok(4 * 16 * 16));
+        assert_eq!(length(&network, [64, 32]), Ok(4 * 16 * 8));
+        architecture.classes = Some(3);
+        let network = architecture.graph().unwrap();
+        assert_eq!(network.length(network.logits().unwrap(), [32, 32]), Ok(3));
+        let message = length(&network, [64, 32]).unwrap_err().to_string();
+        assert!(
+            message.starts_with("images of 32×64 pixels don't fit the network: `classifier`: expected 256 inputs, got 512"),
+            "{message}"
+        );
+    }
+
+    /// A family pools over the whole image, so its lengths depend on no size that it fits.
+    #[test]
+    fn families_have_one_length_at_every_size_that_fits() {
+        for name in crate::architecture::names() {
+            let graph = Architecture::named(name).graph().unwrap();
+            let length = |size| graph.length(graph.features(), size);
+            let usual = length([224, 224]).unwrap();
+            for size in [[256, 256], [97, 160], [320, 64], [33, 33]] {
+                assert_eq!(length(size), Ok(usual), "{name} at {size:?}");
+            }
+        }
     }
 
     #[test]

@@ -81,30 +81,20 @@ impl Writer<'_> {
             Step::Sigmoid => self.push("", activation(Activation::Sigmoid), &[input]),
             Step::Silu => self.push("", activation(Activation::Silu), &[input]),
             Step::Gelu => self.push("", activation(Activation::Gelu), &[input]),
-            Step::Add => {
-                let other = &self.shapes[inputs[1].0];
-                if *other != shape {
-                    return Err((
-                        "two inputs of one shape".to_owned(),
-                        format!("{shape:?} and {other:?}"),
-                    ));
-                }
-                self.push("", Operation::Add, &inputs)
-            }
+            Step::Add => self.push("", Operation::Add, &inputs),
             Step::SqueezeExcite => {
                 let [channels, ..] = image()?;
                 let squeezed = node.squeezed.unwrap_or((channels / 4).max(1));
                 self.squeeze_excite(name, input, channels, squeezed)
             }
             Step::MaxPool => {
-                let [_, height, width] = image()?;
+                image()?;
                 let kernel = node.kernel.unwrap_or(3);
                 let operation = Operation::MaxPool {
                     kernel,
                     stride: node.stride.unwrap_or(2),
                     padding: node.padding.unwrap_or(kernel / 2).min(kernel / 2),
                 };
-                fits(kernel, node.padding.unwrap_or(kernel / 2), [height, width])?;
                 self.push("", operation, &[input])
             }
             Step::AveragePool => {
@@ -195,8 +185,8 @@ impl Writer<'_> {
             .iter()
             .map(|input| &self.shapes[input.0][..])
             .collect();
-        if let Operation::Convolution(layer) = &operation {
-            fits(layer.kernel, layer.padding, [shapes[0][1], shapes[0][2]])?;
+        if let Some(wrong) = operation.misfit(&shapes) {
+            return Err(wrong);
         }
         let shape = operation.shape(&shapes);
         let size = shape
@@ -220,15 +210,4 @@ impl Writer<'_> {
         self.shapes.push(shape);
         Ok(id)
     }
-}
-
-/// Whether a window of that kernel fits into the padded image.
-pub(super) fn fits(kernel: i64, padding: i64, [height, width]: [i64; 2]) -> Result<(), Wrong> {
-    if kernel > height.min(width) + 2 * padding {
-        return Err((
-            "a kernel that fits into the padded input".to_owned(),
-            format!("kernel {kernel}, padding {padding}, input {height}×{width}"),
-        ));
-    }
-    Ok(())
 }

@@ -1,14 +1,17 @@
 //! What the nearest rows vote for.
 
+use std::collections::HashMap;
+
 use super::nearest::Neighbour;
 
 /// Classes kept in a [`Ranking`].
 const RANKED: usize = 5;
 
-/// The classes with most votes, best first; equal votes go to the lower class.
+/// The classes that got a vote, those with most first; of equal votes those whose rows are nearer,
+/// taken together, then the one of the nearest row. What no row voted for is not named.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ranking {
-    /// at most 5
+    /// at most 5; none where no row is near, for features that are no numbers
     pub classes: Vec<u32>,
     /// each one's share of all votes, 0–1
     pub shares: Vec<f64>,
@@ -17,7 +20,13 @@ pub struct Ranking {
 /// Who votes for what.
 pub(super) struct Ballot<'a> {
     pub labels: &'a [u32],
-    pub classes: usize,
+}
+
+/// What one class got.
+struct Votes {
+    class: u32,
+    votes: f64,
+    similarity: f64,
 }
 
 impl Ballot<'_> {
@@ -30,31 +39,32 @@ impl Ballot<'_> {
     }
 
     pub fn count(&self, found: &[Neighbour], weight: impl Fn(f64) -> f64) -> Ranking {
-        let mut votes = vec![0.0f64; self.classes];
+        // In the order of each class's nearest row, which a stable sort keeps among equals.
+        let mut voted: Vec<Votes> = Vec::new();
+        let mut place_of = HashMap::new();
         for candidate in found {
-            votes[self.labels[candidate.row as usize] as usize] += weight(candidate.similarity);
-        }
-        let total: f64 = votes.iter().sum();
-        let mut classes: Vec<u32> = (0..self.classes as u32).collect();
-        let order = |&a: &u32, &b: &u32| {
-            votes[b as usize]
-                .total_cmp(&votes[a as usize])
-                .then(a.cmp(&b))
-        };
-        if classes.len() > RANKED {
-            classes.select_nth_unstable_by(RANKED - 1, order);
-            classes.truncate(RANKED);
-        }
-        classes.sort_unstable_by(order);
-        let share = |&class: &u32| {
-            if total > 0.0 {
-                votes[class as usize] / total
-            } else {
-                0.0
+            let class = self.labels[candidate.row as usize];
+            let place = *place_of.entry(class).or_insert(voted.len());
+            if place == voted.len() {
+                voted.push(Votes {
+                    class,
+                    votes: 0.0,
+                    similarity: 0.0,
+                });
             }
-        };
-        let shares = classes.iter().map(share).collect();
-        Ranking { classes, shares }
+            voted[place].votes += weight(candidate.similarity);
+            voted[place].similarity += candidate.similarity;
+        }
+        voted.sort_by(|a, b| {
+            let by_votes = b.votes.total_cmp(&a.votes);
+            by_votes.then(b.similarity.total_cmp(&a.similarity))
+        });
+        let total: f64 = voted.iter().map(|class| class.votes).sum();
+        voted.truncate(RANKED);
+        Ranking {
+            classes: voted.iter().map(|class| class.class).collect(),
+            shares: voted.iter().map(|class| class.votes / total).collect(),
+        }
     }
 }
 

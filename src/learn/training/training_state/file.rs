@@ -2,7 +2,10 @@
 //! everything.
 
 use std::collections::{BTreeMap, HashMap};
+use std::io::{self, Read};
+use std::path::Path;
 
+use fs_err as fs;
 use safetensors::SafeTensors;
 use safetensors::tensor::{TensorView, serialize};
 use serde::{Deserialize, Serialize};
@@ -13,6 +16,8 @@ use crate::torch::tensors::{from_bytes, to_bytes};
 
 /// The one entry of the file's metadata: a [`StateHeader`] as JSON.
 const HEADER: &str = "seedpipe";
+/// In bytes: the same limit as of safetensors' own reader.
+const LONGEST_HEADER: u64 = 100_000_000;
 
 #[derive(Serialize, Deserialize)]
 struct StateHeader {
@@ -71,6 +76,45 @@ pub(super) fn encode(state: &TrainingState) -> Vec<u8> {
     });
     let metadata = HashMap::from([(HEADER.to_owned(), header)]);
     serialize(views, Some(metadata)).expect("BUG: tensors that safetensors can hold")
+}
+
+/// Reads a checkpoint. Of a file that isn't as long as its header says, which may be of any length,
+/// nothing but that is read.
+pub(super) fn read(path: &Path) -> Result<TrainingState, String> {
+    let unread = |error: io::Error| format!("can't be read: {error}");
+    // Not opened before: a named pipe would be waited for.
+    let metadata = fs::metadata(path).map_err(unread)?;
+    if !metadata.is_file() {
+        return Err("can't be read: expected a file, got something else".to_owned());
+    }
+    let mut file = fs::File::open(path).map_err(unread)?;
+    let mut bytes = Vec::new();
+    file.by_ref()
+        .take(8)
+        .read_to_end(&mut bytes)
+        .map_err(unread)?;
+    let length = bytes.first_chunk().copied().map_or(0, u64::from_le_bytes);
+    let mut header = file.by_ref().take(length.min(LONGEST_HEADER));
+    header.read_to_end(&mut bytes).map_err(unread)?;
+    let (expected, found) = (expected_length(&bytes), metadata.len());
+    match expected {
+        None => return Err("corrupt: it has no header".to_owned()),
+        Some(expected) if expected != found => {
+            return Err(format!("corrupt: expected {expected} bytes, got {found}"));
+        }
+        Some(_) => {}
+    }
+    file.read_to_end(&mut bytes).map_err(unread)?;
+    decode(&bytes)
+}
+
+/// How long a file with this header is; `None` when it is none.
+fn expected_length(header: &[u8]) -> Option<u64> {
+    let tensors: BTreeMap<String, Value> = serde_json::from_slice(header.get(8..)?).ok()?;
+    let ends = tensors
+        .values()
+        .filter_map(|entry| entry["data_offsets"][1].as_u64());
+    ends.max().unwrap_or(0).checked_add(header.len() as u64)
 }
 
 pub(super) fn decode(bytes: &[u8]) -> Result<TrainingState, String> {

@@ -19,7 +19,8 @@ use seedpipe_base::Refusal;
 use serde_json::Value;
 use tch::{Tensor, no_grad};
 
-use file::{decode, encode};
+use crate::torch::tensors;
+use file::{encode, read};
 
 /// Checkpoints kept in a folder.
 const KEPT: usize = 2;
@@ -71,11 +72,7 @@ impl TrainingState {
 
     /// The first tensor, by name, that holds an infinite number or none at all.
     pub fn first_not_finite(&self) -> Option<&str> {
-        let sick = |tensor: &Tensor| {
-            tensor.is_floating_point() && !bool::try_from(tensor.isfinite().all()).unwrap_or(false)
-        };
-        let found = self.tensors.iter().find(|(_, tensor)| sick(tensor));
-        found.map(|(name, _)| name.as_str())
+        tensors::first_not_finite(&self.tensors)
     }
 
     /// Copies the tensors under `prefix` into live ones of the same names, in place and on their
@@ -142,11 +139,11 @@ fn path_of(folder: &Path, step: u64) -> PathBuf {
 
 /// The newest sound checkpoint of `folder`, on the CPU; none when there is none, or no folder.
 ///
-/// A corrupt one is reported through `warn` and skipped, but not removed.
+/// One that is corrupt or can't be read is reported through `warn` and skipped, but not removed.
 pub fn latest(folder: &Path, warn: &mut dyn FnMut(String)) -> io::Result<Option<TrainingState>> {
     let mut candidates = checkpoints(folder)?;
     while let Some(path) = candidates.pop() {
-        match decode(&fs::read(&path)?) {
+        match read(&path) {
             Ok(state) => return Ok(Some(state)),
             Err(reason) => {
                 let next = match candidates.last() {

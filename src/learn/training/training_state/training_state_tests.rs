@@ -196,3 +196,41 @@ fn live_tensors_are_filled_in_place_or_not_at_all() {
     assert_eq!(weight.detach(), state.tensors["student.w"]);
     assert!(weight.requires_grad());
 }
+
+#[test]
+fn what_can_not_be_read_is_passed_over_as_what_is_corrupt() {
+    let folder = tempfile::tempdir().unwrap();
+    save(folder.path(), &state(1)).unwrap();
+    let newest = path_of(folder.path(), 2);
+    let make_pipe = || {
+        let made = std::process::Command::new("mkfifo").arg(&newest).status();
+        assert!(made.unwrap().success());
+    };
+    let make_link = || std::os::unix::fs::symlink("nowhere", &newest).unwrap();
+    // Sparse: 1 TB that takes no room, and is not read.
+    let make_huge = || fs::File::create(&newest).unwrap().set_len(1 << 40).unwrap();
+    let ways: [(&dyn Fn(), &str); 4] = [
+        (
+            &|| fs::create_dir(&newest).unwrap(),
+            "can't be read: expected a file",
+        ),
+        (&make_pipe, "can't be read: expected a file"),
+        (&make_link, "can't be read: "),
+        (&make_huge, "corrupt: it has no header"),
+    ];
+    for (make, said) in ways {
+        make();
+        let mut warnings = vec![];
+        let found = latest(folder.path(), &mut |warning| warnings.push(warning)).unwrap();
+        assert_eq!(found.map(|state| state.step), Some(1));
+        assert!(warnings[0].contains(said), "{warnings:?}");
+        assert!(
+            warnings[0].ends_with("; going on from the one before"),
+            "{warnings:?}"
+        );
+        match newest.is_dir() {
+            true => fs::remove_dir(&newest).unwrap(),
+            false => fs::remove_file(&newest).unwrap(),
+        }
+    }
+}

@@ -1,4 +1,5 @@
-//! `verify --rerun`: makes stages again and compares; exit code 1 when anything differs.
+//! `verify --rerun`: makes stages again and compares; exit code 1 when anything differs by more than
+//! it may. What is within a tolerance only is counted apart, and with `--exact` differs.
 
 use std::process::ExitCode;
 
@@ -18,6 +19,7 @@ pub fn execute(invocation: Invocation, arguments: &Verify) -> Result<ExitCode> {
         targets: arguments.stages.clone(),
         sample: arguments.sample,
         device: arguments.device.clone(),
+        exact: arguments.exact,
     };
     if tensors == Tensors::InSibling && engine.rerun_needs_tensors(&options)? {
         match sibling::become_tensor_program(None)? {}
@@ -80,20 +82,22 @@ fn as_text(report: &RerunReport) -> String {
             text.push_str(&format!("{}: {line}\n", stage.stage));
         }
     }
-    let good = report
-        .stages
-        .iter()
-        .filter(|stage| stage.verdict.is_good())
-        .count();
-    let verdict = match report.is_good() {
-        true => "all came again",
-        false => "not all came again",
+    let count = |verdict| report.counts.get(&verdict).copied().unwrap_or(0);
+    let (equal, within) = (count(Verdict::Equal), count(Verdict::Within));
+    let mut stored = format!("{equal} of {} stages as stored", report.stages.len());
+    if report.stages.iter().any(|stage| stage.is_sampled()) {
+        stored += " where made again";
+    }
+    if within > 0 {
+        stored += &format!(", {within} within the tolerance between numerics classes alone");
+    }
+    let verdict = match (report.is_good(), within) {
+        (true, 0) => "all came again",
+        (true, _) => "not all came again to the bit",
+        (false, _) => "not all came again",
     };
-    text.push_str(&format!(
-        "{good} of {} stages as stored, in {}: {verdict}\n",
-        report.stages.len(),
-        figures::duration(report.seconds)
-    ));
+    let time = figures::duration(report.seconds);
+    text.push_str(&format!("{stored}, in {time}: {verdict}\n"));
     text
 }
 
@@ -149,6 +153,12 @@ fn difference(name: &str, output: &RerunOutput) -> String {
     }
     if let Some(cosine) = comparison.min_cosine {
         text.push_str(&format!("; smallest cosine {cosine:.6}"));
+    }
+    if let Some(alike) = comparison.seen_alike {
+        text.push_str(&format!("; sees sampled images alike by {alike:.4}"));
+    }
+    if let Some(alike) = comparison.rounding_alike {
+        text.push_str(&format!(", where one rounding leads to {alike:.4}"));
     }
     if !comparison.metadata.is_empty() {
         text.push_str(&format!(

@@ -1,5 +1,6 @@
 //! `verify`: hashes every file of the cache again; exit code 1 when one differs from what was
-//! written and, with `--repair`, could not be removed.
+//! written and, with `--repair`, could not be removed, and with `--locked` when something that
+//! pipeline.lock names isn't there.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -25,9 +26,15 @@ pub struct Verify {
     /// Remove what is damaged, and files that no artifact names
     #[arg(long)]
     pub repair: bool,
+    /// Fail as well when an artifact that pipeline.lock names is not in the cache
+    #[arg(long, conflicts_with = "rerun")]
+    pub locked: bool,
     /// Run stages again beside the cache, and compare what comes out
     #[arg(long, conflicts_with = "current")]
     pub rerun: bool,
+    /// With `--rerun`: fail where content differs at all, whatever numerics class it is said to be of
+    #[arg(long, requires = "rerun")]
+    pub exact: bool,
     /// Make only this part of the rows again, where a kind can: `encode`, `augment`
     #[arg(long, value_name = "PERCENT", requires = "rerun", value_parser = percent)]
     pub sample: Option<f64>,
@@ -53,6 +60,9 @@ pub fn execute(invocation: Invocation, arguments: &Verify) -> Result<ExitCode> {
         VerifyScope::Cache
     };
     let engine = invocation.engine(&[])?;
+    if arguments.locked {
+        engine.expect_lock()?;
+    }
     let report = if arguments.repair {
         engine.repair(scope, &console)?
     } else {
@@ -63,7 +73,8 @@ pub fn execute(invocation: Invocation, arguments: &Verify) -> Result<ExitCode> {
     } else {
         output::print(&report.to_string())?;
     }
-    Ok(if report.is_good() || report.is_repaired() {
+    let is_sound = report.is_good() || report.is_repaired();
+    Ok(if is_sound && (report.is_complete() || !arguments.locked) {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE

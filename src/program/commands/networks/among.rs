@@ -1,6 +1,7 @@
-//! `embed --neighbours-of IMAGE --among`: embeddings that are stored already, in a file by `embed`
-//! or in an `encode` stage's artifact.
+//! Embeddings that are stored already, in a file by `embed` or in an `encode` stage's artifact:
+//! what `embed --neighbours-of IMAGE --among` and `duplicates` look through.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -36,14 +37,16 @@ pub enum Among {
 impl Among {
     /// Opens a Parquet file, or the current artifact of a stage; `engine` is there when no file has
     /// the name.
-    pub fn open(name: &str, engine: Option<&Engine>) -> Result<Self> {
+    ///
+    /// - `argument`: what names it, for messages
+    pub fn open(argument: &str, name: &str, engine: Option<&Engine>) -> Result<Self> {
         let path = Path::new(name);
         let is_parquet = path.extension().is_some_and(|ending| ending == "parquet");
         let Some(engine) = engine.filter(|_| !path.is_file() && !is_parquet) else {
             if !path.is_file() || !is_parquet {
                 let got = if path.is_file() { "another" } else { "nothing" };
                 return Err(Refusal::new(format!(
-                    "`--among {name}`: expected a .parquet file, found {got}"
+                    "`{argument}{name}`: expected a .parquet file, found {got}"
                 ))
                 .hint("write it with `seedpipe embed … -o FILE.parquet`, or name an `encode` stage")
                 .into());
@@ -99,13 +102,51 @@ impl Among {
         }
     }
 
+    pub fn rows(&self) -> usize {
+        match self {
+            Among::File { reader, .. } => reader.rows(),
+            Among::Stage { embeddings, .. } => embeddings.rows(),
+        }
+    }
+
+    /// Values of an embedding.
+    pub fn dimension(&self) -> Result<usize> {
+        match self {
+            Among::File { reader, .. } => Ok(reader.dimension()?),
+            Among::Stage { embeddings, .. } => Ok(embeddings.dimension()),
+        }
+    }
+
+    /// The embeddings of some rows, `[rows, dimension]`, and the images' ids where it is a stage's.
+    pub fn read(&self, rows: Range<usize>, dimension: usize) -> Result<(Vec<u64>, Vec<f32>)> {
+        match self {
+            Among::File { reader, .. } => {
+                let mut values = Vec::with_capacity(rows.len() * dimension);
+                reader.each(rows, dimension, |_, embedding| values.extend(embedding))?;
+                Ok((Vec::new(), values))
+            }
+            Among::Stage { embeddings, .. } => {
+                let read = embeddings.read(rows)?;
+                Ok((read.ids, read.values))
+            }
+        }
+    }
+
+    /// The images that a stage's embeddings are of; `None` for a file.
+    pub fn images(&self) -> Result<Option<ImagesReader>> {
+        match self {
+            Among::File { .. } => Ok(None),
+            Among::Stage { images, .. } => Ok(Some(ImagesReader::open(&images.parts)?)),
+        }
+    }
+
     /// The `count` nearest to a query, best first: what the image is called, and the cosine.
     pub fn nearest(&self, query: Vec<f32>, count: usize) -> Result<Vec<(String, f32)>> {
         let length = query.len();
         match self {
             Among::File { reader, .. } => {
                 let mut nearest = Nearest::to(query, count);
-                reader.each(length, |image, embedding| {
+                reader.each(0..reader.rows(), length, |image, embedding| {
                     nearest.offer(embedding, || image.to_owned());
                 })?;
                 Ok(nearest.best().to_vec())

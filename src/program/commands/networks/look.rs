@@ -3,13 +3,14 @@
 
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::process::{self, ExitCode};
+use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use seedpipe_artifact::{Metadata, SeenRow, SeenWriter};
-use seedpipe_base::Refusal;
-use seedpipe_engine::{Engine, Input};
+use seedpipe_base::{Refusal, hinted, neutral};
+use seedpipe_engine::{Engine, Input, unique_name};
+use seedpipe_stages::confusion::Class;
 use seedpipe_stages::deliverable::Sources;
 use seedpipe_stages::predictor::{Prediction, Predictor, Weights};
 use seedpipe_stages::stored;
@@ -19,6 +20,7 @@ use serde_json::{Value, json};
 use crate::commands::Invocation;
 use crate::commands::networks::among::Among;
 use crate::commands::networks::export;
+use crate::commands::values::at_least_one;
 use crate::delivery::neighbours::Nearest;
 use crate::project::image_files::image_files;
 use crate::{terminal::figures, terminal::output, torch::sibling};
@@ -32,6 +34,9 @@ pub struct Looking {
     /// The checkpoint's network, a name or JSON, when the file doesn't say it
     #[arg(long = "network", value_name = "NETWORK")]
     pub architecture: Option<String>,
+    /// Of several networks in the checkpoint, the one whose tensors' names begin so
+    #[arg(long)]
+    pub prefix: Option<String>,
     /// A .parquet or .jsonl file [default: JSON lines on stdout]
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
@@ -51,7 +56,7 @@ pub struct Embed {
     #[arg(long, value_name = "FILE.parquet|STAGE", requires = "neighbours_of", conflicts_with_all = ["images", "output"])]
     pub among: Option<String>,
     /// How many of them
-    #[arg(short = 'k', long, default_value_t = 10, value_name = "COUNT")]
+    #[arg(short = 'k', long, default_value_t = 10, value_name = "COUNT", value_parser = at_least_one)]
     pub neighbours: usize,
 }
 
@@ -66,7 +71,7 @@ pub struct Predict {
     #[arg(long, value_name = "STAGE")]
     pub with_head: Option<String>,
     /// How many of the best classes
-    #[arg(long, default_value_t = 5, value_name = "COUNT")]
+    #[arg(long, default_value_t = 5, value_name = "COUNT", value_parser = at_least_one)]
     pub top: usize,
 }
 
@@ -74,16 +79,16 @@ pub struct Predict {
 pub fn embed(invocation: Invocation, arguments: &Embed) -> Result<ExitCode> {
     let tools = sibling::tools(invocation.tools)?;
     let among = arguments.among.as_deref();
+    let network = arguments.looking.network.as_str();
+    let engine = engine_for(invocation, [Some(network), among])?;
+    let among = among
+        .map(|name| Among::open("--among ", name, engine.as_ref()))
+        .transpose()?;
+    let predictor = NetworkChoice::find(engine.as_ref(), &arguments.looking, None)?.open(&tools)?;
     let images = match among {
         None => image_files(&arguments.images)?,
         Some(_) => vec![],
     };
-    let network = arguments.looking.network.as_str();
-    let engine = engine_for(invocation, [Some(network), among])?;
-    let among = among
-        .map(|name| Among::open(name, engine.as_ref()))
-        .transpose()?;
-    let predictor = NetworkChoice::find(engine.as_ref(), &arguments.looking, None)?.open(&tools)?;
     if let Some(among) = &among {
         among.check(predictor.as_ref())?;
     }
@@ -140,30 +145,35 @@ fn embed_images(
 
 fn print_nearest<'best>(best: impl Iterator<Item = (&'best str, f32)>) -> Result<()> {
     for (image, similarity) in best {
-        output::print(&json!({"image": image, "similarity": similarity}).to_string())?;
+        let line = json!({"image": image, "similarity": similarity}).to_string();
+        output::print_json_text(&line)?;
     }
     Ok(())
 }
 
 /// The pipeline, when one of the names is no file's.
-fn engine_for<const N: usize>(
+pub fn engine_for<const N: usize>(
     invocation: Invocation,
     names: [Option<&str>; N],
 ) -> Result<Option<Engine>> {
     let mut names = names.into_iter().flatten();
-    match names.all(|name| Path::new(name).is_file()) {
-        true => Ok(None),
-        false => invocation.engine(&[]).map(Some),
+    match names.find(|name| !Path::new(name).is_file()) {
+        None => Ok(None),
+        Some(name) => match invocation.engine(&[]) {
+            // A folder is told as such.
+            Err(_) if Path::new(name).is_dir() => Ok(None),
+            engine => engine.map(Some),
+        },
     }
 }
 
 /// `predict`.
 pub fn predict(invocation: Invocation, arguments: &Predict) -> Result<ExitCode> {
     let tools = sibling::tools(invocation.tools)?;
-    let images = image_files(&arguments.images)?;
     let head = arguments.with_head.as_deref();
     let engine = engine_for(invocation, [Some(arguments.looking.network.as_str())])?;
     let predictor = NetworkChoice::find(engine.as_ref(), &arguments.looking, head)?.open(&tools)?;
+    let images = image_files(&arguments.images)?;
     let mut sheet = match &arguments.looking.output {
         Some(path) => RowSink::create(path, &Metadata::new())?,
         None => RowSink::Lines,
@@ -185,7 +195,7 @@ pub fn predict(invocation: Invocation, arguments: &Predict) -> Result<ExitCode> 
         sheet.write(prediction(
             path,
             &probabilities,
-            predictor.class_names(),
+            predictor.classes(),
             arguments.top,
         ))
     })?;
@@ -193,24 +203,23 @@ pub fn predict(invocation: Invocation, arguments: &Predict) -> Result<ExitCode> 
     Ok(end(failed, images.len()))
 }
 
-/// The best classes; equal probabilities in the order of the classes.
-fn prediction(path: &Path, probabilities: &[f32], names: &[String], top: usize) -> SeenRow {
+/// The best classes; equal probabilities in the order of the outputs.
+fn prediction(path: &Path, probabilities: &[f32], classes: &[Class], top: usize) -> SeenRow {
     let mut order: Vec<usize> = (0..probabilities.len()).collect();
     order.sort_by(|&a, &b| probabilities[b].total_cmp(&probabilities[a]));
     order.truncate(top);
+    let known = Some(classes).filter(|classes| classes.len() == probabilities.len());
     SeenRow::Prediction {
         image: path.display().to_string(),
-        classes: order.iter().map(|&class| class as i32).collect(),
-        names: order
+        numbers: order
             .iter()
-            .map(|&class| {
-                names
-                    .get(class)
-                    .cloned()
-                    .unwrap_or_else(|| class.to_string())
-            })
+            .map(|&output| known.map_or(output as i32, |classes| classes[output].label))
             .collect(),
-        probabilities: order.iter().map(|&class| probabilities[class]).collect(),
+        names: known.map(|classes| {
+            let names = order.iter().map(|&output| classes[output].name.clone());
+            names.collect()
+        }),
+        probabilities: order.iter().map(|&output| probabilities[output]).collect(),
     }
 }
 
@@ -220,7 +229,13 @@ fn told(seen: Result<Prediction>, failed: &mut usize) -> Option<Prediction> {
         Ok(seen) => Some(seen),
         Err(error) => {
             *failed += 1;
-            output::error(&format!("warning: left out: {error:#}"));
+            // The names of the files are others'.
+            let said = Refusal::of_chain(error.chain());
+            let line = format!("warning: left out: {}", neutral::line(&said.message));
+            output::error(&match &said.hint {
+                Some(hint) => hinted(line, hint),
+                None => line,
+            });
             None
         }
     }
@@ -244,6 +259,7 @@ enum NetworkChoice {
     File {
         path: PathBuf,
         network: Option<String>,
+        prefix: Option<String>,
     },
 }
 
@@ -251,7 +267,12 @@ impl NetworkChoice {
     /// A file, or a stage of the pipeline; `engine` is there when no file has the name.
     fn find(engine: Option<&Engine>, looking: &Looking, head: Option<&str>) -> Result<Self> {
         let path = Path::new(&looking.network);
-        let Some(engine) = engine.filter(|_| !path.is_file()) else {
+        let is_stage = |engine: &&Engine| engine.project().stage(&looking.network).is_ok();
+        let engine = match path.is_dir() {
+            true => engine.filter(is_stage),
+            false => engine.filter(|_| !path.is_file()),
+        };
+        let Some(engine) = engine else {
             if path.extension().is_some_and(|ending| ending == "onnx") {
                 return Err(Refusal::new(format!(
                     "`{}`: an ONNX file can't be read back",
@@ -271,6 +292,7 @@ impl NetworkChoice {
             return Ok(NetworkChoice::File {
                 path: path.to_owned(),
                 network: looking.architecture.clone(),
+                prefix: looking.prefix.clone(),
             });
         };
         let is_path = looking.network.contains('/') || path.extension().is_some();
@@ -297,7 +319,7 @@ impl NetworkChoice {
     }
 
     fn open(&self, tools: &Tools) -> Result<Box<dyn Predictor>> {
-        (tools.open)(&match self {
+        let predictor = (tools.open)(&match self {
             NetworkChoice::Stage {
                 weights,
                 classifier,
@@ -307,11 +329,20 @@ impl NetworkChoice {
                 classifier: classifier.as_deref(),
                 images: images.as_deref(),
             }),
-            NetworkChoice::File { path, network } => Weights::File {
+            NetworkChoice::File {
+                path,
+                network,
+                prefix,
+            } => Weights::File {
                 path,
                 network: network.as_deref(),
+                prefix: prefix.as_deref(),
             },
-        })
+        })?;
+        if let Some(left) = predictor.left() {
+            output::error(&format!("warning: {left}"));
+        }
+        Ok(predictor)
     }
 }
 
@@ -334,7 +365,7 @@ impl PartialFile {
     fn of(path: &Path) -> Self {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         Self {
-            draft: path.with_file_name(format!(".{name}.{}.part", process::id())),
+            draft: path.with_file_name(format!(".{name}.{}.part", unique_name())),
             path: path.to_owned(),
         }
     }
@@ -394,7 +425,7 @@ impl RowSink {
 
     fn write(&mut self, row: SeenRow) -> Result<()> {
         match self {
-            RowSink::Lines => output::print(&line(&row).to_string()),
+            RowSink::Lines => output::print_json_text(&line(&row).to_string()),
             RowSink::JsonFile { writer, .. } => Ok(writeln!(writer, "{}", line(&row))?),
             RowSink::Parquet { writer, .. } => Ok(writer.write(row)?),
         }
@@ -426,19 +457,18 @@ fn line(row: &SeenRow) -> Value {
         SeenRow::Embedding { image, embedding } => json!({"image": image, "embedding": embedding}),
         SeenRow::Prediction {
             image,
-            classes,
+            numbers,
             names,
             probabilities,
         } => {
-            let best: Vec<Value> = classes
-                .iter()
-                .zip(names)
-                .zip(probabilities)
-                .map(|((class, name), probability)| {
-                    json!({"class": class, "name": name, "probability": probability})
-                })
-                .collect();
-            json!({"image": image, "best": best})
+            let best = numbers.iter().zip(probabilities).enumerate();
+            let best = best.map(|(place, (number, probability))| match names {
+                Some(names) => {
+                    json!({"class": number, "name": names[place], "probability": probability})
+                }
+                None => json!({"output": number, "probability": probability}),
+            });
+            json!({"image": image, "best": best.collect::<Vec<_>>()})
         }
     }
 }

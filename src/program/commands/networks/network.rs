@@ -42,7 +42,7 @@ pub fn execute(invocation: Invocation, arguments: &Network) -> Result<ExitCode> 
         Network::List { json: true } => output::print_json(&network_list())?,
         Network::List { json: false } => output::print(&list())?,
         Network::Inspect { file, json } => {
-            if !file.is_file() {
+            if !file.exists() {
                 return Err(Refusal::new(format!("no file `{}`", figures::path(file)))
                     .hint("name a checkpoint: .safetensors, or what `torch.save` wrote")
                     .into());
@@ -112,6 +112,17 @@ pub fn network(architecture: &Architecture) -> Result<String> {
     })
 }
 
+/// Names, not all of many.
+fn some(names: &[String], whole: bool) -> String {
+    match names.len().saturating_sub(LISTED) {
+        more if more > 0 && !whole => {
+            let named = names[..LISTED].join(", ");
+            format!("{named} and {more} more: `--verbose` lists them")
+        }
+        _ => names.join(", "),
+    }
+}
+
 fn inspected(file: &Path, inspection: &Inspection, whole: bool) -> Result<String> {
     let mut text = String::new();
     writeln!(
@@ -130,8 +141,12 @@ fn inspected(file: &Path, inspection: &Inspection, whole: bool) -> Result<String
         writeln!(text, "preprocessing: {}", yaml_flow(&preprocessing))?;
         writeln!(text, "  layout       {}", guess.layout)?;
         writeln!(text, "  parameters   {}", figures::count(guess.parameters))?;
+        if !guess.others.is_empty() {
+            let others = guess.others.join("`, `");
+            writeln!(text, "  also under   `{others}`: `prefix` takes it")?;
+        }
         if !guess.leftovers.is_empty() {
-            writeln!(text, "  not used     {}", guess.leftovers.join(", "))?;
+            writeln!(text, "  not used     {}", some(&guess.leftovers, whole))?;
         }
     }
     if let Some(nearest) = &inspection.nearest {
@@ -142,6 +157,18 @@ fn inspected(file: &Path, inspection: &Inspection, whole: bool) -> Result<String
         )?;
     } else if inspection.guesses.is_empty() {
         writeln!(text, "no network that is known")?;
+    }
+    let sick = inspection.tensors.iter().filter(|tensor| !tensor.finite);
+    let sick: Vec<&str> = sick.map(|tensor| tensor.name.as_str()).collect();
+    if let [first, rest @ ..] = &sick[..] {
+        let more = match rest.len() {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        writeln!(
+            text,
+            "not finite: `{first}`{more}: NaN or infinity, which no command takes"
+        )?;
     }
     writeln!(text, "tensors")?;
     let count = inspection.tensors.len();

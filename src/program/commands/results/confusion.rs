@@ -107,10 +107,10 @@ fn mistakes(confusion: &Confusion) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use seedpipe_stages::confusion::ConfusedClass;
+    use seedpipe_stages::confusion::Class;
 
     fn confusion(classes: usize) -> Confusion {
-        let class = |label: usize| ConfusedClass {
+        let class = |label: usize| Class {
             label: label as i32,
             name: format!("class {label}"),
         };

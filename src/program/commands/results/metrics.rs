@@ -15,6 +15,7 @@ use crate::commands::Invocation;
 use crate::commands::arguments::{Overrides, TableForm};
 use crate::commands::results::confusion;
 use crate::progress::console::Verbosity;
+use crate::project::report;
 use crate::terminal::figures::{self, Side};
 use crate::terminal::output;
 use crate::terminal::tabular::{Form, Table};
@@ -84,7 +85,12 @@ pub fn execute(invocation: Invocation, arguments: &Metrics) -> Result<ExitCode> 
         Some(Form::Aligned) if figures.is_empty() => {
             output::print("no stage with figures is cached; `seedpipe run` makes them")?;
         }
-        Some(Form::Aligned) => output::print(&as_text(&figures, all))?,
+        Some(Form::Aligned) => {
+            output::print(&as_text(&figures, all))?;
+            if wanted.is_empty() {
+                output::print(&report::gains(&engine)?)?;
+            }
+        }
         Some(form) => output::print(&table(figures.iter(), ToString::to_string).text(form))?,
     }
     Ok(ExitCode::SUCCESS)

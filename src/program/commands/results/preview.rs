@@ -1,7 +1,7 @@
 //! `preview STAGE`: a contact sheet of what `ingest` took in, or of the views that `augment` drew,
 //! as PNG.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
@@ -13,6 +13,7 @@ use seedpipe_stages::contact_sheet;
 
 use crate::commands::Invocation;
 use crate::commands::arguments::Overrides;
+use crate::commands::values::images_of_sheet;
 use crate::project::cached::{TO_SHOW, cached};
 use crate::{terminal::figures, terminal::output};
 
@@ -21,7 +22,7 @@ pub struct Preview {
     /// A stage that is cached and made images or views
     pub stage: String,
     /// How many images
-    #[arg(short = 'n', long, value_name = "COUNT", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=256))]
+    #[arg(short = 'n', long, value_name = "COUNT", default_value_t = 16, value_parser = images_of_sheet)]
     pub images: u32,
     /// The file [default: the stage's name with `.png`, here]
     #[arg(short, long, value_name = "FILE.png")]
@@ -60,6 +61,15 @@ pub fn execute(invocation: Invocation, arguments: &Preview) -> Result<ExitCode> 
         .output
         .clone()
         .unwrap_or_else(|| PathBuf::from(format!("{}.png", stage.name)));
+    if let Some(source) = source_around(&engine, &path) {
+        return Err(Refusal::new(format!(
+            "`{}` lies in the source `{}`, and would be one of its images",
+            figures::path(&path),
+            source.display()
+        ))
+        .hint("name a place outside by `-o`, such as `-o ../sheet.png`")
+        .into());
+    }
     durable::write(&path, &png)
         .with_context(|| format!("`{}` can't be written", path.display()))?;
     output::print(&format!(
@@ -68,6 +78,22 @@ pub fn execute(invocation: Invocation, arguments: &Preview) -> Result<ExitCode> 
         figures::bytes(png.len() as u64)
     ))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The source folder of a stage that a file there would belong to.
+fn source_around(engine: &Engine, file: &Path) -> Option<PathBuf> {
+    let folder = match file.parent()? {
+        here if here.as_os_str().is_empty() => Path::new("."),
+        folder => folder,
+    };
+    let folder = fs_err::canonicalize(folder).ok()?;
+    let project = engine.project();
+    let sources = project.stages().iter().flat_map(|stage| &stage.sources);
+    let mut sources = sources.filter(|source| {
+        let source = fs_err::canonicalize(project.folder().join(source));
+        source.is_ok_and(|source| source.is_dir() && folder.starts_with(source))
+    });
+    sources.next().cloned()
 }
 
 /// Parts of the images that views are of.

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use crate::commands::Invocation;
 use crate::commands::arguments::Overrides;
+use crate::commands::values::whole;
 use crate::project::cached::{TO_SHOW, cached};
 use crate::{terminal::figures, terminal::output};
 
@@ -22,7 +23,7 @@ pub struct Show {
     #[arg(value_name = "STAGE[.OUTPUT]")]
     pub target: String,
     /// How many of the first rows
-    #[arg(short = 'n', long, default_value_t = 10)]
+    #[arg(short = 'n', long, default_value_t = 10, value_parser = whole::<usize>)]
     pub rows: usize,
     #[command(flatten)]
     pub overrides: Overrides,

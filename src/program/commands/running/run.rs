@@ -5,18 +5,22 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Args;
 use seedpipe_engine::{
-    Engine, Outcome, Project, RunOptions, RunReport, StageReport, StageState, StageStatus,
+    Engine, OnlyPlans, Outcome, Project, RunOptions, RunReport, StageReport, StageState,
+    StageStatus, waiting,
 };
+use seedpipe_stages::memory::MemoryEstimate;
 use serde_json::{Value, json};
 
 use crate::commands::Invocation;
 use crate::commands::arguments::Overrides;
 use crate::commands::running::status;
 use crate::commands::values::device;
-use crate::doctor::emulation::Emulation;
+use crate::doctor::emulation::{Emulation, computes_on_gpu};
 use crate::progress::console::{Console, RunProgress, RunState, Verbosity, is_cancelled};
 use crate::progress::tensorboard::{self, TensorBoard};
+use crate::project::memory;
 use crate::project::report::{self, Page};
+use crate::torch::machine_memory::machine_memory;
 use crate::torch::processor::Processor;
 use crate::{
     Tensors, progress::interrupt, project::storage, terminal::figures, terminal::output,
@@ -77,6 +81,7 @@ pub fn execute(invocation: Invocation, arguments: &Run) -> Result<ExitCode> {
     if arguments.dry_run {
         return dry_run(&engine, &options, arguments.json);
     }
+    engine.hold();
     let mut plan = engine.dry_run(&options)?;
     if tensors == Tensors::InSibling && needs_tensors(&plan) {
         // What the remote has needs no tensors here.
@@ -86,17 +91,18 @@ pub fn execute(invocation: Invocation, arguments: &Run) -> Result<ExitCode> {
             plan = engine.dry_run(&options)?;
         }
         if needs_tensors(&plan) {
-            match sibling::become_tensor_program(Some(&engine.handover()))? {}
+            return go_on_with_tensors(engine);
         }
     }
     warn_of_slowness(&engine, &plan, &options);
+    check_memory(&engine, &plan, &memory::planned(&engine, &plan)?, &options)?;
     let cache = engine.project().cache();
     let mut console = Console::of_run(verbosity, RunProgress::of(&engine, &plan))
         .write_progress(cache)
         .write_curves(TensorBoard::in_folder(&cache.join(tensorboard::FOLDER)));
     if arguments.json {
         console = console.on_finished(|stage| {
-            if let Err(error) = output::print(&stage.json_line()) {
+            if let Err(error) = output::print_json_text(&stage.json_line()) {
                 output::error(&format!("warning: {error:#}"));
             }
         });
@@ -104,6 +110,7 @@ pub fn execute(invocation: Invocation, arguments: &Run) -> Result<ExitCode> {
     if verbosity == Verbosity::Verbose && console.has_stage_lines() {
         console.line(status::as_text(&plan).trim_end());
     }
+    waiting::tell_by(console.printer());
     interrupt::listen(console.printer())?;
     console.begin(&options.targets, &plan);
     let ran = engine.run(&options, &console).and_then(|report| {
@@ -112,12 +119,24 @@ pub fn execute(invocation: Invocation, arguments: &Run) -> Result<ExitCode> {
     });
     match ran {
         Ok((report, pages)) => finish(&engine, &report, &pages, &console, arguments.json),
+        // The cache is another than when the run was planned: somebody removed or changed something.
+        Err(error) if error.is::<OnlyPlans>() && tensors == Tensors::InSibling => {
+            drop(console);
+            go_on_with_tensors(engine)
+        }
         Err(error) => {
             console.end(RunState::Failed);
             console.run_finished(RunState::Failed, json!({"error": format!("{error:#}")}));
             Err(error)
         }
     }
+}
+
+/// As the same process; what is cached by now is.
+fn go_on_with_tensors(engine: Engine) -> Result<ExitCode> {
+    let handover = engine.handover();
+    drop(engine); // nothing is dropped in a process that becomes another
+    match sibling::become_tensor_program(Some(&handover))? {}
 }
 
 fn needs_tensors(plan: &[StageStatus]) -> bool {
@@ -147,20 +166,46 @@ fn warn_of_slowness(engine: &Engine, plan: &[StageStatus], options: &RunOptions)
     }
 }
 
+/// Refuses what a processor's memory can't hold, before anything runs.
+fn check_memory(
+    engine: &Engine,
+    plan: &[StageStatus],
+    planned: &[Option<MemoryEstimate>],
+    options: &RunOptions,
+) -> Result<()> {
+    let device = options.device.as_deref();
+    if computes_on_gpu(device.unwrap_or(engine.project().device())) {
+        return Ok(());
+    }
+    if let Some(machine) = machine_memory()
+        && let Some(warning) = memory::check(plan, planned, machine)?
+    {
+        output::error(&warning);
+    }
+    Ok(())
+}
+
 fn dry_run(engine: &Engine, options: &RunOptions, json: bool) -> Result<ExitCode> {
     let stages = engine.dry_run(options)?;
     let planned = storage::planned(engine, &stages)?;
+    let memories = memory::planned(engine, &stages)?;
     warn_of_slowness(engine, &stages, options);
     if json {
         let lines: Vec<String> = stages
             .iter()
-            .zip(&planned)
-            .map(|(stage, storage)| status::as_json(stage, storage.as_ref()).to_string())
+            .zip(planned.iter().zip(&memories))
+            .map(|(stage, (storage, memory))| {
+                let mut line = status::as_json(stage, storage.as_ref());
+                line["memory"] = memory::as_json(*memory);
+                line.to_string()
+            })
             .collect();
-        output::print(&lines.join("\n"))?;
+        output::print_json_text(&lines.join("\n"))?;
     } else {
-        output::print(&(status::as_text(&stages) + &storage::lines(&stages, &planned)))?;
+        let told = storage::lines(&stages, &planned) + &memory::lines(&stages, &memories);
+        output::print(&(status::as_text(&stages) + &told))?;
     }
+    check_memory(engine, &stages, &memories, options)?;
     // As the run would end, before anything runs.
     let mut code = ExitCode::SUCCESS;
     for fault in status::source_faults(&stages) {

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::commands::Invocation;
 use crate::commands::arguments::Overrides;
 use crate::commands::running::watch;
-use crate::commands::values::seconds;
+use crate::commands::values::{seconds, whole};
 use crate::progress::console::Verbosity;
 use crate::terminal::figures::{self, Side};
 use crate::{project::storage, terminal::output};
@@ -31,7 +31,7 @@ pub struct Status {
     pub watch: Option<Duration>,
     /// With `--watch`: only the run of this process, even if it has just started or has already
     /// ended
-    #[arg(long, value_name = "PID", requires = "watch")]
+    #[arg(long, value_name = "PID", requires = "watch", value_parser = whole::<u32>)]
     pub pid: Option<u32>,
     /// As JSON; with `--watch` a line for each change
     #[arg(long)]

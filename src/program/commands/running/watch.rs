@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use seedpipe_base::Refusal;
+use seedpipe_base::{Refusal, neutral};
 use seedpipe_engine::{Engine, clock, progress_file};
 use serde_json::{Value, json};
 
@@ -23,18 +23,24 @@ pub fn execute(
 ) -> Result<ExitCode> {
     let watched = Watched::of(engine);
     let mut view = Presentation::new(json, is_verbose);
-    let mut followed = None;
+    let mut wanted = match process {
+        Some(process) => Wanted::Process(process),
+        None => Wanted::Newest,
+    };
     loop {
         // Asked before it is read: what a run that is over wrote last is then there.
         let is_over = process.is_some_and(|process| !is_alive(process));
-        let progress = match (watched.newest(followed.or(process))?, followed) {
+        let progress = match (watched.find(&wanted)?, &wanted) {
+            (Some((run, progress)), _) => {
+                wanted = Wanted::Run(run, progress.pid);
+                Some(progress)
+            }
             // A later run has removed its file.
-            (None, Some(process)) => Some(gone(process)),
-            (progress, _) => progress,
+            (None, Wanted::Run(_, process)) => Some(gone(*process)),
+            (None, _) => None,
         };
         match progress {
             Some(progress) => {
-                followed = Some(progress.pid);
                 view.show(&progress)?;
                 if progress.state != RunState::Running {
                     return view.end(&progress);
@@ -57,6 +63,16 @@ pub fn execute(
     }
 }
 
+/// Which run is shown.
+enum Wanted {
+    /// That goes on, or began since the watching did.
+    Newest,
+    /// Of this process number; of several, the newest.
+    Process(u32),
+    /// By its own name, and its process number.
+    Run(String, u32),
+}
+
 /// The runs of one pipeline.
 struct Watched<'a> {
     engine: &'a Engine,
@@ -76,20 +92,20 @@ impl<'a> Watched<'a> {
         }
     }
 
-    /// What the run with this process number wrote last, if it did; without one, the newest that
-    /// goes on.
-    fn newest(&self, process: Option<u32>) -> Result<Option<RunProgress>> {
+    /// The wanted run's name, and what it wrote last, if it did.
+    fn find(&self, wanted: &Wanted) -> Result<Option<(String, RunProgress)>> {
         let cache = self.engine.project().cache();
         let runs = progress_file::read_all(cache).context("what runs tell can't be read")?;
-        let mut found: Option<RunProgress> = None;
+        let mut found: Option<(String, RunProgress)> = None;
         for run in runs {
             // Another version may write another form.
             let Ok(mut progress) = serde_json::from_slice::<RunProgress>(&run.bytes) else {
                 continue;
             };
-            let is_wanted = match process {
-                Some(process) => run.process == process,
-                None => run.is_alive || progress.started > self.since,
+            let is_wanted = match wanted {
+                Wanted::Newest => run.is_alive || progress.started > self.since,
+                Wanted::Process(process) => progress.pid == *process,
+                Wanted::Run(name, _) => run.run == *name,
             };
             if !is_wanted || progress.pipeline != self.pipeline {
                 continue;
@@ -99,9 +115,9 @@ impl<'a> Watched<'a> {
             }
             let is_newer = found
                 .as_ref()
-                .is_none_or(|found| found.started <= progress.started);
+                .is_none_or(|(_, found)| found.started <= progress.started);
             if is_newer {
-                found = Some(progress);
+                found = Some((run.run, progress));
             }
         }
         Ok(found)
@@ -238,7 +254,7 @@ fn print_if_new(last: &mut Option<Value>, value: Value) -> Result<()> {
     if last.as_ref() == Some(&value) {
         return Ok(());
     }
-    output::print(&value.to_string())?;
+    output::print_json_text(&value.to_string())?;
     *last = Some(value);
     Ok(())
 }
@@ -254,7 +270,7 @@ fn head(progress: &RunProgress) -> String {
     format!(
         "pid {} on {}, {}: {over} of {} stages",
         progress.pid,
-        progress.host,
+        neutral::line(&progress.host),
         figures::clock(progress.seconds),
         progress.stages.len()
     )

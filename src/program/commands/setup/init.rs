@@ -6,9 +6,9 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use seedpipe_base::{Refusal, hinted};
+use seedpipe_base::{Refusal, hinted, neutral};
 use seedpipe_engine::{Project, durable};
-use seedpipe_stages::{Survey, survey};
+use seedpipe_stages::{Survey, is_table, survey};
 
 use crate::commands::Invocation;
 use crate::commands::networks::network;
@@ -92,7 +92,17 @@ pub fn execute(invocation: Invocation, arguments: &Init) -> Result<ExitCode> {
         Some(_) => format!(" --pipeline {}", path.display()),
         None => String::new(),
     };
-    output::print(&told(&found, &choice, teacher.as_ref(), &path, &named))?;
+    // A sheet in the source would be one of its images.
+    let sheet = match fs_err::canonicalize(&source)
+        .is_ok_and(|source| fs_err::canonicalize(".").is_ok_and(|here| here.starts_with(source)))
+    {
+        true => " -o ../views.png",
+        false => "",
+    };
+    let next = format!(
+        "next:\n  seedpipe{named} doctor\n  seedpipe{named} run views && seedpipe{named} preview views{sheet}\n  seedpipe{named} run\n"
+    );
+    output::print(&(told(&found, &choice, teacher.as_ref(), &path) + &next))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -115,8 +125,8 @@ fn only_source(here: &Path) -> Result<PathBuf> {
             .unwrap_or_default()
             .to_string_lossy()
             .into_owned();
-        let is_parquet = path.extension().is_some_and(|ending| ending == "parquet");
-        if !name.starts_with('.') && (path.is_dir() || is_parquet) {
+        let is_table = path.is_file() && is_table(&path);
+        if !name.starts_with('.') && (path.is_dir() || is_table) {
             found.push(PathBuf::from(name));
         }
     }
@@ -199,14 +209,8 @@ fn teacher(invocation: &Invocation, folder: &Path, file: &Path) -> Result<Teache
     })
 }
 
-/// What was found, what was written, and what to do next.
-fn told(
-    found: &Survey,
-    choice: &Choice,
-    teacher: Option<&Teacher>,
-    path: &Path,
-    named: &str,
-) -> String {
+/// What was found, and what was written.
+fn told(found: &Survey, choice: &Choice, teacher: Option<&Teacher>, path: &Path) -> String {
     let counts = |all: &mut dyn Iterator<Item = (String, usize)>| {
         let words: Vec<String> = all
             .map(|(name, count)| format!("{} {name}", figures::count(count as u64)))
@@ -223,24 +227,28 @@ fn told(
         &mut found
             .splits
             .iter()
-            .map(|(name, count)| (name.clone(), *count)),
+            .map(|(name, count)| (neutral::line(name).into_owned(), *count)),
     );
     let [smallest, median, largest] = found.shorter_side;
     let classes = match found.classes {
         0 => "no classes".to_owned(),
+        1 => "1 class".to_owned(),
         count => format!("{count} classes"),
     };
     let mut text = format!(
         "found {} images: {formats}; {splits}; {classes}; shorter side {smallest} to {largest} pixels, median {median}\n",
         figures::count(found.images as u64)
     );
+    for remark in &found.remarks {
+        text.push_str(&format!("warning: {remark}\n"));
+    }
     if !found.broken.is_empty() {
         text.push_str(&format!(
             "warning: {} can't be read and will be left out\n",
             found.broken.len()
         ));
         for (source, reason) in found.broken.iter().take(NAMED) {
-            text.push_str(&format!("  {source}: {reason}\n"));
+            text.push_str(&format!("  {}: {reason}\n", neutral::line(source)));
         }
     }
     text.push_str(&format!(
@@ -264,8 +272,5 @@ fn told(
             "a network that learned from millions of images teaches better: `seedpipe init --teacher CHECKPOINT`\n",
         ),
     });
-    text.push_str(&format!(
-        "next:\n  seedpipe{named} doctor\n  seedpipe{named} run views && seedpipe{named} preview views\n  seedpipe{named} run\n"
-    ));
     text
 }

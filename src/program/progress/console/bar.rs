@@ -1,6 +1,7 @@
 //! One line for a stage at work: its name, a bar, and as many figures as there is room for.
 
 use console::measure_text_width;
+use seedpipe_base::neutral;
 
 use super::run_progress::StageProgress;
 use super::style::Style;
@@ -27,7 +28,7 @@ pub fn line(stage: &StageProgress, names: usize, style: &Style) -> String {
     let room = style
         .width
         .saturating_sub(measure_text_width(&name) + GAP.len() + least);
-    let text = fitting(figures, room);
+    let text = neutral::line(&fitting(figures, room)).into_owned();
     let bar = match work.share() {
         Some(share) => {
             let most = room.saturating_sub(measure_text_width(&text)) + LEAST_BAR;

@@ -2,6 +2,7 @@
 //! within the width.
 
 use console::{measure_text_width, truncate_str};
+use seedpipe_base::neutral;
 
 use crate::terminal::colours::Colours;
 
@@ -35,6 +36,7 @@ impl Style {
     /// A name of exactly this many columns. One that is too long loses its middle: names of a
     /// matrix differ in their ends.
     pub fn name(&self, name: &str, columns: usize) -> String {
+        let name = &neutral::line(name);
         let length = measure_text_width(name);
         if length <= columns {
             return format!("{name}{}", " ".repeat(columns - length));

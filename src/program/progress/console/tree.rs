@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use seedpipe_base::neutral;
+
 use super::run_progress::{RunProgress, StageProgress, State};
 use super::style::Style;
 use crate::terminal::figures;
@@ -185,7 +187,8 @@ fn rest(stage: &StageProgress, is_verbose: bool) -> String {
         }
     }
     parts.retain(|part| !part.is_empty());
-    parts.join(", ")
+    // Reasons are of several lines at times.
+    neutral::line(&parts.join(", ").replace('\n', " ")).into_owned()
 }
 
 #[cfg(test)]

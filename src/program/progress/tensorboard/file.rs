@@ -11,6 +11,8 @@ use fs_err as fs;
 use super::{event, record};
 
 const START: &str = "events.out.tfevents.";
+/// In bytes: millions of steps.
+const LARGEST: u64 = 256 << 20;
 
 pub struct EventFile {
     folder: PathBuf,
@@ -22,11 +24,15 @@ pub struct EventFile {
 
 impl EventFile {
     /// Takes later steps out of the files that are there, and what a crash tore; with step 0, all.
+    /// What is too large to be of a training is left alone.
     ///
     /// # Errors
     /// When the files can't be read or changed.
     pub fn after(folder: &Path, step: u64) -> io::Result<EventFile> {
         for path in files(folder)? {
+            if fs::metadata(&path)?.len() > LARGEST {
+                continue;
+            }
             let bytes = fs::read(&path)?;
             let kept = match step {
                 0 => 0,
@@ -111,7 +117,8 @@ fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in entries {
         let entry = entry?;
-        if entry.file_name().to_string_lossy().starts_with(START) {
+        let is_file = entry.file_type()?.is_file();
+        if is_file && entry.file_name().to_string_lossy().starts_with(START) {
             files.push(entry.path());
         }
     }

@@ -130,7 +130,7 @@ fn tolerance(name: &str) -> Value {
                 "minimum": 0,
             },
             "cosine": {
-                "description": "Smallest cosine between two rows' vectors, -1 to 1.",
+                "description": "Smallest cosine between two rows' vectors, -1 to 1; of networks, between the similarities that both see among images.",
                 "type": ["number", "null"],
                 "minimum": -1,
                 "maximum": 1,

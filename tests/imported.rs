@@ -1,0 +1,99 @@
+//! `import`: a published file takes the place of a stage's weights, bit for bit, and a student may
+//! begin from it.
+
+use std::path::PathBuf;
+
+use seedpipe_artifact::WeightsReader;
+use serde_json::Value;
+
+use crate::sandbox::{Sandbox, WHOLE_PIPELINE};
+
+const IMPORTED: &str = "\
+  published:
+    kind: import
+    params: {checkpoint: published.safetensors, network: {name: cifar_resnet8, width: 0.25}, preprocessing: {size: 16, crop_ratio: 1.0}}
+  embedded: {kind: encode, inputs: {images: images, weights: published}, params: {batch: 32}}
+  tuned: {kind: finetune, inputs: {images: images, views: views, weights: student}, params: {training: {epochs: 1, batch: 16}}}
+  tuned_as_well: {kind: finetune, inputs: {images: images, views: views, weights: published}, params: {training: {epochs: 1, batch: 16}}}
+  taught:
+    kind: distill
+    inputs: {images: images, views: views, targets: targets, weights: published}
+    params:
+      network: {name: cifar_resnet8, width: 0.25}
+      queue: 64
+      training: {epochs: 1, batch: 16, learning_rate: 1.0e-30}
+";
+
+/// The trained tensors of a stage's weights, by name.
+fn tensors(sandbox: &Sandbox, line: &Value) -> Vec<(String, Vec<u8>)> {
+    let text = |key: &str| line[key].as_str().unwrap();
+    let part = sandbox.path(&format!(
+        ".seedpipe/v1/artifacts/{}/{}/weights/part-00000.parquet",
+        text("fingerprint"),
+        &text("content")[..16]
+    ));
+    let rows = WeightsReader::open(&[PathBuf::from(part)]).unwrap();
+    let rows = rows.read_all().unwrap().into_iter();
+    rows.filter(|row| !row.name.contains("running_") && !row.name.contains("num_batches"))
+        .map(|row| (row.name, row.data))
+        .collect()
+}
+
+#[test]
+fn a_published_network_takes_the_place_of_a_stages_weights() {
+    let sandbox = Sandbox::with(&WHOLE_PIPELINE);
+    sandbox.run(&["run", "student", "--quiet"]).succeeded();
+    let file = [
+        "export",
+        "student",
+        "--format",
+        "safetensors",
+        "-o",
+        "published.safetensors",
+    ];
+    sandbox.run(&file).succeeded();
+    sandbox.write("pipeline.yaml", WHOLE_PIPELINE.to_owned() + IMPORTED);
+    let lines = sandbox.run_json(&[]);
+    let of = |stage: &str| lines.iter().find(|line| line["stage"] == stage).unwrap();
+    let all = |stage: &str| tensors(&sandbox, of(stage));
+    assert!(all("student").len() > 10);
+    assert_eq!(all("published"), all("student"));
+    assert_eq!(of("embedded")["content"], of("features")["content"]);
+    assert_eq!(of("tuned_as_well")["content"], of("tuned")["content"]);
+    assert_eq!(all("taught"), all("student"), "it began from other weights");
+
+    let again = [
+        "export",
+        "published",
+        "--format",
+        "safetensors",
+        "-o",
+        "again.safetensors",
+    ];
+    sandbox.run(&again).succeeded();
+    let read = |name: &str| fs_err::read(sandbox.path(name)).unwrap();
+    assert!(read("again.safetensors") == read("published.safetensors"));
+}
+
+#[test]
+fn a_student_of_another_architecture_than_its_weights_is_refused() {
+    let other = IMPORTED.replace(
+        "      network: {name: cifar_resnet8, width: 0.25}",
+        "      network: {name: cifar_resnet8, width: 0.5}",
+    );
+    let sandbox = Sandbox::with(&(WHOLE_PIPELINE.to_owned() + &other));
+    sandbox.run(&["run", "student", "--quiet"]).succeeded();
+    let file = [
+        "export",
+        "student",
+        "--format",
+        "safetensors",
+        "-o",
+        "published.safetensors",
+    ];
+    sandbox.run(&file).succeeded();
+    let refused = sandbox.run(&["run", "taught", "--quiet"]).exited_with(1);
+    for part in ["stage `taught`", "input `weights`", "hint: "] {
+        assert!(refused.stderr.contains(part), "{}", refused.stderr);
+    }
+}
