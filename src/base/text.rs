@@ -1,4 +1,8 @@
-//! Numbers as text.
+//! Numbers and files' names as text.
+
+use std::ffi::OsStr;
+use std::fmt::Write;
+use std::os::unix::ffi::OsStrExt;
 
 /// Bytes as hexadecimal digits.
 pub fn hex(bytes: &[u8]) -> String {
@@ -50,6 +54,31 @@ pub fn named(first: &[String], all: usize) -> String {
     }
 }
 
+/// A file's name or path as text from which its bytes can be told.
+///
+/// Names in UTF-8 are as they are. In others, a byte that is no letter becomes `\xe9`, and `\`
+/// becomes `\\`; so it does in the few that already hold such a sign.
+pub fn of_name(name: &OsStr) -> String {
+    let bytes = name.as_bytes();
+    if let Some(text) = name.to_str()
+        && !bytes.windows(4).any(is_sign)
+    {
+        return text.to_owned();
+    }
+    let mut text = String::new();
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(&chunk.valid().replace('\\', r"\\"));
+        for byte in chunk.invalid() {
+            write!(text, r"\x{byte:02x}").ok();
+        }
+    }
+    text
+}
+
+fn is_sign(bytes: &[u8]) -> bool {
+    bytes.starts_with(br"\x") && bytes[2..].iter().all(u8::is_ascii_hexdigit)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,5 +112,21 @@ mod tests {
     #[test]
     fn every_byte_has_two_digits() {
         assert_eq!(hex(&[0, 10, 255]), "000aff");
+    }
+
+    #[test]
+    fn every_name_has_a_text_of_its_own() {
+        let cases: [(&[u8], &str); 7] = [
+            ("pâté".as_bytes(), "pâté"),
+            (b"p\xe2t\xe9", r"p\xe2t\xe9"),
+            (b"p\xe2t\xe8", r"p\xe2t\xe8"),
+            (br"p\xe2t\xe9", r"p\\xe2t\\xe9"),
+            (br"a\b", r"a\b"),
+            (b"a\\\xe9", r"a\\\xe9"),
+            (b"\xc3", r"\xc3"),
+        ];
+        for (name, text) in cases {
+            assert_eq!(of_name(OsStr::from_bytes(name)), text);
+        }
     }
 }

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use rayon::prelude::*;
+use seedpipe_base::text;
 use seedpipe_engine::walk;
 
 use super::candidates::{Candidates, Class, ImageCandidate};
 use super::listing::{Advance, ReadCandidate, Taker, digest_of};
-use super::names::text_of;
 use super::splits::{self, Splits};
 use crate::shared::image_folder::ImageFolder;
 
@@ -48,7 +48,7 @@ impl Folder {
 
     /// For people: where a candidate is.
     pub fn source(&self, candidate: &ImageCandidate) -> String {
-        text_of(self.files[candidate.place().0].as_os_str())
+        text::of_name(self.files[candidate.place().0].as_os_str())
     }
 
     fn read(&self, file: &Path) -> Result<Result<Vec<u8>, &'static str>> {
@@ -88,7 +88,7 @@ impl Folder {
                 Some(folder.as_os_str())
             });
             let folders: BTreeSet<&OsStr> = folders.collect();
-            folders.into_iter().map(text_of).collect::<Vec<String>>()
+            folders.into_iter().map(text::of_name).collect::<Vec<String>>()
         };
         let first = at(0);
         let (are_splits, remark) =
@@ -133,7 +133,7 @@ impl Folder {
 /// Split and class of an image by its path below the root.
 fn place(file: &Path, first_is_split: bool) -> (String, Option<String>) {
     let folders = file.parent().into_iter().flat_map(Path::components);
-    let mut folders = folders.map(|folder| text_of(folder.as_os_str()));
+    let mut folders = folders.map(|folder| text::of_name(folder.as_os_str()));
     let split = if first_is_split { folders.next() } else { None };
     (
         split.map_or("train".to_owned(), |split| splits::named(&split).to_owned()),

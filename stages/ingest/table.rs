@@ -6,14 +6,14 @@ use std::path::{Component, Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use rayon::prelude::*;
 use seedpipe_artifact::{SourceColumns, SourceLabel, SourceRow, SourceTable};
-use seedpipe_base::Refusal;
+use seedpipe_base::{Refusal, text};
 use seedpipe_engine::walk;
 use seedpipe_imaging::Format;
 
 use super::Ingest;
 use super::candidates::{Candidates, Class, ImageCandidate, Label};
 use super::listing::{Advance, ReadCandidate, Taker, digest_of};
-use super::names::{composed, some_of, text_of};
+use super::names::{composed, some_of};
 use super::splits::{self, Said, Splits};
 use super::vocabulary::{ClassName, Declared, agreement, class_names};
 
@@ -191,7 +191,7 @@ impl Tables {
             .map(|((file, below), split)| {
                 let table = SourceTable::open(file, &columns)?;
                 Ok(OpenTable {
-                    name: text_of(below.as_os_str()),
+                    name: text::of_name(below.as_os_str()),
                     split,
                     folder: file.parent().filter(|_| !is_alone).map(Path::to_owned),
                     classes: table.class_names().map(class_names),
@@ -337,12 +337,15 @@ fn splits_of(files: &[&Path]) -> (Vec<String>, Vec<String>) {
     let splits = said.iter().zip(files).map(|(said, file)| match *said {
         Said::Split(split) => split,
         Said::Several(split) => {
-            several.push(format!("`{}` as `{split}`", text_of(file.as_os_str())));
+            several.push(format!(
+                "`{}` as `{split}`",
+                text::of_name(file.as_os_str())
+            ));
             split
         }
         Said::Name(name) if any => name,
         Said::Nothing if any => {
-            without.push(format!("`{}`", text_of(file.as_os_str())));
+            without.push(format!("`{}`", text::of_name(file.as_os_str())));
             "train"
         }
         Said::Name(_) | Said::Nothing => "train",

@@ -20,7 +20,7 @@ stages:
   tuned:
     kind: finetune
     inputs: {images: images, views: views}
-    params: {network: {name: cifar_resnet8, width: 0.25}, training: {epochs: 1, batch: 16, threads: 1}}
+    params: {network: {name: cifar_resnet8, width: 0.25}, test_split: train, training: {epochs: 1, batch: 16, threads: 1}}
 ";
 
 /// Images that are fine, by class, as copies of a sample: the name and the sample.
@@ -179,11 +179,20 @@ fn sources(sandbox: &Sandbox, output: &str) -> BTreeSet<String> {
         .collect()
 }
 
+/// As messages and artifacts write them: bytes that are no text as `\xe9`.
 fn names(paths: &BTreeSet<PathBuf>, below: &str) -> BTreeSet<String> {
-    paths
-        .iter()
-        .map(|path| Path::new(below).join(path).to_string_lossy().into_owned())
-        .collect()
+    let name = |path: &PathBuf| {
+        let path = Path::new(below).join(path);
+        let mut text = String::new();
+        for chunk in path.as_os_str().as_bytes().utf8_chunks() {
+            text.push_str(chunk.valid());
+            for byte in chunk.invalid() {
+                text.push_str(&format!("\\x{byte:02x}"));
+            }
+        }
+        text
+    };
+    paths.iter().map(name).collect()
 }
 
 #[test]

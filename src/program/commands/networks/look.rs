@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use seedpipe_artifact::{Metadata, SeenRow, SeenWriter};
-use seedpipe_base::{Refusal, hinted, neutral};
+use seedpipe_base::{Refusal, hinted, neutral, text};
 use seedpipe_engine::{Engine, Input, unique_name};
 use seedpipe_stages::confusion::Class;
 use seedpipe_stages::deliverable::Sources;
@@ -125,11 +125,11 @@ fn embed_images(
             return Ok(());
         };
         if let Some(nearest) = &mut nearest {
-            nearest.offer(&seen.features, || path.display().to_string());
+            nearest.offer(&seen.features, || text::of_name(path.as_os_str()));
         }
         match &mut sheet {
             Some(sheet) => sheet.write(SeenRow::Embedding {
-                image: path.display().to_string(),
+                image: text::of_name(path.as_os_str()),
                 embedding: seen.features,
             }),
             None => Ok(()),
@@ -210,7 +210,7 @@ fn prediction(path: &Path, probabilities: &[f32], classes: &[Class], top: usize)
     order.truncate(top);
     let known = Some(classes).filter(|classes| classes.len() == probabilities.len());
     SeenRow::Prediction {
-        image: path.display().to_string(),
+        image: text::of_name(path.as_os_str()),
         numbers: order
             .iter()
             .map(|&output| known.map_or(output as i32, |classes| classes[output].label))
