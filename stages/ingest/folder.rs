@@ -10,9 +10,12 @@ use seedpipe_base::text;
 use seedpipe_engine::walk;
 
 use super::candidates::{Candidates, Class, ImageCandidate};
-use super::listing::{Advance, ReadCandidate, Taker, digest_of};
+use super::listing::{Advance, ReadCandidate, Taker};
 use super::splits::{self, Splits};
 use crate::shared::image_folder::ImageFolder;
+
+/// Bytes of files that are read together, unless one alone has more.
+const TOGETHER: u64 = 256 << 20;
 
 pub struct Folder {
     root: PathBuf,
@@ -60,9 +63,9 @@ impl Folder {
             .files
             .par_iter()
             .map(|file| {
-                let bytes = self.read(file)?;
+                let digest = walk::digest(&self.root.join(file))?;
                 advance(1)?;
-                Ok(digest_of(&bytes))
+                Ok(digest.0)
             })
             .collect::<Result<_>>()?;
         let (has_splits, remarks) = self.first_folders();
@@ -88,7 +91,10 @@ impl Folder {
                 Some(folder.as_os_str())
             });
             let folders: BTreeSet<&OsStr> = folders.collect();
-            folders.into_iter().map(text::of_name).collect::<Vec<String>>()
+            folders
+                .into_iter()
+                .map(text::of_name)
+                .collect::<Vec<String>>()
         };
         let first = at(0);
         let (are_splits, remark) =
@@ -110,8 +116,21 @@ impl Folder {
         (are_splits, remarks)
     }
 
+    /// How many of the next candidates are read together.
+    fn together(&self, candidates: &[ImageCandidate], most: usize) -> usize {
+        let mut bytes = 0;
+        let fit = candidates.iter().take(most).take_while(|candidate| {
+            bytes += walk::length(&self.root.join(&self.files[candidate.place().0]));
+            bytes <= TOGETHER
+        });
+        fit.count().max(1)
+    }
+
     pub fn chunks(&self, candidates: &[ImageCandidate], size: usize, take: Taker) -> Result<()> {
-        for chunk in candidates.chunks(size) {
+        let mut rest = candidates;
+        while !rest.is_empty() {
+            let (chunk, after) = rest.split_at(self.together(rest, size));
+            rest = after;
             let read = chunk
                 .par_iter()
                 .map(|candidate| {

@@ -31,6 +31,9 @@ pub(crate) const TAGGED: &str = "Signature: 8a477f597d28d172789f06886806bc55\n# 
 /// Folders inside folders; what lies deeper can't be read.
 const MAXIMAL_DEPTH: usize = 64;
 
+/// In bytes: 500 megapixels of 16-bit RGBA.
+const LONGEST: u64 = 4 << 30;
+const TOO_LONG: &str = "a file of more than 4 GiB";
 pub const DEAD: &str = "a link that leads to nothing";
 const CLOSED: &str = "a folder that can't be opened";
 
@@ -239,7 +242,31 @@ fn fault_of(error: &io::Error) -> Option<&'static str> {
 /// # Errors
 /// When the fault is not the file's.
 pub fn read(path: &Path) -> io::Result<Result<Vec<u8>, &'static str>> {
-    readable(path, |path| fs::read(path))
+    bounded(path, |path| fs::read(path))
+}
+
+/// The digest of what [`read`] gives, without holding it.
+///
+/// # Errors
+/// When the fault is not the file's.
+pub fn digest(path: &Path) -> io::Result<Digest> {
+    Ok(bounded(path, Digest::of_file)?.unwrap_or_else(digest_of_fault))
+}
+
+/// The length of a file; 0 of what has none.
+pub fn length(path: &Path) -> u64 {
+    fs::metadata(path).map_or(0, |metadata| metadata.len())
+}
+
+/// As [`readable`], unless the file is longer than any image.
+fn bounded<T>(
+    path: &Path,
+    read: impl FnOnce(&Path) -> io::Result<T>,
+) -> io::Result<Result<T, &'static str>> {
+    match length(path) > LONGEST {
+        true => Ok(Err(TOO_LONG)),
+        false => readable(path, read),
+    }
 }
 
 /// Whether it is a file that may be looked at, or what it is.
