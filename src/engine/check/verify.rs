@@ -206,6 +206,8 @@ impl Engine {
         for (check, fault) in checks.iter().zip(faults) {
             artifacts[check.artifact].faults.extend(fault);
         }
+        // What `gc` or a repair removed meanwhile is not damaged: it is not there any more.
+        artifacts.retain(|artifact| artifact.faults.is_empty() || artifact.directory.exists());
         for damaged in artifacts
             .iter()
             .filter(|artifact| !artifact.faults.is_empty())

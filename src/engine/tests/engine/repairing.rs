@@ -115,3 +115,31 @@ fn gc_clears_the_seals_of_artifacts_that_go() {
     assert_eq!((seals(), report.kept_artifacts), (4, 4), "{report}");
     assert!(world.engine().gc(&at_once).unwrap().items.is_empty());
 }
+
+/// Takes an artifact away as soon as `verify` has begun to hash.
+struct TakingAway(std::path::PathBuf);
+
+impl Observer for TakingAway {
+    fn event(&self, event: &Event) {
+        if matches!(
+            event,
+            Event::WorkStarted {
+                stage: "verify",
+                ..
+            }
+        ) {
+            fs::remove_dir_all(&self.0).unwrap();
+        }
+    }
+}
+
+#[test]
+fn what_is_removed_beside_verify_is_not_damaged() {
+    let world = World::new(CHAIN);
+    world.run();
+    let removed = TakingAway(world.artifact("raw").directory);
+    let report = world.engine().verify(VerifyScope::Cache, &removed).unwrap();
+    assert!(report.is_good(), "{report}");
+    let left = world.engine().verify(VerifyScope::Cache, &Silent).unwrap();
+    assert_eq!(report.artifacts.len(), left.artifacts.len());
+}
