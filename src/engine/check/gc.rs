@@ -254,8 +254,9 @@ impl Engine {
         for folder in folders.iter().filter(|folder| folder.exists()) {
             strays.extend(files_below(folder)?.into_iter().filter(is_temporary));
         }
-        // Of pipeline.lock, and of the cache's own .gitignore.
-        for folder in [self.project.folder(), self.project.cache()] {
+        // Of pipeline.lock, and of what marks the cache: .gitignore, CACHEDIR.TAG.
+        let (project, cache) = (self.project.folder(), self.project.cache());
+        for folder in [project, cache, self.store.root()] {
             strays.extend(entries_in(folder)?.into_iter().filter(is_temporary));
         }
         for (seal, artifact) in self.store.seals().all()? {
