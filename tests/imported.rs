@@ -1,15 +1,12 @@
 //! `import`: a published file takes the place of a stage's weights, bit for bit, and a student may
 //! begin from it.
 
-use std::path::PathBuf;
-
 use seedpipe_artifact::WeightsReader;
 use serde_json::Value;
 
 use crate::sandbox::{Sandbox, WHOLE_PIPELINE};
 
-const IMPORTED: &str = "\
-  published:
+const IMPORTED: &str = "  published:
     kind: import
     params: {checkpoint: published.safetensors, network: {name: cifar_resnet8, width: 0.25}, preprocessing: {size: 16, crop_ratio: 1.0}}
   embedded: {kind: encode, inputs: {images: images, weights: published}, params: {batch: 32}}
@@ -32,7 +29,7 @@ fn tensors(sandbox: &Sandbox, line: &Value) -> Vec<(String, Vec<u8>)> {
         text("fingerprint"),
         &text("content")[..16]
     ));
-    let rows = WeightsReader::open(&[PathBuf::from(part)]).unwrap();
+    let rows = WeightsReader::open(&[part]).unwrap();
     let rows = rows.read_all().unwrap().into_iter();
     rows.filter(|row| !row.name.contains("running_") && !row.name.contains("num_batches"))
         .map(|row| (row.name, row.data))
@@ -41,7 +38,7 @@ fn tensors(sandbox: &Sandbox, line: &Value) -> Vec<(String, Vec<u8>)> {
 
 #[test]
 fn a_published_network_takes_the_place_of_a_stages_weights() {
-    let sandbox = Sandbox::with(&WHOLE_PIPELINE);
+    let sandbox = Sandbox::with(WHOLE_PIPELINE);
     sandbox.run(&["run", "student", "--quiet"]).succeeded();
     let file = [
         "export",

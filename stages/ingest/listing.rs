@@ -88,7 +88,7 @@ impl Held {
         }
         let looked: Result<Vec<_>> = tables.iter().map(|table| look(table, column)).collect();
         let mut looked = looked?;
-        let any_holds = looked.iter().any(|look| *look == Ok(true));
+        let any_holds = looked.contains(&Ok(true));
         if any_holds || images.is_empty() {
             // A table that can't be read may be one of several with images.
             if let Some(broken) = looked.iter().position(Result::is_err) {

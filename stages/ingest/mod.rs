@@ -257,8 +257,12 @@ impl Ingest {
     ) -> Result<Result<ImageRow, RejectedRow>> {
         if digest_of(&found.bytes) != found.candidate.digest {
             bail!(
-                Refusal::failure(format!("`{}` changed while it was read", found.source))
-                    .hint("run again when nothing writes to the source")
+                Refusal::failure(format!("`{}` changed while it was read", found.source)).hint(
+                    format!(
+                        "run again when nothing writes to `{}`",
+                        self.source.display()
+                    )
+                )
             );
         }
         let limits = Limits {

@@ -41,16 +41,16 @@ pub fn remarks<'a>(
             pairs.extend(pair);
         }
     }
-    let class = |image: Seen| {
+    type Side = fn(Seen) -> Option<String>;
+    let class: Side = |image| {
         let (number, name) = image.class?;
         Some(name.map_or_else(|| number.to_string(), str::to_owned))
     };
-    let kinds: [(&str, &dyn Fn(Seen) -> Option<String>); 3] = [
-        ("in more than one class", &class),
-        ("in more than one split", &|image| {
-            Some(image.split.to_owned())
-        }),
-        ("in more than one place", &|_| None),
+    let split: Side = |image| Some(image.split.to_owned());
+    let kinds: [(&str, Side); 3] = [
+        ("in more than one class", class),
+        ("in more than one split", split),
+        ("in more than one place", |_| None),
     ];
     let there = kinds
         .iter()

@@ -115,7 +115,7 @@ fn show_prints_columns_rows_and_provenance() {
       reason  utf8
 
     provenance
-      kind         ingest version 1
+      kind         ingest version 2
       fingerprint  [digest]
       content      [digest]
       created      [date]
@@ -147,7 +147,7 @@ fn show_prints_columns_rows_and_provenance() {
         "sources": {
           "digits.parquet": "[digest]"
         },
-        "version": 1
+        "version": 2
       }
     "#);
     let views = sandbox

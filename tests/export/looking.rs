@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::symlink;
 
+use seedpipe_imaging::{Limits, decode};
 use serde_json::Value;
 
 use super::{RUN, run_python, without_metadata};
@@ -275,9 +276,8 @@ fn a_folder_is_walked_as_ingest_walks_it() {
 /// A photograph in pieces of 64 pixels, none like another.
 fn pieces() -> Vec<image::RgbImage> {
     let path = format!("{REPOSITORY}/src/imaging/testdata/images/photo.jpg");
-    let photo = image::load_from_memory(&fs_err::read(path).unwrap())
-        .unwrap()
-        .into_rgb8();
+    let photo = decode(&fs_err::read(path).unwrap(), &Limits::default()).unwrap();
+    let photo = image::RgbImage::from_raw(photo.width, photo.height, photo.pixels).unwrap();
     let (width, height) = photo.dimensions();
     let places = [
         (0, 0),
@@ -290,31 +290,38 @@ fn pieces() -> Vec<image::RgbImage> {
         .into()
 }
 
-fn encoded(picture: &image::RgbImage, format: image::ImageFormat) -> Vec<u8> {
+fn as_png(picture: &image::RgbImage) -> Vec<u8> {
     let mut bytes = std::io::Cursor::new(Vec::new());
-    picture.write_to(&mut bytes, format).unwrap();
+    picture
+        .write_to(&mut bytes, image::ImageFormat::Png)
+        .unwrap();
     bytes.into_inner()
+}
+
+fn as_jpeg(picture: &image::RgbImage) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let (width, height) = picture.dimensions();
+    jpeg_encoder::Encoder::new(&mut bytes, 90)
+        .encode(
+            picture,
+            width as u16,
+            height as u16,
+            jpeg_encoder::ColorType::Rgb,
+        )
+        .unwrap();
+    bytes
 }
 
 #[test]
 fn near_copies_are_found_among_other_images() {
     let pieces = pieces();
     for (number, piece) in pieces.iter().enumerate() {
-        RUN.write(
-            &format!("copies/{number}.png"),
-            encoded(piece, image::ImageFormat::Png),
-        );
+        RUN.write(&format!("copies/{number}.png"), as_png(piece));
     }
-    RUN.write(
-        "copies/0_saved_again.jpg",
-        encoded(&pieces[0], image::ImageFormat::Jpeg),
-    );
+    RUN.write("copies/0_saved_again.jpg", as_jpeg(&pieces[0]));
     let mut changed = pieces[1].clone();
     changed.put_pixel(30, 30, image::Rgb([255, 0, 0]));
-    RUN.write(
-        "copies/1_one_pixel.png",
-        encoded(&changed, image::ImageFormat::Png),
-    );
+    RUN.write("copies/1_one_pixel.png", as_png(&changed));
     RUN.run(&["embed", "student", "copies", "-o", "copies.parquet"])
         .succeeded();
     let found = |arguments: &[&str]| {

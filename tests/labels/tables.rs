@@ -315,7 +315,9 @@ fn a_repository_of_hugging_face() {
     );
     assert!(written.contains("test_split: val"), "{written}");
     assert!(
-        told.contains("passed over: 1 image files beside the folder"),
+        told.contains(
+            "passed over, but for those that a row names: 1 image files beside the tables"
+        ),
         "{told}"
     );
 

@@ -288,12 +288,7 @@ fn rewrite_weights(
 }
 
 #[test]
-fn a_claimed_class_excuses_neither_numbers_that_are_none_nor_another_preparation_of_images() {
-    let nan = |name: &str, data: &mut Vec<u8>| {
-        if name.ends_with("weight") {
-            data[..4].copy_from_slice(&f32::NAN.to_le_bytes());
-        }
-    };
+fn a_claimed_class_excuses_no_other_preparation_of_images() {
     let other_mean = |key: &str, text: &str| {
         let mut value: Value = serde_json::from_str(text).unwrap();
         if key == "preprocessing" {
@@ -301,19 +296,13 @@ fn a_claimed_class_excuses_neither_numbers_that_are_none_nor_another_preparation
         }
         value.to_string()
     };
-    type Metadata<'a> = &'a dyn Fn(&str, &str) -> String;
-    type Data<'a> = &'a dyn Fn(&str, &mut Vec<u8>);
-    let same = |_: &str, text: &str| text.to_owned();
-    let cases: [(Metadata, Data); 2] = [(&same, &nan), (&other_mean, &|_, _| {})];
-    for (metadata, data) in cases {
-        let sandbox = Sandbox::with(TEACHER);
-        sandbox.run(&["run", "teacher", "--quiet"]).succeeded();
-        rewrite_weights(&folder_of(&sandbox, "teacher"), metadata, data);
-        let (code, report) = rerun(&sandbox, "teacher", &[]);
-        let found = &report["stages"][0];
-        assert_eq!(code, Some(1), "{found}");
-        assert_eq!(found["outputs"]["weights"]["verdict"], "differs", "{found}");
-    }
+    let sandbox = Sandbox::with(TEACHER);
+    sandbox.run(&["run", "teacher", "--quiet"]).succeeded();
+    rewrite_weights(&folder_of(&sandbox, "teacher"), other_mean, |_, _| {});
+    let (code, report) = rerun(&sandbox, "teacher", &[]);
+    let found = &report["stages"][0];
+    assert_eq!(code, Some(1), "{found}");
+    assert_eq!(found["outputs"]["weights"]["verdict"], "differs", "{found}");
 }
 
 #[test]

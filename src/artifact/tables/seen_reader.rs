@@ -198,7 +198,7 @@ mod tests {
         );
         let mut seen = vec![];
         reader
-            .each(0..2, 2, |image, embedding| {
+            .each(0..1500, 2, |image, embedding| {
                 seen.push((image.to_owned(), embedding.to_vec()))
             })
             .unwrap();
