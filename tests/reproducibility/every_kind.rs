@@ -13,7 +13,7 @@ const PHOTOS: [&str; 6] = [
 ];
 
 /// `WHOLE_PIPELINE`, a folder that is read, views with every operation, a network that is
-/// fine-tuned, others by SimCLR and SwAV, and one as a file.
+/// fine-tuned, others by SimCLR and SwAV, one from a file, and one as a file.
 pub fn with_every_kind() -> Sandbox {
     let sandbox = Sandbox::with(&format!(
         "{WHOLE_PIPELINE}  photos: {{kind: ingest, params: {{source: photos}}}}
@@ -24,9 +24,12 @@ pub fn with_every_kind() -> Sandbox {
   clustered: {{kind: distill, inputs: {{images: images, views: views, targets: targets}}, params: {{objective: kmeans, clusters: 5, network: {{name: cifar_resnet8, width: 0.25}}, training: {{epochs: 1, batch: 16}}}}}}
   prototyped: {{kind: distill, inputs: {{images: images, views: views, targets: targets}}, params: {{objective: swav, prototypes: 8, queue: 32, network: {{name: cifar_resnet8, width: 0.25}}, training: {{epochs: 1, batch: 16}}}}}}
   compressed: {{kind: distill, inputs: {{images: images, views: views, targets: targets}}, params: {{objective: compress, queue: 64, network: {{name: cifar_resnet8, width: 0.25}}, training: {{epochs: 1, batch: 16}}}}}}
+  published: {{kind: import, params: {{checkpoint: published.pth, network: {{name: resnet18, width: 0.03125}}}}}}
   shipped: {{kind: export, inputs: {{weights: student}}, params: {{format: safetensors}}}}
 "
     ));
+    let published = format!("{REPOSITORY}/src/learn/testdata/layouts/ddp.pth");
+    sandbox.write("published.pth", fs_err::read(published).unwrap());
     for name in PHOTOS {
         let photo = format!("{REPOSITORY}/src/imaging/testdata/images/{name}");
         sandbox.write(&format!("photos/{name}"), fs_err::read(photo).unwrap());
