@@ -77,7 +77,7 @@ impl Secrets {
     }
 }
 
-/// A text as it may be shown, whoever wrote it: see [`Secrets::hide`].
+/// A text as it may be shown, whoever wrote it: without the user and the keys of an address.
 pub fn without_credentials(text: &str) -> String {
     Secrets::of_environment().hide(text)
 }
