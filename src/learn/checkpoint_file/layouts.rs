@@ -65,7 +65,7 @@ pub fn match_network(
 ///
 /// Fails where [`Architecture::validate`] does, and where nothing lies under the prefix.
 ///
-/// - `prefix`: the one to take, of several networks; none: as [`Candidate::rank`] has it
+/// - `prefix`: the one to take, of several networks; none: as docs/how-to/teacher.md has it
 pub fn try_match(
     checkpoint: Checkpoint,
     architecture: &Architecture,

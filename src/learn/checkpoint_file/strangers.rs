@@ -142,8 +142,8 @@ mod tests {
             (b"\0\0\0\0", "zeros", "fetch it again"),
             (b"", "empty", "fetch it again"),
             (
-                b"hello there, this is text",
-                "begins with `hello there, thi`",
+                b"hello there, a text of words",
+                "begins with `hello there, a t`",
                 "safetensors",
             ),
             (b"\x01\x02\xff", "the bytes 01 02 ff", "safetensors"),
