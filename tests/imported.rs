@@ -36,19 +36,16 @@ fn tensors(sandbox: &Sandbox, line: &Value) -> Vec<(String, Vec<u8>)> {
         .collect()
 }
 
+fn export(sandbox: &Sandbox, stage: &str, file: &str) {
+    let arguments = ["export", stage, "--format", "safetensors", "-o", file];
+    sandbox.run(&arguments).succeeded();
+}
+
 #[test]
 fn a_published_network_takes_the_place_of_a_stages_weights() {
     let sandbox = Sandbox::with(WHOLE_PIPELINE);
     sandbox.run(&["run", "student", "--quiet"]).succeeded();
-    let file = [
-        "export",
-        "student",
-        "--format",
-        "safetensors",
-        "-o",
-        "published.safetensors",
-    ];
-    sandbox.run(&file).succeeded();
+    export(&sandbox, "student", "published.safetensors");
     sandbox.write("pipeline.yaml", WHOLE_PIPELINE.to_owned() + IMPORTED);
     let lines = sandbox.run_json(&[]);
     let of = |stage: &str| lines.iter().find(|line| line["stage"] == stage).unwrap();
@@ -59,15 +56,7 @@ fn a_published_network_takes_the_place_of_a_stages_weights() {
     assert_eq!(of("tuned_as_well")["content"], of("tuned")["content"]);
     assert_eq!(all("taught"), all("student"), "it began from other weights");
 
-    let again = [
-        "export",
-        "published",
-        "--format",
-        "safetensors",
-        "-o",
-        "again.safetensors",
-    ];
-    sandbox.run(&again).succeeded();
+    export(&sandbox, "published", "again.safetensors");
     let read = |name: &str| fs_err::read(sandbox.path(name)).unwrap();
     assert!(read("again.safetensors") == read("published.safetensors"));
 }
@@ -80,15 +69,7 @@ fn a_student_of_another_architecture_than_its_weights_is_refused() {
     );
     let sandbox = Sandbox::with(&(WHOLE_PIPELINE.to_owned() + &other));
     sandbox.run(&["run", "student", "--quiet"]).succeeded();
-    let file = [
-        "export",
-        "student",
-        "--format",
-        "safetensors",
-        "-o",
-        "published.safetensors",
-    ];
-    sandbox.run(&file).succeeded();
+    export(&sandbox, "student", "published.safetensors");
     let refused = sandbox.run(&["run", "taught", "--quiet"]).exited_with(1);
     for part in ["stage `taught`", "input `weights`", "hint: "] {
         assert!(refused.stderr.contains(part), "{}", refused.stderr);
