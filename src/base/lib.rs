@@ -1,6 +1,6 @@
 //! Words that the other crates share and each would otherwise say for itself: refusals, what a view
 //! of an image is, what two outputs differ in and may, numbers as text and as bytes, text of others
-//! where it goes, serde's messages in words, layers of a graph, a caught panic.
+//! where it goes, serde's messages in words, names that were meant, layers of a graph, a caught panic.
 //!
 //! Nothing here reads files, writes them or computes pixels.
 
@@ -12,6 +12,7 @@ pub mod mismatch;
 pub mod neutral;
 mod operation;
 mod refusal;
+pub mod suggestion;
 pub mod text;
 pub mod varint;
 mod view;

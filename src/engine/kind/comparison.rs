@@ -14,9 +14,9 @@ use seedpipe_base::{Refusal, Tolerance};
 use serde::Deserialize;
 use serde_yaml::Value as Yaml;
 
-use crate::base::suggestion;
 use crate::base::yaml;
 use crate::kind::registry::Registry;
+use seedpipe_base::suggestion;
 
 /// Artifact kind without its version → what may differ.
 pub(crate) type Tolerances = BTreeMap<String, Tolerance>;
@@ -57,7 +57,7 @@ pub(crate) fn read(
         let key = format!("verify.tolerance.{name}");
         if !names.contains(&name.as_str()) {
             let message = "expected a kind of artifact without its version, got another name";
-            let hint = suggestion::hint_for(&name, "kinds of artifacts", &names);
+            let hint = suggestion::hint_or_list(&name, "kinds of artifacts", &names);
             return Err(error(key, message.to_owned(), hint));
         }
         let tolerance: Tolerance = yaml::read(&value)

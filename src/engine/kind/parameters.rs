@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::base::suggestion;
+use seedpipe_base::suggestion;
 
 // Keys of refusals are dotted and inside the params.
 
@@ -32,7 +32,7 @@ fn take_apart(kind: &str, path: &str, message: &str) -> Refusal {
         let known = all_quoted(rest);
         return Refusal::new(format!("unknown key of kind `{kind}`"))
             .key(with_field(path, field))
-            .hint(suggestion::hint_for(field, "known keys", &known));
+            .hint(suggestion::hint_or_list(field, "known keys", &known));
     }
     if let Some((field, _)) = quoted_after(message, "missing field ") {
         let key = with_field(path, field);
@@ -41,11 +41,11 @@ fn take_apart(kind: &str, path: &str, message: &str) -> Refusal {
     }
     if let Some((variant, rest)) = quoted_after(message, "unknown variant ") {
         let known = all_quoted(rest);
-        let near = suggestion::nearest(variant, known.iter().copied());
+        let near = suggestion::hint(variant, known.iter().copied());
         let expected = format!("one of {}", suggestion::list(&known));
         return Refusal::expected(expected, format!("`{variant}`"))
             .key(path)
-            .hint_if(near.map(|near| format!("did you mean `{near}`?")));
+            .hint_if(near);
     }
     wrong(path, message)
 }

@@ -7,11 +7,11 @@ use schemars::generate::SchemaSettings;
 use seedpipe_base::Refusal;
 use serde_json::Value;
 
-use crate::base::suggestion;
 use crate::kind::context::StageContext;
 use crate::kind::parameters;
 use crate::kind::purpose::{Column, Purpose};
 use crate::kind::stage::{Demanded, InputKinds, InputSlot, OutputSlot, Stage, Work};
+use seedpipe_base::suggestion;
 
 /// A kind's declaration without its type.
 #[derive(Debug, Clone)]
@@ -231,7 +231,7 @@ impl Registry {
             .place(place)
             .stage(stage)
             .key("kind")
-            .hint(suggestion::hint_for(name, "kinds", &names))
+            .hint(suggestion::hint_or_list(name, "kinds", &names))
         })
     }
 }

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::base::cancel::Cancelled;
 use crate::base::digest::Digest;
-use crate::base::suggestion;
+use seedpipe_base::suggestion;
 
 /// How a stage ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

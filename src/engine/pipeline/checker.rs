@@ -6,13 +6,13 @@ use std::collections::BTreeMap;
 use seedpipe_base::Refusal;
 use serde_json::{Map, Value};
 
-use crate::base::suggestion;
 use crate::kind::reference::Reference;
 use crate::kind::registry::{Kind, Registry};
 use crate::kind::stage::{Arity, Connection, InputKinds, InputSlot};
 use crate::pipeline::overrides::Override;
 use crate::pipeline::project::{StageNode, StagePrecision};
 use crate::pipeline::spec::{Spec, StageSpec};
+use seedpipe_base::suggestion;
 
 /// Checks the stages of a spec against the kinds.
 pub(crate) struct Checker<'a> {
@@ -138,7 +138,7 @@ impl<'a> Checker<'a> {
                 let message = format!("unknown input of kind `{}`", kind.name());
                 return Err(self
                     .error(stage, format!("inputs.{name}"), message)
-                    .hint(suggestion::hint_for(name, "inputs", &slots)));
+                    .hint(suggestion::hint_or_list(name, "inputs", &slots)));
             };
             let takes_one = matches!(slot.arity, Arity::One | Arity::Optional);
             if takes_one && references.len() > 1 {
@@ -224,7 +224,7 @@ impl<'a> Checker<'a> {
             return Err(error(format!(
                 "expected the name of a stage, got `{name}`, which is unknown"
             ))
-            .hint(suggestion::hint_for(name, "stages", &names)));
+            .hint(suggestion::hint_or_list(name, "stages", &names)));
         };
         let outputs = self.registry.known(&self.spec.stages[index].kind).outputs();
         let found = match output {
@@ -236,7 +236,7 @@ impl<'a> Checker<'a> {
                     error(format!(
                         "expected an output of `{name}`, got `{output}`, which it doesn't have"
                     ))
-                    .hint(suggestion::hint_for(output, "outputs", &names))
+                    .hint(suggestion::hint_or_list(output, "outputs", &names))
                 })?,
             None => {
                 let accepted = outputs

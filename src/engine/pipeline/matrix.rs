@@ -10,7 +10,6 @@ use std::collections::BTreeMap;
 use seedpipe_base::Refusal;
 use serde_json::Value as Json;
 
-use crate::base::suggestion;
 use crate::kind::reference::{Reference, name_of};
 use crate::kind::registry::Registry;
 use crate::kind::stage::Arity;
@@ -18,6 +17,7 @@ use crate::pipeline::matrix_axes::{Axis, AxisValue};
 use crate::pipeline::overrides::Override;
 use crate::pipeline::plan;
 use crate::pipeline::spec::{Spec, StageSpec};
+use seedpipe_base::suggestion;
 
 /// Stages of a pipeline with a matrix.
 const MAXIMAL_STAGES: usize = 10_000;
@@ -255,11 +255,13 @@ impl<'a> Expansion<'a> {
                 reference.base, reference.stage
             );
             let shown: Vec<&str> = names.iter().take(8).map(String::as_str).collect();
-            return Err(self.error(stage, key, message).hint(suggestion::hint_for(
-                reference.stage,
-                "combinations",
-                &shown,
-            )));
+            return Err(self
+                .error(stage, key, message)
+                .hint(suggestion::hint_or_list(
+                    reference.stage,
+                    "combinations",
+                    &shown,
+                )));
         }
         Ok(chosen)
     }

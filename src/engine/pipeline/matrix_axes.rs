@@ -5,8 +5,8 @@ use serde_json::Value as Json;
 use serde_yaml::{Mapping, Value as Yaml};
 
 use crate::base::canonical::canonical_text;
-use crate::base::suggestion;
 use crate::base::yaml::{describe, to_json};
+use seedpipe_base::suggestion;
 
 /// A param that takes several values.
 #[derive(Debug, Clone, PartialEq)]
@@ -96,7 +96,7 @@ fn axis(key: &str, entry: &Yaml) -> Result<Axis, Refusal> {
                         "expected the keys `param` and `values`, got {}",
                         describe(known)
                     );
-                    let hint = suggestion::hint_for(name, "known keys", &AXIS_KEYS);
+                    let hint = suggestion::hint_or_list(name, "known keys", &AXIS_KEYS);
                     return Err(Refusal::new(message)
                         .key(format!("matrix.{key}"))
                         .hint(hint));

@@ -4,8 +4,8 @@
 use seedpipe_base::Refusal;
 use serde_yaml::{Mapping, Value as Yaml};
 
-use crate::base::suggestion;
 use crate::base::yaml::{self, describe};
+use seedpipe_base::suggestion;
 
 /// One `--set`, taken apart.
 #[derive(Debug, Clone, PartialEq)]
@@ -103,7 +103,7 @@ pub(crate) fn apply(
         let message = format!("expected the name of a stage, got `{stage}`, which is unknown");
         return Err(Refusal::new(message)
             .place(change.place())
-            .hint(suggestion::hint_for(stage, "stages", &names)));
+            .hint(suggestion::hint_or_list(stage, "stages", &names)));
     };
     let Yaml::Mapping(entry) = entry else {
         return Ok(());

@@ -9,7 +9,6 @@ use seedpipe_base::{Refusal, Tolerance};
 use serde_json::Value;
 
 use crate::base::durable::folder_of;
-use crate::base::suggestion;
 use crate::base::untrusted;
 use crate::base::yaml;
 use crate::kind::comparison::{self, Tolerances};
@@ -23,6 +22,7 @@ use crate::pipeline::pipeline_lock;
 use crate::pipeline::plan;
 use crate::pipeline::remote_spec::{self, RemoteSpec};
 use crate::pipeline::spec;
+use seedpipe_base::suggestion;
 
 /// A checked pipeline.
 #[derive(Debug, Clone)]
@@ -250,7 +250,7 @@ impl Project {
         let message = format!("expected the name of a stage, got `{name}`, which is unknown");
         Err(Refusal::new(message)
             .place(self.path.display().to_string())
-            .hint(suggestion::hint_for(name, "stages", &known)))
+            .hint(suggestion::hint_or_list(name, "stages", &known)))
     }
 
     /// Indices of all stages, every stage after what it needs.

@@ -6,10 +6,10 @@ use seedpipe_base::Refusal;
 use serde_json::Value;
 use serde_yaml::{Mapping, Value as Yaml};
 
-use crate::base::suggestion;
 use crate::base::yaml::{self, describe, to_json};
 use crate::pipeline::matrix_axes::{self, Axis};
 use crate::pipeline::remote_spec::{self, RemoteSpec};
+use seedpipe_base::suggestion;
 
 const TOP_KEYS: [&str; 7] = [
     "seed",
@@ -247,7 +247,7 @@ pub(crate) fn check_keys(entries: &Mapping, known: &[&str]) -> Result<(), KeyedM
             Some(name) => {
                 return Err((
                     name.to_owned(),
-                    suggestion::hint_for(name, "known keys", known),
+                    suggestion::hint_or_list(name, "known keys", known),
                 ));
             }
             None => {

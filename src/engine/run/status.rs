@@ -8,12 +8,12 @@ use seedpipe_base::{Refusal, hinted};
 use serde::Serialize;
 
 use crate::base::digest::Digest;
-use crate::base::suggestion;
 use crate::cache::artifact::Artifact;
 use crate::cache::recipe::Recipe;
 use crate::pipeline::plan;
 use crate::run::engine::{Engine, RunOptions};
 use crate::run::resolve::Resolved;
+use seedpipe_base::suggestion;
 
 /// What a run would do with a stage.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -10,8 +10,8 @@ use anyhow::{Result, bail};
 use seedpipe_base::{Refusal, hinted};
 use serde::Serialize;
 
+use crate::base::cancel;
 use crate::base::digest::Digest;
-use crate::base::{cancel, suggestion};
 use crate::cache::artifact::Artifact;
 use crate::cache::lease::Lease;
 use crate::cache::manifest::Manifest;
@@ -25,6 +25,7 @@ use crate::pipeline::plan;
 use crate::run::engine::{Engine, RunOptions};
 use crate::share::hashed_file::{Blob, HashedFile};
 use crate::share::offer::{self, in_parallel};
+use seedpipe_base::suggestion;
 
 /// The progress of a push goes under this name.
 const PUSH: &str = "push";

@@ -2,10 +2,10 @@
 
 use std::fmt::Display;
 
-use seedpipe_base::Refusal;
+use seedpipe_base::{Refusal, suggestion};
 
-use crate::architecture::families::{Family, find, nearest};
-use crate::architecture::{Architecture, names};
+use crate::architecture::Architecture;
+use crate::architecture::families::{Family, find, names};
 
 /// An impossible value under `key`, a field of the description; `hint` may be empty.
 pub(crate) fn impossible(
@@ -32,10 +32,7 @@ impl Architecture {
 
     pub(crate) fn checked_family(&self) -> Result<&'static dyn Family, Refusal> {
         let Some(family) = find(&self.name) else {
-            let hint = match nearest(&self.name) {
-                Some(name) => format!("did you mean `{name}`?"),
-                None => String::new(),
-            };
+            let hint = suggestion::hint(&self.name, names()).unwrap_or_default();
             let expected = format!("one of {}", names().join(", "));
             return Err(impossible(
                 "name",

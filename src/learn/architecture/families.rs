@@ -227,30 +227,3 @@ pub(crate) fn small_images() -> Preprocessing {
 pub fn names() -> Vec<&'static str> {
     all().into_iter().map(|(name, _)| name).collect()
 }
-
-/// The known name that takes the fewest edits, when that is few enough to be a slip.
-pub(crate) fn nearest(name: &str) -> Option<&'static str> {
-    let name = name.to_lowercase().replace('-', "");
-    names()
-        .into_iter()
-        .map(|candidate| (edits(&name, candidate), candidate))
-        .min()
-        .filter(|(distance, _)| *distance <= 6)
-        .map(|(_, candidate)| candidate)
-}
-
-/// Levenshtein's distance.
-fn edits(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, to) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(from != *to);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
-}
