@@ -17,7 +17,6 @@ mod torch;
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use seedpipe_base::Refusal;
 use seedpipe_engine::Registry;
 use seedpipe_imaging::Instructions;
@@ -63,6 +62,7 @@ fn refuse(error: &clap::Error) -> ExitCode {
 /// - `registry`: the kinds, with the work that this program can do itself
 /// - `tools`: what commands do with networks, in a program that is linked with libtorch
 pub fn main_with(registry: Registry, tools: Option<Tools>) -> ExitCode {
+    commands::complete();
     let tensors = Tensors::of(&tools);
     if tensors == Tensors::Here
         && let Err(error) = sibling::settle_threads()
@@ -70,7 +70,7 @@ pub fn main_with(registry: Registry, tools: Option<Tools>) -> ExitCode {
         output::error(&format!("error: {error:#}"));
         return ExitCode::FAILURE;
     }
-    let arguments = match Arguments::try_parse() {
+    let arguments = match Arguments::of_this_process() {
         Ok(arguments) => arguments,
         Err(error) => return refuse(&error),
     };

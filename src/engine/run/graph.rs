@@ -2,10 +2,9 @@
 //! below what it needs, neighbours ordered by where their inputs stand.
 
 use std::fmt::Write;
-use std::str::FromStr;
 
 use anyhow::Result;
-use seedpipe_base::{Refusal, layers};
+use seedpipe_base::layers;
 
 use crate::pipeline::project::StageNode;
 use crate::run::engine::Engine;
@@ -19,19 +18,14 @@ pub enum GraphFormat {
     Svg,
 }
 
-impl FromStr for GraphFormat {
-    type Err = Refusal;
+impl GraphFormat {
+    pub const ALL: [GraphFormat; 3] = [GraphFormat::Mermaid, GraphFormat::Dot, GraphFormat::Svg];
 
-    fn from_str(text: &str) -> Result<Self, Refusal> {
-        match text {
-            "mermaid" => Ok(GraphFormat::Mermaid),
-            "dot" => Ok(GraphFormat::Dot),
-            "svg" => Ok(GraphFormat::Svg),
-            other => Err(Refusal::new(format!(
-                "expected `mermaid`, `dot` or `svg`, got `{other}`"
-            ))
-            .place("--format")
-            .hint("leave it out for `mermaid`")),
+    pub fn name(self) -> &'static str {
+        match self {
+            GraphFormat::Mermaid => "mermaid",
+            GraphFormat::Dot => "dot",
+            GraphFormat::Svg => "svg",
         }
     }
 }

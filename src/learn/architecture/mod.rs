@@ -68,6 +68,7 @@ pub struct Head {
 pub struct Architecture {
     /// `cifar_resnet20`, `resnet18` … (all of [`names`]); none beside `graph`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(extend("enum" = names()))]
     pub name: String,
     /// A network of the user's own, in place of a name.
     #[serde(default, skip_serializing_if = "Option::is_none")]

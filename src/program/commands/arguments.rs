@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser};
+use clap::{Args, Command, CommandFactory, FromArgMatches, Parser};
 
-use crate::commands::Command;
+use crate::commands;
+use crate::commands::completing::with_completions;
+use crate::commands::examples::with_examples;
 use crate::commands::values::log_format;
 use crate::terminal::output::LogFormat;
 use crate::terminal::tabular::Form;
@@ -30,11 +32,24 @@ pub struct Arguments {
     /// More about every stage: why it runs, its fingerprint, rows and figures
     #[arg(short, long, global = true, help_heading = EVERY)]
     pub verbose: bool,
-    /// How progress, warnings and errors are written to stderr: `text`, or `json`, an event a line
-    #[arg(long, global = true, value_name = "FORMAT", default_value = "text", value_parser = log_format, help_heading = EVERY)]
+    /// How progress, warnings and errors are written to stderr; `json` is an event a line
+    #[arg(long, global = true, value_name = "FORMAT", default_value = "text", value_parser = log_format(), help_heading = EVERY)]
     pub log_format: LogFormat,
     #[command(subcommand)]
-    pub command: Command,
+    pub command: commands::Command,
+}
+
+impl Arguments {
+    /// The command line with all that helps to write it: examples, and values for shells.
+    pub fn whole_command() -> Command {
+        with_completions(with_examples(Self::command()))
+    }
+
+    /// # Errors
+    /// What is wrong with the command line, or the help that it asked for.
+    pub fn of_this_process() -> Result<Self, clap::Error> {
+        Self::from_arg_matches(&Self::whole_command().try_get_matches()?)
+    }
 }
 
 /// Overrides of pipeline.yaml.
@@ -83,12 +98,10 @@ pub struct RemoteAddress {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]
     fn the_definitions_are_consistent() {
-        Arguments::command().debug_assert();
+        Arguments::whole_command().debug_assert();
     }
 }

@@ -3,6 +3,8 @@
 
 pub(crate) mod arguments;
 mod cache;
+pub(crate) mod completing;
+mod examples;
 mod networks;
 mod results;
 mod running;
@@ -24,6 +26,8 @@ use crate::project::codec::ParquetCodec;
 use crate::{
     Tensors, project::pipeline_file, project::remote_connection, torch::libtorch, torch::numerics,
 };
+
+pub use setup::manual::complete;
 
 /// One call of the program.
 pub struct Invocation {

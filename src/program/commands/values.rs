@@ -3,15 +3,46 @@
 use std::str::FromStr;
 use std::time::Duration;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use seedpipe_engine::GraphFormat;
 use seedpipe_stages::deliverable::{Format, Names, Precision};
 
 use crate::init::Template;
 use crate::terminal::output::LogFormat;
 
-pub fn template(text: &str) -> Result<Template, String> {
-    let known = Template::ALL.into_iter().find(|known| known.name() == text);
-    known.ok_or_else(|| "expected `digits`, `cifar10`, `photos` or `paper`".to_owned())
+/// One of a few words, which the help, messages and shells know.
+fn word<T: Copy + Send + Sync + 'static>(
+    all: impl IntoIterator<Item = T>,
+    name: fn(T) -> &'static str,
+) -> impl TypedValueParser<Value = T> {
+    let all: Vec<T> = all.into_iter().collect();
+    let names = all.iter().map(|known| name(*known));
+    PossibleValuesParser::new(names.collect::<Vec<_>>()).try_map(move |text| {
+        let known = all.iter().find(|known| name(**known) == text);
+        known
+            .copied()
+            .ok_or("BUG: a word that is not among those known")
+    })
+}
+
+pub fn template() -> impl TypedValueParser<Value = Template> {
+    word(Template::ALL, Template::name)
+}
+
+pub fn log_format() -> impl TypedValueParser<Value = LogFormat> {
+    word(LogFormat::ALL, LogFormat::name)
+}
+
+pub fn export_format() -> impl TypedValueParser<Value = Format> {
+    word(Format::ALL, Format::name)
+}
+
+pub fn export_precision() -> impl TypedValueParser<Value = Precision> {
+    word(Precision::ALL, Precision::name)
+}
+
+pub fn export_names() -> impl TypedValueParser<Value = Names> {
+    word(Names::ALL, Names::name)
 }
 
 pub fn device(text: &str) -> Result<String, String> {
@@ -24,13 +55,6 @@ pub fn device(text: &str) -> Result<String, String> {
     } else {
         Err("expected `auto`, `cpu`, `cuda` or `cuda:N`".to_owned())
     }
-}
-
-pub fn log_format(text: &str) -> Result<LogFormat, String> {
-    let known = LogFormat::ALL
-        .into_iter()
-        .find(|known| known.name() == text);
-    known.ok_or_else(|| "expected `text` or `json`".to_owned())
 }
 
 pub fn seconds(text: &str) -> Result<Duration, String> {
@@ -46,18 +70,6 @@ pub fn percent(text: &str) -> Result<f64, String> {
     number
         .filter(|percent| *percent > 0.0 && *percent <= 100.0)
         .ok_or_else(|| "expected more than 0 and at most 100".to_owned())
-}
-
-pub fn export_format(text: &str) -> Result<Format, String> {
-    let known = Format::ALL.into_iter().find(|known| known.name() == text);
-    known.ok_or_else(|| "expected `safetensors`, `torchscript` or `onnx`".to_owned())
-}
-
-pub fn export_precision(text: &str) -> Result<Precision, String> {
-    let known = Precision::ALL
-        .into_iter()
-        .find(|known| known.name() == text);
-    known.ok_or_else(|| "expected `fp32`, `fp16` or `int8`".to_owned())
 }
 
 pub fn whole<T: FromStr>(text: &str) -> Result<T, String> {
@@ -80,14 +92,8 @@ pub fn images_of_sheet(text: &str) -> Result<u32, String> {
         .ok_or_else(|| "expected a whole number from 1 to 256".to_owned())
 }
 
-pub fn export_names(text: &str) -> Result<Names, String> {
-    let known = Names::ALL.into_iter().find(|known| known.name() == text);
-    known.ok_or_else(|| "expected `torchvision` or `timm`".to_owned())
-}
-
-pub fn graph_format(text: &str) -> Result<GraphFormat, String> {
-    text.parse()
-        .map_err(|_| "expected `mermaid`, `dot` or `svg`".to_owned())
+pub fn graph_format() -> impl TypedValueParser<Value = GraphFormat> {
+    word(GraphFormat::ALL, GraphFormat::name)
 }
 
 #[cfg(test)]

@@ -64,6 +64,9 @@ fn section(command: &mut Command, level: usize, above: &str) -> String {
         .filter(|argument| !argument.is_positional())
         .collect();
     text += &options(&named);
+    if let Some(examples) = command.get_after_help() {
+        text += &paragraph(&format!("```text\n{examples}\n```"));
+    }
     let below: Vec<String> = command
         .get_subcommands()
         .map(|command| command.get_name().to_owned())

@@ -176,7 +176,7 @@ fn a_lock_and_the_last_runs_know_combinations_by_name() {
     let explanation = world.engine().explain("again[times=2,up=true]").unwrap();
     assert_eq!(explanation.changes.len(), 1);
     assert_eq!(explanation.changes[0].field, "params.times");
-    for format in [GraphFormat::Mermaid, GraphFormat::Dot, GraphFormat::Svg] {
+    for format in GraphFormat::ALL {
         let graph = world.engine().graph(format).unwrap();
         assert!(graph.contains("again[times=2,up=true]"), "{graph}");
     }

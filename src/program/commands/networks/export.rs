@@ -31,17 +31,17 @@ pub struct Export {
     /// A stage with a network, or of kind `export`
     #[arg(value_name = "STAGE")]
     pub stage: String,
-    /// `safetensors`, `torchscript` or `onnx`
-    #[arg(long, value_parser = export_format)]
+    /// Of the file; a stage of kind `export` has its own
+    #[arg(long, value_parser = export_format())]
     pub format: Option<Format>,
-    /// `fp32`, `fp16` or, in ONNX, `int8` [default: fp32]
-    #[arg(long, value_parser = export_precision)]
+    /// What its numbers are; `int8` in ONNX alone [default: fp32]
+    #[arg(long, value_parser = export_precision())]
     pub precision: Option<Precision>,
     /// The network takes RGB of 0-1 and normalises it itself
     #[arg(long)]
     pub normalise: bool,
-    /// Of safetensors: `torchvision` or `timm`, whose networks load it [default: torchvision]
-    #[arg(long, value_parser = export_names)]
+    /// Of safetensors: whose networks load it [default: torchvision]
+    #[arg(long, value_parser = export_names())]
     pub names: Option<Names>,
     /// Of int8: images that it is calibrated on [default: 128]
     #[arg(long, value_name = "COUNT", value_parser = at_least_one)]

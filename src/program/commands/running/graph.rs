@@ -12,8 +12,8 @@ use crate::terminal::output;
 
 #[derive(Args, Debug)]
 pub struct Graph {
-    /// `mermaid`, `dot` or `svg`
-    #[arg(long, default_value = "mermaid", value_parser = graph_format)]
+    /// Of the picture
+    #[arg(long, default_value = "mermaid", value_parser = graph_format())]
     pub format: GraphFormat,
 }
 

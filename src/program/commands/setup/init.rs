@@ -14,8 +14,7 @@ use crate::commands::Invocation;
 use crate::commands::networks::network;
 use crate::commands::values::template;
 use crate::doctor::machine;
-use crate::init::Template;
-use crate::init::{Choice, Machine, Teacher, choose, text};
+use crate::init::{Choice, Machine, Teacher, Template, choose, gitignore, text};
 use crate::reference::pipeline_schema::pipeline_schema;
 use crate::torch::processor::Processor;
 use crate::{terminal::figures, terminal::output, torch::sibling};
@@ -26,8 +25,8 @@ pub struct Init {
     /// here]
     #[arg(long, value_name = "IMAGES")]
     pub from: Option<PathBuf>,
-    /// `digits`, `cifar10`, `photos` or `paper` [default: by the images' size]
-    #[arg(long, value_parser = template)]
+    /// What its values are taken from [default: by the images' size]
+    #[arg(long, value_parser = template())]
     pub template: Option<Template>,
     /// A pretrained network's checkpoint as the teacher [default: a teacher learns here, by MoCo
     /// v2]
@@ -78,6 +77,7 @@ pub fn execute(invocation: Invocation, arguments: &Init) -> Result<ExitCode> {
         teacher.as_ref(),
         SCHEMA,
         &page(&path),
+        &title(&source),
     );
     // What is written must be read again without complaint.
     Project::parse(&path, &written, &invocation.registry, &[])
@@ -88,6 +88,7 @@ pub fn execute(invocation: Invocation, arguments: &Init) -> Result<ExitCode> {
         .with_context(|| format!("`{}` can't be written", schema_path.display()))?;
     durable::write(&path, written.as_bytes())
         .with_context(|| format!("`{}` can't be written", path.display()))?;
+    gitignore::extend(folder, &page(&path))?;
     let named = match invocation.pipeline {
         Some(_) => format!(" --pipeline {}", path.display()),
         None => String::new(),
@@ -100,7 +101,8 @@ pub fn execute(invocation: Invocation, arguments: &Init) -> Result<ExitCode> {
         false => "",
     };
     let next = format!(
-        "next:\n  seedpipe{named} doctor\n  seedpipe{named} run views && seedpipe{named} preview views{sheet}\n  seedpipe{named} run\n"
+        "for git: commit `{}` and `{SCHEMA}`, after a run the lock beside them; `.gitignore` names what is left out\nnext:\n  seedpipe{named} doctor\n  seedpipe{named} run views && seedpipe{named} preview views{sheet}\n  seedpipe{named} run\n",
+        figures::path(&path)
     );
     output::print(&(told(&found, &choice, teacher.as_ref(), &path) + &next))?;
     Ok(ExitCode::SUCCESS)
@@ -160,6 +162,13 @@ fn page(path: &Path) -> String {
         }
         _ => "report.html".to_owned(),
     }
+}
+
+/// The report's heading: what the images' folder or file is called.
+fn title(source: &Path) -> String {
+    let whole = fs_err::canonicalize(source).unwrap_or_else(|_| source.to_owned());
+    let name = whole.file_stem().unwrap_or(whole.as_os_str());
+    neutral::line(&name.to_string_lossy()).into_owned()
 }
 
 /// A path as pipeline.yaml's folder sees it: as named where that is the current folder, else

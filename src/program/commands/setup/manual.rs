@@ -6,7 +6,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use clap::CommandFactory;
+use clap_complete::CompleteEnv;
+use clap_complete::env::Shells;
 
 use crate::commands::Invocation;
 use crate::commands::arguments::Arguments;
@@ -25,15 +26,24 @@ pub struct Man {
 }
 
 const PROGRAM: &str = "seedpipe";
+/// The variable by which a shell's script asks the program.
+const ASKED_BY: &str = "COMPLETE";
+
+/// Answers a shell that asks how a word may go on, and ends the process; else nothing. To be called
+/// before there is another thread.
+pub fn complete() {
+    CompleteEnv::with_factory(Arguments::whole_command)
+        .var(ASKED_BY)
+        .complete();
+}
 
 pub fn completions(_: Invocation, arguments: &Completions) -> Result<ExitCode> {
     let mut script = Vec::new();
-    clap_complete::generate(
-        arguments.shell,
-        &mut Arguments::command(),
-        PROGRAM,
-        &mut script,
-    );
+    let shell = arguments.shell.to_string();
+    Shells::builtins()
+        .completer(&shell)
+        .context("BUG: a shell that is known")?
+        .write_registration(ASKED_BY, PROGRAM, PROGRAM, PROGRAM, &mut script)?;
     print_bytes(script)
 }
 
@@ -41,13 +51,13 @@ pub fn completions(_: Invocation, arguments: &Completions) -> Result<ExitCode> {
 pub fn man(_: Invocation, arguments: &Man) -> Result<ExitCode> {
     let Some(folder) = &arguments.folder else {
         let mut page = Vec::new();
-        clap_mangen::Man::new(Arguments::command())
+        clap_mangen::Man::new(Arguments::whole_command())
             .render(&mut page)
             .context("BUG: a manual page in memory")?;
         return print_bytes(page);
     };
     fs_err::create_dir_all(folder)?;
-    clap_mangen::generate_to(Arguments::command(), folder)
+    clap_mangen::generate_to(Arguments::whole_command(), folder)
         .with_context(|| format!("`{}`: manual pages can't be written", folder.display()))?;
     Ok(ExitCode::SUCCESS)
 }

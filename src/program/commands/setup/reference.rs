@@ -6,7 +6,6 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use clap::CommandFactory;
 use seedpipe_engine::durable;
 
 use crate::commands::Invocation;
@@ -21,7 +20,7 @@ pub struct Reference {
 }
 
 pub fn execute(invocation: Invocation, arguments: &Reference) -> Result<ExitCode> {
-    for (name, page) in reference::pages(&invocation.registry, Arguments::command()) {
+    for (name, page) in reference::pages(&invocation.registry, Arguments::whole_command()) {
         let path = arguments.folder.join(name);
         fs_err::create_dir_all(path.parent().unwrap_or(&arguments.folder))?;
         durable::write(&path, page.as_bytes())
