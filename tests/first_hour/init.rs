@@ -52,9 +52,14 @@ fn a_folder_becomes_a_pipeline_that_runs() {
         "source: photos\n",
         "hash_split: {test: 0.2}",
         "max_bad_fraction: 0.0164",
+        "{path: report.html, title: photos}",
     ] {
         assert!(text.contains(part), "{part}: {text}");
     }
+    assert_eq!(
+        fs_err::read_to_string(sandbox.path(".gitignore")).unwrap(),
+        ".seedpipe/\n/report.html\n"
+    );
     let schema = fs_err::read_to_string(sandbox.path("pipeline.schema.json")).unwrap();
     assert_eq!(schema, sandbox.run(&["schema"]).succeeded().stdout);
     sandbox.run(&["status"]).succeeded();

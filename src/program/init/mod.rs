@@ -3,6 +3,7 @@
 //!
 //! This file chooses, `text` writes. Sizes in pixels; counts are of images.
 
+pub mod gitignore;
 mod text;
 
 use anyhow::{Result, bail};

@@ -19,6 +19,7 @@ const UNTRAINED: &str = "untrained";
 /// - `source`: as written under `source:`
 /// - `schema`: the schema's path, for editors
 /// - `page`: where the report goes
+/// - `title`: its heading
 pub fn text(
     choice: &Choice,
     survey: &Survey,
@@ -26,6 +27,7 @@ pub fn text(
     teacher: Option<&Teacher>,
     schema: &str,
     page: &str,
+    title: &str,
 ) -> String {
     let mut lines = vec![
         format!("# yaml-language-server: $schema={schema}"),
@@ -55,7 +57,7 @@ pub fn text(
     if choice.is_labelled {
         lines.extend(judges(choice, teacher));
     }
-    lines.extend(report(choice, teacher, page));
+    lines.extend(report(choice, teacher, page, title));
     let mut text = String::new();
     for line in lines {
         writeln!(text, "{}", line.trim_end()).expect("BUG: a String can always be written");
@@ -304,7 +306,7 @@ fn judges(choice: &Choice, teacher: Option<&Teacher>) -> Vec<String> {
     lines
 }
 
-fn report(choice: &Choice, teacher: Option<&Teacher>, page: &str) -> Vec<String> {
+fn report(choice: &Choice, teacher: Option<&Teacher>, page: &str, title: &str) -> Vec<String> {
     let mut metrics = Vec::new();
     if teacher.is_none() {
         metrics.push("teacher.metrics".to_owned());
@@ -330,6 +332,10 @@ fn report(choice: &Choice, teacher: Option<&Teacher>, page: &str) -> Vec<String>
             "      features: [student_features, teacher_features]".to_owned(),
         ]);
     }
-    lines.push(format!("    params: {{path: {}}}", flow(page)));
+    lines.push(format!(
+        "    params: {{path: {}, title: {}}}",
+        flow(page),
+        flow(title)
+    ));
     lines
 }
