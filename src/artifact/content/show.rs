@@ -26,6 +26,8 @@ const LIST_ELEMENTS: usize = 8;
 /// Polars' tables show this many rows and columns without leaving some out.
 const TABLE_ROWS: usize = 8;
 const TABLE_COLUMNS: usize = 8;
+/// Polars' tables show this many letters of a text.
+const TABLE_LETTERS: usize = 30;
 /// Metadata in the text is cut to this many characters; the JSON has all.
 const METADATA_CHARACTERS: usize = 100;
 
@@ -119,15 +121,43 @@ impl Preview {
                 index * TABLE_ROWS,
                 index * TABLE_ROWS + rows.len() - 1
             ));
-            for columns in self.columns.chunks(TABLE_COLUMNS) {
+            let (long, short): (Vec<_>, Vec<_>) = self
+                .columns
+                .iter()
+                .cloned()
+                .partition(|(name, kind)| is_long(rows, name, kind));
+            for columns in short.chunks(TABLE_COLUMNS) {
                 let table = table(rows, columns).map_err(|error| {
                     failure::new(std::path::Path::new(""), format!("cannot print: {error}"))
                 })?;
                 text.push_str(&format!("{table}\n"));
             }
+            text.push_str(&records(rows, &long, index * TABLE_ROWS));
         }
         Ok(text)
     }
+}
+
+/// Whether a table would cut the column's text. Digests and lists may be cut.
+fn is_long(rows: &[Map<String, Value>], name: &str, kind: &str) -> bool {
+    let texts = rows.iter().filter_map(|row| row[name].as_str());
+    kind.starts_with("utf8") && texts.map(|text| text.chars().count()).max() > Some(TABLE_LETTERS)
+}
+
+/// A line a text, whole, with the row's number.
+fn records(rows: &[Map<String, Value>], columns: &[(String, String)], first: usize) -> String {
+    let width = columns.iter().map(|(name, _)| name.len()).max();
+    let width = width.unwrap_or_default();
+    let mut text = String::new();
+    for (number, row) in rows.iter().enumerate() {
+        for (name, _) in columns {
+            if let Some(value) = plain_text(&row[name.as_str()]) {
+                let number = first + number;
+                text.push_str(&format!("  {number:>4}  {name:width$}  {value}\n"));
+            }
+        }
+    }
+    text
 }
 
 /// A data frame of the given rows and columns.
@@ -232,6 +262,38 @@ mod tests {
     use crate::tables::embeddings::EmbeddingsWriter;
     use crate::tables::embeddings_header::{EmbeddingsHeader, Of, Precision};
     use crate::tables::images::{ImageRow, ImagesWriter};
+
+    #[test]
+    fn long_texts_are_shown_whole() {
+        let reason = "truncated jpeg: the file ends before the image does".repeat(3);
+        let rows = ["a.jpg".to_owned(), format!("{}.png", "b".repeat(40))].map(|source| {
+            Map::from_iter([
+                ("source".to_owned(), json!(source)),
+                ("reason".to_owned(), json!(reason)),
+                ("size".to_owned(), json!(3)),
+            ])
+        });
+        let columns = [("source", "utf8"), ("reason", "utf8"), ("size", "u32")];
+        let preview = Preview {
+            kind: "rejected/v1".to_owned(),
+            columns: columns
+                .map(|(name, kind)| (name.to_owned(), kind.to_owned()))
+                .to_vec(),
+            rows: 2,
+            metadata: Metadata::new(),
+            first: rows.to_vec(),
+        };
+        let text = preview.text().unwrap();
+        assert!(
+            text.contains(&format!("     0  reason  {reason}\n")),
+            "{text}"
+        );
+        assert!(
+            text.contains(&format!("     1  source  {}.png\n", "b".repeat(40))),
+            "{text}"
+        );
+        assert!(text.contains("│ size"), "{text}");
+    }
 
     #[test]
     fn images_are_shown_without_their_bytes() {
