@@ -216,7 +216,7 @@ impl Stage for Encode {
         let (way, file) = match (&self.checkpoint, &self.torchscript) {
             (Some(file), _) => return Purpose::of_checkpoint(file),
             (None, Some(file)) => ("TorchScript", Some(file)),
-            (None, None) => ("nothing: untrained", None),
+            (None, None) => ("untrained", None),
         };
         let file = file.map(|file| file.display().to_string());
         Purpose::Encoding { way, file }

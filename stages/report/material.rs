@@ -157,6 +157,10 @@ impl<'a> Catalogue<'a> {
         Some((maker, parts))
     }
 
+    pub fn stages(&self) -> impl Iterator<Item = &'a Source> {
+        self.material.sources.iter()
+    }
+
     /// The stages of a kind of artifact that the page may read, with the files.
     pub fn readable(&self, kind: &str) -> impl Iterator<Item = (&'a Source, &'a [PathBuf])> {
         self.material.sources.iter().filter_map(move |source| {

@@ -8,6 +8,7 @@
 //!
 //! Version log: 1 first, 2 the section on the data, and what the student gained stands first.
 
+mod colours;
 mod embeddings;
 #[cfg(test)]
 mod example;

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::material::{Catalogue, Source};
 
 /// A network's part in the experiment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
     Teacher,
     Student,
@@ -203,7 +203,7 @@ mod tests {
         assert_eq!(role(&material, of("untrained")), Role::Baseline);
         assert_eq!(learned(&material, teacher), "MoCo v2");
         assert_eq!(learned(&material, of("student")), "SEED");
-        assert_eq!(learned(&material, of("untrained")), "nothing: untrained");
+        assert_eq!(learned(&material, of("untrained")), "untrained");
         assert_eq!(
             architecture_text(&material, of("student")).unwrap(),
             "cifar_resnet8 × 0.5"

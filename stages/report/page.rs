@@ -4,6 +4,7 @@
 use anyhow::Result;
 use seedpipe_artifact::{EMBEDDINGS, METRICS, PREDICTIONS};
 
+use super::colours::Colours;
 use super::gallery::Gallery;
 use super::html::{escaped, push, with_code};
 use super::material::{Catalogue, Material};
@@ -100,7 +101,9 @@ fn lead(material: &Catalogue) -> String {
         .map_or_else(String::new, |against| {
             format!(", against <b>{}</b>", escaped(&against.name))
         });
-    format!("<p class=\"lead\">Self-supervised distillation in {stages} stages{against}</p>")
+    format!(
+        "<p class=\"lead\">What a small network, the student, learned without labels from what a larger one, the teacher, sees in the images: {stages} stages{against}</p>"
+    )
 }
 
 fn footer(sections: &Sections) -> String {
@@ -116,14 +119,15 @@ fn footer(sections: &Sections) -> String {
         html.push_str("</ul>");
     }
     html.push_str(
-        "<p class=\"note\">Made by seedpipe. This file is whole: it loads nothing.</p></footer>\n",
+        "<p class=\"note\">Made by seedpipe. The page is one file and loads nothing.</p></footer>\n",
     );
     html
 }
 
 fn sections(material: &Catalogue, gallery: &mut Gallery) -> Result<Sections> {
     let results = results(&material.result_sources());
-    let ranked = headline::ranked(material, &results);
+    let colours = Colours::of(material, &results);
+    let ranked = headline::ranked(material, &results, &colours);
     let judged = judged::judged(material, gallery)?;
     let embedded = embeddings::embedded(material)?;
     let cached = material.has_telemetry();
@@ -151,7 +155,7 @@ fn sections(material: &Catalogue, gallery: &mut Gallery) -> Result<Sections> {
     sections.add(
         "training",
         "Training",
-        curves::curves(material)?,
+        curves::curves(material, &colours)?,
         if trains(material) {
             EPOCHS
         } else {
@@ -194,7 +198,7 @@ fn sections(material: &Catalogue, gallery: &mut Gallery) -> Result<Sections> {
     );
     sections.add(
         "mistakes",
-        "Surest mistakes",
+        "The mistakes it was surest of",
         mistakes::worst(&judged, gallery),
         predictions,
     );

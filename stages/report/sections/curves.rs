@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use seedpipe_artifact::{METRICS, MetricsReader};
 use seedpipe_base::text;
 
+use crate::report::colours::Colours;
 use crate::report::html::drawing::{Figure, PlotArea, legend, level, line, upright};
 use crate::report::html::scale::PlotAxis;
 use crate::report::html::{escaped, push};
@@ -23,12 +24,14 @@ const FRAME: PlotArea = PlotArea {
 };
 /// Points of a line at most; of longer ones some are left out.
 const POINTS: usize = 240;
+/// Why a loss over a queue first rises.
+const QUEUE: &str = "<p class=\"note\">A loss over a queue rises at first: the queue begins with random vectors, which are easily told from an image's own, and gets harder while real ones replace them. From a full queue on it falls. It ends above zero, since the teacher's own answer has an entropy, and losses over queues of another length or temperature cannot be compared.</p>\n";
 
 /// A stage's values over steps.
 struct Series {
     stage: String,
-    /// Of the stage among those with curves: it looks the same in every drawing.
-    number: usize,
+    /// What the stage's network looks like.
+    colour: usize,
     points: Vec<(f64, f64)>,
 }
 
@@ -40,13 +43,10 @@ type CurveKey = (bool, String, String);
 
 /// All drawings: losses and accuracies in the open, the rest folded. Empty when nothing was
 /// recorded over steps.
-pub fn curves(material: &Catalogue) -> Result<String> {
+pub fn curves(material: &Catalogue, colours: &Colours) -> Result<String> {
     let mut groups: BTreeMap<CurveKey, Vec<Series>> = BTreeMap::new();
-    let mut numbers: BTreeMap<&str, usize> = BTreeMap::new();
     for (source, parts) in material.readable(METRICS) {
         for (split, name, points) in series(source, parts)? {
-            let known = numbers.len();
-            let number = *numbers.entry(&source.stage).or_insert(known);
             let of = match source.training() {
                 _ if !name.ends_with("loss") => String::new(),
                 Some(training) => training.loss.clone(),
@@ -77,7 +77,7 @@ pub fn curves(material: &Catalogue) -> Result<String> {
                 .or_default()
                 .push(Series {
                     stage: source.stage.clone(),
-                    number,
+                    colour: colours.number(&source.stage),
                     points,
                 });
         }
@@ -98,6 +98,11 @@ pub fn curves(material: &Catalogue) -> Result<String> {
         }
     }
     let mut html = String::new();
+    if groups.keys().any(|(_, name, of)| {
+        name.ends_with("loss") && (of.starts_with("SEED") || of.starts_with("MoCo"))
+    }) {
+        html.push_str(QUEUE);
+    }
     if !open.is_empty() {
         push(
             &mut html,
@@ -174,7 +179,7 @@ fn chart(number: usize, title: &str, series: &[Series]) -> String {
             &mut body,
             format_args!(
                 "<polyline class=\"curve {}\" data-name=\"{}\" points=\"{}\"/>",
-                line(series.number),
+                line(series.colour),
                 escaped(&series.stage),
                 places.join(" ")
             ),
@@ -208,7 +213,7 @@ fn chart(number: usize, title: &str, series: &[Series]) -> String {
         below: legend(
             series
                 .iter()
-                .map(|series| (series.number, series.stage.as_str())),
+                .map(|series| (series.colour, series.stage.as_str())),
         ),
     }
     .html()
@@ -231,7 +236,7 @@ mod tests {
     fn a_line_that_is_level_has_an_axis_with_two_ends() {
         let series = [Series {
             stage: "level".into(),
-            number: 0,
+            colour: 0,
             points: vec![(0.0, 5.0), (20.0, 5.0)],
         }];
         let chart = chart(0, "loss", &series);

@@ -1,7 +1,9 @@
 //! The headline: what the student gained and what it keeps of its teacher, and the table of every
 //! network that was measured.
 
+use crate::report::colours::Colours;
 use crate::report::gains::{Gain, Group, floor, gains, groups, missing_floor};
+use crate::report::html::drawing::line;
 use crate::report::html::{
     Cell, HtmlColumn, HtmlTable, change, escaped, percent, push, short, with_code,
 };
@@ -14,10 +16,16 @@ use seedpipe_base::text;
 pub struct Ranked<'a> {
     pub row: &'a ResultRow,
     pub role: Role,
+    /// What it looks like, for [`line`].
+    pub colour: usize,
 }
 
 /// The rows of the results with their parts, teachers first, then students.
-pub fn ranked<'a>(material: &Catalogue, results: &'a Results) -> Vec<Ranked<'a>> {
+pub fn ranked<'a>(
+    material: &Catalogue,
+    results: &'a Results,
+    colours: &Colours,
+) -> Vec<Ranked<'a>> {
     let mut rows: Vec<Ranked> = results
         .rows
         .iter()
@@ -26,6 +34,7 @@ pub fn ranked<'a>(material: &Catalogue, results: &'a Results) -> Vec<Ranked<'a>>
             role: material
                 .source(&row.network)
                 .map_or(Role::Baseline, |source| networks::role(material, source)),
+            colour: colours.number(&row.network),
         })
         .collect();
     rows.sort_by_key(|ranked| match ranked.role {
@@ -256,10 +265,11 @@ fn network_cell(material: &Catalogue, ranked: &Ranked) -> Cell {
         )
     });
     let role = ranked.role.name();
+    let colour = line(ranked.colour);
     let chip = if ranked.role == Role::Baseline {
         String::new()
     } else {
-        format!(" <span class=\"chip {role}\">{role}</span>")
+        format!(" <span class=\"chip {role} {colour}\">{role}</span>")
     };
     // Where the name says the role, it is not said twice.
     let chip = if name.contains(role) {
@@ -268,7 +278,7 @@ fn network_cell(material: &Catalogue, ranked: &Ranked) -> Cell {
         chip
     };
     Cell::html(format!(
-        "<span class=\"whole\"><span class=\"dot {role}\"></span><b>{}</b></span>{chip}{about}",
+        "<span class=\"whole\"><span class=\"dot {role} {colour}\"></span><b>{}</b></span>{chip}{about}",
         escaped(name)
     ))
 }
@@ -317,6 +327,7 @@ fn measure_cell(measure: &Measure, is_best: bool, against: Option<&EarlierState>
 
 fn note(material: &Catalogue, has_costs: bool, has_rates: bool) -> String {
     let mut notes = vec![
+        "Top-1: the share of the judged images whose class is named first. By kNN: as the most alike of the training images vote; linear: by a linear classifier on the frozen features; fine-tuned: by the whole network, trained on with labels.".to_owned(),
         "± is half of the 95 % interval over the judged images (bootstrap); it says nothing of another seed.".to_owned(),
         "The best of a column is bold.".to_owned(),
     ];
@@ -409,7 +420,7 @@ mod tests {
         material.against = Some(example::against());
         let material = material.catalogue();
         let results = results(&material.result_sources());
-        let ranked = ranked(&material, &results);
+        let ranked = ranked(&material, &results, &Colours::of(&material, &results));
         let table = table(&material, &results, &ranked).unwrap();
         assert!(table.contains("▲ +5.00<"), "{table}");
         assert!(table.contains("<small>new</small>"), "{table}");

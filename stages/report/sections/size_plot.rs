@@ -1,6 +1,6 @@
 //! Accuracy against size, as in figure 1 of the SEED paper, with the pipeline's own networks.
 
-use crate::report::html::drawing::{Figure, PlotArea, level, upright};
+use crate::report::html::drawing::{Figure, PlotArea, level, line, upright};
 use crate::report::html::scale::PlotAxis;
 use crate::report::html::{escaped, percent, push, short};
 use crate::report::networks::Role;
@@ -25,6 +25,7 @@ const PLOTS: usize = 3;
 struct PlottedNetwork<'a> {
     name: &'a str,
     role: Role,
+    colour: usize,
     size: f64,
     value: f64,
     interval: Option<[f64; 2]>,
@@ -79,6 +80,7 @@ fn point<'a>(network: &Ranked<'a>, column: usize) -> Option<PlottedNetwork<'a>> 
     Some(PlottedNetwork {
         name: &network.row.network,
         role: network.role,
+        colour: network.colour,
         size: network.row.parameters.filter(|size| *size > 0)? as f64,
         value: measure.value,
         interval: measure.interval,
@@ -110,7 +112,7 @@ fn plot(number: usize, title: &str, points: &[PlottedNetwork]) -> String {
                 &mut body,
                 format_args!(
                     "<path class=\"whisker {}\" d=\"M{at_x:.1} {:.1}V{:.1}\"/>",
-                    point.role.name(),
+                    line(point.colour),
                     y.place(low),
                     y.place(high)
                 ),
@@ -147,15 +149,15 @@ fn plot(number: usize, title: &str, points: &[PlottedNetwork]) -> String {
     .html()
 }
 
-/// Told apart by form as well as by colour: a diamond teaches, a disc learned of it, a ring did
-/// not.
+/// The form tells the role: a diamond teaches, a disc learned of it, a ring did not. The colour is
+/// the network's own.
 fn mark(point: &PlottedNetwork, x: f64, y: f64) -> String {
     let title = format!(
         "<title>{}: {}</title>",
         escaped(point.name),
         percent(point.value)
     );
-    let class = format!("mark {}", point.role.name());
+    let class = format!("mark {} {}", point.role.name(), line(point.colour));
     match point.role {
         Role::Teacher => format!(
             "<path class=\"{class}\" d=\"M{x:.1} {:.1}l7 7l-7 7l-7 -7z\">{title}</path>",
@@ -217,6 +219,7 @@ fn label_place(name: &str, x: f64, y: f64, taken: &mut Vec<Taken>) -> Option<(f6
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::colours::Colours;
     use crate::report::example;
     use crate::report::sections::headline::ranked;
     use crate::shared::results::results;
@@ -238,14 +241,15 @@ mod tests {
         let material = example::material();
         let material = material.catalogue();
         let results = results(&material.result_sources());
-        let plots = plots(&results, &ranked(&material, &results));
+        let colours = Colours::of(&material, &results);
+        let plots = plots(&results, &ranked(&material, &results, &colours));
         assert_eq!(plots.matches("<figure").count(), 1, "{plots}");
         assert!(
             plots.contains("student (student): 75.0 % with 19 k parameters"),
             "{plots}"
         );
         for role in ["teacher", "student", "baseline"] {
-            assert_eq!(plots.matches(&format!("class=\"mark {role}\"")).count(), 1);
+            assert_eq!(plots.matches(&format!("class=\"mark {role} c")).count(), 1);
         }
     }
 }
