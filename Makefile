@@ -6,14 +6,14 @@
 #   make audit         what dependencies may be and whether all are used; spelling
 #   make advisories    known faults of dependencies; fetches their database by Git
 #   make setup         libtorch 2.11.0 into .libtorch/ (CUDA=1: with its CUDA libraries; none when LIBTORCH is set), and nasm if it is missing
-#   make cifar10       fetches CIFAR-10, then runs pipelines/cifar10.yaml
+#   make cifar10       fetches CIFAR-10 and its teachers, then runs pipelines/cifar10.yaml
 #   make book          the documents as HTML into target/book (needs mdBook)
 #   make install       everything that is needed, then `seedpipe` and `seedpipe-torch` into ~/.cargo/bin (ROOT=DIR: into DIR/bin)
 #   make wheel         the Python wheel, built and tried in fresh environments beside PyTorch (docs/install.md)
 #   make peers         what tests/peers/ measures against, into .peers/
-#   make cifar10-images, make lite0    fetch what the other pipelines in pipelines/ need into data/raw/
+#   make cifar10-images, make teachers, make lite0, make grocery    fetch what the pipelines in pipelines/ need into data/raw/
 
-.PHONY: libtorch setup build demo test cifar10 cifar10-images lite0 lint audit advisories peers book wheel install
+.PHONY: libtorch setup build demo test cifar10 cifar10-images teachers lite0 grocery lint audit advisories peers book wheel install
 
 # The assembler of JPEG decoding, where `make setup` had to fetch it.
 export PATH := $(CURDIR)/.libtorch/bin:$(PATH)
@@ -75,8 +75,11 @@ peers: .peers/installed
 	.peers/bin/pip install --quiet --requirement tests/peers/requirements.txt
 	touch $@
 
+teachers grocery:
+	python3 data/fetch_github.py $@ data/raw/$@
+
 lite0:
 	python3 data/fetch_lite0.py data/raw
 
-cifar10: build cifar10-images
+cifar10: build cifar10-images teachers
 	cargo run --quiet -- --pipeline pipelines/cifar10.yaml run

@@ -3,13 +3,13 @@
 
 use crate::sandbox::{REPOSITORY, Sandbox};
 
-/// Data that the pipelines name, beside the repository or in its `data/raw/`; a plan looks at
-/// names, sizes and digests alone.
+/// What the targets of `make` fetch for the pipelines; a plan looks at names, sizes and digests
+/// alone.
 const STAND_INS: &[&str] = &[
     "repository/data/raw/cifar10/train/cat/1.png",
     "repository/data/raw/efficientnet-lite0.pth",
-    "shared/data/teachers/resnet56-cifar10.safetensors",
-    "shared/data/grocery/train.parquet",
+    "repository/data/raw/teachers/resnet56-4bfd9763.th",
+    "repository/data/raw/grocery/train/Apple/1.jpg",
 ];
 
 #[test]

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Runs every comparison of speed with the peers, one after the other, and prints their tables: what docs/performance.md holds.
 
-    make peers && cargo build --workspace --bins --examples
-    .peers/bin/python tests/peers/bench.py [--photographs ../shared/data/grocery] [--cifar10 data/raw/cifar10]
-        [--teacher ../shared/data/teachers/resnet56-cifar10.safetensors] [--only rendering,loss,…]
+    make peers cifar10-images teachers grocery && cargo build --workspace --bins --examples
+    .peers/bin/python tests/peers/bench.py [--photographs data/raw/grocery] [--cifar10 data/raw/cifar10]
+        [--teacher data/raw/teachers/resnet56-4bfd9763.th] [--only rendering,loss,…]
 
 A comparison whose data is missing, or that fails, is named at the end; the exit code is then 1. hashing.py and dvc.py need other peers and are run by themselves.
 """
@@ -21,9 +21,8 @@ HERE = Path(__file__).resolve().parent
 def comparisons(arguments: argparse.Namespace) -> dict[str, tuple[list[str], list[Path]]]:
     """Script to its arguments and the data that it reads."""
     photographs, cifar10, teacher = arguments.photographs, arguments.cifar10, arguments.teacher
-    table = photographs / "train.parquet"
     return {
-        "rendering": ([str(table)], [table]),
+        "rendering": ([str(photographs / "train")], [photographs]),
         "encoding": (["--source", str(photographs)], [photographs]),
         "distillation": (["--cifar10", str(cifar10), "--teacher", str(teacher)], [cifar10, teacher]),
         "loss": ([], []),
@@ -34,11 +33,10 @@ def comparisons(arguments: argparse.Namespace) -> dict[str, tuple[list[str], lis
 
 
 def main() -> int:
-    shared = Path("../shared/data")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--photographs", type=Path, default=shared / "grocery")
+    parser.add_argument("--photographs", type=Path, default=Path("data/raw/grocery"))
     parser.add_argument("--cifar10", type=Path, default=Path("data/raw/cifar10"))
-    parser.add_argument("--teacher", type=Path, default=shared / "teachers/resnet56-cifar10.safetensors")
+    parser.add_argument("--teacher", type=Path, default=Path("data/raw/teachers/resnet56-4bfd9763.th"))
     parser.add_argument("--only", default="", help="names of the scripts, with commas between")
     arguments = parser.parse_args()
     every = comparisons(arguments)

@@ -6,10 +6,10 @@ are the official algorithm (teacher in the loop, eager, fp32) and its best (chan
 MoCo v2 augmentation at 32 pixels by a DataLoader with 2 workers, and the official loss over a queue. "Student alone" is our student's forward
 pass, backward pass and update on a batch that is there already. Prints a Markdown table of medians and ratios.
 
-Needs torch 2.11, torchvision, safetensors, and
+Needs torch 2.11, torchvision, and
 `cargo build --workspace --bins && cargo build --workspace --example step`.
 
-    tests/peers/distillation.py --cifar10 data/raw/cifar10 --teacher ../shared/data/teachers/resnet56-cifar10.safetensors
+    tests/peers/distillation.py --cifar10 data/raw/cifar10 --teacher data/raw/teachers/resnet56-4bfd9763.th
         [--images 4096] [--rounds 3] [--target target]
 """
 
@@ -27,7 +27,6 @@ from pathlib import Path
 if hasattr(os, "RTLD_LAZY"):
     sys.setdlopenflags(os.RTLD_LAZY)
 
-import safetensors.torch
 import torch
 import torchvision
 from PIL import Image
@@ -105,7 +104,8 @@ class Official:
             Pictures(files, transform), batch_size=BATCH, shuffle=True, drop_last=True, num_workers=2
         )
         self.teacher = CifarResNet(9).eval()
-        state = safetensors.torch.load_file(teacher_file)
+        state = torch.load(teacher_file, map_location="cpu", weights_only=True)["state_dict"]
+        state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
         self.teacher.load_state_dict({name: tensor for name, tensor in state.items() if not name.startswith("linear.")})
         head = nn.Sequential(nn.Linear(64, 256), nn.ReLU(), nn.Linear(256, DIMENSION))
         self.student = nn.Sequential(CifarResNet(3), head).train()

@@ -11,7 +11,7 @@ Needs torch 2.11, torchvision, pyarrow, and timm for EfficientNet-Lite0 (left ou
 
     tests/peers/encoding.py [--source FOLDER] [--images 1024] [--rounds 3] [--target target]
 
-FOLDER holds Parquet files with a column `image` of encoded pictures, as ../shared/data/grocery does.
+FOLDER holds photographs in a folder `train`, as data/raw/grocery does (`make grocery`).
 """
 
 import argparse
@@ -128,7 +128,7 @@ class Project:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--source", type=Path, default=Path(__file__).parents[3] / "shared/data/grocery")
+    parser.add_argument("--source", type=Path, default=Path("data/raw/grocery"))
     parser.add_argument("--images", type=int, default=1024)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--target", type=Path, default=default_target())
@@ -141,7 +141,7 @@ def main():
     print("| network | encode | waits | rendering alone | network alone | both on these cores | encode / both | encode / least | PyTorch fp32 | encode / PyTorch |")
     print("|---|---|---|---|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory(prefix="seedpipe-encoding-") as folder:
-        source = arguments.source.resolve() / "train.parquet"
+        source = arguments.source.resolve() / "train"
         project = Project(folder, debug / "seedpipe-torch", source, arguments.images)
         parts = sorted((project.artifact("images") / "images").glob("*.parquet"))
         columns = [pyarrow.parquet.read_table(part).to_pydict() for part in parts]

@@ -7,7 +7,7 @@ those whose longer side is at least 400 pixels, and some of them enlarged to 12 
 
     make peers
     cargo build -p seedpipe-imaging --example rendering_speed
-    .peers/bin/python tests/peers/rendering.py ../shared/data/grocery/train.parquet
+    .peers/bin/python tests/peers/rendering.py data/raw/grocery/train
 """
 
 import argparse
@@ -25,7 +25,6 @@ import albumentations.augmentations.pixel.functional as pixelwise
 import albucore
 import cv2
 import numpy
-import pyarrow.parquet
 import simplejpeg
 import torch
 import torchvision
@@ -44,7 +43,7 @@ NEAR = {"torchvision": 0.02, "albumentations": 0.05, "fast": 0.02}
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("images", type=Path, help="Parquet with a column `image` of encoded photographs")
+    parser.add_argument("images", type=Path, help="a folder of JPEG photographs")
     parser.add_argument("--target", type=Path, default=default_target())
     parser.add_argument("--files", type=int, default=200)
     parser.add_argument("--large", type=int, default=10, help="photographs of 12 megapixels")
@@ -196,13 +195,12 @@ def with_albumentations(image, view):
     return albucore.normalize(seen, MEAN_OF_255, FACTOR)
 
 
-def write_photographs(table, folder, count):
+def write_photographs(source, folder, count):
     """The first photographs of at least 400 pixels on their longer side; how many, and their mean number of pixels."""
     folder.mkdir()
     number, pixels = 0, 0
-    for value in pyarrow.parquet.read_table(table, columns=["image"]).column("image"):
-        value = value.as_py()
-        data = value["bytes"] if isinstance(value, dict) else value
+    for path in sorted(source.rglob("*.jpg")):
+        data = path.read_bytes()
         height, width, *_ = simplejpeg.decode_jpeg_header(data)
         if max(width, height) < 400:
             continue
