@@ -53,7 +53,7 @@ pub use pipeline::lock_at::lock_at;
 pub use pipeline::pipeline_lock::{LockedStage, PipelineLock};
 pub use pipeline::project::{Project, StageNode, StagePrecision};
 pub use pipeline::remote_spec::{RemoteOrigin, RemoteSpec};
-pub use run::engine::{Engine, NumericsOf, OnlyPlans, RunOptions};
+pub use run::engine::{Engine, NumericsOf, OnlyPlans, RunOptions, Tell};
 pub use run::explain::Explanation;
 pub use run::graph::GraphFormat;
 pub use run::status::{StageState, StageStatus};

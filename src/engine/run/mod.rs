@@ -7,4 +7,5 @@ pub(crate) mod explain;
 pub(crate) mod graph;
 pub(crate) mod resolve;
 pub(crate) mod session;
+pub(crate) mod sources;
 pub(crate) mod status;

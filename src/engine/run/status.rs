@@ -59,6 +59,8 @@ pub struct StageStatus {
     pub artifact: Option<Artifact>,
     /// What is wrong with a source of it: it can't run.
     pub source_fault: Option<String>,
+    /// Sources that are not here, and taken as pipeline.lock records them.
+    pub absent_sources: Vec<String>,
 }
 
 impl Engine {
@@ -94,6 +96,7 @@ impl Engine {
                 fingerprint: stage.fingerprint,
                 artifact: stage.found.artifact,
                 source_fault: stage.source_fault,
+                absent_sources: stage.sources.absent,
             }
         });
         Ok(statuses.collect())

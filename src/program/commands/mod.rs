@@ -23,6 +23,7 @@ use crate::progress::console::Verbosity;
 use crate::project::codec::ParquetCodec;
 use crate::{
     Tensors, project::pipeline_file, project::remote_connection, torch::libtorch, torch::numerics,
+    torch::sibling,
 };
 
 /// One call of the program.
@@ -84,6 +85,10 @@ impl Invocation {
         let engine = Engine::new(project, self.registry, Box::new(codec))?
             .with_versions(versions)
             .with_numerics(numerics::classes(self.tools.map(|tools| tools.numerics)));
+        let engine = match self.verbosity {
+            Verbosity::Quiet => engine,
+            _ => engine.with_tell(Box::new(sibling::note)),
+        };
         Ok(match remote {
             Some((remote, write_back)) => engine.with_remote(Box::new(remote), write_back),
             None => engine,

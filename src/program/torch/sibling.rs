@@ -8,13 +8,14 @@ use std::env;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, anyhow, bail};
 use seedpipe_base::Refusal;
 use seedpipe_stages::tools::Tools;
 
 use crate::torch::processor::Processor;
-use crate::{Tensors, torch::libtorch};
+use crate::{Tensors, terminal::output, torch::libtorch};
 
 const NAME: &str = "seedpipe-torch";
 
@@ -26,6 +27,19 @@ const STAMP_VARIABLE: &str = "SEEDPIPE_BUILD_STAMP";
 
 /// Hands over what `seedpipe` found out about the remote.
 const HANDOVER_VARIABLE: &str = "SEEDPIPE_HANDOVER";
+
+/// Tells `seedpipe-torch` that a [`note`] was printed.
+const NOTED_VARIABLE: &str = "SEEDPIPE_NOTED";
+
+static HAS_NOTED: AtomicBool = AtomicBool::new(false);
+
+/// Prints a message, unless the program that became this one has.
+pub fn note(message: &str) {
+    if env::var_os(NOTED_VARIABLE).is_none() {
+        output::error(message);
+        HAS_NOTED.store(true, Ordering::Relaxed);
+    }
+}
 
 /// How libtorch's OpenMP threads wait for each other: they sleep, after some microseconds of
 /// spinning. Left to itself, libgomp spins for milliseconds: beside any other busy thread, such as
@@ -154,7 +168,11 @@ pub fn become_tensor_program(handed_over: Option<&str>) -> Result<Infallible> {
         .args(env::args_os().skip(1))
         .env(STAMP_VARIABLE, STAMP)
         .env_remove(HANDOVER_VARIABLE)
+        .env_remove(NOTED_VARIABLE)
         .envs(settings());
+    if HAS_NOTED.load(Ordering::Relaxed) {
+        command.env(NOTED_VARIABLE, "1");
+    }
     if let Some(handed_over) = handed_over {
         command.env(HANDOVER_VARIABLE, handed_over);
     }

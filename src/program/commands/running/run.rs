@@ -212,6 +212,9 @@ fn dry_run(engine: &Engine, options: &RunOptions, json: bool) -> Result<ExitCode
         output::error(&format!("error: {fault}"));
         code = ExitCode::from(2);
     }
+    if code == ExitCode::SUCCESS {
+        engine.expect_sources(options)?;
+    }
     Ok(code)
 }
 

@@ -136,6 +136,7 @@ pub fn as_json(stage: &StageStatus, planned: Option<&StorageEstimate>) -> Value 
         "reasons": stage.reasons,
         "fingerprint": stage.fingerprint,
         "content": stage.artifact.as_ref().map(|artifact| artifact.content),
+        "absent_sources": stage.absent_sources,
         "stores": storage::as_json(planned),
     })
 }
