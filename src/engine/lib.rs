@@ -23,6 +23,7 @@ pub use base::held::unique_name;
 pub use base::random::keyed_rng;
 pub use base::{cancel, child, clock, durable, fault, waiting};
 pub use cache::artifact::Artifact;
+pub use cache::left::{Left, Next, Reached};
 pub use cache::locks::Holder;
 pub use cache::manifest::{Manifest, OutputRecord, PartRecord, Telemetry};
 pub use cache::progress_file;

@@ -235,7 +235,7 @@ fn ctrl_c_stops_cleanly_and_says_how_to_go_on() {
     for part in [
         "teacher  stopped",
         "1 stopped",
-        "the same command goes on from there",
+        "interrupted; the same command goes on with `teacher` from epoch ",
     ] {
         assert!(stderr.contains(part), "`{part}` is not in\n{stderr}");
     }

@@ -88,6 +88,7 @@ fn subject_of(path: &Path) -> &str {
     match own.split_once('.').unwrap_or((own, "")) {
         ("manifest", "json") => "manifest",
         ("draft", "json") => "draft",
+        ("reached", "json") => "reached",
         (_, "lock") => "pipeline-lock",
         (_, "safetensors") => "checkpoint",
         (shard, "json") if shard.starts_with("shard-") => "shard",

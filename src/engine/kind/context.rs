@@ -14,6 +14,7 @@ use crate::base::digest::Digest;
 use crate::base::fault;
 use crate::base::random::keyed_rng;
 use crate::cache::draft::Draft;
+use crate::cache::left::Reached;
 use crate::cache::manifest::{OutputRecord, Telemetry, is_plain_name};
 use crate::cache::recipe::Recipe;
 use crate::kind::earlier::Search;
@@ -148,6 +149,15 @@ impl StageContext<'_> {
     /// A folder that survives a crash of this stage and is removed when it is done.
     pub fn checkpoints(&self) -> &Path {
         &self.checkpoints
+    }
+
+    /// Says how far the work is that the checkpoint holds which was just written, by units from
+    /// coarse to fine: for people who ask what an interrupted run left.
+    ///
+    /// # Errors
+    /// When it can't be written down.
+    pub fn reached(&self, reached: &[Reached]) -> Result<()> {
+        self.state().draft.keep_reached(reached)
     }
 
     pub fn progress(&self) -> Progress<'_> {

@@ -9,3 +9,4 @@ pub(crate) mod resolve;
 pub(crate) mod session;
 pub(crate) mod sources;
 pub(crate) mod status;
+pub(crate) mod unfinished;

@@ -16,6 +16,7 @@ use crate::base::cancel;
 use crate::base::digest::Digest;
 use crate::base::durable;
 use crate::cache::artifact::Artifact;
+use crate::cache::left::FETCHED;
 use crate::cache::manifest::{Manifest, OutputRecord, PartRecord};
 use crate::cache::recipe::Recipe;
 use crate::cache::remote::{CONTENT_DIGITS, Remote, SharedRemote, Trouble, blob_key, manifest_key};
@@ -53,7 +54,7 @@ impl Engine {
         };
         let draft = self.store.draft(manifest.fingerprint, "");
         let folder = draft.join(format!(
-            "fetched-{}",
+            "{FETCHED}{}",
             manifest.content.prefix(CONTENT_DIGITS)
         ));
         let wanted = prepare(&folder, &manifest)?;

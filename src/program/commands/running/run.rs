@@ -79,7 +79,7 @@ pub fn execute(invocation: Invocation, arguments: &Run) -> Result<ExitCode> {
         check_locked(&engine, &options, arguments.json)?;
     }
     if arguments.dry_run {
-        return dry_run(&engine, &options, arguments.json);
+        return dry_run(&engine, tensors, &options, arguments.json);
     }
     engine.hold();
     let mut plan = engine.dry_run(&options)?;
@@ -118,7 +118,7 @@ pub fn execute(invocation: Invocation, arguments: &Run) -> Result<ExitCode> {
         Ok((report, pages))
     });
     match ran {
-        Ok((report, pages)) => finish(&engine, &report, &pages, &console, arguments.json),
+        Ok((report, pages)) => finish(&engine, &options, &report, &pages, &console, arguments.json),
         // The cache is another than when the run was planned: somebody removed or changed something.
         Err(error) if error.is::<OnlyPlans>() && tensors == Tensors::InSibling => {
             drop(console);
@@ -185,8 +185,14 @@ fn check_memory(
     Ok(())
 }
 
-fn dry_run(engine: &Engine, options: &RunOptions, json: bool) -> Result<ExitCode> {
+fn dry_run(
+    engine: &Engine,
+    tensors: Tensors,
+    options: &RunOptions,
+    json: bool,
+) -> Result<ExitCode> {
     let stages = engine.dry_run(options)?;
+    status::know_classes(engine, tensors, &stages);
     let planned = storage::planned(engine, &stages)?;
     let memories = memory::planned(engine, &stages)?;
     warn_of_slowness(engine, &stages, options);
@@ -221,6 +227,7 @@ fn dry_run(engine: &Engine, options: &RunOptions, json: bool) -> Result<ExitCode
 /// Tells the end: the counts, the results table, the pages that were written, and what failed.
 fn finish(
     engine: &Engine,
+    options: &RunOptions,
     run: &RunReport,
     pages: &[Page],
     console: &Console,
@@ -243,9 +250,7 @@ fn finish(
     }
     let code = match (run.cancelled(), run.failed()) {
         (true, _) => {
-            output::error(
-                "interrupted; finished shards and checkpoints are kept: the same command goes on from there",
-            );
+            output::error(&format!("interrupted; {}", kept(engine, options, run)?));
             ExitCode::FAILURE
         }
         (_, Some(failed)) => {
@@ -256,6 +261,22 @@ fn finish(
     };
     console.run_finished(state(run), in_numbers(run));
     Ok(code)
+}
+
+/// From where the same command goes on.
+fn kept(engine: &Engine, options: &RunOptions, run: &RunReport) -> Result<String> {
+    let stopped = run.stages.iter().find(|stage| is_cancelled(stage));
+    let Some(stopped) = stopped else {
+        return Ok("the same command goes on from there".to_owned());
+    };
+    let name = &stopped.stage;
+    Ok(match engine.left_of(stopped, options)? {
+        Some(left) => format!(
+            "the same command goes on with `{name}` from {}",
+            left.place()
+        ),
+        None => format!("nothing of `{name}` was finished yet: the same command begins it anew"),
+    })
 }
 
 /// Which stage failed and what it says of itself, which may begin with its name.

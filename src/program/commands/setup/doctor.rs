@@ -26,14 +26,19 @@ pub struct Doctor {
 const NO_KEY: &str = "seedpipe/v1/doctor";
 
 pub fn execute(invocation: Invocation, arguments: &Doctor) -> Result<ExitCode> {
-    let named = invocation.pipeline.is_some();
+    let (named, tensors) = (invocation.pipeline.is_some(), invocation.tensors);
     let mut findings = vec![machine::tensors()];
     match pipeline_file::find(invocation.pipeline.as_deref()) {
         // A pipeline that was named and isn't there is bad usage, as with every command.
         Err(error) if named => return Err(error),
         Err(_) => findings.extend(without_pipeline()),
         Ok(_) => match invocation.engine(&[]) {
-            Ok(engine) => findings.extend(with_pipeline(&engine)),
+            Ok(engine) => {
+                if findings[0].severity == Severity::Ok {
+                    status::know_classes(&engine, tensors, &engine.status().unwrap_or_default());
+                }
+                findings.extend(with_pipeline(&engine));
+            }
             Err(error) => {
                 findings.extend(without_pipeline());
                 findings.retain(|finding| finding.subject != PIPELINE);
