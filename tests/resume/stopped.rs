@@ -99,6 +99,35 @@ fn is_told_everywhere(sandbox: &Sandbox, step: u64, place: &str) {
     );
 }
 
+/// A shard of embeddings may take many minutes.
+#[test]
+fn a_stop_in_a_shard_of_embeddings_keeps_the_batches_that_were_done() {
+    let expected = contents(&Sandbox::with(WHOLE_PIPELINE).run_json(&["targets"]));
+    let sandbox = Sandbox::with(WHOLE_PIPELINE);
+    sandbox.run(&["run", "--quiet", "teacher"]).succeeded();
+    // 4 batches of 16 images, twice stopped.
+    for (batch, place) in [(1, "view 32 of 120"), (2, "view 96 of 120")] {
+        let mut started = sandbox.start_with(&["run", "targets"], |command| {
+            command.env("SEEDPIPE_FAULT", format!("encode.batch:{batch}=stop"));
+        });
+        wait_until_it_halts(started.pid());
+        started.signal(Signal::USR1);
+        started.signal(Signal::CONT);
+        let said = String::from_utf8(started.output().stderr).unwrap();
+        let end = format!("interrupted; the same command goes on with `targets` from {place}\n");
+        assert!(said.ends_with(&end), "{said}");
+        let told = sandbox.run(&["status"]).stdout;
+        assert!(told.contains(&format!("goes on from {place}")), "{told}");
+    }
+    let mut command = sandbox.command(&["run", "--json", "targets"]);
+    let command = command.env("SEEDPIPE_FAULT_LOG", sandbox.path("log"));
+    let lines = sandbox.finish(command).succeeded().json_lines();
+    assert_eq!(contents(&lines), expected);
+    let log = fs_err::read_to_string(sandbox.path("log")).unwrap();
+    assert_eq!(log.matches("encode.batch").count(), 1);
+    assert_eq!(sandbox.cache_entries("drafts"), [""; 0]);
+}
+
 #[test]
 fn a_stop_of_what_has_nothing_finished_says_so() {
     let sandbox = Sandbox::with(LIGHT_PIPELINE);
