@@ -55,7 +55,20 @@ fn a_second_machine_without_the_images_has_all_results() {
         status.stdout
     );
     noted(there.run(&["run", "--dry-run"]));
-    assert_snapshot!(noted(there.run(&["run"])).refusal(), @"");
+    assert_snapshot!(noted(there.run(&["run"])).refusal(), @r"
+    source `digits.parquet` is not here: what pipeline.lock records of it counts
+    images      fetched  [time]
+    views       fetched  [time]
+    teacher     fetched  [time]
+    targets     fetched  [time]
+    student     fetched  [time]
+    features    fetched  [time]
+    neighbours  fetched  [time]
+    probe       fetched  [time]
+    report      fetched  [time]
+    9 stages: 9 fetched, in [time]
+    exit code 0
+    ");
     assert_eq!(published(&there), 9);
     assert_eq!(lock(&there), lock(&here));
     let locked = noted(there.run(&["run", "--locked", "--json"]));
@@ -170,12 +183,22 @@ fn what_the_remote_lacks_is_named_and_nothing_is_begun() {
         said.replace(&remote, "[remote]")
     };
     let refused = text(there.run(&["run"]));
-    assert_snapshot!(refused, @"");
+    assert_snapshot!(refused, @r"
+    source `digits.parquet` is not here: what pipeline.lock records of it counts
+    error: pipeline.yaml: stage `images`: key `params.source`: source `digits.parquet`: expected it here, got nothing there, and its result [short] is neither in the cache nor in the remote `[remote]`
+    hint: bring `digits.parquet` here, or run the stage and `seedpipe push` its result where that is
+    exit code 2
+    ");
     assert_eq!(text(there.run(&["run", "--dry-run"])), refused);
-    assert!(!there.path(".seedpipe").exists());
+    assert_eq!(published(&there), 0);
     let pull = there.run(&["pull", "--json", "views"]).exited_with(1);
     assert_eq!(pulled(&pull), ["images=absent", "views=unknown"]);
-    assert_snapshot!(text(there.run(&["run", "--no-remote", "views"])), @"");
+    assert_snapshot!(text(there.run(&["run", "--no-remote", "views"])), @r"
+    source `digits.parquet` is not here: what pipeline.lock records of it counts
+    error: pipeline.yaml: stage `images`: key `params.source`: source `digits.parquet`: expected it here, got nothing there, and its result [short] is not in the cache, and no remote is asked
+    hint: bring `digits.parquet` here, or run the stage and `seedpipe push` its result where that is
+    exit code 2
+    ");
     fs_err::rename(gone, artifact).unwrap();
 
     // A stage that reads no source is made here.

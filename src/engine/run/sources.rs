@@ -259,7 +259,7 @@ impl Engine {
     fn nowhere(&self, fingerprint: Digest) -> String {
         let short = fingerprint.short();
         match &self.shared_remote {
-            None => format!("its result {short} is not in the cache, and no remote is named"),
+            None => format!("its result {short} is not in the cache, and no remote is asked"),
             Some(shared) if shared.is_up() => {
                 let name = shared.remote.name();
                 format!("its result {short} is neither in the cache nor in the remote `{name}`")

@@ -123,7 +123,7 @@ fn work_on_a_source_that_is_not_here_is_refused_before_anything_is_done() {
     let all = RunOptions::default();
     assert_eq!(
         refusal(&there.engine(), &all),
-        format!("{place}its result {short} is not in the cache, and no remote is named{hint}")
+        format!("{place}its result {short} is not in the cache, and no remote is asked{hint}")
     );
     assert!(there.engine().expect_sources(&all).is_err());
     let empty = Shelf::default();
