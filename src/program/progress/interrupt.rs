@@ -12,7 +12,7 @@ use seedpipe_engine::cancel;
 const INTERRUPTED: i32 = 130;
 
 /// `timeout` and shells send one wish to stop twice, to the process and to its group.
-const ONE_WISH: Duration = Duration::from_millis(250);
+const ONE_WISH: Duration = Duration::from_millis(50);
 const TIME_LIMITS: [libc::c_int; 3] = [libc::SIGXCPU, libc::SIGUSR1, libc::SIGUSR2];
 
 /// What `ctrlc` takes over.
