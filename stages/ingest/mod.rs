@@ -8,6 +8,7 @@
 //! keys, -1 and empty text are no labels.
 
 mod candidates;
+pub mod counts;
 mod folder;
 mod listing;
 mod names;

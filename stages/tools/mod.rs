@@ -2,6 +2,7 @@
 //! [`Tools`] alone, which only a program that is linked with it makes ([`tensor_tools`]).
 
 pub mod alike;
+pub mod calibration;
 pub mod inspection;
 pub mod memory;
 pub mod near_pairs;
@@ -10,12 +11,14 @@ pub mod predictor;
 pub mod speed;
 pub mod storage;
 pub mod stored;
+pub mod workload;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
 use crate::export::deliverable::{self, Deliverable, Manner, Sources};
+use crate::tools::calibration::{Calibration, Cost};
 use crate::tools::inspection::Inspection;
 use crate::tools::near_pairs::{PairSink, Rows};
 use crate::tools::predictor::{Predictor, Weights};
@@ -29,6 +32,8 @@ pub struct Tools {
     /// How alike two networks see sampled images: see [`alike::alike`].
     pub alike: Alike,
     pub export: fn(&Sources, &Manner) -> Result<Deliverable>,
+    /// How long one unit of a network's work takes here: see [`calibration::measure`].
+    pub calibrate: fn(&Calibration) -> Result<Cost>,
     pub inspect: fn(&Path) -> Result<Inspection>,
     pub near_pairs: fn(&Rows, f32, PairSink) -> Result<()>,
     /// The numerics class of tensor work on a device by name; fails when there is no such device.
@@ -41,6 +46,7 @@ pub fn tensor_tools() -> Tools {
     Tools {
         alike: alike::alike,
         export: deliverable::deliver,
+        calibrate: calibration::measure,
         inspect: inspection::inspect,
         near_pairs: near_pairs::near_pairs,
         numerics: |device| Ok(seedpipe_learn::numerics::class_of(device)?),
