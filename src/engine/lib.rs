@@ -17,6 +17,7 @@ mod pipeline;
 mod run;
 mod share;
 
+pub use base::aside::{self, Aside};
 pub use base::cancel::Cancelled;
 pub use base::digest::Digest;
 pub use base::held::unique_name;

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use schemars::JsonSchema;
 use seedpipe_artifact::ImagesReader;
 use seedpipe_base::Refusal;
-use seedpipe_engine::Input;
+use seedpipe_engine::{Aside, Input};
 use seedpipe_learn::checkpoint_file::timm_state;
 use seedpipe_learn::deployment::Deployment;
 use seedpipe_learn::quantisation::Quantisation;
@@ -230,6 +230,7 @@ pub struct Description {
 
 /// Reads the network and writes it in that manner.
 pub fn deliver(sources: &Sources, manner: &Manner) -> Result<Deliverable> {
+    let _aside = Aside::begin("exporting", "", 0);
     let deployment = deployment(sources)?;
     let classes = classes(sources.images, deployment.classes())?;
     let class_names: Vec<String> = classes.iter().map(|class| class.name.clone()).collect();

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 use rayon::prelude::*;
 use seedpipe_artifact::{SourceColumns, guessed_columns};
 use seedpipe_base::Refusal;
+use seedpipe_engine::Aside;
 use seedpipe_imaging::{Format, Limits, check, inspect};
 use serde_json::json;
 
@@ -60,7 +61,12 @@ pub fn survey(path: &Path) -> Result<Survey> {
     }))
     .context("BUG: params of `ingest`")?;
     let listing = held.open(&ingest, path)?;
-    let mut candidates = listing.candidates(&|_| Ok(()))?;
+    let hashing = Aside::begin("hashing", "images", listing.len() as u64);
+    let mut candidates = listing.candidates(&|count| {
+        hashing.advance(count);
+        Ok(())
+    })?;
+    drop(hashing);
     candidates.number_occurrences();
     let vocabulary = listing.vocabulary(&candidates);
     remarks.extend(candidates.remarks.iter().cloned());
@@ -83,7 +89,9 @@ pub fn survey(path: &Path) -> Result<Survey> {
     }
     let (mut sides, mut labels) = (Vec::new(), BTreeSet::new());
     let mut bad = HashSet::new();
+    let aside = Aside::begin("looking", "images", candidates.all.len() as u64);
     listing.chunks(&candidates.all, CHUNK, &mut |chunk: Vec<ReadCandidate>| {
+        aside.advance(chunk.len() as u64);
         let looked: Vec<_> = chunk
             .into_par_iter()
             .map(|image| {
@@ -118,6 +126,7 @@ pub fn survey(path: &Path) -> Result<Survey> {
         }
         Ok(())
     })?;
+    drop(aside);
     if found.images == 0 {
         let broken = found.broken.first();
         let broken = broken.map(|(source, reason)| format!("`{source}`: {reason}"));

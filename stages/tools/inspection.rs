@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use seedpipe_engine::Aside;
 pub use seedpipe_learn::architecture::Architecture;
 use seedpipe_learn::architecture::{Preprocessing, Shortcut, Stem, names};
 use seedpipe_learn::checkpoint_file::{self, Checkpoint, Matched, Unmatched, try_match};
@@ -68,7 +69,9 @@ pub struct NearestNetwork {
 
 /// Reads the file and tries every known network on it.
 pub fn inspect(path: &Path) -> Result<Inspection> {
+    let reading = Aside::begin("reading the checkpoint", "", 0);
     let checkpoint = checkpoint_file::read(path)?;
+    drop(reading);
     let metadata = weights_file::metadata(path)?;
     let tensors: Vec<InspectedTensor> = checkpoint
         .tensors
@@ -113,7 +116,10 @@ fn try_all(
     guesses: &mut Vec<Guess>,
     nearest: &mut Option<NearestNetwork>,
 ) -> Result<()> {
+    let count = architectures.len() as u64;
+    let aside = Aside::begin("trying networks", "networks", count);
     for architecture in architectures {
+        aside.advance(1);
         match guess(checkpoint, metadata, architecture.clone())? {
             Tried::Fits(guess) => guesses.push(*guess),
             Tried::Lacks(found) => {

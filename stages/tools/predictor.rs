@@ -9,7 +9,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use rayon::prelude::*;
 use seedpipe_base::text::hex;
 use seedpipe_base::{Refusal, mismatch};
-use seedpipe_engine::{cancel, walk};
+use seedpipe_engine::{Aside, cancel, walk};
 use seedpipe_imaging::{Layout, Limits, Normalise, Policy, Scratch, decode, render};
 use seedpipe_learn::architecture::{Architecture, Preprocessing};
 use seedpipe_learn::deployment::Deployment;
@@ -25,7 +25,7 @@ use crate::shared::confusion::Class;
 use crate::shared::image_folder::is_linked;
 use crate::shared::network_artifact::{eval_policy, load_network, normalise};
 
-/// Images that are decoded and handed to the network at once.
+/// Images that are decoded and handed to the network at once, at most.
 const BATCH: usize = 128;
 /// An image with more pixels is refused: it would take gigabytes.
 const LARGEST: Limits = Limits {
@@ -136,9 +136,14 @@ impl Predictor for Loaded {
     fn predict(&self, images: &[PathBuf], sink: &mut Sink) -> Result<()> {
         let policy = eval_policy(&self.identity.preprocessing)?;
         let normalise = normalise(&self.identity.preprocessing);
-        for paths in images.chunks(BATCH) {
+        let aside = Aside::begin("looking", "images", images.len() as u64);
+        // A part for each core: no image's numbers hang on those beside it.
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let at_once = cores * self.inference.images_at_once(policy.size);
+        for paths in images.chunks(at_once.min(BATCH)) {
             cancel::check()?;
             self.predict_batch(&policy, &normalise, paths, sink)?;
+            aside.advance(paths.len() as u64);
         }
         Ok(())
     }
@@ -213,6 +218,7 @@ fn finite_rows(values: &Tensor, count: usize, length: usize) -> Result<Vec<Optio
 
 /// Loads the network.
 pub fn open(weights: &Weights) -> Result<Box<dyn Predictor>> {
+    let _aside = Aside::begin("reading the network", "", 0);
     Ok(Box::new(match weights {
         Weights::Stage(sources) => {
             let prepared = load_network(sources.weights, Device::Cpu)?;

@@ -52,6 +52,10 @@ impl Invocation {
         }
     }
 
+    pub fn verbosity(&self) -> Verbosity {
+        self.verbosity
+    }
+
     /// Reads and checks the pipeline.
     ///
     /// - `overrides`: `stage.key=value`
@@ -159,6 +163,9 @@ commands! {
     Completions: setup::manual::completions,
     /// Manual pages: this program's on stdout, or one a command into a folder
     Man: setup::manual::man,
+    /// How fast this machine is, by what comes on stdin: for estimates of time
+    #[command(hide = true)]
+    Calibrate: setup::calibrate::execute,
     /// The reference part of the documents, as Markdown pages in a folder
     #[command(hide = true)]
     Reference: setup::reference::execute,

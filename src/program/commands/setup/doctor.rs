@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
-use seedpipe_engine::{Engine, Project, Remote};
+use seedpipe_engine::{Aside, Engine, Project, Remote};
 
 use crate::commands::Invocation;
 use crate::commands::running::status;
@@ -27,6 +27,7 @@ const NO_KEY: &str = "seedpipe/v1/doctor";
 
 pub fn execute(invocation: Invocation, arguments: &Doctor) -> Result<ExitCode> {
     let named = invocation.pipeline.is_some();
+    let aside = Aside::begin("looking around", "", 0);
     let mut findings = vec![machine::tensors()];
     match pipeline_file::find(invocation.pipeline.as_deref()) {
         // A pipeline that was named and isn't there is bad usage, as with every command.
@@ -41,6 +42,7 @@ pub fn execute(invocation: Invocation, arguments: &Doctor) -> Result<ExitCode> {
             }
         },
     }
+    drop(aside);
     if arguments.json {
         output::print_json(&findings)?;
     } else {
