@@ -18,7 +18,9 @@ const REMOVED: [&str; 8] = [
     "GIT_DIR",
     "GIT_WORK_TREE",
 ];
-const SET: [(&str, &str); 9] = [
+const SET: [(&str, &str); 10] = [
+    // How fast a reader's machine is, is no part of a page.
+    ("SEEDPIPE_RATES", "off"),
     ("NO_COLOR", "1"),
     ("TERM", "dumb"),
     ("LC_ALL", "C.UTF-8"),

@@ -20,6 +20,7 @@ use crate::progress::console::{Console, RunProgress, RunState, Verbosity, is_can
 use crate::progress::tensorboard::{self, TensorBoard};
 use crate::project::memory;
 use crate::project::report::{self, Page};
+use crate::project::time::Times;
 use crate::torch::machine_memory::machine_memory;
 use crate::torch::processor::Processor;
 use crate::{
@@ -96,8 +97,17 @@ pub fn execute(invocation: Invocation, arguments: &Run) -> Result<ExitCode> {
     }
     warn_of_slowness(&engine, &plan, &options);
     check_memory(&engine, &plan, &memory::planned(&engine, &plan)?, &options)?;
+    // What nobody is told of is not measured.
+    let times = match verbosity {
+        Verbosity::Quiet => None,
+        _ => Times::of_run(&engine, &plan, device_of(&engine, &options))?,
+    };
+    let mut progress = RunProgress::of(&engine, &plan);
+    if let Some(times) = &times {
+        progress.expect(|stage| times.of_stage(stage));
+    }
     let cache = engine.project().cache();
-    let mut console = Console::of_run(verbosity, RunProgress::of(&engine, &plan))
+    let mut console = Console::of_run(verbosity, progress)
         .write_progress(cache)
         .write_curves(TensorBoard::in_folder(&cache.join(tensorboard::FOLDER)));
     if arguments.json {
@@ -113,12 +123,27 @@ pub fn execute(invocation: Invocation, arguments: &Run) -> Result<ExitCode> {
     waiting::tell_by(console.printer());
     interrupt::listen(console.printer())?;
     console.begin(&options.targets, &plan);
+    if let Some(times) = &times
+        && times.whole().0 >= WORTH_A_WORD
+        && console.has_stage_lines()
+    {
+        console.line(&format!(
+            "takes {} in all: {}",
+            times.in_all(),
+            times.longest()
+        ));
+    }
     let ran = engine.run(&options, &console).and_then(|report| {
         let pages = report::write_all(&engine, &report)?;
         Ok((report, pages))
     });
     match ran {
-        Ok((report, pages)) => finish(&engine, &report, &pages, &console, arguments.json),
+        Ok((report, pages)) => {
+            if let Some(times) = times {
+                times.keep(&report, |stage| console.was_resumed(stage));
+            }
+            finish(&engine, &report, &pages, &console, arguments.json)
+        }
         // The cache is another than when the run was planned: somebody removed or changed something.
         Err(error) if error.is::<OnlyPlans>() && tensors == Tensors::InSibling => {
             drop(console);
@@ -130,6 +155,15 @@ pub fn execute(invocation: Invocation, arguments: &Run) -> Result<ExitCode> {
             Err(error)
         }
     }
+}
+
+/// Seconds from which on a run's time is told in the beginning.
+const WORTH_A_WORD: f64 = 10.0;
+
+/// Where the networks run.
+fn device_of<'a>(engine: &'a Engine, options: &'a RunOptions) -> &'a str {
+    let wanted = options.device.as_deref();
+    wanted.unwrap_or_else(|| engine.project().device())
 }
 
 /// As the same process; what is cached by now is.
@@ -173,8 +207,7 @@ fn check_memory(
     planned: &[Option<MemoryEstimate>],
     options: &RunOptions,
 ) -> Result<()> {
-    let device = options.device.as_deref();
-    if computes_on_gpu(device.unwrap_or(engine.project().device())) {
+    if computes_on_gpu(device_of(engine, options)) {
         return Ok(());
     }
     if let Some(machine) = machine_memory()
@@ -189,6 +222,7 @@ fn dry_run(engine: &Engine, options: &RunOptions, json: bool) -> Result<ExitCode
     let stages = engine.dry_run(options)?;
     let planned = storage::planned(engine, &stages)?;
     let memories = memory::planned(engine, &stages)?;
+    let times = Times::of_run(engine, &stages, device_of(engine, options))?;
     warn_of_slowness(engine, &stages, options);
     if json {
         let lines: Vec<String> = stages
@@ -197,12 +231,15 @@ fn dry_run(engine: &Engine, options: &RunOptions, json: bool) -> Result<ExitCode
             .map(|(stage, (storage, memory))| {
                 let mut line = status::as_json(stage, storage.as_ref());
                 line["memory"] = memory::as_json(*memory);
+                let time = times.as_ref().map(|times| times.as_json(&stage.stage));
+                line["time"] = time.unwrap_or_default();
                 line.to_string()
             })
             .collect();
         output::print_json_text(&lines.join("\n"))?;
     } else {
         let told = storage::lines(&stages, &planned) + &memory::lines(&stages, &memories);
+        let told = told + &times.map_or_else(String::new, |times| times.lines());
         output::print(&(status::as_text(&stages) + &told))?;
     }
     check_memory(engine, &stages, &memories, options)?;

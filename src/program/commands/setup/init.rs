@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use seedpipe_base::{Refusal, hinted, neutral};
-use seedpipe_engine::{Project, durable};
+use seedpipe_engine::{Engine, Project, Registry, durable};
 use seedpipe_stages::{Survey, is_table, survey};
 
 use crate::commands::Invocation;
@@ -16,6 +16,8 @@ use crate::commands::values::template;
 use crate::doctor::machine;
 use crate::init::Template;
 use crate::init::{Choice, Machine, Teacher, choose, text};
+use crate::project::codec::ParquetCodec;
+use crate::project::time::{Planned, Times};
 use crate::reference::pipeline_schema::pipeline_schema;
 use crate::torch::processor::Processor;
 use crate::{terminal::figures, terminal::output, torch::sibling};
@@ -80,7 +82,7 @@ pub fn execute(invocation: Invocation, arguments: &Init) -> Result<ExitCode> {
         &page(&path),
     );
     // What is written must be read again without complaint.
-    Project::parse(&path, &written, &invocation.registry, &[])
+    let project = Project::parse(&path, &written, &invocation.registry, &[])
         .context("BUG: `init` chose what can't be")?;
     let schema = serde_json::to_string_pretty(&pipeline_schema(&invocation.registry))?;
     let schema_path = folder.join(SCHEMA);
@@ -102,7 +104,8 @@ pub fn execute(invocation: Invocation, arguments: &Init) -> Result<ExitCode> {
     let next = format!(
         "next:\n  seedpipe{named} doctor\n  seedpipe{named} run views && seedpipe{named} preview views{sheet}\n  seedpipe{named} run\n"
     );
-    output::print(&(told(&found, &choice, teacher.as_ref(), &path) + &next))?;
+    let time = time(project, invocation.registry)?;
+    output::print(&(told(&found, &choice, teacher.as_ref(), &path) + &time + &next))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -207,6 +210,30 @@ fn teacher(invocation: &Invocation, folder: &Path, file: &Path) -> Result<Teache
         checkpoint: seen_from(folder, file)?,
         network: network::network(&guess.network)?,
     })
+}
+
+/// How long all of it will take here. The settings don't hang on it: they would on how busy the
+/// machine is.
+fn time(project: Project, registry: Registry) -> Result<String> {
+    let engine = Engine::new(project, registry, Box::new(ParquetCodec { alike: None }))?;
+    let planned: Vec<Planned> = engine
+        .project()
+        .stages()
+        .iter()
+        .map(|node| Planned {
+            node,
+            artifact: None,
+            is_cached: false,
+        })
+        .collect();
+    let times = Times::of(&engine, &planned, engine.project().device());
+    Ok(times.map_or_else(String::new, |times| {
+        format!(
+            "takes {} on this machine: {}\n",
+            times.in_all(),
+            times.longest()
+        )
+    }))
 }
 
 /// What was found, and what was written.
