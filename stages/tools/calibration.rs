@@ -61,7 +61,7 @@ pub struct Cost {
 /// Multiply-adds of a batch that is measured, at most; but two images at least.
 const MOST: u64 = 2_000_000_000;
 /// How long is measured, after one step that warms up.
-const SPAN: Duration = Duration::from_millis(250);
+const SPAN: Duration = Duration::from_millis(400);
 
 impl Calibration {
     /// What the cost hangs on beside the machine.
@@ -217,7 +217,7 @@ pub fn rendering(files: &[PathBuf], side: u32) -> Result<Cost> {
     let mut costs = Vec::new();
     let begun = Instant::now();
     for file in files {
-        if begun.elapsed() > 2 * SPAN && !costs.is_empty() {
+        if begun.elapsed() > SPAN && !costs.is_empty() {
             break;
         }
         let Ok(Ok(bytes)) = walk::read(file) else {
