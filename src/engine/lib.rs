@@ -49,6 +49,7 @@ pub use kind::stage::{
 pub use lockfile::contents::{Agreement, SeenContent, TwoContents};
 pub use lockfile::locked::{LockMismatch, Mismatch, StageMismatch};
 pub use lockfile::present::LockedArtifacts;
+pub use pipeline::grouping::{GroupedStage, Grouping, Groups, SEED};
 pub use pipeline::lock_at::lock_at;
 pub use pipeline::pipeline_lock::{LockedStage, PipelineLock};
 pub use pipeline::project::{Project, StageNode, StagePrecision};

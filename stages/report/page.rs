@@ -132,6 +132,8 @@ fn sections(material: &Catalogue, gallery: &mut Gallery) -> Result<Sections> {
     let mut sections = Sections::default();
     let mut html = headline::cards(material, &results);
     html.push_str(&headline::table(material, &results, &ranked).unwrap_or_default());
+    let over_seeds = super::over_seeds(material);
+    html.push_str(&over_seeds.map_or_else(String::new, |results| headline::over(&results)));
     sections.add(
         "results",
         "Results",

@@ -230,6 +230,39 @@ pub fn table(material: &Catalogue, results: &Results, ranked: &[Ranked]) -> Opti
     Some(html)
 }
 
+/// The results of networks that differ in their seeds alone, as a terminal has them.
+pub fn over(results: &Results) -> String {
+    let mut lines = results.cells().into_iter();
+    let titles = lines.next().unwrap_or_default().into_iter().enumerate();
+    let columns = titles.map(|(place, title)| match place {
+        0 => HtmlColumn::text(title),
+        _ => HtmlColumn::number(title),
+    });
+    let rows = lines.zip(&results.rows).map(|(line, row)| {
+        let size = row.parameters.map(|count| count as f64);
+        let measured = row
+            .values
+            .iter()
+            .map(|measure| Some(measure.as_ref()?.value));
+        let values = [None, size].into_iter().chain(measured);
+        let cells = line.iter().zip(values);
+        cells
+            .map(|(cell, value)| match value {
+                Some(value) => Cell::number(value, &with_units(cell)),
+                None if cell.is_empty() => Cell::empty(),
+                None => Cell::text(cell),
+            })
+            .collect()
+    });
+    let table = HtmlTable {
+        caption: "Over seeds".to_owned(),
+        columns: columns.collect(),
+        rows: rows.collect(),
+    };
+    let note = "Mean ± sample standard deviation, in points, of the networks that differ in their seeds alone; n is how many.";
+    format!("{}<p class=\"note\">{note}</p>\n", table.html())
+}
+
 fn best_of(results: &Results, column: usize) -> f64 {
     let values = results
         .rows

@@ -228,7 +228,7 @@ fn finish(
         console.line(&summary(run));
     }
     if !json && !pages.is_empty() {
-        output::print(&report::results_table(engine, pages)?)?;
+        output::print(&report::results_of(engine, pages)?)?;
     }
     for page in pages {
         let line = format!("report: {}", figures::path(&page.path));
