@@ -31,7 +31,9 @@ pub use ingest::{is_table, survey::Survey, survey::survey};
 pub use pixels::contact_sheet;
 pub use report::PAGE;
 pub use shared::{confusion, image_folder, results};
-pub use tools::{inspection, memory, near_pairs, network_list, predictor, speed, storage, stored};
+pub use tools::{
+    evaluation, inspection, memory, near_pairs, network_list, predictor, speed, storage, stored,
+};
 
 /// Every kind; the works of those that need libtorch are left out, so that the linker can leave out
 /// libtorch.

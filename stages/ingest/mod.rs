@@ -9,6 +9,7 @@
 
 mod candidates;
 mod folder;
+pub(crate) mod labelled;
 mod listing;
 mod names;
 mod splits;

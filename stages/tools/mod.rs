@@ -2,6 +2,7 @@
 //! [`Tools`] alone, which only a program that is linked with it makes ([`tensor_tools`]).
 
 pub mod alike;
+pub mod evaluation;
 pub mod inspection;
 pub mod memory;
 pub mod near_pairs;
@@ -16,6 +17,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use crate::export::deliverable::{self, Deliverable, Manner, Sources};
+use crate::tools::evaluation::Evaluate;
 use crate::tools::inspection::Inspection;
 use crate::tools::near_pairs::{PairSink, Rows};
 use crate::tools::predictor::{Predictor, Weights};
@@ -28,6 +30,8 @@ pub type Alike = fn(&[PathBuf], &[PathBuf], &[PathBuf]) -> Result<Option<f64>>;
 pub struct Tools {
     /// How alike two networks see sampled images: see [`alike::alike`].
     pub alike: Alike,
+    /// What a network is worth on labelled images: see [`evaluation::evaluate`].
+    pub evaluate: Evaluate,
     pub export: fn(&Sources, &Manner) -> Result<Deliverable>,
     pub inspect: fn(&Path) -> Result<Inspection>,
     pub near_pairs: fn(&Rows, f32, PairSink) -> Result<()>,
@@ -40,6 +44,7 @@ pub struct Tools {
 pub fn tensor_tools() -> Tools {
     Tools {
         alike: alike::alike,
+        evaluate: evaluation::evaluate,
         export: deliverable::deliver,
         inspect: inspection::inspect,
         near_pairs: near_pairs::near_pairs,

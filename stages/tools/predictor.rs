@@ -58,6 +58,17 @@ pub struct Prediction {
 /// rest.
 pub type Sink<'sink> = dyn FnMut(&Path, Result<Prediction>) -> Result<()> + 'sink;
 
+/// An image that is read already: its name, and its bytes or what there is instead.
+pub type ReadImage = (PathBuf, Result<Vec<u8>, &'static str>);
+
+/// The best outputs, the surest first; of equal ones the first.
+pub fn best_outputs(probabilities: &[f32], most: usize) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..probabilities.len()).collect();
+    order.sort_by(|&a, &b| probabilities[b].total_cmp(&probabilities[a]));
+    order.truncate(most);
+    order
+}
+
 /// Which network predicts, and how it prepares images: embeddings may be compared where these are
 /// equal.
 #[derive(Clone, Debug, PartialEq)]
@@ -87,6 +98,9 @@ pub trait Predictor {
 
     /// Gives the sink the prediction of each image, in order.
     fn predict(&self, images: &[PathBuf], sink: &mut Sink) -> Result<()>;
+
+    /// The same of images that are read already, under their names.
+    fn predict_read(&self, images: Vec<ReadImage>, sink: &mut Sink) -> Result<()>;
 }
 
 struct Loaded {
@@ -134,31 +148,39 @@ impl Predictor for Loaded {
     }
 
     fn predict(&self, images: &[PathBuf], sink: &mut Sink) -> Result<()> {
-        let policy = eval_policy(&self.identity.preprocessing)?;
-        let normalise = normalise(&self.identity.preprocessing);
         for paths in images.chunks(BATCH) {
-            cancel::check()?;
-            self.predict_batch(&policy, &normalise, paths, sink)?;
+            let images = paths.iter().map(|path| (path.clone(), None));
+            self.predict_batch(images.collect(), sink)?;
         }
         Ok(())
+    }
+
+    fn predict_read(&self, images: Vec<ReadImage>, sink: &mut Sink) -> Result<()> {
+        let mut images = images.into_iter();
+        loop {
+            let batch = images.by_ref().take(BATCH);
+            let batch: Vec<_> = batch.map(|(name, bytes)| (name, Some(bytes))).collect();
+            if batch.is_empty() {
+                return Ok(());
+            }
+            self.predict_batch(batch, sink)?;
+        }
     }
 }
 
 impl Loaded {
-    /// One batch.
-    fn predict_batch(
-        &self,
-        policy: &Policy,
-        normalise: &Normalise,
-        paths: &[PathBuf],
-        sink: &mut Sink,
-    ) -> Result<()> {
+    /// One batch; what is not read yet is read when its turn comes.
+    fn predict_batch(&self, images: Vec<ImageToRead>, sink: &mut Sink) -> Result<()> {
+        cancel::check()?;
+        let policy = &eval_policy(&self.identity.preprocessing)?;
+        let normalise = &normalise(&self.identity.preprocessing);
+        let paths: Vec<PathBuf> = images.iter().map(|(path, _)| path.clone()).collect();
         let length = 3 * (policy.size as usize).pow(2);
         let mut pixels = vec![0f32; paths.len() * length];
-        let rendered: Vec<Result<()>> = paths
-            .par_iter()
+        let rendered: Vec<Result<()>> = images
+            .into_par_iter()
             .zip(pixels.par_chunks_exact_mut(length))
-            .map(|(path, place)| rendered(path, policy, normalise, place))
+            .map(|(image, place)| rendered(image, policy, normalise, place))
             .collect();
         let side = i64::from(policy.size);
         let shape = [paths.len() as i64, side, side, 3];
@@ -228,13 +250,25 @@ pub fn open(weights: &Weights) -> Result<Box<dyn Predictor>> {
     }))
 }
 
+/// An image's name, and what was read of it, if it was.
+type ImageToRead = (PathBuf, Option<Result<Vec<u8>, &'static str>>);
+
 /// Decodes an image and renders it as the network wants it: `[size, size, 3]`.
-fn rendered(path: &Path, policy: &Policy, normalise: &Normalise, place: &mut [f32]) -> Result<()> {
-    let bytes = walk::read(path)?.map_err(|fault| {
+fn rendered(
+    (path, read): ImageToRead,
+    policy: &Policy,
+    normalise: &Normalise,
+    place: &mut [f32],
+) -> Result<()> {
+    let read = match read {
+        Some(read) => read,
+        None => walk::read(&path)?,
+    };
+    let bytes = read.map_err(|fault| {
         let got = format!("expected an image, got {fault}");
         Refusal::failure(got).place(format!("`{}`", path.display()))
     })?;
-    let image = decode(&bytes, &LARGEST).map_err(|error| match is_linked(Path::new(""), path) {
+    let image = decode(&bytes, &LARGEST).map_err(|error| match is_linked(Path::new(""), &path) {
         true => error.unquoted(),
         false => error,
     });

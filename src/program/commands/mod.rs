@@ -128,10 +128,13 @@ commands! {
     Params: results::params::execute,
     /// Write a trained network as a file for other programs
     Export: networks::export::execute,
-    /// The embeddings of image files by a trained network, as JSON lines or Parquet
+    /// The embeddings of image files by a trained network, as JSON lines, CSV or Parquet
     Embed: networks::look::embed,
-    /// The classes of image files by a trained network, as JSON lines or Parquet
+    /// The classes of image files by a trained network, as JSON lines, CSV or Parquet
     Predict: networks::look::predict,
+    /// What a trained network is worth on a new labelled folder: accuracy, top-5, balanced accuracy,
+    /// macro F1
+    Evaluate: networks::evaluate::execute,
     /// Images that a network finds nearly the same: pairs in two splits first
     Duplicates: networks::duplicates::execute,
     /// The networks that are known, and what a checkpoint holds

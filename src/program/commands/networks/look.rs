@@ -1,29 +1,29 @@
 //! `embed` and `predict`: a trained network on new image files, as JSON lines or Parquet, one image
 //! after the other.
 
-use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::Args;
-use seedpipe_artifact::{Metadata, SeenRow, SeenWriter};
+use seedpipe_artifact::{Metadata, SeenRow};
 use seedpipe_base::{Refusal, hinted, neutral, text};
-use seedpipe_engine::{Engine, Input, unique_name};
+use seedpipe_engine::{Engine, Input};
 use seedpipe_stages::confusion::Class;
 use seedpipe_stages::deliverable::Sources;
-use seedpipe_stages::predictor::{Prediction, Predictor, Weights};
+use seedpipe_stages::predictor::{Prediction, Predictor, Weights, best_outputs};
 use seedpipe_stages::stored;
 use seedpipe_stages::tools::Tools;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::commands::Invocation;
 use crate::commands::networks::among::Among;
 use crate::commands::networks::export;
+use crate::commands::networks::rows::RowSink;
 use crate::commands::values::at_least_one;
 use crate::delivery::neighbours::Nearest;
 use crate::project::image_files::image_files;
-use crate::{terminal::figures, terminal::output, torch::sibling};
+use crate::{terminal::output, torch::sibling};
 
 /// What `embed` and `predict` share.
 #[derive(Args, Debug)]
@@ -37,7 +37,7 @@ pub struct Looking {
     /// Of several networks in the checkpoint, the one whose tensors' names begin so
     #[arg(long)]
     pub prefix: Option<String>,
-    /// A .parquet or .jsonl file [default: JSON lines on stdout]
+    /// A .parquet, .csv, .tsv or .jsonl file [default, and `-`: JSON lines on stdout]
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
 }
@@ -114,10 +114,13 @@ fn embed_images(
     query: Option<Vec<f32>>,
 ) -> Result<ExitCode> {
     let mut nearest = query.map(|query| Nearest::to(query, arguments.neighbours));
-    let mut sheet = match (&arguments.looking.output, &nearest) {
-        (Some(path), _) => Some(RowSink::create(path, &stored::said(predictor.identity())?)?),
+    let output = arguments.looking.output.as_deref();
+    let mut sheet = match (output, &nearest) {
         (None, Some(_)) => None,
-        (None, None) => Some(RowSink::Lines),
+        _ => Some(RowSink::create(
+            output,
+            &stored::said(predictor.identity())?,
+        )?),
     };
     let mut failed = 0;
     predictor.predict(images, &mut |path, seen| {
@@ -174,10 +177,7 @@ pub fn predict(invocation: Invocation, arguments: &Predict) -> Result<ExitCode> 
     let engine = engine_for(invocation, [Some(arguments.looking.network.as_str())])?;
     let predictor = NetworkChoice::find(engine.as_ref(), &arguments.looking, head)?.open(&tools)?;
     let images = image_files(&arguments.images)?;
-    let mut sheet = match &arguments.looking.output {
-        Some(path) => RowSink::create(path, &Metadata::new())?,
-        None => RowSink::Lines,
-    };
+    let mut sheet = RowSink::create(arguments.looking.output.as_deref(), &Metadata::new())?;
     let mut failed = 0;
     predictor.predict(&images, &mut |path, seen| {
         let Some(seen) = told(seen, &mut failed) else {
@@ -205,9 +205,7 @@ pub fn predict(invocation: Invocation, arguments: &Predict) -> Result<ExitCode> 
 
 /// The best classes; equal probabilities in the order of the outputs.
 fn prediction(path: &Path, probabilities: &[f32], classes: &[Class], top: usize) -> SeenRow {
-    let mut order: Vec<usize> = (0..probabilities.len()).collect();
-    order.sort_by(|&a, &b| probabilities[b].total_cmp(&probabilities[a]));
-    order.truncate(top);
+    let order = best_outputs(probabilities, top);
     let known = Some(classes).filter(|classes| classes.len() == probabilities.len());
     SeenRow::Prediction {
         image: text::of_name(path.as_os_str()),
@@ -229,19 +227,23 @@ fn told(seen: Result<Prediction>, failed: &mut usize) -> Option<Prediction> {
         Ok(seen) => Some(seen),
         Err(error) => {
             *failed += 1;
-            // The names of the files are others'.
-            let said = Refusal::of_chain(error.chain());
-            let line = format!("warning: left out: {}", neutral::line(&said.message));
-            output::error(&match &said.hint {
-                Some(hint) => hinted(line, hint),
-                None => line,
-            });
+            tell_left_out(&error);
             None
         }
     }
 }
 
-fn end(failed: usize, of: usize) -> ExitCode {
+pub fn tell_left_out(error: &anyhow::Error) {
+    // The names of the files are others'.
+    let said = Refusal::of_chain(error.chain());
+    let line = format!("warning: left out: {}", neutral::line(&said.message));
+    output::error(&match &said.hint {
+        Some(hint) => hinted(line, hint),
+        None => line,
+    });
+}
+
+pub fn end(failed: usize, of: usize) -> ExitCode {
     if failed == 0 {
         return ExitCode::SUCCESS;
     }
@@ -250,7 +252,7 @@ fn end(failed: usize, of: usize) -> ExitCode {
 }
 
 /// The network that looks, as the command line names it.
-enum NetworkChoice {
+pub enum NetworkChoice {
     Stage {
         weights: Box<Input>,
         classifier: Option<Box<Input>>,
@@ -265,7 +267,7 @@ enum NetworkChoice {
 
 impl NetworkChoice {
     /// A file, or a stage of the pipeline; `engine` is there when no file has the name.
-    fn find(engine: Option<&Engine>, looking: &Looking, head: Option<&str>) -> Result<Self> {
+    pub fn find(engine: Option<&Engine>, looking: &Looking, head: Option<&str>) -> Result<Self> {
         let path = Path::new(&looking.network);
         let is_stage = |engine: &&Engine| engine.project().stage(&looking.network).is_ok();
         let engine = match path.is_dir() {
@@ -318,7 +320,7 @@ impl NetworkChoice {
         })
     }
 
-    fn open(&self, tools: &Tools) -> Result<Box<dyn Predictor>> {
+    pub fn open(&self, tools: &Tools) -> Result<Box<dyn Predictor>> {
         let predictor = (tools.open)(&match self {
             NetworkChoice::Stage {
                 weights,
@@ -353,122 +355,4 @@ fn features_of(predictor: &dyn Predictor, image: &Path) -> Result<Vec<f32>> {
         Ok(())
     })?;
     Ok(features)
-}
-
-/// A file under another name until it is whole; removed when it never is.
-struct PartialFile {
-    draft: PathBuf,
-    path: PathBuf,
-}
-
-impl PartialFile {
-    fn of(path: &Path) -> Self {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        Self {
-            draft: path.with_file_name(format!(".{name}.{}.part", unique_name())),
-            path: path.to_owned(),
-        }
-    }
-
-    fn keep(self) -> Result<()> {
-        Ok(fs_err::rename(&self.draft, &self.path)?)
-    }
-}
-
-impl Drop for PartialFile {
-    fn drop(&mut self) {
-        if self.draft.exists() {
-            let _ = fs_err::remove_file(&self.draft); // what went wrong is told already
-        }
-    }
-}
-
-/// Where the rows go.
-enum RowSink {
-    /// JSON on stdout.
-    Lines,
-    JsonFile {
-        writer: BufWriter<fs_err::File>,
-        draft: PartialFile,
-    },
-    Parquet {
-        writer: Box<SeenWriter>,
-        draft: PartialFile,
-    },
-}
-
-impl RowSink {
-    fn create(path: &Path, metadata: &Metadata) -> Result<Self> {
-        match path.extension().and_then(|extension| extension.to_str()) {
-            Some("parquet") => {
-                let draft = PartialFile::of(path);
-                Ok(RowSink::Parquet {
-                    writer: Box::new(SeenWriter::create(&draft.draft, metadata)),
-                    draft,
-                })
-            }
-            Some("jsonl" | "json") => {
-                let draft = PartialFile::of(path);
-                Ok(RowSink::JsonFile {
-                    writer: BufWriter::new(fs_err::File::create(&draft.draft)?),
-                    draft,
-                })
-            }
-            _ => Err(Refusal::new(format!(
-                "`--output {}`: expected a name that ends in .parquet or .jsonl",
-                path.display()
-            ))
-            .hint("leave it out for JSON lines on stdout")
-            .into()),
-        }
-    }
-
-    fn write(&mut self, row: SeenRow) -> Result<()> {
-        match self {
-            RowSink::Lines => output::print_json_text(&line(&row).to_string()),
-            RowSink::JsonFile { writer, .. } => Ok(writeln!(writer, "{}", line(&row))?),
-            RowSink::Parquet { writer, .. } => Ok(writer.write(row)?),
-        }
-    }
-
-    fn finish(self) -> Result<()> {
-        match self {
-            RowSink::Lines => Ok(()),
-            RowSink::JsonFile { mut writer, draft } => {
-                writer.flush()?;
-                writer.get_ref().sync_all()?;
-                draft.keep()
-            }
-            RowSink::Parquet { writer, draft } => {
-                if !writer.finish()? {
-                    bail!(
-                        "no image could be read, so `{}` was not written",
-                        figures::path(&draft.path)
-                    );
-                }
-                draft.keep()
-            }
-        }
-    }
-}
-
-fn line(row: &SeenRow) -> Value {
-    match row {
-        SeenRow::Embedding { image, embedding } => json!({"image": image, "embedding": embedding}),
-        SeenRow::Prediction {
-            image,
-            numbers,
-            names,
-            probabilities,
-        } => {
-            let best = numbers.iter().zip(probabilities).enumerate();
-            let best = best.map(|(place, (number, probability))| match names {
-                Some(names) => {
-                    json!({"class": number, "name": names[place], "probability": probability})
-                }
-                None => json!({"output": number, "probability": probability}),
-            });
-            json!({"image": image, "best": best.collect::<Vec<_>>()})
-        }
-    }
 }
