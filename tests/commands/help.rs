@@ -22,8 +22,9 @@ fn help_lists_the_commands() {
       metrics      The figures of every stage that is cached
       params       What decides every stage, as its recipe holds it
       export       Write a trained network as a file for other programs
-      embed        The embeddings of image files by a trained network, as JSON lines or Parquet
-      predict      The classes of image files by a trained network, as JSON lines or Parquet
+      embed        The embeddings of image files by a trained network, as JSON lines, CSV or Parquet
+      predict      The classes of image files by a trained network, as JSON lines, CSV or Parquet
+      evaluate     What a trained network is worth on a new labelled folder
       duplicates   Images that a network finds nearly the same: pairs in two splits first
       network      The networks that are known, and what a checkpoint holds
       verify       Hash every file of the cache again and compare; with `--rerun`, run stages again and compare

@@ -132,8 +132,7 @@ commands! {
     Embed: networks::look::embed,
     /// The classes of image files by a trained network, as JSON lines, CSV or Parquet
     Predict: networks::look::predict,
-    /// What a trained network is worth on a new labelled folder: accuracy, top-5, balanced accuracy,
-    /// macro F1
+    /// What a trained network is worth on a new labelled folder
     Evaluate: networks::evaluate::execute,
     /// Images that a network finds nearly the same: pairs in two splits first
     Duplicates: networks::duplicates::execute,
