@@ -226,7 +226,7 @@ pub fn table(material: &Catalogue, results: &Results, ranked: &[Ranked]) -> Opti
         rows,
     }
     .html();
-    html.push_str(&note(material, has_costs, has_rates));
+    html.push_str(&note(material, results, has_costs, has_rates));
     Some(html)
 }
 
@@ -348,11 +348,18 @@ fn measure_cell(measure: &Measure, is_best: bool, against: Option<&EarlierState>
     Cell::html(html).sorted_by(measure.value)
 }
 
-fn note(material: &Catalogue, has_costs: bool, has_rates: bool) -> String {
+fn note(material: &Catalogue, results: &Results, has_costs: bool, has_rates: bool) -> String {
     let mut notes = vec![
         "± is half of the 95 % interval over the judged images (bootstrap); it says nothing of another seed.".to_owned(),
         "The best of a column is bold.".to_owned(),
     ];
+    if results
+        .columns
+        .iter()
+        .any(|title| title.contains("macro F1"))
+    {
+        notes.push("Balanced accuracy and macro F1, in which every class counts the same, are here because classes are imbalanced: the largest has at least twice the judged images of the smallest, and more than chance gives.".to_owned());
+    }
     if has_costs {
         notes.push("Multiply-adds are of one image at the size it was measured at, without head and classifier.".to_owned());
     }

@@ -23,6 +23,9 @@ struct GroupedLine {
     stage: String,
     split: String,
     name: String,
+    /// Whether it is an end of another one's interval.
+    #[serde(skip)]
+    is_end: bool,
     /// Key → value; nothing where the stages have it not.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     by: BTreeMap<String, Value>,
@@ -126,17 +129,20 @@ fn lines(
     let groups = grouping.groups(over);
     let keys: Vec<&String> = over.iter().chain(by).collect();
     let beside = grouping.groups(&keys);
-    // An interval is over the images of one network.
-    let is_told = |figure: &&MetricLine| over.is_empty() || interval_of(&figure.name).is_none();
-    let figures: Vec<(usize, &MetricLine)> = figures
+    let mut figures: Vec<(usize, &MetricLine)> = figures
         .iter()
-        .filter(is_told)
         .filter_map(|figure| Some((grouping.place(&figure.stage)?, figure)))
         .collect();
     let have: BTreeSet<(usize, &str, &str)> = figures
         .iter()
         .map(|(place, figure)| (*place, figure.split.as_str(), figure.name.as_str()))
         .collect();
+    let is_end = |place: usize, split: &str, name: &str| {
+        interval_of(name).is_some_and(|name| have.contains(&(place, split, name)))
+    };
+    // An interval is over the images of one network.
+    figures
+        .retain(|(place, figure)| over.is_empty() || !is_end(*place, &figure.split, &figure.name));
     let counted: Vec<Figure> = figures
         .iter()
         .filter_map(|(place, figure)| {
@@ -174,8 +180,12 @@ fn lines(
         let missing = members.iter().filter(|&&member| {
             !have.contains(&(member, summary.split.as_str(), summary.name.as_str()))
         });
+        let is_end = members
+            .iter()
+            .any(|&member| is_end(member, &summary.split, &summary.name));
         GroupedLine {
             stage: grouping.name(&members, &keys),
+            is_end,
             by: by
                 .iter()
                 .map(|key| (key.clone(), value(key).unwrap_or(Value::Null)))
@@ -203,11 +213,10 @@ fn lines(
 
 /// Figures of single classes (`knn_top1/3`) and ends of intervals only when `all` are wanted.
 fn as_text(lines: &[GroupedLine], together: &Together, all: bool) -> String {
-    let is_end = |line: &GroupedLine| interval_of(&line.name).is_some();
     let of_class = |line: &GroupedLine| line.name.contains('/');
     let shown = lines
         .iter()
-        .filter(|line| all || !(is_end(line) || of_class(line)));
+        .filter(|line| all || !(line.is_end || of_class(line)));
     let mut text = table(&shown.collect::<Vec<_>>(), together, Form::Aligned).text(Form::Aligned);
     let hidden = lines.iter().filter(|line| !all && of_class(line)).count();
     if hidden > 0 {
