@@ -83,39 +83,37 @@ fn networks_of_several_seeds_are_one_row_that_says_what_is_missing() {
     let mut names = Vec::new();
     for (width, seed) in [(1, 0), (1, 1), (1, 2), (2, 0)] {
         let axes = format!("[width={width},seed={seed}]");
-        names.push(["student", "features", "probe"].map(|base| format!("{base}{axes}")));
+        let params = serde_json::json!({"width": width});
+        names.push((
+            seed,
+            params,
+            ["student", "features", "probe"].map(|base| format!("{base}{axes}")),
+        ));
     }
-    let stages = names.iter().flat_map(|[student, features, probe]| {
-        [
-            (student, "distill", vec![]),
-            (
-                features,
-                "encode",
-                vec![["weights", student.as_str(), "weights"]],
-            ),
-            (
-                probe,
-                "probe",
-                vec![["features", features.as_str(), "embeddings"]],
-            ),
-        ]
-    });
-    let grouping = Grouping::new(
-        stages
-            .map(|(name, kind, inputs)| GroupedStage {
+    let stages = names
+        .iter()
+        .flat_map(|(seed, params, [student, features, probe])| {
+            let stage = |name, kind, seed, params, inputs| GroupedStage {
                 name,
                 kind,
-                seed: 0,
-                params: &no_params,
+                seed,
+                params,
                 inputs,
-            })
-            .collect(),
-    );
+            };
+            let weights = vec![["weights", student.as_str(), "weights"]];
+            let embeddings = vec![["features", features.as_str(), "embeddings"]];
+            [
+                stage(student, "distill", *seed, params, vec![]),
+                stage(features, "encode", 0, &no_params, weights),
+                stage(probe, "probe", 0, &no_params, embeddings),
+            ]
+        });
+    let grouping = Grouping::new(stages.collect());
     // Width 1 lacks its third seed.
     let judged = names.iter().zip([0.5, 0.75, f64::NAN, 0.25]);
     let sources = judged.filter(|(_, value)| value.is_finite());
     let sources: Vec<ResultSource> = sources
-        .flat_map(|([student, features, probe], value)| {
+        .flat_map(|((_, _, [student, features, probe]), value)| {
             [
                 source(student, "distill", &[], &[], None),
                 source(features, "encode", &[("weights", student)], &[], Some(1234)),

@@ -190,11 +190,16 @@ impl<'a> Grouping<'a> {
         let count = self.stages.len();
         let mut root: Vec<usize> = (0..count).collect();
         let named = keys.iter().map(AsRef::as_ref);
-        let (labels, params): (Vec<&str>, Vec<&str>) = named.partition(|key| self.is_label(key));
+        let (mut labels, params): (Vec<&str>, Vec<&str>) =
+            named.partition(|key| self.is_label(key));
         let params = params.iter().map(|key| key.split('.').collect());
         let mut params: Vec<Vec<&str>> = params.collect();
         if labels.contains(&SEED) {
             params.push(vec![SEED]);
+            // Seeds are told by what stages are, unless the label stands for something else.
+            let first = self.stages.first().map(|stage| stage.seed);
+            let is_one = self.stages.iter().all(|stage| Some(stage.seed) == first);
+            labels.retain(|label| *label != SEED || is_one);
         }
         if !labels.is_empty() {
             let rest = (0..count).map(|stage| {

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
+use seedpipe_base::Refusal;
 use seedpipe_base::text::count;
 use seedpipe_stages::evaluation::{Evaluated, EvaluatedClass, Labelled, some};
 use serde_json::{Value, json};
@@ -48,6 +49,11 @@ pub struct Evaluate {
 
 /// `evaluate`.
 pub fn execute(invocation: Invocation, arguments: &Evaluate) -> Result<ExitCode> {
+    if arguments.folder.symlink_metadata().is_err() {
+        let got = "expected a folder of labelled images, or Parquet, got nothing";
+        let place = format!("`{}`", arguments.folder.display());
+        return Err(Refusal::new(got).place(place).hint("check the path").into());
+    }
     let tools = sibling::tools(invocation.tools)?;
     let all = invocation.verbosity == Verbosity::Verbose;
     let looking = Looking {
