@@ -172,7 +172,22 @@ fn a_network_is_worth_on_a_folder_what_its_stage_says_and_classes_go_by_name() {
     .iter()
     .map(|arguments| sandbox.run(arguments).refusal())
     .collect();
-    assert_snapshot!(refusals.join("\n"), @"");
+    assert_snapshot!(refusals.join("\n"), @r"
+    error: `strangers`: expected classes of the network (`ant`, `bee`, `cow`), got `dog`
+    hint: call the folders as the network's classes are called; `--split` where the first folders are splits
+    exit code 2
+    error: `loose`: expected labelled images, got 1 without a label
+    hint: put each class's images into a folder of its name
+    exit code 2
+    error: `nowhere`: expected a folder of labelled images, or Parquet, got nothing
+    hint: check the path
+    exit code 2
+    error: --split: expected one of `test`, `train`, got `val`
+    exit code 2
+    error: stage `features` makes no weights (kind `encode`)
+    hint: name a stage of kind `pretrain`, `distill` or `finetune`; for `--with-head` a `probe`
+    exit code 2
+    ");
 
     // Predictions as a table.
     let csv = [
