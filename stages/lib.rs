@@ -30,7 +30,8 @@ pub use export::{Export, deliverable};
 pub use ingest::{is_table, survey::Survey, survey::survey};
 pub use pixels::contact_sheet;
 pub use report::PAGE;
-pub use shared::{confusion, image_folder, results};
+pub use shared::network_source::{Weights, network_of};
+pub use shared::{confusion, fitting::Guess, image_folder, results};
 pub use tools::{inspection, memory, near_pairs, network_list, predictor, speed, storage, stored};
 
 /// Every kind; the works of those that need libtorch are left out, so that the linker can leave out

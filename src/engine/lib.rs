@@ -21,6 +21,7 @@ pub use base::cancel::Cancelled;
 pub use base::digest::Digest;
 pub use base::held::unique_name;
 pub use base::random::keyed_rng;
+pub use base::yaml::yaml_value;
 pub use base::{cancel, child, clock, durable, fault, waiting};
 pub use cache::artifact::Artifact;
 pub use cache::locks::Holder;

@@ -16,9 +16,11 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use crate::export::deliverable::{self, Deliverable, Manner, Sources};
+use crate::shared::fitting::Guess;
+use crate::shared::network_source::guessed;
 use crate::tools::inspection::Inspection;
 use crate::tools::near_pairs::{PairSink, Rows};
-use crate::tools::predictor::{Predictor, Weights};
+use crate::tools::predictor::Predictor;
 
 /// Of the parts of two weights artifacts and of an images artifact.
 pub type Alike = fn(&[PathBuf], &[PathBuf], &[PathBuf]) -> Result<Option<f64>>;
@@ -29,11 +31,13 @@ pub struct Tools {
     /// How alike two networks see sampled images: see [`alike::alike`].
     pub alike: Alike,
     pub export: fn(&Sources, &Manner) -> Result<Deliverable>,
+    /// The known network that a file fits best.
+    pub guess: fn(&Path) -> Result<Guess>,
     pub inspect: fn(&Path) -> Result<Inspection>,
     pub near_pairs: fn(&Rows, f32, PairSink) -> Result<()>,
     /// The numerics class of tensor work on a device by name; fails when there is no such device.
     pub numerics: fn(&str) -> Result<String>,
-    pub open: fn(&Weights) -> Result<Box<dyn Predictor>>,
+    pub open: fn(&Sources) -> Result<Box<dyn Predictor>>,
 }
 
 /// Named by `seedpipe-torch` alone.
@@ -41,6 +45,7 @@ pub fn tensor_tools() -> Tools {
     Tools {
         alike: alike::alike,
         export: deliverable::deliver,
+        guess: guessed,
         inspect: inspection::inspect,
         near_pairs: near_pairs::near_pairs,
         numerics: |device| Ok(seedpipe_learn::numerics::class_of(device)?),

@@ -5,25 +5,23 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, ensure};
 use rayon::prelude::*;
+use seedpipe_base::Refusal;
 use seedpipe_base::text::hex;
-use seedpipe_base::{Refusal, mismatch};
 use seedpipe_engine::{cancel, walk};
 use seedpipe_imaging::{Layout, Limits, Normalise, Policy, Scratch, decode, render};
-use seedpipe_learn::architecture::{Architecture, Preprocessing};
-use seedpipe_learn::deployment::Deployment;
+use seedpipe_learn::architecture::Preprocessing;
 use seedpipe_learn::inference::Inference;
-use seedpipe_learn::network::{Network, Precision};
+use seedpipe_learn::network::Precision;
 use seedpipe_learn::tensors::{from_slice_f32, to_vec_f32};
-use seedpipe_learn::{checkpoint_file, weights_file};
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
-use crate::export::deliverable::{Sources, classes, classes_of_file, deployed};
+use crate::export::deliverable::{Sources, deployed};
 use crate::judging::evaluation::plain_view;
 use crate::shared::confusion::Class;
 use crate::shared::image_folder::is_linked;
-use crate::shared::network_artifact::{eval_policy, load_network, normalise};
+use crate::shared::network_artifact::{eval_policy, normalise};
 
 /// Images that are decoded and handed to the network at once.
 const BATCH: usize = 128;
@@ -31,20 +29,6 @@ const BATCH: usize = 128;
 const LARGEST: Limits = Limits {
     pixels: 200_000_000,
 };
-
-/// Where the network's weights come from.
-pub enum Weights<'input> {
-    /// Of a pipeline.
-    Stage(Sources<'input>),
-    /// A checkpoint.
-    File {
-        path: &'input Path,
-        /// A name, or JSON as under `network:`; not needed when the file's metadata says it.
-        network: Option<&'input str>,
-        /// Of several networks in it, the one whose tensors' names begin so.
-        prefix: Option<&'input str>,
-    },
-}
 
 /// What the network says of one image.
 pub struct Prediction {
@@ -82,41 +66,23 @@ pub trait Predictor {
     /// Its classes by output, empty when they are not known.
     fn classes(&self) -> &[Class];
 
-    /// What of the network's file is not used, for people.
-    fn left(&self) -> Option<&str>;
+    /// What of the network's file was guessed, or is not used, for people.
+    fn told(&self) -> Option<&str>;
 
     /// Gives the sink the prediction of each image, in order.
     fn predict(&self, images: &[PathBuf], sink: &mut Sink) -> Result<()>;
 }
 
-struct Loaded {
+struct Ready {
     inference: Inference,
     /// Of the features.
     dimension: usize,
     identity: Identity,
     classes: Vec<Class>,
-    left: Option<String>,
+    told: Option<String>,
 }
 
-impl Loaded {
-    fn new(network: &Network, deployment: &Deployment, classes: Vec<Class>) -> Self {
-        let identity = Identity {
-            features: hex(&deployment.features_digest()),
-            network: hex(&network.digest()),
-            has_head: network.architecture().head.is_some(),
-            preprocessing: deployment.preprocessing.clone(),
-        };
-        Self {
-            inference: Inference::of_deployment(deployment, Precision::F32),
-            dimension: deployment.feature_dimension() as usize,
-            identity,
-            classes,
-            left: None,
-        }
-    }
-}
-
-impl Predictor for Loaded {
+impl Predictor for Ready {
     fn identity(&self) -> &Identity {
         &self.identity
     }
@@ -129,8 +95,8 @@ impl Predictor for Loaded {
         &self.classes
     }
 
-    fn left(&self) -> Option<&str> {
-        self.left.as_deref()
+    fn told(&self) -> Option<&str> {
+        self.told.as_deref()
     }
 
     fn predict(&self, images: &[PathBuf], sink: &mut Sink) -> Result<()> {
@@ -144,7 +110,7 @@ impl Predictor for Loaded {
     }
 }
 
-impl Loaded {
+impl Ready {
     /// One batch.
     fn predict_batch(
         &self,
@@ -212,19 +178,22 @@ fn finite_rows(values: &Tensor, count: usize, length: usize) -> Result<Vec<Optio
 }
 
 /// Loads the network.
-pub fn open(weights: &Weights) -> Result<Box<dyn Predictor>> {
-    Ok(Box::new(match weights {
-        Weights::Stage(sources) => {
-            let prepared = load_network(sources.weights, Device::Cpu)?;
-            let deployment = deployed(&prepared, sources)?;
-            let classes = classes(sources.images, deployment.classes())?;
-            Loaded::new(&prepared.network, &deployment, classes)
-        }
-        Weights::File {
-            path,
-            network,
-            prefix,
-        } => load_file(path, *network, *prefix)?,
+pub fn open(sources: &Sources) -> Result<Box<dyn Predictor>> {
+    let loaded = sources.weights.load()?;
+    let (deployment, classes) = deployed(&loaded, sources)?;
+    let network = &loaded.prepared.network;
+    let identity = Identity {
+        features: hex(&deployment.features_digest()),
+        network: hex(&network.digest()),
+        has_head: network.architecture().head.is_some(),
+        preprocessing: deployment.preprocessing.clone(),
+    };
+    Ok(Box::new(Ready {
+        inference: Inference::of_deployment(&deployment, Precision::F32),
+        dimension: deployment.feature_dimension() as usize,
+        identity,
+        classes,
+        told: loaded.told,
     }))
 }
 
@@ -250,44 +219,4 @@ fn rendered(path: &Path, policy: &Policy, normalise: &Normalise, place: &mut [f3
         Some(normalise),
     )
     .with_context(|| format!("`{}`", path.display()))
-}
-
-fn load_file(path: &Path, network: Option<&str>, prefix: Option<&str>) -> Result<Loaded> {
-    checkpoint_file::check_is_file(path)?;
-    let metadata = weights_file::metadata(path)?;
-    let of_file = || format!("`{}`: its metadata", path.display());
-    let architecture: Architecture = match (network, metadata.get("architecture")) {
-        (Some(network), _) if network.trim_start().starts_with('{') => {
-            serde_json::from_str(network).map_err(|error| {
-                mismatch::refusal_of(&error.to_string()).place(format!("--network {network}"))
-            })?
-        }
-        (Some(name), _) => Architecture::named(name),
-        (None, Some(said)) => serde_json::from_str(said).with_context(of_file)?,
-        (None, None) => {
-            return Err(anyhow!(
-                Refusal::failure(format!(
-                    "`{}` doesn't say which network it is of",
-                    path.display()
-                ))
-                .hint(format!(
-                    "add `--network NAME`; `seedpipe network inspect {}` guesses it",
-                    path.display()
-                ))
-            ));
-        }
-    };
-    let (loaded, recognised) =
-        checkpoint_file::load_network(path, &architecture, prefix, Device::Cpu)?;
-    let preprocessing: Preprocessing = match metadata.get("preprocessing") {
-        Some(said) => serde_json::from_str(said).with_context(of_file)?,
-        None => architecture.default_preprocessing(),
-    };
-    preprocessing.validate().with_context(of_file)?;
-    let classes = classes_of_file(&metadata).with_context(of_file)?;
-    let deployment = Deployment::new(&loaded, &preprocessing)?;
-    Ok(Loaded {
-        left: recognised.told(path),
-        ..Loaded::new(&loaded, &deployment, classes)
-    })
 }

@@ -60,13 +60,31 @@ pub struct Machine {
     pub has_gpu: bool,
 }
 
-/// A pretrained teacher.
+/// A network with its weights, as an `import` stage has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Teacher {
+pub struct Published {
     /// As written under `checkpoint:`.
     pub checkpoint: String,
     /// As written under `network:`.
     pub network: String,
+    /// As written under `preprocessing:`, where it is not the network's own.
+    pub preprocessing: Option<String>,
+}
+
+/// The student that somebody wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Student {
+    /// As written under `network:`.
+    pub network: String,
+    /// The weights that it begins from; none: it begins from nothing.
+    pub begins_as: Option<Published>,
+}
+
+/// What the caller brings.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Given {
+    pub teacher: Option<Published>,
+    pub student: Option<Student>,
 }
 
 /// The settings.

@@ -6,11 +6,13 @@ use seedpipe_base::neutral;
 use seedpipe_stages::Survey;
 use serde_json::Value;
 
-use super::{Choice, Teacher, Template};
+use super::{Choice, Given, Published, Template};
 use crate::terminal::yaml_flow::yaml_flow;
 
 /// What the evaluation's stages are called, and the weights that they judge.
 const JUDGED: [&str; 2] = ["teacher", "student"];
+/// The weights that the student begins from.
+const PUBLISHED: &str = "published";
 /// The student's network as it was drawn.
 const UNTRAINED: &str = "untrained";
 
@@ -23,7 +25,7 @@ pub fn text(
     choice: &Choice,
     survey: &Survey,
     source: &str,
-    teacher: Option<&Teacher>,
+    given: &Given,
     schema: &str,
     page: &str,
 ) -> String {
@@ -50,12 +52,12 @@ pub fn text(
     ];
     lines.extend(images(choice, survey, source));
     lines.extend(views(choice));
-    lines.extend(teachers(choice, teacher));
-    lines.extend(student(choice));
+    lines.extend(teachers(choice, given.teacher.as_ref()));
+    lines.extend(student(choice, given));
     if choice.is_labelled {
-        lines.extend(judges(choice, teacher));
+        lines.extend(judges(choice, given));
     }
-    lines.extend(report(choice, teacher, page));
+    lines.extend(report(choice, given, page));
     let mut text = String::new();
     for line in lines {
         writeln!(text, "{}", line.trim_end()).expect("BUG: a String can always be written");
@@ -179,19 +181,41 @@ fn training(choice: &Choice, epochs: u32, more: &str) -> String {
     )
 }
 
-fn teachers(choice: &Choice, teacher: Option<&Teacher>) -> Vec<String> {
+/// A checkpoint's weights as a stage.
+fn import(name: &str, published: &Published) -> Vec<String> {
+    let mut lines = vec![
+        format!("  {name}:"),
+        "    kind: import".to_owned(),
+        "    params:".to_owned(),
+        format!("      checkpoint: {}", flow(&published.checkpoint)),
+        format!("      network: {}", published.network),
+    ];
+    if let Some(preprocessing) = &published.preprocessing {
+        lines.push(format!("      preprocessing: {preprocessing}"));
+    }
+    lines.push(String::new());
+    lines
+}
+
+fn teachers(choice: &Choice, teacher: Option<&Published>) -> Vec<String> {
     let [network, _] = networks(choice);
     let told = "  # The frozen teacher's embedding of every view, once for any number of students."
         .to_owned();
     if let Some(teacher) = teacher {
-        return vec![
+        let mut lines = vec![
+            "  # The teacher, as it was published. `seedpipe export teacher` takes it out as well."
+                .to_owned(),
+        ];
+        lines.extend(import("teacher", teacher));
+        lines.extend([
             told,
             "  targets:".to_owned(),
             "    kind: encode".to_owned(),
-            "    inputs: {images: images, views: views}".to_owned(),
-            format!("    params: {}", checkpoint(teacher)),
+            "    inputs: {images: images, views: views, weights: teacher}".to_owned(),
+            "    params: {embedding: features}".to_owned(),
             String::new(),
-        ];
+        ]);
+        return lines;
     }
     let head = if choice.template == Template::Paper {
         2048
@@ -232,17 +256,31 @@ fn teachers(choice: &Choice, teacher: Option<&Teacher>) -> Vec<String> {
     ]
 }
 
-/// Params of an `encode` by the given teacher.
-fn checkpoint(teacher: &Teacher) -> String {
-    format!(
-        "{{checkpoint: {}, network: {}, embedding: features}}",
-        flow(&teacher.checkpoint),
-        teacher.network
-    )
+/// The student's network, as written under `network:`.
+fn student_network<'given>(choice: &Choice, given: &'given Given) -> &'given str {
+    match &given.student {
+        Some(student) => &student.network,
+        None => networks(choice)[1],
+    }
 }
 
-fn student(choice: &Choice) -> Vec<String> {
-    let [_, network] = networks(choice);
+/// The weights that the student begins from.
+fn begins_as(given: &Given) -> Option<&Published> {
+    given.student.as_ref()?.begins_as.as_ref()
+}
+
+fn student(choice: &Choice, given: &Given) -> Vec<String> {
+    let network = student_network(choice, given);
+    let begins_as = begins_as(given);
+    let mut lines = Vec::new();
+    if let Some(published) = begins_as {
+        lines.push("  # What the student begins from.".to_owned());
+        lines.extend(import(PUBLISHED, published));
+    }
+    let weights = match begins_as {
+        Some(_) => format!(", weights: {PUBLISHED}"),
+        None => String::new(),
+    };
     let sharp = if choice.template == Template::Paper {
         0.01
     } else {
@@ -253,11 +291,11 @@ fn student(choice: &Choice) -> Vec<String> {
     } else {
         256
     };
-    vec![
+    lines.extend([
         "  # SEED: the student spreads its similarities over a queue of teacher embeddings as the teacher does.".to_owned(),
         "  student:".to_owned(),
         "    kind: distill".to_owned(),
-        "    inputs: {images: images, views: views, targets: targets}".to_owned(),
+        format!("    inputs: {{images: images, views: views, targets: targets{weights}}}"),
         "    params:".to_owned(),
         format!("      network: {network}"),
         format!("      head_hidden: [{head}]"),
@@ -266,28 +304,35 @@ fn student(choice: &Choice) -> Vec<String> {
         format!("      temperature_teacher: {sharp}"),
         format!("      {}", training(choice, choice.student_epochs, "")),
         String::new(),
-    ]
+    ]);
+    lines
 }
 
-fn judges(choice: &Choice, teacher: Option<&Teacher>) -> Vec<String> {
-    let [_, network] = networks(choice);
-    let plain = "{embedding: features}";
+/// The names of what is judged: networks with weights, and the untrained one.
+fn judged(given: &Given) -> Vec<&'static str> {
+    let published = begins_as(given).map(|_| PUBLISHED);
+    JUDGED
+        .into_iter()
+        .chain(published)
+        .chain([UNTRAINED])
+        .collect()
+}
+
+fn judges(choice: &Choice, given: &Given) -> Vec<String> {
+    let network = student_network(choice, given);
     let mut lines = vec![
         "  # Features of the plain images, judged by nearest neighbours and by a linear classifier; the untrained network as the floor.".to_owned(),
     ];
-    lines.push(match teacher {
-        Some(teacher) => format!(
-            "  teacher_features: {{kind: encode, inputs: {{images: images}}, params: {}}}",
-            checkpoint(teacher)
-        ),
-        None => format!("  teacher_features: {{kind: encode, inputs: {{images: images, weights: teacher}}, params: {plain}}}"),
-    });
-    lines.push(format!("  student_features: {{kind: encode, inputs: {{images: images, weights: student}}, params: {plain}}}"));
-    lines.push(format!(
-        "  untrained: {{kind: encode, inputs: {{images: images}}, params: {{network: {network}, preprocessing: {{size: {}}}}}}}",
-        choice.size
-    ));
-    for name in JUDGED.into_iter().chain([UNTRAINED]) {
+    for name in judged(given) {
+        lines.push(match name {
+            UNTRAINED => format!(
+                "  {name}: {{kind: encode, inputs: {{images: images}}, params: {{network: {network}, preprocessing: {{size: {}}}}}}}",
+                choice.size
+            ),
+            _ => format!("  {name}_features: {{kind: encode, inputs: {{images: images, weights: {name}}}, params: {{embedding: features}}}}"),
+        });
+    }
+    for name in judged(given) {
         // The report calls a network as the stage of its features is called.
         let features = match name {
             UNTRAINED => name.to_owned(),
@@ -304,14 +349,14 @@ fn judges(choice: &Choice, teacher: Option<&Teacher>) -> Vec<String> {
     lines
 }
 
-fn report(choice: &Choice, teacher: Option<&Teacher>, page: &str) -> Vec<String> {
+fn report(choice: &Choice, given: &Given, page: &str) -> Vec<String> {
     let mut metrics = Vec::new();
-    if teacher.is_none() {
+    if given.teacher.is_none() {
         metrics.push("teacher.metrics".to_owned());
     }
     metrics.push("student.metrics".to_owned());
     if choice.is_labelled {
-        for name in JUDGED.into_iter().chain([UNTRAINED]) {
+        for name in judged(given) {
             metrics.extend([format!("{name}_knn"), format!("{name}_probe")]);
         }
     }

@@ -10,9 +10,10 @@ use clap::Args;
 use seedpipe_artifact::{Metadata, SeenRow, SeenWriter};
 use seedpipe_base::{Refusal, hinted, neutral, text};
 use seedpipe_engine::{Engine, Input, unique_name};
+use seedpipe_stages::Weights;
 use seedpipe_stages::confusion::Class;
 use seedpipe_stages::deliverable::Sources;
-use seedpipe_stages::predictor::{Prediction, Predictor, Weights};
+use seedpipe_stages::predictor::{Prediction, Predictor};
 use seedpipe_stages::stored;
 use seedpipe_stages::tools::Tools;
 use serde_json::{Value, json};
@@ -31,7 +32,8 @@ pub struct Looking {
     /// A stage with a network, or a checkpoint
     #[arg(value_name = "STAGE|FILE")]
     pub network: String,
-    /// The checkpoint's network, a name or JSON, when the file doesn't say it
+    /// The checkpoint's network, a name or as under `network:` [default: as the file says, or the
+    /// known one that fits]
     #[arg(long = "network", value_name = "NETWORK")]
     pub architecture: Option<String>,
     /// Of several networks in the checkpoint, the one whose tensors' names begin so
@@ -171,7 +173,10 @@ pub fn engine_for<const N: usize>(
 pub fn predict(invocation: Invocation, arguments: &Predict) -> Result<ExitCode> {
     let tools = sibling::tools(invocation.tools)?;
     let head = arguments.with_head.as_deref();
-    let engine = engine_for(invocation, [Some(arguments.looking.network.as_str())])?;
+    let engine = match head {
+        Some(_) => Some(invocation.engine(&[])?),
+        None => engine_for(invocation, [Some(arguments.looking.network.as_str())])?,
+    };
     let predictor = NetworkChoice::find(engine.as_ref(), &arguments.looking, head)?.open(&tools)?;
     let images = image_files(&arguments.images)?;
     let mut sheet = match &arguments.looking.output {
@@ -249,13 +254,15 @@ fn end(failed: usize, of: usize) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// The network that looks, as the command line names it.
-enum NetworkChoice {
-    Stage {
-        weights: Box<Input>,
-        classifier: Option<Box<Input>>,
-        images: Option<Box<Input>>,
-    },
+/// The network that looks, as the command line names it, and what is put on top.
+pub struct NetworkChoice {
+    named: Named,
+    classifier: Option<Input>,
+    images: Option<Input>,
+}
+
+enum Named {
+    Stage(Box<Input>),
     File {
         path: PathBuf,
         network: Option<String>,
@@ -264,9 +271,16 @@ enum NetworkChoice {
 }
 
 impl NetworkChoice {
-    /// A file, or a stage of the pipeline; `engine` is there when no file has the name.
-    fn find(engine: Option<&Engine>, looking: &Looking, head: Option<&str>) -> Result<Self> {
+    /// A file, or a stage of the pipeline; `engine` is there when no file has the name, or for the
+    /// head.
+    pub fn find(engine: Option<&Engine>, looking: &Looking, head: Option<&str>) -> Result<Self> {
         let path = Path::new(&looking.network);
+        let head = match (engine, head) {
+            (Some(engine), Some(name)) => Some((engine, engine.project().stage(name)?)),
+            _ => None,
+        };
+        let classifier = head.map(|(engine, head)| export::weights(engine, head));
+        let of_head = head.map(|(engine, head)| export::images(engine, head));
         let is_stage = |engine: &&Engine| engine.project().stage(&looking.network).is_ok();
         let engine = match path.is_dir() {
             true => engine.filter(is_stage),
@@ -281,18 +295,14 @@ impl NetworkChoice {
                 .hint("name the stage that it was exported from, or export it as safetensors")
                 .into());
             }
-            if head.is_some() {
-                return Err(Refusal::new(format!(
-                    "`--with-head` with the file `{}`",
-                    looking.network
-                ))
-                .hint("name the network's stage, or export it with its head first")
-                .into());
-            }
-            return Ok(NetworkChoice::File {
-                path: path.to_owned(),
-                network: looking.architecture.clone(),
-                prefix: looking.prefix.clone(),
+            return Ok(Self {
+                named: Named::File {
+                    path: path.to_owned(),
+                    network: looking.architecture.clone(),
+                    prefix: looking.prefix.clone(),
+                },
+                classifier: classifier.transpose()?,
+                images: of_head.transpose()?.flatten(),
             });
         };
         let is_path = looking.network.contains('/') || path.extension().is_some();
@@ -309,38 +319,48 @@ impl NetworkChoice {
             }
             found => found?,
         };
-        let head = head.map(|name| engine.project().stage(name)).transpose()?;
-        let boxed = |input: Option<Input>| input.map(Box::new);
-        Ok(NetworkChoice::Stage {
-            weights: Box::new(export::weights(engine, stage)?),
-            classifier: boxed(head.map(|head| export::weights(engine, head)).transpose()?),
-            images: boxed(export::images(engine, head.unwrap_or(stage))?),
+        let options = [
+            ("--network", looking.architecture.is_some()),
+            ("--prefix", looking.prefix.is_some()),
+        ];
+        if let Some((option, _)) = options.iter().find(|(_, given)| *given) {
+            return Err(Refusal::new(format!(
+                "stage `{}` knows its network, and `{option}` was given",
+                stage.name
+            ))
+            .hint("leave it out: it is for checkpoint files")
+            .into());
+        }
+        Ok(Self {
+            named: Named::Stage(Box::new(export::weights(engine, stage)?)),
+            classifier: classifier.transpose()?,
+            images: of_head.unwrap_or_else(|| export::images(engine, stage))?,
         })
     }
 
-    fn open(&self, tools: &Tools) -> Result<Box<dyn Predictor>> {
-        let predictor = (tools.open)(&match self {
-            NetworkChoice::Stage {
-                weights,
-                classifier,
-                images,
-            } => Weights::Stage(Sources {
-                weights,
-                classifier: classifier.as_deref(),
-                images: images.as_deref(),
-            }),
-            NetworkChoice::File {
-                path,
-                network,
-                prefix,
-            } => Weights::File {
-                path,
-                network: network.as_deref(),
-                prefix: prefix.as_deref(),
+    pub fn sources(&self) -> Sources<'_> {
+        Sources {
+            weights: match &self.named {
+                Named::Stage(weights) => Weights::Stage(weights),
+                Named::File {
+                    path,
+                    network,
+                    prefix,
+                } => Weights::File {
+                    path,
+                    network: network.as_deref(),
+                    prefix: prefix.as_deref(),
+                },
             },
-        })?;
-        if let Some(left) = predictor.left() {
-            output::error(&format!("warning: {left}"));
+            classifier: self.classifier.as_ref(),
+            images: self.images.as_ref(),
+        }
+    }
+
+    pub fn open(&self, tools: &Tools) -> Result<Box<dyn Predictor>> {
+        let predictor = (tools.open)(&self.sources())?;
+        if let Some(told) = predictor.told() {
+            output::error(&format!("warning: {told}"));
         }
         Ok(predictor)
     }
