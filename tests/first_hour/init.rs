@@ -170,3 +170,68 @@ fn what_can_not_become_a_pipeline_is_refused_with_a_remedy() {
     );
     assert!(!sandbox.path("pipeline.yaml").exists());
 }
+
+#[test]
+fn a_student_is_a_network_by_name_and_another_name_is_answered_with_the_nearest() {
+    let sandbox = Sandbox::empty();
+    photographs(&sandbox);
+    let init = |file: &str, student: &str| {
+        let arguments = [
+            "--pipeline",
+            file,
+            "init",
+            "--from",
+            "photos",
+            "--student",
+            student,
+        ];
+        sandbox.run(&arguments)
+    };
+    let told = init("named.yaml", "mobilenet_v2").succeeded().stdout;
+    assert!(told.contains("; student: {name: mobilenet_v2}, "), "{told}");
+    init("block.yaml", "{name: resnet18, width: 0.5}").succeeded();
+    for (file, network, untrained) in [
+        (
+            "named.yaml",
+            "      network: {name: mobilenet_v2}\n",
+            "{network: {name: mobilenet_v2}, ",
+        ),
+        (
+            "block.yaml",
+            "      network: {name: resnet18, width: 0.5}\n",
+            "{network: {name: resnet18, width: 0.5}, ",
+        ),
+    ] {
+        let text = fs_err::read_to_string(sandbox.path(file)).unwrap();
+        assert!(text.contains(network) && text.contains(untrained), "{text}");
+        sandbox
+            .run(&["--pipeline", file, "run", "--dry-run"])
+            .succeeded();
+    }
+    for (student, part) in [
+        ("mobilenetv2", "hint: did you mean `mobilenet_v2`?"),
+        ("{name: resnet18, widht: 1}", "--student"),
+        ("student.pth", "no file `student.pth`"),
+    ] {
+        let refused = init("none.yaml", student).exited_with(2);
+        assert!(refused.stderr.contains(part), "{}", refused.stderr);
+    }
+    let teacher = [
+        "--pipeline",
+        "none.yaml",
+        "init",
+        "--from",
+        "photos",
+        "--teacher",
+        "resnet50",
+    ];
+    let refused = sandbox.run(&teacher).exited_with(2);
+    assert!(
+        refused
+            .stderr
+            .contains("no file `resnet50`\nhint: `resnet50` is a network's name"),
+        "{}",
+        refused.stderr
+    );
+    assert!(!sandbox.path("none.yaml").exists());
+}
