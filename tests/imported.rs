@@ -124,4 +124,12 @@ fn init_joins_a_published_teacher_and_a_student_that_begins_from_a_file() {
     assert_eq!(tensors(&sandbox, of("student")), begun);
     assert_eq!(tensors(&sandbox, of("teacher")), begun);
     assert!(lines.iter().any(|line| line["stage"] == "published_probe"));
+    let figures = sandbox
+        .run(&["--pipeline", "own.yaml", "metrics"])
+        .succeeded();
+    let figures = figures.stdout + &figures.stderr;
+    assert!(
+        figures.contains("the published network that it began as"),
+        "{figures}"
+    );
 }

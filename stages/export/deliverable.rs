@@ -240,7 +240,7 @@ pub fn deliver(sources: &Sources, manner: &Manner) -> Result<Deliverable> {
     if manner.precision == Precision::Int8 {
         let images = sources.images.ok_or_else(|| {
             Refusal::failure("`int8` is calibrated on images, and none are connected")
-                .hint("connect the input `images`")
+                .hint("connect the input `images` of an `export` stage")
         })?;
         let (grids, cost) = quantise(&deployment, images, &manner.sample)?;
         (quantisation, figures) = (Some(grids), cost);

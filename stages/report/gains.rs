@@ -260,10 +260,20 @@ pub fn gains(material: &Catalogue, results: &Results, main: usize) -> Vec<Gain> 
     let title = &results.columns[column];
     let mut gains = Vec::new();
     for student in groups.iter().filter(|group| group.role == Role::Student) {
+        let is_begun = |other: &&Group| {
+            let began = |of: &Source| student.all(|own| networks::began_as(material, own, of));
+            other.all(began)
+        };
+        let begun: Vec<&Group> = groups.iter().filter(is_begun).collect();
+        let drawn = match begun.is_empty() {
+            true => "the same network before training",
+            false => "the same network with nothing learned",
+        };
         let floor = floor(student, &groups);
-        gains.extend(
-            floor.map(|other| Gain::of(title, student, other, "the same network before training")),
-        );
+        gains.extend(floor.map(|other| Gain::of(title, student, other, drawn)));
+        let what = "the published network that it began as";
+        let begun = begun.into_iter();
+        gains.extend(begun.map(|other| Gain::of(title, student, other, what)));
         let alone = groups.iter().filter(|other| {
             let alone = |source: &Source| networks::learned_alone(material, source);
             is_as_large(student, other) && other.all(alone)

@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 
 use crate::commands::Invocation;
 use crate::commands::arguments::Overrides;
-use crate::commands::networks::look::{Looking, NetworkChoice};
+use crate::commands::networks::look::{Looking, NetworkChoice, is_path, no_file};
 use crate::commands::values::{at_least_one, export_format, export_names, export_precision};
 use crate::delivery::model_card::{ModelCard, Origin};
 use crate::project::cached::{TO_EXPORT, cached};
@@ -73,9 +73,11 @@ const IMAGES: &str = "images";
 
 pub fn execute(invocation: Invocation, arguments: &Export) -> Result<ExitCode> {
     let tools = invocation.tools;
-    let is_file = Path::new(&arguments.network).is_file();
+    let name = arguments.network.as_str();
+    let is_there = Path::new(name).exists();
     let engine = match invocation.engine(&arguments.overrides.set) {
-        Err(_) if is_file && arguments.with_head.is_none() => None,
+        Err(_) if is_there && arguments.with_head.is_none() => None,
+        Err(_) if is_path(name) && !is_there => return Err(no_file(name).into()),
         engine => Some(engine?),
     };
     // A stage comes before a file of its name, which an export may have written.

@@ -164,9 +164,20 @@ pub fn engine_for<const N: usize>(
         Some(name) => match invocation.engine(&[]) {
             // A folder is told as such.
             Err(_) if Path::new(name).is_dir() => Ok(None),
+            Err(_) if is_path(name) => Err(no_file(name).into()),
             engine => engine.map(Some),
         },
     }
+}
+
+/// Whether a name is a file's rather than a stage's.
+pub fn is_path(name: &str) -> bool {
+    name.contains('/') || Path::new(name).extension().is_some()
+}
+
+pub fn no_file(name: &str) -> Refusal {
+    Refusal::new(format!("no file `{name}`, and no stage of that name"))
+        .hint("name a checkpoint, or a stage of the pipeline (`seedpipe status` lists them)")
 }
 
 /// `predict`.
@@ -305,18 +316,8 @@ impl NetworkChoice {
                 images: of_head.transpose()?.flatten(),
             });
         };
-        let is_path = looking.network.contains('/') || path.extension().is_some();
         let stage = match engine.project().stage(&looking.network) {
-            Err(_) if is_path => {
-                return Err(Refusal::new(format!(
-                    "no file `{}`, and no stage of that name",
-                    looking.network
-                ))
-                .hint(
-                    "name a checkpoint, or a stage of the pipeline (`seedpipe status` lists them)",
-                )
-                .into());
-            }
+            Err(_) if is_path(&looking.network) => return Err(no_file(&looking.network).into()),
             found => found?,
         };
         let options = [
