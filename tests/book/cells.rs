@@ -35,7 +35,8 @@ pub fn run(page: &Page, sandbox: &Sandbox, session: &Session) -> Result<(), Stri
     let output = session
         .run(&format!("{python} cells.py"), 0)
         .map_err(|error| format!("{}: {error}", page.path))?;
-    let mut printed = output.split(&format!("{BEGIN}\n")).skip(1);
+    let begin = format!("{BEGIN}\n");
+    let mut printed = output.split(&begin).skip(1);
     for (index, cell) in cells {
         let own = printed.next().unwrap_or_default();
         let below = page.blocks.get(index + 1);

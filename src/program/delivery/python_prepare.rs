@@ -50,8 +50,27 @@ impl<'preprocessing> Prepare<'preprocessing> {
             "    image = image.convert(\"RGB\")".to_owned(),
         ];
         lines.extend(self.place());
-        let [first, then] = self.squared();
+        let (size, filter) = (self.size, &self.filter);
+        let resize = |to: &str| format!(".resize(({to}), Image.Resampling.{filter})");
+        let crop = |side: &str| format!(".crop((left, top, left + {side}, top + {side}))");
+        let square = format!("{size}, {size}");
+        // Pillow 13 goes down before across where an image is tall, which rounds otherwise.
+        let in_turn = |across: &str, to: &str| format!("{}{}", resize(across), resize(to));
+        let steps = match (self.crops_first, self.rounds) {
+            (true, true) => [crop("side"), in_turn(&format!("{size}, side"), &square)],
+            (true, false) => [crop("side"), resize(&square)],
+            (false, true) => [
+                in_turn("wide, height", "wide, tall"),
+                crop(&size.to_string()),
+            ],
+            (false, false) => [resize("wide, tall"), crop(&size.to_string())],
+        };
+        let [first, then] = steps;
         if self.rounds {
+            lines.push(
+                "    # Across, then down, in two calls: in one, the order is the version's."
+                    .to_owned(),
+            );
             lines.push(format!("    image = image{first}"));
             lines.push(format!("    image = image{then}"));
             lines.push(
@@ -97,22 +116,11 @@ impl<'preprocessing> Prepare<'preprocessing> {
         ]
     }
 
-    /// The two calls that make the square of an image.
-    fn squared(&self) -> [String; 2] {
-        let (size, filter) = (self.size, &self.filter);
-        let resize = |to: &str| format!(".resize({to}, Image.Resampling.{filter})");
-        let crop = |side: &str| format!(".crop((left, top, left + {side}, top + {side}))");
-        match self.crops_first {
-            true => [crop("side"), resize(&format!("({size}, {size})"))],
-            false => [resize("(wide, tall)"), crop(&size.to_string())],
-        }
-    }
-
     /// The same for people.
     pub fn words(&self) -> String {
         let size = self.size;
         let rounded = match self.rounds {
-            true => "rounded to 8 bits, as Pillow does",
+            true => "rounded to 8 bits after each direction, across first, as Pillow does",
             false => "in floats, not rounded",
         };
         let how = format!(
