@@ -81,6 +81,7 @@ fn init_joins_a_published_teacher_and_a_student_that_begins_from_a_file() {
     let sandbox = Sandbox::with(WHOLE_PIPELINE);
     sandbox.run(&["run", "student", "--quiet"]).succeeded();
     export(&sandbox, "student", "published.safetensors");
+    export(&sandbox, "student", "teacher.safetensors");
     let arguments = [
         "--pipeline",
         "own.yaml",
@@ -88,14 +89,14 @@ fn init_joins_a_published_teacher_and_a_student_that_begins_from_a_file() {
         "--from",
         "digits.parquet",
         "--teacher",
-        "published.safetensors",
+        "teacher.safetensors",
         "--student",
         "published.safetensors",
     ];
     let told = sandbox.run(&arguments).succeeded().stdout;
     let network = "{name: cifar_resnet8, width: 0.25}";
     for part in [
-        format!("teacher: `published.safetensors` as {network}; "),
+        format!("teacher: `teacher.safetensors` as {network}; "),
         format!("student: {network} from `published.safetensors`, "),
     ] {
         assert!(told.contains(&part), "{part}: {told}");
@@ -116,7 +117,7 @@ fn init_joins_a_published_teacher_and_a_student_that_begins_from_a_file() {
         "--set",
         "student.training.epochs=1",
         "--set",
-        "student.training.learning_rate=1e-30",
+        "student.training.learning_rate=1.0e-30",
     ]);
     let of = |stage: &str| lines.iter().find(|line| line["stage"] == stage).unwrap();
     let begun = tensors(&sandbox, of("published"));

@@ -121,7 +121,12 @@ pub fn network_of(option: &str, said: &str) -> Result<Architecture, Refusal> {
             .map_err(|error| mismatch::refusal_of(&error.to_string()).place(place()))?,
     };
     let valid = architecture.validate();
-    valid.map_err(|refusal| refusal.place(place()))?;
+    // The call is at fault, not what it works on.
+    valid.map_err(|refusal| {
+        Refusal::new(refusal.what())
+            .place(place())
+            .hint_if(refusal.hint.clone())
+    })?;
     Ok(architecture)
 }
 

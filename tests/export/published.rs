@@ -126,11 +126,11 @@ fn what_no_file_and_no_network_is_named_by_is_refused_with_the_nearest() {
         "refused/student.safetensors",
         "digits.parquet",
         "--network",
-        "resnet81",
+        "resnt18",
     ];
     let unknown = refusal(&unknown);
     assert!(
-        unknown.starts_with("error: --network resnet81: key `name`: expected one of ")
+        unknown.starts_with("error: --network resnt18: key `name`: expected one of ")
             && unknown.contains("hint: did you mean `resnet18`?"),
         "{unknown}"
     );
