@@ -98,6 +98,13 @@ fn subject_of(path: &Path) -> &str {
     }
 }
 
+/// Makes `path` another name of a finished file, which lies on the disk once then. `false` where that
+/// cannot be: the file has gone, or the file system or another owner's file allows no second name.
+pub(crate) fn second_name(stored: &Path, path: &Path) -> bool {
+    let linked = fault::at("part.link", path).and_then(|()| fs::hard_link(stored, path));
+    linked.is_ok()
+}
+
 /// Makes renames and new entries in `folder` survive a power cut.
 pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
     fs::File::open(folder)?.sync_all()

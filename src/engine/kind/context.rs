@@ -11,6 +11,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::base::cancel;
 use crate::base::digest::Digest;
+use crate::base::durable;
 use crate::base::fault;
 use crate::base::random::keyed_rng;
 use crate::cache::draft::Draft;
@@ -272,6 +273,27 @@ impl Shard {
     /// When the kind declares no such output, or the part's name has other characters than letters,
     /// digits, `-` and `_`.
     pub fn output(&self, slot: &str, part: &str) -> PathBuf {
+        let (path, file) = self.place(slot, part);
+        self.promise(file);
+        path
+    }
+
+    /// Makes the part another name of a file of the cache, whose bytes are then kept once. `false`
+    /// where that cannot be: it has gone, or the file system knows no second names. Like every part
+    /// it is hashed when the shard ends; what it holds is for the stage to look at.
+    ///
+    /// # Panics
+    /// As [`Self::output`].
+    pub fn share(&self, slot: &str, part: &str, stored: &Path) -> bool {
+        let (path, file) = self.place(slot, part);
+        let is_shared = durable::second_name(stored, &path);
+        if is_shared {
+            self.promise(file);
+        }
+        is_shared
+    }
+
+    fn place(&self, slot: &str, part: &str) -> (PathBuf, (String, String)) {
         let declared = self.outputs.iter().any(|known| known.name == slot);
         assert!(declared, "BUG: the kind declares no output `{slot}`");
         assert!(
@@ -280,11 +302,13 @@ impl Shard {
         );
         let name = format!("{part}.parquet");
         let path = self.content.join(slot).join(&name);
+        (path, (slot.to_owned(), name))
+    }
+
+    fn promise(&self, file: (String, String)) {
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
-        let file = (slot.to_owned(), name);
         if !files.contains(&file) {
             files.push(file);
         }
-        path
     }
 }

@@ -1,7 +1,8 @@
 //! Brings one artifact from the remote into the store.
 //!
 //! Files come into the fingerprint's draft folder, `fetched-<content>/<slot>/<part>`, each hashed
-//! on the way in; what an interrupted fetch left whole is kept. Published only when every file has
+//! on the way in; what an interrupted fetch left whole is kept, and what the cache has already is
+//! shared. Published only when every file has
 //! its digest and all of them together the content that the manifest claims. Call it under the
 //! fingerprint's lock.
 
@@ -57,6 +58,7 @@ impl Engine {
             manifest.content.prefix(CONTENT_DIGITS)
         ));
         let wanted = prepare(&folder, &manifest)?;
+        self.share_stored(&wanted)?;
         let bytes = download(remote, &wanted, Progress::new(stage, observer))?;
         for slot in manifest.outputs.keys() {
             durable::sync_folder(&folder.join(slot))?;
@@ -72,6 +74,25 @@ impl Engine {
         }
         shared.note_fetched(artifact.fingerprint);
         Ok(Some(Fetched { artifact, bytes }))
+    }
+
+    /// Files that an artifact of the cache has need not come over the line, nor be kept twice.
+    fn share_stored(&self, wanted: &[WantedFile]) -> io::Result<()> {
+        let missing = wanted.iter().filter(|wanted| !wanted.path.exists());
+        let missing: BTreeMap<Digest, &Path> = missing
+            .map(|wanted| (wanted.part.blake3, wanted.path.as_path()))
+            .collect();
+        for fingerprint in self.store.fingerprints()? {
+            let entries = self.store.entries(fingerprint)?.into_iter();
+            for artifact in entries.filter_map(|entry| entry.state.ok()) {
+                for (slot, part) in artifact.files() {
+                    if let Some(path) = missing.get(&part.blake3) {
+                        durable::second_name(&artifact.directory.join(slot).join(&part.name), path);
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The files hold what the manifest says of them: whoever wrote the manifest could claim any
