@@ -56,6 +56,7 @@ fn sandbox(pipeline: &str) -> Sandbox {
         let path = format!("pictures/{split}/{class}/{number:03}.bmp");
         sandbox.write(&path, picture(number));
     }
+    sandbox.write("pictures/train/fish/copy.bmp", picture(0));
     sandbox
 }
 

@@ -48,14 +48,18 @@ impl<'a> Storing<'a> {
         candidates: &Candidates,
     ) -> Result<Storing<'a>> {
         let all = || candidates.all.iter();
-        let wanted: HashSet<[u8; 32]> = all().map(|candidate| candidate.digest).collect();
+        let found = context.stored(IMAGES)?;
+        let wanted: HashSet<[u8; 32]> = match found.is_empty() {
+            true => HashSet::new(),
+            false => all().map(|candidate| candidate.digest).collect(),
+        };
         let (mut stored, mut files) = (Cells::default(), Vec::new());
-        for path in context.stored(IMAGES)? {
+        for path in found {
             // One that holds no bytes, has gone or is damaged gives none.
-            let Ok([held, found]) = stored.add(&path, Some(&wanted)) else {
+            let Ok([held, of_wanted]) = stored.add(&path, Some(&wanted)) else {
                 continue;
             };
-            let is_shared = (found * MOST_UNWANTED < held).then_some(false);
+            let is_shared = (of_wanted * MOST_UNWANTED < held).then_some(false);
             files.push(StoredFile { path, is_shared });
         }
         Ok(Storing {
