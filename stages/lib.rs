@@ -7,6 +7,7 @@
 //! The rooms, each knowing only those before it: `shared`, `pixels`, `judging`, `training`; then a
 //! room for each kind; then `tools`, what commands ask about stages and networks.
 
+mod agreement;
 mod augment;
 mod distill;
 mod encode;
@@ -56,6 +57,7 @@ fn kinds<const TENSORS: bool>() -> Registry {
         .add::<finetune::Finetune>()
         .add::<probe::Probe>()
         .add::<knn::Knn>()
+        .add::<agreement::Agreement>()
         .add::<export::Export>()
         .add::<report::Report>()
         .0

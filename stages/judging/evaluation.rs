@@ -13,7 +13,7 @@ use seedpipe_base::Refusal;
 use seedpipe_engine::{Input, StageContext};
 use seedpipe_imaging::{Policy, View};
 use seedpipe_learn::architecture::Preprocessing;
-use seedpipe_learn::bootstrap::intervals;
+use seedpipe_learn::bootstrap::{Statistic, intervals, share};
 use seedpipe_learn::inference::Inference;
 use seedpipe_learn::metrics::{Evaluation, ranked_classes};
 use seedpipe_learn::network::{Network, Output, Precision};
@@ -50,17 +50,22 @@ pub struct Features {
     reader: EmbeddingsReader,
     ids: Vec<u64>,
     values: Vec<f32>,
+    slot: &'static str,
     stage: String,
 }
 
 impl Features {
     pub fn open(context: &StageContext) -> Result<Features> {
-        let input = context.input("features");
+        Features::of_slot(context, "features")
+    }
+
+    pub fn of_slot(context: &StageContext, slot: &'static str) -> Result<Features> {
+        let input = context.input(slot);
         let reader = EmbeddingsReader::open(&input.parts)?;
         if reader.header().of != Of::Images {
             bail!(
                 Refusal::failure(format!(
-                    "input `features`: expected embeddings of plain images, got embeddings of views from stage `{}`",
+                    "input `{slot}`: expected embeddings of plain images, got embeddings of views from stage `{}`",
                     input.stage
                 ))
                 .stage(context.stage())
@@ -72,6 +77,7 @@ impl Features {
             reader,
             ids: embeddings.ids,
             values: embeddings.values,
+            slot,
             stage: input.stage.clone(),
         })
     }
@@ -109,7 +115,8 @@ impl Features {
             let image_id = images.image(row).image_id;
             let index = self.ids.binary_search(&image_id.into()).map_err(|_| {
                 Refusal::failure(format!(
-                    "input `features`: image {image_id} has no embedding"
+                    "input `{}`: image {image_id} has no embedding",
+                    self.slot
                 ))
                 .hint(format!(
                     "let stage `{}` encode its split (`{}`)",
@@ -167,7 +174,9 @@ pub fn interval_rows(
     right: Vec<(String, Vec<bool>)>,
 ) -> Vec<MetricRow> {
     let (names, right): (Vec<String>, Vec<Vec<bool>>) = right.into_iter().unzip();
-    let found = intervals(&right, &context.rng("bootstrap", &[]));
+    let samples = right.first().map_or(0, Vec::len);
+    let right: Vec<Statistic> = right.into_iter().map(share).collect();
+    let found = intervals(samples, &right, &context.rng("bootstrap", &[]));
     let ends = names.into_iter().zip(found).flat_map(|(name, interval)| {
         [
             (format!("{name}_low"), interval.low),

@@ -94,7 +94,10 @@ pub fn results(sources: &[ResultSource]) -> Results {
             Some(fraction) if fraction < 1.0 => {
                 format!("{title}, {} % of labels", trimmed(fraction * 100.0))
             }
-            _ => title.to_owned(),
+            _ => match source.headline.get(&format!("{key}_by_chance")) {
+                Some(chance) => format!("{title}, {} % by chance", trimmed(chance * 100.0)),
+                None => title.to_owned(),
+            },
         };
         let (network, parameters) = network_of(source, &by_stage);
         let end = |end: &str| source.headline.get(&format!("{key}_{end}"));
@@ -369,6 +372,37 @@ network  parameters      kNN top-1  linear top-1  own classifier top-1  fine-tun
 -------  ----------  -------------  ------------  --------------------  ----------------
 student       1,234  50.00 % ± 0.9       75.00 %               62.50 %
 tuned         1,244                                                              87.50 %
+";
+        assert_eq!(results(&sources).text(), expected);
+    }
+
+    #[test]
+    fn a_share_stands_beside_what_chance_gives() {
+        let agreement = |stage: &str, features: &str, value: f64| {
+            let figures = [
+                ("test/neighbours_in_common", value),
+                ("test/neighbours_in_common_by_chance", 0.125),
+                ("test/rank_correlation", value / 2.0),
+            ];
+            source(
+                stage,
+                "agreement",
+                &[("features", features)],
+                &figures,
+                None,
+            )
+        };
+        let sources = [
+            source("student", "encode", &[], &[], Some(9)),
+            source("untrained", "encode", &[], &[], Some(9)),
+            agreement("one", "student", 0.5),
+            agreement("other", "untrained", 0.25),
+        ];
+        let expected = "\
+network    parameters  teacher's neighbours, 12.5 % by chance  rank correlation
+---------  ----------  --------------------------------------  ----------------
+student             9                                 50.00 %           25.00 %
+untrained           9                                 25.00 %           12.50 %
 ";
         assert_eq!(results(&sources).text(), expected);
     }

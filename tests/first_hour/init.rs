@@ -78,6 +78,72 @@ fn a_folder_becomes_a_pipeline_that_runs() {
 }
 
 #[test]
+fn an_unlabelled_folder_gets_figures_with_the_untrained_network_beside_them() {
+    let sandbox = Sandbox::empty();
+    photographs(&sandbox);
+    for class in ["cat", "dog"] {
+        for entry in fs_err::read_dir(sandbox.path("photos").join(class)).unwrap() {
+            let from = entry.unwrap().path();
+            fs_err::rename(
+                &from,
+                sandbox.path("photos").join(from.file_name().unwrap()),
+            )
+            .unwrap();
+        }
+        fs_err::remove_dir(sandbox.path("photos").join(class)).unwrap();
+    }
+    sandbox.run(&["init"]).succeeded();
+    let text = fs_err::read_to_string(sandbox.path("pipeline.yaml")).unwrap();
+    assert!(text.contains("params: {split: all}"), "{text}");
+    assert!(!text.contains("hash_split"), "{text}");
+    let mut arguments = vec!["run", "--quiet"];
+    for key in [
+        "views.views_per_image=2",
+        "teacher.training.epochs=1",
+        "student.training.epochs=1",
+    ] {
+        arguments.extend(["--set", key]);
+    }
+    let table = sandbox.run(&arguments).succeeded().stdout;
+    let line = |name: &str| table.lines().find(|line| line.starts_with(name)).unwrap();
+    assert_eq!(
+        line("network")
+            .split("  ")
+            .map(str::trim)
+            .filter(|cell| !cell.is_empty())
+            .collect::<Vec<_>>(),
+        [
+            "network",
+            "parameters",
+            "teacher's neighbours, 16.95 % by chance",
+            "rank correlation",
+            "teacher's clusters"
+        ]
+    );
+    for network in ["student ", "untrained "] {
+        assert_eq!(line(network).matches(" %").count(), 3, "{table}");
+        assert_eq!(line(network).matches('±').count(), 2, "{table}");
+    }
+    let metrics = sandbox
+        .run(&["metrics", "student_agreement"])
+        .succeeded()
+        .stdout;
+    for name in [
+        "neighbours_in_common",
+        "neighbours_in_common_by_chance",
+        "rank_correlation",
+        "clusters_found",
+    ] {
+        assert!(metrics.contains(name), "{name}: {metrics}");
+    }
+    let page = fs_err::read_to_string(sandbox.path("report.html")).unwrap();
+    assert!(
+        page.contains("the same network before training"),
+        "no gain is told"
+    );
+}
+
+#[test]
 fn a_parquet_file_is_read_with_its_columns() {
     let sandbox = Sandbox::empty();
     let digits = Path::new(REPOSITORY).join("data/digits.parquet");

@@ -50,9 +50,17 @@ pub fn interval_of(name: &str) -> Option<&str> {
 /// name may begin with a split.
 pub fn is_fraction(name: &str) -> bool {
     let name = interval_of(name).unwrap_or(name);
-    ["top1", "top5", "retrieval_map"]
-        .iter()
-        .any(|ending| name.ends_with(ending))
+    [
+        "top1",
+        "top5",
+        "retrieval_map",
+        "neighbours_in_common",
+        "by_chance",
+        "rank_correlation",
+        "clusters_found",
+    ]
+    .iter()
+    .any(|ending| name.ends_with(ending))
 }
 
 /// Whether a metric, or the one that it is an end of the interval of, is among the `headline` ones.

@@ -1,6 +1,8 @@
 //! How good features are: nearest neighbours ([`knn`]), linear classifiers ([`probe`]),
-//! [`retrieval`], and accuracies with their intervals ([`metrics`], [`bootstrap`]).
+//! [`retrieval`], and accuracies with their intervals ([`metrics`], [`bootstrap`]); without labels,
+//! how far they agree with others ([`agreement`]).
 
+pub mod agreement;
 pub mod bootstrap;
 pub mod knn;
 mod lbfgs;

@@ -52,9 +52,7 @@ pub fn text(
     lines.extend(views(choice));
     lines.extend(teachers(choice, teacher));
     lines.extend(student(choice));
-    if choice.is_labelled {
-        lines.extend(judges(choice, teacher));
-    }
+    lines.extend(judges(choice, teacher));
     lines.extend(report(choice, teacher, page));
     let mut text = String::new();
     for line in lines {
@@ -159,8 +157,8 @@ fn networks(choice: &Choice) -> [&'static str; 2] {
 /// Looks at the accuracy while a network is trained, where there are labels.
 const LOOKS: u32 = 10;
 
-/// What says that `val` judges, where it does.
-fn unless_test(choice: &Choice, said: &'static str) -> &'static str {
+/// What says which split judges, where it is another.
+fn unless_test<'a>(choice: &Choice, said: &'a str) -> &'a str {
     if choice.judged == "test" { "" } else { said }
 }
 
@@ -272,9 +270,13 @@ fn student(choice: &Choice) -> Vec<String> {
 fn judges(choice: &Choice, teacher: Option<&Teacher>) -> Vec<String> {
     let [_, network] = networks(choice);
     let plain = "{embedding: features}";
-    let mut lines = vec![
-        "  # Features of the plain images, judged by nearest neighbours and by a linear classifier; the untrained network as the floor.".to_owned(),
-    ];
+    let how = match choice.is_labelled {
+        true => "judged by nearest neighbours and by a linear classifier",
+        false => "judged without labels, by how far they agree with the teacher's",
+    };
+    let mut lines = vec![format!(
+        "  # Features of the plain images, {how}; the untrained network as the floor."
+    )];
     lines.push(match teacher {
         Some(teacher) => format!(
             "  teacher_features: {{kind: encode, inputs: {{images: images}}, params: {}}}",
@@ -287,21 +289,35 @@ fn judges(choice: &Choice, teacher: Option<&Teacher>) -> Vec<String> {
         "  untrained: {{kind: encode, inputs: {{images: images}}, params: {{network: {network}, preprocessing: {{size: {}}}}}}}",
         choice.size
     ));
-    for name in JUDGED.into_iter().chain([UNTRAINED]) {
+    let (teacher, split) = match choice.is_labelled {
+        true => ("", "test_split"),
+        false => (", teacher: teacher_features", "split"),
+    };
+    for (name, kind) in judgements(choice) {
         // The report calls a network as the stage of its features is called.
         let features = match name {
             UNTRAINED => name.to_owned(),
             judged => format!("{judged}_features"),
         };
-        for kind in ["knn", "probe"] {
-            lines.push(format!(
-                "  {name}_{kind}: {{kind: {kind}, inputs: {{images: images, features: {features}}}{}}}",
-                unless_test(choice, ", params: {test_split: val}")
-            ));
-        }
+        lines.push(format!(
+            "  {name}_{kind}: {{kind: {kind}, inputs: {{images: images, features: {features}{teacher}}}{}}}",
+            unless_test(choice, &format!(", params: {{{split}: {}}}", choice.judged))
+        ));
     }
     lines.push(String::new());
     lines
+}
+
+/// What is judged, and by which kind.
+fn judgements(choice: &Choice) -> Vec<(&'static str, &'static str)> {
+    let (judged, kinds) = match choice.is_labelled {
+        true => (&JUDGED[..], &["knn", "probe"][..]),
+        false => (&JUDGED[1..], &["agreement"][..]),
+    };
+    let names = judged.iter().chain([&UNTRAINED]);
+    names
+        .flat_map(|name| kinds.iter().map(move |kind| (*name, *kind)))
+        .collect()
 }
 
 fn report(choice: &Choice, teacher: Option<&Teacher>, page: &str) -> Vec<String> {
@@ -310,11 +326,8 @@ fn report(choice: &Choice, teacher: Option<&Teacher>, page: &str) -> Vec<String>
         metrics.push("teacher.metrics".to_owned());
     }
     metrics.push("student.metrics".to_owned());
-    if choice.is_labelled {
-        for name in JUDGED.into_iter().chain([UNTRAINED]) {
-            metrics.extend([format!("{name}_knn"), format!("{name}_probe")]);
-        }
-    }
+    let judgements = judgements(choice).into_iter();
+    metrics.extend(judgements.map(|(name, kind)| format!("{name}_{kind}")));
     let mut lines = vec![
         "  # One page with the results, the curves, mistakes and maps, and what ran.".to_owned(),
         "  report:".to_owned(),
