@@ -26,7 +26,7 @@ pub use foreign::source::{
     SourceBatches, SourceLabel, SourceRow, SourceTable, guessed_columns, holds_images,
 };
 pub use foreign::source_columns::SourceColumns;
-pub use on_disk::apart::{BytesWriter, Cells, StoredBytes};
+pub use on_disk::apart::{BytesWriter, Cells, StoredBytes, is_apart};
 pub use on_disk::distinct::Distinct;
 pub use on_disk::table::{TableReader, TableWriter};
 pub use schema::failure::Result;

@@ -53,7 +53,7 @@ impl TableRow for StoredBytes {
 }
 
 /// Whether a file of an output holds cells instead of rows.
-pub(crate) fn is_apart(path: &Path) -> bool {
+pub fn is_apart(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default();
     name.to_string_lossy().starts_with("bytes-")
 }
@@ -310,8 +310,10 @@ pub(crate) fn indexed(
     if pages.len() != rows || lengths.len() != rows {
         return None;
     }
-    let place = |row: usize| {
-        let (page, length) = (&pages[row], u32::try_from(lengths[row]).ok()?);
+    let place = |row: usize| -> Option<(NonZeroU64, u32)> {
+        // No more than Arrow's offsets reach.
+        let length = u32::try_from(i32::try_from(lengths[row]).ok()?).ok()?;
+        let page = &pages[row];
         // The page's header and the value's own length come before it.
         let header = u64::try_from(page.compressed_page_size)
             .ok()?
