@@ -35,7 +35,7 @@ pub use check::rerun::{RerunOptions, RerunOutput, RerunReport, RerunStage, Verdi
 pub use check::unfinished::Unfinished;
 pub use check::verify::{FileFault, Repair, Repaired, VerifiedArtifact, VerifyReport, VerifyScope};
 pub use kind::context::{Ancestor, Input, Shard, StageContext};
-pub use kind::earlier::Earlier;
+pub use kind::earlier::{Earlier, StoredFile};
 pub use kind::observer::{Event, Measured, MeasuredOver, Observer, Progress, Silent};
 pub use kind::purpose::{Column, Purpose, Training};
 pub use kind::reference::Reference;

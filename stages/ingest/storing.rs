@@ -3,13 +3,12 @@
 
 use std::collections::HashSet;
 use std::mem;
-use std::path::PathBuf;
 
 use anyhow::Result;
 use seedpipe_artifact::{
     BytesWriter, Cells, IMAGES, ImageRow, ImagesWriter, Metadata, StoredBytes,
 };
-use seedpipe_engine::{Shard, StageContext};
+use seedpipe_engine::{Shard, StageContext, StoredFile};
 
 use super::candidates::Candidates;
 
@@ -25,7 +24,8 @@ pub struct Storing<'a> {
     shard: &'a Shard,
     rows: ImagesWriter,
     stored: Cells,
-    files: Vec<StoredFile>,
+    /// Of other artifacts, and whether each is shared: not known until the first of its images comes.
+    files: Vec<(StoredFile, Option<bool>)>,
     shared: usize,
     new: Option<BytesWriter>,
     new_bytes: usize,
@@ -33,12 +33,6 @@ pub struct Storing<'a> {
     /// Digests of images that occur more than once, and those of them that were written.
     repeated: HashSet<[u8; 32]>,
     written: HashSet<[u8; 32]>,
-}
-
-/// A file of another artifact; without a state until the first of its images comes.
-struct StoredFile {
-    path: PathBuf,
-    is_shared: Option<bool>,
 }
 
 impl<'a> Storing<'a> {
@@ -54,13 +48,13 @@ impl<'a> Storing<'a> {
             false => all().map(|candidate| candidate.digest).collect(),
         };
         let (mut stored, mut files) = (Cells::default(), Vec::new());
-        for path in found {
+        for file in found {
             // One that holds no bytes, has gone or is damaged gives none.
-            let Ok([held, of_wanted]) = stored.add(&path, Some(&wanted)) else {
+            let Ok([held, of_wanted]) = stored.add(&file.path, Some(&wanted)) else {
                 continue;
             };
             let is_shared = (of_wanted * MOST_UNWANTED < held).then_some(false);
-            files.push(StoredFile { path, is_shared });
+            files.push((file, is_shared));
         }
         Ok(Storing {
             shard,
@@ -110,16 +104,16 @@ impl<'a> Storing<'a> {
         let Some(number) = self.stored.file_of(digest) else {
             return false;
         };
-        let file = &mut self.files[number];
-        // Nobody has said that the file is whole.
+        let (file, is_shared) = &mut self.files[number];
+        // The remote that it came from may hold other bytes under the digest.
         let holds = || matches!(self.stored.read(digest), Ok(Some(found)) if found == bytes);
-        if file.is_shared == Some(false) || !holds() {
+        if *is_shared == Some(false) || !holds() {
             return false;
         }
-        *file.is_shared.get_or_insert_with(|| {
+        *is_shared.get_or_insert_with(|| {
             let name = format!("bytes-shared-{:05}", self.shared);
             self.shared += 1;
-            self.shard.share(SLOT, &name, &file.path)
+            self.shard.share(SLOT, &name, file)
         })
     }
 

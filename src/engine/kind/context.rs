@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Result, ensure};
+use fs_err as fs;
 use rand_chacha::ChaCha8Rng;
 
 use crate::base::cancel;
@@ -17,7 +18,7 @@ use crate::base::random::keyed_rng;
 use crate::cache::draft::Draft;
 use crate::cache::manifest::{OutputRecord, Telemetry, is_plain_name};
 use crate::cache::recipe::Recipe;
-use crate::kind::earlier::Search;
+use crate::kind::earlier::{Search, StoredFile};
 use crate::kind::observer::{Event, Observer, Progress};
 use crate::kind::registry::Kind;
 use crate::kind::sample::Sample;
@@ -279,18 +280,24 @@ impl Shard {
     }
 
     /// Makes the part another name of a file of the cache, whose bytes are then kept once. `false`
-    /// where that cannot be: it has gone, or the file system knows no second names. Like every part
-    /// it is hashed when the shard ends; what it holds is for the stage to look at.
+    /// where that cannot be: it has gone or is damaged, or the file system knows no second names.
     ///
     /// # Panics
     /// As [`Self::output`].
-    pub fn share(&self, slot: &str, part: &str, stored: &Path) -> bool {
+    pub fn share(&self, slot: &str, part: &str, stored: &StoredFile) -> bool {
         let (path, file) = self.place(slot, part);
-        let is_shared = durable::second_name(stored, &path);
-        if is_shared {
+        // What is hashed has this name: nobody can put another file there in between.
+        let is_shared = durable::second_name(&stored.path, &path);
+        let is_whole = || Digest::of_file(&path).is_ok_and(|digest| digest == stored.blake3);
+        if is_shared && is_whole() {
             self.promise(file);
+            return true;
         }
-        is_shared
+        if is_shared {
+            // What stays is in no record, and goes with the draft.
+            let _ = fs::remove_file(&path);
+        }
+        false
     }
 
     fn place(&self, slot: &str, part: &str) -> (PathBuf, (String, String)) {

@@ -47,6 +47,14 @@ impl Earlier {
     }
 }
 
+/// A file of the cache that a part may become another name of
+/// ([`share`](crate::kind::context::Shard::share)).
+#[derive(Debug, Clone)]
+pub struct StoredFile {
+    pub path: PathBuf,
+    pub(crate) blake3: Digest,
+}
+
 /// Where a running stage may look for earlier results.
 pub(crate) struct Search<'a> {
     pub store: Store,
@@ -67,9 +75,9 @@ impl StageContext<'_> {
     }
 
     /// The files of every output of a kind in the cache, equal ones once, whatever recipe made them.
-    /// Only their lengths were looked at, and they may go at any time: see [`share`](crate::kind::context::Shard::share). None in
-    /// a run that is to compute everything.
-    pub fn stored(&self, kind: &str) -> Result<Vec<PathBuf>> {
+    /// Only their lengths were looked at, and they may go at any time. None in a run that is to
+    /// compute everything.
+    pub fn stored(&self, kind: &str) -> Result<Vec<StoredFile>> {
         let artifacts = match &self.search {
             Some(search) => search.artifacts()?,
             None => Vec::new(),
@@ -79,7 +87,10 @@ impl StageContext<'_> {
         for artifact in &artifacts {
             for (slot, part) in artifact.files() {
                 if artifact.manifest.outputs[slot].kind == kind && seen.insert(part.blake3) {
-                    files.push(artifact.directory.join(slot).join(&part.name));
+                    files.push(StoredFile {
+                        path: artifact.directory.join(slot).join(&part.name),
+                        blake3: part.blake3,
+                    });
                 }
             }
         }
