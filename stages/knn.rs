@@ -3,7 +3,7 @@
 //! queries that rank the whole bank.
 //!
 //! Version log: 1 first, 2 only classes that got a vote are named, and neither ties nor intervals
-//! hang on the classes' numbers.
+//! hang on the classes' numbers, 3 balanced accuracy and macro F1, and intervals of every share.
 
 use anyhow::{Result, bail};
 use schemars::JsonSchema;
@@ -13,14 +13,11 @@ use seedpipe_engine::{
     Arity, Column, Demanded, InputKinds, InputSlot, OutputSlot, Purpose, Stage, StageContext, Work,
 };
 use seedpipe_learn::knn::{Bank, Ranking, accuracy};
-use seedpipe_learn::metrics::evaluate_predictions;
 use seedpipe_learn::retrieval::retrieval;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
-use crate::judging::evaluation::{
-    Features, best_is_right, interval_rows, metric_rows, write_metrics, write_predictions,
-};
+use crate::judging::evaluation::{Features, Judging, write_metrics};
 use crate::shared::invalid::{Counted, count, invalid, temperature};
 use crate::shared::selection::{Classes, by_content, judged};
 
@@ -62,7 +59,7 @@ fn default_temperature() -> f64 {
 
 impl Stage for Knn {
     const KIND: &'static str = "knn";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
     const INPUTS: &'static [InputSlot] = &[
         InputSlot::new("images", &[IMAGES], Arity::One),
         InputSlot::new("features", &[EMBEDDINGS], Arity::One),
@@ -72,10 +69,18 @@ impl Stage for Knn {
         OutputSlot::new("predictions", PREDICTIONS),
     ];
     const TENSORS: bool = true;
-    const HEADLINE: &'static [&'static str] =
-        &["knn_top1", "knn_top5", "knn_majority_top1", "retrieval_map"];
+    const HEADLINE: &'static [&'static str] = &[
+        "knn_top1",
+        "knn_top5",
+        "knn_balanced_accuracy",
+        "knn_macro_f1",
+        "knn_majority_top1",
+        "retrieval_map",
+    ];
     const COLUMNS: &'static [Column] = &[
         Column::new("knn_top1", "kNN top-1"),
+        Column::new("knn_balanced_accuracy", "kNN balanced"),
+        Column::new("knn_macro_f1", "kNN macro F1"),
         Column::new("retrieval_map", "retrieval mAP"),
     ];
 
@@ -138,55 +143,31 @@ impl Work for Knn {
                     .hint("the network's training diverged: lower its `learning_rate`")
                 );
             }
+            let judging = Judging {
+                context,
+                images: &images,
+                classes: &classes,
+                labelled: &test,
+                split: &self.test_split,
+                step: 0,
+            };
             let mut rows = Vec::new();
-            let mut right = Vec::new();
             for (index, of_k) in neighbours.iter().enumerate() {
                 let suffix = if index == 0 {
                     String::new()
                 } else {
                     format!("_k{}", self.k[index])
                 };
-                let mut record = |name: &str, rankings: &[Ranking], top: usize| {
-                    let value = accuracy(rankings, &test_labels, top);
-                    rows.push(MetricRow {
-                        step: 0,
-                        split: self.test_split.clone(),
-                        name: format!("{name}{suffix}"),
-                        value,
-                    });
-                };
-                record("knn_top1", &of_k.weighted, 1);
-                record("knn_top5", &of_k.weighted, 5);
-                record("knn_majority_top1", &of_k.majority, 1);
-                let is_right = best_is_right(&images, &classes, &test, &ranked(&of_k.weighted));
-                right.push((format!("knn_top1{suffix}"), is_right));
+                rows.extend(judging.rows("knn_", &suffix, &ranked(&of_k.weighted)).1);
+                let majority = accuracy(&of_k.majority, &test_labels, 1);
+                rows.push(judging.row(format!("knn_majority_top1{suffix}"), majority));
             }
-            let best = &neighbours[0].weighted;
-            let evaluation = evaluate_predictions(
-                &best
-                    .iter()
-                    .map(|best| best.classes.clone())
-                    .collect::<Vec<_>>(),
-                &test_labels,
-                classes.len(),
-            );
-            rows.extend(
-                metric_rows(0, &self.test_split, "knn_", &evaluation, &classes)
-                    .into_iter()
-                    .filter(|row| row.name.contains('/')),
-            );
-            rows.extend(interval_rows(context, 0, &self.test_split, right));
             if self.retrieval {
                 rows.extend(self.retrieval_rows(context, &bank, &queries, &test_labels)?);
             }
             write_metrics(&shard.output("metrics", "part-00000"), &rows)?;
-            write_predictions(
-                &shard.output("predictions", "part-00000"),
-                &images,
-                &test,
-                &classes,
-                &ranked(best),
-            )
+            let best = ranked(&neighbours[0].weighted);
+            judging.write_predictions(&shard.output("predictions", "part-00000"), &best)
         })
     }
 

@@ -7,6 +7,7 @@
 //! The rooms, each knowing only those before it: `shared`, `pixels`, `judging`, `training`; then a
 //! room for each kind; then `tools`, what commands ask about stages and networks.
 
+mod agreement;
 mod augment;
 mod distill;
 mod encode;
@@ -30,8 +31,12 @@ pub use export::{Export, deliverable};
 pub use ingest::{is_table, survey::Survey, survey::survey};
 pub use pixels::contact_sheet;
 pub use report::PAGE;
-pub use shared::{confusion, image_folder, results};
-pub use tools::{inspection, memory, near_pairs, network_list, predictor, speed, storage, stored};
+pub use shared::network_source::{Weights, network_of};
+pub use shared::{confusion, fitting::Guess, image_folder, results};
+pub use tools::{
+    calibration, evaluation, inspection, memory, near_pairs, network_list, predictor, speed,
+    storage, stored, workload,
+};
 
 /// Every kind; the works of those that need libtorch are left out, so that the linker can leave out
 /// libtorch.
@@ -56,6 +61,7 @@ fn kinds<const TENSORS: bool>() -> Registry {
         .add::<finetune::Finetune>()
         .add::<probe::Probe>()
         .add::<knn::Knn>()
+        .add::<agreement::Agreement>()
         .add::<export::Export>()
         .add::<report::Report>()
         .0

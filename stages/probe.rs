@@ -1,7 +1,8 @@
 //! `probe`: a linear classifier on frozen, stored features: by L-BFGS to the optimum, or by the
 //! paper's SGD protocol. Or none: what a network's own classifier said is judged as it is.
 //!
-//! Version log: 1 first, 2 nothing hangs on the classes' numbers.
+//! Version log: 1 first, 2 nothing hangs on the classes' numbers, 3 balanced accuracy and macro F1,
+//! and intervals of every share.
 
 use std::ops::ControlFlow;
 
@@ -15,15 +16,11 @@ use seedpipe_engine::{
     Arity, Column, Demanded, InputKinds, InputSlot, Measured, MeasuredOver, OutputSlot, Purpose,
     Stage, StageContext, Work,
 };
-use seedpipe_learn::metrics::evaluate;
 use seedpipe_learn::probe::{LbfgsProbe, LinearClassifier, SgdProbe, fit_lbfgs, fit_sgd};
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
-use crate::judging::evaluation::{
-    Features, best_is_right, interval_rows, metric_rows, ranked, save_classifier, write_metrics,
-    write_predictions,
-};
+use crate::judging::evaluation::{Features, Judging, ranked, save_classifier, write_metrics};
 use crate::shared::invalid::{Counted, count, invalid, positive};
 use crate::shared::selection::{Classes, by_content, judged, label_subset};
 
@@ -65,7 +62,7 @@ pub struct Probe {
 
 impl Stage for Probe {
     const KIND: &'static str = "probe";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
     const INPUTS: &'static [InputSlot] = &[
         InputSlot::new("images", &[IMAGES], Arity::One),
         InputSlot::new("features", &[EMBEDDINGS], Arity::One),
@@ -76,10 +73,23 @@ impl Stage for Probe {
         OutputSlot::new("classifier", WEIGHTS),
     ];
     const TENSORS: bool = true;
-    const HEADLINE: &'static [&'static str] = &["linear_top1", "linear_top5", "top1", "top5"];
+    const HEADLINE: &'static [&'static str] = &[
+        "linear_top1",
+        "linear_top5",
+        "linear_balanced_accuracy",
+        "linear_macro_f1",
+        "top1",
+        "top5",
+        "balanced_accuracy",
+        "macro_f1",
+    ];
     const COLUMNS: &'static [Column] = &[
         Column::new("linear_top1", "linear top-1").main(),
+        Column::new("linear_balanced_accuracy", "linear balanced"),
+        Column::new("linear_macro_f1", "linear macro F1"),
         Column::new("top1", "own classifier top-1"),
+        Column::new("balanced_accuracy", "own classifier balanced"),
+        Column::new("macro_f1", "own classifier macro F1"),
     ];
 
     fn validate(&self, _inputs: &InputKinds) -> Result<(), Refusal> {
@@ -131,32 +141,25 @@ impl Work for Probe {
         let classes = Classes::of(&images)?;
         let test = classes.labelled(&images, &self.test_split)?;
         let test_features = features.of(&images, &test)?;
-        let labels = |rows: &[(usize, usize)]| {
-            rows.iter()
-                .map(|&(_, class)| class as i64)
-                .collect::<Vec<_>>()
+        let judging = Judging {
+            context,
+            images: &images,
+            classes: &classes,
+            labelled: &test,
+            split: &self.test_split,
+            step: 0,
         };
         if self.method == Method::Logits {
             features.require_logits(&classes)?;
             return context.shards(1, |shard| {
-                let evaluation = evaluate(&test_features, &labels(&test), classes.places());
                 let best = ranked(&test_features, &classes);
-                let right = best_is_right(&images, &classes, &test, &best);
-                let right = vec![("top1".to_owned(), right)];
-                let mut rows = metric_rows(0, &self.test_split, "", &evaluation, &classes);
-                rows.extend(interval_rows(context, 0, &self.test_split, right));
+                let (_, rows) = judging.rows("", "", &best);
                 write_metrics(&shard.output("metrics", "part-00000"), &rows)?;
                 save_classifier(
                     &shard.output("classifier", "part-00000"),
                     &LinearClassifier::identity(classes.len()),
                 )?;
-                write_predictions(
-                    &shard.output("predictions", "part-00000"),
-                    &images,
-                    &test,
-                    &classes,
-                    &best,
-                )
+                judging.write_predictions(&shard.output("predictions", "part-00000"), &best)
             });
         }
         let train = label_subset(
@@ -205,16 +208,12 @@ impl Work for Probe {
                 weight: fit.classifier.weight.index_select(0, &by_class),
                 bias: fit.classifier.bias.index_select(0, &by_class),
             };
-            let evaluation = evaluate(&logits, &labels(&test), classes.places());
-            let mut rows = metric_rows(0, &self.test_split, "linear_", &evaluation, &classes);
             let best = ranked(&logits, &classes);
-            let right = best_is_right(&images, &classes, &test, &best);
-            let right = vec![("linear_top1".to_owned(), right)];
-            rows.extend(interval_rows(context, 0, &self.test_split, right));
+            let (_, mut rows) = judging.rows("linear_", "", &best);
             rows.push(MetricRow { step: 0, split: "train".into(), name: "linear_loss".into(), value: fit.train_loss });
             write_metrics(&shard.output("metrics", "part-00000"), &rows)?;
             save_classifier(&shard.output("classifier", "part-00000"), &classifier)?;
-            write_predictions(&shard.output("predictions", "part-00000"), &images, &test, &classes, &best)
+            judging.write_predictions(&shard.output("predictions", "part-00000"), &best)
         })
     }
 

@@ -75,3 +75,63 @@ fn a_student_of_another_architecture_than_its_weights_is_refused() {
         assert!(refused.stderr.contains(part), "{}", refused.stderr);
     }
 }
+
+#[test]
+fn init_joins_a_published_teacher_and_a_student_that_begins_from_a_file() {
+    let sandbox = Sandbox::with(WHOLE_PIPELINE);
+    sandbox.run(&["run", "student", "--quiet"]).succeeded();
+    export(&sandbox, "student", "published.safetensors");
+    export(&sandbox, "student", "teacher.safetensors");
+    let arguments = [
+        "--pipeline",
+        "own.yaml",
+        "init",
+        "--from",
+        "digits.parquet",
+        "--teacher",
+        "teacher.safetensors",
+        "--student",
+        "published.safetensors",
+    ];
+    let told = sandbox.run(&arguments).succeeded().stdout;
+    let network = "{name: cifar_resnet8, width: 0.25}";
+    for part in [
+        format!("teacher: `teacher.safetensors` as {network}; "),
+        format!("student: {network} from `published.safetensors`, "),
+    ] {
+        assert!(told.contains(&part), "{part}: {told}");
+    }
+    let text = fs_err::read_to_string(sandbox.path("own.yaml")).unwrap();
+    // The file says how it wants its images, otherwise than its architecture does.
+    let preprocessing = "      preprocessing: {crop_ratio: 1, filter: bilinear, ";
+    assert_eq!(text.matches(preprocessing).count(), 2, "{text}");
+    let changed = [
+        "--pipeline",
+        "own.yaml",
+        "--set",
+        "images.take={train: 60, test: 20}",
+        "--set",
+        "views.views_per_image=1",
+        "--set",
+        "student.queue=64",
+        "--set",
+        "student.training.epochs=1",
+        "--set",
+        "student.training.learning_rate=1.0e-30",
+    ];
+    let lines = sandbox.run_json(&changed);
+    let of = |stage: &str| lines.iter().find(|line| line["stage"] == stage).unwrap();
+    let begun = tensors(&sandbox, of("published"));
+    assert!(begun.len() > 10);
+    assert_eq!(tensors(&sandbox, of("student")), begun);
+    assert_eq!(tensors(&sandbox, of("teacher")), begun);
+    assert!(lines.iter().any(|line| line["stage"] == "published_probe"));
+    let figures = sandbox
+        .run(&[&["metrics"][..], &changed].concat())
+        .succeeded();
+    let figures = figures.stdout + &figures.stderr;
+    assert!(
+        figures.contains("the published network that it began as"),
+        "{figures}"
+    );
+}

@@ -27,4 +27,5 @@ mod reuse;
 mod rooms;
 mod sandbox;
 mod startup;
+mod stored_once;
 mod supervised;

@@ -18,14 +18,18 @@ mod on_disk;
 mod schema;
 mod tables;
 
-pub use content::codec::{ContentDigest, digest, headline, interval_of, is_fraction, is_headline};
+pub use content::codec::{
+    ContentDigest, IMBALANCE, digest, headline, interval_of, is_fraction, is_headline, last_values,
+};
 pub use content::compare::{compare, compare_rows};
 pub use content::described::{Described, DescribedColumn, described};
 pub use content::show::{Preview, preview};
+pub use content::summary::{Figure, Summary, summaries};
 pub use foreign::source::{
     SourceBatches, SourceLabel, SourceRow, SourceTable, guessed_columns, holds_images,
 };
 pub use foreign::source_columns::SourceColumns;
+pub use on_disk::apart::{BytesWriter, Cells, StoredBytes, is_apart};
 pub use on_disk::distinct::Distinct;
 pub use on_disk::table::{TableReader, TableWriter};
 pub use schema::failure::Result;

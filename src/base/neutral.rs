@@ -99,10 +99,19 @@ pub fn markdown_code(text: &str) -> String {
 
 /// For a cell of CSV (RFC 4180). What a spreadsheet would compute is text: a quote comes before it.
 pub fn csv(text: &str) -> String {
+    cell(text, &[',', '"'])
+}
+
+/// For a cell between tabs: as in CSV. A tab in it is told by its name.
+pub fn tsv(text: &str) -> String {
+    cell(text, &['"'])
+}
+
+fn cell(text: &str, quoted: &[char]) -> String {
     let line = line(text);
     let is_formula = line.starts_with(['=', '+', '-', '@']) && line.parse::<f64>().is_err();
     let quote = if is_formula { "'" } else { "" };
-    match line.contains([',', '"']) {
+    match line.contains(quoted) {
         true => format!("\"{quote}{}\"", line.replace('"', "\"\"")),
         false => format!("{quote}{line}"),
     }

@@ -17,12 +17,15 @@ mod pipeline;
 mod run;
 mod share;
 
+pub use base::aside::{self, Aside};
 pub use base::cancel::Cancelled;
 pub use base::digest::Digest;
 pub use base::held::unique_name;
 pub use base::random::keyed_rng;
+pub use base::yaml::yaml_value;
 pub use base::{cancel, child, clock, durable, fault, waiting};
 pub use cache::artifact::Artifact;
+pub use cache::left::{Left, Next, Reached};
 pub use cache::locks::Holder;
 pub use cache::manifest::{Manifest, OutputRecord, PartRecord, Telemetry};
 pub use cache::progress_file;
@@ -35,7 +38,7 @@ pub use check::rerun::{RerunOptions, RerunOutput, RerunReport, RerunStage, Verdi
 pub use check::unfinished::Unfinished;
 pub use check::verify::{FileFault, Repair, Repaired, VerifiedArtifact, VerifyReport, VerifyScope};
 pub use kind::context::{Ancestor, Input, Shard, StageContext};
-pub use kind::earlier::Earlier;
+pub use kind::earlier::{Earlier, StoredFile};
 pub use kind::observer::{Event, Measured, MeasuredOver, Observer, Progress, Silent};
 pub use kind::purpose::{Column, Purpose, Training};
 pub use kind::reference::Reference;
@@ -49,11 +52,12 @@ pub use kind::stage::{
 pub use lockfile::contents::{Agreement, SeenContent, TwoContents};
 pub use lockfile::locked::{LockMismatch, Mismatch, StageMismatch};
 pub use lockfile::present::LockedArtifacts;
+pub use pipeline::grouping::{GroupedStage, Grouping, Groups, SEED};
 pub use pipeline::lock_at::lock_at;
 pub use pipeline::pipeline_lock::{LockedStage, PipelineLock};
 pub use pipeline::project::{Project, StageNode, StagePrecision};
 pub use pipeline::remote_spec::{RemoteOrigin, RemoteSpec};
-pub use run::engine::{Engine, NumericsOf, OnlyPlans, RunOptions};
+pub use run::engine::{Engine, NumericsOf, OnlyPlans, RunOptions, Tell};
 pub use run::explain::Explanation;
 pub use run::graph::GraphFormat;
 pub use run::status::{StageState, StageStatus};

@@ -15,7 +15,7 @@ mod pixels;
 mod render;
 mod resize;
 
-pub use augment::crop::Crop;
+pub use augment::crop::{Crop, resized_shorter_side};
 pub use augment::named::RecipeName;
 pub use augment::operations::{Adjust, Policy};
 pub use decode::format::Format;

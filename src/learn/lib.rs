@@ -22,7 +22,7 @@ mod training;
 pub use architecture::{families, preprocessing};
 pub use deploy::{deployment, inference, onnx, quantisation, torchscript_file};
 pub use graph::{depth, graph_builder};
-pub use judge::{bootstrap, knn, metrics, probe, retrieval};
+pub use judge::{agreement, bootstrap, class_scores, knn, metrics, probe, retrieval};
 pub use loss::{queue, spherical_kmeans};
 pub use network::recompute;
 pub use tch;

@@ -25,6 +25,7 @@ use seedpipe_stages::tools::Tools;
 
 use crate::commands::Invocation;
 use crate::commands::arguments::Arguments;
+use crate::progress::console::Console;
 use crate::terminal::output;
 use crate::torch::sibling;
 
@@ -78,10 +79,10 @@ pub fn main_with(registry: Registry, tools: Option<Tools>) -> ExitCode {
     seedpipe_engine::waiting::tell_by(output::error);
     let result = sibling::check_caller(tensors).and_then(|()| {
         Instructions::chosen()?;
-        commands::execute(
-            Invocation::new(registry, tools, &arguments),
-            arguments.command,
-        )
+        let invocation = Invocation::new(registry, tools, &arguments);
+        // Shows what goes on beside runs, which have a console of their own.
+        let _console = Console::new(invocation.verbosity(), []);
+        commands::execute(invocation, arguments.command)
     });
     match result {
         Ok(code) => code,

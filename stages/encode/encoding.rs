@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use seedpipe_artifact::{EmbeddingsHeader, EmbeddingsWriter, Precision as Stored};
-use seedpipe_engine::{Shard, StageContext};
+use seedpipe_engine::{Shard, StageContext, fault};
 use seedpipe_learn::tensors::to_vec_f32;
 use tch::{Device, Kind};
 
@@ -15,6 +15,7 @@ use crate::encode::batches::ShardBatches;
 use crate::encode::encoder::Encoder;
 use crate::encode::reuse::Reuse;
 use crate::encode::source::Source;
+use crate::encode::stopped::{self, Stopped};
 use crate::pixels::feed::{Feed, Frame};
 use crate::pixels::pictures::Pictures;
 
@@ -40,9 +41,19 @@ pub struct EncodingRun {
     waited: Duration,
     /// Looking and fetching what was seen.
     pub computed: Duration,
+    /// What an earlier run was stopped in, until another shard begins.
+    stopped: Option<Stopped>,
 }
 
 impl EncodingRun {
+    /// - `stopped`: the run before
+    pub fn after(stopped: Option<Stopped>) -> EncodingRun {
+        EncodingRun {
+            stopped,
+            ..EncodingRun::default()
+        }
+    }
+
     /// How long the network has waited for pixels.
     pub fn waited(&self) -> Duration {
         let now = self.feed.as_ref().map(|(feed, _)| feed.waited());
@@ -85,33 +96,41 @@ impl Encoding<'_> {
         Ok(true)
     }
 
-    /// Encodes the images of a shard and takes over what is there.
+    /// Encodes the images of a shard and takes over what is there. Gives how many images a run had
+    /// done that was stopped in it.
     pub fn shard(
         &self,
         run: &mut EncodingRun,
         shard: &Shard,
         all: &Arc<Vec<ShardBatches>>,
         reuse: &Reuse,
-    ) -> Result<()> {
+    ) -> Result<usize> {
         let work = &all[shard.index()];
+        let views = self.source.views();
+        let per_image = self.header.dimension * views;
+        let mut done = Vec::new();
+        if let Some(stopped) = &run.stopped {
+            done = stopped.batches(work, per_image);
+            if done.is_empty() {
+                stopped::clear(self.context)?;
+                run.stopped = None;
+            }
+        }
+        let kept = done.len();
         let mut rows = ShardRows::create(self, shard, work, reuse)?;
-        self.ready(run, shard.index(), all)?;
-        for batch in &work.positions {
-            let Some((feed, _)) = &mut run.feed else {
-                bail!("BUG: no feed for a shard");
-            };
-            let Some(pixels) = feed.next()? else {
-                bail!("BUG: fewer batches were rendered than planned");
-            };
-            self.context.check_cancelled()?;
-            let begun = Instant::now();
-            let embedding = self
-                .encoder
-                .embed(&pixels, self.embedding, self.header.dimension)?;
-            let values = to_vec_f32(&embedding); // [batch, D]
-            run.computed += begun.elapsed();
-            let per_image = self.header.dimension * self.source.views();
-            for (position, values) in batch.iter().zip(values.chunks_exact(per_image)) {
+        self.ready(run, shard.index(), kept, all)?;
+        for (number, batch) in work.positions.iter().enumerate() {
+            if let Err(cancelled) = self.context.check_cancelled() {
+                let count = |shards: &[ShardBatches]| shards.iter().map(ShardBatches::images).sum();
+                let images = (count(&all[..shard.index()]), count(all));
+                stopped::keep(self.context, work, &done, views, images)?;
+                return Err(cancelled);
+            }
+            if number >= kept {
+                done.push(self.next_batch(run)?);
+                fault::point("encode.batch")?;
+            }
+            for (position, values) in batch.iter().zip(done[number].chunks_exact(per_image)) {
                 rows.take_over_until(*position)?;
                 rows.push(*position, values)?;
             }
@@ -121,19 +140,39 @@ impl Encoding<'_> {
             progress.advance(looked as u64);
             progress.waited("rendering", run.waited());
         }
-        rows.finish()
+        rows.finish()?;
+        Ok(work.positions[..kept].iter().map(Vec::len).sum())
     }
 
-    /// A feed whose next batches are of this shard: the one at hand, unless shards were skipped
-    /// that an earlier run had finished.
+    /// What the network sees in the next batch: `[batch, D]`.
+    fn next_batch(&self, run: &mut EncodingRun) -> Result<Vec<f32>> {
+        let Some((feed, _)) = &mut run.feed else {
+            bail!("BUG: no feed for a shard");
+        };
+        let Some(pixels) = feed.next()? else {
+            bail!("BUG: fewer batches were rendered than planned");
+        };
+        let begun = Instant::now();
+        let embedding = self
+            .encoder
+            .embed(&pixels, self.embedding, self.header.dimension)?;
+        let values = to_vec_f32(&embedding);
+        run.computed += begun.elapsed();
+        Ok(values)
+    }
+
+    /// A feed whose next batches are of this shard, from the batch `first`: the one at hand, unless
+    /// an earlier run had finished shards, or batches.
     fn ready(
         &self,
         run: &mut EncodingRun,
         shard: usize,
+        first: usize,
         all: &Arc<Vec<ShardBatches>>,
     ) -> Result<()> {
         if let Some((_, next)) = &mut run.feed
             && *next == shard
+            && first == 0
         {
             *next += 1;
             return Ok(());
@@ -142,7 +181,7 @@ impl Encoding<'_> {
             run.waited += feed.waited();
         }
         let (source, pictures, all) = (self.source.clone(), self.pictures.clone(), all.clone());
-        let (mut shard_at, mut batch_at) = (shard, 0);
+        let (mut shard_at, mut batch_at) = (shard, first);
         let plan = move || {
             while let Some(work) = all.get(shard_at) {
                 if let Some(batch) = work.positions.get(batch_at) {

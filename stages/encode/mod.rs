@@ -11,6 +11,7 @@ pub(crate) mod encoder;
 pub(crate) mod encoding;
 pub(crate) mod reuse;
 pub(crate) mod source;
+pub(crate) mod stopped;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -38,6 +39,7 @@ use crate::encode::encoder::Encoder;
 use crate::encode::encoding::{Encoding, EncodingRun};
 use crate::encode::reuse::{Reuse, VIEWS as VIEWS_DIGEST};
 use crate::encode::source::{Source, rows_of_splits};
+use crate::encode::stopped::Stopped;
 use crate::pixels::feed::Frame;
 use crate::pixels::pictures::Pictures;
 use crate::shared::invalid::{Counted, count, invalid};
@@ -296,7 +298,7 @@ impl Work for Encode {
         let progress = context.progress();
         let mut begun = false;
         let started = Instant::now();
-        let mut run = EncodingRun::default();
+        let mut run = EncodingRun::after(Stopped::read(context)?);
         let (mut computed, mut taken_over) = (0, 0);
         context.shards(shards.len(), |shard| {
             let batches = &shards[shard.index()];
@@ -309,8 +311,8 @@ impl Work for Encode {
                 progress.begin(context.stage(), "views", total, done);
                 begun = true;
             }
-            encoding.shard(&mut run, shard, &shards, &reuse)?;
-            computed += batches.computed() * views;
+            let kept = encoding.shard(&mut run, shard, &shards, &reuse)?;
+            computed += (batches.computed() - kept) * views;
             taken_over += batches.reused.len() * views;
             Ok(())
         })?;

@@ -8,18 +8,18 @@ use anyhow::{Context, Result, bail};
 use schemars::JsonSchema;
 use seedpipe_artifact::ImagesReader;
 use seedpipe_base::Refusal;
-use seedpipe_engine::Input;
+use seedpipe_engine::{Aside, Input};
 use seedpipe_learn::checkpoint_file::timm_state;
 use seedpipe_learn::deployment::Deployment;
 use seedpipe_learn::quantisation::Quantisation;
 use seedpipe_learn::{onnx, torchscript_file, weights_file};
 use serde::{Deserialize, Serialize};
-use tch::{Device, Kind};
+use tch::Kind;
 
 use crate::export::rounding::quantise;
 use crate::judging::evaluation::load_classifier;
 use crate::shared::confusion::Class;
-use crate::shared::network_artifact::{Prepared, load_network};
+use crate::shared::network_source::{LABELS, Loaded, NAMES, Weights};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -189,8 +189,7 @@ impl Manner {
 /// The network, what is put on top of it, and the images that name its classes.
 #[derive(Clone, Copy)]
 pub struct Sources<'input> {
-    /// A `weights/v1` of an image network.
-    pub weights: &'input Input,
+    pub weights: Weights<'input>,
     /// A `weights/v1` of a linear classifier.
     pub classifier: Option<&'input Input>,
     /// An `images/v1`.
@@ -201,6 +200,8 @@ pub struct Sources<'input> {
 pub struct Deliverable {
     pub bytes: Vec<u8>,
     pub description: Description,
+    /// What of the network's own file was guessed, or is not used, for people.
+    pub told: Option<String>,
 }
 
 /// What a reader of the file must know.
@@ -230,8 +231,9 @@ pub struct Description {
 
 /// Reads the network and writes it in that manner.
 pub fn deliver(sources: &Sources, manner: &Manner) -> Result<Deliverable> {
-    let deployment = deployment(sources)?;
-    let classes = classes(sources.images, deployment.classes())?;
+    let _aside = Aside::begin("exporting", "", 0);
+    let loaded = sources.weights.load()?;
+    let (deployment, classes) = deployed(&loaded, sources)?;
     let class_names: Vec<String> = classes.iter().map(|class| class.name.clone()).collect();
     let class_labels = labels_said(&classes);
     let mut figures = BTreeMap::new();
@@ -239,7 +241,7 @@ pub fn deliver(sources: &Sources, manner: &Manner) -> Result<Deliverable> {
     if manner.precision == Precision::Int8 {
         let images = sources.images.ok_or_else(|| {
             Refusal::failure("`int8` is calibrated on images, and none are connected")
-                .hint("connect the input `images`")
+                .hint("connect the input `images` of an `export` stage")
         })?;
         let (grids, cost) = quantise(&deployment, images, &manner.sample)?;
         (quantisation, figures) = (Some(grids), cost);
@@ -260,6 +262,7 @@ pub fn deliver(sources: &Sources, manner: &Manner) -> Result<Deliverable> {
         ("bytes".to_owned(), bytes.len() as f64),
     ]);
     Ok(Deliverable {
+        told: loaded.told,
         bytes,
         description: Description {
             architecture: deployment.architecture.name.clone(),
@@ -276,29 +279,32 @@ pub fn deliver(sources: &Sources, manner: &Manner) -> Result<Deliverable> {
     })
 }
 
-/// The network as it leaves, on the CPU.
-pub fn deployment(sources: &Sources) -> Result<Deployment> {
-    deployed(&load_network(sources.weights, Device::Cpu)?, sources)
-}
-
-/// A network of these sources as it leaves.
-pub(crate) fn deployed(prepared: &Prepared, sources: &Sources) -> Result<Deployment> {
+/// A network of these sources as it leaves, on the CPU, and its classes by output: empty when they
+/// are not known.
+pub(crate) fn deployed(loaded: &Loaded, sources: &Sources) -> Result<(Deployment, Vec<Class>)> {
+    let prepared = &loaded.prepared;
     let deployment = Deployment::new(&prepared.network, &prepared.preprocessing)?;
-    match sources.classifier {
-        None => Ok(deployment),
-        Some(input) => deployment
-            .with_classifier(&load_classifier(input)?)
-            .with_context(|| {
-                format!(
-                    "the classifier of stage `{}` on the network of stage `{}`",
-                    input.stage, sources.weights.stage
-                )
-            }),
-    }
+    let Some(input) = sources.classifier else {
+        let classes = match sources.images {
+            None => loaded.classes.clone(),
+            images => classes(images, deployment.classes())?,
+        };
+        return Ok((deployment, classes));
+    };
+    let deployment = deployment
+        .with_classifier(&load_classifier(input)?)
+        .with_context(|| {
+            format!(
+                "the classifier of stage `{}` on the network of {}",
+                input.stage, sources.weights
+            )
+        })?;
+    let classes = classes(sources.images, deployment.classes())?;
+    Ok((deployment, classes))
 }
 
 /// The classes by output, when the images have as many; none without images.
-pub fn classes(images: Option<&Input>, classes: Option<i64>) -> Result<Vec<Class>> {
+fn classes(images: Option<&Input>, classes: Option<i64>) -> Result<Vec<Class>> {
     let (Some(images), Some(classes)) = (images, classes) else {
         return Ok(Vec::new());
     };
@@ -328,31 +334,6 @@ fn labels_said(classes: &[Class]) -> Vec<i32> {
     let labels: Vec<i32> = classes.iter().map(|class| class.label).collect();
     let counts = (0..).zip(&labels).all(|(output, label)| output == *label);
     if counts { Vec::new() } else { labels }
-}
-
-/// The classes by output as the metadata of an exported file say them; none where they don't.
-///
-/// # Errors
-/// When they are not what [`deliver`] writes.
-pub fn classes_of_file(metadata: &BTreeMap<String, String>) -> Result<Vec<Class>> {
-    let Some(names) = metadata.get(NAMES) else {
-        return Ok(Vec::new());
-    };
-    let names: Vec<String> = serde_json::from_str(names)?;
-    let labels: Vec<i32> = match metadata.get(LABELS) {
-        Some(labels) => serde_json::from_str(labels)?,
-        None => (0..).take(names.len()).collect(),
-    };
-    if labels.len() != names.len() {
-        bail!(
-            Refusal::expected(format!("{} labels, one a name", names.len()), labels.len())
-                .failed()
-                .key(LABELS)
-                .hint("export the network again")
-        );
-    }
-    let classes = labels.into_iter().zip(names);
-    Ok(classes.map(|(label, name)| Class { label, name }).collect())
 }
 
 fn write(
@@ -424,10 +405,6 @@ fn write(
         }
     })
 }
-
-/// Metadata of an exported file: the classes' names and labels by output, as lists.
-const NAMES: &str = "classes";
-const LABELS: &str = "labels";
 
 /// Name of the [`Description`] as JSON in an `export` stage's artifact.
 pub const DESCRIPTION: &str = "description.json";

@@ -5,7 +5,7 @@
 //! beside the pipeline.
 //!
 //! Version log: 1 first, 2 labels that are not 0, 1, 2 are said beside names, and ties of the
-//! accuracy in 8 bits don't hang on the classes' numbers.
+//! accuracy in 8 bits don't hang on the classes' numbers, 3 logits come before features.
 
 pub mod deliverable;
 pub(crate) mod rounding;
@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use crate::export::deliverable::{DESCRIPTION, Format, Manner, Names, Precision, Sample, Sources};
 use crate::judging::evaluation::write_metrics;
 use crate::shared::invalid::{Counted, count, invalid};
+use crate::shared::network_source::Weights;
 
 /// A network as a file.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -57,7 +58,7 @@ impl Export {
 
 impl Stage for Export {
     const KIND: &'static str = "export";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
     const INPUTS: &'static [InputSlot] = &[
         InputSlot::new("weights", &[WEIGHTS], Arity::One),
         InputSlot::new("classifier", &[WEIGHTS], Arity::Optional),
@@ -93,7 +94,7 @@ impl Stage for Export {
 impl Work for Export {
     fn run(&self, context: &StageContext) -> Result<()> {
         let sources = Sources {
-            weights: context.input("weights"),
+            weights: Weights::Stage(context.input("weights")),
             classifier: context.optional_input("classifier"),
             images: context.optional_input("images"),
         };

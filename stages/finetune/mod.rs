@@ -6,7 +6,8 @@
 //! or the logits of a network with its own, such as another `finetune` stage's. Several teachers'
 //! probabilities are averaged.
 //!
-//! Version log: 1 first, 2 neither ties nor intervals hang on the classes' numbers.
+//! Version log: 1 first, 2 neither ties nor intervals hang on the classes' numbers, 3 balanced
+//! accuracy and macro F1, and intervals of every share.
 
 mod learner;
 mod work;
@@ -96,7 +97,7 @@ fn default_temperature() -> f64 {
 
 impl Stage for Finetune {
     const KIND: &'static str = "finetune";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
     const INPUTS: &'static [InputSlot] = &[
         InputSlot::new("images", &[IMAGES], Arity::One),
         InputSlot::new("views", &[VIEWS], Arity::One),
@@ -113,8 +114,13 @@ impl Stage for Finetune {
     const TENSORS: bool = true;
     const PRECISION: Option<&'static str> = Some("training.precision");
     const HOW: &'static [&'static str] = HOW;
-    const HEADLINE: &'static [&'static str] = &["top1", "top5", "loss"];
-    const COLUMNS: &'static [Column] = &[Column::new("top1", "fine-tuned top-1")];
+    const HEADLINE: &'static [&'static str] =
+        &["top1", "top5", "balanced_accuracy", "macro_f1", "loss"];
+    const COLUMNS: &'static [Column] = &[
+        Column::new("top1", "fine-tuned top-1"),
+        Column::new("balanced_accuracy", "fine-tuned balanced"),
+        Column::new("macro_f1", "fine-tuned macro F1"),
+    ];
 
     fn validate(&self, inputs: &InputKinds) -> Result<(), Refusal> {
         match (&self.network, inputs.connected("weights")) {

@@ -11,15 +11,12 @@ use seedpipe_learn::architecture::Architecture;
 use seedpipe_learn::depth::Depths;
 use seedpipe_learn::device::device;
 use seedpipe_learn::loss::distillation::Balance;
-use seedpipe_learn::metrics::evaluate;
 use seedpipe_learn::network::Network;
 use tch::Device;
 
 use super::learner::SupervisedLearner;
 use super::{Finetune, Freeze};
-use crate::judging::evaluation::{
-    best_is_right, interval_rows, metric_rows, outputs_of, ranked, write_metrics, write_predictions,
-};
+use crate::judging::evaluation::{Judging, outputs_of, ranked, write_metrics};
 use crate::judging::soft_labels::{SoftLabelsWanted, Teachers};
 use crate::pixels::pictures::Pictures;
 use crate::pixels::viewed::Viewed;
@@ -108,23 +105,17 @@ impl Work for Finetune {
                 device,
                 |output| output.logits,
             )?;
-            let labels: Vec<i64> = test.iter().map(|&(_, class)| class as i64).collect();
-            let evaluation = evaluate(&logits, &labels, classes.places());
-            let best = ranked(&logits, &classes);
-            let right = best_is_right(pictures.images(), &classes, &test, &best);
-            rows.extend(metric_rows(
-                step,
-                &self.test_split,
-                "",
-                &evaluation,
-                &classes,
-            ));
-            rows.extend(interval_rows(
+            let judging = Judging {
                 context,
+                images: pictures.images(),
+                classes: &classes,
+                labelled: &test,
+                split: &self.test_split,
                 step,
-                &self.test_split,
-                vec![("top1".to_owned(), right)],
-            ));
+            };
+            let best = ranked(&logits, &classes);
+            let (evaluation, judged) = judging.rows("", "", &best);
+            rows.extend(judged);
             report_results(context, step, &self.test_split, &evaluation);
             let mut count = |name: &str, value: usize| {
                 rows.push(MetricRow {
@@ -148,13 +139,7 @@ impl Work for Finetune {
                 &preprocessing,
             )?;
             write_metrics(&shard.output("metrics", "part-00000"), &rows)?;
-            write_predictions(
-                &shard.output("predictions", "part-00000"),
-                pictures.images(),
-                &test,
-                &classes,
-                &best,
-            )
+            judging.write_predictions(&shard.output("predictions", "part-00000"), &best)
         })
     }
 

@@ -116,6 +116,19 @@ impl Folder {
         (are_splits, remarks)
     }
 
+    /// The split of each file, told from its name.
+    pub fn splits_of_files(&self) -> impl Iterator<Item = String> {
+        let (has_splits, _) = self.first_folders();
+        self.files.iter().map(move |file| place(file, has_splits).0)
+    }
+
+    /// At most so many of the files, spread over all.
+    pub fn spread(&self, count: usize) -> Vec<PathBuf> {
+        let step = self.files.len().div_ceil(count.max(1)).max(1);
+        let files = self.files.iter().step_by(step);
+        files.map(|file| self.root.join(file)).collect()
+    }
+
     /// How many of the next candidates are read together.
     fn together(&self, candidates: &[ImageCandidate], most: usize) -> usize {
         let mut bytes = 0;

@@ -8,10 +8,13 @@
 //! keys, -1 and empty text are no labels.
 
 mod candidates;
+pub mod counts;
 mod folder;
+pub(crate) mod labelled;
 mod listing;
 mod names;
 mod splits;
+mod storing;
 pub mod survey;
 mod table;
 mod table_files;
@@ -23,9 +26,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use rayon::prelude::*;
 use schemars::JsonSchema;
-use seedpipe_artifact::{
-    IMAGES, ImageRow, ImagesWriter, Metadata, REJECTED, RejectedRow, RejectedWriter,
-};
+use seedpipe_artifact::{IMAGES, ImageRow, Metadata, REJECTED, RejectedRow, RejectedWriter};
 use seedpipe_base::{Refusal, neutral};
 use seedpipe_engine::{InputKinds, InputSlot, OutputSlot, Stage, StageContext, Work};
 use seedpipe_imaging::{Format, Limits, check};
@@ -36,6 +37,7 @@ use crate::shared::selection::item;
 use candidates::Candidates;
 use listing::{Held, Listing, ReadCandidate, digest_of};
 use splits::Splits;
+use storing::Storing;
 pub use table_files::is_table;
 use vocabulary::Vocabulary;
 
@@ -180,8 +182,7 @@ impl Work for Ingest {
         let total = candidates.all.len();
         progress.begin("checking", "images", total as u64, 0);
         context.shards(1, |shard| {
-            let mut images =
-                ImagesWriter::create(&shard.output("images", "part-00000"), &Metadata::new())?;
+            let mut images = Storing::begin(context, shard, &candidates)?;
             let mut rejected =
                 RejectedWriter::create(&shard.output("rejected", "part-00000"), &Metadata::new())?;
             let (mut image_id, mut refused) = (0u32, Vec::new());
@@ -199,7 +200,7 @@ impl Work for Ingest {
                         Ok(mut row) => {
                             row.image_id = image_id;
                             image_id += 1;
-                            images.write(&[row])?;
+                            images.write(row)?;
                         }
                         Err(row) => {
                             rejected.write(std::slice::from_ref(&row))?;

@@ -3,15 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use rayon::prelude::*;
-use seedpipe_artifact::{SourceColumns, guessed_columns};
+use seedpipe_artifact::SourceColumns;
 use seedpipe_base::Refusal;
+use seedpipe_engine::Aside;
 use seedpipe_imaging::{Format, Limits, check, inspect};
-use serde_json::json;
 
-use super::listing::{Held, Listing, ReadCandidate};
-use super::{CHUNK, Ingest};
+use super::CHUNK;
+use super::labelled::{Guessed, open_guessed};
+use super::listing::ReadCandidate;
 
 /// Of more images only the headers are read: decoding all of them takes as long as `ingest` itself.
 const DECODED: usize = 20_000;
@@ -45,22 +46,18 @@ pub struct Survey {
 /// # Errors
 /// When the source can't be read or holds no image.
 pub fn survey(path: &Path) -> Result<Survey> {
-    let mut held = Held::at(path, None)?;
-    let mut remarks = std::mem::take(&mut held.remarks);
-    let columns = match held.tables.first() {
-        Some(table) => guessed_columns(table)?,
-        None => SourceColumns::default(),
-    };
-    let ingest: Ingest = serde_json::from_value(json!({
-        "source": "", // the listing is opened by path
-        "image_column": columns.image,
-        "label_column": columns.label,
-        "label_name_column": columns.label_name,
-        "split_column": columns.split,
-    }))
-    .context("BUG: params of `ingest`")?;
-    let listing = held.open(&ingest, path)?;
-    let mut candidates = listing.candidates(&|_| Ok(()))?;
+    let Guessed {
+        ingest,
+        columns,
+        listing,
+        mut remarks,
+    } = open_guessed(path, None)?;
+    let hashing = Aside::begin("hashing", "images", listing.len() as u64);
+    let mut candidates = listing.candidates(&|count| {
+        hashing.advance(count);
+        Ok(())
+    })?;
+    drop(hashing);
     candidates.number_occurrences();
     let vocabulary = listing.vocabulary(&candidates);
     remarks.extend(candidates.remarks.iter().cloned());
@@ -73,17 +70,11 @@ pub fn survey(path: &Path) -> Result<Survey> {
         remarks,
         ..Survey::default()
     };
-    if let (Listing::Tables(tables), None) = (&listing, &found.columns.label) {
-        let unread = tables.unread_columns();
-        if !unread.is_empty() {
-            found.remarks.push(format!(
-                "no column is known to hold labels among {unread}\nhint: name it by `label_column`"
-            ));
-        }
-    }
     let (mut sides, mut labels) = (Vec::new(), BTreeSet::new());
     let mut bad = HashSet::new();
+    let aside = Aside::begin("looking", "images", candidates.all.len() as u64);
     listing.chunks(&candidates.all, CHUNK, &mut |chunk: Vec<ReadCandidate>| {
+        aside.advance(chunk.len() as u64);
         let looked: Vec<_> = chunk
             .into_par_iter()
             .map(|image| {
@@ -118,6 +109,7 @@ pub fn survey(path: &Path) -> Result<Survey> {
         }
         Ok(())
     })?;
+    drop(aside);
     if found.images == 0 {
         let broken = found.broken.first();
         let broken = broken.map(|(source, reason)| format!("`{source}`: {reason}"));

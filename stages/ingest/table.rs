@@ -216,6 +216,12 @@ impl Tables {
         self.tables.iter().map(|table| table.table.rows()).sum()
     }
 
+    /// Each table's split and rows, where no column says the splits.
+    pub fn rows_by_split(&self) -> impl Iterator<Item = (&str, usize)> {
+        let tables = self.tables.iter();
+        tables.map(|table| (table.split.as_str(), table.table.rows()))
+    }
+
     /// For people: where a candidate is.
     pub fn source_of(&self, candidate: &ImageCandidate) -> String {
         let (table, row) = candidate.place();

@@ -6,14 +6,13 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use seedpipe_artifact::{
-    EmbeddingsReader, ImagesReader, Metadata, MetricRow, MetricsWriter, Of, PredictionRow,
-    PredictionsWriter,
+    EmbeddingsReader, IMBALANCE, ImagesReader, Metadata, MetricRow, MetricsWriter, Of,
+    PredictionRow, PredictionsWriter,
 };
 use seedpipe_base::Refusal;
 use seedpipe_engine::{Input, StageContext};
 use seedpipe_imaging::{Policy, View};
 use seedpipe_learn::architecture::Preprocessing;
-use seedpipe_learn::bootstrap::intervals;
 use seedpipe_learn::inference::Inference;
 use seedpipe_learn::metrics::{Evaluation, ranked_classes};
 use seedpipe_learn::network::{Network, Output, Precision};
@@ -21,6 +20,7 @@ use seedpipe_learn::probe::LinearClassifier;
 use seedpipe_learn::tensors::from_slice_f32;
 use tch::{Device, Tensor};
 
+use crate::judging::scores::{JudgedImage, Scores, scores};
 use crate::pixels::feed::{Feed, Frame, Job};
 use crate::pixels::pictures::Pictures;
 use crate::shared::logits::holds_logits;
@@ -50,17 +50,22 @@ pub struct Features {
     reader: EmbeddingsReader,
     ids: Vec<u64>,
     values: Vec<f32>,
+    slot: &'static str,
     stage: String,
 }
 
 impl Features {
     pub fn open(context: &StageContext) -> Result<Features> {
-        let input = context.input("features");
+        Features::of_slot(context, "features")
+    }
+
+    pub fn of_slot(context: &StageContext, slot: &'static str) -> Result<Features> {
+        let input = context.input(slot);
         let reader = EmbeddingsReader::open(&input.parts)?;
         if reader.header().of != Of::Images {
             bail!(
                 Refusal::failure(format!(
-                    "input `features`: expected embeddings of plain images, got embeddings of views from stage `{}`",
+                    "input `{slot}`: expected embeddings of plain images, got embeddings of views from stage `{}`",
                     input.stage
                 ))
                 .stage(context.stage())
@@ -72,6 +77,7 @@ impl Features {
             reader,
             ids: embeddings.ids,
             values: embeddings.values,
+            slot,
             stage: input.stage.clone(),
         })
     }
@@ -109,7 +115,8 @@ impl Features {
             let image_id = images.image(row).image_id;
             let index = self.ids.binary_search(&image_id.into()).map_err(|_| {
                 Refusal::failure(format!(
-                    "input `features`: image {image_id} has no embedding"
+                    "input `{}`: image {image_id} has no embedding",
+                    self.slot
                 ))
                 .hint(format!(
                     "let stage `{}` encode its split (`{}`)",
@@ -126,78 +133,92 @@ impl Features {
     }
 }
 
-/// Rows of metrics/v1 for an evaluation: `{prefix}top1`, `{prefix}top5`, and one for each class.
-pub fn metric_rows(
-    step: u64,
-    split: &str,
-    prefix: &str,
-    evaluation: &Evaluation,
-    classes: &Classes,
-) -> Vec<MetricRow> {
-    let row = |name: String, value: f64| MetricRow {
-        step,
-        split: split.to_owned(),
-        name,
-        value,
-    };
-    let mut rows = vec![
-        row(format!("{prefix}top1"), evaluation.top1),
-        row(format!("{prefix}top5"), evaluation.top5),
-    ];
-    for (class, accuracy) in evaluation.per_class.iter().enumerate() {
-        if let Some(accuracy) = accuracy {
-            rows.push(row(
-                format!("{prefix}top1/{}", classes.name(class)),
-                *accuracy,
-            ));
+/// Labelled images that a stage judges.
+pub struct Judging<'a> {
+    pub context: &'a StageContext<'a>,
+    pub images: &'a ImagesReader,
+    pub classes: &'a Classes,
+    /// Rows of the images with their classes.
+    pub labelled: &'a [(usize, usize)],
+    pub split: &'a str,
+    /// Of the rows.
+    pub step: u64,
+}
+
+impl Judging<'_> {
+    /// The figures of one way of judging, and their rows of metrics/v1 with intervals:
+    /// `{prefix}top1{suffix}` and so on. Those of single classes have no suffix, so that one way of
+    /// several gives them.
+    ///
+    /// - `ranked`: the best classes of each image
+    pub fn rows(
+        &self,
+        prefix: &str,
+        suffix: &str,
+        ranked: &[Vec<(u32, f32)>],
+    ) -> (Evaluation, Vec<MetricRow>) {
+        let judged = self.labelled.iter().zip(ranked);
+        let judged = judged.map(|(&(row, class), ranked)| JudgedImage {
+            digest: *self.images.image(row).digest,
+            class: class as u32,
+            ranked: ranked.iter().map(|&(class, _)| class).collect(),
+        });
+        let rng = self.context.rng("bootstrap", &[]);
+        let Scores {
+            evaluation,
+            figures,
+        } = scores(judged.collect(), self.classes.places(), &rng);
+        let mut rows = Vec::new();
+        for figure in figures {
+            let name = format!("{prefix}{}{suffix}", figure.name);
+            rows.extend([
+                self.row(format!("{name}_low"), figure.interval.low),
+                self.row(format!("{name}_high"), figure.interval.high),
+                self.row(name, figure.value),
+            ]);
+        }
+        if suffix.is_empty() {
+            let imbalance = evaluation.imbalance;
+            rows.extend(imbalance.map(|times| self.row(format!("{prefix}{IMBALANCE}"), times)));
+            let classes = evaluation.per_class.iter().enumerate();
+            rows.extend(classes.filter_map(|(class, accuracy)| {
+                let name = format!("{prefix}top1/{}", self.classes.name(class));
+                Some(self.row(name, (*accuracy)?))
+            }));
+        }
+        (evaluation, rows)
+    }
+
+    pub fn row(&self, name: String, value: f64) -> MetricRow {
+        MetricRow {
+            step: self.step,
+            split: self.split.to_owned(),
+            name,
+            value,
         }
     }
-    rows
-}
 
-/// Rows `{name}_low` and `{name}_high`: 95 % intervals of shares of right answers, by bootstrap
-/// over the judged images.
-///
-/// - `right`: for each name, whether each image's answer is right, by [`best_is_right`]; all over
-///   the same images
-pub fn interval_rows(
-    context: &StageContext,
-    step: u64,
-    split: &str,
-    right: Vec<(String, Vec<bool>)>,
-) -> Vec<MetricRow> {
-    let (names, right): (Vec<String>, Vec<Vec<bool>>) = right.into_iter().unzip();
-    let found = intervals(&right, &context.rng("bootstrap", &[]));
-    let ends = names.into_iter().zip(found).flat_map(|(name, interval)| {
-        [
-            (format!("{name}_low"), interval.low),
-            (format!("{name}_high"), interval.high),
-        ]
-    });
-    ends.map(|(name, value)| MetricRow {
-        step,
-        split: split.to_owned(),
-        name,
-        value,
-    })
-    .collect()
-}
-
-/// Whether the best class of each row is its label's; in an order that hangs on what the images
-/// are, so that intervals don't hang on what files and classes are called.
-pub fn best_is_right(
-    images: &ImagesReader,
-    classes: &Classes,
-    labelled: &[(usize, usize)],
-    ranked: &[Vec<(u32, f32)>],
-) -> Vec<bool> {
-    let judged = ranked.iter().zip(labelled).map(|(best, &(row, class))| {
-        let is_right = best[0].0 as usize == class;
-        (images.image(row).digest, classes.places()[class], is_right)
-    });
-    let mut judged: Vec<(&[u8; 32], u32, bool)> = judged.collect();
-    judged.sort_unstable();
-    judged.into_iter().map(|(.., is_right)| is_right).collect()
+    pub fn write_predictions(&self, path: &Path, ranked: &[Vec<(u32, f32)>]) -> Result<()> {
+        let label = |class: usize| self.classes.label(class);
+        let rows: Vec<PredictionRow> = self
+            .labelled
+            .iter()
+            .zip(ranked)
+            .map(|(&(row, class), ranked)| PredictionRow {
+                image_id: self.images.image(row).image_id,
+                label: Some(label(class)),
+                classes: ranked
+                    .iter()
+                    .map(|&(class, _)| label(class as usize))
+                    .collect(),
+                probabilities: ranked.iter().map(|&(_, probability)| probability).collect(),
+            })
+            .collect();
+        let mut writer = PredictionsWriter::create(path, &Metadata::new())?;
+        writer.write(&rows)?;
+        writer.finish()?;
+        Ok(())
+    }
 }
 
 /// Writes a whole metrics/v1 part.
@@ -211,32 +232,6 @@ pub fn write_metrics(path: &Path, rows: &[MetricRow]) -> Result<()> {
 /// The best classes of each row with their probabilities.
 pub fn ranked(logits: &Tensor, classes: &Classes) -> Vec<Vec<(u32, f32)>> {
     ranked_classes(logits, classes.places(), TOP)
-}
-
-pub fn write_predictions(
-    path: &Path,
-    images: &ImagesReader,
-    labelled: &[(usize, usize)],
-    classes: &Classes,
-    ranked: &[Vec<(u32, f32)>],
-) -> Result<()> {
-    let rows: Vec<PredictionRow> = labelled
-        .iter()
-        .zip(ranked)
-        .map(|(&(row, class), ranked)| PredictionRow {
-            image_id: images.image(row).image_id,
-            label: Some(classes.label(class)),
-            classes: ranked
-                .iter()
-                .map(|&(class, _)| classes.label(class as usize))
-                .collect(),
-            probabilities: ranked.iter().map(|&(_, probability)| probability).collect(),
-        })
-        .collect();
-    let mut writer = PredictionsWriter::create(path, &Metadata::new())?;
-    writer.write(&rows)?;
-    writer.finish()?;
-    Ok(())
 }
 
 pub fn save_classifier(path: &Path, classifier: &LinearClassifier) -> Result<()> {

@@ -1,5 +1,7 @@
 //! What networks make of plain images, for everything that judges: features and logits
-//! ([`evaluation`]), and teachers' probabilities ([`soft_labels`]).
+//! ([`evaluation`]), what answers are worth ([`scores`]), and teachers' probabilities
+//! ([`soft_labels`]).
 
 pub(crate) mod evaluation;
+pub(crate) mod scores;
 pub(crate) mod soft_labels;

@@ -4,7 +4,9 @@
 //! with their mean and deviation.
 
 use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
+
+use seedpipe_artifact::{Figure, Summary, summaries};
+use seedpipe_engine::SEED;
 
 use super::material::{Catalogue, Source};
 use super::networks::{self, Role};
@@ -19,6 +21,9 @@ const T: [f64; 10] = [
 pub struct Group<'a> {
     pub role: Role,
     pub members: Vec<Member<'a>>,
+    /// What they are called together.
+    base: String,
+    summary: Summary,
 }
 
 /// A network with its figure.
@@ -44,45 +49,20 @@ pub struct Gain {
 impl Group<'_> {
     /// `student`, or `student, 3 seeds`.
     pub fn name(&self) -> String {
-        let first = &self.members[0].row.network;
-        if self.members.len() == 1 {
-            return first.clone();
+        match self.members.as_slice() {
+            [one] => one.row.network.clone(),
+            several => format!("{}, {} seeds", self.base, several.len()),
         }
-        let axes = |name: &str| -> Vec<String> {
-            let inner = name.strip_suffix(']').and_then(|name| name.split_once('['));
-            let axes = inner.map_or("", |(_, axes)| axes).split(',');
-            axes.map(str::to_owned).collect()
-        };
-        let all: Vec<Vec<String>> = self.members.iter().map(|m| axes(&m.row.network)).collect();
-        let mut shared = all[0].clone();
-        shared.retain(|axis| !axis.is_empty() && all.iter().all(|axes| axes.contains(axis)));
-        let base = first.split('[').next().unwrap_or(first);
-        let shared = match shared.is_empty() {
-            true => String::new(),
-            false => format!("[{}]", shared.join(",")),
-        };
-        format!("{base}{shared}, {} seeds", self.members.len())
     }
 
     /// Of its seeds, the mean.
     pub fn value(&self) -> f64 {
-        let values = self.members.iter().map(|member| member.measure.value);
-        values.sum::<f64>() / self.members.len() as f64
+        self.summary.mean
     }
 
     /// The standard deviation of several seeds.
     pub fn deviation(&self) -> Option<f64> {
-        let mean = self.value();
-        let squares = self
-            .members
-            .iter()
-            .map(|m| (m.measure.value - mean).powi(2));
-        let others = self
-            .members
-            .len()
-            .checked_sub(1)
-            .filter(|others| *others > 0)?;
-        Some((squares.sum::<f64>() / others as f64).sqrt())
+        self.summary.deviation
     }
 
     /// A 95 % interval: over the judged images, which are the same for every seed, and over seeds.
@@ -192,57 +172,51 @@ fn points(difference: f64) -> String {
 
 /// The networks of a column in the order of the results.
 pub fn groups<'a>(material: &Catalogue<'a>, results: &'a Results, column: usize) -> Vec<Group<'a>> {
-    let mut groups: Vec<(Option<u64>, Group)> = Vec::new();
+    let grouping = material.grouping();
+    let by_seed = grouping.groups(&[SEED]);
+    let mut places: BTreeMap<usize, usize> = BTreeMap::new();
+    let mut members: Vec<Vec<Member>> = Vec::new();
     for row in &results.rows {
         let Some(measure) = row.values[column].as_ref() else {
             continue;
         };
-        let source = material.source(&row.network);
-        let alike = source.map(|source| seedless(material, source, &mut BTreeMap::new()));
         let member = Member {
             row,
             measure,
-            source,
+            source: material.source(&row.network),
         };
-        let known = |(other, _): &&mut (Option<u64>, Group)| alike.is_some() && *other == alike;
-        match groups.iter_mut().find(known) {
-            Some((_, group)) => group.members.push(member),
-            None => {
-                let role = source.map_or(Role::Baseline, |source| networks::role(material, source));
-                let members = vec![member];
-                groups.push((alike, Group { role, members }));
+        let group = grouping
+            .place(&row.network)
+            .and_then(|place| by_seed.of(place));
+        let place = group.map(|group| *places.entry(group).or_insert(members.len()));
+        match place.and_then(|place| members.get_mut(place)) {
+            Some(others) => others.push(member),
+            None => members.push(vec![member]),
+        }
+    }
+    let figures = members.iter().zip(0..).flat_map(|(members, group)| {
+        members.iter().map(move |member| Figure {
+            group,
+            split: "",
+            name: "",
+            value: member.measure.value,
+        })
+    });
+    let summaries = summaries(&figures.collect::<Vec<_>>());
+    let groups = members.into_iter().zip(summaries);
+    groups
+        .map(|(members, summary)| {
+            let role = members[0].source;
+            let names = members.iter().map(|member| member.row.network.as_str());
+            let named: Vec<usize> = names.filter_map(|name| grouping.place(name)).collect();
+            Group {
+                role: role.map_or(Role::Baseline, |source| networks::role(material, source)),
+                base: grouping.name(&named, &[SEED]),
+                members,
+                summary,
             }
-        }
-    }
-    groups.into_iter().map(|(_, group)| group).collect()
-}
-
-/// What a stage is but for the seeds of itself and of all that it comes from.
-fn seedless<'a>(
-    material: &Catalogue<'a>,
-    source: &'a Source,
-    known: &mut BTreeMap<&'a str, u64>,
-) -> u64 {
-    if let Some(known) = known.get(source.stage.as_str()) {
-        return *known;
-    }
-    let mut hasher = DefaultHasher::new();
-    (
-        source.kind.name(),
-        source.version,
-        source.params.to_string(),
-    )
-        .hash(&mut hasher);
-    for (slot, inputs) in &source.inputs {
-        for from in inputs {
-            let maker = material.source(&from.stage);
-            let maker = maker.map(|maker| seedless(material, maker, known));
-            (slot, &from.output, maker).hash(&mut hasher);
-        }
-    }
-    let hash = hasher.finish();
-    known.insert(&source.stage, hash);
-    hash
+        })
+        .collect()
 }
 
 /// Every student against what it is to beat, in one column: the first in which a student and its
@@ -260,10 +234,20 @@ pub fn gains(material: &Catalogue, results: &Results, main: usize) -> Vec<Gain> 
     let title = &results.columns[column];
     let mut gains = Vec::new();
     for student in groups.iter().filter(|group| group.role == Role::Student) {
+        let is_begun = |other: &&Group| {
+            let began = |of: &Source| student.all(|own| networks::began_as(material, own, of));
+            other.all(began)
+        };
+        let begun: Vec<&Group> = groups.iter().filter(is_begun).collect();
+        let drawn = match begun.is_empty() {
+            true => "the same network before training",
+            false => "the same network with nothing learned",
+        };
         let floor = floor(student, &groups);
-        gains.extend(
-            floor.map(|other| Gain::of(title, student, other, "the same network before training")),
-        );
+        gains.extend(floor.map(|other| Gain::of(title, student, other, drawn)));
+        let what = "the published network that it began as";
+        let begun = begun.into_iter();
+        gains.extend(begun.map(|other| Gain::of(title, student, other, what)));
         let alone = groups.iter().filter(|other| {
             let alone = |source: &Source| networks::learned_alone(material, source);
             is_as_large(student, other) && other.all(alone)

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::path::PathBuf;
 
-use seedpipe_engine::{Ancestor, Kind, OutputRecord, Purpose, Training};
+use seedpipe_engine::{Ancestor, GroupedStage, Grouping, Kind, OutputRecord, Purpose, Training};
 use serde_json::Value;
 
 use crate::shared::results::ResultSource;
@@ -172,6 +172,25 @@ impl<'a> Catalogue<'a> {
     /// Whether seconds and machines may be shown.
     pub fn has_telemetry(&self) -> bool {
         self.sources.iter().any(|source| source.making.is_some())
+    }
+
+    /// Which stages differ only in some keys.
+    pub fn grouping(&self) -> Grouping<'a> {
+        let stages = self.material.sources.iter().map(|source| GroupedStage {
+            name: &source.stage,
+            kind: source.kind.name(),
+            seed: source.seed,
+            params: &source.params,
+            inputs: source
+                .inputs
+                .iter()
+                .flat_map(|(slot, from)| {
+                    let from = from.iter();
+                    from.map(|from| [slot.as_str(), from.stage.as_str(), from.output.as_str()])
+                })
+                .collect(),
+        });
+        Grouping::new(stages.collect())
     }
 
     /// The sources as the results table takes them.

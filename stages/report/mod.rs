@@ -6,7 +6,8 @@
 //! fills it from its inputs and ancestors and leaves out seconds, dates and machines, so that equal
 //! results give an equal file; `seedpipe report` fills it from the cache.
 //!
-//! Version log: 1 first, 2 the section on the data, and what the student gained stands first.
+//! Version log: 1 first, 2 the section on the data, and what the student gained stands first, 3 the
+//! results over seeds.
 
 mod colours;
 mod embeddings;
@@ -29,18 +30,24 @@ use schemars::JsonSchema;
 use seedpipe_artifact::{
     EMBEDDINGS, FILES, FileRow, FilesWriter, IMAGES, METRICS, Metadata, PREDICTIONS, VIEWS,
 };
-use seedpipe_engine::{Arity, Input, InputKinds, InputSlot, OutputSlot, Stage, StageContext, Work};
+use seedpipe_engine::{
+    Arity, Input, InputKinds, InputSlot, OutputSlot, SEED, Stage, StageContext, Work,
+};
 use serde::{Deserialize, Serialize};
 
+use crate::report::material::Catalogue;
 use crate::report::sections::headline::main_column;
 use crate::shared::invalid::invalid;
-use crate::shared::results::{Results, results};
+use crate::shared::results::{Results, Together, results, results_over};
 
 pub use material::{EarlierState, FieldChange, Making, Material, Source};
 pub use page::page;
 
 /// Name of the page in the artifact.
 pub const PAGE: &str = "report.html";
+
+/// The title of the results over seeds.
+const OVER_SEEDS: &str = "mean ± standard deviation over seeds";
 
 /// Comparisons that a terminal is told at most.
 const GAINS: usize = 12;
@@ -71,7 +78,7 @@ fn default_path() -> PathBuf {
 
 impl Stage for Report {
     const KIND: &'static str = "report";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
     const INPUTS: &'static [InputSlot] = &[
         InputSlot::new("metrics", &[METRICS], Arity::Many),
         InputSlot::new("images", &[IMAGES], Arity::AnyNumber),
@@ -140,19 +147,34 @@ impl Work for Report {
     }
 }
 
-/// The results of stages for a terminal: the table, and what students gained; empty when nothing
-/// was measured.
+/// The results of stages for a terminal: the table, the same over seeds where there are several,
+/// and what students gained; empty when nothing was measured.
 pub fn results_text(sources: Vec<Source>) -> String {
     let material = Material::of(sources);
-    let results = results(&material.catalogue().result_sources());
-    results.text() + &gained(&material, &results)
+    let catalogue = material.catalogue();
+    let results = results(&catalogue.result_sources());
+    let mut text = results.text();
+    if let Some(over_seeds) = over_seeds(&catalogue) {
+        text += &format!("\n{OVER_SEEDS}:\n{}\n", over_seeds.text());
+    }
+    text + &gained(&material, &results)
 }
 
-/// What students gained, a line each, and what is to be added to know it.
-pub fn gains_text(sources: Vec<Source>) -> String {
+/// The same table, of networks that are told together.
+pub fn results_over_text(sources: Vec<Source>, together: &Together) -> String {
     let material = Material::of(sources);
-    let results = results(&material.catalogue().result_sources());
-    gained(&material, &results)
+    results_over(&material.catalogue().result_sources(), together).text()
+}
+
+/// The results of networks that differ in their seeds alone, where there are any.
+fn over_seeds(material: &Catalogue) -> Option<Results> {
+    let together = Together {
+        grouping: &material.grouping(),
+        over: &[SEED.to_owned()],
+        by: &[],
+    };
+    let results = results_over(&material.result_sources(), &together);
+    results.has_several().then_some(results)
 }
 
 fn gained(material: &Material, results: &Results) -> String {

@@ -67,6 +67,14 @@ pub fn learned_alone(material: &Catalogue, source: &Source) -> bool {
             .is_none_or(|from| learned_alone(material, from))
 }
 
+/// Whether a network was trained on from a published one.
+pub fn began_as(material: &Catalogue, source: &Source, published: &Source) -> bool {
+    matches!(published.purpose, Purpose::Encoding { file: Some(_), .. })
+        && material
+            .input(source, "weights")
+            .is_some_and(|from| from.stage == published.stage)
+}
+
 /// Whether it shows images to a network that nothing taught.
 pub fn is_untrained(source: &Source) -> bool {
     matches!(source.purpose, Purpose::Encoding { file: None, .. })

@@ -136,6 +136,8 @@ fn sections(material: &Catalogue, gallery: &mut Gallery) -> Result<Sections> {
     let mut sections = Sections::default();
     let mut html = headline::cards(material, &results);
     html.push_str(&headline::table(material, &results, &ranked).unwrap_or_default());
+    let over_seeds = super::over_seeds(material);
+    html.push_str(&over_seeds.map_or_else(String::new, |results| headline::over(&results)));
     sections.add(
         "results",
         "Results",
@@ -146,9 +148,15 @@ fn sections(material: &Catalogue, gallery: &mut Gallery) -> Result<Sections> {
         let html = recipe::changes(material).unwrap_or_default();
         sections.add("changes", "Changes", html, "");
     }
+    let columns = &results.columns;
+    let is_accuracy = columns.is_empty() || columns.iter().any(|title| title.contains("top-1"));
     sections.add(
         "size",
-        "Accuracy against size",
+        if is_accuracy {
+            "Accuracy against size"
+        } else {
+            "Figures against size"
+        },
         size_plot::plots(&results, &ranked),
         "measure at least two networks of known size by the same kind of stage",
     );

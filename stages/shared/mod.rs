@@ -2,14 +2,17 @@
 //! ([`selection`]), refusals of params ([`invalid`]), how a kind's objectives are declared and
 //! read ([`objectives`]), what every stage of a pipeline gave ([`results`]), confusion matrices
 //! ([`confusion`]), logits ([`logits`]), a folder of image files ([`image_folder`]), images that are
-//! there more than once ([`copies`]).
+//! there more than once ([`copies`]); which known networks a checkpoint fits ([`fitting`]), and a
+//! network of a stage or of such a file ([`network_source`]).
 
 pub mod confusion;
 pub(crate) mod copies;
+pub(crate) mod fitting;
 pub mod image_folder;
 pub(crate) mod invalid;
 pub(crate) mod logits;
 pub(crate) mod network_artifact;
+pub(crate) mod network_source;
 pub(crate) mod objectives;
 pub mod results;
 pub(crate) mod selection;

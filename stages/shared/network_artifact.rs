@@ -16,7 +16,7 @@ use seedpipe_learn::tensors;
 use tch::{Device, Tensor};
 
 pub(crate) const ARCHITECTURE: &str = "architecture";
-const PREPROCESSING: &str = "preprocessing";
+pub(crate) const PREPROCESSING: &str = "preprocessing";
 
 /// A network and what it wants done to an image first.
 pub struct Prepared {

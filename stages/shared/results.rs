@@ -1,9 +1,11 @@
-//! The results table: networks down, measures across. The same for the terminal and the report.
+//! The results table: networks down, measures across; those that differ only in some keys may be
+//! one, with mean and deviation. The same for the terminal and the report.
 
 use std::collections::BTreeMap;
 
+use seedpipe_artifact::{Figure, summaries};
 use seedpipe_base::text;
-use seedpipe_engine::{Column, Kind};
+use seedpipe_engine::{Column, Grouping, Kind};
 use serde_json::Value;
 
 /// A stage that is done, as far as the table cares.
@@ -24,22 +26,38 @@ pub struct Results {
     /// made, by the kind's name. What measures one network in the same way twice, on another split
     /// or with another seed, has a column of its own.
     pub columns: Vec<String>,
+    /// Keys whose values the rows have.
+    pub by: Vec<String>,
     pub rows: Vec<ResultRow>,
 }
 
 pub struct ResultRow {
-    /// The stage that made the network.
+    /// The stage that made the network, or what several are called together.
     pub network: String,
+    /// By key; none where the network has it not.
+    pub by: Vec<Option<String>>,
     pub parameters: Option<u64>,
     /// By column.
     pub values: Vec<Option<Measure>>,
 }
 
+/// Of several figures: how many, and their sample standard deviation.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Spread {
+    pub count: usize,
+    /// How many there would be if every stage were done.
+    pub of: usize,
+    pub deviation: Option<f64>,
+}
+
 /// A fraction, and the ends of its 95 % interval where they are known.
 #[derive(Clone)]
 pub struct Measure {
+    /// The mean, of several.
     pub value: f64,
     pub interval: Option<[f64; 2]>,
+    /// Of those that are told as one.
+    pub spread: Option<Spread>,
     /// Who measured it, under which key of its headline.
     pub stage: String,
     pub key: String,
@@ -52,17 +70,29 @@ impl Measure {
         self.key.split_once('/').map_or("", |(split, _)| split)
     }
 
-    /// `75.00 % ± 0.8`: the margin is in points.
+    /// `75.00 % ± 0.8`: the margin is in points. Of several `75.00 % ± 1.21 (n=3)`, their mean and
+    /// deviation, or `(n=2 of 3)`.
     pub fn text(&self) -> String {
+        let value = format!("{:.2} %", self.value * 100.0);
+        if let Some(Spread {
+            count,
+            of,
+            deviation,
+        }) = self.spread
+        {
+            let deviation = deviation.map_or_else(String::new, |deviation| {
+                format!(" ± {:.2}", deviation * 100.0)
+            });
+            let of = if count == of {
+                String::new()
+            } else {
+                format!(" of {of}")
+            };
+            return format!("{value}{deviation} (n={count}{of})");
+        }
         match self.interval {
-            Some([low, high]) => {
-                format!(
-                    "{:.2} % ± {:.1}",
-                    self.value * 100.0,
-                    (high - low) / 2.0 * 100.0
-                )
-            }
-            None => format!("{:.2} %", self.value * 100.0),
+            Some([low, high]) => format!("{value} ± {:.1}", (high - low) / 2.0 * 100.0),
+            None => value,
         }
     }
 }
@@ -70,15 +100,49 @@ impl Measure {
 /// The slot of what judges a network by its features.
 const FEATURES: &str = "features";
 
+/// Which stages are told as one.
+pub struct Together<'a> {
+    pub grouping: &'a Grouping<'a>,
+    /// Stages that differ only in these keys.
+    pub over: &'a [String],
+    /// Keys that tell rows apart.
+    pub by: &'a [String],
+}
+
+/// Every network in a row of its own.
 pub fn results(sources: &[ResultSource]) -> Results {
+    let grouping = Grouping::new(Vec::new());
+    results_over(
+        sources,
+        &Together {
+            grouping: &grouping,
+            over: &[],
+            by: &[],
+        },
+    )
+}
+
+/// Networks that differ only in the keys in one row, what judges them in the same way in one cell.
+pub fn results_over(sources: &[ResultSource], together: &Together) -> Results {
     let by_stage: BTreeMap<&str, &ResultSource> = sources
         .iter()
         .map(|source| (source.stage.as_str(), source))
         .collect();
-    let mut results = Results {
-        columns: Vec::new(),
-        rows: Vec::new(),
+    let Together { grouping, over, by } = *together;
+    let groups = grouping.groups(over);
+    let is_merged = !over.is_empty();
+    // The stage that stands for a group, and how many are in it; none of one that is counted
+    // elsewhere.
+    let merged = |stage: &str| -> Option<(String, usize)> {
+        match grouping.place(stage).filter(|_| is_merged) {
+            None => Some((stage.to_owned(), 1)),
+            Some(place) => {
+                let members = &groups.members[groups.of(place)?];
+                Some((grouping.stage(members[0]).to_owned(), members.len()))
+            }
+        }
     };
+    let mut table = Table::default();
     for (column, source) in measured(sources) {
         let Column {
             name,
@@ -94,24 +158,51 @@ pub fn results(sources: &[ResultSource]) -> Results {
             Some(fraction) if fraction < 1.0 => {
                 format!("{title}, {} % of labels", trimmed(fraction * 100.0))
             }
-            _ => title.to_owned(),
+            _ => match source.headline.get(&format!("{key}_by_chance")) {
+                Some(chance) => format!("{title}, {} % by chance", trimmed(chance * 100.0)),
+                None => title.to_owned(),
+            },
         };
         let (network, parameters) = network_of(source, &by_stage);
+        let (Some((network, _)), Some((judge, of))) = (merged(network), merged(&source.stage))
+        else {
+            continue;
+        };
         let end = |end: &str| source.headline.get(&format!("{key}_{end}"));
+        let interval = end("low").zip(end("high")).map(|(low, high)| [*low, *high]);
         let measure = Measure {
             value: *value,
-            interval: end("low").zip(end("high")).map(|(low, high)| [*low, *high]),
-            stage: source.stage.clone(),
+            interval: interval.filter(|_| !is_merged),
+            spread: is_merged.then_some(Spread {
+                count: 1,
+                of,
+                deviation: None,
+            }),
+            stage: judge,
             key: key.clone(),
             is_main,
         };
-        results.set(network, parameters, column, measure);
+        table.set(&network, parameters, column, measure);
     }
+    let mut results = table.finish();
     results.rows.sort_by_key(|row| {
         sources
             .iter()
             .position(|source| source.stage == row.network)
     });
+    results.by = by.to_vec();
+    let told: Vec<&String> = over.iter().chain(by).collect();
+    for row in results.rows.iter_mut().filter(|_| !told.is_empty()) {
+        let Some(place) = grouping.place(&row.network) else {
+            continue;
+        };
+        row.by = by.iter().map(|key| grouping.value(place, key)).collect();
+        let members = match groups.of(place).filter(|_| is_merged) {
+            Some(group) => &groups.members[group][..],
+            None => &[place],
+        };
+        row.network = grouping.name(members, &told);
+    }
     results
 }
 
@@ -177,28 +268,39 @@ fn trimmed(number: f64) -> String {
         .to_owned()
 }
 
-impl Results {
+/// A table in the making: all figures of a cell.
+#[derive(Default)]
+struct Table {
+    columns: Vec<String>,
+    rows: Vec<(ResultRow, Vec<Vec<Measure>>)>,
+}
+
+impl Table {
     fn set(&mut self, network: &str, parameters: Option<u64>, column: String, measure: Measure) {
-        let row = match self.rows.iter().position(|row| row.network == network) {
+        let row = match self.rows.iter().position(|(row, _)| row.network == network) {
             Some(row) => row,
             None => {
-                self.rows.push(ResultRow {
+                let row = ResultRow {
                     network: network.to_owned(),
+                    by: Vec::new(),
                     parameters,
-                    values: vec![None; self.columns.len()],
-                });
+                    values: Vec::new(),
+                };
+                self.rows.push((row, vec![Vec::new(); self.columns.len()]));
                 self.rows.len() - 1
             }
         };
+        let size = &mut self.rows[row].0.parameters;
+        *size = size.filter(|size| parameters.is_none_or(|other| other == *size));
         let column = self.free_column(row, column, &measure);
-        self.rows[row].values[column] = Some(measure);
+        self.rows[row].1[column].push(measure);
     }
 
     /// The column of this title, or of the title with what tells the measure from the one that is
     /// there already: its split, else its axes of a matrix, else its stage.
     fn free_column(&mut self, row: usize, title: String, measure: &Measure) -> usize {
         let column = self.column(&title);
-        let Some(taken) = &self.rows[row].values[column] else {
+        let Some(taken) = self.other(row, column, measure) else {
             return column;
         };
         let mut others = Vec::new();
@@ -211,32 +313,81 @@ impl Results {
         let numbered = (2..).map(|number| format!("{}, {number}", measure.stage));
         for other in others.into_iter().chain(numbered) {
             let column = self.column(&format!("{title}, {other}"));
-            if self.rows[row].values[column].is_none() {
+            if self.other(row, column, measure).is_none() {
                 return column;
             }
         }
         unreachable!("BUG: numbers end")
     }
 
+    /// What is in a cell and can't be told together with a measure.
+    fn other(&self, row: usize, column: usize, measure: &Measure) -> Option<&Measure> {
+        let taken = self.rows[row].1[column].first()?;
+        let is_one =
+            measure.spread.is_some() && taken.stage == measure.stage && taken.key == measure.key;
+        (!is_one).then_some(taken)
+    }
+
     fn column(&mut self, title: &str) -> usize {
         let known = self.columns.iter().position(|known| known == title);
         known.unwrap_or_else(|| {
             self.columns.push(title.to_owned());
-            self.rows.iter_mut().for_each(|row| row.values.push(None));
+            let cells = self.rows.iter_mut().map(|(_, cells)| cells);
+            cells.for_each(|cells| cells.push(Vec::new()));
             self.columns.len() - 1
         })
     }
 
+    fn finish(self) -> Results {
+        let rows = self.rows.into_iter().map(|(mut row, cells)| {
+            row.values = cells.into_iter().map(told_as_one).collect();
+            row
+        });
+        Results {
+            columns: self.columns,
+            by: Vec::new(),
+            rows: rows.collect(),
+        }
+    }
+}
+
+/// The figures of a cell.
+fn told_as_one(measures: Vec<Measure>) -> Option<Measure> {
+    let figures = measures.iter().map(|measure| Figure {
+        group: 0,
+        split: "",
+        name: &measure.key,
+        value: measure.value,
+    });
+    let summary = summaries(&figures.collect::<Vec<_>>()).pop()?;
+    let mut measure = measures.into_iter().next()?;
+    if let Some(spread) = &mut measure.spread {
+        measure.value = summary.mean;
+        spread.count = summary.count as usize;
+        spread.deviation = summary.deviation;
+    }
+    Some(measure)
+}
+
+impl Results {
+    /// Whether any of it is of several stages.
+    pub fn has_several(&self) -> bool {
+        let values = self.rows.iter().flat_map(|row| row.values.iter().flatten());
+        let mut spreads = values.filter_map(|measure| measure.spread);
+        spreads.any(|spread| spread.of > 1)
+    }
+
     /// The table's cells as text, the heading first.
     pub fn cells(&self) -> Vec<Vec<String>> {
-        let mut heading = vec!["network".to_owned(), "parameters".to_owned()];
+        let mut heading = vec!["network".to_owned()];
+        heading.extend(self.by.iter().cloned());
+        heading.push("parameters".to_owned());
         heading.extend(self.columns.iter().cloned());
         let mut cells = vec![heading];
         for row in &self.rows {
-            let mut line = vec![
-                row.network.clone(),
-                row.parameters.map_or_else(String::new, text::count),
-            ];
+            let mut line = vec![row.network.clone()];
+            line.extend(row.by.iter().map(|value| value.clone().unwrap_or_default()));
+            line.push(row.parameters.map_or_else(String::new, text::count));
             line.extend(
                 row.values
                     .iter()
@@ -294,132 +445,5 @@ impl Results {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn source(
-        stage: &str,
-        kind: &str,
-        inputs: &[(&str, &str)],
-        headline: &[(&str, f64)],
-        parameters: Option<u64>,
-    ) -> ResultSource {
-        ResultSource {
-            stage: stage.into(),
-            kind: crate::light_registry().known(kind).clone(),
-            params: serde_json::json!({}),
-            inputs: inputs
-                .iter()
-                .map(|(slot, stage)| ((*slot).to_owned(), vec![(*stage).to_owned()]))
-                .collect(),
-            headline: headline
-                .iter()
-                .map(|(name, value)| ((*name).to_owned(), *value))
-                .collect(),
-            parameters,
-        }
-    }
-
-    #[test]
-    fn a_measure_stands_in_the_row_of_the_network_that_was_measured() {
-        let sources = [
-            source("student", "distill", &[], &[], None),
-            source(
-                "student_features",
-                "encode",
-                &[("weights", "student")],
-                &[],
-                Some(1234),
-            ),
-            source(
-                "student_knn",
-                "knn",
-                &[("features", "student_features")],
-                &[
-                    ("test/knn_top1", 0.5),
-                    ("test/knn_top1_high", 0.51),
-                    ("test/knn_top1_low", 0.492),
-                ],
-                None,
-            ),
-            source(
-                "student_probe",
-                "probe",
-                &[("features", "student_features")],
-                &[("test/linear_top1", 0.75), ("test/linear_top5", 1.0)],
-                None,
-            ),
-            source(
-                "student_logits",
-                "probe",
-                &[("features", "student_features")],
-                &[("test/top1", 0.625)],
-                None,
-            ),
-            source(
-                "tuned",
-                "finetune",
-                &[],
-                &[("test/top1", 0.875)],
-                Some(1244),
-            ),
-        ];
-        let expected = "\
-network  parameters      kNN top-1  linear top-1  own classifier top-1  fine-tuned top-1
--------  ----------  -------------  ------------  --------------------  ----------------
-student       1,234  50.00 % ± 0.9       75.00 %               62.50 %
-tuned         1,244                                                              87.50 %
-";
-        assert_eq!(results(&sources).text(), expected);
-    }
-
-    #[test]
-    fn every_column_is_of_a_headline_figure() {
-        let registry = crate::light_registry();
-        for kind in registry.kinds() {
-            for Column { name, .. } in kind.columns() {
-                assert!(kind.headline().contains(name), "{}: {name}", kind.name());
-            }
-        }
-    }
-
-    #[test]
-    fn a_network_that_is_measured_twice_has_two_figures() {
-        let probe = |stage: &str, split: &str, value: f64| {
-            source(
-                stage,
-                "probe",
-                &[("features", "features")],
-                &[(format!("{split}/linear_top1").as_str(), value)],
-                None,
-            )
-        };
-        let sources = [
-            source("student", "distill", &[], &[], None),
-            source("features", "encode", &[("weights", "student")], &[], None),
-            probe("probe[l2=1,seed=0]", "test", 0.75),
-            probe("probe[l2=1,seed=1]", "test", 0.5),
-            probe("on_val", "val", 0.625),
-            probe("again", "test", 0.25),
-        ];
-        let results = results(&sources);
-        assert_eq!(
-            results.columns,
-            [
-                "linear top-1",
-                "linear top-1, seed=1",
-                "linear top-1, val",
-                "linear top-1, again"
-            ]
-        );
-        let values: Vec<f64> = results.rows[0]
-            .values
-            .iter()
-            .map(|measure| measure.as_ref().unwrap().value)
-            .collect();
-        assert_eq!(
-            (results.rows.len(), values),
-            (1, vec![0.75, 0.5, 0.625, 0.25])
-        );
-    }
-}
+#[path = "results_tests.rs"]
+mod tests;

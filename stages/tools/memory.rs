@@ -52,50 +52,83 @@ impl MemoryEstimate {
 
 /// What a stage will take, where it has a network whose size params or another stage's say.
 pub fn of_stage(engine: &Engine, stage: &StageNode) -> Option<MemoryEstimate> {
-    let side = |slot: &str| {
-        let views = connected(engine.project(), stage, slot).ok().flatten()?;
-        views.of_kind::<Augment>()?.side()
-    };
-    let upstream = || {
-        let weights = connected(engine.project(), stage, "weights")
-            .ok()
-            .flatten()?;
-        trained_architecture(engine, weights)
-    };
-    let own = || serde_json::from_value(stage.params.get("network")?.clone()).ok();
     if let Some(encode) = stage.of_kind::<Encode>() {
-        let architecture = own().or_else(upstream)?;
-        let usual = || Some(architecture.default_preprocessing().size);
-        let said = encode.preprocessing.as_ref().map(|own| own.size);
-        let side = side("views").or(said).or_else(usual)?;
+        let (architecture, side) = looking_network(engine, stage, &encode)?;
         return looking(&architecture, side, encode.batch);
     }
+    learning(engine, stage)?.estimate(stage)
+}
+
+fn side_of_views(engine: &Engine, stage: &StageNode, slot: &str) -> Option<u32> {
+    let views = connected(engine.project(), stage, slot).ok().flatten()?;
+    views.of_kind::<Augment>()?.side()
+}
+
+/// The network on a stage's slot `weights`, and the side of the images that it wants.
+fn network_of_weights(engine: &Engine, stage: &StageNode) -> Option<(Architecture, u32)> {
+    let weights = connected(engine.project(), stage, "weights").ok()??;
+    let network = |key: &str| serde_json::from_value(weights.params.get(key)?.clone()).ok();
+    let architecture = trained_architecture(engine, weights)
+        .or_else(|| network("network"))
+        .or_else(|| Some(network_of_weights(engine, weights)?.0))?;
+    let said = weights
+        .params
+        .get("preprocessing")
+        .and_then(|own| own.get("size"));
+    let said = said
+        .and_then(Value::as_u64)
+        .and_then(|side| u32::try_from(side).ok());
+    let side = said.or_else(|| side_of_views(engine, weights, "views"));
+    let side = side.unwrap_or_else(|| architecture.default_preprocessing().size);
+    Some((architecture, side))
+}
+
+/// The network that an `encode` stage looks with, and the side of the images.
+pub(super) fn looking_network(
+    engine: &Engine,
+    stage: &StageNode,
+    encode: &Encode,
+) -> Option<(Architecture, u32)> {
+    let own = encode.network.clone().map(|network| {
+        let side = network.default_preprocessing().size;
+        (network, side)
+    });
+    let (architecture, usual) = own.or_else(|| network_of_weights(engine, stage))?;
+    let said = encode.preprocessing.as_ref().map(|own| own.size);
+    let side = side_of_views(engine, stage, "views")
+        .or(said)
+        .unwrap_or(usual);
+    Some((architecture, side))
+}
+
+/// What a training stage learns, where params say its network.
+pub(super) fn learning(engine: &Engine, stage: &StageNode) -> Option<Learning> {
     let training: TrainingOptions =
         serde_json::from_value(stage.params.get("training")?.clone()).ok()?;
+    let own = || serde_json::from_value(stage.params.get("network")?.clone()).ok();
     let architecture = trained_architecture(engine, stage)
         .or_else(own)
-        .or_else(upstream)?;
-    let number = |key: &str| stage.params.get(key).and_then(Value::as_u64).unwrap_or(0);
+        .or_else(|| Some(network_of_weights(engine, stage)?.0))?;
     let is = |name: &str| stage.params.get("objective").and_then(Value::as_str) == Some(name);
     let follows = stage.kind == "pretrain" && !is("simclr") && !is("swav") && !is("supervised");
     let whole = match stage.kind == "pretrain" && (is("simclr") || is("swav")) {
         true => 2,
         false => 1,
     };
-    let mut crops = vec![(side("views")?, whole)];
-    if let Some(small) = side("small_views") {
-        crops.push((small, number("small_crops")));
+    let mut crops = vec![(side_of_views(engine, stage, "views")?, whole)];
+    if let Some(small) = side_of_views(engine, stage, "small_views") {
+        crops.push((small, number(stage, "small_crops")));
     }
-    Learning {
-        architecture: &architecture,
-        training: &training,
-        crops: &crops,
+    Some(Learning {
+        architecture,
+        training,
+        crops,
         follows,
-        rows: [number("queue"), number("prototypes"), number("clusters")]
-            .into_iter()
-            .fold(0, u64::saturating_add),
-    }
-    .estimate()
+    })
+}
+
+fn number(stage: &StageNode, key: &str) -> u64 {
+    stage.params.get(key).and_then(Value::as_u64).unwrap_or(0)
 }
 
 /// - `side`: of the images
@@ -114,19 +147,18 @@ fn looking(architecture: &Architecture, side: u32, batch: usize) -> Option<Memor
     })
 }
 
-struct Learning<'a> {
-    architecture: &'a Architecture,
-    training: &'a TrainingOptions,
+/// A network that learns.
+pub(super) struct Learning {
+    pub architecture: Architecture,
+    pub training: TrainingOptions,
     /// Side of the views, and how many of an image are in a batch.
-    crops: &'a [(u32, u64)],
+    pub crops: Vec<(u32, u64)>,
     /// Whether a copy of the network sees as much without learning.
-    follows: bool,
-    /// Of queue and prototypes.
-    rows: u64,
+    pub follows: bool,
 }
 
-impl Learning<'_> {
-    fn estimate(&self) -> Option<MemoryEstimate> {
+impl Learning {
+    fn estimate(&self, stage: &StageNode) -> Option<MemoryEstimate> {
         let graph = self.architecture.graph().ok()?;
         let batch = self.training.batch as f64;
         let weights = F32 * graph.parameter_count() as f64;
@@ -136,7 +168,7 @@ impl Learning<'_> {
             Precision::Bf16 | Precision::F16 => 0.6 * F32, // statistics and sums stay f32
         };
         let (mut kept, mut pixels, mut views) = (0.0, 0.0, 0.0);
-        for &(side, count) in self.crops {
+        for &(side, count) in &self.crops {
             let images = batch * count as f64;
             let (all, largest) = graph.kept([i64::from(side); 2]).ok()?;
             kept += match self.training.recompute {
@@ -150,7 +182,9 @@ impl Learning<'_> {
             views += images;
         }
         let dimension = self.architecture.embedding_dimension().ok()? as f64;
-        let rows = self.rows as f64;
+        // Of queue and prototypes.
+        let rows = ["queue", "prototypes", "clusters"].map(|key| number(stage, key));
+        let rows = rows.into_iter().fold(0, u64::saturating_add) as f64;
         Some(MemoryEstimate {
             program: LEARNING,
             weights: (weights * (1.0 + averages + f64::from(u8::from(self.follows)))) as u64,

@@ -2,6 +2,8 @@
 //! [`Tools`] alone, which only a program that is linked with it makes ([`tensor_tools`]).
 
 pub mod alike;
+pub mod calibration;
+pub mod evaluation;
 pub mod inspection;
 pub mod memory;
 pub mod near_pairs;
@@ -10,15 +12,20 @@ pub mod predictor;
 pub mod speed;
 pub mod storage;
 pub mod stored;
+pub mod workload;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
 use crate::export::deliverable::{self, Deliverable, Manner, Sources};
+use crate::shared::fitting::Guess;
+use crate::shared::network_source::guessed;
+use crate::tools::calibration::{Calibration, Cost};
+use crate::tools::evaluation::Evaluate;
 use crate::tools::inspection::Inspection;
 use crate::tools::near_pairs::{PairSink, Rows};
-use crate::tools::predictor::{Predictor, Weights};
+use crate::tools::predictor::Predictor;
 
 /// Of the parts of two weights artifacts and of an images artifact.
 pub type Alike = fn(&[PathBuf], &[PathBuf], &[PathBuf]) -> Result<Option<f64>>;
@@ -28,19 +35,28 @@ pub type Alike = fn(&[PathBuf], &[PathBuf], &[PathBuf]) -> Result<Option<f64>>;
 pub struct Tools {
     /// How alike two networks see sampled images: see [`alike::alike`].
     pub alike: Alike,
+    /// What a network is worth on labelled images: see [`evaluation::evaluate`].
+    pub evaluate: Evaluate,
     pub export: fn(&Sources, &Manner) -> Result<Deliverable>,
+    /// How long one unit of a network's work takes here: see [`calibration::measure`].
+    pub calibrate: fn(&Calibration) -> Result<Cost>,
+    /// The known network that a file fits best.
+    pub guess: fn(&Path) -> Result<Guess>,
     pub inspect: fn(&Path) -> Result<Inspection>,
     pub near_pairs: fn(&Rows, f32, PairSink) -> Result<()>,
     /// The numerics class of tensor work on a device by name; fails when there is no such device.
     pub numerics: fn(&str) -> Result<String>,
-    pub open: fn(&Weights) -> Result<Box<dyn Predictor>>,
+    pub open: fn(&Sources) -> Result<Box<dyn Predictor>>,
 }
 
 /// Named by `seedpipe-torch` alone.
 pub fn tensor_tools() -> Tools {
     Tools {
         alike: alike::alike,
+        evaluate: evaluation::evaluate,
         export: deliverable::deliver,
+        calibrate: calibration::measure,
+        guess: guessed,
         inspect: inspection::inspect,
         near_pairs: near_pairs::near_pairs,
         numerics: |device| Ok(seedpipe_learn::numerics::class_of(device)?),

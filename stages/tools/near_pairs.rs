@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use anyhow::Result;
 use seedpipe_base::Refusal;
-use seedpipe_engine::cancel;
+use seedpipe_engine::{Aside, cancel};
 use seedpipe_learn::tensors::{from_slice_f32, to_vec_f32};
 use tch::Tensor;
 
@@ -34,11 +34,16 @@ pub type PairSink<'a> = &'a mut dyn FnMut([usize; 2], f32);
 /// # Errors
 /// Those of reading; when a value is not finite; when the user gives up.
 pub fn near_pairs(rows: &Rows, bar: f32, take: PairSink) -> Result<()> {
+    let after = |start: usize| (rows.count - start) as u64;
+    let total = (0..rows.count).step_by(HELD).map(after).sum();
+    let aside = Aside::begin("comparing", "rows", total);
     for start in (0..rows.count).step_by(HELD) {
         let held = units(rows, start..(start + HELD).min(rows.count))?;
         for from in (start..rows.count).step_by(AT_ONCE) {
             cancel::check()?;
-            let others = units(rows, from..(from + AT_ONCE).min(rows.count))?.tr();
+            let end = (from + AT_ONCE).min(rows.count);
+            let others = units(rows, from..end)?.tr();
+            aside.advance((end - from) as u64);
             for first in (0..held.size()[0]).step_by(LISTED as usize) {
                 let part = held.narrow(0, first, LISTED.min(held.size()[0] - first));
                 let product = part.matmul(&others);

@@ -5,46 +5,30 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, ensure};
 use rayon::prelude::*;
+use seedpipe_base::Refusal;
 use seedpipe_base::text::hex;
-use seedpipe_base::{Refusal, mismatch};
-use seedpipe_engine::{cancel, walk};
+use seedpipe_engine::{Aside, cancel, walk};
 use seedpipe_imaging::{Layout, Limits, Normalise, Policy, Scratch, decode, render};
-use seedpipe_learn::architecture::{Architecture, Preprocessing};
-use seedpipe_learn::deployment::Deployment;
+use seedpipe_learn::architecture::Preprocessing;
 use seedpipe_learn::inference::Inference;
-use seedpipe_learn::network::{Network, Precision};
+use seedpipe_learn::network::Precision;
 use seedpipe_learn::tensors::{from_slice_f32, to_vec_f32};
-use seedpipe_learn::{checkpoint_file, weights_file};
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
-use crate::export::deliverable::{Sources, classes, classes_of_file, deployed};
+use crate::export::deliverable::{Sources, deployed};
 use crate::judging::evaluation::plain_view;
 use crate::shared::confusion::Class;
 use crate::shared::image_folder::is_linked;
-use crate::shared::network_artifact::{eval_policy, load_network, normalise};
+use crate::shared::network_artifact::{eval_policy, normalise};
 
-/// Images that are decoded and handed to the network at once.
+/// Images that are decoded and handed to the network at once, at most.
 const BATCH: usize = 128;
 /// An image with more pixels is refused: it would take gigabytes.
 const LARGEST: Limits = Limits {
     pixels: 200_000_000,
 };
-
-/// Where the network's weights come from.
-pub enum Weights<'input> {
-    /// Of a pipeline.
-    Stage(Sources<'input>),
-    /// A checkpoint.
-    File {
-        path: &'input Path,
-        /// A name, or JSON as under `network:`; not needed when the file's metadata says it.
-        network: Option<&'input str>,
-        /// Of several networks in it, the one whose tensors' names begin so.
-        prefix: Option<&'input str>,
-    },
-}
 
 /// What the network says of one image.
 pub struct Prediction {
@@ -57,6 +41,17 @@ pub struct Prediction {
 /// Takes each image's path and its prediction, or why there is none; an error of its own ends the
 /// rest.
 pub type Sink<'sink> = dyn FnMut(&Path, Result<Prediction>) -> Result<()> + 'sink;
+
+/// An image that is read already: its name, and its bytes or what there is instead.
+pub type ReadImage = (PathBuf, Result<Vec<u8>, &'static str>);
+
+/// The best outputs, the surest first; of equal ones the first.
+pub fn best_outputs(probabilities: &[f32], most: usize) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..probabilities.len()).collect();
+    order.sort_by(|&a, &b| probabilities[b].total_cmp(&probabilities[a]));
+    order.truncate(most);
+    order
+}
 
 /// Which network predicts, and how it prepares images: embeddings may be compared where these are
 /// equal.
@@ -82,41 +77,26 @@ pub trait Predictor {
     /// Its classes by output, empty when they are not known.
     fn classes(&self) -> &[Class];
 
-    /// What of the network's file is not used, for people.
-    fn left(&self) -> Option<&str>;
+    /// What of the network's file was guessed, or is not used, for people.
+    fn told(&self) -> Option<&str>;
 
     /// Gives the sink the prediction of each image, in order.
     fn predict(&self, images: &[PathBuf], sink: &mut Sink) -> Result<()>;
+
+    /// The same of images that are read already, under their names.
+    fn predict_read(&self, images: Vec<ReadImage>, sink: &mut Sink) -> Result<()>;
 }
 
-struct Loaded {
+struct Ready {
     inference: Inference,
     /// Of the features.
     dimension: usize,
     identity: Identity,
     classes: Vec<Class>,
-    left: Option<String>,
+    told: Option<String>,
 }
 
-impl Loaded {
-    fn new(network: &Network, deployment: &Deployment, classes: Vec<Class>) -> Self {
-        let identity = Identity {
-            features: hex(&deployment.features_digest()),
-            network: hex(&network.digest()),
-            has_head: network.architecture().head.is_some(),
-            preprocessing: deployment.preprocessing.clone(),
-        };
-        Self {
-            inference: Inference::of_deployment(deployment, Precision::F32),
-            dimension: deployment.feature_dimension() as usize,
-            identity,
-            classes,
-            left: None,
-        }
-    }
-}
-
-impl Predictor for Loaded {
+impl Predictor for Ready {
     fn identity(&self) -> &Identity {
         &self.identity
     }
@@ -129,36 +109,53 @@ impl Predictor for Loaded {
         &self.classes
     }
 
-    fn left(&self) -> Option<&str> {
-        self.left.as_deref()
+    fn told(&self) -> Option<&str> {
+        self.told.as_deref()
     }
 
     fn predict(&self, images: &[PathBuf], sink: &mut Sink) -> Result<()> {
-        let policy = eval_policy(&self.identity.preprocessing)?;
-        let normalise = normalise(&self.identity.preprocessing);
-        for paths in images.chunks(BATCH) {
-            cancel::check()?;
-            self.predict_batch(&policy, &normalise, paths, sink)?;
+        let aside = Aside::begin("looking", "images", images.len() as u64);
+        for paths in images.chunks(self.at_once()) {
+            let images = paths.iter().map(|path| (path.clone(), None));
+            self.predict_batch(images.collect(), sink)?;
+            aside.advance(paths.len() as u64);
         }
         Ok(())
     }
+
+    fn predict_read(&self, images: Vec<ReadImage>, sink: &mut Sink) -> Result<()> {
+        let mut images = images.into_iter();
+        loop {
+            let batch = images.by_ref().take(self.at_once());
+            let batch: Vec<_> = batch.map(|(name, bytes)| (name, Some(bytes))).collect();
+            if batch.is_empty() {
+                return Ok(());
+            }
+            self.predict_batch(batch, sink)?;
+        }
+    }
 }
 
-impl Loaded {
-    /// One batch.
-    fn predict_batch(
-        &self,
-        policy: &Policy,
-        normalise: &Normalise,
-        paths: &[PathBuf],
-        sink: &mut Sink,
-    ) -> Result<()> {
+impl Ready {
+    /// Images of a batch: a part for each core, since no image's numbers hang on those beside it.
+    fn at_once(&self) -> usize {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let size = self.identity.preprocessing.size;
+        BATCH.min(cores * self.inference.images_at_once(size))
+    }
+
+    /// One batch; what is not read yet is read when its turn comes.
+    fn predict_batch(&self, images: Vec<ImageToRead>, sink: &mut Sink) -> Result<()> {
+        cancel::check()?;
+        let policy = &eval_policy(&self.identity.preprocessing)?;
+        let normalise = &normalise(&self.identity.preprocessing);
+        let paths: Vec<PathBuf> = images.iter().map(|(path, _)| path.clone()).collect();
         let length = 3 * (policy.size as usize).pow(2);
         let mut pixels = vec![0f32; paths.len() * length];
-        let rendered: Vec<Result<()>> = paths
-            .par_iter()
+        let rendered: Vec<Result<()>> = images
+            .into_par_iter()
             .zip(pixels.par_chunks_exact_mut(length))
-            .map(|(path, place)| rendered(path, policy, normalise, place))
+            .map(|(image, place)| rendered(image, policy, normalise, place))
             .collect();
         let side = i64::from(policy.size);
         let shape = [paths.len() as i64, side, side, 3];
@@ -212,29 +209,45 @@ fn finite_rows(values: &Tensor, count: usize, length: usize) -> Result<Vec<Optio
 }
 
 /// Loads the network.
-pub fn open(weights: &Weights) -> Result<Box<dyn Predictor>> {
-    Ok(Box::new(match weights {
-        Weights::Stage(sources) => {
-            let prepared = load_network(sources.weights, Device::Cpu)?;
-            let deployment = deployed(&prepared, sources)?;
-            let classes = classes(sources.images, deployment.classes())?;
-            Loaded::new(&prepared.network, &deployment, classes)
-        }
-        Weights::File {
-            path,
-            network,
-            prefix,
-        } => load_file(path, *network, *prefix)?,
+pub fn open(sources: &Sources) -> Result<Box<dyn Predictor>> {
+    let _aside = Aside::begin("reading the network", "", 0);
+    let loaded = sources.weights.load()?;
+    let (deployment, classes) = deployed(&loaded, sources)?;
+    let network = &loaded.prepared.network;
+    let identity = Identity {
+        features: hex(&deployment.features_digest()),
+        network: hex(&network.digest()),
+        has_head: network.architecture().head.is_some(),
+        preprocessing: deployment.preprocessing.clone(),
+    };
+    Ok(Box::new(Ready {
+        inference: Inference::of_deployment(&deployment, Precision::F32),
+        dimension: deployment.feature_dimension() as usize,
+        identity,
+        classes,
+        told: loaded.told,
     }))
 }
 
+/// An image's name, and what was read of it, if it was.
+type ImageToRead = (PathBuf, Option<Result<Vec<u8>, &'static str>>);
+
 /// Decodes an image and renders it as the network wants it: `[size, size, 3]`.
-fn rendered(path: &Path, policy: &Policy, normalise: &Normalise, place: &mut [f32]) -> Result<()> {
-    let bytes = walk::read(path)?.map_err(|fault| {
+fn rendered(
+    (path, read): ImageToRead,
+    policy: &Policy,
+    normalise: &Normalise,
+    place: &mut [f32],
+) -> Result<()> {
+    let read = match read {
+        Some(read) => read,
+        None => walk::read(&path)?,
+    };
+    let bytes = read.map_err(|fault| {
         let got = format!("expected an image, got {fault}");
         Refusal::failure(got).place(format!("`{}`", path.display()))
     })?;
-    let image = decode(&bytes, &LARGEST).map_err(|error| match is_linked(Path::new(""), path) {
+    let image = decode(&bytes, &LARGEST).map_err(|error| match is_linked(Path::new(""), &path) {
         true => error.unquoted(),
         false => error,
     });
@@ -250,44 +263,4 @@ fn rendered(path: &Path, policy: &Policy, normalise: &Normalise, place: &mut [f3
         Some(normalise),
     )
     .with_context(|| format!("`{}`", path.display()))
-}
-
-fn load_file(path: &Path, network: Option<&str>, prefix: Option<&str>) -> Result<Loaded> {
-    checkpoint_file::check_is_file(path)?;
-    let metadata = weights_file::metadata(path)?;
-    let of_file = || format!("`{}`: its metadata", path.display());
-    let architecture: Architecture = match (network, metadata.get("architecture")) {
-        (Some(network), _) if network.trim_start().starts_with('{') => {
-            serde_json::from_str(network).map_err(|error| {
-                mismatch::refusal_of(&error.to_string()).place(format!("--network {network}"))
-            })?
-        }
-        (Some(name), _) => Architecture::named(name),
-        (None, Some(said)) => serde_json::from_str(said).with_context(of_file)?,
-        (None, None) => {
-            return Err(anyhow!(
-                Refusal::failure(format!(
-                    "`{}` doesn't say which network it is of",
-                    path.display()
-                ))
-                .hint(format!(
-                    "add `--network NAME`; `seedpipe network inspect {}` guesses it",
-                    path.display()
-                ))
-            ));
-        }
-    };
-    let (loaded, recognised) =
-        checkpoint_file::load_network(path, &architecture, prefix, Device::Cpu)?;
-    let preprocessing: Preprocessing = match metadata.get("preprocessing") {
-        Some(said) => serde_json::from_str(said).with_context(of_file)?,
-        None => architecture.default_preprocessing(),
-    };
-    preprocessing.validate().with_context(of_file)?;
-    let classes = classes_of_file(&metadata).with_context(of_file)?;
-    let deployment = Deployment::new(&loaded, &preprocessing)?;
-    Ok(Loaded {
-        left: recognised.told(path),
-        ..Loaded::new(&loaded, &deployment, classes)
-    })
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, bail};
 use seedpipe_artifact::MetricRow;
 use seedpipe_base::Refusal;
-use seedpipe_engine::{Cancelled, StageContext, fault};
+use seedpipe_engine::{Cancelled, Reached, StageContext, fault};
 use seedpipe_learn::average::Average;
 use seedpipe_learn::loss_scale::LossScale;
 use seedpipe_learn::network::Precision;
@@ -241,7 +241,12 @@ impl<'a, L: Learner> Trainer<'a, L> {
             return Ok(());
         }
         let state = self.whole_state(done)?;
-        self.checkpoints.save(&state)
+        self.checkpoints.save(&state)?;
+        let epoch = done.div_ceil(self.length.steps_per_epoch);
+        self.context.reached(&[
+            Reached::new("epoch", epoch, self.length.epochs.into()),
+            Reached::new("step", done, self.steps()),
+        ])
     }
 
     /// One update of the weights by the mean gradient of its batches.

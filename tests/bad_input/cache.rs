@@ -71,7 +71,7 @@ fn a_full_disk() {
     command.env("SEEDPIPE_CACHE", sandbox.path("disk/cache"));
     let full = sandbox.finish(&mut command).exited_with(1);
     assert_snapshot!(full.refusal(), @r"
-    error: pipeline.yaml: stage `images`: `[folder]/disk/cache/v1/drafts/[digest]/content/images/part-00000.parquet`: cannot write: No space left on device (os error 28)
+    error: pipeline.yaml: stage `images`: `[folder]/disk/cache/v1/drafts/[digest]/content/images/bytes-new-00000.parquet`: cannot write: No space left on device (os error 28)
     hint: free space, for example by `seedpipe gc`, and run again: finished shards are kept
     exit code 1
     ");

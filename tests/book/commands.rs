@@ -12,7 +12,7 @@ use regex::Regex;
 use crate::book::page::Page;
 use crate::book::session::Session;
 use crate::book::starts::Starts;
-use crate::book::{pages, shown};
+use crate::book::{cells, pages, shown};
 use crate::sandbox::Sandbox;
 
 /// Pages at once.
@@ -105,7 +105,7 @@ fn run_page(page: &Page, starts: &Starts) -> (Vec<Told>, Option<String>) {
             seconds: began.elapsed().as_secs_f64(),
         });
     }
-    (told, None)
+    (told, cells::run(page, &sandbox, &session).err())
 }
 
 fn as_text(told: &BTreeMap<String, Vec<Told>>) -> String {

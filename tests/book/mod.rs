@@ -1,6 +1,7 @@
 //! The documents: README.md and docs/, an mdBook. Its commands are run from the pages themselves,
 //! its links lead somewhere, its reference is the code's.
 
+mod cells;
 mod commands;
 mod links;
 mod page;

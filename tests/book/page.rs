@@ -54,6 +54,8 @@ pub struct Block {
     pub no_run: Option<String>,
     /// `file`: where its text is written before the next command.
     pub file: Option<String>,
+    /// `run=cell`: a part of the page's program in Python.
+    pub is_cell: bool,
     /// `exit`: the code that its last command ends with.
     pub exit: i32,
     pub lines: Vec<String>,
@@ -277,6 +279,7 @@ fn of_info(info: &str, line: usize) -> Block {
             .to_owned(),
         no_run: None,
         file: None,
+        is_cell: false,
         exit: 0,
         lines: Vec::new(),
     };
@@ -288,6 +291,7 @@ fn of_info(info: &str, line: usize) -> Block {
         match &found[1] {
             "no-run" => block.no_run = Some(value.to_owned()),
             "file" => block.file = Some(value.to_owned()),
+            "run" => block.is_cell = value == "cell",
             "exit" => block.exit = value.parse().unwrap_or(-1),
             _ => {}
         }

@@ -5,7 +5,7 @@ use std::env;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::sandbox::SEEDPIPE;
+use crate::sandbox::{SEEDPIPE, tells_of_waiting};
 
 /// Variables that would change what commands do.
 const REMOVED: [&str; 8] = [
@@ -18,7 +18,9 @@ const REMOVED: [&str; 8] = [
     "GIT_DIR",
     "GIT_WORK_TREE",
 ];
-const SET: [(&str, &str); 9] = [
+const SET: [(&str, &str); 10] = [
+    // How fast a reader's machine is, is no part of a page.
+    ("SEEDPIPE_RATES", "off"),
     ("NO_COLOR", "1"),
     ("TERM", "dumb"),
     ("LC_ALL", "C.UTF-8"),
@@ -62,7 +64,11 @@ impl Session {
         }
         command.envs(SET);
         let output = command.output().map_err(|error| format!("bash: {error}"))?;
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let text = String::from_utf8_lossy(&output.stdout);
+        let lines = text
+            .split_inclusive('\n')
+            .filter(|line| !tells_of_waiting(line));
+        let text: String = lines.collect();
         if output.status.code() == Some(exit) {
             Ok(text)
         } else {

@@ -22,8 +22,9 @@ fn help_lists_the_commands() {
       metrics      The figures of every stage that is cached
       params       What decides every stage, as its recipe holds it
       export       Write a trained network as a file for other programs
-      embed        The embeddings of image files by a trained network, as JSON lines or Parquet
-      predict      The classes of image files by a trained network, as JSON lines or Parquet
+      embed        The embeddings of image files by a trained network, as JSON lines, CSV or Parquet
+      predict      The classes of image files by a trained network, as JSON lines, CSV or Parquet
+      evaluate     What a trained network is worth on a new labelled folder
       duplicates   Images that a network finds nearly the same: pairs in two splits first
       network      The networks that are known, and what a checkpoint holds
       verify       Hash every file of the cache again and compare; with `--rerun`, run stages again and compare
@@ -47,7 +48,7 @@ fn help_lists_the_commands() {
           --pipeline <PATH>      The pipeline: a file, or a folder with a `pipeline.yaml` [default: `pipeline.yaml` here or in a folder above]
       -q, --quiet                No progress: only results, warnings and errors
       -v, --verbose              More about every stage: why it runs, its fingerprint, rows and figures
-          --log-format <FORMAT>  How progress, warnings and errors are written to stderr: `text`, or `json`, an event a line [default: text]
+          --log-format <FORMAT>  How progress, warnings and errors are written to stderr; `json` is an event a line [default: text] [possible values: text, json]
 
     Exit codes: 0 done; 1 a stage failed or was stopped, something is not there yet, or a check found faults; 2 bad usage or a
     bad pipeline.
@@ -79,7 +80,13 @@ fn help_of_run_lists_its_options() {
           --pipeline <PATH>      The pipeline: a file, or a folder with a `pipeline.yaml` [default: `pipeline.yaml` here or in a folder above]
       -q, --quiet                No progress: only results, warnings and errors
       -v, --verbose              More about every stage: why it runs, its fingerprint, rows and figures
-          --log-format <FORMAT>  How progress, warnings and errors are written to stderr: `text`, or `json`, an event a line [default: text]
+          --log-format <FORMAT>  How progress, warnings and errors are written to stderr; `json` is an event a line [default: text] [possible values: text, json]
+
+    Examples:
+      seedpipe run                                  # everything that is not cached
+      seedpipe run student                          # a stage and what it needs
+      seedpipe run --set student.training.epochs=5  # with another value
+      seedpipe run --dry-run                        # what would run
     ");
 }
 

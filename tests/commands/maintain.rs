@@ -38,8 +38,8 @@ fn verify_finds_one_changed_byte_and_run_makes_the_artifact_again() {
 
     let bad = sandbox.run(&["verify", "--quiet"]).exited_with(1);
     assert_snapshot!(bad.stable_stdout(), @r"
-    images [short]/[digest]: `images/part-00000.parquet`: expected BLAKE3 [digest], found BLAKE3 [digest]
-    2 artifacts, 6 files, [size]: 1 fault
+    images [short]/[digest]: `images/bytes-new-00000.parquet`: expected BLAKE3 [digest], found BLAKE3 [digest]
+    2 artifacts, 7 files, [size]: 1 fault
     hint: run again: a damaged artifact is never used and made anew
     ");
     let json = sandbox
@@ -83,7 +83,7 @@ fn verify_says_what_pipeline_lock_names_and_the_cache_lacks() {
     sandbox.run(&["verify", "-q"]).succeeded();
     let locked = sandbox.run(&["verify", "-q", "--locked"]).exited_with(1);
     assert_snapshot!(locked.stable_stdout(), @r"
-    1 artifacts, 3 files, [size]: all good
+    1 artifacts, 4 files, [size]: all good
     1 of 2 artifacts of pipeline.lock are here; absent: views
     hint: `seedpipe run` makes them, `seedpipe pull` fetches them
     ");

@@ -8,3 +8,4 @@ mod inspect;
 mod maintain;
 mod precision;
 mod run;
+mod together;

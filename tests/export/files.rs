@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{RUN, python_block, run_python};
+use super::{RUN, run_python};
 use crate::requirements::python;
 use crate::sandbox::REPOSITORY;
 
@@ -104,49 +104,6 @@ fn half_precision_halves_the_file() {
         let share = size("fp16", format) / size("fp32", format);
         assert!((0.49..0.52).contains(&share), "{format}: {share}");
     }
-}
-
-#[test]
-fn the_cards_lines_of_python_run() {
-    let Some(python) = python("torch, torchvision, safetensors.torch, onnxruntime") else {
-        return;
-    };
-    for (head, format) in [
-        (true, "safetensors"),
-        (false, "safetensors"),
-        (true, "torchscript"),
-        (false, "onnx"),
-    ] {
-        let head: &[&str] = if head { &["--with-head", "probe"] } else { &[] };
-        run_the_cards_lines(&python, format, head);
-    }
-}
-
-#[test]
-fn the_cards_lines_of_python_load_timms_names_into_timms_network() {
-    let Some(python) = python("torch, timm, safetensors.torch") else {
-        return;
-    };
-    for head in [&["--with-head", "probe"][..], &[]] {
-        run_the_cards_lines(
-            &python,
-            "safetensors",
-            &[head, &["--names", "timm"]].concat(),
-        );
-    }
-}
-
-/// Exports the student with these options, and runs the three lines of its card.
-fn run_the_cards_lines(python: &str, format: &str, options: &[&str]) {
-    let folder = format!("lines-{}", options.concat());
-    let file = format!("{folder}/student.{format}");
-    let arguments = ["export", "student", "--format", format, "-o", &file];
-    RUN.run(&[&arguments[..], options].concat()).succeeded();
-    let lines = python_block(&RUN.path(&format!("{file}.md")));
-    assert_eq!(lines.lines().count(), 3, "{lines}");
-    let program =
-        format!("import os; os.chdir({folder:?})\n{lines}\nprint(type(network).__name__)");
-    run_python(&RUN, python, &["-c", &program]);
 }
 
 #[test]

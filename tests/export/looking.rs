@@ -185,14 +185,6 @@ fn an_exported_file_tells_its_network_and_another_is_guessed() {
         text.contains("plain.safetensors: safetensors, 122 tensors"),
         "{text}"
     );
-    let unknown = RUN
-        .run(&["embed", "plain.safetensors", "digits.parquet"])
-        .exited_with(1);
-    assert!(
-        unknown.stderr.contains("doesn't say which network"),
-        "{}",
-        unknown.stderr
-    );
 }
 
 #[test]

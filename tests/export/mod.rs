@@ -1,13 +1,14 @@
 //! `export`, `network`, `embed` and `predict` as a user calls them; files are loaded by Python
 //! where `SEEDPIPE_PYTHON` names one.
 
+mod cards;
 mod files;
 mod inspecting;
 mod looking;
+mod published;
 mod refusals;
 mod stored;
 
-use std::path::Path;
 use std::process::Command;
 use std::sync::LazyLock;
 
@@ -38,21 +39,21 @@ pub fn run_python(sandbox: &Sandbox, python: &str, arguments: &[&str]) -> Finish
     sandbox.finish(&mut command).succeeded()
 }
 
-/// The first block of Python in a Markdown file.
-fn python_block(path: &Path) -> String {
-    let text = fs_err::read_to_string(path).unwrap();
-    let (_, rest) = text.split_once("```python\n").unwrap();
-    rest.split_once("\n```").unwrap().0.to_owned()
-}
-
 /// A safetensors file with the same tensors and nothing said of them.
 fn without_metadata(bytes: &[u8]) -> Vec<u8> {
+    with_header(bytes, |header| {
+        header.as_object_mut().unwrap().remove("__metadata__");
+    })
+}
+
+/// A safetensors file with the same tensors and another header.
+fn with_header(bytes: &[u8], change: impl FnOnce(&mut Value)) -> Vec<u8> {
     let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
     let mut header: Value = serde_json::from_slice(&bytes[8..8 + length]).unwrap();
-    header.as_object_mut().unwrap().remove("__metadata__");
+    change(&mut header);
     let header = header.to_string();
-    let mut plain = (header.len() as u64).to_le_bytes().to_vec();
-    plain.extend(header.as_bytes());
-    plain.extend(&bytes[8 + length..]);
-    plain
+    let mut changed = (header.len() as u64).to_le_bytes().to_vec();
+    changed.extend(header.as_bytes());
+    changed.extend(&bytes[8 + length..]);
+    changed
 }

@@ -15,7 +15,7 @@ fn exports_that_make_no_sense_are_refused_with_the_remedy() {
     ");
     insta::assert_snapshot!(refusal(&["export", "views", "--format", "onnx"]), @r"
     error: stage `views` makes no weights (kind `augment`)
-    hint: name a stage of kind `pretrain`, `distill` or `finetune`; for `--with-head` a `probe`
+    hint: name a stage of kind `import`, `pretrain`, `distill` or `finetune`; for `--with-head` a `probe`
     exit code 2
     ");
     insta::assert_snapshot!(refusal(&["export", "student", "--format", "safetensors", "--normalise"]), @r"

@@ -49,12 +49,13 @@ fn a_written_file_is_searched_without_its_images_and_gives_what_embedding_them_g
 #[test]
 fn an_encode_stage_is_searched_and_its_images_are_named() {
     let entries = RUN.cache_entries("");
-    let images = entries.iter().find_map(|entry| {
-        let part = RUN.path(".seedpipe/v1").join(entry);
-        let is_part = entry.ends_with(".parquet");
-        is_part.then(|| ImagesReader::open(&[part]).ok()).flatten()
-    });
-    let images = images.unwrap();
+    let mut parts = entries.iter().filter(|entry| entry.contains("/images/"));
+    let folder = parts.next().unwrap().rsplit_once('/').unwrap().0;
+    let parts = entries
+        .iter()
+        .filter(|entry| entry.starts_with(&format!("{folder}/")));
+    let parts = parts.map(|entry| RUN.path(".seedpipe/v1").join(entry));
+    let images = ImagesReader::open(&parts.collect::<Vec<_>>()).unwrap();
     RUN.write("encoded.png", images.bytes(7).unwrap());
     let search = [
         "student",

@@ -26,7 +26,7 @@ fn repair_removes_what_is_damaged_and_run_makes_it_again() {
         .collect();
     lines.sort(); // by digest they come in no order that a reader could foresee
     assert_snapshot!(lines.join("\n"), @r"
-    2 artifacts, 6 files, [size]: 2 faults
+    2 artifacts, 7 files, [size]: 2 faults
     hint: run again: a damaged artifact is never used and made anew
     images [short]/[digest]: `images/part-00000.parquet`: expected BLAKE3 [digest], found BLAKE3 [digest]
     images [short]/[digest]: removed; `seedpipe run` makes it again

@@ -52,7 +52,7 @@ fn a_folder_becomes_a_pipeline_that_runs() {
         "source: photos\n",
         "hash_split: {test: 0.2}",
         "max_bad_fraction: 0.0164",
-        "{path: report.html, title: photos}",
+        "{path: \"report.html\", title: photos}",
     ] {
         assert!(text.contains(part), "{part}: {text}");
     }
@@ -80,6 +80,71 @@ fn a_folder_becomes_a_pipeline_that_runs() {
     assert!(sandbox.path("report.html").is_file());
     let quiet = sandbox.run(&["run", "--dry-run"]).succeeded();
     assert!(!quiet.stderr.contains("warning"), "{}", quiet.stderr);
+}
+
+#[test]
+fn an_unlabelled_folder_gets_figures_with_the_untrained_network_beside_them() {
+    let sandbox = Sandbox::empty();
+    photographs(&sandbox);
+    for class in ["cat", "dog"] {
+        for entry in fs_err::read_dir(sandbox.path("photos").join(class)).unwrap() {
+            let from = entry.unwrap().path();
+            fs_err::rename(
+                &from,
+                sandbox.path("photos").join(from.file_name().unwrap()),
+            )
+            .unwrap();
+        }
+        fs_err::remove_dir(sandbox.path("photos").join(class)).unwrap();
+    }
+    sandbox.run(&["init"]).succeeded();
+    let text = fs_err::read_to_string(sandbox.path("pipeline.yaml")).unwrap();
+    assert!(text.contains("params: {split: all}"), "{text}");
+    assert!(!text.contains("hash_split"), "{text}");
+    let changed = [
+        "views.views_per_image=2",
+        "teacher.training.epochs=1",
+        "student.training.epochs=1",
+    ];
+    let changed: Vec<&str> = changed.iter().flat_map(|key| ["--set", key]).collect();
+    let arguments = [&["run", "--quiet"][..], &changed].concat();
+    let table = sandbox.run(&arguments).succeeded().stdout;
+    let line = |name: &str| table.lines().find(|line| line.starts_with(name)).unwrap();
+    assert_eq!(
+        line("network")
+            .split("  ")
+            .map(str::trim)
+            .filter(|cell| !cell.is_empty())
+            .collect::<Vec<_>>(),
+        [
+            "network",
+            "parameters",
+            "teacher's neighbours, 16.95 % by chance",
+            "rank correlation",
+            "teacher's clusters"
+        ]
+    );
+    for network in ["student ", "untrained "] {
+        assert_eq!(line(network).matches(" %").count(), 3, "{table}");
+        assert_eq!(line(network).matches('±').count(), 2, "{table}");
+    }
+    let metrics = sandbox
+        .run(&[&["metrics", "student_agreement"][..], &changed].concat())
+        .succeeded()
+        .stdout;
+    for name in [
+        "neighbours_in_common",
+        "neighbours_in_common_by_chance",
+        "rank_correlation",
+        "clusters_found",
+    ] {
+        assert!(metrics.contains(name), "{name}: {metrics}");
+    }
+    let page = fs_err::read_to_string(sandbox.path("report.html")).unwrap();
+    assert!(
+        page.contains("the same network before training"),
+        "no gain is told"
+    );
 }
 
 #[test]
@@ -174,4 +239,69 @@ fn what_can_not_become_a_pipeline_is_refused_with_a_remedy() {
         empty.stderr
     );
     assert!(!sandbox.path("pipeline.yaml").exists());
+}
+
+#[test]
+fn a_student_is_a_network_by_name_and_another_name_is_answered_with_the_nearest() {
+    let sandbox = Sandbox::empty();
+    photographs(&sandbox);
+    let init = |file: &str, student: &str| {
+        let arguments = [
+            "--pipeline",
+            file,
+            "init",
+            "--from",
+            "photos",
+            "--student",
+            student,
+        ];
+        sandbox.run(&arguments)
+    };
+    let told = init("named.yaml", "mobilenet_v2").succeeded().stdout;
+    assert!(told.contains("; student: {name: mobilenet_v2}, "), "{told}");
+    init("block.yaml", "{name: resnet18, width: 0.5}").succeeded();
+    for (file, network, untrained) in [
+        (
+            "named.yaml",
+            "      network: {name: mobilenet_v2}\n",
+            "{network: {name: mobilenet_v2}, ",
+        ),
+        (
+            "block.yaml",
+            "      network: {name: resnet18, width: 0.5}\n",
+            "{network: {name: resnet18, width: 0.5}, ",
+        ),
+    ] {
+        let text = fs_err::read_to_string(sandbox.path(file)).unwrap();
+        assert!(text.contains(network) && text.contains(untrained), "{text}");
+        sandbox
+            .run(&["--pipeline", file, "run", "--dry-run"])
+            .succeeded();
+    }
+    for (student, part) in [
+        ("mobilenetv2", "hint: did you mean `mobilenet_v2`?"),
+        ("{name: resnet18, widht: 1}", "--student"),
+        ("student.pth", "no file `student.pth`"),
+    ] {
+        let refused = init("none.yaml", student).exited_with(2);
+        assert!(refused.stderr.contains(part), "{}", refused.stderr);
+    }
+    let teacher = [
+        "--pipeline",
+        "none.yaml",
+        "init",
+        "--from",
+        "photos",
+        "--teacher",
+        "resnet50",
+    ];
+    let refused = sandbox.run(&teacher).exited_with(2);
+    assert!(
+        refused
+            .stderr
+            .contains("no file `resnet50`\nhint: `resnet50` is a network's name"),
+        "{}",
+        refused.stderr
+    );
+    assert!(!sandbox.path("none.yaml").exists());
 }

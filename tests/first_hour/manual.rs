@@ -57,7 +57,7 @@ fn bash_completes_commands_and_the_pipelines_own_words() {
     );
     assert_eq!(
         of(&["seedpipe", "predict", "x.pth", "--network", "mobilenet_v3"]),
-        ["mobilenet_v3_large", "mobilenet_v3_small"]
+        ["mobilenet_v3_small", "mobilenet_v3_large"]
     );
     assert_eq!(of(&["seedpipe", "run", "--device", "cu"]), ["cuda"]);
     // Without a pipeline a shell is told nothing, and no error.

@@ -171,6 +171,8 @@ fn cached_stages_failures_and_refusals_are_events_too() {
     assert_eq!(told.last().unwrap()["level"], "error");
     assert_eq!(failed.last().unwrap(), run[0]);
 
+    // With a lock, what it records of the source would do.
+    fs_err::remove_file(sandbox.path("pipeline.lock")).unwrap();
     fs_err::remove_file(sandbox.path("digits.parquet")).unwrap();
     let refused = events(&sandbox.run(&["run", "--log-format", "json"]).exited_with(2));
     check(&refused);

@@ -7,6 +7,7 @@ mod lines;
 mod live;
 mod read_back;
 mod terminal;
+mod time;
 mod watch;
 
 use std::time::{Duration, Instant};

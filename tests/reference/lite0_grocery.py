@@ -22,6 +22,7 @@ import argparse
 import io
 import os
 import sys
+from pathlib import Path
 
 if hasattr(os, "RTLD_LAZY"):
     sys.setdlopenflags(os.RTLD_LAZY)
@@ -96,6 +97,8 @@ def main() -> None:
     images = pyarrow.parquet.read_table(arguments.images)
     stored = pyarrow.parquet.read_table(arguments.features)
     row_of_image = {image: row for row, image in enumerate(images["image_id"].to_pylist())}
+    files = [pyarrow.parquet.read_table(file) for file in Path(arguments.images).parent.glob("bytes-*.parquet")]
+    bytes_of = {digest: data for file in files for digest, data in zip(*(file[key].to_pylist() for key in ["digest", "bytes"]))}
     images = images.take([row_of_image[image] for image in stored["image_id"].to_pylist()])
     ours = torch.from_numpy(numpy.stack(stored["embedding"].to_numpy()).astype("float32"))
     labels = torch.tensor(images["label"].to_pylist())
@@ -105,7 +108,7 @@ def main() -> None:
 
     def compare(name: str, preprocess, rows) -> tuple[torch.Tensor, float]:
         theirs = torch.zeros_like(ours)
-        theirs[rows] = reference(network, images["bytes"].take(rows).to_pylist(), preprocess)
+        theirs[rows] = reference(network, [bytes_of[digest] for digest in images["digest"].take(rows).to_pylist()], preprocess)
         cosine = torch.nn.functional.cosine_similarity(ours[rows].double(), theirs[rows].double())
         print(
             f"{name}, {len(rows)} images: cosine least {cosine.min():.6f}, 1st percentile {cosine.quantile(0.01):.6f},"

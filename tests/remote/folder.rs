@@ -29,11 +29,11 @@ fn beside(shared: &Sandbox) -> Sandbox {
 fn push_and_pull_tell_what_they_did() {
     let here = Sandbox::with(LIGHT_PIPELINE);
     here.run(&["run", "views", "--quiet"]).succeeded();
-    assert_snapshot!(here.run(&["push", "--remote", "remote"]).succeeded().stable_stdout(), @"2 artifacts in the remote: 4 files, [size] pushed in [time] ([size]/s)");
-    assert_snapshot!(here.run(&["push", "--remote", "remote"]).succeeded().stable_stdout(), @"2 artifacts in the remote: 0 files, 0 B pushed in [time]; 4 files, [size] were there");
+    assert_snapshot!(here.run(&["push", "--remote", "remote"]).succeeded().stable_stdout(), @"2 artifacts in the remote: 5 files, [size] pushed in [time] ([size]/s)");
+    assert_snapshot!(here.run(&["push", "--remote", "remote"]).succeeded().stable_stdout(), @"2 artifacts in the remote: 0 files, 0 B pushed in [time]; 5 files, [size] were there");
     let there = beside(&here);
     let finished = there.run(&["pull"]).succeeded();
-    assert_snapshot!(finished.stable_stdout(), @"2 stages: 2 fetched; 4 files, [size] came in [time] ([size]/s)");
+    assert_snapshot!(finished.stable_stdout(), @"2 stages: 2 fetched; 5 files, [size] came in [time] ([size]/s)");
     assert_snapshot!(finished.refusal(), @r"
     images  fetched  [time]
     views   fetched  [time]

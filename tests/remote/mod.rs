@@ -1,6 +1,7 @@
 //! Two machines' worth of caches and what they share: in a folder, on an S3 server, over plain
 //! HTTP.
 
+mod elsewhere;
 mod folder;
 mod http;
 mod s3;

@@ -138,7 +138,7 @@ stages:
         "<b>two</b>",
         "<dt>input features</dt><dd>one.embeddings</dd>",
         "<dt>input features</dt><dd>two.embeddings</dd>",
-        "<li><b>Surest mistakes</b>: there are none: every judged image was named rightly</li>",
+        "<li><b>The mistakes it was surest of</b>: there are none: every judged image was named rightly</li>",
         "<li><b>Nearest neighbours</b>: embeddings of two splits",
     ] {
         assert!(page.contains(part), "{part}");

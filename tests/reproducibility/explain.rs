@@ -148,7 +148,7 @@ fn a_cached_stage_says_why_it_is_still_good() {
     assert_snapshot!(sandbox.run(&["explain", "images"]).succeeded().stable_stdout(), @r"
     images (ingest): cached
       its recipe is the last run's
-      artifact [short] of content [short], made [date] in the numerics class `[architecture]`, is whole: 2 files, [size]
+      artifact [short] of content [short], made [date] in the numerics class `[architecture]`, is whole: 3 files, [size]
       source `digits.parquet` is unchanged since: [short]
     ");
 }

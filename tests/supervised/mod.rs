@@ -2,6 +2,7 @@
 //! images, what is reported.
 
 mod evaluation;
+mod labelled;
 mod labels;
 mod options;
 mod teachers;

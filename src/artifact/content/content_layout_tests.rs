@@ -263,6 +263,7 @@ fn vectors_have_one_digest_by_their_pages_and_by_decoding() {
         &path,
         &crate::tables::TABLES,
         crate::on_disk::part::Positions::Skip,
+        &Default::default(),
     )
     .unwrap();
     let batches: Vec<RecordBatch> = part

@@ -31,6 +31,7 @@ pub(crate) mod codec;
 pub(crate) mod compare;
 pub(crate) mod described;
 pub(crate) mod show;
+pub(crate) mod summary;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
 use arrow::compute::filter;

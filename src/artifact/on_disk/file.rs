@@ -16,7 +16,7 @@ use crate::schema::failure::{self, Result};
 /// Page headers are read ahead of their pages: this much at once holds nearly every one of them.
 const READ_AHEAD: usize = 512;
 
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct PositionedFile {
     file: Arc<File>,
     length: u64,

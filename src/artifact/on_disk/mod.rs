@@ -1,6 +1,7 @@
 //! Parquet files, written and read a part at a time; nothing in a file is believed before it is
 //! checked.
 
+pub(crate) mod apart;
 pub(crate) mod distinct;
 pub(crate) mod file;
 pub(crate) mod footer;

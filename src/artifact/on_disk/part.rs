@@ -3,9 +3,10 @@
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Schema, SchemaRef};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
@@ -13,14 +14,16 @@ use parquet::arrow::arrow_reader::{
 };
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetStatisticsPolicy};
 
+use crate::on_disk::apart::{Apart, CELL, FilledBatches, KEY};
 use crate::on_disk::file::PositionedFile;
 use crate::on_disk::footer;
+use crate::schema::IMAGES;
 use crate::schema::failure::{self, Result, guarded};
 use crate::schema::metadata::{self, Metadata};
 use crate::schema::table::Table;
 
 /// Decoded bytes that a batch aims at: bounds memory whatever the rows' width.
-const BATCH_BYTES: u64 = 8 << 20;
+pub(crate) const BATCH_BYTES: u64 = 8 << 20;
 const BATCH_ROWS: u64 = 8192;
 
 /// Whether the positions of a file's pages are wanted (for direct reads), which costs memory per
@@ -34,6 +37,9 @@ pub(crate) enum Positions {
 pub(crate) struct Part {
     path: PathBuf,
     reader: ArrowReaderMetadata,
+    schema: SchemaRef,
+    /// The column that lies apart, and where.
+    apart: Option<(usize, Arc<Apart>)>,
     table: &'static Table,
     metadata: Metadata,
     /// First row of each row group, and the number of rows at the end.
@@ -43,7 +49,14 @@ pub(crate) struct Part {
 impl Part {
     /// Opens an artifact's part. Fails when the file is not Parquet, is not of one of the
     /// `expected` kinds, or its schema is not that of its kind.
-    pub fn open(path: &Path, expected: &[&'static Table], positions: Positions) -> Result<Self> {
+    ///
+    /// - `apart`: the output's files of cells
+    pub fn open(
+        path: &Path,
+        expected: &[&'static Table],
+        positions: Positions,
+        apart: &Arc<Apart>,
+    ) -> Result<Self> {
         let file = PositionedFile::open(path)?;
         let found = guarded(path, || load(path, &file, options(positions)))?;
         let (kind, metadata) = metadata::from_footer(path, found.metadata().file_metadata())?;
@@ -63,8 +76,14 @@ impl Part {
                 )
             })?;
         let schema = table.schema(path, &metadata)?;
+        let lacks = kind == IMAGES && found.schema().index_of(CELL).is_err();
+        let cell = schema.index_of(CELL).ok().filter(|_| lacks);
+        let stored = match cell {
+            Some(cell) => but(&schema, cell),
+            None => schema.clone(),
+        };
         let reader = guarded(path, || {
-            let options = ArrowReaderOptions::new().with_schema(schema.clone());
+            let options = ArrowReaderOptions::new().with_schema(stored);
             ArrowReaderMetadata::try_new(found.metadata().clone(), options).map_err(|error| {
                 failure::new(
                     path,
@@ -76,6 +95,8 @@ impl Part {
         Ok(Self {
             path: path.to_path_buf(),
             reader,
+            schema,
+            apart: cell.map(|cell| (cell, apart.clone())),
             table,
             metadata,
             starts,
@@ -95,7 +116,12 @@ impl Part {
     }
 
     pub fn schema(&self) -> &SchemaRef {
-        self.reader.schema()
+        &self.schema
+    }
+
+    /// The output's files of cells, where a column lies there.
+    pub fn apart(&self) -> Option<&Arc<Apart>> {
+        self.apart.as_ref().map(|(_, apart)| apart)
     }
 
     /// Where a column is in the schema.
@@ -115,7 +141,8 @@ impl Part {
         let bytes: u64 = groups
             .map(|group| group.total_byte_size().max(0) as u64)
             .fold(0, u64::saturating_add);
-        usize::try_from(bytes).unwrap_or(usize::MAX) / self.rows().max(1)
+        let mean = usize::try_from(bytes).unwrap_or(usize::MAX) / self.rows().max(1);
+        mean.saturating_add(self.apart().map_or(0, |apart| apart.mean()))
     }
 
     /// First row of each row group, and the number of rows at the end.
@@ -129,14 +156,45 @@ impl Part {
 
     /// Reads the given rows of the given columns (by index into the schema), touching only the row
     /// groups that hold them.
-    pub fn batches(&self, rows: Range<usize>, columns: &[usize]) -> Result<PartBatches> {
+    pub fn batches(&self, rows: Range<usize>, columns: &[usize]) -> Result<Batches> {
         let file = PositionedFile::open(&self.path)?;
-        read_batches(&self.path, file, &self.reader, &self.starts, rows, columns)
+        let read = |columns: &[usize]| {
+            read_batches(&self.path, file, &self.reader, &self.starts, rows, columns)
+        };
+        let Some((cell, apart)) = &self.apart else {
+            return Ok(Box::new(read(columns)?));
+        };
+        let others = columns.iter().filter(|column| *column != cell);
+        let stored = |column: usize| column - usize::from(column > *cell);
+        let mut wanted: Vec<usize> = others.map(|column| stored(*column)).collect();
+        if wanted.len() == columns.len() {
+            return Ok(Box::new(read(&wanted)?));
+        }
+        wanted.push(stored(self.column(KEY)));
+        let names = self.schema.fields().iter().enumerate();
+        let asked = names.filter(|(place, _)| columns.contains(place));
+        let asked: Vec<_> = asked.map(|(_, field)| field.clone()).collect();
+        Ok(Box::new(FilledBatches {
+            path: self.path.clone(),
+            rows: read(&wanted)?,
+            apart: apart.clone(),
+            schema: Arc::new(Schema::new(asked)),
+            pending: None,
+        }))
     }
 }
 
+pub(crate) type Batches = Box<dyn Iterator<Item = Result<RecordBatch>>>;
+
+/// The schema without a column.
+fn but(schema: &SchemaRef, column: usize) -> SchemaRef {
+    let mut fields = schema.fields().to_vec();
+    fields.remove(column);
+    Arc::new(Schema::new(fields))
+}
+
 /// Options for a first look at a file: no statistics, no column index, page positions where wanted.
-fn options(positions: Positions) -> ArrowReaderOptions {
+pub(crate) fn options(positions: Positions) -> ArrowReaderOptions {
     let policy = if positions == Positions::Load {
         PageIndexPolicy::Optional
     } else {

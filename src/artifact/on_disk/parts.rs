@@ -2,9 +2,11 @@
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rayon::prelude::*;
 
+use crate::on_disk::apart::{Apart, is_apart};
 use crate::on_disk::part::{Part, Positions};
 use crate::schema::failure::{self, Result};
 use crate::schema::metadata::Metadata;
@@ -17,12 +19,15 @@ pub(crate) struct PartList {
 }
 
 impl PartList {
-    /// Opens `paths`, which are in logical row order. No part at all is an error: nothing would say
-    /// what the output is.
+    /// Opens `paths`, which are in logical row order, with the files of cells that lie apart among
+    /// them. No part at all is an error: nothing would say what the output is.
     pub fn open(paths: &[PathBuf], kinds: &[&'static Table], positions: Positions) -> Result<Self> {
+        let (apart, paths): (Vec<PathBuf>, Vec<PathBuf>) =
+            paths.iter().cloned().partition(|path| is_apart(path));
+        let apart = Arc::new(Apart::new(apart));
         let parts: Vec<Part> = paths
             .par_iter()
-            .map(|path| Part::open(path, kinds, positions))
+            .map(|path| Part::open(path, kinds, positions, &apart))
             .collect::<Result<_>>()?;
         let Some(first) = parts.first() else {
             return Err(failure::unexpected(

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use arrow::array::RecordBatch;
 use seedpipe_base::Refusal;
 
+use crate::on_disk::apart::CELL;
 use crate::on_disk::part::Positions;
 use crate::on_disk::parts::PartList;
 use crate::on_disk::row::{RowKey, TableRow};
@@ -55,6 +56,8 @@ impl Keys {
 /// Writes the rows of one part. How they are cut into calls of `write` does not matter.
 pub struct TableWriter<R: TableRow> {
     part: PartWriter,
+    /// The column that is not written: it lies apart.
+    apart: Option<usize>,
     group_rows: usize,
     group_bytes: usize,
     keys: Keys,
@@ -65,10 +68,26 @@ impl<R: TableRow> TableWriter<R> {
     /// Creates or empties the file at `path`, whose folder must exist. `metadata` must be the same
     /// for all parts of an output.
     pub fn create(path: &Path, metadata: &Metadata) -> Result<Self> {
+        Self::begin(path, metadata, false)
+    }
+
+    /// The same without the column of bytes, which then lie apart.
+    pub fn create_apart(path: &Path, metadata: &Metadata) -> Result<Self> {
+        Self::begin(path, metadata, true)
+    }
+
+    fn begin(path: &Path, metadata: &Metadata, is_apart: bool) -> Result<Self> {
         R::check_metadata(metadata).map_err(|wrong| failure::of(path, wrong))?;
-        let part = PartWriter::create(path, R::TABLE, metadata, PAGE_BYTES)?;
+        let mut columns = (R::TABLE.columns)(path, metadata)?;
+        let mut all = columns.iter();
+        let apart = all.position(|column| is_apart && column.field.name() == CELL);
+        if let Some(apart) = apart {
+            columns.remove(apart);
+        }
+        let part = PartWriter::create(path, R::TABLE.kind, &columns, metadata, PAGE_BYTES)?;
         Ok(Self {
             part,
+            apart,
             group_rows: 0,
             group_bytes: 0,
             keys: Keys::default(),
@@ -121,8 +140,12 @@ impl<R: TableRow> TableWriter<R> {
         if rows.is_empty() {
             return Ok(());
         }
-        let batch = RecordBatch::try_new(self.part.schema().clone(), R::columns(rows))
-            .unwrap_or_else(|error| {
+        let mut columns = R::columns(rows);
+        if let Some(apart) = self.apart {
+            columns.remove(apart);
+        }
+        let batch =
+            RecordBatch::try_new(self.part.schema().clone(), columns).unwrap_or_else(|error| {
                 panic!(
                     "BUG: columns of `{}` do not fit its schema: {error}",
                     R::TABLE.kind

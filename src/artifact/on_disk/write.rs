@@ -15,7 +15,7 @@ use parquet::schema::types::ColumnPath;
 use crate::schema::column::Layout;
 use crate::schema::failure::{self, Result};
 use crate::schema::metadata::{self, Metadata};
-use crate::schema::table::{Declared, Table, schema_of};
+use crate::schema::table::{Declared, schema_of};
 
 /// Rows of a row group, at most.
 pub(crate) const ROW_GROUP_ROWS: usize = 16_384;
@@ -31,17 +31,17 @@ impl PartWriter {
     /// Creates or empties the file. `page_bytes`: size of a data page.
     pub fn create(
         path: &Path,
-        table: &Table,
+        kind: &str,
+        columns: &[Declared],
         metadata: &Metadata,
         page_bytes: usize,
     ) -> Result<Self> {
-        let columns = (table.columns)(path, metadata)?;
-        let schema = schema_of(&columns);
-        let footer = metadata::to_footer(path, table.kind, metadata)?;
+        let schema = schema_of(columns);
+        let footer = metadata::to_footer(path, kind, metadata)?;
         let file = fs_err::File::create(path)
             .map_err(|error| failure::io(path, "cannot create", error))?
             .into_file();
-        let properties = properties(&columns, page_bytes)
+        let properties = properties(columns, page_bytes)
             .set_key_value_metadata(Some(vec![footer]))
             .build();
         let writer = ArrowWriter::try_new(

@@ -39,7 +39,13 @@ impl EmbeddingsWriter {
         let metadata = header.to_metadata(path)?;
         let header = EmbeddingsHeader::from_metadata(path, &metadata)?;
         Ok(Self {
-            part: PartWriter::create(path, embeddings_header::TABLE, &metadata, PAGE_BYTES)?,
+            part: PartWriter::create(
+                path,
+                embeddings_header::TABLE.kind,
+                &(embeddings_header::TABLE.columns)(path, &metadata)?,
+                &metadata,
+                PAGE_BYTES,
+            )?,
             header,
         })
     }

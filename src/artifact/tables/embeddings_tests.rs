@@ -82,7 +82,13 @@ fn pages_of_our_own_writer_are_read_directly() {
         let path = folder.path().join("a");
         let header = header(Of::Views, precision, dimension);
         write(&path, &header, 0, &values(9000, dimension));
-        let part = Part::open(&path, &[embeddings_header::TABLE], Positions::Load).unwrap();
+        let part = Part::open(
+            &path,
+            &[embeddings_header::TABLE],
+            Positions::Load,
+            &Default::default(),
+        )
+        .unwrap();
         let vectors = vectors(&part, &header);
         // Every page of the first row group must pass as plain.
         let file = crate::on_disk::file::PositionedFile::open(&path).unwrap();
@@ -135,7 +141,13 @@ fn another_layout_is_read_by_decoding() {
     let header = header(Of::Views, Precision::F16, 6);
     let all = values(5000, 6);
     write(&path, &header, 0, &all);
-    let part = Part::open(&path, &[embeddings_header::TABLE], Positions::Skip).unwrap();
+    let part = Part::open(
+        &path,
+        &[embeddings_header::TABLE],
+        Positions::Skip,
+        &Default::default(),
+    )
+    .unwrap();
     let footer = crate::schema::metadata::to_footer(&other, part.kind(), part.metadata()).unwrap();
     let properties = WriterProperties::builder()
         .set_key_value_metadata(Some(vec![footer]))

@@ -1,21 +1,21 @@
 //! Reading `images/v1`: an index of the images in memory, their encoded bytes by one `pread` each,
 //! their sources from the disk.
 //!
-//! Memory: 60 bytes for each image (digest 32; id, length and combination of labels and split 4
-//! each; size and offset 8 each), and 4 more where any image occurs twice. Pages' positions are
+//! Memory: 64 bytes for each image (digest 32; id, length, file and combination of labels and split
+//! 4 each; size and offset 8 each), and 4 more where any image occurs twice. Pages' positions are
 //! read, turned into offsets and let go.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use arrow::array::{Array, RecordBatch};
-use parquet::basic::Compression;
 use rayon::prelude::*;
 use seedpipe_base::Refusal;
 
+use crate::on_disk::apart::{CELL, CellFiles, Cells, KEY, Place, digests, indexed};
 use crate::on_disk::distinct::Distinct;
-use crate::on_disk::file::PositionedFile;
 use crate::on_disk::part::{Part, Positions};
 use crate::on_disk::parts::PartList;
 use crate::on_disk::row::StoredRow;
@@ -24,8 +24,6 @@ use crate::schema::failure::{self, Result};
 use crate::schema::metadata::Metadata;
 use crate::tables::images::ImageRow;
 
-/// The column of the encoded bytes.
-const BYTES: &str = "bytes";
 /// The columns that are held in memory.
 const HELD: [&str; 8] = [
     "image_id",
@@ -37,8 +35,6 @@ const HELD: [&str; 8] = [
     "label_name",
     "split",
 ];
-/// Parts whose file stays open; those beyond are opened for each read.
-const OPEN_FILES: usize = 256;
 
 /// What is known of an image without reading it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,9 +53,10 @@ pub struct Image<'a> {
     pub length: u32,
 }
 
-/// Where an image's encoded bytes are in its part's file; `None`: only the Parquet decoder knows.
+/// Where an image's encoded bytes are; without an offset only the Parquet decoder knows.
 #[derive(Clone, Copy, Debug)]
 struct Position {
+    file: u32,
     offset: Option<NonZeroU64>,
     length: u32,
 }
@@ -78,7 +75,8 @@ struct Attributes {
 /// read on demand.
 pub struct ImagesReader {
     parts: PartList,
-    files: Vec<PositionedFile>,
+    /// The parts, then the files of bytes that lie apart.
+    files: CellFiles,
     ids: Vec<u32>,
     digests: Vec<[u8; 32]>,
     /// Empty where all are 0.
@@ -89,6 +87,7 @@ pub struct ImagesReader {
     attributes: Vec<Attributes>,
     names: Vec<String>,
     splits: Vec<String>,
+    files_of: Vec<u32>,
     offsets: Vec<Option<NonZeroU64>>,
     lengths: Vec<u32>,
     classes: BTreeMap<i32, String>,
@@ -99,21 +98,37 @@ impl ImagesReader {
     /// two names.
     pub fn open(parts: &[PathBuf]) -> Result<Self> {
         let parts = PartList::open(parts, &[ImageRow::TABLE], Positions::Skip)?;
-        let files = parts
+        let mut files = CellFiles::default();
+        for part in parts.iter() {
+            files.add(part.path())?;
+        }
+        let own = files.len() as u32;
+        let mut cells = Cells::default();
+        for path in parts
             .iter()
-            .take(OPEN_FILES)
-            .map(|part| PositionedFile::open(part.path()))
-            .collect::<Result<_>>()?;
+            .find_map(Part::apart)
+            .map_or(&[][..], |apart| apart.paths())
+        {
+            files.add(path)?;
+            cells.add(path, None)?;
+        }
         let positions: Vec<Vec<Position>> = parts
             .iter()
+            .enumerate()
             .collect::<Vec<_>>()
             .into_par_iter()
-            .map(positions)
+            .map(|(file, part)| match part.apart() {
+                Some(_) => positions_apart(part, own, &cells),
+                None => positions(part, file as u32),
+            })
             .collect::<Result<_>>()?;
+        drop(cells);
         // The pages were found, so there are this many rows.
         let rows = positions.iter().map(Vec::len).sum();
+        let mut files_of = Vec::with_capacity(rows);
         let (mut offsets, mut lengths) = (Vec::with_capacity(rows), Vec::with_capacity(rows));
         for position in positions.into_iter().flatten() {
+            files_of.push(position.file);
             offsets.push(position.offset);
             lengths.push(position.length);
         }
@@ -127,6 +142,7 @@ impl ImagesReader {
             attributes: Vec::new(),
             names: Vec::new(),
             splits: Vec::new(),
+            files_of,
             offsets,
             lengths,
             classes: BTreeMap::new(),
@@ -275,39 +291,29 @@ impl ImagesReader {
     /// The encoded bytes, checked against their digest. One read; may be called from any thread.
     /// Panics where `row` is not below [`Self::rows`].
     pub fn bytes(&self, row: usize) -> Result<Vec<u8>> {
-        let (index, within) = self.parts.locate(row);
-        let part = self.parts.part(index);
+        let (file, length) = (self.files_of[row], self.lengths[row]);
         let bytes = match self.offsets[row] {
-            Some(offset) => self.read_at(index, offset.get(), self.lengths[row])?,
-            None => column::<Vec<u8>>(&one_row(part, within, BYTES)?, BYTES)
-                .value(0)
-                .to_vec(),
+            Some(offset) => self.files.read(Place {
+                file,
+                offset,
+                length,
+            })?,
+            None => {
+                let (index, within) = self.parts.locate(row);
+                column::<Vec<u8>>(&one_row(self.parts.part(index), within, CELL)?, CELL)
+                    .value(0)
+                    .to_vec()
+            }
         };
         if *blake3::hash(&bytes).as_bytes() != self.digests[row] {
             let what = format!("bytes of image {}", self.ids[row]);
             return Err(failure::unexpected(
-                part.path(),
+                self.files.path(file),
                 what,
                 "those of its digest",
                 "others: the file is damaged",
             ));
         }
-        Ok(bytes)
-    }
-
-    fn read_at(&self, part: usize, offset: u64, length: u32) -> Result<Vec<u8>> {
-        let path = self.parts.part(part).path();
-        let opened;
-        let file = match self.files.get(part) {
-            Some(file) => file,
-            None => {
-                opened = PositionedFile::open(path)?;
-                &opened
-            }
-        };
-        let mut bytes = Vec::new();
-        file.read_into(offset, length as usize, &mut bytes)
-            .map_err(|error| failure::io(path, "cannot read", error))?;
         Ok(bytes)
     }
 
@@ -344,18 +350,29 @@ struct Texts {
 }
 
 /// Where the images of a part are, by its offset index; by decoding where that does not say it.
-fn positions(part: &Part) -> Result<Vec<Position>> {
+fn positions(part: &Part, file: u32) -> Result<Vec<Position>> {
     // The index takes 32 bytes a page, and goes with this reader.
-    let part = &Part::open(part.path(), &[ImageRow::TABLE], Positions::Load)?;
+    let part = &Part::open(
+        part.path(),
+        &[ImageRow::TABLE],
+        Positions::Load,
+        &Arc::default(),
+    )?;
+    let cell = part.column(CELL);
     let mut positions = Vec::new();
     for (group, bounds) in part.row_group_starts().windows(2).enumerate() {
-        match indexed(part, group, bounds[1] - bounds[0]) {
-            Some(found) => positions.extend(found),
+        match indexed(part.parquet(), group, cell, bounds[1] - bounds[0]) {
+            Some(found) => positions.extend(found.into_iter().map(|(offset, length)| Position {
+                file,
+                offset: Some(offset),
+                length,
+            })),
             None => {
-                for batch in part.batches(bounds[0]..bounds[1], &[part.column(BYTES)])? {
+                for batch in part.batches(bounds[0]..bounds[1], &[cell])? {
                     let batch = batch?;
-                    let lengths = column::<Vec<u8>>(&batch, BYTES).offsets().lengths();
+                    let lengths = column::<Vec<u8>>(&batch, CELL).offsets().lengths();
                     positions.extend(lengths.map(|length| Position {
+                        file,
                         offset: None,
                         length: length as u32,
                     }));
@@ -366,36 +383,27 @@ fn positions(part: &Part) -> Result<Vec<Position>> {
     Ok(positions)
 }
 
-/// The positions of a row group's images where each has its own plain page: an image is the end of
-/// its page.
-fn indexed(part: &Part, group: usize, rows: usize) -> Option<Vec<Position>> {
-    // No column before it is a list, so that this is its place among the leaves too.
-    let bytes = part.column(BYTES);
-    if part.parquet().row_group(group).column(bytes).compression() != Compression::UNCOMPRESSED {
-        return None;
+/// The same for bytes that lie apart, in the files from number `first` on. An image without any is
+/// missed when it is read.
+fn positions_apart(part: &Part, first: u32, cells: &Cells) -> Result<Vec<Position>> {
+    let mut positions = Vec::new();
+    for batch in part.batches(0..part.rows(), &[part.column(KEY)])? {
+        let batch = batch?;
+        let places = digests(column::<[u8; 32]>(&batch, KEY)).map(|digest| cells.place(&digest));
+        positions.extend(places.map(|place| match place {
+            Some(place) => Position {
+                file: first + place.file,
+                offset: Some(place.offset),
+                length: place.length,
+            },
+            None => Position {
+                file: 0,
+                offset: None,
+                length: 0,
+            },
+        }));
     }
-    let index = part.parquet().page_index()?.offset_index(group, bytes)?;
-    let (pages, lengths) = (
-        index.page_locations(),
-        index.unencoded_byte_array_data_bytes()?,
-    );
-    if pages.len() != rows || lengths.len() != rows {
-        return None;
-    }
-    let position = |row: usize| {
-        let (page, length) = (&pages[row], u32::try_from(lengths[row]).ok()?);
-        // The page's header and the value's own length come before it.
-        let header = u64::try_from(page.compressed_page_size)
-            .ok()?
-            .checked_sub(u64::from(length) + 4)?;
-        let offset = u64::try_from(page.offset).ok()?.checked_add(header + 4)?;
-        let alone = page.first_row_index == row as i64;
-        alone.then_some(Position {
-            offset: NonZeroU64::new(offset),
-            length,
-        })
-    };
-    (0..rows).map(position).collect()
+    Ok(positions)
 }
 
 /// A row of one column.

@@ -1,8 +1,10 @@
 use std::path::Path;
 
 use super::*;
+use crate::on_disk::apart::{BytesWriter, StoredBytes};
 use crate::tables::images::{ImageRow, ImagesWriter};
 use parquet::arrow::ArrowWriter;
+use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
 
 fn row(image_id: u32, bytes: Vec<u8>) -> ImageRow {
@@ -130,7 +132,13 @@ fn another_layout_is_read_by_decoding() {
     let (path, other) = (folder.path().join("a"), folder.path().join("b"));
     let all = rows(60);
     write(&path, &all).unwrap();
-    let part = Part::open(&path, &[ImageRow::TABLE], Positions::Skip).unwrap();
+    let part = Part::open(
+        &path,
+        &[ImageRow::TABLE],
+        Positions::Skip,
+        &Default::default(),
+    )
+    .unwrap();
     let footer = crate::schema::metadata::to_footer(&other, part.kind(), &Metadata::new()).unwrap();
     let properties = WriterProperties::builder()
         .set_key_value_metadata(Some(vec![footer]))
@@ -208,4 +216,112 @@ fn one_label_has_one_name() {
         message.contains("name of label 7: expected `cat`, got `dog`"),
         "{message}"
     );
+}
+
+/// The rows with their bytes apart, in files of 9 images each.
+fn write_apart(folder: &Path, rows: &[ImageRow]) -> Vec<PathBuf> {
+    let mut parts = Vec::new();
+    for (number, chunk) in rows.chunks(9).enumerate() {
+        let path = folder.join(format!("bytes-new-{number:05}.parquet"));
+        let mut writer = BytesWriter::create(&path, &Metadata::new()).unwrap();
+        for ImageRow { digest, bytes, .. } in chunk.iter().cloned() {
+            writer.write(&[StoredBytes { digest, bytes }]).unwrap();
+        }
+        writer.finish().unwrap();
+        parts.push(path);
+    }
+    let path = folder.join("part-00000.parquet");
+    let mut writer = ImagesWriter::create_apart(&path, &Metadata::new()).unwrap();
+    for row in rows.iter().cloned() {
+        let bytes = Vec::new();
+        writer.write(&[ImageRow { bytes, ..row }]).unwrap();
+    }
+    writer.finish().unwrap();
+    parts.push(path);
+    parts
+}
+
+#[test]
+fn images_whose_bytes_lie_apart_are_the_same_images() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = folder.path().join("whole");
+    let mut all = rows(50);
+    all.push(row(200, all[7].bytes.clone())); // a copy
+    all.push(row(201, vec![1; 9 << 20])); // more than a batch holds
+    write(&whole, &all).unwrap();
+    let parts = write_apart(folder.path(), &all);
+    let reader = ImagesReader::open(&parts).unwrap();
+    assert!(reader.offsets.iter().all(Option::is_some));
+    for (index, expected) in all.iter().enumerate().rev() {
+        assert_eq!(reader.bytes(index).unwrap(), expected.bytes);
+        assert_eq!(reader.image(index).image_id, expected.image_id);
+        assert_eq!(reader.image(index).length as usize, expected.bytes.len());
+        assert_eq!(reader.source(index).unwrap(), expected.source);
+    }
+    let content = crate::digest(crate::IMAGES, &parts).unwrap();
+    assert_eq!(
+        content,
+        crate::digest(crate::IMAGES, std::slice::from_ref(&whole)).unwrap()
+    );
+    let read = crate::TableReader::<ImageRow>::open(&parts).unwrap();
+    assert_eq!(read.read_all().unwrap(), all);
+    let preview = |parts: &[PathBuf]| crate::preview(parts, 3).unwrap();
+    assert_eq!(preview(&parts), preview(&[whole]));
+}
+
+#[test]
+fn bytes_that_are_nowhere_or_damaged_are_refused_and_the_other_images_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let all = rows(20);
+    let parts = write_apart(folder.path(), &all);
+    let without = [&parts[..1], &parts[2..]].concat();
+    let reader = ImagesReader::open(&without).unwrap();
+    assert_eq!(reader.bytes(3).unwrap(), all[3].bytes);
+    let message = reader.bytes(12).unwrap_err().to_string();
+    assert!(
+        message.contains("expected its bytes in a file `bytes-…` beside it, got none"),
+        "{message}"
+    );
+    assert!(crate::digest(crate::IMAGES, &without).is_err());
+    let mut bytes = fs_err::read(&parts[1]).unwrap();
+    let content = crate::digest(crate::IMAGES, &parts).unwrap();
+    let place = ImagesReader::open(&parts).unwrap().offsets[12]
+        .unwrap()
+        .get() as usize;
+    bytes[place + 5] ^= 1;
+    fs_err::write(&parts[1], bytes).unwrap();
+    let message = ImagesReader::open(&parts)
+        .unwrap()
+        .bytes(12)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        message
+            .contains("bytes-new-00001.parquet`: bytes of image 24: expected those of its digest"),
+        "{message}"
+    );
+    assert_ne!(crate::digest(crate::IMAGES, &parts).unwrap(), content);
+}
+
+#[test]
+fn files_of_bytes_are_any_that_hold_them_and_a_wrong_one_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, other) = (folder.path().join("whole"), folder.path().join("other"));
+    let all = rows(30);
+    write(&path, &all).unwrap();
+    fs_err::write(&other, "no Parquet").unwrap();
+    let mut cells = Cells::default();
+    cells.add(&other, None).unwrap_err();
+    let wanted = all[10..12].iter().map(|row| row.digest).collect();
+    let sum = |rows: &[ImageRow]| rows.iter().map(|row| row.bytes.len() as u64).sum::<u64>();
+    assert_eq!(
+        cells.add(&path, Some(&wanted)).unwrap(),
+        [sum(&all), sum(&all[10..12])]
+    );
+    assert_eq!(cells.file_of(&all[10].digest), Some(0));
+    assert_eq!(
+        cells.read(&all[11].digest).unwrap().as_ref(),
+        Some(&all[11].bytes)
+    );
+    assert_eq!(cells.read(&all[12].digest).unwrap(), None);
 }

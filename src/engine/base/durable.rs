@@ -88,6 +88,7 @@ fn subject_of(path: &Path) -> &str {
     match own.split_once('.').unwrap_or((own, "")) {
         ("manifest", "json") => "manifest",
         ("draft", "json") => "draft",
+        ("reached", "json") => "reached",
         (_, "lock") => "pipeline-lock",
         (_, "safetensors") => "checkpoint",
         (shard, "json") if shard.starts_with("shard-") => "shard",
@@ -96,6 +97,13 @@ fn subject_of(path: &Path) -> &str {
         _ if parents.contains(&"seals") => "seal",
         _ => "file",
     }
+}
+
+/// Makes `path` another name of a finished file, which lies on the disk once then. `false` where that
+/// cannot be: the file has gone, or the file system or another owner's file allows no second name.
+pub(crate) fn second_name(stored: &Path, path: &Path) -> bool {
+    let linked = fault::at("part.link", path).and_then(|()| fs::hard_link(stored, path));
+    linked.is_ok()
 }
 
 /// Makes renames and new entries in `folder` survive a power cut.

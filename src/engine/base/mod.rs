@@ -3,6 +3,7 @@
 //! programs that are asked, the wish to stop, who is told of waiting, fault points for tests, random
 //! numbers by key.
 
+pub mod aside;
 pub mod cancel;
 pub(crate) mod canonical;
 pub mod child;

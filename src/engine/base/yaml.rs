@@ -290,6 +290,14 @@ impl<'de> Visitor<'de> for Count<'_> {
     }
 }
 
+/// A value that an argument holds, as JSON.
+///
+/// # Errors
+/// When it is no YAML, or has no JSON.
+pub fn yaml_value(place: &str, text: &str) -> Result<Json, Refusal> {
+    to_json(&parse(place, text)?).map_err(|reason| Refusal::new(reason).place(place))
+}
+
 /// The same value as JSON. `Err` says what has none: keys that are no text.
 pub(crate) fn to_json(value: &Yaml) -> Result<Json, String> {
     Ok(match value {

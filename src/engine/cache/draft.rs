@@ -19,28 +19,29 @@ use crate::base::digest::Digest;
 use crate::base::durable;
 use crate::base::fault;
 use crate::base::untrusted;
+use crate::cache::left::{REACHED, Reached};
 use crate::cache::manifest::{PartRecord, is_plain_name};
 use crate::cache::recipe::Recipe;
 use crate::cache::store::Store;
 
 const ABOUT: &str = "draft.json";
 const CONTENT: &str = "content";
-const CHECKPOINTS: &str = "checkpoints";
+pub(crate) const CHECKPOINTS: &str = "checkpoints";
 
 /// What a draft is for.
 #[derive(Debug, Serialize, Deserialize)]
-struct About {
+pub(crate) struct About {
     stage: String,
     /// Made by `--force`: work that was not forced must not pass for it.
-    forced: bool,
+    pub forced: bool,
     recipe: Recipe,
     /// The numerics class that it is made in; empty: unknown.
     #[serde(default)]
-    numerics: String,
+    pub numerics: String,
 }
 
 impl About {
-    fn read(directory: &Path) -> Option<About> {
+    pub fn read(directory: &Path) -> Option<About> {
         let text = untrusted::read_text(&directory.join(ABOUT), untrusted::MAXIMAL_RECORD);
         untrusted::from_json(&text.ok()?).ok()
     }
@@ -49,9 +50,9 @@ impl About {
 /// A finished shard.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct ShardRecord {
+pub(crate) struct ShardRecord {
     shard: usize,
-    total: usize,
+    pub total: usize,
     files: Vec<ShardFile>,
     /// What the stage had told by then: a shard that is not done again doesn't tell it again.
     #[serde(default)]
@@ -73,6 +74,44 @@ impl ShardRecord {
 struct ShardFile {
     slot: String,
     part: PartRecord,
+}
+
+/// The records in a draft's folder, of which the files are not looked at.
+#[derive(Debug, Default)]
+pub(crate) struct ShardRecords {
+    pub sound: Vec<ShardRecord>,
+    /// What is no record, or was still being written.
+    unsound: Vec<PathBuf>,
+}
+
+/// Reads the records in a draft's folder.
+pub(crate) fn shards_in(directory: &Path) -> std::io::Result<ShardRecords> {
+    let mut records = ShardRecords::default();
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.starts_with("shard-") && name.ends_with(".json") {
+            let text = untrusted::read_text(&path, untrusted::MAXIMAL_RECORD);
+            let record = text
+                .ok()
+                .and_then(|text| untrusted::from_json::<ShardRecord>(&text).ok());
+            match record {
+                Some(record)
+                    if path == record_path(directory, record.shard) && record.stays_inside() =>
+                {
+                    records.sound.push(record);
+                }
+                _ => records.unsound.push(path),
+            }
+        } else if durable::is_temporary(&path) {
+            records.unsound.push(path);
+        }
+    }
+    Ok(records)
+}
+
+fn record_path(directory: &Path, shard: usize) -> PathBuf {
+    directory.join(format!("shard-{shard:05}.json"))
 }
 
 /// The unfinished work of one stage.
@@ -215,9 +254,18 @@ impl Draft {
             telemetry: self.telemetry.clone(),
         };
         let text = serde_json::to_string_pretty(&record).expect("BUG: a shard's record is JSON");
-        durable::write(&self.record_path(shard), text.as_bytes())?;
+        durable::write(&record_path(&self.directory, shard), text.as_bytes())?;
         self.records.insert(shard, record);
         Ok(())
+    }
+
+    /// Keeps how far the work is that the newest checkpoint holds.
+    pub fn keep_reached(&self, reached: &[Reached]) -> Result<()> {
+        let text = serde_json::to_string(reached).expect("BUG: plain numbers are JSON");
+        Ok(durable::write(
+            &self.directory.join(REACHED),
+            text.as_bytes(),
+        )?)
     }
 
     /// The recorded files of an output, sorted by name.
@@ -243,37 +291,12 @@ impl Draft {
         Ok(store.discard(&self.directory)?)
     }
 
-    fn record_path(&self, shard: usize) -> PathBuf {
-        self.directory.join(format!("shard-{shard:05}.json"))
-    }
-
     /// Reads the records and hashes their files; a record that doesn't hold is dropped, so that its
     /// shard runs again.
     fn read_records(&mut self) -> Result<()> {
-        let mut candidates = Vec::new();
-        for entry in fs::read_dir(&self.directory)? {
-            let path = entry?.path();
-            let name = path
-                .file_name()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned();
-            if name.starts_with("shard-") && name.ends_with(".json") {
-                let text = untrusted::read_text(&path, untrusted::MAXIMAL_RECORD);
-                let record = text
-                    .ok()
-                    .and_then(|text| untrusted::from_json::<ShardRecord>(&text).ok());
-                match record {
-                    Some(record)
-                        if path == self.record_path(record.shard) && record.stays_inside() =>
-                    {
-                        candidates.push(record);
-                    }
-                    _ => fs::remove_file(&path)?,
-                }
-            } else if durable::is_temporary(&path) {
-                fs::remove_file(&path)?;
-            }
+        let ShardRecords { sound, unsound } = shards_in(&self.directory)?;
+        for path in unsound {
+            fs::remove_file(&path)?;
         }
         let content = self.content();
         let holds = |record: &ShardRecord| {
@@ -285,11 +308,11 @@ impl Draft {
                     && Digest::of_file(&path).is_ok_and(|digest| digest == file.part.blake3)
             })
         };
-        for record in candidates {
+        for record in sound {
             if holds(&record) {
                 self.records.insert(record.shard, record);
             } else {
-                fs::remove_file(self.record_path(record.shard))?;
+                fs::remove_file(record_path(&self.directory, record.shard))?;
             }
         }
         Ok(())
@@ -297,7 +320,7 @@ impl Draft {
 
     /// The record first: its files are then no longer part of anything.
     fn drop_record(&mut self, shard: usize) -> Result<()> {
-        fs::remove_file(self.record_path(shard))?;
+        fs::remove_file(record_path(&self.directory, shard))?;
         if let Some(record) = self.records.remove(&shard) {
             for file in record.files {
                 fs::remove_file(self.content().join(file.slot).join(file.part.name))?;
@@ -443,7 +466,7 @@ mod tests {
             draft.commit(shard, 3, &[file]).unwrap();
         }
         fs::write(draft.content().join("views/a"), "X").unwrap();
-        fs::write(draft.record_path(1), "{").unwrap();
+        fs::write(record_path(&draft.directory, 1), "{").unwrap();
         assert_eq!(
             open(&store, false).finished(3).unwrap(),
             BTreeSet::from([2])
@@ -482,10 +505,10 @@ mod tests {
                 telemetry: BTreeMap::new(),
             };
             let text = serde_json::to_string(&record).unwrap();
-            fs::write(draft.record_path(0), text).unwrap();
+            fs::write(record_path(&draft.directory, 0), text).unwrap();
             let mut again = open(&store, false);
             assert!(again.finished(2).unwrap().is_empty());
-            assert!(!again.record_path(0).exists(), "{slot}/{name}");
+            assert!(!record_path(&again.directory, 0).exists(), "{slot}/{name}");
             assert_eq!(fs::read(&outside).unwrap(), b"x", "{slot}/{name}");
         }
     }

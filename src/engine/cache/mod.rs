@@ -1,7 +1,8 @@
 //! What is kept on disk. A [`recipe`] names an artifact by its fingerprint; a [`draft`] grows shard
-//! by shard until it is whole and published into the [`store`]; a [`source`] is a file or folder
-//! outside, known by its digest, and [`walk`] says which files a folder has. Beside an artifact lies its [`manifest`]; a [`seal`] says when its
-//! files were last found whole. [`remote`] is what the engine asks of another store,
+//! by shard until it is whole and published into the [`store`], and [`left`] says how far an
+//! interrupted one is; a [`source`] is a file or folder outside, known by its digest, and [`walk`]
+//! says which files a folder has. Beside an artifact lies its [`manifest`]; a [`seal`] says when
+//! its files were last found whole. [`remote`] is what the engine asks of another store,
 //! [`progress_file`] what others see of a run, [`stat_cache`] which sources need no hashing.
 //!
 //! Processes share the cache: leases say what a live run uses, [`locks`] who may change what, the
@@ -11,6 +12,7 @@ pub(crate) mod artifact;
 pub(crate) mod draft;
 pub(crate) mod history;
 pub(crate) mod lease;
+pub(crate) mod left;
 pub(crate) mod locks;
 pub(crate) mod manifest;
 pub mod progress_file;

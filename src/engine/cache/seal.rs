@@ -7,9 +7,10 @@
 //! changes without changing a stat only `verify` finds; it then breaks the seal. A seal decides
 //! nothing but whether to hash, so one that is lost or torn costs time alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
 use fs_err as fs;
 use rayon::prelude::*;
@@ -20,6 +21,14 @@ use crate::cache::artifact::Artifact;
 use crate::cache::manifest::PartRecord;
 use crate::cache::source::now;
 use crate::cache::stat_cache::{self, FileStat, Record, encode};
+
+/// What this process found in files at rest. Another name changes the stat of a file that artifacts
+/// share: all of them ask for it again, and it is hashed for the first.
+static HASHED: LazyLock<Mutex<HashMap<FileStat, Digest>>> = LazyLock::new(Mutex::default);
+
+fn hashed() -> MutexGuard<'static, HashMap<FileStat, Digest>> {
+    HASHED.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// The seals of a cache.
 #[derive(Debug)]
@@ -113,6 +122,7 @@ impl Seals {
 
     /// Forgets that the artifact's files were whole: they are hashed before they are used again.
     pub fn remove(&self, fingerprint: &Digest, content: &str) -> io::Result<()> {
+        hashed().clear();
         match fs::remove_file(self.path(fingerprint, content)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             removed => removed,
@@ -152,7 +162,11 @@ fn hash(unsealed: &Unsealed) -> Result<Record, String> {
     } = unsealed;
     let start = now();
     let wrong = |got: String| format!("`{file}`: expected BLAKE3 {}, got {got}", part.blake3);
-    let digest = Digest::of_file(path).map_err(|error| wrong(error.to_string()))?;
+    let known = hashed().get(stat).copied();
+    let digest = match known {
+        Some(digest) => digest,
+        None => Digest::of_file(path).map_err(|error| wrong(error.to_string()))?,
+    };
     if digest != part.blake3 {
         return Err(wrong(format!("BLAKE3 {digest}")));
     }
@@ -160,11 +174,15 @@ fn hash(unsealed: &Unsealed) -> Result<Record, String> {
     if FileStat::of(&after) != *stat {
         return Err(wrong("a file that changes while it is read".to_owned()));
     }
+    let trusted = stat.is_settled(start);
+    if trusted {
+        hashed().insert(*stat, digest);
+    }
     Ok(Record {
         path: file.clone().into_bytes(),
         stat: *stat,
         digest,
-        trusted: stat.is_settled(start),
+        trusted,
     })
 }
 

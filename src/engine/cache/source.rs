@@ -22,10 +22,15 @@ use rayon::prelude::*;
 use seedpipe_base::Refusal;
 use serde::Serialize;
 
+use crate::base::aside::Aside;
 use crate::base::digest::Digest;
 use crate::base::{durable, untrusted};
 use crate::cache::stat_cache::{FileStat, Record, StatCache};
 use crate::cache::walk::{WalkedFile, digest_of_fault, readable, special, walk};
+
+/// What is hashed in a moment is not told of.
+const MANY_FILES: u64 = 1_000;
+const MANY_BYTES: u64 = 64 << 20;
 
 /// Whether a file of that name, in a source that is a folder, is a part of the source.
 pub(crate) type Counts = fn(&Path) -> bool;
@@ -98,9 +103,21 @@ fn hash(root: &Path, listed: &[WalkedFile], known: &[Record]) -> Result<Vec<Reco
             )
         })
         .collect();
+    let unknown = matched.iter().filter(|(_, same)| same.is_none());
+    let (files, bytes) = unknown.fold((0, 0), |(files, bytes), (file, _)| {
+        (files + 1, bytes + file.stat.size)
+    });
+    let is_long = files >= MANY_FILES || bytes >= MANY_BYTES;
+    let aside = is_long.then(|| Aside::begin("hashing sources", "bytes", bytes));
     let hashed = matched.into_par_iter().map(|(file, same)| match same {
         Some(record) => Ok(record.clone()),
-        None => hash_file(root, file),
+        None => {
+            let record = hash_file(root, file);
+            if let Some(aside) = &aside {
+                aside.advance(file.stat.size);
+            }
+            record
+        }
     });
     hashed.collect()
 }

@@ -22,7 +22,7 @@ const MAGIC: &[u8] = b"seedpipe stat cache 1\n";
 const SETTLED_NANOSECONDS: i128 = 2_000_000_000;
 
 /// What `stat` says of a file; times in nanoseconds since 1970.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct FileStat {
     pub size: u64,
     pub modified: i128,

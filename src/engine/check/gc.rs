@@ -23,6 +23,7 @@ use crate::cache::store::{
 };
 use crate::cache::{history, lease, scratch};
 use crate::check::gc_roots::Roots;
+use crate::check::shared_file::{Met, SharedFile, measured};
 use crate::check::verify::files_below;
 use crate::run::engine::Engine;
 
@@ -83,6 +84,10 @@ impl Engine {
         self.collect_history(&mut report)?;
         self.collect_strays(options, &roots, &mut report)?;
         self.collect_drafts(options, &roots, &mut report)?;
+        let mut gone = Met::default();
+        for item in &mut report.items {
+            item.bytes += gone.last(&item.shared);
+        }
         if !options.dry_run {
             for item in &report.items {
                 self.set_aside(item, &mut trash)?;
@@ -109,7 +114,7 @@ impl Engine {
         report: &mut GcReport,
     ) -> Result<()> {
         let mut candidates = Vec::new();
-        let mut may_go = Vec::new();
+        let (mut may_go, mut kept) = (Vec::new(), Met::default());
         for fingerprint in self.store.fingerprints()? {
             // Nothing is hashed here: everybody waits at the gate.
             let entries = self.store.entries(fingerprint)?;
@@ -140,7 +145,7 @@ impl Engine {
                 if stays {
                     report.stays.insert(fingerprint);
                     report.kept_artifacts += 1;
-                    report.kept_bytes += item.bytes;
+                    report.kept_bytes += item.bytes + kept.first(&item.shared);
                 } else if state.is_err() {
                     report.items.push(item); // of no use to anybody
                 } else {
@@ -150,7 +155,7 @@ impl Engine {
                 }
             }
         }
-        choose(candidates, options, SystemTime::now(), report);
+        choose(candidates, options, SystemTime::now(), kept, report);
         let goes: BTreeSet<&PathBuf> = report.items.iter().map(|item| &item.path).collect();
         let kept = may_go.iter().filter(|(path, _)| !goes.contains(path));
         let kept: Vec<Digest> = kept.map(|(_, fingerprint)| *fingerprint).collect();
@@ -341,19 +346,16 @@ fn item(what: GcWhat, path: PathBuf, name: String) -> Result<Option<GcItem>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error.into()),
     };
-    let mut bytes = 0;
-    if metadata.is_dir() {
-        for file in files_below(&path)? {
-            bytes += fs::symlink_metadata(file).map_or(0, |metadata| metadata.len());
-        }
-    } else {
-        bytes = metadata.len();
-    }
+    let (bytes, shared) = match metadata.is_dir() {
+        true => measured(&path)?,
+        false => (metadata.len(), Vec::new()),
+    };
     Ok(Some(GcItem {
         what,
         path,
         name,
         bytes,
+        shared,
     }))
 }
 
@@ -367,30 +369,33 @@ pub(crate) struct Unreferenced {
 /// Adds those that go to the report's items, and counts those that stay. With neither an age nor a
 /// budget all go; with an age those that are older, whatever the budget; with a budget the oldest
 /// until it is met.
+///
+/// - `kept`: the files of those that stay in any case
 pub(crate) fn choose(
     mut candidates: Vec<Unreferenced>,
     options: &GcOptions,
     now: SystemTime,
+    mut kept: Met,
     report: &mut GcReport,
 ) {
     candidates
         .sort_by(|left, right| (left.made, &left.item.path).cmp(&(right.made, &right.item.path)));
     let everything = options.older_than.is_none() && options.max_bytes.is_none();
-    let mut total: u64 = candidates
-        .iter()
-        .map(|candidate| candidate.item.bytes)
-        .sum();
-    total += report.kept_bytes;
+    let (mut all, mut gone) = (kept.clone(), Met::default());
+    let mut total = report.kept_bytes;
+    for Unreferenced { item, .. } in &candidates {
+        total += item.bytes + all.first(&item.shared);
+    }
     for Unreferenced { item, made } in candidates {
         let age = now.duration_since(made).unwrap_or_default();
         let is_old = options.older_than.is_some_and(|limit| age > limit);
         let is_too_much = options.max_bytes.is_some_and(|budget| total > budget);
         if everything || is_old || is_too_much {
-            total -= item.bytes;
+            total -= item.bytes + gone.last(&item.shared);
             report.items.push(item);
         } else {
             report.kept_artifacts += 1;
-            report.kept_bytes += item.bytes;
+            report.kept_bytes += item.bytes + kept.first(&item.shared);
         }
     }
     report.over_budget_bytes = options
@@ -431,6 +436,22 @@ pub struct GcItem {
     /// For people: `encode 0123456789ab`.
     pub name: String,
     pub bytes: u64,
+    /// Files that go when no other name of theirs is left.
+    #[serde(skip)]
+    pub(crate) shared: Vec<SharedFile>,
+}
+
+impl GcItem {
+    /// Of files that have one name.
+    pub fn new(what: GcWhat, path: PathBuf, name: String, bytes: u64) -> GcItem {
+        GcItem {
+            what,
+            path,
+            name,
+            bytes,
+            shared: Vec::new(),
+        }
+    }
 }
 
 /// The sort of a thing that goes.
@@ -506,12 +527,12 @@ mod tests {
         let now = SystemTime::now();
         let day = Duration::from_secs(86_400);
         let candidates = (1..=4_u64).rev().map(|bytes| Unreferenced {
-            item: GcItem {
-                what: GcWhat::Artifact,
-                path: format!("{bytes}").into(),
-                name: String::new(),
+            item: GcItem::new(
+                GcWhat::Artifact,
+                format!("{bytes}").into(),
+                String::new(),
                 bytes,
-            },
+            ),
             made: now - day * (5 - bytes as u32),
         });
         let options = GcOptions {
@@ -528,7 +549,13 @@ mod tests {
             dry_run: true,
             stays: std::collections::BTreeSet::new(),
         };
-        choose(candidates.collect(), &options, now, &mut report);
+        choose(
+            candidates.collect(),
+            &options,
+            now,
+            Met::default(),
+            &mut report,
+        );
         let sizes = report.items.iter().map(|item| item.bytes).collect();
         (sizes, report)
     }

@@ -5,5 +5,6 @@
 pub(crate) mod gc;
 pub(crate) mod gc_roots;
 pub(crate) mod rerun;
+pub(crate) mod shared_file;
 pub(crate) mod unfinished;
 pub(crate) mod verify;

@@ -115,9 +115,16 @@ impl Engine {
         }
         let mut stages = Vec::new();
         for index in self.in_order(&targets) {
-            stages.push(match faults.remove(&index) {
+            let node = &self.project.stages()[index];
+            let absent = session.sources[&index].absent.first();
+            let absence =
+                absent.map(|source| self.absence(node, source, "the stage is to run again"));
+            let fault = faults
+                .remove(&index)
+                .map(|fault| hinted(fault, "run it first: `seedpipe run`"));
+            stages.push(match fault.or(absence.map(|refusal| refusal.to_string())) {
                 Some(fault) => RerunStage {
-                    fault: Some(hinted(fault, "run it first: `seedpipe run`")),
+                    fault: Some(fault),
                     ..self.blank(index)
                 },
                 None => self.rerun_stage(&mut session, index, &recipes[&index], options.exact)?,

@@ -6,6 +6,7 @@ use anyhow::Result;
 use fs_err as fs;
 
 use crate::base::digest::Digest;
+use crate::cache::left::Left;
 use crate::cache::store::{fingerprint_of_draft, folders_in};
 use crate::check::verify::files_below;
 use crate::run::engine::Engine;
@@ -17,6 +18,8 @@ pub struct Unfinished {
     /// The stage of the current plan that a run would go on with; `None`: no stage's.
     pub stage: Option<String>,
     pub bytes: u64,
+    /// How far it is; `None`: no stage's, or nothing of it is finished.
+    pub left: Option<Left>,
 }
 
 impl Engine {
@@ -41,10 +44,20 @@ impl Engine {
                 // Gone, when a live run has just finished.
                 bytes += fs::symlink_metadata(&file).map_or(0, |about| about.len());
             }
+            let stage = planned.get(&fingerprint).cloned();
+            let left = match &stage {
+                None => None,
+                Some(stage) => {
+                    let index = self.project.index(stage)?;
+                    let numerics = self.class_of(index, self.project.device());
+                    self.left_in(&folder, fingerprint, numerics.as_deref(), false)?
+                }
+            };
             found.push(Unfinished {
                 fingerprint,
-                stage: planned.get(&fingerprint).cloned(),
+                stage,
                 bytes,
+                left,
             });
         }
         Ok(found)

@@ -7,16 +7,19 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Result, ensure};
+use fs_err as fs;
 use rand_chacha::ChaCha8Rng;
 
 use crate::base::cancel;
 use crate::base::digest::Digest;
+use crate::base::durable;
 use crate::base::fault;
 use crate::base::random::keyed_rng;
 use crate::cache::draft::Draft;
+use crate::cache::left::Reached;
 use crate::cache::manifest::{OutputRecord, Telemetry, is_plain_name};
 use crate::cache::recipe::Recipe;
-use crate::kind::earlier::Search;
+use crate::kind::earlier::{Search, StoredFile};
 use crate::kind::observer::{Event, Observer, Progress};
 use crate::kind::registry::Kind;
 use crate::kind::sample::Sample;
@@ -150,6 +153,15 @@ impl StageContext<'_> {
         &self.checkpoints
     }
 
+    /// Says how far the work is that the checkpoint holds which was just written, by units from
+    /// coarse to fine: for people who ask what an interrupted run left.
+    ///
+    /// # Errors
+    /// When it can't be written down.
+    pub fn reached(&self, reached: &[Reached]) -> Result<()> {
+        self.state().draft.keep_reached(reached)
+    }
+
     pub fn progress(&self) -> Progress<'_> {
         Progress::new(self.stage, self.observer)
     }
@@ -272,6 +284,33 @@ impl Shard {
     /// When the kind declares no such output, or the part's name has other characters than letters,
     /// digits, `-` and `_`.
     pub fn output(&self, slot: &str, part: &str) -> PathBuf {
+        let (path, file) = self.place(slot, part);
+        self.promise(file);
+        path
+    }
+
+    /// Makes the part another name of a file of the cache, whose bytes are then kept once. `false`
+    /// where that cannot be: it has gone or is damaged, or the file system knows no second names.
+    ///
+    /// # Panics
+    /// As [`Self::output`].
+    pub fn share(&self, slot: &str, part: &str, stored: &StoredFile) -> bool {
+        let (path, file) = self.place(slot, part);
+        // What is hashed has this name: nobody can put another file there in between.
+        let is_shared = durable::second_name(&stored.path, &path);
+        let is_whole = || Digest::of_file(&path).is_ok_and(|digest| digest == stored.blake3);
+        if is_shared && is_whole() {
+            self.promise(file);
+            return true;
+        }
+        if is_shared {
+            // What stays is in no record, and goes with the draft.
+            let _ = fs::remove_file(&path);
+        }
+        false
+    }
+
+    fn place(&self, slot: &str, part: &str) -> (PathBuf, (String, String)) {
         let declared = self.outputs.iter().any(|known| known.name == slot);
         assert!(declared, "BUG: the kind declares no output `{slot}`");
         assert!(
@@ -280,11 +319,13 @@ impl Shard {
         );
         let name = format!("{part}.parquet");
         let path = self.content.join(slot).join(&name);
+        (path, (slot.to_owned(), name))
+    }
+
+    fn promise(&self, file: (String, String)) {
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
-        let file = (slot.to_owned(), name);
         if !files.contains(&file) {
             files.push(file);
         }
-        path
     }
 }

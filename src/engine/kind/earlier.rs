@@ -4,8 +4,10 @@
 //! What is given is whole (every file hashed, or sealed as `seal` tells) and of this run's numerics
 //! class, and so are the inputs that it was made of. Nothing is given to a stage that is forced or
 //! made again by `verify --rerun`: those are to compute.
+//!
+//! Files that equal ones may be a second name of ([`StageContext::stored`]) come from any recipe.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use anyhow::Result;
@@ -45,6 +47,14 @@ impl Earlier {
     }
 }
 
+/// A file of the cache that a part may become another name of
+/// ([`share`](crate::kind::context::Shard::share)).
+#[derive(Debug, Clone)]
+pub struct StoredFile {
+    pub path: PathBuf,
+    pub(crate) blake3: Digest,
+}
+
 /// Where a running stage may look for earlier results.
 pub(crate) struct Search<'a> {
     pub store: Store,
@@ -62,6 +72,29 @@ impl StageContext<'_> {
             Some(search) => search.find(slots),
             None => Ok(Vec::new()),
         }
+    }
+
+    /// The files of every output of a kind in the cache, equal ones once, whatever recipe made them.
+    /// Only their lengths were looked at, and they may go at any time. None in a run that is to
+    /// compute everything.
+    pub fn stored(&self, kind: &str) -> Result<Vec<StoredFile>> {
+        let artifacts = match &self.search {
+            Some(search) => search.artifacts()?,
+            None => Vec::new(),
+        };
+        let mut seen = BTreeSet::new();
+        let mut files = Vec::new();
+        for artifact in &artifacts {
+            for (slot, part) in artifact.files() {
+                if artifact.manifest.outputs[slot].kind == kind && seen.insert(part.blake3) {
+                    files.push(StoredFile {
+                        path: artifact.directory.join(slot).join(&part.name),
+                        blake3: part.blake3,
+                    });
+                }
+            }
+        }
+        Ok(files)
     }
 }
 

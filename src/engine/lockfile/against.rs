@@ -126,7 +126,7 @@ impl Engine {
     fn planned_changes(&self, facts: &Facts, index: usize, locked: &LockedStage) -> Vec<Change> {
         let node = &self.project.stages()[index];
         let version = self.registry.known(&node.kind).version();
-        let planned = planned_facts(node, version, &facts.resolved[&index].sources);
+        let planned = planned_facts(node, version, &facts.resolved[&index].sources.digests);
         differences(&recorded_facts(locked), &planned)
     }
 

@@ -22,6 +22,7 @@ use crate::pipeline::plan;
 use crate::pipeline::project::StageNode;
 use crate::run::engine::{Engine, RunOptions};
 use crate::run::session::Session;
+use crate::run::sources::Sources;
 
 /// What a plan and pipeline.lock differ in.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -132,7 +133,7 @@ impl Engine {
     pub(crate) fn locked_plan(
         &self,
         stages: &BTreeSet<usize>,
-        sources: &BTreeMap<usize, BTreeMap<String, Digest>>,
+        sources: &BTreeMap<usize, Sources>,
         whole: bool,
     ) -> Result<PipelineLock> {
         let path = path_for(self.project.path());
@@ -148,7 +149,7 @@ impl Engine {
         lock: &PipelineLock,
         path: &Path,
         stages: &BTreeSet<usize>,
-        sources: &BTreeMap<usize, BTreeMap<String, Digest>>,
+        sources: &BTreeMap<usize, Sources>,
         whole: bool,
     ) -> Option<LockMismatch> {
         let mut mismatches = Vec::new();
@@ -158,7 +159,7 @@ impl Engine {
                 None => (Mismatch::NotInLock, Vec::new()),
                 Some(locked) => {
                     let version = self.registry.known(&node.kind).version();
-                    let planned = planned_facts(node, version, &sources[&index]);
+                    let planned = planned_facts(node, version, &sources[&index].digests);
                     (
                         Mismatch::Changed,
                         differences(&recorded_facts(locked), &planned),

@@ -12,8 +12,6 @@ use crate::cache::artifact::Artifact;
 use crate::cache::history::History;
 use crate::cache::lease::Lease;
 use crate::cache::remote::{Remote, SharedRemote};
-use crate::cache::source::Snapshot;
-use crate::cache::stat_cache::StatCache;
 use crate::cache::store::{Lookup, Store};
 use crate::kind::registry::{Kind, Registry};
 use crate::kind::stage::Codec;
@@ -32,7 +30,13 @@ pub struct Engine {
     pub(crate) shared_remote: Option<SharedRemote>,
     /// Of a run that is being planned.
     lease: Mutex<Option<Lease>>,
+    pub(crate) tell: Option<Tell>,
+    /// Sources that were told of as not here.
+    pub(crate) told: Mutex<BTreeSet<String>>,
 }
+
+/// Tells the user something, outside a run as well.
+pub type Tell = Box<dyn Fn(&str) + Send + Sync>;
 
 /// A stage is to be run by a program that has no work of its kind. What a plan says may be otherwise
 /// when the run comes to it; then nothing is lost, and a program that has the work goes on.
@@ -80,6 +84,8 @@ impl Engine {
             numerics: Box::new(|_, _| Ok(String::new())),
             shared_remote: None,
             lease: Mutex::new(None),
+            tell: None,
+            told: Mutex::default(),
         })
     }
 
@@ -124,6 +130,13 @@ impl Engine {
     #[must_use]
     pub fn with_versions(mut self, versions: BTreeMap<String, String>) -> Engine {
         self.versions.extend(versions);
+        self
+    }
+
+    /// What is to be told of sources that are not here, once each.
+    #[must_use]
+    pub fn with_tell(mut self, tell: Tell) -> Engine {
+        self.tell = Some(tell);
         self
     }
 
@@ -235,48 +248,5 @@ impl Engine {
             .copied()
             .filter(|index| stages.contains(index))
             .collect()
-    }
-
-    /// Digests of the sources of these stages.
-    pub(crate) fn sources_of(
-        &self,
-        stages: &BTreeSet<usize>,
-    ) -> Result<BTreeMap<usize, BTreeMap<String, Digest>>> {
-        let snapshot = Snapshot::new(StatCache::optional(&self.store.stat_cache()));
-        let digests = |&index: &usize| Ok((index, self.source_digests(index, &snapshot)?));
-        stages.iter().map(digests).collect()
-    }
-
-    /// Digests of a stage's sources; the message names the key that holds the path.
-    pub(crate) fn source_digests(
-        &self,
-        index: usize,
-        snapshot: &Snapshot,
-    ) -> Result<BTreeMap<String, Digest>, Refusal> {
-        let node = &self.project.stages()[index];
-        let counts = self.registry.known(&node.kind).counts();
-        let mut digests = BTreeMap::new();
-        for path in &node.sources {
-            let written = path.display().to_string();
-            let digest = snapshot
-                .digest(&self.project.folder().join(path), counts)
-                .map_err(|error| {
-                    let leaves = crate::cache::recipe::flatten(&node.params);
-                    let key = leaves
-                        .iter()
-                        .find(|(_, value)| value.as_str() == Some(&written));
-                    let key =
-                        key.map_or_else(|| "params".to_owned(), |(key, _)| format!("params.{key}"));
-                    let cause = Refusal::of_chain(error.chain());
-                    let usual = "correct the path; a relative one starts at the pipeline's folder";
-                    Refusal::new(format!("source `{written}`: {}", cause.message))
-                        .place(self.place())
-                        .stage(&node.name)
-                        .key(key)
-                        .hint(cause.hint.as_deref().unwrap_or(usual))
-                })?;
-            digests.insert(written, digest);
-        }
-        Ok(digests)
     }
 }

@@ -71,6 +71,9 @@ impl Engine {
             // One that can't be read is told of when it is written anew.
             false => PipelineLock::read(&path_for(self.project.path())).unwrap_or_default(),
         };
+        self.expect_sources_of(wanted, &sources, |index| {
+            options.force && targets.contains(&index)
+        })?;
         self.store.prepare()?;
         let lease = self.begin_lease()?;
         let mut session = Session {
@@ -222,6 +225,7 @@ impl Engine {
                 telemetry: BTreeMap::new(),
             });
         }
+        self.expect_here(session, index, fingerprint)?;
         let reasons = match is_forced {
             true => vec!["forced".to_owned()],
             false => self.reasons_to_run(index, recipe, &faults),
@@ -358,9 +362,9 @@ impl Engine {
     /// Shards that were computed while a source changed are not what the recipe says.
     fn check_sources(&self, session: &Session, index: usize) -> Result<()> {
         let snapshot = Snapshot::new(StatCache::required(&self.store.stat_cache()));
-        let now = self.source_digests(index, &snapshot)?;
-        for (path, before) in &session.sources[&index] {
-            if now.get(path) != Some(before) {
+        let node = &self.project.stages()[index];
+        for (path, before) in &session.sources[&index].digests {
+            if self.source_digest(node, path, &snapshot)? != *before {
                 let message = format!(
                     "source `{path}`: expected it at rest, got other content than when the run began; nothing is published"
                 );

@@ -161,7 +161,7 @@ impl Engine {
                 inputs: last.recipe.inputs.clone(),
                 sources: match resolved.source_fault {
                     Some(_) => last.recipe.sources.clone(),
-                    None => resolved.sources.clone(),
+                    None => resolved.sources.digests.clone(),
                 },
                 lineage: last.recipe.lineage.clone(),
             },
@@ -297,9 +297,15 @@ fn still_good(resolved: &Resolved, artifact: &Artifact) -> Vec<String> {
             "it was changed by hand; see `seedpipe verify`",
         )];
     }
-    let sources = resolved.sources.iter();
+    let sources = resolved.sources.digests.iter();
     sources
-        .map(|(path, digest)| format!("source `{path}` is unchanged since: {}", digest.short()))
+        .map(|(path, digest)| {
+            let how = match resolved.sources.absent.contains(path) {
+                true => "not here, and taken as pipeline.lock records it",
+                false => "unchanged since",
+            };
+            format!("source `{path}` is {how}: {}", digest.short())
+        })
         .collect()
 }
 

@@ -7,4 +7,6 @@ pub(crate) mod explain;
 pub(crate) mod graph;
 pub(crate) mod resolve;
 pub(crate) mod session;
+pub(crate) mod sources;
 pub(crate) mod status;
+pub(crate) mod unfinished;

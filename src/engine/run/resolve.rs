@@ -8,16 +8,15 @@ use anyhow::Result;
 use crate::base::digest::Digest;
 use crate::cache::artifact::Artifact;
 use crate::cache::recipe::Recipe;
-use crate::cache::source::Snapshot;
-use crate::cache::stat_cache::StatCache;
 use crate::cache::store::Lookup;
 use crate::run::engine::Engine;
+use crate::run::sources::Sources;
 
 /// What is known of a stage.
 #[derive(Debug, Default)]
 pub(crate) struct Resolved {
-    /// Digests of its sources, as far as they are there.
-    pub sources: BTreeMap<String, Digest>,
+    /// Empty where one has no digest.
+    pub sources: Sources,
     /// Why a source has no digest.
     pub source_fault: Option<String>,
     /// Stages directly connected that have no artifact yet, in order of slots.
@@ -31,13 +30,13 @@ pub(crate) struct Resolved {
 impl Engine {
     /// Resolves stages; `stages` holds everything that its members need.
     pub(crate) fn resolve(&self, stages: &BTreeSet<usize>) -> Result<BTreeMap<usize, Resolved>> {
-        let snapshot = Snapshot::new(StatCache::optional(&self.store.stat_cache()));
+        let look = self.look_at_sources();
         let mut resolved: BTreeMap<usize, Resolved> = BTreeMap::new();
         for index in self.in_order(stages) {
             let node = &self.project.stages()[index];
             let mut stage = Resolved::default();
-            match self.source_digests(index, &snapshot) {
-                Ok(digests) => stage.sources = digests,
+            match look.of(node) {
+                Ok(sources) => stage.sources = sources,
                 Err(error) => stage.source_fault = Some(error.message.clone()),
             }
             for connection in node.inputs.values().flatten() {
@@ -47,7 +46,7 @@ impl Engine {
                 }
             }
             if stage.source_fault.is_none() && stage.waits_for.is_empty() {
-                let recipe = self.recipe(index, stage.sources.clone(), |other| {
+                let recipe = self.recipe(index, stage.sources.digests.clone(), |other| {
                     resolved[&other].found.artifact.as_ref()
                 });
                 let fingerprint = recipe.fingerprint();
@@ -57,6 +56,7 @@ impl Engine {
             }
             resolved.insert(index, stage);
         }
+        self.tell_of_absent(resolved.values().map(|stage| &stage.sources));
         Ok(resolved)
     }
 

@@ -20,14 +20,15 @@ use crate::kind::observer::Observer;
 use crate::pipeline::pipeline_lock::{LockedStage, PipelineLock, path_for};
 use crate::pipeline::project::StageNode;
 use crate::run::engine::Engine;
+use crate::run::sources::Sources;
 
 /// One run's state.
 pub(crate) struct Session<'a> {
     pub observer: &'a dyn Observer,
     pub device: String,
     pub forced: BTreeSet<usize>,
-    /// Digests of the sources of every stage, taken before anything ran.
-    pub sources: BTreeMap<usize, BTreeMap<String, Digest>>,
+    /// Of every stage, looked at before anything ran.
+    pub sources: BTreeMap<usize, Sources>,
     /// What stages gave, so far.
     pub artifacts: BTreeMap<usize, Artifact>,
     pub lease: Lease,
@@ -74,7 +75,7 @@ impl Engine {
 
     /// The stage's recipe and what the store has for it, protected from `gc` until the run ends.
     pub(crate) fn look_up(&self, session: &mut Session, index: usize) -> Result<(Recipe, Lookup)> {
-        let recipe = self.recipe(index, session.sources[&index].clone(), |other| {
+        let recipe = self.recipe(index, session.sources[&index].digests.clone(), |other| {
             session.artifacts.get(&other)
         });
         let fingerprint = recipe.fingerprint();

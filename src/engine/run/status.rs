@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::base::digest::Digest;
 use crate::cache::artifact::Artifact;
+use crate::cache::left::Left;
 use crate::cache::recipe::Recipe;
 use crate::pipeline::plan;
 use crate::run::engine::{Engine, RunOptions};
@@ -59,6 +60,10 @@ pub struct StageStatus {
     pub artifact: Option<Artifact>,
     /// What is wrong with a source of it: it can't run.
     pub source_fault: Option<String>,
+    /// Sources that are not here, and taken as pipeline.lock records them.
+    pub absent_sources: Vec<String>,
+    /// What an interrupted run left of it, unless it is cached.
+    pub left: Option<Left>,
 }
 
 impl Engine {
@@ -79,24 +84,33 @@ impl Engine {
         let states = self.states(wanted, &resolved, |index| {
             options.force && targets.contains(&index)
         });
+        let device = options.device.as_deref().unwrap_or(self.project.device());
         let statuses = self.in_order(wanted).into_iter().map(|index| {
             let node = &self.project.stages()[index];
             let stage = resolved
                 .remove(&index)
                 .expect("BUG: every wanted stage is resolved");
             let forced = options.force && targets.contains(&index);
-            StageStatus {
+            let left = match (&states[&index], stage.fingerprint) {
+                (StageState::Cached, _) | (_, None) => None,
+                (_, Some(fingerprint)) => self.left(index, fingerprint, device, forced)?,
+            };
+            let mut reasons = self.reasons(index, &states[&index], &stage, forced);
+            reasons.extend(left.as_ref().map(ToString::to_string));
+            Ok(StageStatus {
                 stage: node.name.clone(),
                 kind: node.kind.clone(),
                 tensors: self.registry.known(&node.kind).tensors(),
-                reasons: self.reasons(index, &states[&index], &stage, forced),
+                reasons,
                 state: states[&index].clone(),
                 fingerprint: stage.fingerprint,
                 artifact: stage.found.artifact,
                 source_fault: stage.source_fault,
-            }
+                absent_sources: stage.sources.absent,
+                left,
+            })
         });
-        Ok(statuses.collect())
+        statuses.collect()
     }
 
     /// Whether the run would, or might, run a stage that needs libtorch.

@@ -1,7 +1,8 @@
 //! Brings one artifact from the remote into the store.
 //!
 //! Files come into the fingerprint's draft folder, `fetched-<content>/<slot>/<part>`, each hashed
-//! on the way in; what an interrupted fetch left whole is kept. Published only when every file has
+//! on the way in; what an interrupted fetch left whole is kept, and what the cache has already is
+//! shared. Published only when every file has
 //! its digest and all of them together the content that the manifest claims. Call it under the
 //! fingerprint's lock.
 
@@ -16,6 +17,7 @@ use crate::base::cancel;
 use crate::base::digest::Digest;
 use crate::base::durable;
 use crate::cache::artifact::Artifact;
+use crate::cache::left::FETCHED;
 use crate::cache::manifest::{Manifest, OutputRecord, PartRecord};
 use crate::cache::recipe::Recipe;
 use crate::cache::remote::{CONTENT_DIGITS, Remote, SharedRemote, Trouble, blob_key, manifest_key};
@@ -53,10 +55,11 @@ impl Engine {
         };
         let draft = self.store.draft(manifest.fingerprint, "");
         let folder = draft.join(format!(
-            "fetched-{}",
+            "{FETCHED}{}",
             manifest.content.prefix(CONTENT_DIGITS)
         ));
         let wanted = prepare(&folder, &manifest)?;
+        self.share_stored(&wanted)?;
         let bytes = download(remote, &wanted, Progress::new(stage, observer))?;
         for slot in manifest.outputs.keys() {
             durable::sync_folder(&folder.join(slot))?;
@@ -72,6 +75,25 @@ impl Engine {
         }
         shared.note_fetched(artifact.fingerprint);
         Ok(Some(Fetched { artifact, bytes }))
+    }
+
+    /// Files that an artifact of the cache has need not come over the line, nor be kept twice.
+    fn share_stored(&self, wanted: &[WantedFile]) -> io::Result<()> {
+        let missing = wanted.iter().filter(|wanted| !wanted.path.exists());
+        let missing: BTreeMap<Digest, &Path> = missing
+            .map(|wanted| (wanted.part.blake3, wanted.path.as_path()))
+            .collect();
+        for fingerprint in self.store.fingerprints()? {
+            let entries = self.store.entries(fingerprint)?.into_iter();
+            for artifact in entries.filter_map(|entry| entry.state.ok()) {
+                for (slot, part) in artifact.files() {
+                    if let Some(path) = missing.get(&part.blake3) {
+                        durable::second_name(&artifact.directory.join(slot).join(&part.name), path);
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The files hold what the manifest says of them: whoever wrote the manifest could claim any

@@ -121,10 +121,15 @@ fn random_box<R: Rng + ?Sized>(
     }
 }
 
+/// What the shorter side becomes where the centre of `size` is `ratio` of it.
+pub fn resized_shorter_side(size: u32, ratio: f64) -> u32 {
+    // The margin keeps a ratio such as 32/36, rounded down, from losing a pixel.
+    (f64::from(size) / ratio + 1e-6).floor() as u32
+}
+
 /// The whole image with its shorter side resized to `size / ratio`, and the centre of that.
 fn centre_view(width: u32, height: u32, size: u32, ratio: f64) -> View {
-    // The margin keeps a ratio such as 32/36, rounded down, from losing a pixel.
-    let shorter = (f64::from(size) / ratio + 1e-6).floor() as u64;
+    let shorter = u64::from(resized_shorter_side(size, ratio));
     let longer_side = u64::from(width.max(height));
     let shorter_side = u64::from(width.min(height));
     let longer = u32::try_from(shorter * longer_side / shorter_side).unwrap_or(u32::MAX);

@@ -236,12 +236,23 @@ pub fn load_network(
     prefix: Option<&str>,
     device: Device,
 ) -> Result<(Network, Recognised)> {
+    to_network(read(path)?, architecture, prefix, device)
+}
+
+/// As [`load_network`], of a file that was read.
+pub fn to_network(
+    checkpoint: Checkpoint,
+    architecture: &Architecture,
+    prefix: Option<&str>,
+    device: Device,
+) -> Result<(Network, Recognised)> {
+    let path = checkpoint.path.clone();
     let Matched {
         weights,
         layout,
         leftovers,
         others,
-    } = match_network(read(path)?, architecture, prefix)?;
+    } = match_network(checkpoint, architecture, prefix)?;
     let network = Network::with_weights(architecture, weights, device);
     let network = network.map_err(|refusal| refusal.in_place(format!("`{}`", path.display())))?;
     let recognised = Recognised {

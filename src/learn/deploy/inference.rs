@@ -127,6 +127,11 @@ impl Inference {
         &self.program.graph
     }
 
+    /// How many images of that side go through it together on one thread of a processor.
+    pub fn images_at_once(&self, side: u32) -> usize {
+        self.program.images_at_once([side.into(); 2]) as usize
+    }
+
     /// # Shapes
     /// - `images`: `[B, 3, H, W]`, normalised; moved to the network's device and kind
     /// - returns f32; gradients don't flow

@@ -19,25 +19,32 @@ pub struct Interval {
     pub high: f64,
 }
 
-/// 95 % intervals of the share of samples that are right, one for each way of judging the same
-/// samples: all from the same 1,000 resamples, so that they may be compared.
+/// A figure of a resample, by how often each sample is in it.
+pub type Statistic<'a> = Box<dyn Fn(&[u32]) -> f64 + Sync + 'a>;
+
+/// The share of the samples that are right.
+pub fn share(right: Vec<bool>) -> Statistic<'static> {
+    Box::new(move |times| {
+        let counted = right.iter().zip(times);
+        let sum: u64 = counted
+            .map(|(&right, &times)| u64::from(right) * u64::from(times))
+            .sum();
+        sum as f64 / right.len() as f64
+    })
+}
+
+/// 95 % intervals, one for each statistic of the same samples: all from the same 1,000 resamples,
+/// so that they may be compared.
 ///
 /// Resample r takes as many samples as there are, with replacement, from stream r of the generator:
-/// neither the number of threads nor that of the ways changes a bit. Memory: 4 bytes a sample and
-/// thread.
+/// neither the number of threads nor that of the statistics changes a bit. Memory: 4 bytes a sample
+/// and thread.
 ///
-/// - `right`: for each way, whether each sample is right; all of one length, at least 1
-pub fn intervals(right: &[Vec<bool>], rng: &ChaCha8Rng) -> Vec<Interval> {
-    let samples = right.first().map_or(0, Vec::len);
-    if right.is_empty() {
-        return Vec::new();
-    }
+/// - `samples`: how many, at least 1
+pub fn intervals(samples: usize, statistics: &[Statistic], rng: &ChaCha8Rng) -> Vec<Interval> {
     let bound = u32::try_from(samples).expect("BUG: more than 2^32 samples");
-    assert!(
-        bound > 0 && right.iter().all(|one| one.len() == samples),
-        "BUG: {samples} samples, or not the same number for each way"
-    );
-    let shares: Vec<Vec<f64>> = (0..RESAMPLES)
+    assert!(bound > 0, "BUG: an interval of no samples");
+    let figures: Vec<Vec<f64>> = (0..RESAMPLES)
         .into_par_iter()
         .map_init(
             || vec![0u32; samples],
@@ -48,19 +55,12 @@ pub fn intervals(right: &[Vec<bool>], rng: &ChaCha8Rng) -> Vec<Interval> {
                 for _ in 0..samples {
                     times[below(bound, &mut rng) as usize] += 1;
                 }
-                let share = |right: &Vec<bool>| {
-                    let counted = right.iter().zip(times.iter());
-                    let sum: u64 = counted
-                        .map(|(&right, &times)| u64::from(right) * u64::from(times))
-                        .sum();
-                    sum as f64 / samples as f64
-                };
-                right.iter().map(share).collect()
+                statistics.iter().map(|figure| figure(times)).collect()
             },
         )
         .collect();
-    (0..right.len())
-        .map(|way| percentiles(shares.iter().map(|resample| resample[way]).collect()))
+    (0..statistics.len())
+        .map(|one| percentiles(figures.iter().map(|resample| resample[one]).collect()))
         .collect()
 }
 
@@ -104,8 +104,9 @@ mod tests {
             let number = |name: &str| case[name].as_u64().unwrap() as usize;
             let end = |name: &str| case[name].as_f64().unwrap();
             let (samples, right) = (number("samples"), number("right"));
-            let ways = vec![(0..samples).map(|sample| sample < right).collect()];
-            let found = intervals(&ways, &ChaCha8Rng::seed_from_u64(11))[0];
+            let is_right = (0..samples).map(|sample| sample < right).collect();
+            let rng = ChaCha8Rng::seed_from_u64(11);
+            let found = intervals(samples, &[share(is_right)], &rng)[0];
             // The 2.5th percentile of 1,000 resamples has a standard deviation of about 0.084 of
             // the mean's.
             let share = right as f64 / samples as f64;
@@ -121,25 +122,23 @@ mod tests {
     }
 
     #[test]
-    fn threads_and_other_ways_of_judging_change_no_bit() {
-        let way = |every: usize| {
-            (0..500)
-                .map(|sample| sample % every == 0)
-                .collect::<Vec<bool>>()
-        };
+    fn threads_and_other_statistics_change_no_bit() {
+        let every = |every: usize| share((0..500).map(|sample| sample % every == 0).collect());
         let rng = ChaCha8Rng::seed_from_u64(3);
-        let on = |threads: usize, ways: Vec<Vec<bool>>| {
+        let on = |threads: usize, statistics: Vec<Statistic>| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
-            pool.build().unwrap().install(|| intervals(&ways, &rng))
+            let pool = pool.build().unwrap();
+            pool.install(|| intervals(500, &statistics, &rng))
         };
-        let both = on(3, vec![way(2), way(3)]);
-        assert_eq!(on(1, vec![way(3)]), both[1..]);
-        assert_eq!(intervals(&[], &rng), []);
+        let both = on(3, vec![every(2), every(3)]);
+        assert_eq!(on(1, vec![every(3)]), both[1..]);
+        assert_eq!(intervals(1, &[], &rng), []);
     }
 
     #[test]
     fn what_is_always_right_is_surely_so() {
-        let sure = intervals(&[vec![true; 7]], &ChaCha8Rng::seed_from_u64(0))[0];
+        let rng = ChaCha8Rng::seed_from_u64(0);
+        let sure = intervals(7, &[share(vec![true; 7])], &rng)[0];
         assert_eq!((sure.low, sure.high), (1.0, 1.0));
     }
 }

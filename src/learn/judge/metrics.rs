@@ -9,12 +9,17 @@ use std::cmp::Ordering;
 
 use tch::{Device, Kind, Tensor};
 
+use crate::judge::class_scores::{ClassCounts, ClassScores, class_scores, imbalance};
+
 /// Results of one evaluation, as fractions.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Evaluation {
     pub top1: f64,
     /// label among the best min(5, classes)
     pub top5: f64,
+    pub scores: ClassScores,
+    /// times that the largest class is as large as the smallest, where classes are imbalanced
+    pub imbalance: Option<f64>,
     /// top-1 within each class; none where no sample has that label
     pub per_class: Vec<Option<f64>>,
     /// counts by `[label][predicted]`
@@ -48,24 +53,24 @@ pub fn evaluate_predictions(ranked: &[Vec<u32>], labels: &[i64], classes: usize)
         confusion[class_of(label, classes)][best[0] as usize] += 1;
         among_five += usize::from(best.iter().take(5).any(|&class| i64::from(class) == label));
     }
-    let right: u64 = confusion
-        .iter()
-        .enumerate()
-        .map(|(class, row)| row[class])
-        .sum();
-    let per_class = confusion
-        .iter()
-        .enumerate()
-        .map(|(class, row)| {
-            let samples: u64 = row.iter().sum();
-            (samples > 0).then(|| row[class] as f64 / samples as f64)
+    let counts: Vec<ClassCounts> = (0..classes)
+        .map(|class| ClassCounts {
+            labelled: confusion[class].iter().sum(),
+            predicted: confusion.iter().map(|row| row[class]).sum(),
+            right: confusion[class][class],
         })
         .collect();
+    let right: u64 = counts.iter().map(|class| class.right).sum();
+    let per_class = counts
+        .iter()
+        .map(|class| (class.labelled > 0).then(|| class.right as f64 / class.labelled as f64));
     let samples = labels.len();
     Evaluation {
         top1: right as f64 / samples as f64,
         top5: among_five as f64 / samples as f64,
-        per_class,
+        scores: class_scores(counts.iter().copied()),
+        imbalance: imbalance(&counts),
+        per_class: per_class.collect(),
         confusion,
         samples,
     }
@@ -234,6 +239,7 @@ mod tests {
             let one = evaluate(&logits(&values, 7), &labels, &places);
             let other = evaluate(&logits(&renumbered, 7), &theirs, &their_places);
             prop_assert_eq!((one.top1, one.top5), (other.top1, other.top5));
+            prop_assert_eq!((one.scores, one.imbalance), (other.scores, other.imbalance));
             for class in 0..7 {
                 prop_assert_eq!(one.per_class[class], other.per_class[number[class]]);
                 for taken in 0..7 {

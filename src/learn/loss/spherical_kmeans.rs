@@ -53,23 +53,23 @@ pub fn fit(
     }
     let mut labels: Vec<i64> = Vec::new();
     for _ in 0..rounds {
-        let nearest = nearest(
+        let (found, cosines) = nearest(
             &rows,
             &from_slice_f32(&[clusters as i64, width as i64], &centroids),
         );
-        if nearest.labels == labels {
+        if found == labels {
             break;
         }
         let mut sums = vec![0f64; clusters * width];
         let mut sizes = vec![0usize; clusters];
-        for (index, &label) in nearest.labels.iter().enumerate() {
+        for (index, &label) in found.iter().enumerate() {
             let label = label as usize;
             sizes[label] += 1;
             for (sum, value) in sums[label * width..].iter_mut().zip(row(index)) {
                 *sum += f64::from(*value);
             }
         }
-        let mut farthest = farthest_first(&nearest.cosines);
+        let mut farthest = farthest_first(&cosines);
         for (cluster, sum) in sums.chunks_exact(width).enumerate() {
             let centroid = &mut centroids[cluster * width..(cluster + 1) * width];
             let length = sum.iter().map(|value| value * value).sum::<f64>().sqrt();
@@ -81,18 +81,13 @@ pub fn fit(
                 centroid.copy_from_slice(row(index));
             }
         }
-        labels = nearest.labels;
+        labels = found;
     }
     Ok(from_slice_f32(&[clusters as i64, width as i64], &centroids))
 }
 
-/// Each row's nearest centroid.
-struct Assignment {
-    labels: Vec<i64>,
-    cosines: Vec<f32>,
-}
-
-fn nearest(rows: &Tensor, centroids: &Tensor) -> Assignment {
+/// Each row's nearest centroid, and its cosine to it.
+pub fn nearest(rows: &Tensor, centroids: &Tensor) -> (Vec<i64>, Vec<f32>) {
     let count = rows.size()[0];
     let pieces: Vec<(Tensor, Tensor)> = (0..count)
         .step_by(PIECE as usize)
@@ -115,10 +110,7 @@ fn nearest(rows: &Tensor, centroids: &Tensor) -> Assignment {
         })
         .collect();
     let (labels, cosines): (Vec<_>, Vec<_>) = found.into_iter().unzip();
-    Assignment {
-        labels: labels.concat(),
-        cosines: cosines.concat(),
-    }
+    (labels.concat(), cosines.concat())
 }
 
 /// Rows to begin with, by k-means++.
@@ -134,7 +126,7 @@ fn start(rows: &Tensor, clusters: usize, rng: &mut ChaCha8Rng) -> Vec<usize> {
         if chosen.len() == clusters {
             return chosen;
         }
-        let cosines = nearest(rows, &rows.narrow(0, next as i64, 1)).cosines;
+        let (_, cosines) = nearest(rows, &rows.narrow(0, next as i64, 1));
         for ((distance, cosine), taken) in distances.iter_mut().zip(cosines).zip(&taken) {
             let own = if *taken {
                 0.0
@@ -201,7 +193,7 @@ mod tests {
     fn bundles_of_rows_are_found_and_the_centroids_are_their_directions() {
         let rows = bundles();
         let centroids = fit(&rows, 3, 50, &mut key(7)).unwrap();
-        let labels = nearest(&rows, &centroids).labels;
+        let (labels, _) = nearest(&rows, &centroids);
         let mut seen: Vec<i64> = labels.chunks(40).map(|bundle| bundle[0]).collect();
         assert!(
             labels
@@ -239,7 +231,7 @@ mod tests {
     fn as_many_clusters_as_rows_are_the_rows_and_copies_are_no_trouble() {
         let rows = normalise(&normal(&[6, 4], &mut key(5)));
         let centroids = fit(&rows, 6, 10, &mut key(6)).unwrap();
-        let cosines = nearest(&rows, &centroids).cosines;
+        let (_, cosines) = nearest(&rows, &centroids);
         assert!(
             cosines.iter().all(|cosine| (cosine - 1.0).abs() < 1e-6),
             "{cosines:?}"

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use clap::Command;
 
 /// Command → its examples, each with what it does.
-const EXAMPLES: [(&str, &[[&str; 2]]); 17] = [
+const EXAMPLES: [(&str, &[[&str; 2]]); 18] = [
     (
         "run",
         &[
@@ -50,7 +50,11 @@ const EXAMPLES: [(&str, &[[&str; 2]]); 17] = [
     (
         "metrics",
         &[
-            ["seedpipe metrics", "every figure"],
+            [
+                "seedpipe metrics",
+                "the table that a run ends with, and every figure",
+            ],
+            ["seedpipe metrics --over seed", "mean and deviation"],
             [
                 "seedpipe metrics --diff HEAD~1",
                 "against an earlier commit",
@@ -89,6 +93,13 @@ const EXAMPLES: [(&str, &[[&str; 2]]); 17] = [
         &[[
             "seedpipe predict student --with-head student_probe photos/",
             "classes, as JSON lines",
+        ]],
+    ),
+    (
+        "evaluate",
+        &[[
+            "seedpipe evaluate student newer/ --with-head student_probe",
+            "how good it is on other labelled images",
         ]],
     ),
     (

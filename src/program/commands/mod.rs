@@ -25,6 +25,7 @@ use crate::progress::console::Verbosity;
 use crate::project::codec::ParquetCodec;
 use crate::{
     Tensors, project::pipeline_file, project::remote_connection, torch::libtorch, torch::numerics,
+    torch::sibling,
 };
 
 pub use setup::manual::complete;
@@ -54,6 +55,10 @@ impl Invocation {
             pipeline: arguments.pipeline.clone(),
             verbosity,
         }
+    }
+
+    pub fn verbosity(&self) -> Verbosity {
+        self.verbosity
     }
 
     /// Reads and checks the pipeline.
@@ -88,6 +93,10 @@ impl Invocation {
         let engine = Engine::new(project, self.registry, Box::new(codec))?
             .with_versions(versions)
             .with_numerics(numerics::classes(self.tools.map(|tools| tools.numerics)));
+        let engine = match self.verbosity {
+            Verbosity::Quiet => engine,
+            _ => engine.with_tell(Box::new(sibling::note)),
+        };
         Ok(match remote {
             Some((remote, write_back)) => engine.with_remote(Box::new(remote), write_back),
             None => engine,
@@ -132,10 +141,12 @@ commands! {
     Params: results::params::execute,
     /// Write a trained network as a file for other programs
     Export: networks::export::execute,
-    /// The embeddings of image files by a trained network, as JSON lines or Parquet
+    /// The embeddings of image files by a trained network, as JSON lines, CSV or Parquet
     Embed: networks::look::embed,
-    /// The classes of image files by a trained network, as JSON lines or Parquet
+    /// The classes of image files by a trained network, as JSON lines, CSV or Parquet
     Predict: networks::look::predict,
+    /// What a trained network is worth on a new labelled folder
+    Evaluate: networks::evaluate::execute,
     /// Images that a network finds nearly the same: pairs in two splits first
     Duplicates: networks::duplicates::execute,
     /// The networks that are known, and what a checkpoint holds
@@ -163,6 +174,9 @@ commands! {
     Completions: setup::manual::completions,
     /// Manual pages: this program's on stdout, or one a command into a folder
     Man: setup::manual::man,
+    /// How fast this machine is, by what comes on stdin: for estimates of time
+    #[command(hide = true)]
+    Calibrate: setup::calibrate::execute,
     /// The reference part of the documents, as Markdown pages in a folder
     #[command(hide = true)]
     Reference: setup::reference::execute,

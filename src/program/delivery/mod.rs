@@ -4,4 +4,5 @@
 pub(crate) mod model_card;
 pub(crate) mod neighbours;
 pub(crate) mod python_lines;
+pub(crate) mod python_prepare;
 pub(crate) mod python_timm;

@@ -11,15 +11,23 @@ use anyhow::Result;
 use seedpipe_base::neutral::{self, markdown, markdown_code as code};
 use seedpipe_engine::{Artifact, Engine, PipelineLock, StageNode};
 use seedpipe_stages::deliverable::Deliverable;
-use serde_json::Value;
 
 use crate::delivery::python_lines::python_lines;
+use crate::delivery::python_prepare::Prepare;
 use crate::terminal::figures;
 
+/// Whose network it is.
+#[derive(Clone, Copy)]
+pub enum Origin<'card> {
+    Stage(&'card StageNode),
+    /// A checkpoint.
+    File(&'card Path),
+}
+
 pub struct ModelCard<'card> {
-    pub engine: &'card Engine,
-    /// Whose network it is.
-    pub stage: &'card StageNode,
+    /// Where a stage is named.
+    pub engine: Option<&'card Engine>,
+    pub origin: Origin<'card>,
     /// Whose classifier is on top.
     pub head: Option<&'card StageNode>,
     pub file: &'card Path,
@@ -41,22 +49,19 @@ impl ModelCard<'_> {
         Ok(text)
     }
 
-    fn file_name(&self) -> String {
-        let name = self.file.file_name().unwrap_or(self.file.as_os_str());
-        name.to_string_lossy().into_owned()
-    }
-
     fn facts(&self, text: &mut String) -> Result<()> {
         let description = &self.delivered.description;
         let figure = |name: &str| figures::count(self.delivered.description.figures[name] as u64);
-        writeln!(text, "# {}\n", markdown(&self.file_name()))?;
-        writeln!(
-            text,
-            "{}, made by stage {} of {}.\n",
-            code(&description.architecture),
-            code(&self.stage.name),
-            code(&self.pipeline_name())
-        )?;
+        writeln!(text, "# {}\n", markdown(&name_of(self.file)))?;
+        let origin = match self.origin {
+            Origin::Stage(stage) => format!(
+                "made by stage {} of {}",
+                code(&stage.name),
+                code(&self.pipeline_name())
+            ),
+            Origin::File(path) => format!("read from {}", code(&name_of(path))),
+        };
+        writeln!(text, "{}, {origin}.\n", code(&description.architecture))?;
         writeln!(text, "| | |\n|---|---|")?;
         let mut rows = vec![
             (
@@ -117,36 +122,48 @@ impl ModelCard<'_> {
 
     fn use_it(&self, text: &mut String) -> Result<()> {
         let description = &self.delivered.description;
-        let lines = python_lines(&self.file_name(), description);
-        writeln!(text, "\n## Load it in Python\n\n```python\n{lines}\n```")?;
-        let normalised = if self.delivered.description.manner.normalise {
+        let preprocessing = serde_json::from_str(&description.preprocessing)?;
+        let lines = python_lines(&name_of(self.file), description, &preprocessing);
+        let command = match description.classes {
+            Some(_) => "predict",
+            None => "embed",
+        };
+        writeln!(
+            text,
+            "\n## Use it in Python\n\nWhat `seedpipe {command}` says of the images that are named behind it:\n\n```python\n{lines}\n```\n\n{NOT_COVERED}"
+        )?;
+        let normalised = if description.manner.normalise {
             " The network subtracts `mean` and divides by `std` itself."
         } else {
             " Then subtract `mean` and divide by `std`, channel by channel."
         };
-        let geometry = geometry(&serde_json::from_str(&description.preprocessing)?);
         writeln!(
             text,
-            "\n## What it wants\n\n{geometry}; RGB, scaled to 0–1.{normalised}\n\n```json\n{}\n```",
+            "\n## What it wants\n\n{}; RGB, scaled to 0–1.{normalised}\n\n```json\n{}\n```",
+            Prepare::of(&preprocessing).words(),
             description.preprocessing
         )?;
         Ok(())
     }
 
     fn pipeline_name(&self) -> String {
-        let name = self.engine.project().path().file_name().unwrap_or_default();
-        name.to_string_lossy().into_owned()
+        let path = self.engine.map(|engine| engine.project().path());
+        path.map(name_of).unwrap_or_default()
     }
 
     /// The stages that the network comes from and those that come from it, as far as they are
     /// cached, in the pipeline's order.
     fn related(&self) -> Result<Vec<Related<'_>>> {
-        let project = self.engine.project();
+        let Some(engine) = self.engine else {
+            return Ok(Vec::new());
+        };
+        let project = engine.project();
+        let stage = match self.origin {
+            Origin::Stage(stage) => Some(stage),
+            Origin::File(_) => None,
+        };
         let mut above: BTreeSet<&str> = BTreeSet::new();
-        let mut open: Vec<&StageNode> = [Some(self.stage), self.head]
-            .into_iter()
-            .flatten()
-            .collect();
+        let mut open: Vec<&StageNode> = [stage, self.head].into_iter().flatten().collect();
         while let Some(stage) = open.pop() {
             if above.insert(&stage.name) {
                 for from in stage.inputs.values().flatten() {
@@ -154,7 +171,7 @@ impl ModelCard<'_> {
                 }
             }
         }
-        let mut below: BTreeSet<&str> = BTreeSet::from([self.stage.name.as_str()]);
+        let mut below: BTreeSet<&str> = stage.iter().map(|stage| stage.name.as_str()).collect();
         // The plan has no circles, so that as many rounds as stages reach everything.
         for _ in project.stages() {
             for stage in project.stages() {
@@ -168,7 +185,7 @@ impl ModelCard<'_> {
         for stage in project.stages() {
             let is_above = above.contains(stage.name.as_str());
             if (is_above || below.contains(stage.name.as_str()))
-                && let Some(artifact) = self.engine.find(&stage.name)?
+                && let Some(artifact) = engine.find(&stage.name)?
             {
                 related.push(Related {
                     stage,
@@ -182,8 +199,22 @@ impl ModelCard<'_> {
 
     fn lineage(&self, text: &mut String, related: &[Related]) -> Result<()> {
         writeln!(text, "\n## Where it comes from\n")?;
-        writeln!(text, "| stage | kind | seed | content |\n|---|---|---|---|")?;
         let lineage: Vec<&Related> = related.iter().filter(|related| related.is_above).collect();
+        if let Origin::File(path) = self.origin {
+            let digest = seedpipe_engine::Digest::of(&fs_err::read(path)?);
+            writeln!(
+                text,
+                "The checkpoint {}, BLAKE3 `{digest}`.",
+                code(&name_of(path))
+            )?;
+        }
+        if lineage.is_empty() {
+            return Ok(());
+        }
+        if let Origin::File(_) = self.origin {
+            writeln!(text, "\nThe classifier on top:\n")?;
+        }
+        writeln!(text, "| stage | kind | seed | content |\n|---|---|---|---|")?;
         for Related {
             stage, artifact, ..
         } in &lineage
@@ -199,7 +230,9 @@ impl ModelCard<'_> {
                 artifact.content
             )?;
         }
-        writeln!(text, "\n{}", self.lock(&lineage)?)?;
+        if let Some(engine) = self.engine {
+            writeln!(text, "\n{}", lock(engine, &lineage)?)?;
+        }
         let sources: BTreeMap<String, String> = lineage
             .iter()
             .flat_map(|related| &related.artifact.manifest.recipe.sources)
@@ -222,55 +255,44 @@ impl ModelCard<'_> {
         writeln!(text, "```")?;
         Ok(())
     }
-
-    /// Whether pipeline.lock says the same.
-    fn lock(&self, lineage: &[&Related]) -> Result<String> {
-        let path = self.engine.project().path().with_extension("lock");
-        let name = path
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
-        let Some(lock) = PipelineLock::read(&path)? else {
-            return Ok(format!(
-                "There is no `{name}`: the pipeline was run with changed params alone."
-            ));
-        };
-        let differ: Vec<String> = lineage
-            .iter()
-            .filter(|related| {
-                lock.stage(&related.stage.name)
-                    .is_none_or(|locked| locked.content != related.artifact.content)
-            })
-            .map(|related| format!("`{}`", related.stage.name))
-            .collect();
-        Ok(if differ.is_empty() {
-            format!("`{name}` holds the same digests.")
-        } else {
-            format!("`{name}` holds other digests of {}.", differ.join(", "))
-        })
-    }
 }
 
-/// How an image becomes a square, given the preprocessing as JSON.
-fn geometry(preprocessing: &Value) -> String {
-    let filter = preprocessing["filter"].as_str().unwrap_or("bilinear");
-    let how = match filter.strip_prefix("pillow_") {
-        Some(name) => format!(
-            "as a PIL image by `Image.resize` with `Image.Resampling.{}`",
-            name.to_uppercase()
-        ),
-        None => "antialiased by `filter`".to_owned(),
+/// A file's own name.
+fn name_of(path: &Path) -> String {
+    let name = path.file_name().unwrap_or(path.as_os_str());
+    name.to_string_lossy().into_owned()
+}
+
+/// Whether pipeline.lock says the same.
+fn lock(engine: &Engine, lineage: &[&Related]) -> Result<String> {
+    let path = engine.project().path().with_extension("lock");
+    let name = path
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
+    let Some(lock) = PipelineLock::read(&path)? else {
+        return Ok(format!(
+            "There is no `{name}`: the pipeline was run with changed params alone."
+        ));
     };
-    if preprocessing["crop"] == "before_resize" {
-        return format!(
-            "Crop the central square of `crop_ratio` of the shorter side, then resize it to `size`, {how}"
-        );
-    }
-    format!(
-        "Resize the shorter side to `size / crop_ratio`, {how}; crop the central square of `size`"
-    )
+    let differ: Vec<String> = lineage
+        .iter()
+        .filter(|related| {
+            lock.stage(&related.stage.name)
+                .is_none_or(|locked| locked.content != related.artifact.content)
+        })
+        .map(|related| format!("`{}`", related.stage.name))
+        .collect();
+    Ok(if differ.is_empty() {
+        format!("`{name}` holds the same digests.")
+    } else {
+        format!("`{name}` holds other digests of {}.", differ.join(", "))
+    })
 }
+
+/// Where Pillow reads files otherwise than `predict`.
+const NOT_COVERED: &str = "Images are turned as their EXIF says; alpha is dropped, and of an animation the first frame is taken. Where Pillow reads other pixels than `seedpipe`, the results are near and not equal: lossy WebP (up to 3 of 255), and colours of 16 bits (up to 1).";
 
 struct Related<'project> {
     stage: &'project StageNode,

@@ -61,13 +61,31 @@ pub struct Machine {
     pub has_gpu: bool,
 }
 
-/// A pretrained teacher.
+/// A network with its weights, as an `import` stage has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Teacher {
+pub struct Published {
     /// As written under `checkpoint:`.
     pub checkpoint: String,
     /// As written under `network:`.
     pub network: String,
+    /// As written under `preprocessing:`, where it is not the network's own.
+    pub preprocessing: Option<String>,
+}
+
+/// The student that somebody wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Student {
+    /// As written under `network:`.
+    pub network: String,
+    /// The weights that it begins from; none: it begins from nothing.
+    pub begins_as: Option<Published>,
+}
+
+/// What the caller brings.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Given {
+    pub teacher: Option<Published>,
+    pub student: Option<Student>,
 }
 
 /// The settings.
@@ -86,9 +104,10 @@ pub struct Choice {
     /// bf16 would be faster on this machine, and is not chosen.
     pub bf16_is_faster: bool,
     pub threads: usize,
-    /// Images are labelled: kNN and probe can judge.
+    /// Images are labelled: kNN and probe can judge, else the agreement with the teacher does.
     pub is_labelled: bool,
-    /// The split that judges: `val` where only that has labels.
+    /// The split that judges: `val` where only that has labels, or images; `all` of few images
+    /// without labels.
     pub judged: &'static str,
     /// A fifth of the training images becomes that split, since there is none.
     pub splits_off: bool,
@@ -96,6 +115,8 @@ pub struct Choice {
 
 /// Fewer images than these teach nothing.
 const FEWEST: usize = 16;
+/// Of fewer images without labels the agreement with the teacher says nothing.
+const FEWEST_JUDGED: usize = 20;
 /// Side of a photograph's view that a CPU trains on in hours.
 const CPU_SIDE: u32 = 128;
 /// Updates that a teacher learns for, on a CPU and on a GPU.
@@ -116,13 +137,18 @@ pub fn choose(template: Option<Template>, survey: &Survey, machine: &Machine) ->
     let median = survey.shorter_side[1];
     let template = template.unwrap_or_else(|| Template::of_side(median));
     let is_labelled = survey.classes > 1;
-    let has_labels = |split: &str| survey.labelled.contains_key(split);
-    let judged = match !has_labels("test") && has_labels("val") {
-        true => "val",
-        false => "test",
+    let count = |split: &str| survey.splits.get(split).copied().unwrap_or(0);
+    let judges = |split: &str| match is_labelled {
+        true => survey.labelled.contains_key(split),
+        false => count(split) >= FEWEST_JUDGED,
     };
-    let splits_off = is_labelled && !has_labels(judged);
-    let train = survey.splits.get("train").copied().unwrap_or(0);
+    let train = count("train");
+    let judged = match (judges("test"), judges("val")) {
+        (false, true) => "val",
+        (false, false) if !is_labelled && train / 5 < FEWEST_JUDGED => "all",
+        _ => "test",
+    };
+    let splits_off = judged == "test" && !judges(judged);
     let train = if splits_off { train * 4 / 5 } else { train };
     if train < FEWEST {
         let splits: Vec<String> = survey
@@ -271,7 +297,7 @@ mod tests {
         };
         let many = choose(None, &survey(1_000_000, 0, 500, 0), &server).unwrap();
         assert_eq!((many.size, many.batch, many.precision), (224, 256, "bf16"));
-        assert!(!many.is_labelled && !many.splits_off);
+        assert!(!many.is_labelled && many.splits_off);
         assert!(many.queue.is_multiple_of(many.batch));
 
         let paper = choose(Some(Template::Paper), &survey(80, 0, 200, 0), &LAPTOP).unwrap();
@@ -291,6 +317,16 @@ mod tests {
         assert_eq!(choose(None, &found, &LAPTOP).unwrap().judged, "test");
         found.labelled.remove("test");
         let choice = choose(None, &found, &LAPTOP).unwrap();
+        assert_eq!((choice.judged, choice.splits_off), ("val", false));
+        let mut unlabelled = survey(480, 0, 64, 0);
+        let choice = choose(None, &unlabelled, &LAPTOP).unwrap();
+        assert_eq!((choice.judged, choice.splits_off), ("test", true));
+        unlabelled.splits.insert("test".into(), 3);
+        unlabelled.splits.insert("train".into(), 90);
+        let choice = choose(None, &unlabelled, &LAPTOP).unwrap();
+        assert_eq!((choice.judged, choice.splits_off), ("all", false));
+        unlabelled.splits.insert("val".into(), 50);
+        let choice = choose(None, &unlabelled, &LAPTOP).unwrap();
         assert_eq!((choice.judged, choice.splits_off), ("val", false));
     }
 

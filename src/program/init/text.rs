@@ -6,11 +6,13 @@ use seedpipe_base::neutral;
 use seedpipe_stages::Survey;
 use serde_json::Value;
 
-use super::{Choice, Teacher, Template};
+use super::{Choice, Given, Published, Template};
 use crate::terminal::yaml_flow::yaml_flow;
 
 /// What the evaluation's stages are called, and the weights that they judge.
 const JUDGED: [&str; 2] = ["teacher", "student"];
+/// The weights that the student begins from.
+const PUBLISHED: &str = "published";
 /// The student's network as it was drawn.
 const UNTRAINED: &str = "untrained";
 
@@ -24,7 +26,7 @@ pub fn text(
     choice: &Choice,
     survey: &Survey,
     source: &str,
-    teacher: Option<&Teacher>,
+    given: &Given,
     schema: &str,
     page: &str,
     title: &str,
@@ -52,12 +54,10 @@ pub fn text(
     ];
     lines.extend(images(choice, survey, source));
     lines.extend(views(choice));
-    lines.extend(teachers(choice, teacher));
-    lines.extend(student(choice));
-    if choice.is_labelled {
-        lines.extend(judges(choice, teacher));
-    }
-    lines.extend(report(choice, teacher, page, title));
+    lines.extend(teachers(choice, given.teacher.as_ref()));
+    lines.extend(student(choice, given));
+    lines.extend(judges(choice, given));
+    lines.extend(report(choice, given, page, title));
     let mut text = String::new();
     for line in lines {
         writeln!(text, "{}", line.trim_end()).expect("BUG: a String can always be written");
@@ -161,8 +161,8 @@ fn networks(choice: &Choice) -> [&'static str; 2] {
 /// Looks at the accuracy while a network is trained, where there are labels.
 const LOOKS: u32 = 10;
 
-/// What says that `val` judges, where it does.
-fn unless_test(choice: &Choice, said: &'static str) -> &'static str {
+/// What says which split judges, where it is another.
+fn unless_test<'a>(choice: &Choice, said: &'a str) -> &'a str {
     if choice.judged == "test" { "" } else { said }
 }
 
@@ -181,19 +181,41 @@ fn training(choice: &Choice, epochs: u32, more: &str) -> String {
     )
 }
 
-fn teachers(choice: &Choice, teacher: Option<&Teacher>) -> Vec<String> {
+/// A checkpoint's weights as a stage.
+fn import(name: &str, published: &Published) -> Vec<String> {
+    let mut lines = vec![
+        format!("  {name}:"),
+        "    kind: import".to_owned(),
+        "    params:".to_owned(),
+        format!("      checkpoint: {}", flow(&published.checkpoint)),
+        format!("      network: {}", published.network),
+    ];
+    if let Some(preprocessing) = &published.preprocessing {
+        lines.push(format!("      preprocessing: {preprocessing}"));
+    }
+    lines.push(String::new());
+    lines
+}
+
+fn teachers(choice: &Choice, teacher: Option<&Published>) -> Vec<String> {
     let [network, _] = networks(choice);
     let told = "  # The frozen teacher's embedding of every view, once for any number of students."
         .to_owned();
     if let Some(teacher) = teacher {
-        return vec![
+        let mut lines = vec![
+            "  # The teacher, as it was published. `seedpipe export teacher` takes it out as well."
+                .to_owned(),
+        ];
+        lines.extend(import("teacher", teacher));
+        lines.extend([
             told,
             "  targets:".to_owned(),
             "    kind: encode".to_owned(),
-            "    inputs: {images: images, views: views}".to_owned(),
-            format!("    params: {}", checkpoint(teacher)),
+            "    inputs: {images: images, views: views, weights: teacher}".to_owned(),
+            "    params: {embedding: features}".to_owned(),
             String::new(),
-        ];
+        ]);
+        return lines;
     }
     let head = if choice.template == Template::Paper {
         2048
@@ -234,17 +256,31 @@ fn teachers(choice: &Choice, teacher: Option<&Teacher>) -> Vec<String> {
     ]
 }
 
-/// Params of an `encode` by the given teacher.
-fn checkpoint(teacher: &Teacher) -> String {
-    format!(
-        "{{checkpoint: {}, network: {}, embedding: features}}",
-        flow(&teacher.checkpoint),
-        teacher.network
-    )
+/// The student's network, as written under `network:`.
+fn student_network<'given>(choice: &Choice, given: &'given Given) -> &'given str {
+    match &given.student {
+        Some(student) => &student.network,
+        None => networks(choice)[1],
+    }
 }
 
-fn student(choice: &Choice) -> Vec<String> {
-    let [_, network] = networks(choice);
+/// The weights that the student begins from.
+fn begins_as(given: &Given) -> Option<&Published> {
+    given.student.as_ref()?.begins_as.as_ref()
+}
+
+fn student(choice: &Choice, given: &Given) -> Vec<String> {
+    let network = student_network(choice, given);
+    let begins_as = begins_as(given);
+    let mut lines = Vec::new();
+    if let Some(published) = begins_as {
+        lines.push("  # What the student begins from.".to_owned());
+        lines.extend(import(PUBLISHED, published));
+    }
+    let weights = match begins_as {
+        Some(_) => format!(", weights: {PUBLISHED}"),
+        None => String::new(),
+    };
     let sharp = if choice.template == Template::Paper {
         0.01
     } else {
@@ -255,11 +291,11 @@ fn student(choice: &Choice) -> Vec<String> {
     } else {
         256
     };
-    vec![
+    lines.extend([
         "  # SEED: the student spreads its similarities over a queue of teacher embeddings as the teacher does.".to_owned(),
         "  student:".to_owned(),
         "    kind: distill".to_owned(),
-        "    inputs: {images: images, views: views, targets: targets}".to_owned(),
+        format!("    inputs: {{images: images, views: views, targets: targets{weights}}}"),
         "    params:".to_owned(),
         format!("      network: {network}"),
         format!("      head_hidden: [{head}]"),
@@ -268,55 +304,79 @@ fn student(choice: &Choice) -> Vec<String> {
         format!("      temperature_teacher: {sharp}"),
         format!("      {}", training(choice, choice.student_epochs, "")),
         String::new(),
-    ]
+    ]);
+    lines
 }
 
-fn judges(choice: &Choice, teacher: Option<&Teacher>) -> Vec<String> {
-    let [_, network] = networks(choice);
-    let plain = "{embedding: features}";
-    let mut lines = vec![
-        "  # Features of the plain images, judged by nearest neighbours and by a linear classifier; the untrained network as the floor.".to_owned(),
-    ];
-    lines.push(match teacher {
-        Some(teacher) => format!(
-            "  teacher_features: {{kind: encode, inputs: {{images: images}}, params: {}}}",
-            checkpoint(teacher)
-        ),
-        None => format!("  teacher_features: {{kind: encode, inputs: {{images: images, weights: teacher}}, params: {plain}}}"),
-    });
-    lines.push(format!("  student_features: {{kind: encode, inputs: {{images: images, weights: student}}, params: {plain}}}"));
-    lines.push(format!(
-        "  untrained: {{kind: encode, inputs: {{images: images}}, params: {{network: {network}, preprocessing: {{size: {}}}}}}}",
-        choice.size
-    ));
-    for name in JUDGED.into_iter().chain([UNTRAINED]) {
+/// The names of networks with weights that are looked at, and the untrained one.
+fn looked_at(given: &Given) -> Vec<&'static str> {
+    let published = begins_as(given).map(|_| PUBLISHED);
+    JUDGED
+        .into_iter()
+        .chain(published)
+        .chain([UNTRAINED])
+        .collect()
+}
+
+/// What is judged, and by which kind.
+fn judgements(choice: &Choice, given: &Given) -> Vec<(&'static str, &'static str)> {
+    let kinds: &[&str] = match choice.is_labelled {
+        true => &["knn", "probe"],
+        false => &["agreement"],
+    };
+    // The teacher agrees with itself.
+    let is_judged = |name: &&str| choice.is_labelled || *name != JUDGED[0];
+    let names = looked_at(given).into_iter().filter(is_judged);
+    names
+        .flat_map(|name| kinds.iter().map(move |kind| (name, *kind)))
+        .collect()
+}
+
+fn judges(choice: &Choice, given: &Given) -> Vec<String> {
+    let network = student_network(choice, given);
+    let how = match choice.is_labelled {
+        true => "judged by nearest neighbours and by a linear classifier",
+        false => "judged without labels, by how far they agree with the teacher's",
+    };
+    let mut lines = vec![format!(
+        "  # Features of the plain images, {how}; the untrained network as the floor."
+    )];
+    for name in looked_at(given) {
+        lines.push(match name {
+            UNTRAINED => format!(
+                "  {name}: {{kind: encode, inputs: {{images: images}}, params: {{network: {network}, preprocessing: {{size: {}}}}}}}",
+                choice.size
+            ),
+            _ => format!("  {name}_features: {{kind: encode, inputs: {{images: images, weights: {name}}}, params: {{embedding: features}}}}"),
+        });
+    }
+    let (teacher, split) = match choice.is_labelled {
+        true => ("", "test_split"),
+        false => (", teacher: teacher_features", "split"),
+    };
+    for (name, kind) in judgements(choice, given) {
         // The report calls a network as the stage of its features is called.
         let features = match name {
             UNTRAINED => name.to_owned(),
             judged => format!("{judged}_features"),
         };
-        for kind in ["knn", "probe"] {
-            lines.push(format!(
-                "  {name}_{kind}: {{kind: {kind}, inputs: {{images: images, features: {features}}}{}}}",
-                unless_test(choice, ", params: {test_split: val}")
-            ));
-        }
+        lines.push(format!(
+            "  {name}_{kind}: {{kind: {kind}, inputs: {{images: images, features: {features}{teacher}}}{}}}",
+            unless_test(choice, &format!(", params: {{{split}: {}}}", choice.judged))
+        ));
     }
     lines.push(String::new());
     lines
 }
 
-fn report(choice: &Choice, teacher: Option<&Teacher>, page: &str, title: &str) -> Vec<String> {
+fn report(choice: &Choice, given: &Given, page: &str, title: &str) -> Vec<String> {
     let mut metrics = Vec::new();
-    if teacher.is_none() {
+    if given.teacher.is_none() {
         metrics.push("teacher.metrics".to_owned());
     }
     metrics.push("student.metrics".to_owned());
-    if choice.is_labelled {
-        for name in JUDGED.into_iter().chain([UNTRAINED]) {
-            metrics.extend([format!("{name}_knn"), format!("{name}_probe")]);
-        }
-    }
+    let judgements = judgements(choice, given).into_iter();
+    metrics.extend(judgements.map(|(name, kind)| format!("{name}_{kind}")));
     let mut lines = vec![
         "  # One page with the results, the curves, mistakes and maps, and what ran.".to_owned(),
         "  report:".to_owned(),

@@ -9,7 +9,8 @@ use seedpipe_artifact::FilesReader;
 use seedpipe_base::Refusal;
 use seedpipe_engine::{Artifact, Engine, Outcome, Project, RunReport, StageNode, durable};
 use seedpipe_stages::PAGE;
-use seedpipe_stages::report::{Report, Source, gains_text, results_text};
+use seedpipe_stages::report::{Report, Source, results_over_text, results_text};
+use seedpipe_stages::results::Together;
 
 use crate::terminal::figures;
 
@@ -106,38 +107,50 @@ fn write(artifact: &Artifact, path: &Path) -> Result<()> {
     Ok(durable::write(path, &page.bytes)?)
 }
 
-/// The results of everything above these pages, as a table with what students gained; empty when
-/// nothing was measured.
+/// What a run that wrote these pages ends with: the results of everything above them, as a table
+/// with what students gained; empty when nothing was measured.
 ///
 /// # Errors
 /// When the cache can't be read.
-pub fn results_table(engine: &Engine, pages: &[Page]) -> Result<String> {
-    let project = engine.project();
-    let mut wanted: BTreeSet<&str> = BTreeSet::new();
-    let mut open: Vec<&str> = pages.iter().map(|page| page.stage.as_str()).collect();
-    while let Some(name) = open.pop() {
-        if wanted.insert(name) {
-            open.extend(
-                project
-                    .stage(name)?
-                    .inputs
-                    .values()
-                    .flatten()
-                    .map(|from| from.stage.as_str()),
-            );
-        }
-    }
-    Ok(results_text(sources(engine, |stage| {
-        wanted.contains(stage)
-    })?))
+pub fn results_of(engine: &Engine, pages: &[Page]) -> Result<String> {
+    let stages = pages.iter().map(|page| page.stage.as_str());
+    Ok(results_text(above(engine, stages.collect())?))
 }
 
-/// What students gained, by all that is cached.
+/// What a run of the whole pipeline ends with, by all that is cached.
 ///
 /// # Errors
 /// When the cache can't be read.
-pub fn gains(engine: &Engine) -> Result<String> {
-    Ok(gains_text(sources(engine, |_| true)?))
+pub fn results(engine: &Engine) -> Result<String> {
+    Ok(results_text(above(engine, reports(engine))?))
+}
+
+/// The table of the same results, where some stages are told as one.
+///
+/// # Errors
+/// When the cache can't be read.
+pub fn results_over(engine: &Engine, together: &Together) -> Result<String> {
+    Ok(results_over_text(above(engine, reports(engine))?, together))
+}
+
+fn reports(engine: &Engine) -> Vec<&str> {
+    let project = engine.project();
+    let stages = project.stages().iter();
+    let reports = stages.filter(|stage| path(project, stage).is_some());
+    reports.map(|stage| stage.name.as_str()).collect()
+}
+
+/// The cached stages that these are made of; of none, all.
+fn above<'a>(engine: &'a Engine, stages: Vec<&'a str>) -> Result<Vec<Source>> {
+    let mut wanted: BTreeSet<&str> = BTreeSet::new();
+    let mut open = stages;
+    while let Some(name) = open.pop() {
+        if wanted.insert(name) {
+            let inputs = engine.project().stage(name)?.inputs.values().flatten();
+            open.extend(inputs.map(|from| from.stage.as_str()));
+        }
+    }
+    sources(engine, |stage| wanted.is_empty() || wanted.contains(stage))
 }
 
 /// The stages that are cached, as results are told of them.

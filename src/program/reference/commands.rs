@@ -65,7 +65,12 @@ fn section(command: &mut Command, level: usize, above: &str) -> String {
         .collect();
     text += &options(&named);
     if let Some(examples) = command.get_after_help() {
-        text += &paragraph(&format!("```text\n{examples}\n```"));
+        let examples = examples.to_string();
+        let lines: Vec<&str> = examples.lines().skip(1).map(str::trim).collect();
+        let lines = lines.join("\n");
+        text += &paragraph(&format!(
+            "```sh no-run=\"a test parses each\"\n{lines}\n```"
+        ));
     }
     let below: Vec<String> = command
         .get_subcommands()

@@ -22,6 +22,21 @@ pub fn duration(seconds: f64) -> String {
     }
 }
 
+/// An estimate: `under a second`, `about 12 s`, `about 7 min`, `about 3.5 h`, `about 12 days`.
+pub fn about(seconds: f64) -> String {
+    if seconds < 1.0 {
+        "under a second".to_owned()
+    } else if seconds < 99.5 {
+        format!("about {seconds:.0} s")
+    } else if seconds < 99.5 * 60.0 {
+        format!("about {:.0} min", seconds / 60.0)
+    } else if seconds < 48.0 * 3600.0 {
+        format!("about {:.1} h", seconds / 3600.0)
+    } else {
+        format!("about {} days", count((seconds / 86_400.0).round() as u64))
+    }
+}
+
 /// A duration that moves, in whole seconds: `0 s`, `12 s`, `2 min 05 s`.
 pub fn clock(seconds: f64) -> String {
     if seconds < 60.0 {
@@ -106,6 +121,21 @@ pub fn table(sides: &[Side], rows: &[Vec<String>]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn estimates_have_no_more_digits_than_they_know() {
+        let texts = [0.3, 7.2, 99.0, 100.0, 5_900.0, 7_200.0, 900_000.0].map(about);
+        let expected = [
+            "under a second",
+            "about 7 s",
+            "about 99 s",
+            "about 2 min",
+            "about 98 min",
+            "about 2.0 h",
+            "about 10 days",
+        ];
+        assert_eq!(texts, expected);
+    }
 
     #[test]
     fn durations_have_the_unit_that_suits_them() {

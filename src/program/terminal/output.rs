@@ -1,8 +1,8 @@
 //! What goes to stdout and stderr outside progress. A reader that goes away (`| head`) is no error.
 
-use std::io::{self, ErrorKind, Write};
-use std::sync::OnceLock;
+use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, OnceLock};
 
 use anyhow::{Context, Result};
 use seedpipe_base::neutral;
@@ -48,6 +48,25 @@ pub fn log_format() -> LogFormat {
     LOG_FORMAT.get().copied().unwrap_or_default()
 }
 
+type MakeRoom = Box<dyn Fn() + Send>;
+
+static MAKE_ROOM: Mutex<Option<MakeRoom>> = Mutex::new(None);
+
+/// From now on `make_room` takes away what is drawn on the terminal before something is printed.
+pub fn make_room_by(make_room: impl Fn() + Send + 'static) {
+    if let Ok(mut known) = MAKE_ROOM.lock() {
+        *known = Some(Box::new(make_room));
+    }
+}
+
+fn make_room() {
+    if let Ok(known) = MAKE_ROOM.try_lock()
+        && let Some(make_room) = known.as_ref()
+    {
+        make_room();
+    }
+}
+
 static READER_IS_GONE: AtomicBool = AtomicBool::new(false);
 
 /// Whether something was printed that nobody reads: time to end, for who prints without end.
@@ -67,6 +86,9 @@ pub fn print(text: &str) -> Result<()> {
 fn write_out(text: &str) -> Result<()> {
     if text.is_empty() {
         return Ok(());
+    }
+    if io::stdout().is_terminal() {
+        make_room();
     }
     let end = if text.ends_with('\n') { "" } else { "\n" };
     let mut stdout = io::stdout().lock();
@@ -106,6 +128,7 @@ pub fn error(message: &str) {
     let message = message.as_str();
     match log_format() {
         LogFormat::Text => {
+            make_room();
             let message = Colours::of_stderr().message(message);
             let _ = writeln!(io::stderr().lock(), "{message}");
         }

@@ -5,16 +5,20 @@
 
 use std::convert::Infallible;
 use std::env;
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::channel;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
 use seedpipe_base::Refusal;
 use seedpipe_stages::tools::Tools;
 
 use crate::torch::processor::Processor;
-use crate::{Tensors, torch::libtorch};
+use crate::{Tensors, terminal::output, torch::libtorch};
 
 const NAME: &str = "seedpipe-torch";
 
@@ -26,6 +30,19 @@ const STAMP_VARIABLE: &str = "SEEDPIPE_BUILD_STAMP";
 
 /// Hands over what `seedpipe` found out about the remote.
 const HANDOVER_VARIABLE: &str = "SEEDPIPE_HANDOVER";
+
+/// Tells `seedpipe-torch` that a [`note`] was printed.
+const NOTED_VARIABLE: &str = "SEEDPIPE_NOTED";
+
+static HAS_NOTED: AtomicBool = AtomicBool::new(false);
+
+/// Prints a message, unless the program that became this one has.
+pub fn note(message: &str) {
+    if env::var_os(NOTED_VARIABLE).is_none() {
+        output::error(message);
+        HAS_NOTED.store(true, Ordering::Relaxed);
+    }
+}
 
 /// How libtorch's OpenMP threads wait for each other: they sleep, after some microseconds of
 /// spinning. Left to itself, libgomp spins for milliseconds: beside any other busy thread, such as
@@ -145,19 +162,67 @@ pub fn tools(own: Option<Tools>) -> Result<Tools> {
 /// # Errors
 /// When the sibling or its libtorch is missing, or it can't be started.
 pub fn become_tensor_program(handed_over: Option<&str>) -> Result<Infallible> {
+    let (sibling, mut command) = command()?;
+    command.args(env::args_os().skip(1));
+    command.env_remove(NOTED_VARIABLE);
+    if HAS_NOTED.load(Ordering::Relaxed) {
+        command.env(NOTED_VARIABLE, "1");
+    }
+    if let Some(handed_over) = handed_over {
+        command.env(HANDOVER_VARIABLE, handed_over);
+    }
+    let error = command.exec();
+    Err(anyhow!(error).context(format!("`{}` can't be started", sibling.display())))
+}
+
+/// The sibling, and a call of it without arguments.
+fn command() -> Result<(PathBuf, Command)> {
     let sibling = program()?;
     let libtorch = libtorch::find()?;
     Processor::of_this_machine().check()?;
     let mut command = Command::new(&sibling);
     libtorch.show_to_loader(&mut command);
     command
-        .args(env::args_os().skip(1))
         .env(STAMP_VARIABLE, STAMP)
         .env_remove(HANDOVER_VARIABLE)
         .envs(settings());
-    if let Some(handed_over) = handed_over {
-        command.env(HANDOVER_VARIABLE, handed_over);
+    Ok((sibling, command))
+}
+
+/// Asks the sibling for something in a process of its own: a line for each line of `questions`, as
+/// far as it comes before the patience is over.
+///
+/// # Errors
+/// When the sibling or its libtorch is missing, or it can't be started.
+pub fn ask(argument: &str, questions: &str, patience: Duration) -> Result<Vec<String>> {
+    let (sibling, mut command) = command()?;
+    let mut child = command
+        .arg(argument)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .with_context(|| format!("`{}` can't be started", sibling.display()))?;
+    let begun = Instant::now();
+    if let Some(mut stdin) = child.stdin.take() {
+        let _ = stdin.write_all(questions.as_bytes()); // one that ended answers less
     }
-    let error = command.exec();
-    Err(anyhow!(error).context(format!("`{}` can't be started", sibling.display())))
+    let (sender, receiver) = channel();
+    if let Some(stdout) = child.stdout.take() {
+        std::thread::spawn(move || {
+            let lines = BufReader::new(stdout).lines();
+            lines
+                .map_while(Result::ok)
+                .try_for_each(|line| sender.send(line))
+        });
+    }
+    let mut answers = Vec::new();
+    while let Some(left) = patience.checked_sub(begun.elapsed())
+        && let Ok(line) = receiver.recv_timeout(left)
+    {
+        answers.push(line);
+    }
+    let _ = child.kill(); // it may have ended
+    child.wait()?;
+    Ok(answers)
 }

@@ -250,7 +250,7 @@ mod tests {
     fn a_drawing_says_where_its_lines_begin_and_end() {
         let series = [Series {
             stage: "a<b".into(),
-            number: 12,
+            colour: 12,
             points: vec![(10.0, 2.0), (20.0, 1.0)],
         }];
         let chart = chart(0, "loss: SEED", &series);

@@ -235,8 +235,41 @@ pub fn table(material: &Catalogue, results: &Results, ranked: &[Ranked]) -> Opti
         rows,
     }
     .html();
-    html.push_str(&note(material, has_costs, has_rates));
+    html.push_str(&note(material, results, has_costs, has_rates));
     Some(html)
+}
+
+/// The results of networks that differ in their seeds alone, as a terminal has them.
+pub fn over(results: &Results) -> String {
+    let mut lines = results.cells().into_iter();
+    let titles = lines.next().unwrap_or_default().into_iter().enumerate();
+    let columns = titles.map(|(place, title)| match place {
+        0 => HtmlColumn::text(title),
+        _ => HtmlColumn::number(title),
+    });
+    let rows = lines.zip(&results.rows).map(|(line, row)| {
+        let size = row.parameters.map(|count| count as f64);
+        let measured = row
+            .values
+            .iter()
+            .map(|measure| Some(measure.as_ref()?.value));
+        let values = [None, size].into_iter().chain(measured);
+        let cells = line.iter().zip(values);
+        cells
+            .map(|(cell, value)| match value {
+                Some(value) => Cell::number(value, &with_units(cell)),
+                None if cell.is_empty() => Cell::empty(),
+                None => Cell::text(cell),
+            })
+            .collect()
+    });
+    let table = HtmlTable {
+        caption: "Over seeds".to_owned(),
+        columns: columns.collect(),
+        rows: rows.collect(),
+    };
+    let note = "Mean ± sample standard deviation, in points, of the networks that differ in their seeds alone; n is how many.";
+    format!("{}<p class=\"note\">{note}</p>\n", table.html())
 }
 
 fn best_of(results: &Results, column: usize) -> f64 {
@@ -325,12 +358,19 @@ fn measure_cell(measure: &Measure, is_best: bool, against: Option<&EarlierState>
     Cell::html(html).sorted_by(measure.value)
 }
 
-fn note(material: &Catalogue, has_costs: bool, has_rates: bool) -> String {
+fn note(material: &Catalogue, results: &Results, has_costs: bool, has_rates: bool) -> String {
     let mut notes = vec![
         "Top-1: the share of the judged images whose class is named first. By kNN: as the most alike of the training images vote; linear: by a linear classifier on the frozen features; fine-tuned: by the whole network, trained on with labels.".to_owned(),
         "± is half of the 95 % interval over the judged images (bootstrap); it says nothing of another seed.".to_owned(),
         "The best of a column is bold.".to_owned(),
     ];
+    if results
+        .columns
+        .iter()
+        .any(|title| title.contains("macro F1"))
+    {
+        notes.push("Balanced accuracy and macro F1, in which every class counts the same, are here because classes are imbalanced: the largest has at least twice the judged images of the smallest, and more than chance gives.".to_owned());
+    }
     if has_costs {
         notes.push("Multiply-adds are of one image at the size it was measured at, without head and classifier.".to_owned());
     }

@@ -20,6 +20,32 @@ fn a_failed_stage_stops_the_run_and_its_finished_shards_are_reused() {
     assert_eq!(report.not_reached(), ["sum"]);
     let error = report.failed().unwrap().error.as_ref().unwrap();
     assert_eq!(format!("{error:#}"), "shard 2 of 3: the world has a fault");
+    let status = world.engine().status().unwrap();
+    let left = status[2].left.as_ref().unwrap();
+    assert_eq!(left.to_string(), "goes on from 2 of 3 shards");
+    assert_eq!(left.reached, [Reached::new("shard", 2, 3)]);
+    assert_eq!(status[2].reasons.last(), Some(&left.to_string()));
+    assert!(
+        [&status[1], &status[3]]
+            .iter()
+            .all(|stage| stage.left.is_none())
+    );
+    let options = RunOptions {
+        force: true,
+        ..targets(&["long"])
+    };
+    let forced = world.engine().dry_run(&options).unwrap();
+    assert_eq!(
+        forced[2].reasons,
+        [
+            "forced",
+            "begins anew: unfinished work (2 of 3 shards) was not forced"
+        ]
+    );
+    assert_eq!(
+        world.engine().unfinished().unwrap()[0].left.as_ref(),
+        Some(left)
+    );
     world.log();
     world.remove("fail");
     let recorder = Recorder::default();

@@ -219,7 +219,7 @@ fn seeds_come_from_the_stage_else_the_pipeline() {
 #[test]
 fn graphs_show_stages_and_connections() {
     let world = World::new(CHAIN);
-    let graph = |format: &str| world.engine().graph(format.parse().unwrap()).unwrap();
+    let graph = |format: GraphFormat| world.engine().graph(format).unwrap();
     let expected = "\
 flowchart TD
     s0[\"raw<br/><small>read</small>\"]
@@ -231,13 +231,13 @@ flowchart TD
     s1 -->|\"text → texts\"| s3
     s2 -->|\"text → texts\"| s3
 ";
-    assert_eq!(graph("mermaid"), expected);
-    let dot = graph("dot");
+    assert_eq!(graph(GraphFormat::Mermaid), expected);
+    let dot = graph(GraphFormat::Dot);
     assert!(
         dot.starts_with("digraph pipeline {\n") && dot.contains("    s0 -> s1 [label=\"text\"];\n"),
         "{dot}"
     );
-    let svg = graph("svg");
+    let svg = graph(GraphFormat::Svg);
     assert!(svg.starts_with("<svg xmlns") && svg.ends_with("</svg>\n"));
     assert_eq!(svg.matches("<g text-anchor").count(), 4);
     assert_eq!(svg.matches("marker-end").count(), 4);

@@ -3,6 +3,7 @@
 mod again;
 mod collecting;
 mod concurrency;
+mod elsewhere;
 mod faults;
 mod looking;
 mod lying;

@@ -1,9 +1,9 @@
 //! ONNX files from a network's graph: opset 17, any number of images at once, batch norms folded,
 //! names as in the state dict.
 //!
-//! Input `images` `[batch, 3, size, size]` f32 of the preprocessing's size; outputs `features`
-//! `[batch, D]` and, with a classifier, `logits` `[batch, classes]`, f32. Preprocessing lies in the
-//! metadata. Equal networks give equal bytes.
+//! Input `images` `[batch, 3, size, size]` f32 of the preprocessing's size; outputs, with a
+//! classifier, `logits` `[batch, classes]`, then `features` `[batch, D]`, f32. Preprocessing lies in
+//! the metadata. Equal networks give equal bytes.
 
 mod lower;
 mod model;

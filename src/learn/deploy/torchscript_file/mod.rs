@@ -1,7 +1,7 @@
 //! TorchScript files from a network's graph, as `torch.jit.load` reads them in Python.
 //!
 //! `forward(images)` takes `[B, 3, H, W]` f32 and returns
-//! `{"features": [B, D], "logits": [B, classes]}`, the latter with a classifier. Tensors lie under
+//! `{"logits": [B, classes], "features": [B, D]}`, the former with a classifier. Tensors lie under
 //! the names of the state dict; batch norms are not folded (`torch.jit.freeze` and
 //! `torch.jit.optimize_for_inference` do it). The preprocessing is the extra file
 //! `preprocessing.json`.

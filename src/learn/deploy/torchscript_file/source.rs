@@ -32,13 +32,14 @@ pub(super) fn forward(deployment: &Deployment, options: &TorchScriptOptions) -> 
     for index in 0..graph.nodes().len() {
         operation(graph, index, &mut lines);
     }
-    let mut entries = vec![format!(
-        "\"features\": {}.to({FLOAT})",
-        value(graph.features())
-    )];
-    if let Some(logits) = graph.logits() {
-        entries.push(format!("\"logits\": {}.to({FLOAT})", value(logits)));
-    }
+    let outputs = [
+        ("logits", graph.logits()),
+        ("features", Some(graph.features())),
+    ];
+    let entries: Vec<String> = outputs
+        .into_iter()
+        .filter_map(|(name, node)| Some(format!("\"{name}\": {}.to({FLOAT})", value(node?))))
+        .collect();
     format!(
         "def forward(self, images: Tensor) -> Dict[str, Tensor]:\n{}    return {{{}}}\n",
         lines.0,

@@ -54,12 +54,8 @@ pub fn execute(invocation: Invocation, arguments: &Gc) -> Result<ExitCode> {
             tensorboard::remove(&path)?;
         }
         let name = path.strip_prefix(&curves).unwrap_or(&path).display();
-        report.add(GcItem {
-            what: GcWhat::Curves,
-            name: name.to_string(),
-            path,
-            bytes,
-        });
+        let name = name.to_string();
+        report.add(GcItem::new(GcWhat::Curves, path.clone(), name, bytes));
     }
     if arguments.json {
         output::print_json(&report)?;

@@ -1,6 +1,7 @@
-//! `export STAGE`: a trained network as a file for other programs, with its model card beside it.
+//! `export STAGE|FILE`: a trained network as a file for other programs, with its model card beside
+//! it.
 //!
-//! A stage of kind `export` is copied out of the cache; any other stage's network is written now.
+//! A stage of kind `export` is copied out of the cache; any other network is written now.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,6 +12,7 @@ use clap::Args;
 use seedpipe_artifact::{FilesReader, WEIGHTS};
 use seedpipe_base::Refusal;
 use seedpipe_engine::{Engine, Input, Purpose, StageNode, durable};
+use seedpipe_stages::Weights;
 use seedpipe_stages::deliverable::Names;
 use seedpipe_stages::deliverable::{
     DESCRIPTION, Deliverable, Format, Manner, Precision, Sample, Sources,
@@ -20,17 +22,25 @@ use serde_json::{Value, json};
 
 use crate::commands::Invocation;
 use crate::commands::arguments::Overrides;
+use crate::commands::networks::look::{Looking, NetworkChoice, is_path, no_file};
 use crate::commands::values::{at_least_one, export_format, export_names, export_precision};
-use crate::delivery::model_card::ModelCard;
+use crate::delivery::model_card::{ModelCard, Origin};
 use crate::project::cached::{TO_EXPORT, cached};
 use crate::torch::onnx_speed::{self, MeasuredSpeed, Speed};
 use crate::{terminal::figures, terminal::output, torch::sibling};
 
 #[derive(Args, Debug)]
 pub struct Export {
-    /// A stage with a network, or of kind `export`
-    #[arg(value_name = "STAGE")]
-    pub stage: String,
+    /// A stage with a network, or of kind `export`, or a checkpoint
+    #[arg(value_name = "STAGE|FILE")]
+    pub network: String,
+    /// The checkpoint's network, a name or as under `network:` [default: as the file says, or the
+    /// known one that fits]
+    #[arg(long = "network", value_name = "NETWORK")]
+    pub architecture: Option<String>,
+    /// Of several networks in the checkpoint, the one whose tensors' names begin so
+    #[arg(long)]
+    pub prefix: Option<String>,
     /// Of the file; a stage of kind `export` has its own
     #[arg(long, value_parser = export_format())]
     pub format: Option<Format>,
@@ -49,7 +59,7 @@ pub struct Export {
     /// With the linear classifier of this `probe` stage on top
     #[arg(long, value_name = "STAGE")]
     pub with_head: Option<String>,
-    /// The file [default: the stage's name with the format's ending, here]
+    /// The file [default: the stage's or checkpoint's name with the format's ending, here]
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
     #[command(flatten)]
@@ -63,23 +73,64 @@ const IMAGES: &str = "images";
 
 pub fn execute(invocation: Invocation, arguments: &Export) -> Result<ExitCode> {
     let tools = invocation.tools;
-    let engine = invocation.engine(&arguments.overrides.set)?;
-    let stage = engine.project().stage(&arguments.stage)?;
-    if stage.of_kind::<seedpipe_stages::Export>().is_some() {
-        return copy_out(&engine, stage, arguments, tools);
+    let name = arguments.network.as_str();
+    let is_there = Path::new(name).exists();
+    let engine = match invocation.engine(&arguments.overrides.set) {
+        Err(_) if is_there && arguments.with_head.is_none() => None,
+        Err(_) if is_path(name) && !is_there => return Err(no_file(name).into()),
+        engine => Some(engine?),
+    };
+    // A stage comes before a file of its name, which an export may have written.
+    let find = |engine: &Engine| engine.project().stage(&arguments.network).cloned();
+    let stage = engine.as_ref().and_then(|engine| find(engine).ok());
+    if let (Some(engine), Some(stage)) = (&engine, &stage)
+        && stage.of_kind::<seedpipe_stages::Export>().is_some()
+    {
+        return copy_out(engine, stage, arguments, tools);
     }
     let Some(format) = arguments.format else {
-        return Err(Refusal::new(format!(
-            "stage `{}` holds a network, and no format was given",
-            stage.name
-        ))
-        .hint("add `--format safetensors`, `torchscript` or `onnx`")
-        .into());
+        let what = match &stage {
+            Some(stage) => format!("stage `{}` holds a network", stage.name),
+            None => format!("`{}` holds a network", arguments.network),
+        };
+        return Err(Refusal::new(format!("{what}, and no format was given"))
+            .hint("add `--format safetensors`, `torchscript` or `onnx`")
+            .into());
     };
     let manner = manner(arguments, format)?;
     manner.check().map_err(|(key, expected, got, hint)| {
         Refusal::new(format!("`--{key}`: expected {expected}, got {got}")).hint(hint)
     })?;
+    if let (Some(engine), Some(stage)) = (&engine, &stage) {
+        check_makes_network(engine, stage)?;
+    }
+    let looking = Looking {
+        network: arguments.network.clone(),
+        architecture: arguments.architecture.clone(),
+        prefix: arguments.prefix.clone(),
+        output: None,
+    };
+    let head = arguments.with_head.as_deref();
+    let choice = NetworkChoice::find(engine.as_ref(), &looking, head)?;
+    let tools = sibling::tools(tools)?;
+    let sources = choice.sources();
+    let delivered = (tools.export)(&sources, &manner)?;
+    if let Some(told) = &delivered.told {
+        output::error(&format!("warning: {told}"));
+    }
+    let speed = speed(&tools, &sources, &delivered)?;
+    let head = match (&engine, head) {
+        (Some(engine), Some(name)) => Some(engine.project().stage(name)?),
+        _ => None,
+    };
+    let origin = match (&stage, sources.weights) {
+        (None, Weights::File { path, .. }) => Origin::File(path),
+        (stage, _) => Origin::Stage(stage.as_ref().context("BUG: weights of no stage")?),
+    };
+    finish(engine.as_ref(), arguments, origin, head, &delivered, speed)
+}
+
+fn check_makes_network(engine: &Engine, stage: &StageNode) -> Result<(), Refusal> {
     let kind = engine.registry().known(&stage.kind);
     let has_weights = kind.outputs().iter().any(|output| output.kind == WEIGHTS);
     if has_weights && kind.purpose(&stage.params) == Purpose::Judging {
@@ -90,28 +141,9 @@ pub fn execute(invocation: Invocation, arguments: &Export) -> Result<ExitCode> {
         .hint(format!(
             "name the network's stage, and add `--with-head {}`",
             stage.name
-        ))
-        .into());
+        )));
     }
-    let weights = weights(&engine, stage)?;
-    let head = arguments
-        .with_head
-        .as_deref()
-        .map(|name| engine.project().stage(name))
-        .transpose()?;
-    let classifier = head
-        .map(|stage| self::weights(&engine, stage))
-        .transpose()?;
-    let tools = sibling::tools(tools)?;
-    let images = images(&engine, head.unwrap_or(stage))?;
-    let sources = Sources {
-        weights: &weights,
-        classifier: classifier.as_ref(),
-        images: images.as_ref(),
-    };
-    let delivered = (tools.export)(&sources, &manner)?;
-    let speed = speed(&tools, &sources, &delivered)?;
-    finish(&engine, arguments, stage, head, &delivered, speed)
+    Ok(())
 }
 
 /// Of a file in 8 bits: what it wins over one in fp32, or why nobody knows.
@@ -157,22 +189,23 @@ fn manner(arguments: &Export, format: Format) -> Result<Manner> {
 
 /// Writes file and card, and tells of them.
 fn finish(
-    engine: &Engine,
+    engine: Option<&Engine>,
     arguments: &Export,
-    stage: &StageNode,
+    origin: Origin,
     head: Option<&StageNode>,
     delivered: &Deliverable,
     speed: Option<MeasuredSpeed>,
 ) -> Result<ExitCode> {
     let extension = delivered.description.manner.format.extension();
-    let path = arguments
-        .output
-        .clone()
-        .unwrap_or_else(|| PathBuf::from(format!("{}.{extension}", arguments.stage)));
+    let path = match (&arguments.output, origin) {
+        (Some(path), _) => path.clone(),
+        (None, Origin::File(file)) => beside_none(file, extension)?,
+        (None, Origin::Stage(_)) => PathBuf::from(format!("{}.{extension}", arguments.network)),
+    };
     write(&path, &delivered.bytes)?;
     let card = ModelCard {
         engine,
-        stage,
+        origin,
         head,
         file: &path,
         delivered,
@@ -181,6 +214,21 @@ fn finish(
     write(&card_path, card.text()?.as_bytes())?;
     tell(arguments, &path, &card_path, delivered, speed)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Where a checkpoint's export goes: here, under its name, but not over it.
+fn beside_none(file: &Path, extension: &str) -> Result<PathBuf> {
+    let name = Path::new(file.file_name().unwrap_or(file.as_os_str()));
+    let path = name.with_extension(extension);
+    if path.exists() {
+        return Err(Refusal::new(format!(
+            "`{}` is there already, and may be what is exported",
+            figures::path(&path)
+        ))
+        .hint("name the file to write: `-o FILE`")
+        .into());
+    }
+    Ok(path)
 }
 
 /// Writes the file of an `export` stage where it is wanted.
@@ -200,6 +248,8 @@ fn copy_out(
             arguments.calibration_images.is_some(),
         ),
         ("--with-head", arguments.with_head.is_some()),
+        ("--network", arguments.architecture.is_some()),
+        ("--prefix", arguments.prefix.is_some()),
     ];
     if let Some((option, _)) = given.iter().find(|(_, given)| *given) {
         return Err(Refusal::new(format!(
@@ -234,12 +284,17 @@ fn copy_out(
             .transpose()
     };
     let network = connected("weights")?.context("BUG: an export without weights")?;
-    let delivered = Deliverable { bytes, description };
+    let delivered = Deliverable {
+        bytes,
+        description,
+        told: None,
+    };
     let head = connected("classifier")?;
     // The file is there, whatever becomes of its speed.
     let speed = speed_of_stage(engine, [Some(network), head], &delivered, tools)
         .unwrap_or_else(|error| Some(Err(format!("the speed was not measured: {error:#}"))));
-    finish(engine, arguments, network, head, &delivered, speed)
+    let origin = Origin::Stage(network);
+    finish(Some(engine), arguments, origin, head, &delivered, speed)
 }
 
 /// As [`speed`], of a file that lies in the cache; `stages` are those of the network and of the
@@ -257,7 +312,7 @@ fn speed_of_stage(
     let [network, classifier] = [weights(stages[0])?, weights(stages[1])?];
     let tools = sibling::tools(tools)?;
     let sources = Sources {
-        weights: network.as_ref().context("BUG: an export without weights")?,
+        weights: Weights::Stage(network.as_ref().context("BUG: an export without weights")?),
         classifier: classifier.as_ref(),
         images: None,
     };
@@ -274,7 +329,7 @@ pub fn weights(engine: &Engine, stage: &StageNode) -> Result<Input> {
             stage.name, stage.kind
         ))
         .hint(
-            "name a stage of kind `pretrain`, `distill` or `finetune`; for `--with-head` a `probe`",
+            "name a stage of kind `import`, `pretrain`, `distill` or `finetune`; for `--with-head` a `probe`",
         )
         .into());
     };

@@ -1,29 +1,30 @@
 //! `embed` and `predict`: a trained network on new image files, as JSON lines or Parquet, one image
 //! after the other.
 
-use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::Args;
-use seedpipe_artifact::{Metadata, SeenRow, SeenWriter};
+use seedpipe_artifact::{Metadata, SeenRow};
 use seedpipe_base::{Refusal, hinted, neutral, text};
-use seedpipe_engine::{Engine, Input, unique_name};
+use seedpipe_engine::{Engine, Input};
+use seedpipe_stages::Weights;
 use seedpipe_stages::confusion::Class;
 use seedpipe_stages::deliverable::Sources;
-use seedpipe_stages::predictor::{Prediction, Predictor, Weights};
+use seedpipe_stages::predictor::{Prediction, Predictor, best_outputs};
 use seedpipe_stages::stored;
 use seedpipe_stages::tools::Tools;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::commands::Invocation;
 use crate::commands::networks::among::Among;
 use crate::commands::networks::export;
+use crate::commands::networks::rows::RowSink;
 use crate::commands::values::at_least_one;
 use crate::delivery::neighbours::Nearest;
 use crate::project::image_files::image_files;
-use crate::{terminal::figures, terminal::output, torch::sibling};
+use crate::{terminal::output, torch::sibling};
 
 /// What `embed` and `predict` share.
 #[derive(Args, Debug)]
@@ -31,13 +32,14 @@ pub struct Looking {
     /// A stage with a network, or a checkpoint
     #[arg(value_name = "STAGE|FILE")]
     pub network: String,
-    /// The checkpoint's network, a name or JSON, when the file doesn't say it
+    /// The checkpoint's network, a name or as under `network:` [default: as the file says, or the
+    /// known one that fits]
     #[arg(long = "network", value_name = "NETWORK")]
     pub architecture: Option<String>,
     /// Of several networks in the checkpoint, the one whose tensors' names begin so
     #[arg(long)]
     pub prefix: Option<String>,
-    /// A .parquet or .jsonl file [default: JSON lines on stdout]
+    /// A .parquet, .csv, .tsv or .jsonl file [default, and `-`: JSON lines on stdout]
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
 }
@@ -114,10 +116,13 @@ fn embed_images(
     query: Option<Vec<f32>>,
 ) -> Result<ExitCode> {
     let mut nearest = query.map(|query| Nearest::to(query, arguments.neighbours));
-    let mut sheet = match (&arguments.looking.output, &nearest) {
-        (Some(path), _) => Some(RowSink::create(path, &stored::said(predictor.identity())?)?),
+    let output = arguments.looking.output.as_deref();
+    let mut sheet = match (output, &nearest) {
         (None, Some(_)) => None,
-        (None, None) => Some(RowSink::Lines),
+        _ => Some(RowSink::create(
+            output,
+            &stored::said(predictor.identity())?,
+        )?),
     };
     let mut failed = 0;
     predictor.predict(images, &mut |path, seen| {
@@ -162,8 +167,31 @@ pub fn engine_for<const N: usize>(
         Some(name) => match invocation.engine(&[]) {
             // A folder is told as such.
             Err(_) if Path::new(name).is_dir() => Ok(None),
+            Err(_) if is_path(name) => Err(no_file(name).into()),
             engine => engine.map(Some),
         },
+    }
+}
+
+/// Whether a name is a file's rather than a stage's.
+pub fn is_path(name: &str) -> bool {
+    name.contains('/') || Path::new(name).extension().is_some()
+}
+
+pub fn no_file(name: &str) -> Refusal {
+    Refusal::new(format!("no file `{name}`, and no stage of that name"))
+        .hint("name a checkpoint, or a stage of the pipeline (`seedpipe status` lists them)")
+}
+
+/// The pipeline, where the network or what is put on top is a stage of it.
+pub fn engine_of(
+    invocation: Invocation,
+    looking: &Looking,
+    head: Option<&str>,
+) -> Result<Option<Engine>> {
+    match head {
+        Some(_) => invocation.engine(&[]).map(Some),
+        None => engine_for(invocation, [Some(looking.network.as_str())]),
     }
 }
 
@@ -171,13 +199,10 @@ pub fn engine_for<const N: usize>(
 pub fn predict(invocation: Invocation, arguments: &Predict) -> Result<ExitCode> {
     let tools = sibling::tools(invocation.tools)?;
     let head = arguments.with_head.as_deref();
-    let engine = engine_for(invocation, [Some(arguments.looking.network.as_str())])?;
+    let engine = engine_of(invocation, &arguments.looking, head)?;
     let predictor = NetworkChoice::find(engine.as_ref(), &arguments.looking, head)?.open(&tools)?;
     let images = image_files(&arguments.images)?;
-    let mut sheet = match &arguments.looking.output {
-        Some(path) => RowSink::create(path, &Metadata::new())?,
-        None => RowSink::Lines,
-    };
+    let mut sheet = RowSink::create(arguments.looking.output.as_deref(), &Metadata::new())?;
     let mut failed = 0;
     predictor.predict(&images, &mut |path, seen| {
         let Some(seen) = told(seen, &mut failed) else {
@@ -205,9 +230,7 @@ pub fn predict(invocation: Invocation, arguments: &Predict) -> Result<ExitCode> 
 
 /// The best classes; equal probabilities in the order of the outputs.
 fn prediction(path: &Path, probabilities: &[f32], classes: &[Class], top: usize) -> SeenRow {
-    let mut order: Vec<usize> = (0..probabilities.len()).collect();
-    order.sort_by(|&a, &b| probabilities[b].total_cmp(&probabilities[a]));
-    order.truncate(top);
+    let order = best_outputs(probabilities, top);
     let known = Some(classes).filter(|classes| classes.len() == probabilities.len());
     SeenRow::Prediction {
         image: text::of_name(path.as_os_str()),
@@ -229,19 +252,23 @@ fn told(seen: Result<Prediction>, failed: &mut usize) -> Option<Prediction> {
         Ok(seen) => Some(seen),
         Err(error) => {
             *failed += 1;
-            // The names of the files are others'.
-            let said = Refusal::of_chain(error.chain());
-            let line = format!("warning: left out: {}", neutral::line(&said.message));
-            output::error(&match &said.hint {
-                Some(hint) => hinted(line, hint),
-                None => line,
-            });
+            tell_left_out(&error);
             None
         }
     }
 }
 
-fn end(failed: usize, of: usize) -> ExitCode {
+pub fn tell_left_out(error: &anyhow::Error) {
+    // The names of the files are others'.
+    let said = Refusal::of_chain(error.chain());
+    let line = format!("warning: left out: {}", neutral::line(&said.message));
+    output::error(&match &said.hint {
+        Some(hint) => hinted(line, hint),
+        None => line,
+    });
+}
+
+pub fn end(failed: usize, of: usize) -> ExitCode {
     if failed == 0 {
         return ExitCode::SUCCESS;
     }
@@ -249,13 +276,15 @@ fn end(failed: usize, of: usize) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// The network that looks, as the command line names it.
-enum NetworkChoice {
-    Stage {
-        weights: Box<Input>,
-        classifier: Option<Box<Input>>,
-        images: Option<Box<Input>>,
-    },
+/// The network that looks, as the command line names it, and what is put on top.
+pub struct NetworkChoice {
+    named: Named,
+    classifier: Option<Input>,
+    images: Option<Input>,
+}
+
+enum Named {
+    Stage(Box<Input>),
     File {
         path: PathBuf,
         network: Option<String>,
@@ -264,9 +293,16 @@ enum NetworkChoice {
 }
 
 impl NetworkChoice {
-    /// A file, or a stage of the pipeline; `engine` is there when no file has the name.
-    fn find(engine: Option<&Engine>, looking: &Looking, head: Option<&str>) -> Result<Self> {
+    /// A file, or a stage of the pipeline; `engine` is there when no file has the name, or for the
+    /// head.
+    pub fn find(engine: Option<&Engine>, looking: &Looking, head: Option<&str>) -> Result<Self> {
         let path = Path::new(&looking.network);
+        let head = match (engine, head) {
+            (Some(engine), Some(name)) => Some((engine, engine.project().stage(name)?)),
+            _ => None,
+        };
+        let classifier = head.map(|(engine, head)| export::weights(engine, head));
+        let of_head = head.map(|(engine, head)| export::images(engine, head));
         let is_stage = |engine: &&Engine| engine.project().stage(&looking.network).is_ok();
         let engine = match path.is_dir() {
             true => engine.filter(is_stage),
@@ -281,66 +317,62 @@ impl NetworkChoice {
                 .hint("name the stage that it was exported from, or export it as safetensors")
                 .into());
             }
-            if head.is_some() {
-                return Err(Refusal::new(format!(
-                    "`--with-head` with the file `{}`",
-                    looking.network
-                ))
-                .hint("name the network's stage, or export it with its head first")
-                .into());
-            }
-            return Ok(NetworkChoice::File {
-                path: path.to_owned(),
-                network: looking.architecture.clone(),
-                prefix: looking.prefix.clone(),
+            return Ok(Self {
+                named: Named::File {
+                    path: path.to_owned(),
+                    network: looking.architecture.clone(),
+                    prefix: looking.prefix.clone(),
+                },
+                classifier: classifier.transpose()?,
+                images: of_head.transpose()?.flatten(),
             });
         };
-        let is_path = looking.network.contains('/') || path.extension().is_some();
         let stage = match engine.project().stage(&looking.network) {
-            Err(_) if is_path => {
-                return Err(Refusal::new(format!(
-                    "no file `{}`, and no stage of that name",
-                    looking.network
-                ))
-                .hint(
-                    "name a checkpoint, or a stage of the pipeline (`seedpipe status` lists them)",
-                )
-                .into());
-            }
+            Err(_) if is_path(&looking.network) => return Err(no_file(&looking.network).into()),
             found => found?,
         };
-        let head = head.map(|name| engine.project().stage(name)).transpose()?;
-        let boxed = |input: Option<Input>| input.map(Box::new);
-        Ok(NetworkChoice::Stage {
-            weights: Box::new(export::weights(engine, stage)?),
-            classifier: boxed(head.map(|head| export::weights(engine, head)).transpose()?),
-            images: boxed(export::images(engine, head.unwrap_or(stage))?),
+        let options = [
+            ("--network", looking.architecture.is_some()),
+            ("--prefix", looking.prefix.is_some()),
+        ];
+        if let Some((option, _)) = options.iter().find(|(_, given)| *given) {
+            return Err(Refusal::new(format!(
+                "stage `{}` knows its network, and `{option}` was given",
+                stage.name
+            ))
+            .hint("leave it out: it is for checkpoint files")
+            .into());
+        }
+        Ok(Self {
+            named: Named::Stage(Box::new(export::weights(engine, stage)?)),
+            classifier: classifier.transpose()?,
+            images: of_head.unwrap_or_else(|| export::images(engine, stage))?,
         })
     }
 
-    fn open(&self, tools: &Tools) -> Result<Box<dyn Predictor>> {
-        let predictor = (tools.open)(&match self {
-            NetworkChoice::Stage {
-                weights,
-                classifier,
-                images,
-            } => Weights::Stage(Sources {
-                weights,
-                classifier: classifier.as_deref(),
-                images: images.as_deref(),
-            }),
-            NetworkChoice::File {
-                path,
-                network,
-                prefix,
-            } => Weights::File {
-                path,
-                network: network.as_deref(),
-                prefix: prefix.as_deref(),
+    pub fn sources(&self) -> Sources<'_> {
+        Sources {
+            weights: match &self.named {
+                Named::Stage(weights) => Weights::Stage(weights),
+                Named::File {
+                    path,
+                    network,
+                    prefix,
+                } => Weights::File {
+                    path,
+                    network: network.as_deref(),
+                    prefix: prefix.as_deref(),
+                },
             },
-        })?;
-        if let Some(left) = predictor.left() {
-            output::error(&format!("warning: {left}"));
+            classifier: self.classifier.as_ref(),
+            images: self.images.as_ref(),
+        }
+    }
+
+    pub fn open(&self, tools: &Tools) -> Result<Box<dyn Predictor>> {
+        let predictor = (tools.open)(&self.sources())?;
+        if let Some(told) = predictor.told() {
+            output::error(&format!("warning: {told}"));
         }
         Ok(predictor)
     }
@@ -353,122 +385,4 @@ fn features_of(predictor: &dyn Predictor, image: &Path) -> Result<Vec<f32>> {
         Ok(())
     })?;
     Ok(features)
-}
-
-/// A file under another name until it is whole; removed when it never is.
-struct PartialFile {
-    draft: PathBuf,
-    path: PathBuf,
-}
-
-impl PartialFile {
-    fn of(path: &Path) -> Self {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        Self {
-            draft: path.with_file_name(format!(".{name}.{}.part", unique_name())),
-            path: path.to_owned(),
-        }
-    }
-
-    fn keep(self) -> Result<()> {
-        Ok(fs_err::rename(&self.draft, &self.path)?)
-    }
-}
-
-impl Drop for PartialFile {
-    fn drop(&mut self) {
-        if self.draft.exists() {
-            let _ = fs_err::remove_file(&self.draft); // what went wrong is told already
-        }
-    }
-}
-
-/// Where the rows go.
-enum RowSink {
-    /// JSON on stdout.
-    Lines,
-    JsonFile {
-        writer: BufWriter<fs_err::File>,
-        draft: PartialFile,
-    },
-    Parquet {
-        writer: Box<SeenWriter>,
-        draft: PartialFile,
-    },
-}
-
-impl RowSink {
-    fn create(path: &Path, metadata: &Metadata) -> Result<Self> {
-        match path.extension().and_then(|extension| extension.to_str()) {
-            Some("parquet") => {
-                let draft = PartialFile::of(path);
-                Ok(RowSink::Parquet {
-                    writer: Box::new(SeenWriter::create(&draft.draft, metadata)),
-                    draft,
-                })
-            }
-            Some("jsonl" | "json") => {
-                let draft = PartialFile::of(path);
-                Ok(RowSink::JsonFile {
-                    writer: BufWriter::new(fs_err::File::create(&draft.draft)?),
-                    draft,
-                })
-            }
-            _ => Err(Refusal::new(format!(
-                "`--output {}`: expected a name that ends in .parquet or .jsonl",
-                path.display()
-            ))
-            .hint("leave it out for JSON lines on stdout")
-            .into()),
-        }
-    }
-
-    fn write(&mut self, row: SeenRow) -> Result<()> {
-        match self {
-            RowSink::Lines => output::print_json_text(&line(&row).to_string()),
-            RowSink::JsonFile { writer, .. } => Ok(writeln!(writer, "{}", line(&row))?),
-            RowSink::Parquet { writer, .. } => Ok(writer.write(row)?),
-        }
-    }
-
-    fn finish(self) -> Result<()> {
-        match self {
-            RowSink::Lines => Ok(()),
-            RowSink::JsonFile { mut writer, draft } => {
-                writer.flush()?;
-                writer.get_ref().sync_all()?;
-                draft.keep()
-            }
-            RowSink::Parquet { writer, draft } => {
-                if !writer.finish()? {
-                    bail!(
-                        "no image could be read, so `{}` was not written",
-                        figures::path(&draft.path)
-                    );
-                }
-                draft.keep()
-            }
-        }
-    }
-}
-
-fn line(row: &SeenRow) -> Value {
-    match row {
-        SeenRow::Embedding { image, embedding } => json!({"image": image, "embedding": embedding}),
-        SeenRow::Prediction {
-            image,
-            numbers,
-            names,
-            probabilities,
-        } => {
-            let best = numbers.iter().zip(probabilities).enumerate();
-            let best = best.map(|(place, (number, probability))| match names {
-                Some(names) => {
-                    json!({"class": number, "name": names[place], "probability": probability})
-                }
-                None => json!({"output": number, "probability": probability}),
-            });
-            json!({"image": image, "best": best.collect::<Vec<_>>()})
-        }
-    }
 }

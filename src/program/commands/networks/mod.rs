@@ -2,6 +2,8 @@
 
 mod among;
 pub mod duplicates;
+pub mod evaluate;
 pub mod export;
 pub mod look;
 pub mod network;
+mod rows;

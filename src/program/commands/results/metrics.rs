@@ -1,5 +1,6 @@
-//! `metrics`: the last value of every figure of every cached stage, read from the `metrics/v1`
-//! artifacts; with `--diff` the headline figures against those of a lock; with `--confusion` the
+//! `metrics`: the table that a run ends with, and the last value of every figure of every cached
+//! stage, read from the `metrics/v1` artifacts; with `--over` and `--by` those of several stages
+//! together; with `--diff` the headline figures against those of a lock; with `--confusion` the
 //! matrix of one stage's predictions.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -7,13 +8,13 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
-use seedpipe_artifact::{METRICS, MetricsReader, interval_of, is_fraction};
-use seedpipe_engine::{Artifact, Engine, LockedStage, PipelineLock, lock_at};
+use seedpipe_artifact::{METRICS, interval_of, is_fraction, last_values};
+use seedpipe_engine::{Engine, LockedStage, PipelineLock, StageStatus, lock_at};
 use serde::Serialize;
 
 use crate::commands::Invocation;
 use crate::commands::arguments::{Overrides, TableForm};
-use crate::commands::results::confusion;
+use crate::commands::results::{confusion, grouped};
 use crate::progress::console::Verbosity;
 use crate::project::report;
 use crate::terminal::figures::{self, Side};
@@ -27,6 +28,13 @@ pub struct Metrics {
     pub stages: Vec<String>,
     #[command(flatten)]
     pub overrides: Overrides,
+    /// Mean and standard deviation of stages that differ only in this: a label of a matrix, a param
+    /// as `training.epochs`, or `seed` (repeatable)
+    #[arg(long, value_name = "KEY", value_delimiter = ',', conflicts_with_all = ["diff", "confusion"])]
+    pub over: Vec<String>,
+    /// A row for each value of these keys
+    #[arg(long, value_name = "KEY,…", value_delimiter = ',', conflicts_with_all = ["diff", "confusion"])]
+    pub by: Vec<String>,
     /// Old, new and change against a pipeline.lock, or against the one at a git revision
     #[arg(long, value_name = "LOCK|REV")]
     pub diff: Option<String>,
@@ -40,11 +48,11 @@ pub struct Metrics {
 
 /// One figure; accuracies are fractions.
 #[derive(Debug, Serialize)]
-struct MetricLine {
-    stage: String,
-    split: String,
-    name: String,
-    value: f64,
+pub struct MetricLine {
+    pub stage: String,
+    pub split: String,
+    pub name: String,
+    pub value: f64,
 }
 
 /// One figure now and in a lock; `None` where it isn't.
@@ -79,64 +87,48 @@ pub fn execute(invocation: Invocation, arguments: &Metrics) -> Result<ExitCode> 
         confusion::print(&engine, stage, arguments.form.form(), all)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let figures = collect(&engine, is_wanted)?;
-    match arguments.form.form() {
+    let statuses = engine.status()?;
+    let figures = collect(&statuses, is_wanted)?;
+    let form = arguments.form.form();
+    let is_grouped = !(arguments.over.is_empty() && arguments.by.is_empty());
+    match form {
+        _ if is_grouped => grouped::print(&engine, &figures, &statuses, arguments, is_wanted, all)?,
         None => output::print_json(&figures)?,
         Some(Form::Aligned) if figures.is_empty() => {
             output::print("no stage with figures is cached; `seedpipe run` makes them")?;
         }
         Some(Form::Aligned) => {
-            output::print(&as_text(&figures, all))?;
             if wanted.is_empty() {
-                output::print(&report::gains(&engine)?)?;
+                let results = report::results(&engine)?;
+                let gap = if results.is_empty() { "" } else { "\n" };
+                output::print(&(results + gap))?;
             }
+            output::print(&as_text(&figures, all))?;
         }
         Some(form) => output::print(&table(figures.iter(), ToString::to_string).text(form))?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn collect(engine: &Engine, is_wanted: impl Fn(&str) -> bool) -> Result<Vec<MetricLine>> {
+fn collect(statuses: &[StageStatus], is_wanted: impl Fn(&str) -> bool) -> Result<Vec<MetricLine>> {
     let mut figures = Vec::new();
-    for status in engine.status()? {
-        if !is_wanted(&status.stage) {
-            continue;
-        }
-        let Some(artifact) = status.artifact else {
+    for status in statuses.iter().filter(|status| is_wanted(&status.stage)) {
+        let Some(artifact) = &status.artifact else {
             continue;
         };
-        for ((split, name), value) in last_values(&artifact)? {
-            figures.push(MetricLine {
-                stage: status.stage.clone(),
-                split,
-                name,
-                value,
-            });
-        }
-    }
-    Ok(figures)
-}
-
-/// (split, name) → the value of the last step.
-fn last_values(artifact: &Artifact) -> Result<BTreeMap<(String, String), f64>> {
-    let mut last: BTreeMap<(String, String), (u64, f64)> = BTreeMap::new();
-    for (output, record) in &artifact.manifest.outputs {
-        if record.kind != METRICS {
-            continue;
-        }
-        for row in MetricsReader::open(&artifact.parts(output))?.read_all()? {
-            let entry = last
-                .entry((row.split, row.name))
-                .or_insert((row.step, row.value));
-            if row.step >= entry.0 {
-                *entry = (row.step, row.value);
+        let outputs = artifact.manifest.outputs.iter();
+        for (output, _) in outputs.filter(|(_, record)| record.kind == METRICS) {
+            for ((split, name), value) in last_values(&artifact.parts(output))? {
+                figures.push(MetricLine {
+                    stage: status.stage.clone(),
+                    split,
+                    name,
+                    value,
+                });
             }
         }
     }
-    Ok(last
-        .into_iter()
-        .map(|(key, (_, value))| (key, value))
-        .collect())
+    Ok(figures)
 }
 
 /// A line a figure.

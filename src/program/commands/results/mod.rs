@@ -1,6 +1,7 @@
 //! Looking at what came out.
 
 mod confusion;
+mod grouped;
 pub mod metrics;
 pub mod params;
 pub mod preview;

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use seedpipe_artifact::{IMAGES, VIEWS};
 use seedpipe_base::Refusal;
-use seedpipe_engine::{Engine, StageNode, durable};
+use seedpipe_engine::{Aside, Engine, StageNode, durable};
 use seedpipe_stages::contact_sheet;
 
 use crate::commands::Invocation;
@@ -37,6 +37,7 @@ pub fn execute(invocation: Invocation, arguments: &Preview) -> Result<ExitCode> 
     let count = arguments.images as usize;
     let outputs = engine.registry().known(&stage.kind).outputs();
     let output = |kind: &str| outputs.iter().find(|output| output.kind == kind);
+    let aside = Aside::begin("drawing", "", 0);
     let png = match (output(IMAGES), output(VIEWS)) {
         (Some(images), _) => {
             let artifact = cached(&engine, &stage.name, TO_SHOW)?;
@@ -56,6 +57,7 @@ pub fn execute(invocation: Invocation, arguments: &Preview) -> Result<ExitCode> 
             .into());
         }
     };
+    drop(aside);
     let png = png.with_context(|| format!("stage `{}`", stage.name))?;
     let path = arguments
         .output

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use seedpipe_base::Refusal;
-use seedpipe_engine::{Engine, Kind, PipelineLock, StageStatus, durable, lock_at};
+use seedpipe_engine::{Aside, Engine, Kind, PipelineLock, StageStatus, durable, lock_at};
 use seedpipe_stages::report::{self, EarlierState, FieldChange, Making, Material, Source, page};
 use serde_json::Value;
 
@@ -63,12 +63,14 @@ pub fn execute(invocation: Invocation, arguments: &Report) -> Result<ExitCode> {
             });
         }
     }
+    let aside = Aside::begin("writing the report", "", 0);
     let html = page(&Material {
         title: title(&engine, arguments),
         environment: environment(&sources),
         sources,
         against,
     })?;
+    drop(aside);
     let path = arguments
         .output
         .clone()

@@ -25,6 +25,9 @@ pub struct Show {
     /// How many of the first rows
     #[arg(short = 'n', long, default_value_t = 10, value_parser = whole::<usize>)]
     pub rows: usize,
+    /// Print where its Parquet files lie, a path a line, for pandas, polars and others
+    #[arg(long, conflicts_with_all = ["rows", "json"])]
+    pub path: bool,
     #[command(flatten)]
     pub overrides: Overrides,
     /// As JSON
@@ -38,7 +41,16 @@ pub fn execute(invocation: Invocation, arguments: &Show) -> Result<ExitCode> {
     let stage = engine.project().stage(target.stage)?;
     let (name, wanted) = (stage.name.as_str(), target.output);
     let artifact = cached(&engine, name, TO_SHOW)?;
-    let previews = previews(&artifact, name, wanted, arguments.rows)?;
+    let outputs = outputs(&artifact, name, wanted)?;
+    if arguments.path {
+        let parts = outputs.iter().flat_map(|output| artifact.parts(output));
+        for part in parts.filter(|part| !seedpipe_artifact::is_apart(part)) {
+            let path = std::path::absolute(part)?;
+            output::print(&format!("{}\n", path.display()))?;
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let previews = previews(&artifact, &outputs, arguments.rows)?;
     if arguments.json {
         output::print_json(&as_json(stage, &artifact, &previews))?;
     } else {
@@ -47,37 +59,38 @@ pub fn execute(invocation: Invocation, arguments: &Show) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The wanted output, or all, by name.
-fn previews(
-    artifact: &Artifact,
+/// The wanted output, or all.
+fn outputs<'artifact>(
+    artifact: &'artifact Artifact,
     stage: &str,
     wanted: Option<&str>,
-    rows: usize,
-) -> Result<Vec<(String, Preview)>> {
-    let outputs: Vec<&String> = artifact.manifest.outputs.keys().collect();
-    if let Some(wanted) = wanted
-        && !outputs.iter().any(|output| *output == wanted)
-    {
-        let known: Vec<String> = outputs
-            .iter()
-            .map(|output| format!("`{stage}.{output}`"))
-            .collect();
+) -> Result<Vec<&'artifact String>, Refusal> {
+    let all = artifact.manifest.outputs.keys();
+    let Some(wanted) = wanted else {
+        return Ok(all.collect());
+    };
+    let found: Vec<&String> = all.clone().filter(|output| *output == wanted).collect();
+    if found.is_empty() {
+        let known: Vec<String> = all.map(|output| format!("`{stage}.{output}`")).collect();
         return Err(
             Refusal::new(format!("stage `{stage}` has no output `{wanted}`"))
-                .hint(format!("it has {}", known.join(", ")))
-                .into(),
+                .hint(format!("it has {}", known.join(", "))),
         );
     }
-    outputs
-        .into_iter()
-        .filter(|output| wanted.is_none_or(|wanted| wanted == output.as_str()))
-        .map(|output| {
-            Ok((
-                output.clone(),
-                seedpipe_artifact::preview(&artifact.parts(output), rows)?,
-            ))
-        })
-        .collect()
+    Ok(found)
+}
+
+/// The first rows of each output, by name.
+fn previews(
+    artifact: &Artifact,
+    outputs: &[&String],
+    rows: usize,
+) -> Result<Vec<(String, Preview)>> {
+    let of = |output: &&String| {
+        let preview = seedpipe_artifact::preview(&artifact.parts(output), rows)?;
+        Ok(((*output).clone(), preview))
+    };
+    outputs.iter().map(of).collect()
 }
 
 fn as_json(stage: &StageNode, artifact: &Artifact, previews: &[(String, Preview)]) -> Value {

@@ -20,6 +20,7 @@ use crate::progress::console::{Console, RunProgress, RunState, Verbosity, is_can
 use crate::progress::tensorboard::{self, TensorBoard};
 use crate::project::memory;
 use crate::project::report::{self, Page};
+use crate::project::time::Times;
 use crate::torch::machine_memory::machine_memory;
 use crate::torch::processor::Processor;
 use crate::{
@@ -79,7 +80,7 @@ pub fn execute(invocation: Invocation, arguments: &Run) -> Result<ExitCode> {
         check_locked(&engine, &options, arguments.json)?;
     }
     if arguments.dry_run {
-        return dry_run(&engine, &options, arguments.json);
+        return dry_run(&engine, tensors, &options, arguments.json);
     }
     engine.hold();
     let mut plan = engine.dry_run(&options)?;
@@ -96,8 +97,17 @@ pub fn execute(invocation: Invocation, arguments: &Run) -> Result<ExitCode> {
     }
     warn_of_slowness(&engine, &plan, &options);
     check_memory(&engine, &plan, &memory::planned(&engine, &plan)?, &options)?;
+    // What nobody is told of is not measured.
+    let times = match verbosity {
+        Verbosity::Quiet => None,
+        _ => Times::of_run(&engine, &plan, device_of(&engine, &options))?,
+    };
+    let mut progress = RunProgress::of(&engine, &plan);
+    if let Some(times) = &times {
+        progress.expect(|stage| times.of_stage(stage));
+    }
     let cache = engine.project().cache();
-    let mut console = Console::of_run(verbosity, RunProgress::of(&engine, &plan))
+    let mut console = Console::of_run(verbosity, progress)
         .write_progress(cache)
         .write_curves(TensorBoard::in_folder(&cache.join(tensorboard::FOLDER)));
     if arguments.json {
@@ -113,12 +123,27 @@ pub fn execute(invocation: Invocation, arguments: &Run) -> Result<ExitCode> {
     waiting::tell_by(console.printer());
     interrupt::listen(console.printer())?;
     console.begin(&options.targets, &plan);
+    if let Some(times) = &times
+        && times.whole().0 >= WORTH_A_WORD
+        && console.has_stage_lines()
+    {
+        console.line(&format!(
+            "takes {} in all: {}",
+            times.in_all(),
+            times.longest()
+        ));
+    }
     let ran = engine.run(&options, &console).and_then(|report| {
         let pages = report::write_all(&engine, &report)?;
         Ok((report, pages))
     });
     match ran {
-        Ok((report, pages)) => finish(&engine, &report, &pages, &console, arguments.json),
+        Ok((report, pages)) => {
+            if let Some(times) = times {
+                times.keep(&report, |stage| console.was_resumed(stage));
+            }
+            finish(&engine, &options, &report, &pages, &console, arguments.json)
+        }
         // The cache is another than when the run was planned: somebody removed or changed something.
         Err(error) if error.is::<OnlyPlans>() && tensors == Tensors::InSibling => {
             drop(console);
@@ -130,6 +155,15 @@ pub fn execute(invocation: Invocation, arguments: &Run) -> Result<ExitCode> {
             Err(error)
         }
     }
+}
+
+/// Seconds from which on a run's time is told in the beginning.
+const WORTH_A_WORD: f64 = 10.0;
+
+/// Where the networks run.
+fn device_of<'a>(engine: &'a Engine, options: &'a RunOptions) -> &'a str {
+    let wanted = options.device.as_deref();
+    wanted.unwrap_or_else(|| engine.project().device())
 }
 
 /// As the same process; what is cached by now is.
@@ -173,8 +207,7 @@ fn check_memory(
     planned: &[Option<MemoryEstimate>],
     options: &RunOptions,
 ) -> Result<()> {
-    let device = options.device.as_deref();
-    if computes_on_gpu(device.unwrap_or(engine.project().device())) {
+    if computes_on_gpu(device_of(engine, options)) {
         return Ok(());
     }
     if let Some(machine) = machine_memory()
@@ -185,10 +218,17 @@ fn check_memory(
     Ok(())
 }
 
-fn dry_run(engine: &Engine, options: &RunOptions, json: bool) -> Result<ExitCode> {
+fn dry_run(
+    engine: &Engine,
+    tensors: Tensors,
+    options: &RunOptions,
+    json: bool,
+) -> Result<ExitCode> {
     let stages = engine.dry_run(options)?;
+    status::know_classes(engine, tensors, &stages);
     let planned = storage::planned(engine, &stages)?;
     let memories = memory::planned(engine, &stages)?;
+    let times = Times::of_run(engine, &stages, device_of(engine, options))?;
     warn_of_slowness(engine, &stages, options);
     if json {
         let lines: Vec<String> = stages
@@ -197,12 +237,15 @@ fn dry_run(engine: &Engine, options: &RunOptions, json: bool) -> Result<ExitCode
             .map(|(stage, (storage, memory))| {
                 let mut line = status::as_json(stage, storage.as_ref());
                 line["memory"] = memory::as_json(*memory);
+                let time = times.as_ref().map(|times| times.as_json(&stage.stage));
+                line["time"] = time.unwrap_or_default();
                 line.to_string()
             })
             .collect();
         output::print_json_text(&lines.join("\n"))?;
     } else {
         let told = storage::lines(&stages, &planned) + &memory::lines(&stages, &memories);
+        let told = told + &times.map_or_else(String::new, |times| times.lines());
         output::print(&(status::as_text(&stages) + &told))?;
     }
     check_memory(engine, &stages, &memories, options)?;
@@ -212,12 +255,16 @@ fn dry_run(engine: &Engine, options: &RunOptions, json: bool) -> Result<ExitCode
         output::error(&format!("error: {fault}"));
         code = ExitCode::from(2);
     }
+    if code == ExitCode::SUCCESS {
+        engine.expect_sources(options)?;
+    }
     Ok(code)
 }
 
 /// Tells the end: the counts, the results table, the pages that were written, and what failed.
 fn finish(
     engine: &Engine,
+    options: &RunOptions,
     run: &RunReport,
     pages: &[Page],
     console: &Console,
@@ -228,7 +275,7 @@ fn finish(
         console.line(&summary(run));
     }
     if !json && !pages.is_empty() {
-        output::print(&report::results_table(engine, pages)?)?;
+        output::print(&report::results_of(engine, pages)?)?;
     }
     for page in pages {
         let line = format!("report: {}", figures::path(&page.path));
@@ -240,9 +287,7 @@ fn finish(
     }
     let code = match (run.cancelled(), run.failed()) {
         (true, _) => {
-            output::error(
-                "interrupted; finished shards and checkpoints are kept: the same command goes on from there",
-            );
+            output::error(&format!("interrupted; {}", kept(engine, options, run)?));
             ExitCode::FAILURE
         }
         (_, Some(failed)) => {
@@ -253,6 +298,22 @@ fn finish(
     };
     console.run_finished(state(run), in_numbers(run));
     Ok(code)
+}
+
+/// From where the same command goes on.
+fn kept(engine: &Engine, options: &RunOptions, run: &RunReport) -> Result<String> {
+    let stopped = run.stages.iter().find(|stage| is_cancelled(stage));
+    let Some(stopped) = stopped else {
+        return Ok("the same command goes on from there".to_owned());
+    };
+    let name = &stopped.stage;
+    Ok(match engine.left_of(stopped, options)? {
+        Some(left) => format!(
+            "the same command goes on with `{name}` from {}",
+            left.place()
+        ),
+        None => format!("nothing of `{name}` was finished yet: the same command begins it anew"),
+    })
 }
 
 /// Which stage failed and what it says of itself, which may begin with its name.

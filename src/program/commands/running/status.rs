@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::Args;
-use seedpipe_engine::{Engine, StageState, StageStatus};
+use seedpipe_engine::{Engine, Next, StageState, StageStatus};
 use seedpipe_stages::storage::StorageEstimate;
 use serde_json::{Value, json};
 
@@ -16,7 +16,7 @@ use crate::commands::running::watch;
 use crate::commands::values::{seconds, whole};
 use crate::progress::console::Verbosity;
 use crate::terminal::figures::{self, Side};
-use crate::{project::storage, terminal::output};
+use crate::{Tensors, project::storage, terminal::output, torch::sibling};
 
 #[derive(Args, Debug)]
 pub struct Status {
@@ -40,11 +40,13 @@ pub struct Status {
 
 pub fn execute(invocation: Invocation, arguments: &Status) -> Result<ExitCode> {
     let is_verbose = invocation.verbosity == Verbosity::Verbose;
+    let tensors = invocation.tensors;
     let engine = invocation.engine(&arguments.overrides.set)?;
     if let Some(interval) = arguments.watch {
         return watch::execute(&engine, interval, arguments.pid, arguments.json, is_verbose);
     }
     let mut stages = engine.status()?;
+    know_classes(&engine, tensors, &stages);
     if arguments.remote {
         look_into_remote(&engine, &mut stages)?;
     }
@@ -57,6 +59,19 @@ pub fn execute(invocation: Invocation, arguments: &Status) -> Result<ExitCode> {
         output::print(&(as_text(&stages) + &storage::lines(&stages, &planned)))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Goes on as the program with libtorch, where there is one, when only that can tell whether
+/// unfinished work is of this machine's numerics class.
+pub fn know_classes(engine: &Engine, tensors: Tensors, stages: &[StageStatus]) {
+    let is_unknown = |stage: &StageStatus| {
+        let left = stage.left.as_ref();
+        left.is_some_and(|left| left.next == Next::Unknown)
+    };
+    if tensors == Tensors::InSibling && stages.iter().any(is_unknown) {
+        // Without it what is known is told.
+        let _ = sibling::become_tensor_program(Some(&engine.handover()));
+    }
 }
 
 /// Which stages can't run, and why: `` stage `images`: source `photos`: … ``.
@@ -136,6 +151,8 @@ pub fn as_json(stage: &StageStatus, planned: Option<&StorageEstimate>) -> Value 
         "reasons": stage.reasons,
         "fingerprint": stage.fingerprint,
         "content": stage.artifact.as_ref().map(|artifact| artifact.content),
+        "absent_sources": stage.absent_sources,
+        "unfinished": stage.left,
         "stores": storage::as_json(planned),
     })
 }

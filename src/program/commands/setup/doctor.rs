@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
-use seedpipe_engine::{Engine, Project, Remote};
+use seedpipe_engine::{Aside, Engine, Project, Remote};
 
 use crate::commands::Invocation;
 use crate::commands::running::status;
@@ -26,14 +26,20 @@ pub struct Doctor {
 const NO_KEY: &str = "seedpipe/v1/doctor";
 
 pub fn execute(invocation: Invocation, arguments: &Doctor) -> Result<ExitCode> {
-    let named = invocation.pipeline.is_some();
+    let (named, tensors) = (invocation.pipeline.is_some(), invocation.tensors);
+    let aside = Aside::begin("looking around", "", 0);
     let mut findings = vec![machine::tensors()];
     match pipeline_file::find(invocation.pipeline.as_deref()) {
         // A pipeline that was named and isn't there is bad usage, as with every command.
         Err(error) if named => return Err(error),
         Err(_) => findings.extend(without_pipeline()),
         Ok(_) => match invocation.engine(&[]) {
-            Ok(engine) => findings.extend(with_pipeline(&engine)),
+            Ok(engine) => {
+                if findings[0].severity == Severity::Ok {
+                    status::know_classes(&engine, tensors, &engine.status().unwrap_or_default());
+                }
+                findings.extend(with_pipeline(&engine));
+            }
             Err(error) => {
                 findings.extend(without_pipeline());
                 findings.retain(|finding| finding.subject != PIPELINE);
@@ -41,6 +47,7 @@ pub fn execute(invocation: Invocation, arguments: &Doctor) -> Result<ExitCode> {
             }
         },
     }
+    drop(aside);
     if arguments.json {
         output::print_json(&findings)?;
     } else {

@@ -4,18 +4,23 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::Args;
 use seedpipe_base::{Refusal, hinted, neutral};
-use seedpipe_engine::{Project, durable};
-use seedpipe_stages::{Survey, is_table, survey};
+use seedpipe_engine::{Engine, Project, Registry, durable};
+use seedpipe_stages::inspection::Preprocessing;
+use seedpipe_stages::{Survey, is_table, network_of, survey};
+use serde_json::Value;
 
 use crate::commands::Invocation;
 use crate::commands::networks::network;
 use crate::commands::values::template;
 use crate::doctor::machine;
-use crate::init::{Choice, Machine, Teacher, Template, choose, gitignore, text};
+use crate::init::{Choice, Given, Machine, Published, Student, Template, choose, gitignore, text};
+use crate::project::codec::ParquetCodec;
+use crate::project::time::{Planned, Times};
 use crate::reference::pipeline_schema::pipeline_schema;
+use crate::terminal::yaml_flow::yaml_flow;
 use crate::torch::processor::Processor;
 use crate::{terminal::figures, terminal::output, torch::sibling};
 
@@ -32,6 +37,10 @@ pub struct Init {
     /// v2]
     #[arg(long, value_name = "FILE")]
     pub teacher: Option<PathBuf>,
+    /// The student: a network's name (or as under `network:`), or a checkpoint that it begins from
+    /// [default: one that suits images and machine, from nothing]
+    #[arg(long, value_name = "NETWORK|FILE")]
+    pub student: Option<String>,
 }
 
 const FILE: &str = "pipeline.yaml";
@@ -58,15 +67,20 @@ pub fn execute(invocation: Invocation, arguments: &Init) -> Result<ExitCode> {
         }
         None => only_source(Path::new("."))?,
     };
-    if let (Some(_), None) = (&arguments.teacher, &invocation.tools) {
+    let student = arguments.student.as_deref();
+    let is_file = student.is_some_and(|student| Path::new(student).exists());
+    if (arguments.teacher.is_some() || is_file) && invocation.tools.is_none() {
         match sibling::become_tensor_program(None)? {}
     }
     let folder = path.parent().unwrap_or(Path::new(""));
-    let teacher = arguments
-        .teacher
-        .as_deref()
-        .map(|file| teacher(&invocation, folder, file))
-        .transpose()?;
+    let teacher = arguments.teacher.as_deref();
+    let teacher = teacher.map(|file| published(&invocation, folder, file));
+    let given = Given {
+        teacher: teacher.transpose()?.map(|(teacher, _)| teacher),
+        student: student
+            .map(|student| wanted(&invocation, folder, student))
+            .transpose()?,
+    };
     let found = survey(&source)?;
     let choice = choose(arguments.template, &found, &this_machine())
         .with_context(|| format!("`{}`", source.display()))?;
@@ -74,13 +88,13 @@ pub fn execute(invocation: Invocation, arguments: &Init) -> Result<ExitCode> {
         &choice,
         &found,
         &seen_from(folder, &source)?,
-        teacher.as_ref(),
+        &given,
         SCHEMA,
         &page(&path),
         &title(&source),
     );
     // What is written must be read again without complaint.
-    Project::parse(&path, &written, &invocation.registry, &[])
+    let project = Project::parse(&path, &written, &invocation.registry, &[])
         .context("BUG: `init` chose what can't be")?;
     let schema = serde_json::to_string_pretty(&pipeline_schema(&invocation.registry))?;
     let schema_path = folder.join(SCHEMA);
@@ -104,7 +118,8 @@ pub fn execute(invocation: Invocation, arguments: &Init) -> Result<ExitCode> {
         "for git: commit `{}` and `{SCHEMA}`, after a run the lock beside them; `.gitignore` names what is left out\nnext:\n  seedpipe{named} doctor\n  seedpipe{named} run views && seedpipe{named} preview views{sheet}\n  seedpipe{named} run\n",
         figures::path(&path)
     );
-    output::print(&(told(&found, &choice, teacher.as_ref(), &path) + &next))?;
+    let time = time(project, invocation.registry)?;
+    output::print(&(told(&found, &choice, &given, &path) + &time + &next))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -196,30 +211,87 @@ fn this_machine() -> Machine {
     }
 }
 
-/// What a checkpoint is, by looking into it.
-fn teacher(invocation: &Invocation, folder: &Path, file: &Path) -> Result<Teacher> {
+/// What a checkpoint is, by looking into it, and its network without ends.
+fn published(invocation: &Invocation, folder: &Path, file: &Path) -> Result<(Published, String)> {
+    if !file.exists() {
+        let name = file.to_string_lossy();
+        let hint = match network_of("--teacher", &name) {
+            Ok(_) => format!("`{name}` is a network's name; a teacher needs a file of its weights"),
+            Err(_) => "name a checkpoint: .safetensors, or what `torch.save` wrote".to_owned(),
+        };
+        return Err(Refusal::new(format!("no file `{}`", figures::path(file)))
+            .hint(hint)
+            .into());
+    }
     let tools = invocation.tools.as_ref().context("BUG: no libtorch here")?;
-    let inspection = (tools.inspect)(file)?;
-    let Some(guess) = inspection.guesses.first() else {
-        bail!(
-            Refusal::failure(format!(
-                "`{}`: expected a network that is known, got none that fits",
-                file.display()
-            ))
-            .hint(format!(
-                "see `seedpipe network inspect {}`, and write an `encode` stage with its `network:` by hand",
-                file.display()
-            ))
-        );
+    let guess = (tools.guess)(file)?;
+    // By way of text, in which an f32 is as short as it was written.
+    let written = |value: &Preprocessing| -> Result<Value> {
+        Ok(serde_json::from_str(&serde_json::to_string(value)?)?)
     };
-    Ok(Teacher {
+    let own = guess.network.default_preprocessing();
+    let preprocessing = match own == guess.preprocessing {
+        true => None,
+        false => Some(yaml_flow(&written(&guess.preprocessing)?)),
+    };
+    let published = Published {
         checkpoint: seen_from(folder, file)?,
         network: network::network(&guess.network)?,
+        preprocessing,
+    };
+    Ok((published, network::network(&guess.network.backbone())?))
+}
+
+/// The student that is asked for: a checkpoint, or a network.
+fn wanted(invocation: &Invocation, folder: &Path, student: &str) -> Result<Student> {
+    let file = Path::new(student);
+    if file.exists() {
+        let (begins_as, network) = published(invocation, folder, file)?;
+        return Ok(Student {
+            network,
+            begins_as: Some(begins_as),
+        });
+    }
+    let is_path = !student.trim_start().starts_with('{')
+        && (student.contains('/') || file.extension().is_some());
+    if is_path {
+        return Err(Refusal::new(format!("no file `{student}`"))
+            .hint("name a checkpoint, or a network (`seedpipe network list`)")
+            .into());
+    }
+    let network = network_of("--student", student)?;
+    Ok(Student {
+        network: network::network(&network.backbone())?,
+        begins_as: None,
     })
 }
 
+/// How long all of it will take here. The settings don't hang on it: they would on how busy the
+/// machine is.
+fn time(project: Project, registry: Registry) -> Result<String> {
+    let engine = Engine::new(project, registry, Box::new(ParquetCodec { alike: None }))?;
+    let planned: Vec<Planned> = engine
+        .project()
+        .stages()
+        .iter()
+        .map(|node| Planned {
+            node,
+            artifact: None,
+            is_cached: false,
+        })
+        .collect();
+    let times = Times::of(&engine, &planned, engine.project().device());
+    Ok(times.map_or_else(String::new, |times| {
+        format!(
+            "takes {} on this machine: {}\n",
+            times.in_all(),
+            times.longest()
+        )
+    }))
+}
+
 /// What was found, and what was written.
-fn told(found: &Survey, choice: &Choice, teacher: Option<&Teacher>, path: &Path) -> String {
+fn told(found: &Survey, choice: &Choice, given: &Given, path: &Path) -> String {
     let counts = |all: &mut dyn Iterator<Item = (String, usize)>| {
         let words: Vec<String> = all
             .map(|(name, count)| format!("{} {name}", figures::count(count as u64)))
@@ -268,15 +340,27 @@ fn told(found: &Survey, choice: &Choice, teacher: Option<&Teacher>, path: &Path)
         choice.batch,
         choice.precision
     ));
-    text.push_str(&match teacher {
+    let student = match &given.student {
+        None => format!("{} epochs", choice.student_epochs),
+        Some(student) => {
+            let from = student.begins_as.iter();
+            let from = from.map(|from| format!(" from `{}`", from.checkpoint));
+            let from: String = from.collect();
+            format!(
+                "{}{from}, {} epochs",
+                student.network, choice.student_epochs
+            )
+        }
+    };
+    text.push_str(&match &given.teacher {
         Some(teacher) => format!(
-            "teacher: `{}` as {}; student: {} epochs\n",
-            teacher.checkpoint, teacher.network, choice.student_epochs
+            "teacher: `{}` as {}; student: {student}\n",
+            teacher.checkpoint, teacher.network
         ),
         None => hinted(
             format!(
-                "teacher: learns from these images for {} epochs; student: {} epochs",
-                choice.teacher_epochs, choice.student_epochs
+                "teacher: learns from these images for {} epochs; student: {student}",
+                choice.teacher_epochs
             ),
             "a network that learned from millions of images teaches better: `seedpipe init --teacher CHECKPOINT`\n",
         ),

@@ -1,5 +1,6 @@
 //! Beginning: a first pipeline, this machine, and the manual.
 
+pub mod calibrate;
 pub mod doctor;
 pub mod init;
 pub mod manual;

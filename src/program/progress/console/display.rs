@@ -1,7 +1,8 @@
 //! What is displayed at the moment, and where: shared by the engine's threads, the thread that
 //! draws, and the signal handler.
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use seedpipe_engine::Event;
@@ -18,11 +19,15 @@ use crate::{terminal::figures, terminal::output};
 
 /// Between two lines of a stage where there is no terminal, in seconds.
 const LINE_INTERVAL: f64 = 30.0;
+/// Until the first line of what told nothing when it began.
+const FIRST_LINE: f64 = 2.0;
 const REDRAW_INTERVAL: Duration = Duration::from_millis(200);
 
 pub struct Shared {
     display: Mutex<Display>,
     wake: Condvar,
+    /// The thread that draws, once there is something to draw.
+    ticker: Mutex<Option<JoinHandle<()>>>,
 }
 
 pub struct Display {
@@ -48,6 +53,38 @@ impl Shared {
         Shared {
             display: Mutex::new(display),
             wake: Condvar::new(),
+            ticker: Mutex::new(None),
+        }
+    }
+
+    /// Shows an event, and draws from now on where something goes on.
+    pub fn event(self: &Arc<Self>, event: &Event) {
+        self.display().event(event);
+        if let Event::StageStarted { .. } | Event::StageWaiting { .. } | Event::WorkStarted { .. } =
+            event
+        {
+            self.tick();
+        }
+    }
+
+    /// Starts to draw.
+    pub fn tick(self: &Arc<Self>) {
+        let mut ticker = self.ticker.lock().unwrap_or_else(PoisonError::into_inner);
+        if ticker.is_none() {
+            let shared = self.clone();
+            let thread = std::thread::Builder::new().name("progress".into());
+            // Without it progress is shown only where stages start and end.
+            *ticker = thread.spawn(move || shared.keep_drawing()).ok();
+        }
+    }
+
+    /// Takes what is drawn away, so that something else can be printed; it is drawn again soon.
+    pub fn make_room(&self) {
+        // Whoever holds the display is drawing or printing itself.
+        if let Ok(mut display) = self.display.try_lock()
+            && let Some(screen) = &mut display.screen
+        {
+            screen.clear();
         }
     }
 
@@ -56,7 +93,7 @@ impl Shared {
     }
 
     /// Draws until it is over. What is over at once is never drawn.
-    pub fn keep_drawing(&self) {
+    fn keep_drawing(&self) {
         let mut display = self.display();
         while !display.is_over {
             let waited = self.wake.wait_timeout(display, REDRAW_INTERVAL);
@@ -71,6 +108,10 @@ impl Shared {
     pub fn close(&self, state: RunState) {
         self.display().close(state);
         self.wake.notify_all();
+        let mut ticker = self.ticker.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(ticker) = ticker.take() {
+            let _ = ticker.join(); // a panic there has been printed by its thread
+        }
     }
 }
 
@@ -97,6 +138,9 @@ impl Display {
     pub fn event(&mut self, event: &Event) {
         let now = self.now();
         self.progress.event(event, now, self.is_verbose());
+        if matches!(event, Event::WorkFinished { .. }) && !self.has_plan && !self.is_over {
+            self.draw(); // what comes next may be a result, which nothing drawn is to stand before
+        }
         let stages = &mut self.progress;
         let curves = self
             .tensorboard
@@ -233,20 +277,27 @@ impl Display {
                 .iter()
                 .position(|(name, _)| *name == stage.stage);
             let place = place.unwrap_or_else(|| {
-                self.last_lines.push((stage.stage.clone(), stage.began));
+                // A stage of a plan has told that it starts.
+                let early = if self.has_plan {
+                    0.0
+                } else {
+                    LINE_INTERVAL - FIRST_LINE
+                };
+                let began = stage.began - early;
+                self.last_lines.push((stage.stage.clone(), began));
                 self.last_lines.len() - 1
             });
             let last = &mut self.last_lines[place].1;
             if now - *last >= LINE_INTERVAL {
                 *last = now;
-                let text = stage.work.as_ref().map(Work::text).unwrap_or_default();
-                due.push(match text.is_empty() {
-                    true => {
-                        let seconds = figures::clock(now - stage.began);
-                        (stage.stage.clone(), format!("at work for {seconds}"))
-                    }
-                    false => (stage.stage.clone(), text),
-                });
+                let mut text = stage.work.as_ref().map(Work::text).unwrap_or_default();
+                if text.is_empty() {
+                    text = format!("at work for {}", figures::clock(now - stage.began));
+                }
+                if let Some(left) = self.progress.left() {
+                    text = format!("{text}; {left}");
+                }
+                due.push((stage.stage.clone(), text));
             }
         }
         due
@@ -260,10 +311,15 @@ pub fn tree_and_bars(progress: &RunProgress, has_plan: bool, style: &Style) -> V
     let at_work: Vec<&StageProgress> = progress.running().take(style.height).collect();
     let names = at_work.iter().map(|stage| stage.stage.chars().count());
     let names = names.max().unwrap_or(0);
-    let bars: Vec<String> = at_work
+    let mut bars: Vec<String> = at_work
         .iter()
         .map(|stage| bar::line(stage, names, style))
         .collect();
+    if let Some(left) = progress.left()
+        && bars.len() < style.height
+    {
+        bars.push(style.cut(&style.colours.faint(&left)));
+    }
     let style = Style {
         height: style.height - bars.len(),
         ..*style
@@ -311,5 +367,32 @@ mod tests {
         assert_eq!(line(65.2).unwrap(), "at work for 1 min 00 s");
         display.progress.stage("student").state = State::Done;
         assert_eq!(display.lines_due(200.0), []);
+    }
+
+    #[test]
+    fn work_that_told_nothing_when_it_began_has_a_line_after_two_seconds() {
+        let mut display = display_with("student", 5.0);
+        display.has_plan = false;
+        let mut is_due = |now: f64| !display.lines_due(now).is_empty();
+        let due = [6.9, 7.1, 36.9, 37.2].map(&mut is_due);
+        assert_eq!(due, [false, true, false, true]);
+    }
+
+    #[test]
+    fn work_beside_a_runs_stages_is_shown_and_then_gone() {
+        let mut display = display_with("student", 0.0);
+        display.progress.pipeline = "pipeline.yaml".to_owned();
+        let begun = Event::WorkStarted {
+            stage: "hashing sources",
+            label: "hashing sources",
+            unit: "bytes",
+            total: 10,
+            done: 0,
+        };
+        display.event(&begun);
+        assert_eq!(display.progress.running().count(), 2);
+        let stage = "hashing sources";
+        display.event(&Event::WorkFinished { stage });
+        assert_eq!(display.progress.stages.len(), 1);
     }
 }

@@ -76,9 +76,10 @@ impl JsonLog {
     /// Of each stage at work whose progress changed, once a second at most.
     pub fn progress(&mut self, progress: &RunProgress, now: f64) {
         for stage in progress.running() {
-            let Some(fields) = progress_of(stage) else {
+            let Some(mut fields) = progress_of(stage) else {
                 continue;
             };
+            fields["run_seconds_left"] = json!(progress.seconds_left.map(rounded));
             let is_due = self.last.get(&stage.stage).is_none_or(|(moment, before)| {
                 now - moment >= INTERVAL
                     && ["done", "label"]

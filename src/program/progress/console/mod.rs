@@ -16,11 +16,10 @@ mod tree;
 mod work;
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::{Arc, MutexGuard};
 use std::time::Instant;
 
-use seedpipe_engine::{Event, Observer, StageReport, StageStatus};
+use seedpipe_engine::{Event, Observer, StageReport, StageStatus, aside};
 use serde_json::Value;
 
 pub use display::tree_and_bars;
@@ -51,8 +50,6 @@ type FinishedHook = Box<dyn Fn(&StageReport) + Send + Sync>;
 pub struct Console {
     shared: Arc<Shared>,
     on_finished: Option<FinishedHook>,
-    /// The thread that draws, once there is something to draw.
-    ticker: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Console {
@@ -92,10 +89,18 @@ impl Console {
             last_lines: Vec::new(),
             is_over: false,
         };
+        let has_screen = display.screen.is_some();
+        let shared = Arc::new(Shared::new(display));
+        // The newest shows what goes on beside stages.
+        let listener = shared.clone();
+        aside::tell_by(move |name, step| listener.event(&event_of(name, step)));
+        if has_screen {
+            let drawn = shared.clone();
+            output::make_room_by(move || drawn.make_room());
+        }
         Self {
-            shared: Arc::new(Shared::new(display)),
+            shared,
             on_finished: None,
-            ticker: Mutex::new(None),
         }
     }
 
@@ -144,7 +149,7 @@ impl Console {
             writer.begin(progress);
         }
         drop(display);
-        self.keep_drawing();
+        self.shared.tick();
     }
 
     /// The last event of a run.
@@ -154,29 +159,22 @@ impl Console {
         }
     }
 
-    fn keep_drawing(&self) {
-        let mut ticker = self.ticker.lock().unwrap_or_else(PoisonError::into_inner);
-        if ticker.is_none() {
-            let shared = self.shared.clone();
-            let thread = std::thread::Builder::new().name("progress".into());
-            // Without it progress is shown only where stages start and end.
-            *ticker = thread.spawn(move || shared.keep_drawing()).ok();
-        }
-    }
-
     /// The run is over: its last state is left on the screen and in the progress file.
     pub fn end(&self, state: RunState) {
         self.shared.close(state);
-        let mut ticker = self.ticker.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(ticker) = ticker.take() {
-            let _ = ticker.join(); // a panic there has been printed by its thread
-        }
     }
 
     /// A function that prints a line whatever the verbosity, for another thread.
     pub fn printer(&self) -> impl Fn(&str) + Send + 'static {
         let shared = self.shared.clone();
         move |line| shared.display().print(line)
+    }
+
+    /// Whether a stage went on with what an earlier run had begun.
+    pub fn was_resumed(&self, stage: &str) -> bool {
+        let display = self.display();
+        let mut stages = display.progress.stages.iter();
+        stages.any(|known| known.stage == stage && known.was_resumed)
     }
 
     /// A line above what is drawn, unless `--quiet`.
@@ -194,18 +192,25 @@ impl Console {
 
 impl Observer for Console {
     fn event(&self, event: &Event) {
-        self.display().event(event);
-        match event {
-            Event::StageStarted { .. } | Event::StageWaiting { .. } | Event::WorkStarted { .. } => {
-                self.keep_drawing();
-            }
-            Event::StageFinished(report) => {
-                if let Some(hook) = &self.on_finished {
-                    hook(report);
-                }
-            }
-            _ => {}
+        self.shared.event(event);
+        if let (Event::StageFinished(report), Some(hook)) = (event, &self.on_finished) {
+            hook(report);
         }
+    }
+}
+
+/// Work beside stages, as one that has its name.
+fn event_of<'a>(stage: &'a str, step: aside::Step<'a>) -> Event<'a> {
+    match step {
+        aside::Step::Begins { unit, total } => Event::WorkStarted {
+            stage,
+            label: stage,
+            unit,
+            total,
+            done: 0,
+        },
+        aside::Step::Advances(count) => Event::WorkAdvanced { stage, count },
+        aside::Step::Ends => Event::WorkFinished { stage },
     }
 }
 

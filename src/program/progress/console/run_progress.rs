@@ -8,12 +8,18 @@ use serde::{Deserialize, Serialize};
 
 use super::outcome;
 use super::work::Work;
+use crate::terminal::figures;
 
 /// Of the progress file's and `status --watch --json`'s schema.
 pub const VERSION: u32 = 1;
 
 /// The plan's reason of a stage that depends on others.
 const WAITS_FOR: &str = "waits for the content of ";
+
+/// Seconds from which on foretold ones say how fast the machine is, and are worth a word.
+const SPEAKING: f64 = 5.0;
+/// Seconds after which a work's rate is its own.
+const SETTLED: f64 = 5.0;
 
 /// How a run is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,6 +77,9 @@ pub struct RunProgress {
     /// Since then.
     pub seconds: f64,
     pub state: RunState,
+    /// Until it is over, as far as that is known: see [`RunProgress::left`].
+    #[serde(default)]
+    pub seconds_left: Option<f64>,
     pub stages: Vec<StageProgress>,
 }
 
@@ -90,8 +99,14 @@ pub struct StageProgress {
     /// That it has worked, or works since.
     pub seconds: Option<f64>,
     pub work: Option<Work>,
+    /// Seconds that it was foretold to take; none: unknown.
+    #[serde(default)]
+    pub expected: Option<f64>,
     #[serde(skip)]
     pub began: f64,
+    /// Whether it went on with what an earlier run had begun.
+    #[serde(skip)]
+    pub was_resumed: bool,
 }
 
 impl RunProgress {
@@ -123,7 +138,12 @@ impl RunProgress {
                 result: String::new(),
                 seconds: None,
                 work: None,
+                expected: match status.state {
+                    StageState::Cached => Some(0.0),
+                    _ => None,
+                },
                 began: 0.0,
+                was_resumed: false,
             }
         });
         let path = engine.project().path();
@@ -132,6 +152,13 @@ impl RunProgress {
             pipeline: path.display().to_string(),
             stages: stages.collect(),
             ..RunProgress::empty()
+        }
+    }
+
+    /// Foretells how long stages take that may run.
+    pub fn expect(&mut self, seconds: impl Fn(&str) -> Option<f64>) {
+        for stage in &mut self.stages {
+            stage.expected = stage.expected.or_else(|| seconds(&stage.stage));
         }
     }
 
@@ -149,6 +176,7 @@ impl RunProgress {
             started: clock::now(),
             seconds: 0.0,
             state: RunState::Running,
+            seconds_left: None,
             stages: Vec::new(),
         }
     }
@@ -168,7 +196,9 @@ impl RunProgress {
                     result: String::new(),
                     seconds: None,
                     work: None,
+                    expected: None,
                     began: 0.0,
+                    was_resumed: false,
                 });
                 self.stages.len() - 1
             }
@@ -210,6 +240,7 @@ impl RunProgress {
                 total,
                 done,
             } => {
+                self.stage(stage).was_resumed |= done > 0;
                 let label = if label == stage { "" } else { label };
                 self.work(stage, now).begin(label, unit, total, done, now);
             }
@@ -220,14 +251,86 @@ impl RunProgress {
                 what,
                 waited,
             } => self.work(stage, now).wait(what, waited),
-            Event::WorkFinished { stage } => self.stage(stage).finish_work(),
+            Event::WorkFinished { stage } => self.finish_work(stage),
             Event::Metrics { stage, measured } => {
                 let work = self.work(stage, now);
                 work.measured(&measured);
                 work.refresh(now);
             }
-            Event::StageResumed { .. } | Event::StepsStarted { .. } | Event::Warning { .. } => {}
+            Event::StageResumed { stage, .. } => self.stage(stage).was_resumed = true,
+            Event::StepsStarted { .. } | Event::Warning { .. } => {}
         }
+    }
+
+    /// What is no stage of a run is gone when its work is.
+    fn finish_work(&mut self, name: &str) {
+        let has_plan = !self.pipeline.is_empty();
+        let stage = self.stage(name);
+        if !stage.kind.is_empty() {
+            stage.work = Some(Work::default());
+        } else if !has_plan {
+            (stage.state, stage.work) = (State::Waiting, None);
+        } else {
+            self.stages.retain(|stage| stage.stage != name);
+        }
+    }
+
+    /// Seconds until the run is over: what was foretold of its stages, corrected by how long those
+    /// that are done or well begun take in truth. None where nothing was foretold.
+    fn foresee(&self) -> Option<f64> {
+        let (mut foretold, mut measured) = (0.0, 0.0);
+        for stage in &self.stages {
+            let (Some(expected), Some(seconds)) = (stage.expected, stage.seconds) else {
+                continue;
+            };
+            let whole = match stage.state {
+                State::Done => Some(seconds),
+                State::Running => stage.rest().map(|rest| seconds + rest),
+                _ => None,
+            };
+            if let Some(whole) = whole.filter(|_| !stage.was_resumed) {
+                (foretold, measured) = (foretold + expected, measured + whole);
+            }
+        }
+        let correction = match foretold >= SPEAKING {
+            true => (measured / foretold).clamp(0.2, 5.0),
+            false => 1.0,
+        };
+        let mut left = None;
+        for stage in &self.stages {
+            let expected = stage.expected.map(|expected| expected * correction);
+            let rest = match stage.state {
+                State::Waiting => expected,
+                State::Running => stage
+                    .rest()
+                    .or_else(|| Some((expected? - stage.seconds.unwrap_or(0.0)).max(0.0))),
+                _ => None,
+            };
+            if let Some(rest) = rest {
+                *left.get_or_insert(0.0) += rest;
+            }
+        }
+        left
+    }
+
+    /// `whole run: about 12 min left`, when that is worth a word.
+    pub fn left(&self) -> Option<String> {
+        let seconds = self.seconds_left.filter(|seconds| *seconds >= SPEAKING)?;
+        let is_open =
+            |stage: &&StageProgress| matches!(stage.state, State::Waiting | State::Running);
+        let open: Vec<&StageProgress> = self.stages.iter().filter(is_open).collect();
+        let unknown = open
+            .iter()
+            .filter(|stage| stage.expected.is_none() && stage.rest().is_none());
+        let beside = match unknown.count() {
+            0 => String::new(),
+            count => format!(
+                ", beside {} of unknown length",
+                figures::counted(count as u64, "stage")
+            ),
+        };
+        let about = figures::about(seconds);
+        (open.len() > 1).then(|| format!("whole run: {about} left{beside}"))
     }
 
     /// A stage is done: those that wait for it wait for fewer.
@@ -274,6 +377,7 @@ impl RunProgress {
                 }
             }
         }
+        self.seconds_left = self.foresee();
     }
 
     /// The run is over: stages that had no turn are marked so.
@@ -282,6 +386,7 @@ impl RunProgress {
             return;
         }
         self.state = state;
+        self.seconds_left = None;
         let of = |wanted: &[State]| {
             let found = self.stages.iter().find(|it| wanted.contains(&it.state));
             found.map(|stage| stage.stage.clone())
@@ -313,19 +418,21 @@ impl StageProgress {
         self.work = Some(Work::default());
     }
 
+    /// Seconds of work that is left, once enough is done to tell; by the rate since it began, which
+    /// looks at the accuracy don't move as they do that of the last seconds.
+    fn rest(&self) -> Option<f64> {
+        let (work, seconds) = (self.work.as_ref()?, self.seconds?);
+        let done = work.done.saturating_sub(work.resumed);
+        // What has a label is one of several works of the stage.
+        let tells = work.label.is_empty() && work.total > 0 && seconds >= SETTLED && done > 0;
+        let left = work.total.saturating_sub(work.done) as f64;
+        tells.then(|| left * seconds / done as f64)
+    }
+
     /// Units a second, and the share of waiting.
     pub fn rates(&self) -> (f64, Option<f64>) {
         let work = self.work.as_ref();
         work.map_or((0.0, None), |work| (work.per_second, work.waiting_share))
-    }
-
-    fn finish_work(&mut self) {
-        if self.kind.is_empty() {
-            // No stage of a run: there is nothing after it.
-            (self.state, self.work) = (State::Waiting, None);
-        } else {
-            self.work = Some(Work::default());
-        }
     }
 
     fn finish(&mut self, report: &StageReport, is_verbose: bool) {
@@ -353,5 +460,65 @@ impl StageProgress {
             _ if is_verbose => outcome::details(report, true).join(", "),
             _ => outcome::in_short(report).join(", "),
         };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Three stages that were foretold 10, 20 and 30 seconds.
+    fn foretold() -> RunProgress {
+        let mut progress = RunProgress::empty();
+        for (name, seconds) in [("one", 10.0), ("two", 20.0), ("three", 30.0)] {
+            progress.stage(name).expected = Some(seconds);
+        }
+        progress
+    }
+
+    fn left(progress: &mut RunProgress, now: f64) -> f64 {
+        progress.refresh(now);
+        progress.seconds_left.unwrap()
+    }
+
+    #[test]
+    fn what_was_foretold_is_corrected_by_what_is_measured() {
+        let mut progress = foretold();
+        assert_eq!(left(&mut progress, 0.0), 60.0);
+        progress
+            .stage("one")
+            .start("distill", String::new(), "", 0.0);
+        assert_eq!(left(&mut progress, 4.0), 56.0);
+        // It took twice as long.
+        let one = progress.stage("one");
+        (one.state, one.seconds) = (State::Done, Some(20.0));
+        assert_eq!(left(&mut progress, 20.0), 100.0);
+        // The next one's own rate says 60 seconds in all, of which 50 are left: three times as long
+        // as was foretold, and both together 80 for 30.
+        progress
+            .stage("two")
+            .start("distill", String::new(), "", 20.0);
+        let work = progress.stage("two").work.as_mut().unwrap();
+        work.begin("", "images", 600, 0, 20.0);
+        work.advance(100, 30.0);
+        let seconds = left(&mut progress, 30.0);
+        assert!((seconds - (50.0 + 80.0)).abs() < 1e-6, "{seconds}");
+        assert_eq!(progress.left().unwrap(), "whole run: about 2 min left");
+    }
+
+    #[test]
+    fn what_is_unknown_is_said_to_be() {
+        let mut progress = foretold();
+        progress.stage("two").expected = None;
+        assert_eq!(left(&mut progress, 0.0), 40.0);
+        assert_eq!(
+            progress.left().unwrap(),
+            "whole run: about 40 s left, beside 1 stage of unknown length"
+        );
+        for name in ["one", "three"] {
+            progress.stage(name).expected = None;
+        }
+        progress.refresh(0.0);
+        assert_eq!((progress.seconds_left, progress.left()), (None, None));
     }
 }

@@ -102,8 +102,10 @@ impl<'network> Lowering<'network> {
         }
     }
 
+    /// Logits first: who takes the first output of a classifier wants them.
     fn finish_outputs(&mut self) {
-        for index in 0..self.values.len() {
+        let outputs = [self.graph.logits(), Some(self.graph.features())];
+        for NodeId(index) in outputs.into_iter().flatten() {
             let Some(name) = self.output_name(index) else {
                 continue;
             };
