@@ -24,8 +24,8 @@ const FRAME: PlotArea = PlotArea {
 };
 /// Points of a line at most; of longer ones some are left out.
 const POINTS: usize = 240;
-/// Why a loss over a queue first rises.
-const QUEUE: &str = "<p class=\"note\">A loss over a queue rises at first: the queue begins with random vectors, which are easily told from an image's own, and gets harder while real ones replace them. From a full queue on it falls. It ends above zero, since the teacher's own answer has an entropy, and losses over queues of another length or temperature cannot be compared.</p>\n";
+/// What a loss over a queue does not tell.
+const QUEUE: &str = "<p class=\"note\">A loss over a queue rises while the queue fills: it begins with random vectors, which are easily told from an image's own. It never reaches zero, since the teacher's own answer has an entropy, and MoCo's can rise for long, since the keys that it tells apart become more alike. Losses over queues of another length or temperature cannot be compared. Whether a network learns is told by the accuracy beside it.</p>\n";
 
 /// A stage's values over steps.
 struct Series {
