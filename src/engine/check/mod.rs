@@ -1,9 +1,10 @@
-//! Looking after what is kept: hashing it again and repairing ([`verify`]), making it again and
-//! comparing ([`rerun`]), removing what nobody needs ([`gc`]), and what is left of runs that did
-//! not end ([`unfinished`]).
+//! Looking after what is kept: hashing it again ([`verify`]) and repairing ([`repair`]), making it
+//! again and comparing ([`rerun`]), removing what nobody needs ([`gc`]), and what is left of runs
+//! that did not end ([`unfinished`]).
 
 pub(crate) mod gc;
 pub(crate) mod gc_roots;
+pub(crate) mod repair;
 pub(crate) mod rerun;
 pub(crate) mod shared_file;
 pub(crate) mod unfinished;
