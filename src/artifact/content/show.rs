@@ -1,6 +1,6 @@
 //! What `seedpipe show` prints of an output: columns, metadata, the number of rows and the first of
-//! them, as text (a polars table) or as JSON. Bytes are shown by their number, long lists by their
-//! beginning.
+//! them, as text (a polars table, long texts whole below it) or as JSON. Bytes are shown by their
+//! number, long lists by their beginning.
 
 use std::path::PathBuf;
 

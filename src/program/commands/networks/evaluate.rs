@@ -11,7 +11,7 @@ use seedpipe_stages::evaluation::{Evaluated, EvaluatedClass, Labelled, some};
 use serde_json::{Value, json};
 
 use crate::commands::Invocation;
-use crate::commands::networks::look::{Looking, NetworkChoice, end, engine_of, tell_left_out};
+use crate::commands::networks::look::{NamedNetwork, NetworkChoice, end, engine_of, tell_left_out};
 use crate::progress::console::Verbosity;
 use crate::terminal::figures::{self, Side};
 use crate::terminal::output;
@@ -20,9 +20,8 @@ use crate::torch::sibling;
 
 #[derive(Args, Debug)]
 pub struct Evaluate {
-    /// A stage with a network, or a checkpoint
-    #[arg(value_name = "STAGE|FILE")]
-    pub network: String,
+    #[command(flatten)]
+    pub named: NamedNetwork,
     /// Labelled images as `ingest` takes them: a folder for each class, or Parquet; classes are
     /// joined by name
     #[arg(value_name = "FOLDER")]
@@ -36,12 +35,6 @@ pub struct Evaluate {
     /// Parquet: the column of labels [default: found by its name]
     #[arg(long, value_name = "NAME")]
     pub label_column: Option<String>,
-    /// The checkpoint's network, a name or JSON, when the file doesn't say it
-    #[arg(long = "network", value_name = "NETWORK")]
-    pub architecture: Option<String>,
-    /// Of several networks in the checkpoint, the one whose tensors' names begin so
-    #[arg(long)]
-    pub prefix: Option<String>,
     /// As JSON, with every class
     #[arg(long)]
     pub json: bool,
@@ -56,15 +49,9 @@ pub fn execute(invocation: Invocation, arguments: &Evaluate) -> Result<ExitCode>
     }
     let tools = sibling::tools(invocation.tools)?;
     let all = invocation.verbosity == Verbosity::Verbose;
-    let looking = Looking {
-        network: arguments.network.clone(),
-        architecture: arguments.architecture.clone(),
-        prefix: arguments.prefix.clone(),
-        output: None,
-    };
     let head = arguments.with_head.as_deref();
-    let engine = engine_of(invocation, &looking, head)?;
-    let predictor = NetworkChoice::find(engine.as_ref(), &looking, head)?.open(&tools)?;
+    let engine = engine_of(invocation, &arguments.named, head)?;
+    let predictor = NetworkChoice::find(engine.as_ref(), &arguments.named, head)?.open(&tools)?;
     let labelled = Labelled {
         path: &arguments.folder,
         label_column: arguments.label_column.as_deref(),

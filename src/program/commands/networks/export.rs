@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 
 use crate::commands::Invocation;
 use crate::commands::arguments::Overrides;
-use crate::commands::networks::look::{Looking, NetworkChoice, is_path, no_file};
+use crate::commands::networks::look::{NamedNetwork, NetworkChoice, is_path, no_file};
 use crate::commands::values::{at_least_one, export_format, export_names, export_precision};
 use crate::delivery::model_card::{ModelCard, Origin};
 use crate::project::cached::{TO_EXPORT, cached};
@@ -31,16 +31,8 @@ use crate::{terminal::figures, terminal::output, torch::sibling};
 
 #[derive(Args, Debug)]
 pub struct Export {
-    /// A stage with a network, or of kind `export`, or a checkpoint
-    #[arg(value_name = "STAGE|FILE")]
-    pub network: String,
-    /// The checkpoint's network, a name or as under `network:` [default: as the file says, or the
-    /// known one that fits]
-    #[arg(long = "network", value_name = "NETWORK")]
-    pub architecture: Option<String>,
-    /// Of several networks in the checkpoint, the one whose tensors' names begin so
-    #[arg(long)]
-    pub prefix: Option<String>,
+    #[command(flatten)]
+    pub named: NamedNetwork,
     /// Of the file; a stage of kind `export` has its own
     #[arg(long, value_parser = export_format())]
     pub format: Option<Format>,
@@ -73,7 +65,7 @@ const IMAGES: &str = "images";
 
 pub fn execute(invocation: Invocation, arguments: &Export) -> Result<ExitCode> {
     let tools = invocation.tools;
-    let name = arguments.network.as_str();
+    let name = arguments.named.network.as_str();
     let is_there = Path::new(name).exists();
     let engine = match invocation.engine(&arguments.overrides.set) {
         Err(_) if is_there && arguments.with_head.is_none() => None,
@@ -81,7 +73,7 @@ pub fn execute(invocation: Invocation, arguments: &Export) -> Result<ExitCode> {
         engine => Some(engine?),
     };
     // A stage comes before a file of its name, which an export may have written.
-    let find = |engine: &Engine| engine.project().stage(&arguments.network).cloned();
+    let find = |engine: &Engine| engine.project().stage(&arguments.named.network).cloned();
     let stage = engine.as_ref().and_then(|engine| find(engine).ok());
     if let (Some(engine), Some(stage)) = (&engine, &stage)
         && stage.of_kind::<seedpipe_stages::Export>().is_some()
@@ -91,7 +83,7 @@ pub fn execute(invocation: Invocation, arguments: &Export) -> Result<ExitCode> {
     let Some(format) = arguments.format else {
         let what = match &stage {
             Some(stage) => format!("stage `{}` holds a network", stage.name),
-            None => format!("`{}` holds a network", arguments.network),
+            None => format!("`{}` holds a network", arguments.named.network),
         };
         return Err(Refusal::new(format!("{what}, and no format was given"))
             .hint("add `--format safetensors`, `torchscript` or `onnx`")
@@ -104,14 +96,8 @@ pub fn execute(invocation: Invocation, arguments: &Export) -> Result<ExitCode> {
     if let (Some(engine), Some(stage)) = (&engine, &stage) {
         check_makes_network(engine, stage)?;
     }
-    let looking = Looking {
-        network: arguments.network.clone(),
-        architecture: arguments.architecture.clone(),
-        prefix: arguments.prefix.clone(),
-        output: None,
-    };
     let head = arguments.with_head.as_deref();
-    let choice = NetworkChoice::find(engine.as_ref(), &looking, head)?;
+    let choice = NetworkChoice::find(engine.as_ref(), &arguments.named, head)?;
     let tools = sibling::tools(tools)?;
     let sources = choice.sources();
     let delivered = (tools.export)(&sources, &manner)?;
@@ -200,7 +186,9 @@ fn finish(
     let path = match (&arguments.output, origin) {
         (Some(path), _) => path.clone(),
         (None, Origin::File(file)) => beside_none(file, extension)?,
-        (None, Origin::Stage(_)) => PathBuf::from(format!("{}.{extension}", arguments.network)),
+        (None, Origin::Stage(_)) => {
+            PathBuf::from(format!("{}.{extension}", arguments.named.network))
+        }
     };
     write(&path, &delivered.bytes)?;
     let card = ModelCard {
@@ -248,8 +236,8 @@ fn copy_out(
             arguments.calibration_images.is_some(),
         ),
         ("--with-head", arguments.with_head.is_some()),
-        ("--network", arguments.architecture.is_some()),
-        ("--prefix", arguments.prefix.is_some()),
+        ("--network", arguments.named.architecture.is_some()),
+        ("--prefix", arguments.named.prefix.is_some()),
     ];
     if let Some((option, _)) = given.iter().find(|(_, given)| *given) {
         return Err(Refusal::new(format!(

@@ -26,9 +26,9 @@ use crate::delivery::neighbours::Nearest;
 use crate::project::image_files::image_files;
 use crate::{terminal::output, torch::sibling};
 
-/// What `embed` and `predict` share.
+/// A network as the command line names it.
 #[derive(Args, Debug)]
-pub struct Looking {
+pub struct NamedNetwork {
     /// A stage with a network, or a checkpoint
     #[arg(value_name = "STAGE|FILE")]
     pub network: String,
@@ -39,6 +39,13 @@ pub struct Looking {
     /// Of several networks in the checkpoint, the one whose tensors' names begin so
     #[arg(long)]
     pub prefix: Option<String>,
+}
+
+/// What `embed` and `predict` share.
+#[derive(Args, Debug)]
+pub struct Looking {
+    #[command(flatten)]
+    pub named: NamedNetwork,
     /// A .parquet, .csv, .tsv or .jsonl file [default, and `-`: JSON lines on stdout]
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
@@ -81,12 +88,13 @@ pub struct Predict {
 pub fn embed(invocation: Invocation, arguments: &Embed) -> Result<ExitCode> {
     let tools = sibling::tools(invocation.tools)?;
     let among = arguments.among.as_deref();
-    let network = arguments.looking.network.as_str();
+    let network = arguments.looking.named.network.as_str();
     let engine = engine_for(invocation, [Some(network), among])?;
     let among = among
         .map(|name| Among::open("--among ", name, engine.as_ref()))
         .transpose()?;
-    let predictor = NetworkChoice::find(engine.as_ref(), &arguments.looking, None)?.open(&tools)?;
+    let predictor =
+        NetworkChoice::find(engine.as_ref(), &arguments.looking.named, None)?.open(&tools)?;
     let images = match among {
         None => image_files(&arguments.images)?,
         Some(_) => vec![],
@@ -186,12 +194,12 @@ pub fn no_file(name: &str) -> Refusal {
 /// The pipeline, where the network or what is put on top is a stage of it.
 pub fn engine_of(
     invocation: Invocation,
-    looking: &Looking,
+    named: &NamedNetwork,
     head: Option<&str>,
 ) -> Result<Option<Engine>> {
     match head {
         Some(_) => invocation.engine(&[]).map(Some),
-        None => engine_for(invocation, [Some(looking.network.as_str())]),
+        None => engine_for(invocation, [Some(named.network.as_str())]),
     }
 }
 
@@ -199,8 +207,9 @@ pub fn engine_of(
 pub fn predict(invocation: Invocation, arguments: &Predict) -> Result<ExitCode> {
     let tools = sibling::tools(invocation.tools)?;
     let head = arguments.with_head.as_deref();
-    let engine = engine_of(invocation, &arguments.looking, head)?;
-    let predictor = NetworkChoice::find(engine.as_ref(), &arguments.looking, head)?.open(&tools)?;
+    let engine = engine_of(invocation, &arguments.looking.named, head)?;
+    let predictor =
+        NetworkChoice::find(engine.as_ref(), &arguments.looking.named, head)?.open(&tools)?;
     let images = image_files(&arguments.images)?;
     let mut sheet = RowSink::create(arguments.looking.output.as_deref(), &Metadata::new())?;
     let mut failed = 0;
@@ -209,13 +218,12 @@ pub fn predict(invocation: Invocation, arguments: &Predict) -> Result<ExitCode> 
             return Ok(());
         };
         let Some(probabilities) = seen.probabilities else {
-            return Err(
-                Refusal::new(format!("`{}` has no classifier", arguments.looking.network))
-                    .hint(
-                        "add `--with-head STAGE` with a `probe` stage, or name a `finetune` stage",
-                    )
-                    .into(),
-            );
+            return Err(Refusal::new(format!(
+                "`{}` has no classifier",
+                arguments.looking.named.network
+            ))
+            .hint("add `--with-head STAGE` with a `probe` stage, or name a `finetune` stage")
+            .into());
         };
         sheet.write(prediction(
             path,
@@ -295,15 +303,15 @@ enum Named {
 impl NetworkChoice {
     /// A file, or a stage of the pipeline; `engine` is there when no file has the name, or for the
     /// head.
-    pub fn find(engine: Option<&Engine>, looking: &Looking, head: Option<&str>) -> Result<Self> {
-        let path = Path::new(&looking.network);
+    pub fn find(engine: Option<&Engine>, named: &NamedNetwork, head: Option<&str>) -> Result<Self> {
+        let path = Path::new(&named.network);
         let head = match (engine, head) {
             (Some(engine), Some(name)) => Some((engine, engine.project().stage(name)?)),
             _ => None,
         };
         let classifier = head.map(|(engine, head)| export::weights(engine, head));
         let of_head = head.map(|(engine, head)| export::images(engine, head));
-        let is_stage = |engine: &&Engine| engine.project().stage(&looking.network).is_ok();
+        let is_stage = |engine: &&Engine| engine.project().stage(&named.network).is_ok();
         let engine = match path.is_dir() {
             true => engine.filter(is_stage),
             false => engine.filter(|_| !path.is_file()),
@@ -312,7 +320,7 @@ impl NetworkChoice {
             if path.extension().is_some_and(|ending| ending == "onnx") {
                 return Err(Refusal::new(format!(
                     "`{}`: an ONNX file can't be read back",
-                    looking.network
+                    named.network
                 ))
                 .hint("name the stage that it was exported from, or export it as safetensors")
                 .into());
@@ -320,20 +328,20 @@ impl NetworkChoice {
             return Ok(Self {
                 named: Named::File {
                     path: path.to_owned(),
-                    network: looking.architecture.clone(),
-                    prefix: looking.prefix.clone(),
+                    network: named.architecture.clone(),
+                    prefix: named.prefix.clone(),
                 },
                 classifier: classifier.transpose()?,
                 images: of_head.transpose()?.flatten(),
             });
         };
-        let stage = match engine.project().stage(&looking.network) {
-            Err(_) if is_path(&looking.network) => return Err(no_file(&looking.network).into()),
+        let stage = match engine.project().stage(&named.network) {
+            Err(_) if is_path(&named.network) => return Err(no_file(&named.network).into()),
             found => found?,
         };
         let options = [
-            ("--network", looking.architecture.is_some()),
-            ("--prefix", looking.prefix.is_some()),
+            ("--network", named.architecture.is_some()),
+            ("--prefix", named.prefix.is_some()),
         ];
         if let Some((option, _)) = options.iter().find(|(_, given)| *given) {
             return Err(Refusal::new(format!(
