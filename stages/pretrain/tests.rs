@@ -52,11 +52,11 @@ fn own(params: Value, small_views: bool) -> Value {
 
 #[test]
 fn each_objective_has_its_own_defaults_and_no_other_params() {
-    let moco = json!({ "queue": 65536, "temperature": 0.2, "encoder_momentum": 0.999 });
+    let moco = json!({ "queue": 65536, "temperature": 0.2, "encoder_momentum": 0.999, "batch_norm_parts": 8 });
     assert_eq!(own(json!({}), false), moco);
     assert_eq!(
         own(json!({ "version": 1 }), false),
-        json!({ "version": 1, "queue": 65536, "temperature": 0.07, "encoder_momentum": 0.999 })
+        json!({ "version": 1, "queue": 65536, "temperature": 0.07, "encoder_momentum": 0.999, "batch_norm_parts": 8 })
     );
     assert_eq!(
         own(json!({ "objective": "simclr" }), false),

@@ -4,6 +4,7 @@
 //! A value is dropped after its last reader; ReLU and addition overwrite their input when nothing
 //! else reads it and autograd does not need it.
 
+use std::num::NonZeroI64;
 use std::ops::Range;
 
 use tch::Tensor;
@@ -11,11 +12,15 @@ use tch::Tensor;
 use crate::graph::operations::{self, Operands};
 use crate::graph::{Activation, Graph, NodeId, Operation};
 
-/// Whether batch norms use the batch's statistics (and update the running ones) or the running
-/// ones.
+/// What batch norms normalise by: the batch's statistics, which update the running ones, or the
+/// running ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     Train,
+    /// As on several devices that each have an equal part of the batch, in its order: a part is
+    /// normalised by itself, and the running statistics follow the parts' mean (`SplitBatchNorm` of
+    /// MoCo's CIFAR-10 demo). The batch must be divisible.
+    TrainInParts(NonZeroI64),
     Eval,
 }
 

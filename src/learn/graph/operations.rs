@@ -1,7 +1,7 @@
 //! What each operation computes, in libtorch's functions; differentiable, in any precision and
 //! memory layout.
 
-use tch::{Kind, Tensor};
+use tch::{Kind, Tensor, no_grad};
 
 use crate::graph::execution::Mode;
 use crate::graph::operation::same_padding;
@@ -46,21 +46,23 @@ pub(crate) fn compute(operation: &Operation, operands: &Operands, mode: Mode) ->
         Operation::BatchNorm {
             epsilon, momentum, ..
         } => {
-            let training = mode == Mode::Train;
+            let training = mode != Mode::Eval;
             if training && operands.keeps_statistics {
                 let _ = own[4].shallow_clone().g_add_scalar_(1);
             }
-            let statistics = !training || operands.keeps_statistics;
-            input(0).batch_norm(
-                Some(&own[0]),
-                Some(&own[1]),
-                statistics.then_some(&own[2]),
-                statistics.then_some(&own[3]),
-                training,
-                *momentum,
-                *epsilon,
-                true,
-            )
+            let running = !training || operands.keeps_statistics;
+            let normalised = |input: &Tensor, running: Option<[&Tensor; 2]>| {
+                let [mean, variance] = running.map_or([None; 2], |both| both.map(Some));
+                let (weight, bias) = (Some(&own[0]), Some(&own[1]));
+                input.batch_norm(
+                    weight, bias, mean, variance, training, *momentum, *epsilon, true,
+                )
+            };
+            let running = running.then(|| [&own[2], &own[3]]);
+            match mode {
+                Mode::TrainInParts(parts) => in_parts(input(0), parts.get(), running, normalised),
+                _ => normalised(input(0), running),
+            }
         }
         Operation::LayerNorm { length, epsilon } => {
             input(0).layer_norm([*length], Some(&own[0]), Some(&own[1]), *epsilon, true)
@@ -106,6 +108,39 @@ pub(crate) fn compute(operation: &Operation, operands: &Operands, mode: Mode) ->
         Operation::Attention { heads } => attention(input(0), *heads),
         Operation::SelectToken { index } => input(0).select(1, *index),
     }
+}
+
+/// A batch norm of each part of a batch by itself; of what they make of the running statistics, the
+/// mean stays.
+///
+/// # Shapes
+/// - `input`: `[B, …]`, B divisible by `parts`
+fn in_parts(
+    input: &Tensor,
+    parts: i64,
+    running: Option<[&Tensor; 2]>,
+    normalised: impl Fn(&Tensor, Option<[&Tensor; 2]>) -> Tensor,
+) -> Tensor {
+    // Each part starts from the same running statistics.
+    let copies = running.map(|both| both.map(|one| one.unsqueeze(0).repeat([parts, 1])));
+    let results: Vec<Tensor> = input
+        .chunk(parts, 0)
+        .iter()
+        .zip(0..)
+        .map(|(part, number)| {
+            let own = copies
+                .as_ref()
+                .map(|both| both.each_ref().map(|one| one.get(number)));
+            normalised(part, own.as_ref().map(|both| both.each_ref()))
+        })
+        .collect();
+    if let (Some(running), Some(copies)) = (running, copies) {
+        for (one, copies) in running.into_iter().zip(copies) {
+            let mean = copies.mean_dim(0, false, None);
+            no_grad(|| one.shallow_clone().copy_(&mean));
+        }
+    }
+    Tensor::cat(&results, 0)
 }
 
 pub(crate) fn activate(activation: Activation, input: &Tensor) -> Tensor {

@@ -272,12 +272,13 @@ impl Network {
         if self.channels_last {
             images = tensors::channels_last(&images);
         }
-        let results = if mode == Mode::Train && recompute::is_on() {
+        let results = if mode != Mode::Eval && recompute::is_on() {
             recompute::run(
                 &self.program,
                 &self.graph,
                 &self.tensors,
                 &images,
+                mode,
                 precision,
             )
         } else {

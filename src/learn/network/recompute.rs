@@ -81,6 +81,7 @@ struct Pass {
     program: Arc<Program>,
     tensors: Vec<Tensor>,
     images: Tensor,
+    mode: Mode,
     precision: Precision,
     /// The segments to be computed again, in the graph's order, and the input of each: none for the
     /// first.
@@ -95,12 +96,13 @@ pub(crate) fn run(
     graph: &Graph,
     tensors: &[Tensor],
     images: &Tensor,
+    mode: Mode,
     precision: Precision,
 ) -> Vec<Tensor> {
     let given = Given {
         tensors,
         images,
-        mode: Mode::Train,
+        mode,
         keeps_statistics: true,
     };
     let device = images.device();
@@ -128,6 +130,7 @@ pub(crate) fn run(
             program: program.clone(),
             tensors: tensors.iter().map(Tensor::shallow_clone).collect(),
             images: images.shallow_clone(),
+            mode,
             precision,
             segments: kept,
             leaf,
@@ -150,6 +153,7 @@ impl Pass {
             program,
             tensors,
             images,
+            mode,
             precision,
             segments,
             leaf,
@@ -159,7 +163,7 @@ impl Pass {
         let given = Given {
             tensors: &tensors,
             images: &images,
-            mode: Mode::Train,
+            mode,
             keeps_statistics: false,
         };
         for (range, entry) in segments.into_iter().rev() {

@@ -3,11 +3,12 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::num::NonZeroI64;
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use seedpipe_learn::architecture::{Architecture, Head};
-use seedpipe_learn::network::{Mode, Network, Precision};
+use seedpipe_learn::network::{Mode, Network, Output, Precision};
 use seedpipe_learn::tch::{Device, Kind, Tensor, no_grad};
 
 fn key(name: &str) -> ChaCha8Rng {
@@ -67,6 +68,43 @@ fn training_updates_the_running_statistics_as_pytorch_does() {
     let before = network.digest();
     no_grad(|| network.forward(&images(), Mode::Eval, Precision::F32));
     assert_eq!(network.digest(), before, "evaluation changes nothing");
+}
+
+#[test]
+fn parts_of_a_batch_are_normalised_as_on_devices_of_their_own() {
+    let network = Network::initialise(&with_head(), key, Device::Cpu).unwrap();
+    let devices = [network.duplicate(), network.duplicate()];
+    let parts = Mode::TrainInParts(NonZeroI64::new(2).unwrap());
+    let embedding = |output: Output| output.embedding_or_features().shallow_clone();
+    let whole = no_grad(|| embedding(network.forward(&images(), parts, Precision::F32)));
+    let halves = images().chunk(2, 0);
+    let alone = no_grad(|| {
+        let each = devices.iter().zip(&halves);
+        each.map(|(device, half)| embedding(device.forward(half, Mode::Train, Precision::F32)))
+            .collect::<Vec<_>>()
+    });
+    let alone = Tensor::cat(&alone, 0);
+    assert!(support::relative_difference(&whole, &alone) < 1e-5);
+    let together = no_grad(|| {
+        embedding(
+            network
+                .duplicate()
+                .forward(&images(), Mode::Train, Precision::F32),
+        )
+    });
+    assert!(support::relative_difference(&whole, &together) > 0.01);
+    let [first, second] = devices.each_ref().map(state);
+    for (name, tensor) in state(&network) {
+        if name.ends_with("num_batches_tracked") {
+            assert_eq!(tensor.int64_value(&[]), 1);
+        } else if name.contains("running") {
+            let mean = (&first[&name] + &second[&name]) / 2.0;
+            assert!(
+                support::relative_difference(&tensor, &mean) < 1e-5,
+                "{name}"
+            );
+        }
+    }
 }
 
 #[test]

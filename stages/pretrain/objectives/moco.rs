@@ -2,9 +2,11 @@
 //! InfoNCE against a queue of keys.
 //!
 //! Batch norm would tell which key belongs to which query if both were normalised by the same
-//! images' statistics. The paper shuffles the keys' batch over several devices; on one device the
-//! same is done by groups: the key encoder sees a keyed permutation of the batch in groups of at
-//! most 32, each normalised by itself.
+//! images' statistics (section 3.3). The paper has a batch on 8 devices, each of which normalises
+//! its part by itself, and shuffles the keys' over them. Here both encoders normalise the batch in
+//! parts, and the key encoder sees a keyed permutation of it.
+
+use std::num::NonZeroI64;
 
 use anyhow::Result;
 use seedpipe_base::Refusal;
@@ -23,9 +25,8 @@ use crate::shared::invalid::{check_queue, fraction, invalid, temperature};
 use crate::shared::objectives::params;
 use crate::training::{Batch, Learner, QUEUE, TrainingOptions, restore_queue, save_queue};
 
-/// Images of a batch that the key encoder normalises together, as many as on one of the paper's
-/// devices.
-const GROUP: i64 = 32;
+/// Parts of a batch by default: the official code's devices.
+const PARTS: usize = 8;
 
 params! {
     /// MoCo: find the other view's key, of a slowly following encoder, among a queue of earlier
@@ -42,10 +43,38 @@ params! {
         temperature: Option<f64> = None,
         /// how slowly the key encoder follows, default 0.999.
         encoder_momentum: f64 = 0.999,
+        /// parts of a batch that batch norms normalise by themselves, as on as many devices, default
+        /// 8. With 1 the key's statistics are the query's, and tell which key is its own.
+        batch_norm_parts: usize = PARTS,
     }
 }
 
 impl Moco {
+    /// Every part needs two images, or it has no variance.
+    fn check_parts(&self, batch: usize) -> Result<(), Refusal> {
+        let parts = self.batch_norm_parts;
+        if parts == 0 || !batch.is_multiple_of(parts) || batch / parts < 2 {
+            let most = (1..=batch / 2)
+                .rev()
+                .filter(|most| batch.is_multiple_of(*most));
+            let fits: Vec<String> = most.take(3).map(|fit| fit.to_string()).collect();
+            return Err(invalid(
+                "batch_norm_parts",
+                &format!("a divisor of the batch of {batch} that leaves two images to a part"),
+                parts,
+                &format!("e.g. {}", fits.join(", ")),
+            ));
+        }
+        Ok(())
+    }
+
+    fn mode(&self) -> Mode {
+        match NonZeroI64::new(self.batch_norm_parts as i64) {
+            Some(parts) if parts.get() > 1 => Mode::TrainInParts(parts),
+            _ => Mode::Train,
+        }
+    }
+
     fn temperature(&self) -> f64 {
         let usual = if self.version == Some(1) { 0.07 } else { 0.2 };
         self.temperature.unwrap_or(usual)
@@ -75,6 +104,7 @@ impl Declaration for Moco {
         }
         temperature("temperature", self.temperature(), "MoCo v2 uses 0.2")?;
         fraction("encoder_momentum", self.encoder_momentum)?;
+        self.check_parts(training.batch)?;
         check_queue(self.queue, training.batch)
     }
 
@@ -114,6 +144,7 @@ impl Training for Moco {
             temperature: self.temperature(),
             encoder_momentum: self.encoder_momentum,
             precision: params.training.precision,
+            mode: self.mode(),
         };
         let positions = setup.everything();
         params.learn(context, setup, learner, positions)
@@ -131,10 +162,11 @@ struct MocoLearner {
     temperature: f64,
     encoder_momentum: f64,
     precision: Precision,
+    mode: Mode,
 }
 
 impl MocoLearner {
-    /// The keys of a batch, each normalised among a random group of it: `[B, D]`, rows of length 1.
+    /// The keys of a batch, each normalised among a random part of it: `[B, D]`, rows of length 1.
     fn keys(&self, images: &Tensor, step: u64) -> Tensor {
         let count = images.size()[0];
         let order = permutation(
@@ -149,17 +181,8 @@ impl MocoLearner {
         // Both before the network is at work: such a copy waits for all that a GPU has been given.
         let [order, back] = [order, back].map(|at| Tensor::from_slice(&at).to_device(self.device));
         let shuffled = images.index_select(0, &order);
-        let keys: Vec<Tensor> = shuffled
-            .split(GROUP, 0)
-            .iter()
-            .map(|group| {
-                self.key
-                    .forward(group, Mode::Train, self.precision)
-                    .embedding_or_features()
-                    .shallow_clone()
-            })
-            .collect();
-        normalise(&Tensor::cat(&keys, 0).index_select(0, &back))
+        let keys = self.key.forward(&shuffled, self.mode, self.precision);
+        normalise(&keys.embedding_or_features().index_select(0, &back))
     }
 }
 
@@ -180,7 +203,7 @@ impl Learner for MocoLearner {
             no_grad(|| self.key.momentum_update(&self.query, self.encoder_momentum));
         }
         let keys = no_grad(|| self.keys(&second, batch.step)); // [B, D]
-        let output = self.query.forward(&first, Mode::Train, self.precision);
+        let output = self.query.forward(&first, self.mode, self.precision);
         let loss = moco_loss(
             output.embedding_or_features(),
             &keys,
