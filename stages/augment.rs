@@ -1,6 +1,6 @@
 //! `augment`: draws the views of each image as explicit numbers. No pixel is touched here.
 //!
-//! Version log: 1 first.
+//! Version log: 1 first, 2 `swav` and `swav_small` have the colours of SwAV's own code.
 
 use std::path::Path;
 
@@ -29,10 +29,10 @@ const SAMPLED_TOGETHER: usize = 16;
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Augment {
-    /// `mocov2`, `swav`, `swav_small`, `mocov1`, `eval`, or `custom` (torchvision's bare
-    /// RandomResizedCrop).
+    /// `mocov2`, `mocov1`, `simclr`, `swav`, `swav_small`, `seed_small`, `eval`, or `custom`
+    /// (torchvision's bare RandomResizedCrop).
     pub recipe: RecipeName,
-    /// Side of a view in pixels; default 224, `swav_small` 96.
+    /// Side of a view in pixels; default 224, of small views 96.
     #[serde(default)]
     pub size: Option<u32>,
     /// Numbers that differ from the recipe's.
@@ -68,7 +68,7 @@ impl Augment {
 
 impl Stage for Augment {
     const KIND: &'static str = "augment";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const INPUTS: &'static [InputSlot] = &[InputSlot::new("images", &[IMAGES], Arity::One)];
     const OUTPUTS: &'static [OutputSlot] = &[OutputSlot::new("views", VIEWS)];
 

@@ -209,7 +209,7 @@ impl Distill {
                 "the inputs `small_views` and `small_targets`, or neither",
                 format!("`{has}` alone"),
                 &format!(
-                    "connect `{lacks}`: an `augment` stage with `recipe: swav_small`, and the `encode` of its views"
+                    "connect `{lacks}`: an `augment` stage with `recipe: seed_small`, and the `encode` of its views"
                 ),
             ));
         }

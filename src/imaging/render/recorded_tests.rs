@@ -18,7 +18,16 @@ use crate::{
     RgbImage, Scratch, View, decode, decode_for, render,
 };
 
-const RECIPES: [&str; 6] = ["mocov2", "swav", "swav_small", "mocov1", "eval", "custom"];
+const RECIPES: [&str; 8] = [
+    "mocov2",
+    "mocov1",
+    "simclr",
+    "swav",
+    "swav_small",
+    "seed_small",
+    "eval",
+    "custom",
+];
 /// ImageNet's.
 pub(crate) const NORMALISE: Normalise = Normalise {
     mean: [0.485, 0.456, 0.406],
