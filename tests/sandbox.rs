@@ -17,6 +17,14 @@ pub const SEEDPIPE_TORCH: &str = env!("CARGO_BIN_EXE_seedpipe-torch");
 /// The repository.
 pub const REPOSITORY: &str = env!("CARGO_MANIFEST_DIR");
 
+/// The environment of a processor without AVX-512.
+pub const AVX2: [(&str, &str); 4] = [
+    ("SEEDPIPE_SIMD", "avx2"),
+    ("ONEDNN_MAX_CPU_ISA", "AVX2"),
+    ("ATEN_CPU_CAPABILITY", "avx2"),
+    ("MKL_ENABLE_INSTRUCTIONS", "AVX2"),
+];
+
 /// Ingest of 60 training and 20 test digits and two views of each: no libtorch needed.
 pub const LIGHT_PIPELINE: &str = "\
 stages:

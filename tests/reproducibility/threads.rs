@@ -1,7 +1,7 @@
 //! How many threads there are doesn't change content.
 
 use crate::reproducibility::every_kind::with_every_kind;
-use crate::sandbox::{Sandbox, contents};
+use crate::sandbox::{AVX2, Sandbox, contents};
 
 /// The stages' contents of a run with so many threads and these variables, in a cache of its own.
 fn contents_with(
@@ -30,10 +30,6 @@ fn one_thread_and_two_give_equal_content_for_every_kind() {
 /// of 1,000 rows other bits.
 #[test]
 fn nor_does_it_where_libtorch_knows_avx2_alone() {
-    const SWITCHES: [(&str, &str); 2] = [
-        ("ATEN_CPU_CAPABILITY", "avx2"),
-        ("ONEDNN_MAX_CPU_ISA", "AVX2"),
-    ];
     let digits = concat!(env!("CARGO_MANIFEST_DIR"), "/data/digits.parquet");
     let sandbox = Sandbox::with(&format!(
         "stages:\n\
@@ -47,7 +43,7 @@ fn nor_does_it_where_libtorch_knows_avx2_alone() {
          \x20     splits: [test]\n\
          \x20     store: f32\n"
     ));
-    let one = contents_with(&sandbox, "1", &SWITCHES);
+    let one = contents_with(&sandbox, "1", &AVX2);
     assert_eq!(one.len(), 2);
-    assert_eq!(one, contents_with(&sandbox, "2", &SWITCHES));
+    assert_eq!(one, contents_with(&sandbox, "2", &AVX2));
 }
