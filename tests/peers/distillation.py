@@ -59,18 +59,48 @@ class Block(nn.Module):
 class CifarResNet(nn.Module):
     """He et al.'s networks of depth 6n + 2, with their features."""
 
-    def __init__(self, blocks):
+    def __init__(self, blocks, width=1.0):
         super().__init__()
-        self.conv1, self.bn1 = nn.Conv2d(3, 16, 3, 1, 1, bias=False), nn.BatchNorm2d(16)
+        first, second, self.dimension = (int(channels * width) for channels in (16, 32, 64))
+        self.conv1, self.bn1 = nn.Conv2d(3, first, 3, 1, 1, bias=False), nn.BatchNorm2d(first)
 
         def stage(inner, outer):
             return nn.Sequential(Block(inner, outer), *(Block(outer, outer) for _ in range(blocks - 1)))
 
-        self.layer1, self.layer2, self.layer3 = stage(16, 16), stage(16, 32), stage(32, 64)
+        self.layer1, self.layer2, self.layer3 = stage(first, first), stage(first, second), stage(second, self.dimension)
+
+    def maps(self, x):
+        x = functional.relu(self.bn1(self.conv1(x)))
+        return self.layer3(self.layer2(self.layer1(x)))
 
     def forward(self, x):
-        x = functional.relu(self.bn1(self.conv1(x)))
-        return self.layer3(self.layer2(self.layer1(x))).mean((2, 3))
+        return self.maps(x).mean((2, 3))
+
+
+class Wrapped(nn.Module):
+    """A network as LightlyTrain asks for one of one's own (learning.py)."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def feature_dim(self):
+        return self.network.dimension
+
+    def forward_features(self, x):
+        return {"features": self.network.maps(x)}
+
+    def forward_pool(self, x):
+        return {"pooled_features": x["features"].mean((2, 3), keepdim=True)}
+
+    def get_model(self):
+        return self.network
+
+    def architecture_info(self):
+        return {"model_type": "convolutional", "norm_type": "batchnorm"}
+
+    def make_teacher(self):
+        self.eval()
 
 
 class Pictures(torch.utils.data.Dataset):
@@ -89,7 +119,7 @@ class Pictures(torch.utils.data.Dataset):
 class Official:
     """The official step: teacher and student see the batch, both are compared with the queue."""
 
-    def __init__(self, teacher_file, files, best):
+    def __init__(self, teacher_file, files, best, width=1.0):
         self.best = best
         steps = torchvision.transforms
         transform = steps.Compose([
@@ -107,8 +137,9 @@ class Official:
         state = torch.load(teacher_file, map_location="cpu", weights_only=True)["state_dict"]
         state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
         self.teacher.load_state_dict({name: tensor for name, tensor in state.items() if not name.startswith("linear.")})
-        head = nn.Sequential(nn.Linear(64, 256), nn.ReLU(), nn.Linear(256, DIMENSION))
-        self.student = nn.Sequential(CifarResNet(3), head).train()
+        student = CifarResNet(3, width)
+        head = nn.Sequential(nn.Linear(student.dimension, 256), nn.ReLU(), nn.Linear(256, DIMENSION))
+        self.student = nn.Sequential(student, head).train()
         if best:
             self.teacher = self.teacher.to(memory_format=torch.channels_last)
             self.student = self.student.to(memory_format=torch.channels_last)
@@ -116,7 +147,7 @@ class Official:
         self.queue = functional.normalize(torch.randn(QUEUE, DIMENSION), dim=1)
         self.place = 0
 
-    def epoch(self):
+    def epoch(self, schedule=None):
         """Images a second, the workers' start included."""
         begin, images_seen = time.perf_counter(), 0
         for images in self.loader:
@@ -134,6 +165,8 @@ class Official:
             self.optimiser.zero_grad()
             loss.backward()
             self.optimiser.step()
+            if schedule is not None:
+                schedule.step()
             self.queue[self.place : self.place + BATCH] = teacher
             self.place = (self.place + BATCH) % QUEUE
             images_seen += len(images)
