@@ -5,7 +5,7 @@
 //! is a file in `objectives`. Without labels the head is kept, since a teacher's embedding goes
 //! through it; prototypes are thrown away.
 //!
-//! Version log: 1 first, 2 MoCo's batch norms see parts of every batch.
+//! Version log: 1 first, 2 MoCo's batch norms see parts of every batch, SimCLR's head ends in one.
 
 mod objectives;
 #[cfg(test)]
@@ -45,7 +45,8 @@ use objectives::Objective;
 pub struct Pretrain {
     /// The architecture with its head, which is kept: a teacher's embedding goes through it.
     /// Without `head`: one hidden layer as wide as the features, 128 out; with batch norm for
-    /// `simclr` and `swav`; linear for version 1 of `moco`. `supervised` has a classifier instead.
+    /// `simclr` and `swav`, of `simclr` behind the last layer too; linear for version 1 of `moco`.
+    /// `supervised` has a classifier instead.
     pub network: Architecture,
     #[serde(flatten, skip_deserializing)]
     #[schemars(!skip_deserializing)]

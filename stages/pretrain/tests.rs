@@ -36,6 +36,15 @@ fn a_network_is_written_with_the_head_that_its_objective_keeps() {
     let own = json!({ "network": { "name": "cifar_resnet8", "head": { "out": 8 } } });
     assert_eq!(hidden(own), Some((vec![], 8)));
     assert_eq!(hidden(json!({ "objective": "supervised" })), None);
+
+    let norms = |objective: &str| {
+        let head = head(json!({ "objective": objective })).unwrap();
+        assert_eq!((head.hidden, head.out), (vec![64], 128));
+        [head.batch_norm, head.last_batch_norm]
+    };
+    assert_eq!(norms("moco"), [false, false]);
+    assert_eq!(norms("simclr"), [true, true]);
+    assert_eq!(norms("swav"), [true, false]);
 }
 
 /// The params apart from those that every objective has.

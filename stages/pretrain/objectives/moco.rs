@@ -20,7 +20,7 @@ use seedpipe_learn::random::permutation;
 use seedpipe_learn::training_state::TrainingState;
 use tch::{Device, Tensor, no_grad};
 
-use super::{Declaration, Pretrain, Setup, Training, projection};
+use super::{Declaration, OUT, Pretrain, Setup, Training, own_or};
 use crate::shared::invalid::{check_queue, fraction, invalid, temperature};
 use crate::shared::objectives::params;
 use crate::training::{Batch, Learner, QUEUE, TrainingOptions, restore_queue, save_queue};
@@ -119,7 +119,10 @@ impl Declaration for Moco {
     }
 
     fn head(&self, network: &Architecture) -> Result<Option<Head>> {
-        projection(network, self.version != Some(1), false)
+        own_or(network, |features| match self.version {
+            Some(1) => Head::new(vec![], OUT),
+            _ => Head::new(vec![features], OUT),
+        })
     }
 }
 

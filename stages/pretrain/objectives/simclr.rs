@@ -1,5 +1,5 @@
 //! `simclr`: SimCLR (arXiv 2002.05709): NT-Xent over the two views of a batch's images, through a
-//! projection head with batch norm.
+//! projection head with batch norms, the last one behind its last layer.
 
 use anyhow::Result;
 use seedpipe_base::Refusal;
@@ -10,7 +10,7 @@ use seedpipe_learn::network::{Mode, Network, Precision};
 use seedpipe_learn::training_state::TrainingState;
 use tch::Tensor;
 
-use super::{Declaration, Pretrain, Setup, Training, projection};
+use super::{Declaration, OUT, Pretrain, Setup, Training, own_or};
 use crate::shared::invalid::{Counted, count, temperature};
 use crate::shared::objectives::params;
 use crate::training::{Batch, Learner, TrainingOptions};
@@ -35,7 +35,11 @@ impl Declaration for Simclr {
     }
 
     fn head(&self, network: &Architecture) -> Result<Option<Head>> {
-        projection(network, true, true)
+        own_or(network, |features| Head {
+            batch_norm: true,
+            last_batch_norm: true,
+            ..Head::new(vec![features], OUT)
+        })
     }
 }
 

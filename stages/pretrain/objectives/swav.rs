@@ -16,7 +16,7 @@ use seedpipe_learn::random::normal;
 use seedpipe_learn::training_state::TrainingState;
 use tch::{Device, Tensor, no_grad};
 
-use super::{Declaration, Pretrain, Setup, Training, projection};
+use super::{Declaration, OUT, Pretrain, Setup, Training, own_or};
 use crate::shared::invalid::{Counted, check_queue, count, invalid, positive, temperature};
 use crate::shared::objectives::params;
 use crate::training::{Batch, Learner, QUEUE, TrainingOptions, restore_queue, save_queue};
@@ -97,7 +97,10 @@ impl Declaration for Swav {
     }
 
     fn head(&self, network: &Architecture) -> Result<Option<Head>> {
-        projection(network, true, true)
+        own_or(network, |features| Head {
+            batch_norm: true,
+            ..Head::new(vec![features], OUT)
+        })
     }
 
     fn small_crops(&self) -> Option<usize> {
