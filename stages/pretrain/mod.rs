@@ -36,6 +36,7 @@ use crate::shared::network_artifact::{
     initialise, save_network, trained_preprocessing, validate_architecture,
 };
 use crate::shared::objectives::{Chosen, Objectives, flat};
+use crate::shared::written::Written;
 use crate::training::{Crops, HOW, Learner, Samples, TrainingOptions, train};
 use objectives::Objective;
 
@@ -52,7 +53,7 @@ pub struct Pretrain {
     #[schemars(!skip_deserializing)]
     objective: Chosen<Objective>,
     #[serde(default)]
-    pub training: TrainingOptions,
+    pub training: Written<TrainingOptions>,
     /// What the network wants done to an image; default: its architecture's, at the views' size.
     #[serde(default)]
     pub preprocessing: Option<Preprocessing>,
@@ -80,6 +81,7 @@ impl Stage for Pretrain {
     /// The objective's own params have their defaults.
     fn with_defaults(mut self, inputs: &InputKinds) -> Self {
         self.objective.fill(inputs);
+        self.training.fill(self.objective.training());
         self
     }
 

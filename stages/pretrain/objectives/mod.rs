@@ -1,6 +1,6 @@
 //! What a network can learn from images by itself: a file and a line here for each objective. Its
-//! file holds its params with their defaults and checks, its head, its loss, and what it remembers
-//! between steps.
+//! file holds its params with their defaults and checks, its head, its defaults of `training:`, its
+//! loss, and what it remembers between steps.
 
 mod moco;
 mod simclr;
@@ -40,6 +40,11 @@ pub trait Declaration: Debug + Send + Sync {
         _network: &Architecture,
     ) -> Result<(), Refusal> {
         Ok(())
+    }
+
+    /// Its defaults of the `training:` block.
+    fn training(&self) -> TrainingOptions {
+        TrainingOptions::default()
     }
 
     /// The way to learn, as its paper is called.

@@ -11,8 +11,10 @@ use seedpipe_learn::loss::swav::{
     assignments_among, normalise_prototypes, prototype_scores, swapped_prediction,
 };
 use seedpipe_learn::network::{Mode, Network, Precision};
+use seedpipe_learn::optimiser::{LarsOptions, OptimiserOptions};
 use seedpipe_learn::queue::Queue;
 use seedpipe_learn::random::normal;
+use seedpipe_learn::schedule::{Per, Schedule};
 use seedpipe_learn::training_state::TrainingState;
 use tch::{Device, Tensor, no_grad};
 
@@ -89,6 +91,26 @@ impl Declaration for Swav {
                 "let the queue begin to fill earlier, or leave `queue` out",
             )),
             (queue, _) => check_queue(queue, training.batch),
+        }
+    }
+
+    /// Of scripts/swav_200ep_bs256_pretrain.sh, for batches of 256; its LARS takes all tensors alike.
+    fn training(&self) -> TrainingOptions {
+        TrainingOptions {
+            epochs: 200,
+            learning_rate: 0.6,
+            optimiser: OptimiserOptions::Lars(LarsOptions {
+                adapt_biases_and_norms: true,
+                decay_biases_and_norms: true,
+                ..LarsOptions::default()
+            }),
+            schedule: Schedule::Cosine {
+                warmup_epochs: 0.0,
+                per: Per::Step,
+                after_warmup: false,
+                end: 0.001,
+            },
+            ..TrainingOptions::default()
         }
     }
 
