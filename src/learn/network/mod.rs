@@ -113,7 +113,7 @@ impl Network {
             .iter()
             .map(|spec| match weights.remove(&spec.name) {
                 Some(tensor) => tensor,
-                // Only what nothing reads may be absent.
+                // Only what nothing reads, or what is 0, may be absent.
                 None => Tensor::zeros(&spec.shape[..], (spec.kind, Device::Cpu)),
             })
             .collect();

@@ -24,11 +24,7 @@ fn small() -> Architecture {
 
 fn with_head() -> Architecture {
     Architecture {
-        head: Some(Head {
-            hidden: vec![24],
-            out: 16,
-            batch_norm: false,
-        }),
+        head: Some(Head::new(vec![24], 16)),
         ..small()
     }
 }

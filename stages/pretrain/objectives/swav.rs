@@ -11,12 +11,14 @@ use seedpipe_learn::loss::swav::{
     assignments_among, normalise_prototypes, prototype_scores, swapped_prediction,
 };
 use seedpipe_learn::network::{Mode, Network, Precision};
+use seedpipe_learn::optimiser::{LarsOptions, OptimiserOptions};
 use seedpipe_learn::queue::Queue;
 use seedpipe_learn::random::normal;
+use seedpipe_learn::schedule::{Per, Schedule};
 use seedpipe_learn::training_state::TrainingState;
 use tch::{Device, Tensor, no_grad};
 
-use super::{Declaration, Pretrain, Setup, Training, projection};
+use super::{Declaration, OUT, Pretrain, Setup, Training, own_or};
 use crate::shared::invalid::{Counted, check_queue, count, invalid, positive, temperature};
 use crate::shared::objectives::params;
 use crate::training::{Batch, Learner, QUEUE, TrainingOptions, restore_queue, save_queue};
@@ -92,12 +94,35 @@ impl Declaration for Swav {
         }
     }
 
+    /// Of scripts/swav_200ep_bs256_pretrain.sh, for batches of 256; its LARS takes all tensors alike.
+    fn training(&self) -> TrainingOptions {
+        TrainingOptions {
+            epochs: 200,
+            learning_rate: 0.6,
+            optimiser: OptimiserOptions::Lars(LarsOptions {
+                adapt_biases_and_norms: true,
+                decay_biases_and_norms: true,
+                ..LarsOptions::default()
+            }),
+            schedule: Schedule::Cosine {
+                warmup_epochs: 0.0,
+                per: Per::Step,
+                after_warmup: false,
+                end: 0.001,
+            },
+            ..TrainingOptions::default()
+        }
+    }
+
     fn way(&self, _network: &Architecture) -> &'static str {
         "SwAV"
     }
 
     fn head(&self, network: &Architecture) -> Result<Option<Head>> {
-        projection(network, true, true)
+        own_or(network, |features| Head {
+            batch_norm: true,
+            ..Head::new(vec![features], OUT)
+        })
     }
 
     fn small_crops(&self) -> Option<usize> {
