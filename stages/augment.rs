@@ -29,8 +29,8 @@ const SAMPLED_TOGETHER: usize = 16;
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Augment {
-    /// `mocov2`, `mocov1`, `simclr`, `swav`, `swav_small`, `seed_small`, `eval`, or `custom`
-    /// (torchvision's bare RandomResizedCrop).
+    /// `mocov2`, `mocov1`, `simclr`, `swav`, `swav_small`, `seed_small`, `moco_lincls`, `eval`, or
+    /// `custom` (torchvision's bare RandomResizedCrop).
     pub recipe: RecipeName,
     /// Side of a view in pixels; default 224, of small views 96.
     #[serde(default)]

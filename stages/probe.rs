@@ -1,5 +1,6 @@
-//! `probe`: a linear classifier on frozen, stored features: by L-BFGS to the optimum, or by the
-//! paper's SGD protocol. Or none: what a network's own classifier said is judged as it is.
+//! `probe`: a linear classifier on frozen, stored features: by L-BFGS to the optimum of plain
+//! images, or by SGD, as papers have it, over views. Or none: what a network's own classifier said
+//! is judged as it is.
 //!
 //! Version log: 1 first, 2 nothing hangs on the classes' numbers, 3 balanced accuracy and macro F1,
 //! and intervals of every share.
@@ -21,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
 use crate::judging::evaluation::{Features, Judging, ranked, save_classifier, write_metrics};
+use crate::judging::view_features::{VIEW_FEATURES, VIEWS, ViewFeatures};
 use crate::shared::invalid::{Counted, count, invalid, positive};
 use crate::shared::selection::{Classes, by_content, judged, label_subset};
 
@@ -28,10 +30,13 @@ use crate::shared::selection::{Classes, by_content, judged, label_subset};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Method {
-    /// Multinomial logistic regression on standardised features, to convergence.
+    /// Multinomial logistic regression on standardised features of plain images, to convergence:
+    /// in seconds, and the same for whatever seed. No paper's protocol.
     #[default]
     Lbfgs,
-    /// The paper's protocol on cached features.
+    /// That of MoCo's and SEED's `main_lincls.py`, which the block `sgd` begins as. With the inputs
+    /// `views` and `view_features` each epoch has another crop of each image, as theirs has;
+    /// without them every epoch has the same plain image.
     Sgd,
     /// Fits nothing: the features are the network's own logits (`encode` with `embedding: logits`),
     /// one for each class of the images in their order. The output `classifier` is the identity, so
@@ -39,7 +44,20 @@ pub enum Method {
     Logits,
 }
 
-/// Linear probe.
+impl Method {
+    fn name(self) -> &'static str {
+        match self {
+            Method::Lbfgs => "lbfgs",
+            Method::Sgd => "sgd",
+            Method::Logits => "logits",
+        }
+    }
+}
+
+/// Linear probe: a classifier on the features of a frozen network, which are stored. With `method:
+/// sgd` the features that it learns from may be of views: the inputs `views` and `view_features`,
+/// the latter by an `encode` stage of the same network on those views. In epoch e each image is
+/// seen by its view e, cycled when there are fewer; the plain `features` judge.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Probe {
@@ -66,6 +84,8 @@ impl Stage for Probe {
     const INPUTS: &'static [InputSlot] = &[
         InputSlot::new("images", &[IMAGES], Arity::One),
         InputSlot::new("features", &[EMBEDDINGS], Arity::One),
+        InputSlot::new(VIEWS, &[seedpipe_artifact::VIEWS], Arity::Optional),
+        InputSlot::new(VIEW_FEATURES, &[EMBEDDINGS], Arity::Optional),
     ];
     const OUTPUTS: &'static [OutputSlot] = &[
         OutputSlot::new("metrics", METRICS),
@@ -92,7 +112,8 @@ impl Stage for Probe {
         Column::new("macro_f1", "own classifier macro F1"),
     ];
 
-    fn validate(&self, _inputs: &InputKinds) -> Result<(), Refusal> {
+    fn validate(&self, inputs: &InputKinds) -> Result<(), Refusal> {
+        self.check_views(inputs)?;
         if !(self.label_fraction > 0.0 && self.label_fraction <= 1.0) {
             return Err(invalid(
                 "label_fraction",
@@ -126,7 +147,9 @@ impl Stage for Probe {
         )?;
         positive("sgd.learning_rate", self.sgd.learning_rate)?;
         count("sgd.batch", self.sgd.batch as u64, 1, Counted::AtOnce)?;
-        count("sgd.epochs", self.sgd.epochs.into(), 1, Counted::Rounds)
+        count("sgd.epochs", self.sgd.epochs.into(), 1, Counted::Rounds)?;
+        let sgd = self.sgd.validate();
+        sgd.map_err(|refusal| refusal.within("sgd"))
     }
 
     fn purpose(&self) -> Purpose {
@@ -172,12 +195,23 @@ impl Work for Probe {
         let train = by_content(&images, &classes, train);
         let places: Vec<i64> = classes.places().iter().map(|&place| place.into()).collect();
         let train_labels: Vec<i64> = train.iter().map(|&(_, class)| places[class]).collect();
-        let train_features = features.of(&images, &train)?;
+        let mut of_epoch: Box<dyn FnMut(u32) -> Result<Tensor, Refusal>> =
+            match context.optional_input(VIEW_FEATURES) {
+                Some(_) => {
+                    let plain = context.input("features");
+                    let mut views = ViewFeatures::open(context, &images, plain, &train)?;
+                    Box::new(move |epoch| views.of_epoch(epoch))
+                }
+                None => {
+                    let same = features.of(&images, &train)?;
+                    Box::new(move |_| Ok(same.shallow_clone()))
+                }
+            };
 
         context.shards(1, |shard| {
             let progress = context.progress();
             let fit = match self.method {
-                Method::Lbfgs => fit_lbfgs(&train_features, &train_labels, classes.len(), &self.lbfgs)?,
+                Method::Lbfgs => fit_lbfgs(&of_epoch(0)?, &train_labels, classes.len(), &self.lbfgs)?,
                 Method::Sgd => {
                     progress.begin(context.stage(), "epochs", self.sgd.epochs.into(), 0);
                     let mut on_epoch = |epoch: u32, loss: f64| {
@@ -192,7 +226,7 @@ impl Work for Probe {
                         });
                         if context.check_cancelled().is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
                     };
-                    let fit = fit_sgd(&train_features, &train_labels, classes.len(), &self.sgd, &mut context.rng("order", &[]), &mut on_epoch);
+                    let fit = fit_sgd(&mut of_epoch, &train_labels, classes.len(), &self.sgd, &mut context.rng("order", &[]), &mut on_epoch);
                     context.check_cancelled()?;
                     progress.finish();
                     fit?
@@ -219,5 +253,35 @@ impl Work for Probe {
 
     fn rows(&self, context: &StageContext) -> Result<Demanded> {
         judged(context, &self.test_split)
+    }
+}
+
+impl Probe {
+    /// Views and their features go together, and only SGD learns in epochs.
+    fn check_views(&self, inputs: &InputKinds) -> Result<(), Refusal> {
+        let [views, features] = [VIEWS, VIEW_FEATURES].map(|slot| inputs.connected(slot));
+        if views != features {
+            let [connected, missing] = match views {
+                true => [VIEWS, VIEW_FEATURES],
+                false => [VIEW_FEATURES, VIEWS],
+            };
+            return Err(Refusal::expected(
+                format!("the input `{missing}` beside `{connected}`"),
+                "none",
+            )
+            .key(format!("inputs.{missing}"))
+            .hint(
+                "`views` is a stage of kind `augment`, `view_features` the `encode` stage on it",
+            ));
+        }
+        if features && self.method != Method::Sgd {
+            return Err(invalid(
+                "method",
+                "`sgd` with the input `view_features`, since another view is seen in each epoch",
+                format!("`{}`", self.method.name()),
+                "add `method: sgd`, or leave out `views` and `view_features`",
+            ));
+        }
+        Ok(())
     }
 }

@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use rand_chacha::ChaCha8Rng;
-use seedpipe_artifact::{EmbeddingsReader, Of, Places};
+use seedpipe_artifact::{EmbeddingsReader, Places};
 use seedpipe_base::Refusal;
-use seedpipe_engine::{Input, StageContext};
+use seedpipe_engine::StageContext;
 use seedpipe_learn::loss::seed::normalise;
 use seedpipe_learn::random::permutation;
 use seedpipe_learn::tensors::from_slice_f32;
@@ -50,10 +50,11 @@ impl Targets {
         viewed: &Viewed,
         device: Device,
     ) -> Result<Targets> {
+        let hint = "teacher and student must see the same views: connect the same `views` to both";
         let readers = context
             .inputs(slot)
             .iter()
-            .map(|input| teacher(context, (slot, input), views, viewed))
+            .map(|input| viewed.embeddings(context, (slot, input), views, hint))
             .collect::<Result<Vec<_>>>()?;
         Ok(Targets {
             readers: Arc::new(readers),
@@ -234,45 +235,10 @@ fn together(teachers: &[Tensor]) -> Tensor {
     Tensor::cat(&parts, 1) / (parts.len() as f64).sqrt()
 }
 
-/// One teacher's embeddings of the very views that the student sees.
-fn teacher(
-    context: &StageContext,
-    (slot, input): (&str, &Input),
-    views: &str,
-    viewed: &Viewed,
-) -> Result<EmbeddingsReader> {
-    let views = context.input(views);
-    let reader = EmbeddingsReader::open(&input.parts)?;
-    let header = reader.header();
-    let made_of = header.extra.get("views").map(String::as_str);
-    if header.of != Of::Views || made_of != Some(views.content.to_string().as_str()) {
-        bail!(
-            Refusal::failure(format!(
-                "input `{slot}`: expected embeddings of the views of stage `{}`, got `{}`'s, which were made of {}",
-                views.stage,
-                input.stage,
-                if header.of == Of::Views {
-                "other views"
-            } else {
-                "plain images"
-            }
-            ))
-            .stage(context.stage())
-            .hint("teacher and student must see the same views: connect the same `views` to both")
-        );
-    }
-    ensure!(
-        reader.rows() == viewed.len() * viewed.views(),
-        "BUG: {} targets for {} views",
-        reader.rows(),
-        viewed.len() * viewed.views()
-    );
-    Ok(reader)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use seedpipe_artifact::Of;
     use seedpipe_learn::tensors::to_vec_f32;
 
     #[test]

@@ -3,9 +3,10 @@
 use std::ops::Range;
 use std::path::PathBuf;
 
-use anyhow::Result;
-use seedpipe_artifact::{ImagesReader, ViewsReader};
+use anyhow::{Result, bail, ensure};
+use seedpipe_artifact::{EmbeddingsReader, ImagesReader, Of, ViewsReader};
 use seedpipe_base::Refusal;
+use seedpipe_engine::{Input, StageContext};
 use seedpipe_imaging::View;
 
 use crate::pixels::view_list::ViewList;
@@ -87,5 +88,43 @@ impl Viewed {
             }
         }
         Ok(views)
+    }
+
+    /// A stage's embeddings of these very views: a row each, one view of all images after the
+    /// other.
+    ///
+    /// - `slot`: which the embeddings are connected to, for the messages; `views`: these views
+    pub fn embeddings(
+        &self,
+        context: &StageContext,
+        (slot, input): (&str, &Input),
+        views: &str,
+        hint: &str,
+    ) -> Result<EmbeddingsReader> {
+        let views = context.input(views);
+        let reader = EmbeddingsReader::open(&input.parts)?;
+        let header = reader.header();
+        let made_of = header.extra.get("views").map(String::as_str);
+        if header.of != Of::Views || made_of != Some(views.content.to_string().as_str()) {
+            let made_of = match header.of {
+                Of::Views => "other views",
+                Of::Images => "plain images",
+            };
+            bail!(
+                Refusal::failure(format!(
+                    "input `{slot}`: expected embeddings of the views of stage `{}`, got `{}`'s, which were made of {made_of}",
+                    views.stage, input.stage
+                ))
+                .stage(context.stage())
+                .hint(hint)
+            );
+        }
+        let rows = self.len() * self.views();
+        ensure!(
+            reader.rows() == rows,
+            "BUG: {} embeddings of {rows} views",
+            reader.rows()
+        );
+        Ok(reader)
     }
 }

@@ -5,6 +5,7 @@ mod evaluation;
 mod labelled;
 mod labels;
 mod options;
+mod probing;
 mod teachers;
 mod transfer;
 mod while_training;

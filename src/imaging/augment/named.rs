@@ -26,6 +26,9 @@ pub enum RecipeName {
     SwavSmall,
     /// SEED's small views: as `mocov2`, area 0.05–0.14, 96 pixels.
     SeedSmall,
+    /// What linear classifiers are trained on (`main_lincls.py` of facebookresearch/moco and of SEED,
+    /// as PyTorch's ImageNet example): area 0.08–1, flip .5, no colours, no blur.
+    MocoLincls,
     /// No chance: the shorter side resized to the size / 0.875, centre crop.
     Eval,
     /// torchvision's bare random resized crop (area 0.08–1), everything else off until it is set.
@@ -82,6 +85,10 @@ impl RecipeName {
                 blur_probability: 0.0,
                 ..mocov2
             },
+            RecipeName::MocoLincls => Policy {
+                flip_probability: 0.5,
+                ..custom
+            },
             RecipeName::Eval => Policy {
                 crop: Crop::Centre { ratio: 0.875 },
                 ..custom
@@ -124,6 +131,13 @@ mod tests {
             ];
             assert_eq!(chances, [0.8, 0.2, 0.5, 0.5], "{name:?}");
         }
+        let lincls = named(RecipeName::MocoLincls);
+        assert_eq!(lincls.crop, Crop::random(0.08, 1.0));
+        let flipped = Policy {
+            flip_probability: 0.5,
+            ..Policy::default()
+        };
+        assert_eq!(lincls, flipped);
         assert_eq!(named(RecipeName::SwavSmall).size, 96);
         assert_eq!(named(RecipeName::SwavSmall).scale(), "small");
         assert_eq!(named(RecipeName::SeedSmall).scale(), "small");

@@ -1,5 +1,5 @@
 //! Linear classifiers on frozen features, the standard measure of a representation: by L-BFGS to
-//! the optimum, or by the paper's SGD protocol.
+//! the optimum, or by SGD as papers of self-supervised learning have it.
 //!
 //! Both run on cached features on the CPU, on one thread, keyed by the caller's generator: equal
 //! features give equal bits on any number of threads.
@@ -149,7 +149,8 @@ pub(in crate::judge::probe) mod tests {
                 ..SgdProbe::default()
             };
             let mut rng = ChaCha8Rng::seed_from_u64(8);
-            let sgd = fit_sgd(&features, &labels, 5, &options, &mut rng, &mut |_, _| {
+            let mut same = |_| Ok(features.shallow_clone());
+            let sgd = fit_sgd(&mut same, &labels, 5, &options, &mut rng, &mut |_, _| {
                 ControlFlow::Continue(())
             });
             let sgd = sgd.unwrap().classifier;
@@ -186,8 +187,9 @@ pub(in crate::judge::probe) mod tests {
             "features hold a value that is no finite number"
         );
         let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let mut same = |_| Ok(features.shallow_clone());
         let stopped = fit_sgd(
-            &features,
+            &mut same,
             &labels,
             2,
             &SgdProbe::default(),
@@ -199,7 +201,7 @@ pub(in crate::judge::probe) mod tests {
             learning_rate: 1e38,
             ..SgdProbe::default()
         };
-        let diverged = fit_sgd(&features, &labels, 2, &wild, &mut rng, &mut |_, _| {
+        let diverged = fit_sgd(&mut same, &labels, 2, &wild, &mut rng, &mut |_, _| {
             ControlFlow::Continue(())
         });
         let message = diverged.unwrap_err().to_string();
