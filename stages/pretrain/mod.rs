@@ -80,8 +80,8 @@ impl Stage for Pretrain {
 
     /// The objective's own params have their defaults.
     fn with_defaults(mut self, inputs: &InputKinds) -> Self {
-        self.objective.fill(inputs);
         self.training.fill(self.objective.training());
+        self.objective.fill(inputs, self.training.batch);
         self
     }
 

@@ -85,6 +85,35 @@ fn each_objective_has_its_own_defaults_and_no_other_params() {
 }
 
 #[test]
+fn a_batch_is_normalised_in_parts_of_8_images_or_more() {
+    let parts = |batch: usize, own: Value| {
+        let mut params = json!({ "queue": batch * 4, "training": { "batch": batch } });
+        params
+            .as_object_mut()
+            .unwrap()
+            .extend(own.as_object().unwrap().clone());
+        let stage = filled(params, false);
+        let checked = stage.validate(&inputs(false));
+        let written = serde_json::to_value(&stage).unwrap()["batch_norm_parts"].clone();
+        checked
+            .map(|()| written)
+            .map_err(|refusal| refusal.key.clone().unwrap())
+    };
+    for (batch, expected) in [(256, 8), (64, 8), (40, 5), (32, 4), (17, 2), (4, 2)] {
+        assert_eq!(parts(batch, json!({})), Ok(json!(expected)), "{batch}");
+    }
+    assert_eq!(parts(3, json!({})), Err("training.batch".to_owned()));
+    for (own, accepted) in [(0, false), (1, true), (8, true), (9, false)] {
+        let found = parts(17, json!({ "batch_norm_parts": own }));
+        match accepted {
+            true => assert_eq!(found, Ok(json!(own))),
+            false => assert_eq!(found, Err("batch_norm_parts".to_owned())),
+        }
+    }
+    assert_eq!(parts(2, json!({ "batch_norm_parts": 1 })), Ok(json!(1)));
+}
+
+#[test]
 fn checked_params_are_read_again_as_they_were() {
     let stage = filled(json!({ "objective": "swav" }), true);
     let written = serde_json::to_value(&stage).unwrap();

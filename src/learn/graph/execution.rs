@@ -17,9 +17,9 @@ use crate::graph::{Activation, Graph, NodeId, Operation};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     Train,
-    /// As on several devices that each have an equal part of the batch, in its order: a part is
-    /// normalised by itself, and the running statistics follow the parts' mean (`SplitBatchNorm` of
-    /// MoCo's CIFAR-10 demo). The batch must be divisible.
+    /// As on several devices that each have a part of the batch, in its order: a part is normalised
+    /// by itself, and the running statistics follow the parts' mean (`SplitBatchNorm` of MoCo's
+    /// CIFAR-10 demo).
     TrainInParts(NonZeroI64),
     Eval,
 }

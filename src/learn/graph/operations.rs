@@ -114,7 +114,7 @@ pub(crate) fn compute(operation: &Operation, operands: &Operands, mode: Mode) ->
 /// mean stays.
 ///
 /// # Shapes
-/// - `input`: `[B, …]`, B divisible by `parts`
+/// - `input`: `[B, …]`; the first of the parts have an image more where B is not divisible
 fn in_parts(
     input: &Tensor,
     parts: i64,
@@ -124,7 +124,7 @@ fn in_parts(
     // Each part starts from the same running statistics.
     let copies = running.map(|both| both.map(|one| one.unsqueeze(0).repeat([parts, 1])));
     let results: Vec<Tensor> = input
-        .chunk(parts, 0)
+        .tensor_split(parts, 0)
         .iter()
         .zip(0..)
         .map(|(part, number)| {

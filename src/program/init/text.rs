@@ -233,13 +233,12 @@ fn teachers(choice: &Choice, teacher: Option<&Published>) -> Vec<String> {
         return lines;
     }
     let moco = match choice.template {
-        // As main_moco.py with `--mlp --moco-t 0.2 --aug-plus --cos`, on 8 devices.
+        // As main_moco.py with `--mlp --moco-t 0.2 --aug-plus --cos`.
         Template::Paper => Moco {
             views: "teacher_views",
             head: 2048,
             temperature: 0.2,
             momentum: 0.999,
-            parts: Some(8.min(choice.batch / 2)),
             training: "scale_learning_rate: true, schedule: {kind: cosine, per: epoch}, optimiser: {kind: sgd, weight_decay: 0.0001}, ",
         },
         // A short training needs a key encoder that follows faster than the paper's.
@@ -248,13 +247,9 @@ fn teachers(choice: &Choice, teacher: Option<&Published>) -> Vec<String> {
             head: 256,
             temperature: 0.1,
             momentum: 0.99,
-            parts: None,
             training: "optimiser: {kind: sgd, weight_decay: 0.0005}, ",
         },
     };
-    let parts = moco
-        .parts
-        .map(|parts| format!("      batch_norm_parts: {parts}"));
     let mut lines = vec![
         "  # The teacher learns by itself: MoCo v2 on the unlabelled images. A pretrained one: `seedpipe init --teacher FILE`.".to_owned(),
         "  teacher:".to_owned(),
@@ -269,7 +264,6 @@ fn teachers(choice: &Choice, teacher: Option<&Published>) -> Vec<String> {
         format!("      temperature: {}", moco.temperature),
         format!("      encoder_momentum: {}", moco.momentum),
     ];
-    lines.extend(parts);
     lines.extend([
         format!(
             "      {}",
@@ -292,7 +286,6 @@ struct Moco {
     head: i64,
     temperature: f64,
     momentum: f64,
-    parts: Option<usize>,
     /// Of the `training:` block.
     training: &'static str,
 }

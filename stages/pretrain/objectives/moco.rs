@@ -26,8 +26,9 @@ use crate::shared::invalid::{check_queue, fraction, invalid, temperature};
 use crate::shared::objectives::params;
 use crate::training::{Batch, Learner, QUEUE, TrainingOptions, restore_queue, save_queue};
 
-/// Parts of a batch by default: the official code's devices.
+/// Parts of a batch by default: the official code's devices, as long as each has so many images.
 const PARTS: usize = 8;
+const IMAGES_A_PART: usize = 8;
 
 params! {
     /// MoCo: find the other view's key, of a slowly following encoder, among a queue of earlier
@@ -45,33 +46,41 @@ params! {
         temperature: Option<f64> = None,
         /// how slowly the key encoder follows, default 0.999.
         encoder_momentum: f64 = 0.999,
-        /// parts of a batch that batch norms normalise by themselves, as on as many devices, default
-        /// 8. With 1 the key's statistics are the query's, and tell which key is its own.
-        batch_norm_parts: usize = PARTS,
+        /// parts of a batch that batch norms normalise by themselves, as on as many devices. Default:
+        /// 8, fewer where a part would have less than 8 images, at least 2. With 1 the key's
+        /// statistics are the query's, and tell which key is its own.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        batch_norm_parts: Option<usize> = None,
     }
 }
 
 impl Moco {
     /// Every part needs two images, or it has no variance.
     fn check_parts(&self, batch: usize) -> Result<(), Refusal> {
-        let parts = self.batch_norm_parts;
-        if parts == 0 || !batch.is_multiple_of(parts) || batch / parts < 2 {
-            let most = (1..=batch / 2)
-                .rev()
-                .filter(|most| batch.is_multiple_of(*most));
-            let fits: Vec<String> = most.take(3).map(|fit| fit.to_string()).collect();
-            return Err(invalid(
+        let most = batch / 2;
+        match self.batch_norm_parts {
+            Some(parts) if parts == 0 || parts > most.max(1) => Err(invalid(
                 "batch_norm_parts",
-                &format!("a divisor of the batch of {batch} that leaves two images to a part"),
+                &format!(
+                    "1 to {}, so that each of the {batch} images has another beside it",
+                    most.max(1)
+                ),
                 parts,
-                &format!("e.g. {}", fits.join(", ")),
-            ));
+                "leave the key out: the batch decides",
+            )),
+            None if most < 2 => Err(invalid(
+                "training.batch",
+                "at least 4, of which batch norms see two parts",
+                batch,
+                "with a single part the key's statistics tell which key is the query's; `batch_norm_parts: 1` accepts that",
+            )),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     fn mode(&self) -> Mode {
-        match NonZeroI64::new(self.batch_norm_parts as i64) {
+        let parts = self.batch_norm_parts.map_or(0, |parts| parts as i64);
+        match NonZeroI64::new(parts) {
             Some(parts) if parts.get() > 1 => Mode::TrainInParts(parts),
             _ => Mode::Train,
         }
@@ -84,8 +93,12 @@ impl Moco {
 }
 
 impl Declaration for Moco {
-    fn fill(&mut self, _inputs: &InputKinds) {
+    fn fill(&mut self, _inputs: &InputKinds, batch: usize) {
         self.temperature = Some(self.temperature());
+        if batch >= 4 {
+            let parts = (batch / IMAGES_A_PART).clamp(2, PARTS);
+            self.batch_norm_parts.get_or_insert(parts);
+        }
     }
 
     fn validate(&self, training: &TrainingOptions, network: &Architecture) -> Result<(), Refusal> {

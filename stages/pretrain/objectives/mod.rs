@@ -31,7 +31,9 @@ objectives! {
 /// What an objective says of itself before anything runs. No tensors here.
 pub trait Declaration: Debug + Send + Sync {
     /// Fills in defaults that depend on other params or on what is connected.
-    fn fill(&mut self, _inputs: &InputKinds) {}
+    ///
+    /// - `batch`: images in a batch
+    fn fill(&mut self, _inputs: &InputKinds, _batch: usize) {}
 
     /// Refuses numbers that can't be, or that don't go together.
     fn validate(

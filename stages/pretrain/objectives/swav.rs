@@ -54,7 +54,7 @@ params! {
 }
 
 impl Declaration for Swav {
-    fn fill(&mut self, inputs: &InputKinds) {
+    fn fill(&mut self, inputs: &InputKinds, _batch: usize) {
         if self.queue != 0 {
             self.queue_from_epoch.get_or_insert(15);
         }
