@@ -162,7 +162,7 @@ stages:
     let page = fs_err::read_to_string(sandbox.path("report.html")).unwrap();
     for part in [
         "<th scope=\"col\" class=\"n\">kNN top\u{2011}1</th>",
-        "<th scope=\"col\" class=\"n\">kNN top\u{2011}1, test</th>",
+        "<th scope=\"col\" class=\"n\">kNN top\u{2011}1, val</th>",
         "120 images of the split val, by",
         "Left an image of the split val, right the images of the split train",
     ] {
