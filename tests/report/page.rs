@@ -123,11 +123,11 @@ fn equal_stages_keep_their_names_and_what_is_perfect_needs_no_remedy() {
     let sandbox = Sandbox::with(
         "\
 stages:
-  images: {kind: ingest, params: {source: digits.parquet, label_column: label, split_column: split, take: {train: 60, test: 40}}}
+  images: {kind: ingest, params: {source: digits.parquet, label_column: label, split_column: split, hash_split: {val: 0.5}, take: {train: 20, val: 60}}}
   one: {kind: encode, inputs: {images: images}, params: {network: {name: cifar_resnet8, width: 0.25}, preprocessing: {size: 16, crop_ratio: 1.0}}}
   two: {kind: encode, inputs: {images: images}, params: {network: {name: cifar_resnet8, width: 0.25}, preprocessing: {size: 16, crop_ratio: 1.0}}}
-  one_knn: {kind: knn, inputs: {images: images, features: one}, params: {k: [1], test_split: train}}
-  two_knn: {kind: knn, inputs: {images: images, features: two}, params: {k: [1], test_split: train}}
+  one_knn: {kind: knn, inputs: {images: images, features: one}, params: {k: [1], bank_split: val, test_split: val}}
+  two_knn: {kind: knn, inputs: {images: images, features: two}, params: {k: [1], bank_split: val, test_split: val}}
   report: {kind: report, inputs: {metrics: [one_knn, two_knn], images: images, predictions: one_knn, features: one}}
 ",
     );

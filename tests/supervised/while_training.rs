@@ -104,7 +104,7 @@ fn a_curve_is_of_the_images_to_choose_by_where_there_are_some_unless_it_is_told_
         "\
 stages:
   images: {kind: ingest, params: {source: digits.parquet, label_column: label, split_column: split, hash_split: {val: 0.3}, take: {train: 80, val: 40, test: 30}}}
-  views: {kind: augment, inputs: {images: images}, params: {recipe: custom, size: 16}}
+  views: {kind: augment, inputs: {images: images}, params: {recipe: custom, size: 16, views_per_image: 2}}
   teacher:
     kind: pretrain
     matrix: {looks: {param: training.evaluate, values: {usual: {}, judging: {split: test}}}}

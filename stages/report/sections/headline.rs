@@ -214,15 +214,15 @@ pub fn table(material: &Catalogue, results: &Results, ranked: &[Ranked]) -> Opti
     if has_rates {
         columns.push(HtmlColumn::number("images/s"));
     }
-    let best: Vec<Option<usize>> = (0..results.columns.len())
-        .map(|column| best_of(ranked, results.chosen_by(column)?))
+    let best: Vec<Vec<usize>> = (0..results.columns.len())
+        .map(|column| best_of(ranked, results.chosen_by(column)))
         .collect();
     let mut rows = Vec::new();
     for (index, ranked) in ranked.iter().enumerate() {
         let mut row = vec![network_cell(material, ranked)];
         for (measure, best) in ranked.row.values.iter().zip(&best) {
             row.push(measure.as_ref().map_or_else(Cell::empty, |measure| {
-                measure_cell(measure, *best == Some(index), material.against.as_ref())
+                measure_cell(measure, best.contains(&index), material.against.as_ref())
             }));
         }
         row.push(number(ranked.row.parameters, text::count));
@@ -279,14 +279,15 @@ pub fn over(results: &Results) -> String {
     format!("{}<p class=\"note\">{note}</p>\n", table.html())
 }
 
-/// The row with the largest figure of a column.
-fn best_of(ranked: &[Ranked], column: usize) -> Option<usize> {
-    let measured = ranked.iter().enumerate().filter_map(|(index, ranked)| {
-        let measure = ranked.row.values[column].as_ref()?;
-        Some((index, measure.value))
-    });
-    let best = measured.max_by(|(_, one), (_, other)| one.total_cmp(other));
-    best.map(|(index, _)| index)
+/// The rows with the largest figure of a column.
+fn best_of(ranked: &[Ranked], column: Option<usize>) -> Vec<usize> {
+    let value = |row: usize| Some(ranked[row].row.values[column?].as_ref()?.value);
+    let measured = (0..ranked.len()).filter_map(|row| Some((row, value(row)?)));
+    let measured: Vec<(usize, f64)> = measured.collect();
+    let values = measured.iter().map(|(_, value)| *value);
+    let largest = values.fold(f64::NEG_INFINITY, f64::max);
+    let best = measured.iter().filter(|(_, value)| *value >= largest);
+    best.map(|(row, _)| *row).collect()
 }
 
 fn network_cell(material: &Catalogue, ranked: &Ranked) -> Cell {
