@@ -10,13 +10,13 @@ use super::gallery::Gallery;
 use super::material::{Catalogue, Source};
 use super::networks::{self, Role};
 use crate::shared::confusion::Tally;
+use crate::shared::selection::JUDGING;
 
 /// The slot that predictions' images are connected to.
 const IMAGES: &str = "images";
 /// Stages whose predictions are shown, at most.
 const SHOWN: usize = 5;
-/// The splits of images whose predictions nobody may read.
-const JUDGED: &str = "test";
+/// The split that images are learned from whose predictions nobody may read.
 const LEARNED_ON: &str = "train";
 
 /// A stage's predictions.
@@ -78,7 +78,7 @@ impl Judged {
 pub fn splits(judged: &[Judged], images: &str) -> Splits {
     let of = judged.iter().find(|judged| judged.images == images);
     Splits {
-        judged: of.map_or(JUDGED, |judged| &judged.split).to_owned(),
+        judged: of.map_or(JUDGING, |judged| &judged.split).to_owned(),
         learned_on: of
             .map_or(LEARNED_ON, |judged| &judged.learned_on)
             .to_owned(),
@@ -115,7 +115,7 @@ pub fn judged(material: &Catalogue, gallery: &Gallery) -> Result<Vec<Judged>> {
         found.push(Judged {
             stage: source.stage.clone(),
             images: images.stage.clone(),
-            split: split.unwrap_or_else(|| JUDGED.to_owned()),
+            split: split.unwrap_or_else(|| JUDGING.to_owned()),
             learned_on: learned_on.unwrap_or(LEARNED_ON).to_owned(),
             tally: Tally::of(&rows, gallery.classes(&images.stage)),
             rows,

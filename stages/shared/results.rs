@@ -8,6 +8,8 @@ use seedpipe_base::text;
 use seedpipe_engine::{Column, Grouping, Kind};
 use serde_json::Value;
 
+use crate::shared::selection::{CHOOSING, JUDGING};
+
 /// A stage that is done, as far as the table cares.
 pub struct ResultSource {
     pub stage: String,
@@ -23,8 +25,8 @@ pub struct ResultSource {
 
 pub struct Results {
     /// Measures of kinds that judge another stage's features, then of those that judge what they
-    /// made, by the kind's name. What measures one network in the same way twice, on another split
-    /// or with another seed, has a column of its own.
+    /// made, by the kind's name. What measures on another split than `test` says so, and what
+    /// measures one network in the same way twice has a column of its own.
     pub columns: Vec<String>,
     /// Keys whose values the rows have.
     pub by: Vec<String>,
@@ -97,6 +99,14 @@ impl Measure {
     }
 }
 
+/// Every image, which is no split.
+const ALL: &str = "all";
+
+/// The title of a measure on a split.
+fn on_split(title: &str, split: &str) -> String {
+    format!("{title}, {split}")
+}
+
 /// The slot of what judges a network by its features.
 const FEATURES: &str = "features";
 
@@ -162,6 +172,11 @@ pub fn results_over(sources: &[ResultSource], together: &Together) -> Results {
                 Some(chance) => format!("{title}, {} % by chance", trimmed(chance * 100.0)),
                 None => title.to_owned(),
             },
+        };
+        let split = key.split_once('/').map_or(JUDGING, |(split, _)| split);
+        let column = match [JUDGING, ALL].contains(&split) {
+            true => column,
+            false => on_split(&column, split),
         };
         let (network, parameters) = network_of(source, &by_stage);
         let (Some((network, _)), Some((judge, of))) = (merged(network), merged(&source.stage))
@@ -370,6 +385,22 @@ fn told_as_one(measures: Vec<Measure>) -> Option<Measure> {
 }
 
 impl Results {
+    /// Whether a column's figures are there to choose by.
+    pub fn chooses(&self, column: usize) -> bool {
+        let mut measures = self.rows.iter().flat_map(|row| &row.values[column]);
+        measures.all(|measure| measure.split() == CHOOSING)
+    }
+
+    /// The column that chooses for another one: the same figure of other images, or itself. None
+    /// where there are no images to choose by.
+    pub fn chosen_by(&self, column: usize) -> Option<usize> {
+        if self.chooses(column) {
+            return Some(column);
+        }
+        let title = on_split(&self.columns[column], CHOOSING);
+        self.columns.iter().position(|known| *known == title)
+    }
+
     /// Whether any of it is of several stages.
     pub fn has_several(&self) -> bool {
         let values = self.rows.iter().flat_map(|row| row.values.iter().flatten());

@@ -14,9 +14,14 @@ pub fn train_split() -> String {
     "train".into()
 }
 
+/// The split whose figures choose: rates, epochs, networks.
+pub const CHOOSING: &str = "val";
+/// The split whose figures are told of what was chosen.
+pub const JUDGING: &str = "test";
+
 /// Default of the params that name the split to judge by.
 pub fn test_split() -> String {
-    "test".into()
+    JUDGING.into()
 }
 
 /// Default of `label_fraction`: every label.
@@ -109,6 +114,15 @@ impl Classes {
     /// The class of a user's label.
     pub fn class(&self, label: i32) -> Option<usize> {
         self.labels.binary_search(&label).ok()
+    }
+
+    /// The split that is looked at while something is still to be chosen: the one that judges only
+    /// where no image of another has a label.
+    pub fn choosing_split(&self, images: &ImagesReader) -> &'static str {
+        match self.labelled(images, CHOOSING) {
+            Ok(_) => CHOOSING,
+            Err(_) => JUDGING,
+        }
     }
 
     /// The labelled rows of a split with their classes.

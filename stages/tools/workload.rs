@@ -15,6 +15,7 @@ use crate::augment::Augment;
 use crate::encode::Encode;
 use crate::ingest::Ingest;
 use crate::ingest::counts::{SourceCounts, counts, sample};
+use crate::shared::selection::{CHOOSING, JUDGING};
 use crate::tools::calibration::{Calibration, Cost};
 use crate::tools::memory::{learning, looking_network};
 use crate::tools::storage::connected;
@@ -252,7 +253,12 @@ impl<'a> Workloads<'a> {
         let mut amount = epochs * in_epoch * (learned + FOLLOWS * follows);
         if let Some(evaluate) = &training.evaluate {
             let looks = epochs / f64::from(evaluate.every.max(1));
-            let judged = of_split(&evaluate.split).min(evaluate.images as f64);
+            let split = evaluate.split.as_deref();
+            let split = split.unwrap_or(match of_split(CHOOSING) > 0.0 {
+                true => CHOOSING,
+                false => JUDGING,
+            });
+            let judged = of_split(split).min(evaluate.images as f64);
             let bank = match stage.kind.as_str() {
                 "finetune" => 0.0,
                 _ => of_split("train").min(evaluate.bank as f64),

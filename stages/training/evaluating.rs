@@ -26,6 +26,7 @@ pub struct Evaluating<'a> {
     samples: &'a Samples,
     precision: Precision,
     classes: Classes,
+    split: String,
     judged: Labelled,
     /// Who votes; none where the network has a classifier.
     bank: Option<Labelled>,
@@ -78,8 +79,13 @@ impl<'a> Evaluating<'a> {
             Some(_) => None,
             None => Some(sampled(&train_split(), options.bank)?),
         };
+        let split = match &options.split {
+            Some(split) => split.clone(),
+            None => classes.choosing_split(images).to_owned(),
+        };
         Ok(Some(Evaluating {
-            judged: sampled(&options.split, options.images)?,
+            judged: sampled(&split, options.images)?,
+            split,
             bank,
             options,
             samples,
@@ -103,7 +109,7 @@ impl<'a> Evaluating<'a> {
     }
 
     pub fn split(&self) -> &str {
-        &self.options.split
+        &self.split
     }
 
     /// The share of images that the network judges rightly, 0 to 1.

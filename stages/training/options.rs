@@ -10,7 +10,6 @@ use serde::{Deserialize, Serialize};
 
 use super::scaling::Scaling;
 use crate::shared::invalid::{Counted, count, invalid, positive};
-use crate::shared::selection::test_split;
 use crate::shared::written::Written;
 
 /// How a network is trained: the `training:` block of the training stages. Some objectives have
@@ -82,8 +81,10 @@ pub struct EvaluateOptions {
     /// Epochs from one look to the next; the last epoch is always looked at, and it alone after the
     /// weights were averaged.
     pub every: u32,
-    /// The split that is judged.
-    pub split: String,
+    /// The split that is judged. Default: `val`, to choose by, where images of it have labels, else
+    /// `test`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub split: Option<String>,
     /// Labelled images of `split` at most, the same at each look.
     pub images: usize,
     /// Labelled images of split `train` at most, whose 20 nearest vote; ignored where the network
@@ -95,7 +96,7 @@ impl Default for EvaluateOptions {
     fn default() -> Self {
         EvaluateOptions {
             every: 1,
-            split: test_split(),
+            split: None,
             images: 1_000,
             bank: 2_000,
         }

@@ -1,6 +1,7 @@
-//! `distill` with every objective: resumed bit for bit, refused where its numbers don't belong to
-//! it, and what its targets take.
+//! `distill`: that a student learns; and with every objective: resumed bit for bit, refused where
+//! its numbers don't belong to it, and what its targets take.
 
+mod learning;
 mod refusals;
 mod resume;
 mod storage;

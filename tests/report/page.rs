@@ -123,11 +123,11 @@ fn equal_stages_keep_their_names_and_what_is_perfect_needs_no_remedy() {
     let sandbox = Sandbox::with(
         "\
 stages:
-  images: {kind: ingest, params: {source: digits.parquet, label_column: label, split_column: split, take: {train: 60, test: 40}}}
+  images: {kind: ingest, params: {source: digits.parquet, label_column: label, split_column: split, hash_split: {val: 0.5}, take: {train: 20, val: 60}}}
   one: {kind: encode, inputs: {images: images}, params: {network: {name: cifar_resnet8, width: 0.25}, preprocessing: {size: 16, crop_ratio: 1.0}}}
   two: {kind: encode, inputs: {images: images}, params: {network: {name: cifar_resnet8, width: 0.25}, preprocessing: {size: 16, crop_ratio: 1.0}}}
-  one_knn: {kind: knn, inputs: {images: images, features: one}, params: {k: [1], test_split: train}}
-  two_knn: {kind: knn, inputs: {images: images, features: two}, params: {k: [1], test_split: train}}
+  one_knn: {kind: knn, inputs: {images: images, features: one}, params: {k: [1], bank_split: val, test_split: val}}
+  two_knn: {kind: knn, inputs: {images: images, features: two}, params: {k: [1], bank_split: val, test_split: val}}
   report: {kind: report, inputs: {metrics: [one_knn, two_knn], images: images, predictions: one_knn, features: one}}
 ",
     );
@@ -162,7 +162,7 @@ stages:
     let page = fs_err::read_to_string(sandbox.path("report.html")).unwrap();
     for part in [
         "<th scope=\"col\" class=\"n\">kNN top\u{2011}1</th>",
-        "<th scope=\"col\" class=\"n\">kNN top\u{2011}1, test</th>",
+        "<th scope=\"col\" class=\"n\">kNN top\u{2011}1, val</th>",
         "120 images of the split val, by",
         "Left an image of the split val, right the images of the split train",
     ] {

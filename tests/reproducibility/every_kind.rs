@@ -13,8 +13,8 @@ const PHOTOS: [&str; 6] = [
 ];
 
 /// `WHOLE_PIPELINE`, a folder that is read, views with every operation, a network that is
-/// fine-tuned, others by SimCLR and SwAV, one from a file, one as a file, and how far the student
-/// agrees with its teacher.
+/// fine-tuned, others by SimCLR and SwAV, one from a file, one as a file, a classifier that sees
+/// views, and how far the student agrees with its teacher.
 pub fn with_every_kind() -> Sandbox {
     let sandbox = Sandbox::with(&format!(
         "{WHOLE_PIPELINE}  photos: {{kind: ingest, params: {{source: photos}}}}
@@ -26,6 +26,8 @@ pub fn with_every_kind() -> Sandbox {
   prototyped: {{kind: distill, inputs: {{images: images, views: views, targets: targets}}, params: {{objective: swav, prototypes: 8, queue: 32, network: {{name: cifar_resnet8, width: 0.25}}, training: {{epochs: 1, batch: 16}}}}}}
   compressed: {{kind: distill, inputs: {{images: images, views: views, targets: targets}}, params: {{objective: compress, queue: 64, network: {{name: cifar_resnet8, width: 0.25}}, training: {{epochs: 1, batch: 16}}}}}}
   teacher_features: {{kind: encode, inputs: {{images: images, weights: teacher}}, params: {{embedding: features}}}}
+  seen: {{kind: encode, inputs: {{images: images, views: views, weights: student}}, params: {{batch: 32}}}}
+  probe_of_views: {{kind: probe, inputs: {{images: images, features: features, views: views, view_features: seen}}, params: {{method: sgd, sgd: {{learning_rate: 0.5, batch: 16, epochs: 3}}}}}}
   agreement: {{kind: agreement, inputs: {{images: images, features: features, teacher: teacher_features}}, params: {{clusters: 4}}}}
   published: {{kind: import, params: {{checkpoint: published.pth, network: {{name: resnet18, width: 0.03125}}}}}}
   shipped: {{kind: export, inputs: {{weights: student}}, params: {{format: safetensors}}}}

@@ -97,3 +97,39 @@ fn images_without_labels_cannot_be_looked_at() {
         "{stderr}"
     );
 }
+
+#[test]
+fn a_curve_is_of_the_images_to_choose_by_where_there_are_some_unless_it_is_told_otherwise() {
+    let sandbox = Sandbox::with(
+        "\
+stages:
+  images: {kind: ingest, params: {source: digits.parquet, label_column: label, split_column: split, hash_split: {val: 0.3}, take: {train: 80, val: 40, test: 30}}}
+  views: {kind: augment, inputs: {images: images}, params: {recipe: custom, size: 16, views_per_image: 2}}
+  teacher:
+    kind: pretrain
+    matrix: {looks: {param: training.evaluate, values: {usual: {}, judging: {split: test}}}}
+    inputs: {images: images, views: views}
+    params: {network: {name: cifar_resnet8, width: 0.25}, queue: 32, training: {epochs: 1, batch: 16, threads: 1}}
+  features: {kind: encode, inputs: {images: images, weights: 'teacher[looks=usual]'}, params: {embedding: features, store: f32}}
+  knn: {kind: knn, inputs: {images: images, features: features}, matrix: {test_split: [val, test]}}
+",
+    );
+    let table = sandbox.run(&["run", "--quiet"]).succeeded().stdout;
+    for (looks, split) in [("usual", "val"), ("judging", "test")] {
+        let stage = format!("teacher[looks={looks}]");
+        assert_eq!(
+            figure(&sandbox, &stage, split, "running_knn_top1"),
+            figure(
+                &sandbox,
+                &format!("knn[test_split={split}]"),
+                split,
+                "knn_top1"
+            )
+        );
+    }
+    let figures = sandbox.run(&["metrics", "teacher", "--csv"]).succeeded();
+    assert_eq!(figures.stdout.matches("running_knn_top1").count(), 2);
+    let heading = table.lines().next().unwrap();
+    assert!(heading.contains("kNN top-1, val"), "{heading}");
+    assert_eq!(heading.matches("kNN top-1").count(), 2, "{heading}");
+}

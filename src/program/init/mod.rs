@@ -111,12 +111,19 @@ pub struct Choice {
     pub judged: &'static str,
     /// A fifth of the training images becomes that split, since there is none.
     pub splits_off: bool,
+    /// Labelled images beside those that judge are there to choose by: those of `val`.
+    pub can_choose: bool,
+    /// A tenth of the training images becomes that split, since there is none.
+    pub splits_off_val: bool,
 }
 
 /// Fewer images than these teach nothing.
 const FEWEST: usize = 16;
 /// Of fewer images without labels the agreement with the teacher says nothing.
 const FEWEST_JUDGED: usize = 20;
+/// Fewer labelled images choose nothing: of a hundred, of which half are named rightly, the share
+/// is known to ten points either way.
+const FEWEST_CHOOSING: usize = 100;
 /// Side of a photograph's view that a CPU trains on in hours.
 const CPU_SIDE: u32 = 128;
 /// Updates that a teacher learns for, on a CPU and on a GPU.
@@ -149,7 +156,12 @@ pub fn choose(template: Option<Template>, survey: &Survey, machine: &Machine) ->
         _ => "test",
     };
     let splits_off = judged == "test" && !judges(judged);
-    let train = if splits_off { train * 4 / 5 } else { train };
+    let labelled = survey.labelled.get("train").copied().unwrap_or(0);
+    let has_val = judged == "test" && judges("val") && is_labelled;
+    let splits_off_val =
+        judged == "test" && is_labelled && count("val") == 0 && labelled / 10 >= FEWEST_CHOOSING;
+    let tenths = 10 - 2 * usize::from(splits_off) - usize::from(splits_off_val);
+    let train = train * tenths / 10;
     if train < FEWEST {
         let splits: Vec<String> = survey
             .splits
@@ -228,6 +240,8 @@ pub fn choose(template: Option<Template>, survey: &Survey, machine: &Machine) ->
         is_labelled,
         judged,
         splits_off,
+        can_choose: has_val || splits_off_val,
+        splits_off_val,
     })
 }
 
@@ -272,7 +286,7 @@ mod tests {
         let digits = choose(None, &survey(4000, 1000, 28, 10), &LAPTOP).unwrap();
         assert_eq!((digits.template, digits.size), (Template::Digits, 28));
         assert_eq!((digits.batch, digits.queue), (32, 1024));
-        assert_eq!((digits.teacher_epochs, digits.student_epochs), (20, 10));
+        assert_eq!((digits.teacher_epochs, digits.student_epochs), (23, 11));
         assert_eq!((digits.precision, digits.threads), ("f32", 2));
         assert!(digits.is_labelled && !digits.splits_off);
         let wide = Machine {
@@ -328,6 +342,33 @@ mod tests {
         unlabelled.splits.insert("val".into(), 50);
         let choice = choose(None, &unlabelled, &LAPTOP).unwrap();
         assert_eq!((choice.judged, choice.splits_off), ("val", false));
+    }
+
+    #[test]
+    fn a_tenth_is_kept_to_choose_by_where_that_is_enough() {
+        let of = |survey: &Survey| {
+            let choice = choose(None, survey, &LAPTOP).unwrap();
+            (choice.splits_off, choice.splits_off_val, choice.can_choose)
+        };
+        assert_eq!(of(&survey(4000, 1000, 28, 10)), (false, true, true));
+        assert_eq!(of(&survey(1000, 0, 64, 10)), (true, true, true));
+        assert_eq!(of(&survey(999, 0, 64, 10)), (true, false, false));
+        assert_eq!(of(&survey(4000, 0, 64, 0)), (true, false, false));
+        // Of 4,000 images few have labels.
+        let mut found = survey(4000, 1000, 64, 10);
+        found.labelled.insert("train".into(), 500);
+        assert_eq!(of(&found), (false, false, false));
+        let mut found = survey(4000, 1000, 64, 10);
+        found.splits.insert("val".into(), 50);
+        found.labelled.insert("val".into(), 50);
+        assert_eq!(of(&found), (false, false, true));
+        // Images of `val` without labels stay what they are, and where they alone judge, nothing
+        // else chooses.
+        found.labelled.remove("val");
+        assert_eq!(of(&found), (false, false, false));
+        found.labelled.insert("val".into(), 50);
+        found.labelled.remove("test");
+        assert_eq!(of(&found), (false, false, false));
     }
 
     #[test]

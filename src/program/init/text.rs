@@ -77,8 +77,13 @@ fn images(choice: &Choice, survey: &Survey, source: &str) -> Vec<String> {
         .collect();
     let labels = match choice.is_labelled {
         true => format!(
-            "{} classes, which only the evaluation looks at, on `{}`",
-            survey.classes, choice.judged
+            "{} classes, which only the evaluation looks at, on `{}`; {}",
+            survey.classes,
+            choice.judged,
+            match choice.can_choose {
+                true => "`val` is there to choose by",
+                false => "no other images are there to choose by",
+            }
         ),
         false => "no classes: nothing can be judged".to_owned(),
     };
@@ -100,10 +105,23 @@ fn images(choice: &Choice, survey: &Survey, source: &str) -> Vec<String> {
             lines.push(format!("      {key}: {}", flow(column)));
         }
     }
-    if choice.splits_off {
-        lines.push(
-            "      hash_split: {test: 0.2}        # a fifth is kept for the evaluation".to_owned(),
-        );
+    let kept = [
+        (
+            choice.splits_off,
+            "test: 0.2",
+            "a fifth is kept for the evaluation",
+        ),
+        (
+            choice.splits_off_val,
+            "val: 0.1",
+            "a tenth is kept to choose by",
+        ),
+    ];
+    let kept = kept.into_iter().filter(|(is_kept, ..)| *is_kept);
+    let (shares, why): (Vec<&str>, Vec<&str>) = kept.map(|(_, share, why)| (share, why)).unzip();
+    if !shares.is_empty() {
+        let [shares, why] = [shares, why].map(|parts| parts.join(", "));
+        lines.push(format!("      hash_split: {{{shares}}}        # {why}"));
     }
     if !survey.broken.is_empty() {
         let all = survey.images + survey.broken.len();
@@ -376,6 +394,12 @@ fn judges(choice: &Choice, given: &Given) -> Vec<String> {
     let mut lines = vec![format!(
         "  # Features of the plain images, {how}; the untrained network as the floor."
     )];
+    if choice.can_choose {
+        lines.push(
+            "  # While something is to be chosen, look at `val`: `--set student_knn.test_split=val`."
+                .to_owned(),
+        );
+    }
     for name in looked_at(given) {
         lines.push(match name {
             UNTRAINED => format!(

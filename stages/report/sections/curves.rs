@@ -13,6 +13,7 @@ use crate::report::html::scale::PlotAxis;
 use crate::report::html::{escaped, push};
 use crate::report::material::{Catalogue, Source};
 use crate::report::networks;
+use crate::shared::selection::JUDGING;
 
 const WIDTH: f64 = 380.0;
 const HEIGHT: f64 = 256.0;
@@ -26,6 +27,8 @@ const FRAME: PlotArea = PlotArea {
 const POINTS: usize = 240;
 /// What a loss over a queue does not tell.
 const QUEUE: &str = "<p class=\"note\">A loss over a queue rises while the queue fills: it begins with random vectors, which are easily told from an image's own. It never reaches zero, since the teacher's own answer has an entropy, and MoCo's can rise for long, since the keys that it tells apart become more alike. Losses over queues of another length or temperature cannot be compared. Whether a network learns is told by the accuracy beside it.</p>\n";
+/// What accuracies while training must not be used for.
+const JUDGED: &str = "<p class=\"note\">The accuracies while training are of the images that judge: whoever chooses epochs or rates by them judges too well. A split <code>val</code> is there for that (<code>hash_split</code> of <code>ingest</code>).</p>\n";
 
 /// A stage's values over steps.
 struct Series {
@@ -45,6 +48,7 @@ type CurveKey = (bool, String, String);
 /// recorded over steps.
 pub fn curves(material: &Catalogue, colours: &Colours) -> Result<String> {
     let mut groups: BTreeMap<CurveKey, Vec<Series>> = BTreeMap::new();
+    let mut is_judged = false;
     for (source, parts) in material.readable(METRICS) {
         for (split, name, points) in series(source, parts)? {
             let of = match source.training() {
@@ -58,6 +62,7 @@ pub fn curves(material: &Catalogue, colours: &Colours) -> Result<String> {
                 _ => name.replace('_', " "),
             };
             let is_accuracy = name.contains("top1");
+            is_judged |= name.starts_with("running_") && split == JUDGING;
             let points = match is_accuracy {
                 true => points
                     .into_iter()
@@ -102,6 +107,9 @@ pub fn curves(material: &Catalogue, colours: &Colours) -> Result<String> {
         name.ends_with("loss") && (of.starts_with("SEED") || of.starts_with("MoCo"))
     }) {
         html.push_str(QUEUE);
+    }
+    if is_judged {
+        html.push_str(JUDGED);
     }
     if !open.is_empty() {
         push(

@@ -10,6 +10,7 @@ use crate::report::html::{
 use crate::report::material::{Catalogue, EarlierState};
 use crate::report::networks::{self, Role};
 use crate::shared::results::{Measure, ResultRow, Results};
+use crate::shared::selection::{CHOOSING, JUDGING};
 use seedpipe_base::text;
 
 /// A network with its part.
@@ -46,19 +47,25 @@ pub fn ranked<'a>(
 }
 
 /// The column that networks are compared by: the first of a main measure, else the first that most
-/// networks have.
+/// networks have; those that choose come last.
 pub fn main_column(results: &Results) -> Option<usize> {
     let measures = |column: usize| {
         let rows = results.rows.iter();
         rows.filter_map(move |row| row.values[column].as_ref())
     };
     let count = |column: usize| measures(column).count();
-    let main = (0..results.columns.len())
+    let mut columns: Vec<usize> = (0..results.columns.len()).collect();
+    columns.sort_by_key(|&column| results.chooses(column));
+    let columns = columns.into_iter();
+    columns
+        .clone()
         .find(|&column| measures(column).any(|measure| measure.is_main))
-        .filter(|&column| count(column) > 1);
-    main.or_else(|| {
-        (0..results.columns.len()).max_by_key(|&column| (count(column), usize::MAX - column))
-    })
+        .filter(|&column| count(column) > 1)
+        .or_else(|| {
+            columns
+                .rev()
+                .max_by_key(|&column| (!results.chooses(column), count(column)))
+        })
 }
 
 /// Cards with the figures that a reader wants first; empty when no student was measured.
@@ -207,15 +214,15 @@ pub fn table(material: &Catalogue, results: &Results, ranked: &[Ranked]) -> Opti
     if has_rates {
         columns.push(HtmlColumn::number("images/s"));
     }
-    let best: Vec<f64> = (0..results.columns.len())
-        .map(|column| best_of(results, column))
+    let best: Vec<Vec<usize>> = (0..results.columns.len())
+        .map(|column| best_of(ranked, results.chosen_by(column)))
         .collect();
     let mut rows = Vec::new();
     for (index, ranked) in ranked.iter().enumerate() {
         let mut row = vec![network_cell(material, ranked)];
         for (measure, best) in ranked.row.values.iter().zip(&best) {
             row.push(measure.as_ref().map_or_else(Cell::empty, |measure| {
-                measure_cell(measure, measure.value >= *best, material.against.as_ref())
+                measure_cell(measure, best.contains(&index), material.against.as_ref())
             }));
         }
         row.push(number(ranked.row.parameters, text::count));
@@ -272,14 +279,15 @@ pub fn over(results: &Results) -> String {
     format!("{}<p class=\"note\">{note}</p>\n", table.html())
 }
 
-fn best_of(results: &Results, column: usize) -> f64 {
-    let values = results
-        .rows
-        .iter()
-        .filter_map(|row| row.values[column].as_ref());
-    values
-        .map(|measure| measure.value)
-        .fold(f64::NEG_INFINITY, f64::max)
+/// The rows with the largest figure of a column.
+fn best_of(ranked: &[Ranked], column: Option<usize>) -> Vec<usize> {
+    let value = |row: usize| Some(ranked[row].row.values[column?].as_ref()?.value);
+    let measured = (0..ranked.len()).filter_map(|row| Some((row, value(row)?)));
+    let measured: Vec<(usize, f64)> = measured.collect();
+    let values = measured.iter().map(|(_, value)| *value);
+    let largest = values.fold(f64::NEG_INFINITY, f64::max);
+    let best = measured.iter().filter(|(_, value)| *value >= largest);
+    best.map(|(row, _)| *row).collect()
 }
 
 fn network_cell(material: &Catalogue, ranked: &Ranked) -> Cell {
@@ -361,8 +369,16 @@ fn measure_cell(measure: &Measure, is_best: bool, against: Option<&EarlierState>
 fn note(material: &Catalogue, results: &Results, has_costs: bool, has_rates: bool) -> String {
     let mut notes = vec![
         "Top-1: the share of the judged images whose class is named first. By kNN: as the most alike of the training images vote; linear: by a linear classifier on the frozen features; fine-tuned: by the whole network, trained on with labels.".to_owned(),
+        format!("Figures are of the split `{JUDGING}` unless their title names another."),
         "± is half of the 95 % interval over the judged images (bootstrap); it says nothing of another seed.".to_owned(),
-        "The best of a column is bold.".to_owned(),
+        match (0..results.columns.len()).any(|column| results.chooses(column)) {
+            true => format!(
+                "Bold: the best by the split `{CHOOSING}`, which is there to choose by, also where other images judge it."
+            ),
+            false => format!(
+                "None is bold, since no figure is of a split `{CHOOSING}` to choose by: what is chosen by the images that judge is judged too well."
+            ),
+        },
     ];
     if results
         .columns
@@ -378,12 +394,9 @@ fn note(material: &Catalogue, results: &Results, has_costs: bool, has_rates: boo
         notes.push("Images/s are of the encoding that the figures come from.".to_owned());
     }
     if let Some(against) = &material.against {
-        notes.push(format!(
-            "Changes are in points against {}.",
-            escaped(&against.name)
-        ));
+        notes.push(format!("Changes are in points against {}.", against.name));
     }
-    format!("<p class=\"note\">{}</p>\n", notes.join(" "))
+    format!("<p class=\"note\">{}</p>\n", with_code(&notes.join(" ")))
 }
 
 #[cfg(test)]
@@ -464,5 +477,38 @@ mod tests {
         let table = table(&material, &results, &ranked).unwrap();
         assert!(table.contains("▲ +5.00<"), "{table}");
         assert!(table.contains("<small>new</small>"), "{table}");
+    }
+
+    #[test]
+    fn the_best_is_what_the_images_to_choose_by_say_and_without_them_there_is_none() {
+        let told = |material: &Material| {
+            let material = material.catalogue();
+            let results = results(&material.result_sources());
+            let ranked = ranked(&material, &results, &Colours::of(&material, &results));
+            let main = main_column(&results).unwrap();
+            let table = table(&material, &results, &ranked).unwrap();
+            (results.columns[main].clone(), table)
+        };
+        let (main, table) = told(&example::material());
+        assert_eq!(main, "linear top-1");
+        assert!(
+            table.contains("None is bold") && !table.contains("<b>80.00 %</b>"),
+            "{table}"
+        );
+        // By `val` the student is better than its teacher.
+        let mut material = example::material();
+        for (stage, value) in [("teacher", 0.78), ("student", 0.79)] {
+            let figures = [("val/linear_top1", value)];
+            let name = format!("{stage}_by_val");
+            let probe = example::probe(&name, &format!("{stage}_features"), &figures);
+            material.sources.insert(0, probe);
+        }
+        let (main, table) = told(&material);
+        assert_eq!(main, "linear top-1");
+        for bold in ["<b>75.00 %</b>", "<b>79.00 %</b>"] {
+            assert!(table.contains(bold), "{bold} {table}");
+        }
+        assert_eq!(table.matches(" %</b>").count(), 2, "{table}");
+        assert!(table.contains("linear top\u{2011}1, val"), "{table}");
     }
 }

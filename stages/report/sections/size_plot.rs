@@ -49,12 +49,14 @@ impl Taken {
     }
 }
 
-/// One plot for each measure that at least two networks of known size have; empty when there is
-/// none.
+/// One plot for each measure that at least two networks of known size have, those that judge first;
+/// empty when there is none.
 pub fn plots(results: &Results, ranked: &[Ranked]) -> String {
     let mut plots = String::new();
     let mut count = 0;
-    for (column, title) in results.columns.iter().enumerate() {
+    let mut columns: Vec<(usize, &String)> = results.columns.iter().enumerate().collect();
+    columns.sort_by_key(|(column, _)| results.chooses(*column));
+    for (column, title) in columns {
         let points: Vec<PlottedNetwork> = ranked
             .iter()
             .filter_map(|network| point(network, column))
