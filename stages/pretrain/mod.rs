@@ -5,7 +5,8 @@
 //! is a file in `objectives`. Without labels the head is kept, since a teacher's embedding goes
 //! through it; prototypes are thrown away.
 //!
-//! Version log: 1 first, 2 MoCo's batch norms see parts of every batch, SimCLR's head ends in one.
+//! Version log: 1 first, 2 MoCo's batch norms see parts of every batch, SimCLR's head ends in one,
+//! SwAV's head sees the crops of all sizes together.
 
 mod objectives;
 #[cfg(test)]
