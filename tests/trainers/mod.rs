@@ -24,25 +24,24 @@ const RECORDED: &str = "tests/fixtures/trainers.json";
 /// Set, what PyTorch gives is recorded.
 const RECORD: &str = "SEEDPIPE_RECORD_TRAINERS";
 
-/// Sixteen small pictures of each of three classes.
+/// Sixteen small pictures of each of three classes: waves of the class, and noise, since in even
+/// areas many numbers that are nearly 0 would cross it together.
 fn pictures(sandbox: &Sandbox) {
-    for number in 0..48 {
+    for number in 0..48u32 {
         let class = number % 3;
         let picture = image::RgbImage::from_fn(24, 20, |x, y| {
-            image::Rgb([1, 2, 3].map(|channel| {
-                let across = x * (1 + number * channel % 7);
-                let down = y * (2 + number % 5 * class + channel);
-                ((across + down) * (5 + 3 * class) % 256) as u8
+            let place = ((number * 20 + y) * 24 + x) * 3;
+            image::Rgb([0, 1, 2].map(|channel| {
+                let noise = (place + channel).wrapping_mul(2_654_435_761) >> 26;
+                let wave = (x * (class + 1 + channel) + y * (number % 5 + 1) + number) * 7 % 192;
+                (wave + noise) as u8
             }))
         });
         let mut bytes = std::io::Cursor::new(Vec::new());
         let written = picture.write_to(&mut bytes, image::ImageFormat::Png);
         written.unwrap();
-        let name = format!(
-            "pictures/{}/{number:02}.png",
-            ["a", "b", "c"][class as usize]
-        );
-        sandbox.write(&name, bytes.into_inner());
+        let class = ["a", "b", "c"][class as usize];
+        sandbox.write(&format!("pictures/{class}/{number:02}.png"), bytes.into_inner());
     }
 }
 

@@ -84,8 +84,6 @@ fn with_head(stage: &RanStage, mut network: Value) -> Value {
         .filter(|(name, _)| name.starts_with("student.head.") && name.ends_with("weight"))
         .map(|(_, tensor)| tensor.size()[0])
         .collect();
-    let linear = stage.checkpoint.tensors.get("student.head.weight");
-    widths.extend(linear.map(|tensor| tensor.size()[0]));
     if let Some(out) = widths.pop() {
         network["head"] = json!({ "hidden": widths, "out": out, "batch_norm": false });
     }

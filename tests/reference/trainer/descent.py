@@ -73,7 +73,9 @@ def learning_rate(training, step, per_epoch):
     if place + 1 < warm_up:
         return base * scale * (place + 1) / warm_up
     if schedule["kind"] == "cosine":
-        return base * scale * 0.5 * (1.0 + math.cos(math.pi * place / (epochs * length)))
+        begin, end = warm_up if schedule.get("after_warmup") else 0, schedule.get("end", 0.0)
+        share = max(place - begin, 0) / (epochs * length - begin)
+        return base * scale * (end + (1.0 - end) * 0.5 * (1.0 + math.cos(math.pi * share)))
     if schedule["kind"] == "steps":
         return base * scale * schedule["factor"] ** sum(at <= epoch for at in schedule["epochs"])
     return base * scale

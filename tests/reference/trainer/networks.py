@@ -88,16 +88,19 @@ def network(architecture):
 
 
 def projection(inputs, head):
-    """Linear layers with ReLU between, and with batch norm before that where it is asked for."""
+    """Linear layers with ReLU between, and with batch norms where they are asked for: behind the last layer it has no offset, nor
+    has that layer a bias (`projection_head` of SimCLR's model_util.py)."""
     layers = []
     for hidden in head["hidden"]:
         layers.append(nn.Linear(inputs, hidden))
         layers += [nn.BatchNorm1d(hidden)] if head.get("batch_norm") else []
         layers.append(nn.ReLU())
         inputs = hidden
-    layers.append(nn.Linear(inputs, head["out"]))
-    if head.get("batch_norm_last"):
+    normed = head.get("last_batch_norm", False)
+    layers.append(nn.Linear(inputs, head["out"], bias=not normed))
+    if normed:
         layers.append(nn.BatchNorm1d(head["out"]))
+        layers[-1].bias.requires_grad_(False)
     return nn.Sequential(*layers) if len(layers) > 1 else layers[0]
 
 

@@ -38,7 +38,7 @@ class Learner:
         pass
 
     def trainable(self):
-        return list(self.network.named_parameters())
+        return [(name, parameter) for name, parameter in self.network.named_parameters() if parameter.requires_grad]
 
     def state(self):
         return {self.PREFIX + name: tensor for name, tensor in self.network.state_dict().items()}
@@ -101,7 +101,8 @@ class Simclr(Learner):
 
 
 class Swav(Learner):
-    """Each whole view is shared out among prototypes, and the image's other views predict the shares."""
+    """Each whole view is shared out among prototypes, and the image's other views predict the shares. The network sees views of one
+    size together, its head those of all sizes."""
 
     def begin(self, stage, start):
         self.prototypes = torch.nn.Parameter(start["swav.prototypes.weight"].clone())
@@ -110,10 +111,9 @@ class Swav(Learner):
 
     def loss(self, batch):
         unit_rows(self.prototypes)
-        embeddings = []
-        for views in self.views:
-            images = views.of(batch.epoch, batch.positions)
-            embeddings += self.unit(self.network(torch.cat(images))).chunk(len(images))
+        sizes = [views.of(batch.epoch, batch.positions) for views in self.views]
+        features = torch.cat([self.network.backbone(torch.cat(images)) for images in sizes])
+        embeddings = self.unit(self.network.head(features)).split(len(batch.positions))
         frozen = batch.epoch < self.params["freeze_prototypes_epochs"]
         prototypes = self.prototypes.detach() if frozen else self.prototypes
         scores = [rows @ prototypes.T for rows in embeddings]
