@@ -29,6 +29,7 @@ use serde_json::json;
 use crate::shared::invalid::{Counted, count, invalid};
 use crate::shared::network_artifact::validate_architecture;
 use crate::shared::objectives::{Chosen, Objectives, flat};
+use crate::shared::written::Written;
 use crate::training::{HOW, TrainingOptions};
 use objectives::{Objective, StudentOutput};
 
@@ -61,7 +62,7 @@ pub struct Distill {
     #[serde(default)]
     pub augmentation: Augmentation,
     #[serde(default)]
-    pub training: TrainingOptions,
+    pub training: Written<TrainingOptions>,
     /// What the student wants done to an image; default: its architecture's, at the views' size.
     #[serde(default)]
     pub preprocessing: Option<Preprocessing>,
@@ -108,6 +109,7 @@ impl Stage for Distill {
         if !self.objective.is_default() {
             self.head = Some(self.has_head());
         }
+        self.training.fill(self.objective.training());
         self
     }
 
@@ -239,5 +241,67 @@ impl Distill {
                 "connect both, or leave the key out",
             )),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use seedpipe_engine::Stage;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn filled(params: Value) -> Value {
+        let mut all = json!({ "network": { "name": "cifar_resnet8" } });
+        all.as_object_mut()
+            .unwrap()
+            .extend(params.as_object().unwrap().clone());
+        let stage: Distill = serde_json::from_value(all).unwrap();
+        let stage = stage.with_defaults(&InputKinds::default());
+        stage.validate(&InputKinds::default()).unwrap();
+        serde_json::to_value(&stage).unwrap()
+    }
+
+    #[test]
+    fn compress_is_trained_by_its_own_numbers_and_the_others_by_seeds() {
+        let compress = filled(json!({ "objective": "compress" }));
+        assert_eq!(compress["queue"], 128_000);
+        let block = &compress["training"];
+        assert_eq!(
+            (&block["epochs"], &block["learning_rate"]),
+            (&json!(130), &json!(0.01))
+        );
+        assert_eq!(block["optimiser"]["weight_decay"], 1e-4);
+        assert_eq!(
+            block["schedule"],
+            json!({ "kind": "steps", "epochs": [90, 120], "factor": 0.2, "warmup_epochs": 0.0, "per": "step" })
+        );
+        let seed = filled(json!({}));
+        assert_eq!(
+            (
+                &seed["training"]["epochs"],
+                &seed["training"]["learning_rate"]
+            ),
+            (&json!(200), &json!(0.03))
+        );
+        for objective in Objective::all() {
+            let name = objective.name();
+            let own = filled(json!({ "objective": name }));
+            assert_eq!(
+                own["training"] == seed["training"],
+                name != "compress",
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_recipe_of_compress_that_writes_its_numbers_is_the_one_that_it_was() {
+        let block = json!({ "epochs": 10, "batch": 64, "learning_rate": 0.03, "threads": 1, "schedule": { "kind": "cosine" } });
+        let written = |objective: &str| {
+            filled(json!({ "objective": objective, "queue": 4096, "training": block }))["training"]
+                .clone()
+        };
+        assert_eq!(written("compress"), written("seed"));
     }
 }

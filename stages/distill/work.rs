@@ -202,11 +202,7 @@ impl Distill {
             _ => dimension,
         };
         Ok(Architecture {
-            head: Some(Head {
-                hidden,
-                out,
-                batch_norm: false,
-            }),
+            head: Some(Head::new(hidden, out)),
             ..backbone
         })
     }

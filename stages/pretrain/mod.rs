@@ -5,7 +5,8 @@
 //! is a file in `objectives`. Without labels the head is kept, since a teacher's embedding goes
 //! through it; prototypes are thrown away.
 //!
-//! Version log: 1 first, 2 MoCo's batch norms see parts of every batch.
+//! Version log: 1 first, 2 MoCo's batch norms see parts of every batch, SimCLR's head ends in one,
+//! SwAV's head sees the crops of all sizes together.
 
 mod objectives;
 #[cfg(test)]
@@ -36,6 +37,7 @@ use crate::shared::network_artifact::{
     initialise, save_network, trained_preprocessing, validate_architecture,
 };
 use crate::shared::objectives::{Chosen, Objectives, flat};
+use crate::shared::written::Written;
 use crate::training::{Crops, HOW, Learner, Samples, TrainingOptions, train};
 use objectives::Objective;
 
@@ -45,13 +47,14 @@ use objectives::Objective;
 pub struct Pretrain {
     /// The architecture with its head, which is kept: a teacher's embedding goes through it.
     /// Without `head`: one hidden layer as wide as the features, 128 out; with batch norm for
-    /// `simclr` and `swav`; linear for version 1 of `moco`. `supervised` has a classifier instead.
+    /// `simclr` and `swav`, of `simclr` behind the last layer too; linear for version 1 of `moco`.
+    /// `supervised` has a classifier instead.
     pub network: Architecture,
     #[serde(flatten, skip_deserializing)]
     #[schemars(!skip_deserializing)]
     objective: Chosen<Objective>,
     #[serde(default)]
-    pub training: TrainingOptions,
+    pub training: Written<TrainingOptions>,
     /// What the network wants done to an image; default: its architecture's, at the views' size.
     #[serde(default)]
     pub preprocessing: Option<Preprocessing>,
@@ -79,6 +82,7 @@ impl Stage for Pretrain {
     /// The objective's own params have their defaults.
     fn with_defaults(mut self, inputs: &InputKinds) -> Self {
         self.objective.fill(inputs);
+        self.training.fill(self.objective.training());
         self
     }
 

@@ -36,6 +36,15 @@ fn a_network_is_written_with_the_head_that_its_objective_keeps() {
     let own = json!({ "network": { "name": "cifar_resnet8", "head": { "out": 8 } } });
     assert_eq!(hidden(own), Some((vec![], 8)));
     assert_eq!(hidden(json!({ "objective": "supervised" })), None);
+
+    let norms = |objective: &str| {
+        let head = head(json!({ "objective": objective })).unwrap();
+        assert_eq!((head.hidden, head.out), (vec![64], 128));
+        [head.batch_norm, head.last_batch_norm]
+    };
+    assert_eq!(norms("moco"), [false, false]);
+    assert_eq!(norms("simclr"), [true, true]);
+    assert_eq!(norms("swav"), [true, false]);
 }
 
 /// The params apart from those that every objective has.
@@ -205,4 +214,113 @@ fn params_that_do_not_go_together_are_refused() {
             "{params}"
         );
     }
+}
+
+/// The `training:` block as the recipe has it.
+fn training(params: Value) -> Value {
+    let stage = filled(params, false);
+    stage.validate(&inputs(false)).unwrap();
+    serde_json::to_value(&stage.training).unwrap()
+}
+
+#[test]
+fn each_objective_is_trained_by_the_numbers_of_its_own_code() {
+    let numbers = |params: Value| {
+        let block = training(params);
+        [
+            "epochs",
+            "learning_rate",
+            "scale_learning_rate",
+            "optimiser",
+            "schedule",
+        ]
+        .map(|key| block[key].clone())
+    };
+    let sgd = json!({ "kind": "sgd", "momentum": 0.9, "weight_decay": 1e-4, "nesterov": false, "decay_biases_and_norms": true });
+    let lars = |alike: bool| {
+        json!({ "kind": "lars", "momentum": 0.9, "weight_decay": 1e-6, "nesterov": false, "trust": 0.001,
+            "adapt_biases_and_norms": alike, "decay_biases_and_norms": alike })
+    };
+    let cosine = json!({ "kind": "cosine", "warmup_epochs": 0.0, "per": "step" });
+    let steps = |epochs: [u32; 2]| json!({ "kind": "steps", "epochs": epochs, "factor": 0.1, "warmup_epochs": 0.0, "per": "step" });
+    assert_eq!(
+        numbers(json!({})),
+        [json!(200), json!(0.03), json!(false), sgd.clone(), cosine]
+    );
+    assert_eq!(
+        numbers(json!({ "version": 1 })),
+        [
+            json!(200),
+            json!(0.03),
+            json!(false),
+            sgd.clone(),
+            steps([120, 160])
+        ]
+    );
+    let warmed_up =
+        json!({ "kind": "cosine", "warmup_epochs": 10.0, "per": "step", "after_warmup": true });
+    assert_eq!(
+        numbers(json!({ "objective": "simclr" })),
+        [
+            json!(100),
+            json!(1.2),
+            json!("sqrt"),
+            lars(false),
+            warmed_up
+        ]
+    );
+    let to_a_thousandth =
+        json!({ "kind": "cosine", "warmup_epochs": 0.0, "per": "step", "end": 0.001 });
+    assert_eq!(
+        numbers(json!({ "objective": "swav" })),
+        [
+            json!(200),
+            json!(0.6),
+            json!(false),
+            lars(true),
+            to_a_thousandth
+        ]
+    );
+    assert_eq!(
+        numbers(json!({ "objective": "supervised" })),
+        [json!(90), json!(0.1), json!(true), sgd, steps([30, 60])]
+    );
+}
+
+#[test]
+fn numbers_that_are_written_are_kept() {
+    let all = json!({ "epochs": 12, "learning_rate": 0.06, "scale_learning_rate": false,
+        "schedule": { "kind": "cosine" }, "optimiser": { "kind": "sgd" } });
+    let of = |objective: &str, block: &Value| {
+        training(json!({ "objective": objective, "training": block }))
+    };
+    for objective in ["simclr", "swav", "supervised"] {
+        assert_eq!(of(objective, &all), of("moco", &all), "{objective}");
+    }
+
+    let rate = of("simclr", &json!({ "learning_rate": 0.5 }));
+    assert_eq!(rate["learning_rate"], 0.5);
+    assert_eq!(rate["scale_learning_rate"], false);
+    assert_eq!(rate["optimiser"]["kind"], "lars");
+    let short = of("simclr", &json!({ "epochs": 8 }));
+    assert_eq!(short["schedule"]["warmup_epochs"], 0.8);
+    assert_eq!(short["scale_learning_rate"], "sqrt");
+    let short = of("supervised", &json!({ "epochs": 9 }));
+    assert_eq!(short["schedule"]["epochs"], json!([3, 6]));
+    let smaller = of(
+        "swav",
+        &json!({ "optimiser": { "kind": "lars", "weight_decay": 0 } }),
+    );
+    assert_eq!(smaller["optimiser"]["adapt_biases_and_norms"], false);
+    assert_eq!(smaller["learning_rate"], 0.6);
+}
+
+#[test]
+fn the_schema_says_an_objectives_numbers() {
+    let schema = schemars::schema_for!(Pretrain).to_value();
+    let names = schema["$defs"]["Objective"]["oneOf"].as_array().unwrap();
+    let about = |place: usize| names[place]["description"].as_str().unwrap();
+    assert!(!about(0).contains("training"));
+    assert!(about(1).contains(" In `training`, by default `epochs: 100`, `learning_rate: 1.2`, "));
+    assert!(about(2).contains("`learning_rate: 0.6`"));
 }

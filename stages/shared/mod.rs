@@ -2,8 +2,9 @@
 //! ([`selection`]), refusals of params ([`invalid`]), how a kind's objectives are declared and
 //! read ([`objectives`]), what every stage of a pipeline gave ([`results`]), confusion matrices
 //! ([`confusion`]), logits ([`logits`]), a folder of image files ([`image_folder`]), images that are
-//! there more than once ([`copies`]); which known networks a checkpoint fits ([`fitting`]), and a
-//! network of a stage or of such a file ([`network_source`]).
+//! there more than once ([`copies`]); which known networks a checkpoint fits ([`fitting`]), a
+//! network of a stage or of such a file ([`network_source`]), and a block that knows which of its
+//! keys were written ([`written`]).
 
 pub mod confusion;
 pub(crate) mod copies;
@@ -16,3 +17,4 @@ pub(crate) mod network_source;
 pub(crate) mod objectives;
 pub mod results;
 pub(crate) mod selection;
+pub(crate) mod written;

@@ -32,6 +32,8 @@ pub trait Objectives: Sized {
     fn name(&self) -> &'static str;
     /// Of its own params.
     fn schema(&self, generator: &mut SchemaGenerator) -> Schema;
+    /// Its defaults of the `training:` block.
+    fn training_defaults(&self) -> serde_json::Result<Value>;
     /// The same objective with other params.
     fn read<'de, D: Deserializer<'de>>(&self, params: D) -> Result<Self, D::Error>;
     /// Its own params.
@@ -98,6 +100,10 @@ macro_rules! objectives {
                 match self {
                     $(Self::$Own(_) => <$name::$Own as schemars::JsonSchema>::json_schema(generator),)+
                 }
+            }
+
+            fn training_defaults(&self) -> serde_json::Result<serde_json::Value> {
+                serde_json::to_value(std::ops::Deref::deref(self).training())
             }
 
             fn read<'de, D: serde::Deserializer<'de>>(&self, params: D) -> Result<Self, D::Error> {
@@ -425,12 +431,29 @@ impl<O: Objectives> JsonSchema for Named<O> {
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let usual = O::all()[0].training_defaults().unwrap_or_default();
         let mut named = |one: O| {
             let schema = one.schema(generator);
-            json!({ "const": one.name(), "type": "string", "description": schema.get("description") })
+            let about = schema.get("description").and_then(Value::as_str);
+            let about = about.unwrap_or_default().to_owned() + &own_training(&one, &usual);
+            json!({ "const": one.name(), "type": "string", "description": about })
         };
         let names: Vec<Value> = O::all().into_iter().map(&mut named).collect();
         json_schema!({ "description": O::ABOUT.trim(), "oneOf": names })
+    }
+}
+
+/// What an objective's defaults of the `training:` block are, apart from the usual ones.
+fn own_training(objective: &impl Objectives, usual: &Value) -> String {
+    let own = objective.training_defaults().unwrap_or_default();
+    let own = own.as_object().into_iter().flatten();
+    let own = own.filter(|(key, value)| usual.get(key) != Some(value));
+    let own: Vec<String> = own
+        .map(|(key, value)| format!("`{key}: {value}`"))
+        .collect();
+    match own.is_empty() {
+        true => String::new(),
+        false => format!(" In `training`, by default {}.", list(&own, "and")),
     }
 }
 

@@ -14,6 +14,7 @@ mod options;
 mod orders;
 mod progress;
 mod queue_state;
+mod scaling;
 mod trainer;
 
 use anyhow::Result;
@@ -25,6 +26,7 @@ pub use learner::{Batch, Crops, Learner, Samples};
 pub use options::{HOW, TrainingOptions};
 pub use progress::report_results;
 pub use queue_state::{QUEUE, restore_queue, save_queue};
+pub use scaling::Scaling;
 use trainer::Trainer;
 
 /// Trains from the newest checkpoint, or from the start, to the end.

@@ -8,10 +8,13 @@ use seedpipe_learn::optimiser::OptimiserOptions;
 use seedpipe_learn::schedule::Schedule;
 use serde::{Deserialize, Serialize};
 
+use super::scaling::Scaling;
 use crate::shared::invalid::{Counted, count, invalid, positive};
 use crate::shared::selection::test_split;
+use crate::shared::written::Written;
 
-/// How a network is trained: the `training:` block of the training stages.
+/// How a network is trained: the `training:` block of the training stages. Some objectives have
+/// epochs, learning rate, schedule or optimiser of their own where they are left out.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrainingOptions {
@@ -25,8 +28,10 @@ pub struct TrainingOptions {
     pub accumulate: u64,
     /// Learning rate of the optimiser, before the schedule.
     pub learning_rate: f64,
-    /// Multiply the learning rate by batch · accumulate / 256.
-    pub scale_learning_rate: bool,
+    /// `true`: multiply the learning rate by batch · accumulate / 256; `sqrt`: by the square root
+    /// of that. Default: no; an objective's own default counts as long as `learning_rate` is left
+    /// out.
+    pub scale_learning_rate: Scaling,
     /// How the learning rate moves; default: a cosine down to 0 without warm-up.
     pub schedule: Schedule,
     /// The rule of an update and its numbers, apart from the learning rate; default: `sgd`.
@@ -131,7 +136,7 @@ impl Default for TrainingOptions {
             batch: 256,
             accumulate: 1,
             learning_rate: 0.03,
-            scale_learning_rate: false,
+            scale_learning_rate: Scaling::NONE,
             schedule: Schedule::default(),
             optimiser: OptimiserOptions::default(),
             clip_gradient_norm: None,
@@ -143,6 +148,36 @@ impl Default for TrainingOptions {
             threads: 2,
             checkpoint_steps: 0,
             checkpoint_minutes: 10.0,
+        }
+    }
+}
+
+impl Written<TrainingOptions> {
+    /// What was left out becomes the objective's. A schedule is scaled to the epochs that were
+    /// written; a learning rate that was written is not scaled.
+    pub fn fill(&mut self, usual: TrainingOptions) {
+        let [epochs, schedule, optimiser, rate, scale] = [
+            "epochs",
+            "schedule",
+            "optimiser",
+            "learning_rate",
+            "scale_learning_rate",
+        ]
+        .map(|key| self.has(key));
+        if !epochs {
+            self.epochs = usual.epochs;
+        }
+        if !schedule {
+            self.schedule = usual.schedule.scaled(usual.epochs, self.epochs);
+        }
+        if !optimiser {
+            self.optimiser = usual.optimiser;
+        }
+        if !rate {
+            self.learning_rate = usual.learning_rate;
+            if !scale {
+                self.scale_learning_rate = usual.scale_learning_rate;
+            }
         }
     }
 }

@@ -284,11 +284,8 @@ impl<'a, L: Learner> Trainer<'a, L> {
     }
 
     fn learning_rate(&self, step: u64) -> f64 {
-        let multiplier = if self.options.scale_learning_rate {
-            (self.options.batch as u64 * self.options.accumulate) as f64 / 256.0
-        } else {
-            1.0
-        };
+        let images = self.options.batch as u64 * self.options.accumulate;
+        let multiplier = self.options.scale_learning_rate.factor(images);
         let base = self.options.learning_rate;
         self.options
             .schedule

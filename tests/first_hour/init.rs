@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use serde_json::json;
+
 use crate::sandbox::{REPOSITORY, Sandbox, outcomes};
 
 /// 60 pictures of 40 × 30 pixels, each of its own, in two classes.
@@ -195,6 +197,89 @@ fn every_template_plans() {
             .succeeded();
     }
     sandbox.run(&["init", "--template", "phtos"]).exited_with(2);
+}
+
+/// SEED's section 4.1 with tools/opts.py and tools/utils.py, its teacher as MoCo v2's main_moco.py,
+/// its judge as main_lincls.py.
+#[test]
+fn the_template_paper_has_the_papers_numbers() {
+    let sandbox = Sandbox::empty();
+    photographs(&sandbox);
+    sandbox
+        .run(&["init", "--from", "photos", "--template", "paper"])
+        .succeeded();
+    let text = fs_err::read_to_string(sandbox.path("pipeline.yaml")).unwrap();
+    let pipeline: serde_json::Value = serde_yaml::from_str(&text).unwrap();
+    let stages = &pipeline["stages"];
+    let params = |stage: &str| stages[stage]["params"].clone();
+    let training = |stage: &str| {
+        let block = &params(stage)["training"];
+        let keys = [
+            "epochs",
+            "learning_rate",
+            "scale_learning_rate",
+            "schedule",
+            "optimiser",
+        ];
+        keys.map(|key| block[key].clone())
+    };
+    let sgd = json!({"kind": "sgd", "weight_decay": 0.0001});
+
+    let official = json!({"kind": "official", "warmup_epochs": 5});
+    let (epochs, rate) = (json!(200), json!(0.03));
+    assert_eq!(
+        training("student"),
+        [
+            epochs.clone(),
+            rate.clone(),
+            json!(true),
+            official,
+            sgd.clone()
+        ]
+    );
+    let student = params("student");
+    assert_eq!(student["network"], json!({"name": "resnet18"}));
+    assert_eq!(student["queue"], 65_536);
+    assert_eq!(
+        (
+            &student["temperature_student"],
+            &student["temperature_teacher"]
+        ),
+        (&json!(0.2), &json!(0.01))
+    );
+    assert!(
+        student.get("head_hidden").is_none(),
+        "as wide as the features"
+    );
+
+    let by_epoch = json!({"kind": "cosine", "per": "epoch"});
+    assert_eq!(
+        training("teacher"),
+        [epochs, rate, json!(true), by_epoch, sgd]
+    );
+    let teacher = params("teacher");
+    assert_eq!(
+        teacher["network"],
+        json!({"name": "resnet50", "head": {"hidden": [2048], "out": 128}})
+    );
+    assert_eq!(teacher["queue"], 65_536);
+    assert_eq!(
+        (&teacher["temperature"], &teacher["encoder_momentum"]),
+        (&json!(0.2), &json!(0.999))
+    );
+
+    assert_eq!(
+        params("views"),
+        json!({"recipe": "mocov2", "size": 224, "views_per_image": 200})
+    );
+    assert_eq!(stages["teacher"]["inputs"]["views"], "teacher_views");
+    assert_eq!(params("teacher_views")["views_per_image"], 400);
+    assert_eq!(params("student_probe"), json!({"method": "sgd"}));
+    // What the images allow: 256 of enough.
+    assert_eq!(
+        (&student["training"]["batch"], &teacher["batch_norm_parts"]),
+        (&json!(8), &json!(4))
+    );
 }
 
 #[test]

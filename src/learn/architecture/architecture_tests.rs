@@ -1,4 +1,5 @@
 use super::*;
+use crate::graph::Role;
 
 #[test]
 fn every_name_has_a_graph() {
@@ -54,11 +55,7 @@ fn a_width_factor_scales_and_rounds_channels() {
 
 #[test]
 fn a_head_moves_the_backbone_under_its_own_prefix() {
-    let head = Head {
-        hidden: vec![256],
-        out: 64,
-        batch_norm: false,
-    };
+    let head = Head::new(vec![256], 64);
     let architecture = Architecture {
         head: Some(head),
         ..Architecture::named("cifar_resnet8")
@@ -83,17 +80,61 @@ fn a_head_moves_the_backbone_under_its_own_prefix() {
     assert_eq!(architecture.embedding_dimension(), Ok(64));
     assert_eq!(architecture.feature_dimension(), Ok(64));
     let linear = Architecture {
-        head: Some(Head {
-            hidden: vec![],
-            out: 16,
-            batch_norm: false,
-        }),
+        head: Some(Head::new(vec![], 16)),
         ..Architecture::named("resnet18")
     };
     assert_eq!(
         linear.graph().unwrap().state().last().unwrap().name,
         "head.bias"
     );
+}
+
+/// As `projection_head` of SimCLR's model_util.py: batch norm behind every layer, the last layer
+/// without bias and its norm without offset.
+#[test]
+fn the_last_layer_of_a_head_may_have_a_batch_norm_without_offset() {
+    let state = |hidden: &[i64], batch_norm| {
+        let architecture = Architecture {
+            head: Some(Head {
+                batch_norm,
+                last_batch_norm: true,
+                ..Head::new(hidden.to_vec(), 16)
+            }),
+            ..Architecture::named("cifar_resnet8")
+        };
+        let state = architecture.graph().unwrap().state().into_iter();
+        let head = state.filter(|spec| spec.name.starts_with("head"));
+        head.filter(|spec| spec.role != Role::BatchesTracked)
+            .map(|spec| (spec.name, spec.role.trainable()))
+            .collect::<Vec<_>>()
+    };
+    let norm = |name: &str, offset| {
+        [
+            ("weight", true),
+            ("bias", offset),
+            ("running_mean", false),
+            ("running_var", false),
+        ]
+        .map(|(last, trainable)| (format!("{name}.{last}"), trainable))
+    };
+    let layer = |name: &str| (name.to_owned(), true);
+    let mut simclr = vec![layer("head.0.weight"), layer("head.0.bias")];
+    simclr.extend(norm("head.1", true));
+    simclr.push(layer("head.3.weight"));
+    simclr.extend(norm("head.4", false));
+    assert_eq!(state(&[64], true), simclr);
+
+    let mut linear = vec![layer("head.0.weight")];
+    linear.extend(norm("head.1", false));
+    assert_eq!(state(&[], false), linear);
+
+    let mut last_alone = vec![
+        layer("head.0.weight"),
+        layer("head.0.bias"),
+        layer("head.2.weight"),
+    ];
+    last_alone.extend(norm("head.3", false));
+    assert_eq!(state(&[64], false), last_alone);
 }
 
 #[test]

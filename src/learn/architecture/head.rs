@@ -1,7 +1,7 @@
-//! The embedding head: linear layers with ReLU between, thrown away after distillation.
+//! The embedding head: linear layers with ReLU between, and batch norms where it has them.
 //!
-//! Named as PyTorch names `nn.Sequential(Linear, ReLU, Linear)`: `head.0`, `head.2`, …, with batch
-//! norms `head.0`, `head.1` (the norm), `head.3`, …; a single linear layer is `head`.
+//! Named as PyTorch names the modules of an `nn.Sequential`: `head.0`, `head.2` with a ReLU between;
+//! a single linear layer is `head`.
 
 use crate::architecture::Head;
 use crate::graph::graph_builder::GraphBuilder;
@@ -16,25 +16,27 @@ pub(crate) fn append(
 ) -> NodeId {
     let mut value = features;
     let mut inputs = inputs;
-    let layers = if head.batch_norm { 3 } else { 2 };
-    for (index, &hidden) in head.hidden.iter().enumerate() {
-        value = graph.linear(
-            &format!("head.{}", layers * index),
-            value,
-            inputs,
-            hidden,
-            Initial::Uniform,
-        );
+    let mut modules = 0;
+    let mut name = || {
+        modules += 1;
+        format!("head.{}", modules - 1)
+    };
+    for &hidden in &head.hidden {
+        value = graph.linear(&name(), value, inputs, hidden, Initial::Uniform);
         if head.batch_norm {
-            value = graph.batch_norm(&format!("head.{}", layers * index + 1), value, hidden);
+            value = graph.batch_norm(&name(), value, hidden);
         }
         value = graph.relu(value);
+        let _of_the_relu = name();
         inputs = hidden;
     }
-    let name = if head.hidden.is_empty() {
-        "head".to_owned()
-    } else {
-        format!("head.{}", layers * head.hidden.len())
+    if head.last_batch_norm {
+        value = graph.linear_without_bias(&name(), value, inputs, head.out, Initial::Uniform);
+        return graph.batch_norm_without_offset(&name(), value, head.out);
+    }
+    let last = match head.hidden.is_empty() {
+        true => "head".to_owned(),
+        false => name(),
     };
-    graph.linear(&name, value, inputs, head.out, Initial::Uniform)
+    graph.linear(&last, value, inputs, head.out, Initial::Uniform)
 }

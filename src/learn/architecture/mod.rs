@@ -60,6 +60,22 @@ pub struct Head {
     /// A batch norm between each hidden layer and its ReLU, as in SwAV and SimCLR; none by default.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub batch_norm: bool,
+    /// A batch norm behind the last layer too, as in SimCLR: with a scale and no offset, after a
+    /// layer without bias. None by default.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub last_batch_norm: bool,
+}
+
+impl Head {
+    /// Without batch norms.
+    pub fn new(hidden: Vec<i64>, out: i64) -> Self {
+        Self {
+            hidden,
+            out,
+            batch_norm: false,
+            last_batch_norm: false,
+        }
+    }
 }
 
 /// A network by name, with what can be chosen about it.

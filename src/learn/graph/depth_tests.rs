@@ -117,9 +117,8 @@ fn every_network_has_blocks_and_depths_only_grow() {
 #[test]
 fn a_head_is_an_end_and_its_prefix_changes_no_depth() {
     let head = Head {
-        hidden: vec![8],
-        out: 4,
         batch_norm: true,
+        ..Head::new(vec![8], 4)
     };
     let architecture = Architecture {
         head: Some(head),

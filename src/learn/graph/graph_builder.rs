@@ -81,6 +81,24 @@ impl GraphBuilder {
             channels,
             epsilon,
             momentum,
+            offset: true,
+        };
+        self.push(name, operation, &[input])
+    }
+
+    /// As [`batch_norm`](Self::batch_norm), whose bias stays 0.
+    pub fn batch_norm_without_offset(
+        &mut self,
+        name: &str,
+        input: NodeId,
+        channels: i64,
+    ) -> NodeId {
+        let Norm { epsilon, momentum } = NORM;
+        let operation = Operation::BatchNorm {
+            channels,
+            epsilon,
+            momentum,
+            offset: false,
         };
         self.push(name, operation, &[input])
     }
@@ -235,16 +253,30 @@ impl GraphBuilder {
         outputs: i64,
         initial: Initial,
     ) -> NodeId {
-        self.push(
-            name,
-            Operation::Linear {
-                inputs,
-                outputs,
-                bias: true,
-                initial,
-            },
-            &[input],
-        )
+        let operation = Operation::Linear {
+            inputs,
+            outputs,
+            bias: true,
+            initial,
+        };
+        self.push(name, operation, &[input])
+    }
+
+    pub fn linear_without_bias(
+        &mut self,
+        name: &str,
+        input: NodeId,
+        inputs: i64,
+        outputs: i64,
+        initial: Initial,
+    ) -> NodeId {
+        let operation = Operation::Linear {
+            inputs,
+            outputs,
+            bias: false,
+            initial,
+        };
+        self.push(name, operation, &[input])
     }
 
     pub fn finish(

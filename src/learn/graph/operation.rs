@@ -130,6 +130,8 @@ pub enum Operation {
         channels: i64,
         epsilon: f64,
         momentum: f64,
+        /// Whether the bias is learned; else it is there, as PyTorch wants it, and stays 0.
+        offset: bool,
     },
     /// Over the last dimension; tensors `weight`, `bias`.
     LayerNorm {
@@ -210,6 +212,8 @@ pub enum Role {
     Scale,
     /// Begins as 0.
     Shift,
+    /// Stays 0.
+    NoShift,
     RunningMean,
     RunningVariance,
     BatchesTracked,
@@ -221,13 +225,13 @@ impl Role {
     pub fn trainable(self) -> bool {
         !matches!(
             self,
-            Role::RunningMean | Role::RunningVariance | Role::BatchesTracked
+            Role::NoShift | Role::RunningMean | Role::RunningVariance | Role::BatchesTracked
         )
     }
 
     /// Whether a network computes the same without it.
     pub fn may_be_absent(self) -> bool {
-        matches!(self, Role::BatchesTracked | Role::Unread)
+        matches!(self, Role::NoShift | Role::BatchesTracked | Role::Unread)
     }
 }
 
@@ -288,9 +292,15 @@ impl Operation {
                 bias,
                 initial,
             } => weighted(&[*outputs, *inputs], *inputs, *bias, *initial),
-            Operation::BatchNorm { channels, .. } => vec![
+            Operation::BatchNorm {
+                channels, offset, ..
+            } => vec![
                 spec("weight", &[*channels], Role::Scale),
-                spec("bias", &[*channels], Role::Shift),
+                spec(
+                    "bias",
+                    &[*channels],
+                    if *offset { Role::Shift } else { Role::NoShift },
+                ),
                 spec("running_mean", &[*channels], Role::RunningMean),
                 spec("running_var", &[*channels], Role::RunningVariance),
                 spec("num_batches_tracked", &[], Role::BatchesTracked),

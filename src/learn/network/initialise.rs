@@ -27,7 +27,7 @@ pub(crate) fn first_values(spec: &TensorSpec, mut generator: ChaCha8Rng) -> Tens
     let constant = |value: f64| Tensor::full(&spec.shape[..], value, (Kind::Float, Device::Cpu));
     match spec.role {
         Role::Scale | Role::RunningVariance => constant(1.0),
-        Role::Shift | Role::RunningMean | Role::Unread => constant(0.0),
+        Role::Shift | Role::NoShift | Role::RunningMean | Role::Unread => constant(0.0),
         Role::BatchesTracked => Tensor::zeros(&spec.shape[..], (Kind::Int64, Device::Cpu)),
         Role::Bias { fan_in } => {
             let bound = 1.0 / (fan_in as f64).sqrt();

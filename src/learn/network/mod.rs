@@ -18,7 +18,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::architecture::Architecture;
 pub use crate::graph::execution::Mode;
-use crate::graph::execution::Program;
+use crate::graph::execution::{Given, Program};
 pub use crate::graph::mismatch::{Mismatch, Misshapen};
 use crate::graph::{Graph, TensorSpec};
 use crate::network::autocast::Autocast;
@@ -113,7 +113,7 @@ impl Network {
             .iter()
             .map(|spec| match weights.remove(&spec.name) {
                 Some(tensor) => tensor,
-                // Only what nothing reads may be absent.
+                // Only what nothing reads, or what is 0, may be absent.
                 None => Tensor::zeros(&spec.shape[..], (spec.kind, Device::Cpu)),
             })
             .collect();
@@ -298,6 +298,30 @@ impl Network {
             logits: self.graph.logits().map(|_| next()),
             embedding: self.graph.embedding().map(|_| next()),
         }
+    }
+
+    /// What the head makes of features, which may be of several passes of [`Self::without_head`];
+    /// the features themselves without a head.
+    ///
+    /// # Shapes
+    /// - `features`: `[B, D]` f32, on the network's device
+    /// - returns `[B, head.out]` f32, not normalised
+    pub fn embed(&self, features: &Tensor, mode: Mode, precision: Precision) -> Tensor {
+        let Some(embedding) = self.graph.embedding() else {
+            return features.shallow_clone();
+        };
+        let given = Given {
+            tensors: &self.tensors,
+            images: features,
+            mode,
+            keeps_statistics: true,
+        };
+        let _autocast = Autocast::enter(self.device, precision);
+        let head = self.graph.features().0 + 1..self.program.len();
+        let values = self.program.run_steps(head, Some(features), &given);
+        let embedding = values[embedding.0].as_ref();
+        let embedding = embedding.expect("BUG: the program yields every output of the graph");
+        embedding.to_kind(Kind::Float)
     }
 
     /// Every tensor with its name, in PyTorch's order: the live ones, not copies.

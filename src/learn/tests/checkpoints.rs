@@ -251,11 +251,7 @@ fn the_query_encoder_is_taken_and_not_the_key_encoder() {
 #[test]
 fn mocos_head_becomes_the_networks_head() {
     let headed = Architecture {
-        head: Some(Head {
-            hidden: vec![8],
-            out: 4,
-            batch_norm: false,
-        }),
+        head: Some(Head::new(vec![8], 4)),
         ..small()
     };
     let mut moco = checkpoint(&small(), "state_dict.module.encoder_q.", &[]);
@@ -463,11 +459,7 @@ fn the_hint_names_what_to_change() {
             .contains("has 7 outputs; set `classes` to that")
     );
     let headed = Architecture {
-        head: Some(Head {
-            hidden: vec![],
-            out: 4,
-            batch_norm: false,
-        }),
+        head: Some(Head::new(vec![], 4)),
         ..small()
     };
     for prefix in ["backbone.", ""] {

@@ -56,9 +56,9 @@ fn folded_networks_compute_what_the_plain_ones_do() {
         let architecture = Architecture {
             classes: Some(10),
             head: Some(Head {
-                hidden: vec![24],
-                out: 16,
                 batch_norm: true,
+                last_batch_norm: true,
+                ..Head::new(vec![24], 16)
             }),
             ..Architecture::named(name)
         };

@@ -32,9 +32,8 @@ fn narrow() -> Architecture {
 fn headed(batch_norm: bool, hidden: &[i64]) -> Architecture {
     Architecture {
         head: Some(Head {
-            hidden: hidden.to_vec(),
-            out: 8,
             batch_norm,
+            ..Head::new(hidden.to_vec(), 8)
         }),
         ..narrow()
     }

@@ -24,11 +24,7 @@ fn small() -> Architecture {
 
 fn with_head() -> Architecture {
     Architecture {
-        head: Some(Head {
-            hidden: vec![24],
-            out: 16,
-            batch_norm: false,
-        }),
+        head: Some(Head::new(vec![24], 16)),
         ..small()
     }
 }
@@ -264,5 +260,58 @@ fn wrong_weights_are_all_listed() {
         "tensors don't match the network: 1 missing, 1 unexpected, 1 of another shape\n  \
          missing     bn1.bias\n  unexpected  unknown\n  shape       bn1.weight: expected [8], got [3]\n\
          hint: check that `name`, `width`, `classes` and `head` describe this file; `cifar_resnet8` was asked for"
+    );
+}
+
+#[test]
+fn a_head_may_see_the_features_of_several_passes_together() {
+    let architecture = Architecture {
+        head: Some(Head {
+            batch_norm: true,
+            last_batch_norm: true,
+            ..Head::new(vec![24], 16)
+        }),
+        ..small()
+    };
+    let network = Network::initialise(&architecture, key, Device::Cpu).unwrap();
+    let trunk = network.without_head();
+    let sizes = [32, 24].map(|side| support::formula_image(&[4, 3, side, side], 5));
+    for mode in [Mode::Eval, Mode::Train] {
+        let passes = sizes
+            .each_ref()
+            .map(|images| no_grad(|| trunk.forward(images, mode, Precision::F32).features));
+        let together = Tensor::cat(&passes, 0);
+        let embedded = no_grad(|| network.embed(&together, mode, Precision::F32));
+        assert_eq!(embedded.size(), [8, 16]);
+        if mode == Mode::Eval {
+            let alone = no_grad(|| network.forward(&sizes[1], mode, Precision::F32));
+            let error = support::relative_difference(
+                &embedded.slice(0, 4, None, 1),
+                &alone.embedding.unwrap(),
+            );
+            assert!(error < 1e-6, "off by {error}");
+            continue;
+        }
+        // The last norm has no offset: its means are 0 over all rows, and over no part of them.
+        let mean = |rows: &Tensor| {
+            let means = rows.mean_dim(0, false, Kind::Float);
+            means.abs().max().double_value(&[])
+        };
+        assert!(mean(&embedded) < 1e-5, "{}", mean(&embedded));
+        assert!(mean(&embedded.slice(0, 0, 4, 1)) > 0.1);
+    }
+    let tracked = |name: &str| state(&network)[name].int64_value(&[]);
+    assert_eq!(tracked("head.1.num_batches_tracked"), 1);
+    assert_eq!(tracked("backbone.bn1.num_batches_tracked"), 2);
+
+    let mut lacks = state(&network);
+    let bias = lacks.remove("head.4.bias").unwrap();
+    assert_eq!(bias.abs().max().double_value(&[]), 0.0);
+    assert!(!bias.requires_grad());
+    let read = Network::with_weights(&architecture, lacks, Device::Cpu).unwrap();
+    assert_eq!(
+        read.digest(),
+        network.digest(),
+        "the bias that stays 0 may be absent"
     );
 }

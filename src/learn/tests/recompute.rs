@@ -13,9 +13,8 @@ fn network(name: &str) -> Network {
     let key = |name: &str| ChaCha8Rng::from_seed(*blake3::hash(name.as_bytes()).as_bytes());
     let architecture = Architecture {
         head: Some(Head {
-            hidden: vec![24],
-            out: 16,
             batch_norm: true,
+            ..Head::new(vec![24], 16)
         }),
         ..Architecture::named(name)
     };

@@ -14,7 +14,7 @@ use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::torch::shim;
 use crate::training::adamw::AdamWOptions;
-use crate::training::lars::LarsOptions;
+pub use crate::training::lars::LarsOptions;
 pub use crate::training::parameters::Parameter;
 use crate::training::parameters::Scalars;
 use crate::training::sgd::SgdOptions;

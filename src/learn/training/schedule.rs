@@ -27,7 +27,7 @@ pub enum Schedule {
         #[serde(default = "official_warmup")]
         warmup_epochs: u32,
     },
-    /// Linear warm-up from 0, then a cosine over the whole training down to 0
+    /// Linear warm-up from 0, then a cosine down to 0, or to `end`
     Cosine {
         /// Epochs of warm-up, fractions allowed
         #[serde(default)]
@@ -35,6 +35,13 @@ pub enum Schedule {
         /// Whether the rate has a value for each `step` (default) or for each `epoch`
         #[serde(default)]
         per: Per,
+        /// The cosine begins after the warm-up, as in SimCLR and SwAV; by default it is one over
+        /// the whole training, whose first part the warm-up takes
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        after_warmup: bool,
+        /// Share of the rate that is left in the end, 0 to 1; default 0
+        #[serde(default, skip_serializing_if = "is_zero")]
+        end: f64,
     },
     /// Multiplied by `factor` at the start of each of the epochs
     Steps {
@@ -76,12 +83,13 @@ fn step_factor() -> f64 {
     0.1
 }
 
+fn is_zero(number: &f64) -> bool {
+    *number == 0.0
+}
+
 impl Default for Schedule {
     fn default() -> Self {
-        Self::Cosine {
-            warmup_epochs: 0.0,
-            per: Per::Step,
-        }
+        Self::cosine(0.0)
     }
 }
 
@@ -93,6 +101,47 @@ pub struct Length {
 }
 
 impl Schedule {
+    /// A cosine by steps over the whole training down to 0.
+    pub const fn cosine(warmup_epochs: f64) -> Self {
+        Self::Cosine {
+            warmup_epochs,
+            per: Per::Step,
+            after_warmup: false,
+            end: 0.0,
+        }
+    }
+
+    /// Multiplied by `factor` at the start of each of the epochs, without warm-up.
+    pub fn steps(epochs: &[u32], factor: f64) -> Self {
+        Self::Steps {
+            epochs: epochs.to_vec(),
+            factor,
+            warmup_epochs: 0.0,
+            per: Per::Step,
+        }
+    }
+
+    /// The same for a training of another length: it falls at the same shares of it, and the
+    /// warm-up is as long as it was, or in a shorter training the same share of that.
+    #[must_use]
+    pub fn scaled(mut self, from: u32, to: u32) -> Self {
+        let scaled = |epochs: f64| epochs * f64::from(to) / f64::from(from);
+        match &mut self {
+            Self::Official { .. } => {}
+            Self::Constant { warmup_epochs, .. }
+            | Self::Cosine { warmup_epochs, .. }
+            | Self::Steps { warmup_epochs, .. } => {
+                *warmup_epochs = scaled(*warmup_epochs).min(*warmup_epochs);
+            }
+        }
+        if let Self::Steps { epochs, .. } = &mut self {
+            let falls = epochs.iter().map(|&at| scaled(at.into()).round() as u32);
+            *epochs = falls.filter(|&at| at > 0 && at < to).collect();
+            epochs.dedup();
+        }
+        self
+    }
+
     /// Whether it can be followed in a training of `epochs`.
     pub fn validate(&self, epochs: u32) -> Result<(), Refusal> {
         let warm_up = |warmup: f64| {
@@ -107,6 +156,9 @@ impl Schedule {
         };
         match self {
             Self::Official { warmup_epochs } => warm_up(f64::from(*warmup_epochs)),
+            Self::Cosine { end, .. } if !(0.0..=1.0).contains(end) => Err(Refusal::new(format!(
+                "end at {end} of the rate, expected 0 to 1"
+            ))),
             Self::Constant { warmup_epochs, .. } | Self::Cosine { warmup_epochs, .. } => {
                 warm_up(*warmup_epochs)
             }
@@ -133,7 +185,9 @@ impl Schedule {
                 return official(base, multiplier, length.epochs, *warmup_epochs, epoch);
             }
             Self::Constant { warmup_epochs, per }
-            | Self::Cosine { warmup_epochs, per }
+            | Self::Cosine {
+                warmup_epochs, per, ..
+            }
             | Self::Steps {
                 warmup_epochs, per, ..
             } => (*warmup_epochs, *per),
@@ -148,7 +202,14 @@ impl Schedule {
             return peak * (place + 1) as f64 / warm_up;
         }
         match self {
-            Self::Cosine { .. } => cosine(peak, u64::from(length.epochs) * in_an_epoch, place),
+            Self::Cosine {
+                after_warmup, end, ..
+            } => {
+                let begins = if *after_warmup { warm_up } else { 0.0 };
+                let all = (u64::from(length.epochs) * in_an_epoch) as f64 - begins;
+                let done = (place as f64 - begins).max(0.0);
+                peak * end + cosine(peak * (1.0 - end), all, done)
+            }
             Self::Steps { epochs, factor, .. } => {
                 let falls = epochs.iter().filter(|&&at| at <= epoch).count();
                 (0..falls).fold(peak, |rate, _| rate * factor)
@@ -168,8 +229,8 @@ pub fn official(base: f64, multiplier: f64, epochs: u32, warmup_epochs: u32, epo
 }
 
 /// `peak · (1 + cos(pi · step / steps)) / 2`: from `peak` at step 0 to 0 after the last.
-pub fn cosine(peak: f64, steps: u64, step: u64) -> f64 {
-    peak * 0.5 * (1.0 + (PI * step as f64 / steps as f64).cos())
+pub fn cosine(peak: f64, steps: f64, step: f64) -> f64 {
+    peak * 0.5 * (1.0 + (PI * step / steps).cos())
 }
 
 #[cfg(test)]

@@ -35,10 +35,7 @@ fn golden_lr_schedule() {
 }
 
 fn cosine_after(warmup_epochs: f64) -> Schedule {
-    Schedule::Cosine {
-        warmup_epochs,
-        per: Per::Step,
-    }
+    Schedule::cosine(warmup_epochs)
 }
 
 #[test]
@@ -70,9 +67,9 @@ fn golden_schedules_of_pytorch() {
 
 #[test]
 fn the_cosine_halves_at_half_time_and_ends_near_zero() {
-    assert_eq!(cosine(0.4, 100, 0), 0.4);
-    assert!((cosine(0.4, 100, 50) - 0.2).abs() < 1e-15);
-    assert!(cosine(0.4, 100, 100).abs() < 1e-15);
+    assert_eq!(cosine(0.4, 100.0, 0.0), 0.4);
+    assert!((cosine(0.4, 100.0, 50.0) - 0.2).abs() < 1e-15);
+    assert!(cosine(0.4, 100.0, 100.0).abs() < 1e-15);
 }
 
 #[test]
@@ -84,8 +81,8 @@ fn warm_up_by_steps_rises_to_the_cosine() {
     let schedule = cosine_after(0.5);
     let rate = |step| schedule.learning_rate(1.0, 2.0, step, length);
     assert_eq!([rate(0), rate(1), rate(2)], [0.5, 1.0, 1.5]);
-    assert_eq!(rate(3), cosine(2.0, 80, 3));
-    assert_eq!(rate(40), cosine(2.0, 80, 40));
+    assert_eq!(rate(3), cosine(2.0, 80.0, 3.0));
+    assert_eq!(rate(40), cosine(2.0, 80.0, 40.0));
 }
 
 #[test]
@@ -138,7 +135,7 @@ proptest! {
         let length = Length { epochs: 10, steps_per_epoch: 50 };
         for schedule in [
             cosine_after(warmup),
-            Schedule::Cosine { warmup_epochs: warmup, per: Per::Epoch },
+            Schedule::Cosine { warmup_epochs: warmup, per: Per::Epoch, after_warmup: false, end: 0.0 },
             Schedule::Official { warmup_epochs: warmup as u32 },
             Schedule::Steps { epochs: vec![3, 6], factor: 0.1, warmup_epochs: warmup, per: Per::Step },
             Schedule::Constant { warmup_epochs: warmup, per: Per::Epoch },
@@ -147,4 +144,51 @@ proptest! {
             prop_assert!(rate >= 0.0 && rate <= base * multiplier * (1.0 + 1e-12), "{} {:?}", rate, schedule);
         }
     }
+}
+
+/// As SwAV's `cosine_lr_schedule` (main_swav.py) and SimCLR's `cosine_decay` (model_util.py) count
+/// it: from the end of the warm-up, over the steps that are left.
+#[test]
+fn a_cosine_may_begin_after_the_warm_up_and_end_above_0() {
+    let ending_at = |end| Schedule::Cosine {
+        warmup_epochs: 2.0,
+        per: Per::Step,
+        after_warmup: true,
+        end,
+    };
+    let schedule = ending_at(0.001);
+    let length = Length {
+        epochs: 10,
+        steps_per_epoch: 7,
+    };
+    let rate = |step| schedule.learning_rate(0.6, 8.0, step, length);
+    let (base, last) = (4.8, 0.0048);
+    for t in 0..56u32 {
+        let share = f64::from(t) / 56.0;
+        let expected = last + 0.5 * (base - last) * (1.0 + (PI * share).cos());
+        assert_close(
+            &format!("step {t}"),
+            rate(14 + u64::from(t)),
+            expected,
+            1e-12,
+        );
+    }
+    assert_close("half of the warm-up", rate(6), 2.4, 1e-12);
+    assert_eq!(rate(13), 4.8);
+    schedule.validate(10).unwrap();
+    assert!(ending_at(-0.1).validate(10).is_err() && ending_at(1.1).validate(10).is_err());
+}
+
+#[test]
+fn a_schedule_is_scaled_to_another_number_of_epochs() {
+    let steps = |epochs: &[u32]| Schedule::steps(epochs, 0.2);
+    let compress = steps(&[90, 120]);
+    assert_eq!(compress.clone().scaled(130, 130), compress);
+    assert_eq!(compress.clone().scaled(130, 260), steps(&[180, 240]));
+    assert_eq!(compress.clone().scaled(130, 10), steps(&[7, 9]));
+    assert_eq!(compress.clone().scaled(130, 3), steps(&[2]));
+    assert_eq!(compress.scaled(130, 1), steps(&[]));
+    let cosine = Schedule::cosine(10.0);
+    assert_eq!(cosine.clone().scaled(100, 8), Schedule::cosine(0.8));
+    assert_eq!(cosine.clone().scaled(100, 1000), cosine);
 }

@@ -16,11 +16,7 @@ use crate::training::sgd::SgdOptions;
 fn student(salt: u64, dimension: i64) -> Network {
     let mut architecture = Architecture::named("cifar_resnet20");
     let hidden = architecture.feature_dimension().unwrap();
-    architecture.head = Some(Head {
-        hidden: vec![hidden],
-        out: dimension,
-        batch_norm: false,
-    });
+    architecture.head = Some(Head::new(vec![hidden], dimension));
     let weights: BTreeMap<String, Tensor> = architecture
         .graph()
         .unwrap()

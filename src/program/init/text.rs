@@ -53,7 +53,7 @@ pub fn text(
         "stages:".to_owned(),
     ];
     lines.extend(images(choice, survey, source));
-    lines.extend(views(choice));
+    lines.extend(views(choice, given));
     lines.extend(teachers(choice, given.teacher.as_ref()));
     lines.extend(student(choice, given));
     lines.extend(judges(choice, given));
@@ -118,7 +118,7 @@ fn images(choice: &Choice, survey: &Survey, source: &str) -> Vec<String> {
     lines
 }
 
-fn views(choice: &Choice) -> Vec<String> {
+fn views(choice: &Choice, given: &Given) -> Vec<String> {
     let (what, adjust) = match choice.template {
         Template::Digits => (
             "crops and contrast as MoCo v2's, but no flip, blur or colour for signs",
@@ -130,7 +130,7 @@ fn views(choice: &Choice) -> Vec<String> {
         ),
         Template::Photos | Template::Paper => ("MoCo v2's", ""),
     };
-    vec![
+    let mut lines = vec![
         format!(
             "  # How networks look at the training images: {what}. `seedpipe preview views` shows them."
         ),
@@ -143,7 +143,22 @@ fn views(choice: &Choice) -> Vec<String> {
             choice.size, choice.views
         ),
         String::new(),
-    ]
+    ];
+    if choice.template == Template::Paper && given.teacher.is_none() {
+        lines.extend([
+            "  # MoCo looks at two views of an image in each epoch.".to_owned(),
+            "  teacher_views:".to_owned(),
+            "    kind: augment".to_owned(),
+            "    inputs: {images: images}".to_owned(),
+            format!(
+                "    params: {{recipe: mocov2, size: {}, views_per_image: {}}}",
+                choice.size,
+                2 * choice.teacher_epochs
+            ),
+            String::new(),
+        ]);
+    }
+    lines
 }
 
 /// Networks: the teacher that learns here, and the student.
@@ -217,35 +232,48 @@ fn teachers(choice: &Choice, teacher: Option<&Published>) -> Vec<String> {
         ]);
         return lines;
     }
-    let head = if choice.template == Template::Paper {
-        2048
-    } else {
-        256
+    let moco = match choice.template {
+        // As main_moco.py with `--mlp --moco-t 0.2 --aug-plus --cos`, on 8 devices.
+        Template::Paper => Moco {
+            views: "teacher_views",
+            head: 2048,
+            temperature: 0.2,
+            momentum: 0.999,
+            parts: Some(8.min(choice.batch / 2)),
+            training: "scale_learning_rate: true, schedule: {kind: cosine, per: epoch}, optimiser: {kind: sgd, weight_decay: 0.0001}, ",
+        },
+        // A short training needs a key encoder that follows faster than the paper's.
+        _ => Moco {
+            views: "views",
+            head: 256,
+            temperature: 0.1,
+            momentum: 0.99,
+            parts: None,
+            training: "optimiser: {kind: sgd, weight_decay: 0.0005}, ",
+        },
     };
-    // A short training needs a key encoder that follows faster than the paper's.
-    let momentum = if choice.template == Template::Paper {
-        0.999
-    } else {
-        0.99
-    };
-    let temperature = if choice.template == Template::Paper {
-        0.2
-    } else {
-        0.1
-    };
-    vec![
+    let parts = moco
+        .parts
+        .map(|parts| format!("      batch_norm_parts: {parts}"));
+    let mut lines = vec![
         "  # The teacher learns by itself: MoCo v2 on the unlabelled images. A pretrained one: `seedpipe init --teacher FILE`.".to_owned(),
         "  teacher:".to_owned(),
         "    kind: pretrain".to_owned(),
-        "    inputs: {images: images, views: views}".to_owned(),
+        format!("    inputs: {{images: images, views: {}}}", moco.views),
         "    params:".to_owned(),
-        format!("      network: {{name: {network}, head: {{hidden: [{head}], out: 128}}}}"),
+        format!(
+            "      network: {{name: {network}, head: {{hidden: [{}], out: 128}}}}",
+            moco.head
+        ),
         format!("      queue: {}", choice.queue),
-        format!("      temperature: {temperature}"),
-        format!("      encoder_momentum: {momentum}"),
+        format!("      temperature: {}", moco.temperature),
+        format!("      encoder_momentum: {}", moco.momentum),
+    ];
+    lines.extend(parts);
+    lines.extend([
         format!(
             "      {}",
-            training(choice, choice.teacher_epochs, "optimiser: {kind: sgd, weight_decay: 0.0005}, ")
+            training(choice, choice.teacher_epochs, moco.training)
         ),
         String::new(),
         told,
@@ -253,7 +281,20 @@ fn teachers(choice: &Choice, teacher: Option<&Published>) -> Vec<String> {
         "    kind: encode".to_owned(),
         "    inputs: {images: images, views: views, weights: teacher}".to_owned(),
         String::new(),
-    ]
+    ]);
+    lines
+}
+
+/// What is written of the teacher that learns here.
+struct Moco {
+    views: &'static str,
+    /// Width of the head's hidden layer.
+    head: i64,
+    temperature: f64,
+    momentum: f64,
+    parts: Option<usize>,
+    /// Of the `training:` block.
+    training: &'static str,
 }
 
 /// The student's network, as written under `network:`.
@@ -281,15 +322,14 @@ fn student(choice: &Choice, given: &Given) -> Vec<String> {
         Some(_) => format!(", weights: {PUBLISHED}"),
         None => String::new(),
     };
-    let sharp = if choice.template == Template::Paper {
-        0.01
-    } else {
-        0.04
-    };
-    let head = if choice.template == Template::Paper {
-        512
-    } else {
-        256
+    // The paper's as its main.py has it; its head is as wide as the features, the default.
+    let (sharp, head, more) = match choice.template {
+        Template::Paper => (
+            0.01,
+            None,
+            "scale_learning_rate: true, schedule: {kind: official, warmup_epochs: 5}, optimiser: {kind: sgd, weight_decay: 0.0001}, ",
+        ),
+        _ => (0.04, Some("      head_hidden: [256]".to_owned()), ""),
     };
     lines.extend([
         "  # SEED: the student spreads its similarities over a queue of teacher embeddings as the teacher does.".to_owned(),
@@ -298,11 +338,13 @@ fn student(choice: &Choice, given: &Given) -> Vec<String> {
         format!("    inputs: {{images: images, views: views, targets: targets{weights}}}"),
         "    params:".to_owned(),
         format!("      network: {network}"),
-        format!("      head_hidden: [{head}]"),
+    ]);
+    lines.extend(head);
+    lines.extend([
         format!("      queue: {}", choice.queue),
         "      temperature_student: 0.2".to_owned(),
         format!("      temperature_teacher: {sharp}"),
-        format!("      {}", training(choice, choice.student_epochs, "")),
+        format!("      {}", training(choice, choice.student_epochs, more)),
         String::new(),
     ]);
     lines
@@ -360,9 +402,19 @@ fn judges(choice: &Choice, given: &Given) -> Vec<String> {
             UNTRAINED => name.to_owned(),
             judged => format!("{judged}_features"),
         };
+        let mut params = Vec::new();
+        if choice.template == Template::Paper && kind == "probe" {
+            params.push("method: sgd".to_owned());
+        }
+        if choice.judged != "test" {
+            params.push(format!("{split}: {}", choice.judged));
+        }
+        let params = match params.is_empty() {
+            true => String::new(),
+            false => format!(", params: {{{}}}", params.join(", ")),
+        };
         lines.push(format!(
-            "  {name}_{kind}: {{kind: {kind}, inputs: {{images: images, features: {features}{teacher}}}{}}}",
-            unless_test(choice, &format!(", params: {{{split}: {}}}", choice.judged))
+            "  {name}_{kind}: {{kind: {kind}, inputs: {{images: images, features: {features}{teacher}}}{params}}}"
         ));
     }
     lines.push(String::new());

@@ -8,13 +8,14 @@ use seedpipe_learn::loss::compress::{Memories, compress_loss};
 use seedpipe_learn::loss::seed::normalise;
 use seedpipe_learn::network::{Mode, Network};
 use seedpipe_learn::queue::Queue;
+use seedpipe_learn::schedule::Schedule;
 use seedpipe_learn::training_state::TrainingState;
 use tch::{Tensor, no_grad};
 
 use super::{Declaration, Matching, Seen, Setup, StudentOutput, Temperature, Training};
 use crate::shared::invalid::{check_queue, fraction};
 use crate::shared::objectives::params;
-use crate::training::{restore_queue, save_queue};
+use crate::training::{TrainingOptions, restore_queue, save_queue};
 
 const TEACHER: &str = "teacher_memory";
 const STUDENT: &str = "student_memory";
@@ -24,8 +25,8 @@ params! {
     /// CompRess: similarities to earlier embeddings of the student as the teacher's to its own of
     /// the same images.
     Compress {
-        /// images in both memories, a multiple of the batch, default 65536.
-        queue: usize = 65_536,
+        /// images in both memories, a multiple of the batch, default 128000.
+        queue: usize = 128_000,
         /// a number or a ramp, as of `seed`, default 0.04.
         temperature_student: Temperature = Temperature::Fixed(0.04),
         /// as the student's, default 0.04.
@@ -37,6 +38,16 @@ params! {
 }
 
 impl Declaration for Compress {
+    /// Of train_student.py.
+    fn training(&self) -> TrainingOptions {
+        TrainingOptions {
+            epochs: 130,
+            learning_rate: 0.01,
+            schedule: Schedule::steps(&[90, 120], 0.2),
+            ..TrainingOptions::default()
+        }
+    }
+
     fn validate(&self, batch: usize) -> Result<(), Refusal> {
         self.temperature_student
             .validate("temperature_student", "CompRess uses 0.04")?;

@@ -25,6 +25,7 @@ use tch::Device;
 use super::targets::Targets;
 use super::temperature::Temperature;
 use crate::shared::objectives::objectives;
+use crate::training::TrainingOptions;
 pub use matching::{Matching, Seen, Temperatures};
 
 objectives! {
@@ -46,6 +47,11 @@ pub trait Declaration: Debug + Send + Sync {
     /// As its paper calls it; none where it is called by its name.
     fn paper(&self) -> Option<&'static str> {
         None
+    }
+
+    /// Its defaults of the `training:` block; SEED's, under which its paper compares objectives.
+    fn training(&self) -> TrainingOptions {
+        TrainingOptions::default()
     }
 
     /// Refuses numbers that can't be.

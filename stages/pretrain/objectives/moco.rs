@@ -17,10 +17,11 @@ use seedpipe_learn::loss::seed::normalise;
 use seedpipe_learn::network::{Mode, Network, Precision};
 use seedpipe_learn::queue::Queue;
 use seedpipe_learn::random::permutation;
+use seedpipe_learn::schedule::Schedule;
 use seedpipe_learn::training_state::TrainingState;
 use tch::{Device, Tensor, no_grad};
 
-use super::{Declaration, Pretrain, Setup, Training, projection};
+use super::{Declaration, OUT, Pretrain, Setup, Training, own_or};
 use crate::shared::invalid::{check_queue, fraction, invalid, temperature};
 use crate::shared::objectives::params;
 use crate::training::{Batch, Learner, QUEUE, TrainingOptions, restore_queue, save_queue};
@@ -32,8 +33,9 @@ params! {
     /// MoCo: find the other view's key, of a slowly following encoder, among a queue of earlier
     /// keys.
     Moco {
-        /// 1 has a linear head and a temperature of 0.07, 2 (default) a head with a hidden layer
-        /// and 0.2.
+        /// 1 has a linear head, a temperature of 0.07 and a learning rate that falls to a tenth
+        /// after 60 and 80 % of the epochs, 2 (default) a head with a hidden layer, 0.2 and a
+        /// cosine.
         #[serde(skip_serializing_if = "Option::is_none")]
         version: Option<u8> = None,
         /// keys to tell the right one from, default 65536.
@@ -108,6 +110,16 @@ impl Declaration for Moco {
         check_queue(self.queue, training.batch)
     }
 
+    /// Of main_moco.py: by default version 1's; `--cos` is version 2's.
+    fn training(&self) -> TrainingOptions {
+        let usual = TrainingOptions::default();
+        let schedule = match self.version {
+            Some(1) => Schedule::steps(&[120, 160], 0.1),
+            _ => usual.schedule,
+        };
+        TrainingOptions { schedule, ..usual }
+    }
+
     /// What version 2 added is the head's hidden layer (MoCo v2, section 3).
     fn way(&self, network: &Architecture) -> &'static str {
         let head = network.head.as_ref();
@@ -119,7 +131,10 @@ impl Declaration for Moco {
     }
 
     fn head(&self, network: &Architecture) -> Result<Option<Head>> {
-        projection(network, self.version != Some(1), false)
+        own_or(network, |features| match self.version {
+            Some(1) => Head::new(vec![], OUT),
+            _ => Head::new(vec![features], OUT),
+        })
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a network can learn from images by itself: a file and a line here for each objective. Its
-//! file holds its params with their defaults and checks, its head, its loss, and what it remembers
-//! between steps.
+//! file holds its params with their defaults and checks, its head, its defaults of `training:`, its
+//! loss, and what it remembers between steps.
 
 mod moco;
 mod simclr;
@@ -42,6 +42,11 @@ pub trait Declaration: Debug + Send + Sync {
         Ok(())
     }
 
+    /// Its defaults of the `training:` block.
+    fn training(&self) -> TrainingOptions {
+        TrainingOptions::default()
+    }
+
     /// The way to learn, as its paper is called.
     fn way(&self, network: &Architecture) -> &'static str;
 
@@ -59,18 +64,16 @@ pub trait Declaration: Debug + Send + Sync {
     }
 }
 
-/// The network's own head, or one of 128 with a hidden layer as wide as the features, or linear.
-fn projection(network: &Architecture, hidden: bool, batch_norm: bool) -> Result<Option<Head>> {
-    if network.head.is_some() {
-        return Ok(network.head.clone());
-    }
-    let hidden = hidden.then(|| network.feature_dimension()).transpose()?;
-    Ok(Some(Head {
-        hidden: hidden.into_iter().collect(),
-        out: 128,
-        batch_norm,
+/// The network's own head, or the objective's, of 128, made for the length of the features.
+fn own_or(network: &Architecture, usual: impl Fn(i64) -> Head) -> Result<Option<Head>> {
+    Ok(Some(match &network.head {
+        Some(own) => own.clone(),
+        None => usual(network.feature_dimension()?),
     }))
 }
+
+/// Length of the embedding, as in all their papers.
+const OUT: i64 = 128;
 
 /// What an objective does.
 pub trait Training {

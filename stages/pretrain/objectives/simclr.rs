@@ -1,5 +1,5 @@
 //! `simclr`: SimCLR (arXiv 2002.05709): NT-Xent over the two views of a batch's images, through a
-//! projection head with batch norm.
+//! projection head with batch norms, the last one behind its last layer.
 
 use anyhow::Result;
 use seedpipe_base::Refusal;
@@ -7,13 +7,15 @@ use seedpipe_engine::StageContext;
 use seedpipe_learn::architecture::{Architecture, Head};
 use seedpipe_learn::loss::contrastive::nt_xent_loss;
 use seedpipe_learn::network::{Mode, Network, Precision};
+use seedpipe_learn::optimiser::{LarsOptions, OptimiserOptions};
+use seedpipe_learn::schedule::{Per, Schedule};
 use seedpipe_learn::training_state::TrainingState;
 use tch::Tensor;
 
-use super::{Declaration, Pretrain, Setup, Training, projection};
+use super::{Declaration, OUT, Pretrain, Setup, Training, own_or};
 use crate::shared::invalid::{Counted, count, temperature};
 use crate::shared::objectives::params;
-use crate::training::{Batch, Learner, TrainingOptions};
+use crate::training::{Batch, Learner, Scaling, TrainingOptions};
 
 params! {
     /// SimCLR: find the other view of the image among the batch's.
@@ -30,12 +32,34 @@ impl Declaration for Simclr {
         count("training.batch", training.batch as u64, 2, Counted::AtOnce)
     }
 
+    /// Of the paper, section 2.2, apart from its batch of 4096; smaller batches by its rule for
+    /// them, 0.075 · √batch (appendix B.1).
+    fn training(&self) -> TrainingOptions {
+        TrainingOptions {
+            epochs: 100,
+            learning_rate: 1.2,
+            scale_learning_rate: Scaling::SQRT,
+            optimiser: OptimiserOptions::Lars(LarsOptions::default()),
+            schedule: Schedule::Cosine {
+                warmup_epochs: 10.0,
+                per: Per::Step,
+                after_warmup: true,
+                end: 0.0,
+            },
+            ..TrainingOptions::default()
+        }
+    }
+
     fn way(&self, _network: &Architecture) -> &'static str {
         "SimCLR"
     }
 
     fn head(&self, network: &Architecture) -> Result<Option<Head>> {
-        projection(network, true, true)
+        own_or(network, |features| Head {
+            batch_norm: true,
+            last_batch_norm: true,
+            ..Head::new(vec![features], OUT)
+        })
     }
 }
 

@@ -5,12 +5,14 @@ use anyhow::{Result, ensure};
 use seedpipe_base::Refusal;
 use seedpipe_engine::StageContext;
 use seedpipe_learn::architecture::{Architecture, Head};
+use seedpipe_learn::schedule::Schedule;
 
 use super::{Declaration, Pretrain, Setup, Training};
 use crate::finetune::SupervisedLearner;
 use crate::shared::network_artifact::initialise;
 use crate::shared::objectives::params;
 use crate::shared::selection::Classes;
+use crate::training::{Scaling, TrainingOptions};
 
 params! {
     /// Name the image's class: needs labels.
@@ -18,6 +20,17 @@ params! {
 }
 
 impl Declaration for Supervised {
+    /// Of torchvision's references/classification/train.py, for 8 devices with 32 images each.
+    fn training(&self) -> TrainingOptions {
+        TrainingOptions {
+            epochs: 90,
+            learning_rate: 0.1,
+            scale_learning_rate: Scaling::LINEAR,
+            schedule: Schedule::steps(&[30, 60], 0.1),
+            ..TrainingOptions::default()
+        }
+    }
+
     fn way(&self, _network: &Architecture) -> &'static str {
         "labels"
     }

@@ -11,12 +11,14 @@ use seedpipe_learn::loss::swav::{
     assignments_among, normalise_prototypes, prototype_scores, swapped_prediction,
 };
 use seedpipe_learn::network::{Mode, Network, Precision};
+use seedpipe_learn::optimiser::{LarsOptions, OptimiserOptions};
 use seedpipe_learn::queue::Queue;
 use seedpipe_learn::random::normal;
+use seedpipe_learn::schedule::{Per, Schedule};
 use seedpipe_learn::training_state::TrainingState;
 use tch::{Device, Tensor, no_grad};
 
-use super::{Declaration, Pretrain, Setup, Training, projection};
+use super::{Declaration, OUT, Pretrain, Setup, Training, own_or};
 use crate::shared::invalid::{Counted, check_queue, count, invalid, positive, temperature};
 use crate::shared::objectives::params;
 use crate::training::{Batch, Learner, QUEUE, TrainingOptions, restore_queue, save_queue};
@@ -92,12 +94,35 @@ impl Declaration for Swav {
         }
     }
 
+    /// Of scripts/swav_200ep_bs256_pretrain.sh, for batches of 256; its LARS takes all tensors alike.
+    fn training(&self) -> TrainingOptions {
+        TrainingOptions {
+            epochs: 200,
+            learning_rate: 0.6,
+            optimiser: OptimiserOptions::Lars(LarsOptions {
+                adapt_biases_and_norms: true,
+                decay_biases_and_norms: true,
+                ..LarsOptions::default()
+            }),
+            schedule: Schedule::Cosine {
+                warmup_epochs: 0.0,
+                per: Per::Step,
+                after_warmup: false,
+                end: 0.001,
+            },
+            ..TrainingOptions::default()
+        }
+    }
+
     fn way(&self, _network: &Architecture) -> &'static str {
         "SwAV"
     }
 
     fn head(&self, network: &Architecture) -> Result<Option<Head>> {
-        projection(network, true, true)
+        own_or(network, |features| Head {
+            batch_norm: true,
+            ..Head::new(vec![features], OUT)
+        })
     }
 
     fn small_crops(&self) -> Option<usize> {
@@ -114,6 +139,7 @@ impl Training for Swav {
         let drawn = normalise(&drawn).to_device(setup.device);
         let batch = params.training.batch;
         let learner = SwavLearner {
+            trunk: network.without_head(),
             network,
             prototypes: drawn.copy().set_requires_grad(true),
             drawn,
@@ -153,6 +179,8 @@ impl Swav {
 
 struct SwavLearner {
     network: Network,
+    /// The network without its head, with the same tensors.
+    trunk: Network,
     /// `[K, D]`, a leaf; rows get length 1 before each step.
     prototypes: Tensor,
     /// `[K, D]`: the prototypes as they were drawn, which they stay while they are frozen.
@@ -182,14 +210,24 @@ impl SwavLearner {
         }
     }
 
-    /// Embeddings of a batch's images of one size, a tensor `[B, D]` for each of the `views` of an
-    /// image.
-    fn embeddings(&self, images: &Tensor, views: usize) -> Vec<Tensor> {
-        let output = self.network.forward(images, Mode::Train, self.precision);
-        let embeddings = output.embedding_or_features(); // [B × views, D]
-        (0..views as i64)
-            .map(|view| embeddings.slice(0, view, None, views as i64))
-            .collect()
+    /// A tensor `[B, D]` for each view of an image, the whole ones first. Batch norms see the crops of
+    /// one size at a time, those of the head all together (`forward` of the official resnet50.py).
+    fn embeddings(&self, batch: &Batch) -> Vec<Tensor> {
+        let count = batch.positions.len() as i64;
+        let features = batch.crops.iter().map(|images| {
+            let output = self.trunk.forward(images, Mode::Train, self.precision);
+            output.features // [B × views of the size, F]
+        });
+        let features: Vec<Tensor> = features.collect();
+        let sizes: Vec<i64> = features.iter().map(|rows| rows.size()[0]).collect();
+        let all = Tensor::cat(&features, 0);
+        let embeddings = self.network.embed(&all, Mode::Train, self.precision);
+        let by_size = embeddings.split_with_sizes(sizes, 0);
+        let views = by_size.iter().flat_map(|rows| {
+            let views = rows.size()[0] / count;
+            (0..views).map(move |view| rows.slice(0, view, None, views))
+        });
+        views.collect()
     }
 
     /// Soft assignments of one whole view: `[B, K]`.
@@ -221,12 +259,7 @@ impl Learner for SwavLearner {
 
     fn loss(&mut self, batch: &Batch) -> Result<Tensor> {
         let prototypes = self.prototypes_of(batch.epoch); // [K, D]
-        let count = batch.positions.len();
-        let mut embeddings = Vec::new();
-        for images in batch.crops {
-            let views = images.size()[0] as usize / count;
-            embeddings.extend(self.embeddings(images, views));
-        }
+        let embeddings = self.embeddings(batch);
         let scores: Vec<Tensor> = embeddings
             .iter()
             .map(|embeddings| prototype_scores(embeddings, &prototypes)) // [B, K]
@@ -278,5 +311,62 @@ impl Learner for SwavLearner {
             restore_queue(state, &format!("{QUEUE}{view}"), queue)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+    use tch::Kind;
+
+    /// With a batch norm behind the head's last layer, the embeddings that it saw together have a
+    /// mean of 0.
+    #[test]
+    fn the_head_sees_crops_of_all_sizes_together() {
+        let mut architecture = Architecture {
+            width: 0.25,
+            ..Architecture::named("cifar_resnet8")
+        };
+        architecture.head = Some(Head {
+            last_batch_norm: true,
+            ..Head::new(vec![], 8)
+        });
+        let key = |name: &str| ChaCha8Rng::from_seed(*blake3::hash(name.as_bytes()).as_bytes());
+        let network = Network::initialise(&architecture, key, Device::Cpu).unwrap();
+        let drawn = normalise(&normal(&[5, 8], &mut key("prototypes")));
+        let learner = SwavLearner {
+            trunk: network.without_head(),
+            network,
+            prototypes: drawn.copy().set_requires_grad(true),
+            drawn,
+            queues: Vec::new(),
+            entering: Vec::new(),
+            queue_from_epoch: 0,
+            frozen_epochs: 0,
+            epsilon: 0.05,
+            iterations: 3,
+            temperature: 0.1,
+            precision: Precision::F32,
+        };
+        let crops = [(2, 16), (3, 8)].map(|(views, side)| {
+            let images = normal(&[4 * views, 3, side, side], &mut key("crops"));
+            images * side as f64
+        });
+        let batch = Batch {
+            crops: &crops,
+            positions: &[0, 1, 2, 3],
+            epoch: 0,
+            step: 0,
+            begins_update: true,
+        };
+        let views = learner.embeddings(&batch);
+        assert!(views.len() == 5 && views.iter().all(|view| view.size() == [4, 8]));
+        let mean = |views: &[Tensor]| {
+            let means = Tensor::cat(views, 0).mean_dim(0, false, Kind::Float);
+            means.abs().max().double_value(&[])
+        };
+        assert!(mean(&views) < 1e-4, "{}", mean(&views));
+        assert!(mean(&views[..WHOLE_VIEWS]) > 1e-2);
     }
 }

@@ -52,6 +52,7 @@ impl Writer<'_> {
                     channels: shape[0],
                     epsilon: NORM.epsilon,
                     momentum: NORM.momentum,
+                    offset: true,
                 };
                 if shape.len() == 2 {
                     return Err((
