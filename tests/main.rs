@@ -29,3 +29,4 @@ mod sandbox;
 mod startup;
 mod stored_once;
 mod supervised;
+mod trainers;
