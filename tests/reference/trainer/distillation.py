@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional
 
 from .memories import Queue
-from .networks import CifarResNet, follow
+from .networks import follow, network
 from .samples import Targets, Views
 from .swav import sinkhorn, unit_rows
 
@@ -21,10 +21,11 @@ class Distiller:
     def __init__(self, stage, start, faults):
         params = stage["params"]
         self.params, self.faults = params, faults
-        self.student = CifarResNet(stage["network"])
+        self.student = network(stage["network"])
         self.student.load_state_dict({name.removeprefix("student."): start[name] for name in start if name.startswith("student.")})
         self.student.train(not faults.made("batch_norm_evaluating"))
-        self.network = self.student
+        # The head is thrown away.
+        self.network = getattr(self.student, "backbone", self.student)
         self.sizes = [Size(self, stage, "", 1, start)]
         if params.get("small_crops"):
             self.sizes.append(Size(self, stage, "small_", params["small_crops"], start))

@@ -45,7 +45,9 @@ class BasicBlock(nn.Module):
 
 
 class CifarResNet(nn.Module):
-    """`architecture`: as weights say it. The head's output where there is one, else the classifier's, else the features."""
+    """The classifier's output where there is one, else the features.
+
+    - `architecture`: as weights say it"""
 
     def __init__(self, architecture):
         super().__init__()
@@ -64,16 +66,25 @@ class CifarResNet(nn.Module):
         self.features = inputs
         if architecture.get("classes"):
             self.linear = nn.Linear(inputs, architecture["classes"])
-        if architecture.get("head"):
-            self.head = projection(inputs, architecture["head"])
 
     def forward(self, images):
         out = functional.relu(self.bn1(self.conv1(images)))
         out = self.layer3(self.layer2(self.layer1(out))).mean((2, 3))
-        for last in ("head", "linear"):
-            if hasattr(self, last):
-                return getattr(self, last)(out)
-        return out
+        return self.linear(out) if hasattr(self, "linear") else out
+
+
+class WithHead(nn.Module):
+    def __init__(self, architecture):
+        super().__init__()
+        self.backbone = CifarResNet(architecture)
+        self.head = projection(self.backbone.features, architecture["head"])
+
+    def forward(self, images):
+        return self.head(self.backbone(images))
+
+
+def network(architecture):
+    return WithHead(architecture) if architecture.get("head") else CifarResNet(architecture)
 
 
 def projection(inputs, head):

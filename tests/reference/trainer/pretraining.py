@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional
 
 from .memories import Queue
-from .networks import CifarResNet, follow, in_parts
+from .networks import follow, in_parts, network
 from .samples import Views, labels
 from .swav import sinkhorn, unit_rows
 
@@ -19,7 +19,7 @@ class Learner:
 
     def __init__(self, stage, start, faults):
         self.params, self.faults = stage["params"], faults
-        self.network = CifarResNet(stage["network"])
+        self.network = network(stage["network"])
         own = {name.removeprefix(self.PREFIX): tensor for name, tensor in start.items() if name.startswith(self.PREFIX)}
         self.network.load_state_dict(own)
         self.network.train(not faults.made("batch_norm_evaluating"))
