@@ -4,7 +4,12 @@
 //! that a machine without PyTorch compares as well.
 
 mod comparing;
+mod draws;
+mod heads;
+mod knn;
+mod numbers;
 mod plan;
+mod probe;
 mod ran;
 
 use std::collections::{BTreeMap, BTreeSet};
