@@ -114,7 +114,7 @@ stages:
   knn: {kind: knn, inputs: {images: images, features: features}, matrix: {test_split: [val, test]}}
 ",
     );
-    let table = sandbox.run(&["run", "--quiet"]).succeeded().stdout;
+    sandbox.run(&["run", "--quiet"]).succeeded();
     for (looks, split) in [("usual", "val"), ("judging", "test")] {
         let stage = format!("teacher[looks={looks}]");
         assert_eq!(
@@ -129,6 +129,7 @@ stages:
     }
     let figures = sandbox.run(&["metrics", "teacher", "--csv"]).succeeded();
     assert_eq!(figures.stdout.matches("running_knn_top1").count(), 2);
+    let table = sandbox.run(&["metrics"]).succeeded().stdout;
     let heading = table.lines().next().unwrap();
     assert!(heading.contains("kNN top-1, val"), "{heading}");
     assert_eq!(heading.matches("kNN top-1").count(), 2, "{heading}");
