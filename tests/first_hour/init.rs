@@ -162,6 +162,12 @@ fn a_parquet_file_is_read_with_its_columns() {
         told.contains("5,000 images: 5,000 png; 1,000 test, 4,000 train; 10 classes"),
         "{told}"
     );
+    assert!(
+        told.contains(
+            "`val`, a tenth of the training images, is there to choose by; `test` judges\n"
+        ),
+        "{told}"
+    );
     let text = fs_err::read_to_string(sandbox.path("pipeline.yaml")).unwrap();
     for part in [
         "label_column: label\n",

@@ -22,7 +22,7 @@ fn contents_with(
 fn one_thread_and_two_give_equal_content_for_every_kind() {
     let sandbox = with_every_kind();
     let one = contents_with(&sandbox, "1", &[]);
-    assert_eq!(one.len(), 21);
+    assert_eq!(one.len(), 23);
     assert_eq!(one, contents_with(&sandbox, "2", &[]));
 }
 

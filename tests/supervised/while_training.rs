@@ -109,12 +109,14 @@ stages:
     kind: pretrain
     matrix: {looks: {param: training.evaluate, values: {usual: {}, judging: {split: test}}}}
     inputs: {images: images, views: views}
-    params: {network: {name: cifar_resnet8, width: 0.25}, queue: 32, training: {epochs: 1, batch: 16, threads: 1}}
+    params: {network: {name: cifar_resnet8, width: 0.25}, queue: 32, training: {epochs: 2, batch: 16, threads: 1}}
   features: {kind: encode, inputs: {images: images, weights: 'teacher[looks=usual]'}, params: {embedding: features, store: f32}}
   knn: {kind: knn, inputs: {images: images, features: features}, matrix: {test_split: [val, test]}}
+  chosen: {kind: report, inputs: {metrics: ['teacher[looks=usual].metrics']}, params: {path: chosen.html}}
+  judged: {kind: report, inputs: {metrics: ['teacher[looks=judging].metrics', knn]}, params: {path: judged.html}}
 ",
     );
-    let table = sandbox.run(&["run", "--quiet"]).succeeded().stdout;
+    sandbox.run(&["run", "--quiet"]).succeeded();
     for (looks, split) in [("usual", "val"), ("judging", "test")] {
         let stage = format!("teacher[looks={looks}]");
         assert_eq!(
@@ -129,6 +131,12 @@ stages:
     }
     let figures = sandbox.run(&["metrics", "teacher", "--csv"]).succeeded();
     assert_eq!(figures.stdout.matches("running_knn_top1").count(), 2);
+    let table = sandbox.run(&["metrics"]).succeeded().stdout;
+    for (page, warns) in [("chosen.html", false), ("judged.html", true)] {
+        let page = fs_err::read_to_string(sandbox.path(page)).unwrap();
+        assert!(page.contains("while training"), "{page}");
+        assert_eq!(page.contains("are of the images that judge"), warns);
+    }
     let heading = table.lines().next().unwrap();
     assert!(heading.contains("kNN top-1, val"), "{heading}");
     assert_eq!(heading.matches("kNN top-1").count(), 2, "{heading}");

@@ -340,6 +340,16 @@ fn told(found: &Survey, choice: &Choice, given: &Given, path: &Path) -> String {
         choice.batch,
         choice.precision
     ));
+    if choice.can_choose {
+        let kept = match choice.splits_off_val {
+            true => ", a tenth of the training images,",
+            false => "",
+        };
+        text.push_str(&format!(
+            "`val`{kept} is there to choose by; `{}` judges\n",
+            choice.judged
+        ));
+    }
     let student = match &given.student {
         None => format!("{} epochs", choice.student_epochs),
         Some(student) => {
