@@ -19,7 +19,7 @@ pub enum RecipeName {
     /// SimCLR (`data_util.py` of google-research/simclr, strength 1): area 0.08–1, jitter .8 .8 .8
     /// .2 with probability .8, grayscale .2, blur .1–2 with .5, flip .5.
     Simclr,
-    /// SwAV's large crops (`src/multicropdataset.py` of facebookresearch/swav): area 0.14–1, colours
+    /// SwAV's large crops (`multicropdataset.py` of facebookresearch/swav): area 0.14–1, colours
     /// and blur as `simclr`.
     Swav,
     /// SwAV's small crops: as `swav`, area 0.05–0.14, 96 pixels.
