@@ -18,13 +18,14 @@ use crate::{
     RgbImage, Scratch, View, decode, decode_for, render,
 };
 
-const RECIPES: [&str; 8] = [
+const RECIPES: [&str; 9] = [
     "mocov2",
     "mocov1",
     "simclr",
     "swav",
     "swav_small",
     "seed_small",
+    "moco_lincls",
     "eval",
     "custom",
 ];
