@@ -41,7 +41,10 @@ fn pictures(sandbox: &Sandbox) {
         let written = picture.write_to(&mut bytes, image::ImageFormat::Png);
         written.unwrap();
         let class = ["a", "b", "c"][class as usize];
-        sandbox.write(&format!("pictures/{class}/{number:02}.png"), bytes.into_inner());
+        sandbox.write(
+            &format!("pictures/{class}/{number:02}.png"),
+            bytes.into_inner(),
+        );
     }
 }
 
