@@ -5,6 +5,7 @@ use seedpipe_learn::random::normal;
 use serde_json::Value;
 
 use super::compare;
+use super::comparing::Tolerance;
 use super::heads::PIXELS;
 use super::ran::Ran;
 use crate::sandbox::Sandbox;
@@ -63,9 +64,13 @@ fn fine_tunings_are_hintons_distillation_and_mixup() {
     sandbox.write(PIXELS.0, PIXELS.1);
     pictures(&sandbox);
     let ran = Ran::of(&sandbox, trained);
+    // A rounding that turns one output of a layer on or off grows to 1e-4 of a loss until the end;
+    // the least of the mistakes is 5e-2.
+    let live = &Tolerance::RECORDED;
     compare(
         &sandbox,
         &ran,
+        live,
         "tests/fixtures/heads/finetune.json",
         &MISTAKES,
     );
