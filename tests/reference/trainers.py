@@ -17,10 +17,10 @@ if hasattr(os, "RTLD_LAZY"):
 import torch
 from safetensors.torch import load_file
 
-from trainer import distillation, loop, pretraining
+from trainer import distillation, figures, finetuning, loop, pretraining
 from trainer.faults import Faults
 
-LEARNERS = {"distill": distillation.Distiller, "pretrain": pretraining.learner}
+LEARNERS = {"distill": distillation.Distiller, "pretrain": pretraining.learner, "finetune": finetuning.Finetuner}
 
 
 # Epochs that a mistake has to show in: memories are full by then.
@@ -29,7 +29,11 @@ EPOCHS = 8
 
 def trained(stage, faults, epochs=None):
     start = load_file(stage["start"])
-    return loop.train(stage, LEARNERS[stage["kind"]](stage, start, faults), epochs)
+    learner = LEARNERS[stage["kind"]](stage, start, faults)
+    result = loop.train(stage, learner, epochs)
+    if stage["kind"] == "finetune" and not epochs:
+        result["weights"]["answers"] = figures.figures(learner.answers())
+    return result
 
 
 def main(plan, out):

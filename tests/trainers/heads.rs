@@ -20,7 +20,7 @@ use crate::sandbox::REPOSITORY;
 const RECORD: &str = "SEEDPIPE_RECORD_TRAINERS";
 
 /// A network whose features are an image's pixels (tests/reference/pixels_network.py).
-const PIXELS: (&str, &[u8]) = ("pixels.pt", include_bytes!("../fixtures/heads/pixels.pt"));
+pub const PIXELS: (&str, &[u8]) = ("pixels.pt", include_bytes!("../fixtures/heads/pixels.pt"));
 
 pub const IMAGES: &str = "\
 seed: 5

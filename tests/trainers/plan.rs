@@ -3,6 +3,7 @@
 
 use seedpipe_engine::keyed_rng;
 use seedpipe_learn::architecture::Architecture;
+use seedpipe_learn::beta::symmetric_beta;
 use seedpipe_learn::network::Network;
 use seedpipe_learn::queue::Queue;
 use seedpipe_learn::random::{normal, permutation};
@@ -10,11 +11,9 @@ use seedpipe_learn::tch::{Device, Tensor};
 use seedpipe_learn::training_state::{TrainingState, save};
 use serde_json::{Map, Value, json};
 
+use super::draws::label_keys;
 use super::ran::{Ran, RanStage};
 use crate::sandbox::Sandbox;
-
-/// Images in the pictures' folder.
-const IMAGES: usize = 48;
 
 /// Writes `plan.json`, and beside it the first tensors of each stage.
 pub fn write(sandbox: &Sandbox, ran: &Ran) {
@@ -29,10 +28,10 @@ pub fn write(sandbox: &Sandbox, ran: &Ran) {
         let training = &stage.recipe["params"]["training"];
         let draw = Draw::of(stage);
         let epochs = 0..training["epochs"].as_u64().unwrap() as u32;
-        let orders = epochs.map(|epoch| draw.order(IMAGES, "order", &epoch.to_le_bytes()));
+        let orders = epochs.map(|epoch| draw.order(stage.images, "order", &epoch.to_le_bytes()));
         let mut inputs = json!(stage.inputs);
         for (slot, parts) in inputs.as_object_mut().unwrap() {
-            if !slot.ends_with("targets") {
+            if !slot.ends_with("targets") && !slot.starts_with("teacher_") {
                 *parts = parts[0].take(); // one stage's
             }
         }
@@ -147,16 +146,23 @@ fn first_tensors(stage: &RanStage, network: &Value) -> TrainingState {
 /// The orders beside that of the images.
 fn draws(stage: &RanStage, draw: &Draw) -> Value {
     let params = &stage.recipe["params"];
-    let of_images = |label: &str| draw.order(IMAGES, label, &[]);
+    let of_images = |label: &str| draw.order(stage.images, label, &[]);
     let training = &params["training"];
     let number = |key: &str| training[key].as_u64().unwrap();
     let batch = number("batch") as usize;
-    let batches = (IMAGES / batch) as u64 * number("epochs");
+    let batches = (stage.images / batch) as u64 * number("epochs");
     let shuffles = (0..batches).map(|step| draw.order(batch, "shuffle", &step.to_le_bytes()));
+    let mixing = (0..batches).map(|step| {
+        let mut rng = draw.rng("mixup", &step.to_le_bytes());
+        let share = symmetric_beta(params["mixup"].as_f64().unwrap_or(1.0), &mut rng);
+        json!({"share": share, "partners": permutation(batch, &mut rng)})
+    });
     json!({
         "queue_start": of_images("queue_start"),
         "small_queue_start": of_images("small_queue_start"),
         "prototypes": of_images("prototypes"),
         "shuffles": shuffles.collect::<Vec<_>>(),
+        "keys": label_keys(&stage.inputs["images"][0], draw.seed),
+        "mixing": mixing.collect::<Vec<_>>(),
     })
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use seedpipe_artifact::{MetricsReader, WeightsReader};
+use seedpipe_artifact::{MetricsReader, PredictionsReader, WeightsReader};
 use seedpipe_learn::tch::{Kind, Tensor};
 use seedpipe_learn::tensors;
 use seedpipe_learn::training_state::{TrainingState, latest};
@@ -27,12 +27,16 @@ pub struct RanStage {
     /// Before the last update.
     pub checkpoint: TrainingState,
     pub updates_per_epoch: usize,
+    /// That are trained on.
+    pub images: usize,
 }
 
 impl Ran {
     /// Runs each training until its last update is done, keeps the checkpoint before it, and lets
     /// it end.
-    pub fn of(sandbox: &Sandbox) -> Ran {
+    ///
+    /// - `images`: that a stage with these params trains on, once its inputs have run
+    pub fn of(sandbox: &Sandbox, images: impl Fn(&Value) -> usize) -> Ran {
         let pipeline = fs_err::read_to_string(sandbox.path("pipeline.yaml")).unwrap();
         let mut pipeline: serde_yaml::Value = serde_yaml::from_str(&pipeline).unwrap();
         pipeline.apply_merge().unwrap();
@@ -42,19 +46,21 @@ impl Ran {
         let described = serde_json::to_value(&pipeline["stages"]).unwrap();
         let is_training = |stage: &&&str| {
             let kind = described[**stage]["kind"].as_str().unwrap();
-            ["pretrain", "distill"].contains(&kind)
+            ["pretrain", "distill", "finetune"].contains(&kind)
         };
         let mut checkpoints = BTreeMap::new();
         for &stage in names.iter().filter(is_training) {
-            let training = &described[stage]["params"]["training"];
-            let number = |key: &str| training[key].as_u64();
-            let updates = 48 / number("batch").unwrap() / number("accumulate").unwrap_or(1);
-            let last = updates * number("epochs").unwrap();
             // Inputs first: their updates are no updates of this stage.
             let inputs = described[stage]["inputs"].as_object().unwrap();
             let mut run = vec!["run", "--quiet"];
             run.extend(inputs.values().flat_map(texts));
             sandbox.run(&run).succeeded();
+            let params = &described[stage]["params"];
+            let images = images(params);
+            let number = |key: &str| params["training"][key].as_u64();
+            let batch = number("batch").unwrap() * number("accumulate").unwrap_or(1);
+            let updates = images as u64 / batch;
+            let last = updates * number("epochs").unwrap();
             let mut run = sandbox.command(&["run", "--quiet", stage]);
             let killed =
                 sandbox.finish(run.env("SEEDPIPE_FAULT", format!("training.step:{last}=kill")));
@@ -64,7 +70,7 @@ impl Ran {
                 let mut warn = |message| panic!("{message}");
                 let state = latest(&folder, &mut warn).unwrap().unwrap();
                 assert_eq!(state.step, last - 1, "{stage}");
-                checkpoints.insert(stage.to_owned(), (state, updates as usize));
+                checkpoints.insert(stage.to_owned(), (state, updates as usize, images));
             }
             sandbox.run(&["run", "--quiet", stage]).succeeded();
         }
@@ -80,7 +86,7 @@ impl Ran {
             .collect();
         let stages = checkpoints
             .into_iter()
-            .map(|(name, (checkpoint, updates))| {
+            .map(|(name, (checkpoint, updates, images))| {
                 let artifact = artifacts[&name].clone();
                 let inputs = described[&name]["inputs"].as_object().unwrap();
                 let inputs = inputs.iter().map(|(slot, stages)| {
@@ -95,6 +101,7 @@ impl Ran {
                     artifact,
                     checkpoint,
                     updates_per_epoch: updates,
+                    images,
                     name,
                 }
             });
@@ -116,6 +123,13 @@ impl RanStage {
             let tensor = tensors::from_bytes(&dtype, &row.shape, &row.data).unwrap();
             (row.name, figures(&values(&tensor)))
         });
+        let mut weights: BTreeMap<_, _> = weights.collect();
+        let answers = self.artifact.join("predictions/part-00000.parquet");
+        if answers.exists() {
+            let rows = PredictionsReader::open(&[answers]).unwrap().read_all();
+            let shares = rows.unwrap().into_iter().flat_map(|row| row.probabilities);
+            weights.insert("answers".to_owned(), figures(&shares.collect::<Vec<_>>()));
+        }
         let metrics = [self.artifact.join("metrics/part-00000.parquet")];
         let metrics = MetricsReader::open(&metrics).unwrap().read_all().unwrap();
         let losses = metrics.into_iter().filter(|row| row.name == "loss");
@@ -130,7 +144,7 @@ impl RanStage {
                 .filter(|(name, _)| *name != "loop")
                 .map(|(name, scalar)| (name.clone(), scalar.clone()))
                 .collect(),
-            weights: weights.collect(),
+            weights,
         }
     }
 }
@@ -149,7 +163,7 @@ fn texts(value: &Value) -> impl Iterator<Item = &str> {
 
 /// The Parquet files of an artifact's first output, or of its images.
 fn parquet(artifact: &std::path::Path) -> Vec<PathBuf> {
-    let outputs = ["images", "views", "embeddings", "weights"];
+    let outputs = ["images", "views", "embeddings", "weights", "classifier"];
     let output = outputs.iter().map(|output| artifact.join(output));
     let output = output.into_iter().find(|folder| folder.is_dir()).unwrap();
     let files = fs_err::read_dir(output).unwrap();

@@ -5,20 +5,19 @@ import math
 import torch
 
 
-def optimiser(named, options):
+def optimiser(named, options, rate_factor):
     """- `named`: parameters by name
-    - `options`: as a pipeline's `training.optimiser`"""
-    one_dimension = [parameter for _, parameter in named if parameter.dim() <= 1]
-    others = [parameter for _, parameter in named if parameter.dim() > 1]
+    - `options`: as a pipeline's `training.optimiser`
+    - `rate_factor`: on the learning rate, by name"""
     decay = options["weight_decay"]
     few = decay if options["decay_biases_and_norms"] else 0.0
-    groups = [{"params": others, "weight_decay": decay}, {"params": one_dimension, "weight_decay": few}]
+    groups = []
+    for name, parameter in named:
+        is_large = parameter.dim() > 1
+        group = {"params": [parameter], "weight_decay": decay if is_large else few, "factor": rate_factor(name)}
+        groups.append(group | {"adapts": is_large or options.get("adapt_biases_and_norms", False)})
     sgd = torch.optim.SGD(groups, lr=1.0, momentum=options["momentum"], nesterov=options["nesterov"])
-    if options["kind"] == "sgd":
-        return sgd
-    for group, adapts in zip(groups, (True, options["adapt_biases_and_norms"])):
-        group["adapts"] = adapts
-    return Larc(sgd, options["trust"])
+    return sgd if options["kind"] == "sgd" else Larc(sgd, options["trust"])
 
 
 class Larc:

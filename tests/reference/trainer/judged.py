@@ -6,17 +6,30 @@ from . import tables
 
 
 class Images:
-    """Labels and splits, by row, which is the image's id. `learned` are the labels as they are learned from."""
+    """Labels and splits, by row, which is the image's id."""
 
     def __init__(self, stage, faults):
         self.by_row = tables.images(stage["inputs"]["images"])
         self.labels = torch.tensor([self.by_row[row]["label"] for row in range(len(self.by_row))])
         self.classes = int(self.labels.max()) + 1
-        self.learned = self.classes - 1 - self.labels if faults.made("other_order_of_classes") else self.labels
+        self.faults = faults
         self.train_splits = ["train", "test"] if faults.made("test_labels") else ["train"]
+
+    def learned(self):
+        """The labels as they are learned from."""
+        return self.classes - 1 - self.labels if self.faults.made("other_order_of_classes") else self.labels
 
     def rows(self, *splits):
         return torch.tensor([row for row, image in self.by_row.items() if image["split"] in splits])
+
+
+def labelled(images, keys, fraction):
+    """Of each class the share with the smallest keys, at least one image."""
+    rows, chosen = images.rows(*images.train_splits), []
+    for number in range(images.classes):
+        own = sorted(rows[images.labels[rows] == number].tolist(), key=lambda row: keys[row])
+        chosen += own[: max(1, int(len(own) * fraction + 0.5))]
+    return torch.tensor(sorted(chosen))
 
 
 def answers(prefix, ranked, shares, labels, suffix=""):

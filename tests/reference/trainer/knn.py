@@ -18,7 +18,7 @@ def judged(stage, faults):
     bank, queries = features[train], functional.normalize(features[test])
     if not faults.made("no_normalisation"):
         bank = functional.normalize(bank)
-    labels, wanted = images.learned[train], images.labels[test]
+    labels, wanted = images.learned()[train], images.labels[test]
     similarity = queries @ bank.T
     result = retrieval(similarity, labels, wanted)
     for place, k in enumerate(params["k"]):

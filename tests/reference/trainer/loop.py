@@ -12,7 +12,7 @@ def train(stage, learner, epochs=None):
     - `learner`: `trainable()` and `state()` by name, `queues()` by name, `network`, and `loss(batch)`, which remembers"""
     training = stage["params"]["training"]
     named = learner.trainable()
-    optimiser = descent.optimiser(named, training["optimiser"])
+    optimiser = descent.optimiser(named, training["optimiser"], getattr(learner, "rate_factor", lambda name: 1.0))
     batch, several = training["batch"], training["accumulate"]
     per_epoch = len(stage["orders"][0]) // batch // several
     losses, kept = [], {}
@@ -21,7 +21,7 @@ def train(stage, learner, epochs=None):
             kept = {"tensors": of_learner(learner, optimiser, named), "queues": pointers(learner)}
         epoch = step // per_epoch
         for group in optimiser.param_groups:
-            group["lr"] = descent.learning_rate(training, step, per_epoch)
+            group["lr"] = descent.learning_rate(training, step, per_epoch) * group["factor"]
         optimiser.zero_grad()
         loss_sum = 0.0
         for number in range(step * several, (step + 1) * several):

@@ -6,14 +6,14 @@ import torch
 from torch.nn import functional
 
 from . import tables
-from .judged import Images, listed, of_logits
+from .judged import Images, labelled, listed, of_logits
 
 
 def judged(stage, faults):
     images, params = Images(stage, faults), stage["params"]
     features = tables.embeddings(stage["inputs"]["features"])
     rows = labelled(images, stage["draws"]["keys"], params["label_fraction"])
-    x, y = features[rows], images.learned[rows]
+    x, y = features[rows], images.learned()[rows]
     if params["method"] == "lbfgs":
         weight, bias, loss = optimum(x, y, images.classes, params["lbfgs"]["l2"], faults)
     else:
@@ -24,15 +24,6 @@ def judged(stage, faults):
     test = images.rows("test")
     result = of_logits("linear_", features[test].to(weight.dtype) @ weight.T + bias, images.labels[test])
     return result | {"train/linear_loss": [loss], "weight": listed(weight), "bias": listed(bias)}
-
-
-def labelled(images, keys, fraction):
-    """Of each class the share with the smallest keys, at least one image."""
-    rows, chosen = images.rows(*images.train_splits), []
-    for number in range(images.classes):
-        own = sorted(rows[images.labels[rows] == number].tolist(), key=lambda row: keys[row])
-        chosen += own[: max(1, int(len(own) * fraction + 0.5))]
-    return torch.tensor(sorted(chosen))
 
 
 def optimum(x, y, classes, l2, faults):

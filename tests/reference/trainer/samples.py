@@ -34,10 +34,12 @@ class Views:
     def __init__(self, stage, slot, count, faults):
         self.pixels = pixels(tuple(stage["inputs"]["images"]), tuple(stage["inputs"][slot]))
         self.count = count
-        wanted = stage["preprocessing"]
-        if not faults.made("raw_pixels"):
-            mean, deviation = (torch.tensor(wanted[key]).view(3, 1, 1) for key in ("mean", "std"))
-            self.pixels = (self.pixels - mean) / deviation
+        self.wanted, self.raw = stage["preprocessing"], faults.made("raw_pixels")
+        self.pixels = self.normalised(self.pixels)
+
+    def normalised(self, pixels):
+        mean, deviation = (torch.tensor(self.wanted[key]).view(3, 1, 1) for key in ("mean", "std"))
+        return pixels if self.raw else (pixels - mean) / deviation
 
     def numbers(self, epoch, shift=0):
         return [(epoch * self.count + shift + crop) % len(self.pixels) for crop in range(self.count)]
