@@ -98,7 +98,7 @@ fn small_views_that_do_not_fit() {
     let sandbox = Sandbox::with(&format!("{OBJECTIVES}{alone}"));
     assert_snapshot!(sandbox.run(&["run", "--quiet"]).refusal(), @r"
     error: pipeline.yaml: stage `student_wrong`: key `params.small_crops`: expected the inputs `small_views` and `small_targets`, or neither, got `small_views` alone
-    hint: connect `small_targets`: an `augment` stage with `recipe: swav_small`, and the `encode` of its views
+    hint: connect `small_targets`: an `augment` stage with `recipe: seed_small`, and the `encode` of its views
     exit code 2
     ");
     let without = student("wrong", "queue: 32, small_crops: 2").replace(
