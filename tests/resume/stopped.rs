@@ -10,10 +10,10 @@ use crate::sandbox::{LIGHT_PIPELINE, Sandbox, WHOLE_PIPELINE, contents};
 
 #[test]
 fn a_stop_between_checkpoints_keeps_the_step_at_hand() {
-    // 30 steps an epoch, no checkpoint before its end.
+    // 15 steps an epoch, no checkpoint before its end.
     let pipeline = WHOLE_PIPELINE.replace(
         "{epochs: 1, batch: 16}",
-        "{epochs: 2, batch: 2, checkpoint_minutes: 0, threads: 1}",
+        "{epochs: 2, batch: 4, checkpoint_minutes: 0, threads: 1}",
     );
     let expected = contents(&Sandbox::with(&pipeline).run_json(&["teacher"]));
     // `timeout` sends to the process and to its group: two signals for one wish. Batch systems and
@@ -39,14 +39,14 @@ fn a_stop_between_checkpoints_keeps_the_step_at_hand() {
         assert_eq!(output.status.code(), Some(1), "{said}");
         let after = said.split("stopped after step ").nth(1).expect(&said);
         let step: u64 = after.split(' ').next().unwrap().parse().unwrap();
-        assert!(step >= 3 && !step.is_multiple_of(30), "{said}");
+        assert!(step >= 3 && !step.is_multiple_of(15), "{said}");
         let kept = format!("step-{step:020}.safetensors");
         let drafts = sandbox.cache_entries("drafts");
         assert!(
             drafts.iter().any(|entry| entry.ends_with(&kept)),
             "{drafts:?}"
         );
-        let place = format!("epoch {} of 2, step {step} of 60", step.div_ceil(30));
+        let place = format!("epoch {} of 2, step {step} of 30", step.div_ceil(15));
         let end = format!("interrupted; the same command goes on with `teacher` from {place}\n");
         assert!(said.ends_with(&end), "{said}");
         if signals == [Signal::INT] {
@@ -65,8 +65,8 @@ fn is_told_everywhere(sandbox: &Sandbox, step: u64, place: &str) {
         assert!(told.contains(&goes_on), "{command:?}: {told}");
     }
     let reached = json!([
-        {"unit": "epoch", "done": step.div_ceil(30), "total": 2},
-        {"unit": "step", "done": step, "total": 60},
+        {"unit": "epoch", "done": step.div_ceil(15), "total": 2},
+        {"unit": "step", "done": step, "total": 30},
     ]);
     let status = sandbox.run(&["status", "--json"]).succeeded().json();
     let dry_run = sandbox.run(&["run", "--dry-run", "--json"]).json_lines();
