@@ -112,7 +112,7 @@ pub fn differences(own: &Results, right: &Results, tolerance: &Tolerance) -> Vec
     let mut found = Vec::new();
     let mut check = |what: String, apart: f64, may: f64| {
         // Also where it is no number.
-        if !(apart <= may) {
+        if apart > may || apart.is_nan() {
             found.push((
                 apart / may,
                 format!("{what}: {apart:.1e} apart, at most {may:.0e}"),
