@@ -20,45 +20,27 @@ pub struct Results {
     pub weights: BTreeMap<String, Figures>,
 }
 
-/// How far two trainings may be apart.
-///
-/// At first they differ by roundings alone. Then somewhere a number that is nearly 0 falls on the
-/// other side of a ReLU, which moves a gradient by far more than a rounding, and from there on the
-/// two trainings go apart by themselves.
-pub struct Tolerance {
-    /// Of the loss of the first [`EARLY`] epochs, as a share of it.
-    pub early_loss: f64,
-    /// Of a later one.
-    pub late_loss: f64,
-    /// As a share of a tensor's length, or of [`SHORT`] where it is shorter.
-    pub tensor: f64,
-    /// Of a velocity's length, which is a sum of the last gradients, or of [`SHORT`] squared.
-    pub velocity: f64,
-}
+// How far two trainings may be apart. At first they differ by roundings alone. Then somewhere a
+// number that is nearly 0 falls on the other side of a ReLU, which moves a gradient by far more than
+// a rounding, and from there on the two trainings go apart by themselves.
 
+/// Of the loss of the first [`EARLY`] epochs, as a share of it. Between two processors the teachers
+/// differ by roundings as well, which f16 may double; on one it was within 6e-6.
+const EARLY_LOSS: f64 = 1e-4;
 const EARLY: usize = 3;
+/// Of a later one.
+const LATE_LOSS: f64 = 1e-2;
+/// As a share of a tensor's length, or of [`SHORT`] where it is shorter.
+const TENSOR: f64 = 1e-1;
+/// Of a velocity's length, which is a sum of the last gradients, or of [`SHORT`] squared.
+const VELOCITY: f64 = 1.0;
 /// Biases begin as 0.
 const SHORT: f64 = 0.1;
 
-impl Tolerance {
-    /// On one machine.
-    pub const LIVE: Tolerance = Tolerance {
-        early_loss: 1e-5,
-        late_loss: 1e-2,
-        tensor: 1e-1,
-        velocity: 1.0,
-    };
-    /// Between two processors, whose teachers differ by roundings as well, which f16 may double.
-    pub const RECORDED: Tolerance = Tolerance {
-        early_loss: 1e-4,
-        ..Tolerance::LIVE
-    };
-
-    /// Of each epoch's loss, as a share of it.
-    fn of_losses(&self) -> impl Iterator<Item = f64> {
-        let early = std::iter::repeat_n(self.early_loss, EARLY);
-        early.chain(std::iter::repeat(self.late_loss))
-    }
+/// How far each epoch's loss may be, as a share of it.
+fn of_losses() -> impl Iterator<Item = f64> {
+    let early = std::iter::repeat_n(EARLY_LOSS, EARLY);
+    early.chain(std::iter::repeat(LATE_LOSS))
 }
 
 impl Results {
@@ -83,8 +65,8 @@ pub fn losses_of_epochs(written: &Value, updates_per_epoch: usize) -> Vec<f64> {
 }
 
 /// The greatest distance of two losses of an epoch, in tolerances; of the epochs that both have.
-pub fn losses_apart(own: &[f64], right: &[f64], tolerance: &Tolerance) -> f64 {
-    let pairs = own.iter().zip(right).zip(tolerance.of_losses());
+pub fn losses_apart(own: &[f64], right: &[f64]) -> f64 {
+    let pairs = own.iter().zip(right).zip(of_losses());
     let apart = pairs.map(|((own, right), may)| (own - right).abs() / right.abs() / may);
     apart.fold(0.0, f64::max)
 }
@@ -108,7 +90,7 @@ pub fn figures(values: &[f32]) -> Figures {
 }
 
 /// Each quantity that is further apart than it may be, the worst first.
-pub fn differences(own: &Results, right: &Results, tolerance: &Tolerance) -> Vec<String> {
+pub fn differences(own: &Results, right: &Results) -> Vec<String> {
     let mut found = Vec::new();
     let mut check = |what: String, apart: f64, may: f64| {
         // Also where it is no number.
@@ -120,11 +102,7 @@ pub fn differences(own: &Results, right: &Results, tolerance: &Tolerance) -> Vec
         }
     };
     assert_eq!(own.losses.len(), right.losses.len());
-    let losses = own
-        .losses
-        .iter()
-        .zip(&right.losses)
-        .zip(tolerance.of_losses());
+    let losses = own.losses.iter().zip(&right.losses).zip(of_losses());
     for (epoch, ((own, right), may)) in losses.enumerate() {
         let what = format!("loss of epoch {epoch}, {own:.5} and {right:.5}");
         check(what, (own - right).abs() / right.abs(), may);
@@ -141,8 +119,8 @@ pub fn differences(own: &Results, right: &Results, tolerance: &Tolerance) -> Vec
         );
         for ((name, own), right) in own.iter().zip(right.values()) {
             let (may, shortest) = match name.starts_with("momentum.") {
-                true => (tolerance.velocity, SHORT * SHORT),
-                false => (tolerance.tensor, SHORT),
+                true => (VELOCITY, SHORT * SHORT),
+                false => (TENSOR, SHORT),
             };
             let differences = own
                 .iter()

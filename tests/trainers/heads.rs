@@ -12,9 +12,9 @@ use std::process::Command;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::numbers::{AVX2, Numbers, Run, Tolerances, deviations};
+use super::numbers::{Numbers, Run, Tolerances, deviations};
 use crate::requirements;
-use crate::sandbox::REPOSITORY;
+use crate::sandbox::{AVX2, REPOSITORY};
 
 /// Set to anything, what PyTorch gives is written to tests/fixtures/heads.
 const RECORD: &str = "SEEDPIPE_RECORD_TRAINERS";

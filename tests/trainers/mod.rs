@@ -21,7 +21,7 @@ use serde_json::Value;
 
 use crate::requirements;
 use crate::sandbox::{REPOSITORY, Sandbox};
-use comparing::{Results, Tolerance, differences, losses_apart, losses_of_epochs, rounded};
+use comparing::{Results, differences, losses_apart, losses_of_epochs, rounded};
 use ran::Ran;
 
 const PIPELINE: &str = include_str!("pipeline.yaml");
@@ -68,9 +68,8 @@ fn published(sandbox: &Sandbox, ran: &Ran) -> Option<Value> {
 /// Compares each training with what PyTorch gives now, as published and with each of `mistakes`,
 /// and with what it gave once.
 ///
-/// - `live`: how far what PyTorch gives now may be
 /// - `recorded`: the file of what it gave once
-fn compare(sandbox: &Sandbox, ran: &Ran, live: &Tolerance, recorded: &str, mistakes: &[&str]) {
+fn compare(sandbox: &Sandbox, ran: &Ran, recorded: &str, mistakes: &[&str]) {
     let published = published(sandbox, ran);
     if let Some(published) = &published {
         let mut made = BTreeSet::new();
@@ -78,11 +77,11 @@ fn compare(sandbox: &Sandbox, ran: &Ran, live: &Tolerance, recorded: &str, mista
             let of_stage = &published[&stage.name];
             let own = stage.results();
             let right = Results::of_script(&of_stage["published"], stage.updates_per_epoch);
-            let found = differences(&own, &right, live);
+            let found = differences(&own, &right);
             assert!(found.is_empty(), "{}: {}", stage.name, found.join("\n"));
             for (mistake, wrong) in of_stage["mistakes"].as_object().unwrap() {
                 let wrong = losses_of_epochs(wrong, stage.updates_per_epoch);
-                let apart = losses_apart(&own.losses, &wrong, &Tolerance::RECORDED);
+                let apart = losses_apart(&own.losses, &wrong);
                 println!("{} with {mistake}: {apart:.1} tolerances apart", stage.name);
                 assert!(apart > 1.0, "{} with {mistake} is the same", stage.name);
                 made.insert(mistake.as_str());
@@ -104,7 +103,7 @@ fn compare(sandbox: &Sandbox, ran: &Ran, live: &Tolerance, recorded: &str, mista
     let recorded: Value = serde_json::from_str(&recorded).unwrap();
     for stage in &ran.stages {
         let right = Results::of_script(&recorded[&stage.name], stage.updates_per_epoch);
-        let found = differences(&stage.results(), &right, &Tolerance::RECORDED);
+        let found = differences(&stage.results(), &right);
         assert!(found.is_empty(), "{}: {}", stage.name, found.join("\n"));
     }
 }
@@ -126,12 +125,5 @@ fn trainings_are_those_of_the_published_algorithms() {
         "swapped_momentum",
         "swapped_temperatures",
     ];
-    let live = &Tolerance::LIVE;
-    compare(
-        &sandbox,
-        &ran,
-        live,
-        "tests/fixtures/trainers.json",
-        &mistakes,
-    );
+    compare(&sandbox, &ran, "tests/fixtures/trainers.json", &mistakes);
 }

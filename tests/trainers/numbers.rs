@@ -14,14 +14,6 @@ pub type Numbers = BTreeMap<String, Vec<f64>>;
 /// largest. The first that fits counts.
 pub type Tolerances<'a> = &'a [(&'a str, f64)];
 
-/// The switches of a machine without AVX-512.
-pub const AVX2: [(&str, &str); 4] = [
-    ("SEEDPIPE_SIMD", "avx2"),
-    ("ATEN_CPU_CAPABILITY", "avx2"),
-    ("ONEDNN_MAX_CPU_ISA", "AVX2"),
-    ("MKL_ENABLE_INSTRUCTIONS", "AVX2"),
-];
-
 /// A pipeline that was run.
 pub struct Run {
     sandbox: Sandbox,
