@@ -97,6 +97,20 @@ impl RecipeName {
     }
 }
 
+/// All, as pipeline.yaml has them.
+#[cfg(test)]
+pub(crate) const NAMES: [&str; 9] = [
+    "mocov2",
+    "mocov1",
+    "simclr",
+    "swav",
+    "swav_small",
+    "seed_small",
+    "moco_lincls",
+    "eval",
+    "custom",
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,6 +5,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
 use super::*;
+use crate::augment::named::NAMES;
 use crate::{CropBox, Operation};
 
 fn policy(name: RecipeName, size: u32) -> Policy {
@@ -89,16 +90,7 @@ fn a_policy_is_written_as_ever_so_that_its_views_keep_their_digest() {
         written("eval"),
         r#"{"size":224,"filter":"bilinear","crop":{"centre":{"ratio":0.875}},"brightness":0.0,"contrast":0.0,"saturation":0.0,"hue":0.0,"jitter_probability":1.0,"grayscale_probability":0.0,"grayscale_first":false,"blur_sigma":[0.1,2.0],"blur_probability":0.0,"flip_probability":0.0}"#
     );
-    for name in [
-        "mocov2",
-        "mocov1",
-        "simclr",
-        "swav",
-        "swav_small",
-        "seed_small",
-        "eval",
-        "custom",
-    ] {
+    for name in NAMES {
         let read: Policy = serde_json::from_str(&written(name)).unwrap();
         assert_eq!(read, named(name));
     }

@@ -13,22 +13,12 @@ use std::path::PathBuf;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
+use crate::augment::named::NAMES;
 use crate::{
     Adjust, Decode, Decoded, Filter, Layout, Limits, Normalise, Operation, Policy, RecipeName,
     RgbImage, Scratch, View, decode, decode_for, render,
 };
 
-const RECIPES: [&str; 9] = [
-    "mocov2",
-    "mocov1",
-    "simclr",
-    "swav",
-    "swav_small",
-    "seed_small",
-    "moco_lincls",
-    "eval",
-    "custom",
-];
 /// ImageNet's.
 pub(crate) const NORMALISE: Normalise = Normalise {
     mean: [0.485, 0.456, 0.406],
@@ -86,7 +76,7 @@ fn policy(name: &str, size: u32, filter: Filter) -> Policy {
 
 /// Boxes, factors and sigmas of views of images of several shapes.
 fn add_drawn(digests: &mut Digests) {
-    for name in RECIPES {
+    for name in NAMES {
         for (width, height) in [(32, 32), (4000, 3000), (7, 300)] {
             let policy = policy(name, 64, Filter::Bilinear);
             let mut random = ChaCha8Rng::seed_from_u64(1);
@@ -118,7 +108,7 @@ fn add_rendered(digests: &mut Digests) {
     let mut scratch = Scratch::default();
     let mut decoded = Decoded::default();
     for filter in Filter::ALL {
-        for name in RECIPES {
+        for name in NAMES {
             let mut random = ChaCha8Rng::seed_from_u64(3);
             let (mut of_noise, mut of_jpeg) = (Digest::new(), Digest::new());
             for index in 0..8 {
