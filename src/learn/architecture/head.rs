@@ -4,7 +4,7 @@
 //! a single linear layer is `head`.
 
 use crate::architecture::Head;
-use crate::graph::graph_builder::GraphBuilder;
+use crate::graph::graph_builder::{GraphBuilder, NORM, Norm};
 use crate::graph::{Initial, NodeId};
 
 /// `[B, inputs]` → `[B, head.out]`.
@@ -32,7 +32,11 @@ pub(crate) fn append(
     }
     if head.last_batch_norm {
         value = graph.linear_without_bias(&name(), value, inputs, head.out, Initial::Uniform);
-        return graph.batch_norm_without_offset(&name(), value, head.out);
+        let norm = Norm {
+            offset: false,
+            ..NORM
+        };
+        return graph.batch_norm_as(&name(), value, head.out, norm);
     }
     let last = match head.hidden.is_empty() {
         true => "head".to_owned(),

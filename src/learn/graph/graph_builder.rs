@@ -4,22 +4,26 @@ use crate::graph::{
     Activation, Convolution, Graph, Initial, Interpolation, Node, NodeId, Operation,
 };
 
-/// Epsilon and momentum of a family's batch norms.
+/// Numbers of a family's batch norms.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Norm {
     pub epsilon: f64,
     pub momentum: f64,
+    /// Whether the bias is learned; else it stays 0.
+    pub offset: bool,
 }
 
 /// PyTorch's defaults.
 pub const NORM: Norm = Norm {
     epsilon: 1e-5,
     momentum: 0.1,
+    offset: true,
 };
 /// TensorFlow's values in PyTorch's terms.
 pub const TENSORFLOW_NORM: Norm = Norm {
     epsilon: 1e-3,
     momentum: 0.01,
+    offset: true,
 };
 
 /// Writes a graph down node by node; a family is a function over one.
@@ -76,29 +80,16 @@ impl GraphBuilder {
         channels: i64,
         norm: Norm,
     ) -> NodeId {
-        let Norm { epsilon, momentum } = norm;
+        let Norm {
+            epsilon,
+            momentum,
+            offset,
+        } = norm;
         let operation = Operation::BatchNorm {
             channels,
             epsilon,
             momentum,
-            offset: true,
-        };
-        self.push(name, operation, &[input])
-    }
-
-    /// As [`batch_norm`](Self::batch_norm), whose bias stays 0.
-    pub fn batch_norm_without_offset(
-        &mut self,
-        name: &str,
-        input: NodeId,
-        channels: i64,
-    ) -> NodeId {
-        let Norm { epsilon, momentum } = NORM;
-        let operation = Operation::BatchNorm {
-            channels,
-            epsilon,
-            momentum,
-            offset: false,
+            offset,
         };
         self.push(name, operation, &[input])
     }
