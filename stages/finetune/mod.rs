@@ -47,9 +47,9 @@ pub struct Finetune {
     #[serde(default = "crate::shared::selection::all_labels")]
     pub label_fraction: f64,
     /// Trains on the viewed images without a label in that share too, by the soft labels alone
-    /// (default: no); images of `test_split` stay out. Both terms are divided by the batch's size,
-    /// so that a label counts the same however few there are; with few, most of what is learned
-    /// comes from the soft labels. Needs `alpha` above 0.
+    /// (default: no); images of `test_split` and of a split `val` stay out. Both terms are divided
+    /// by the batch's size, so that a label counts the same however few there are; with few, most
+    /// of what is learned comes from the soft labels. Needs `alpha` above 0.
     #[serde(default)]
     pub unlabelled: bool,
     /// Share of a label that is spread evenly over all classes, 0 to below 1; default 0. Soft
@@ -97,7 +97,7 @@ fn default_temperature() -> f64 {
 
 impl Stage for Finetune {
     const KIND: &'static str = "finetune";
-    const VERSION: u32 = 3;
+    const VERSION: u32 = 4;
     const INPUTS: &'static [InputSlot] = &[
         InputSlot::new("images", &[IMAGES], Arity::One),
         InputSlot::new("views", &[VIEWS], Arity::One),

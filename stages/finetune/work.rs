@@ -23,7 +23,7 @@ use crate::pixels::viewed::Viewed;
 use crate::shared::network_artifact::{
     Prepared, initialise, initialise_from, load_network, save_network, trained_preprocessing,
 };
-use crate::shared::selection::{Classes, judged, label_subset, rows_of_split};
+use crate::shared::selection::{CHOOSING, Classes, judged, label_subset, rows_of_split};
 use crate::training::{Crops, Samples, report_results, train};
 
 /// What is trained on, by position among the viewed images.
@@ -165,10 +165,11 @@ impl Finetune {
         let class_of: Vec<Option<usize>> = (0..viewed.len())
             .map(|position| labelled.get(&viewed.image(position)).copied())
             .collect();
-        // Images that are judged by are never learned from without a label.
+        // Images to judge or to choose by are never learned from without a label.
         let left_out: HashSet<usize> = match self.unlabelled {
             true => rows_of_split(images, &self.test_split)?
                 .into_iter()
+                .chain(images.rows_in(CHOOSING))
                 .collect(),
             false => HashSet::new(),
         };

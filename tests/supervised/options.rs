@@ -86,7 +86,7 @@ fn layers_far_from_the_classifier_learn_slower() {
 }
 
 #[test]
-fn unlabelled_images_are_trained_on_and_those_of_the_test_split_stay_out() {
+fn unlabelled_images_are_trained_on_and_those_to_judge_or_choose_by_stay_out() {
     let teacher = ", teacher_logits: logits";
     let labelled = tuned("labelled", teacher, ", alpha: 0.5, label_fraction: 0.3");
     let labelled = labelled.replace("batch: 16", "batch: 4");
@@ -99,6 +99,9 @@ fn unlabelled_images_are_trained_on_and_those_of_the_test_split_stay_out() {
         "recipe: custom, size: 16,",
         "recipe: custom, size: 16, split: all,",
     );
+    let splits = "hash_split: {val: 0.3}, take: {train: 60, val: 15, test: 20}";
+    let pipeline = pipeline.replace("take: {train: 60, test: 20}", splits);
+    assert!(pipeline.contains(splits));
     let sandbox = Sandbox::with(&pipeline);
     sandbox
         .run(&["run", "labelled", "all", "--quiet"])
