@@ -11,9 +11,9 @@
 #   make install       everything that is needed, then `seedpipe` and `seedpipe-torch` into ~/.cargo/bin (ROOT=DIR: into DIR/bin)
 #   make wheel         the Python wheel, built and tried in fresh environments beside PyTorch (docs/install.md)
 #   make peers         what tests/peers/ measures against, into .peers/
-#   make cifar10-images, make teachers, make lite0, make grocery    fetch what the pipelines in pipelines/ need into data/raw/
+#   make cifar10-images, make teachers, make lite0, make lite2, make grocery    fetch what the pipelines in pipelines/ need into data/raw/
 
-.PHONY: libtorch setup build demo test cifar10 cifar10-images teachers lite0 grocery lint audit advisories peers book wheel install
+.PHONY: libtorch setup build demo test cifar10 cifar10-images teachers lite0 lite2 grocery lint audit advisories peers book wheel install
 
 # The assembler of JPEG decoding, where `make setup` had to fetch it.
 export PATH := $(CURDIR)/.libtorch/bin:$(PATH)
@@ -78,8 +78,8 @@ peers: .peers/installed
 teachers grocery:
 	python3 data/fetch_github.py $@ data/raw/$@
 
-lite0:
-	python3 data/fetch_lite0.py data/raw
+lite0 lite2:
+	python3 data/fetch_lite.py data/raw $@
 
 cifar10: build cifar10-images teachers
 	cargo run --quiet -- --pipeline pipelines/cifar10.yaml run

@@ -8,6 +8,7 @@ use crate::sandbox::{REPOSITORY, Sandbox};
 const STAND_INS: &[&str] = &[
     "repository/data/raw/cifar10/train/cat/1.png",
     "repository/data/raw/efficientnet-lite0.pth",
+    "repository/data/raw/efficientnet-lite2.pth",
     "repository/data/raw/teachers/resnet56-4bfd9763.th",
     "repository/data/raw/grocery/train/Apple/1.jpg",
 ];
