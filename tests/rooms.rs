@@ -102,6 +102,7 @@ const CRATES: [Crate; 8] = [
             "init",
             "reference",
             "doctor",
+            "launch",
             "commands",
         ],
     },

@@ -45,7 +45,9 @@ pub use kind::purpose::{Column, Purpose, Training};
 pub use kind::reference::Reference;
 pub use kind::registry::{Kind, Registry};
 pub use kind::report::{ContentDifference, Outcome, RunReport, StageReport};
+pub use kind::said::{Teller, listen};
 pub use kind::sample::Sample;
+pub use kind::share::Share;
 pub use kind::stage::{
     Arity, Codec, Connection, Content, Demanded, InputKinds, InputSlot, Judging, OutputSlot, Stage,
     Work,
@@ -59,9 +61,11 @@ pub use pipeline::pipeline_lock::{LockedStage, PipelineLock};
 pub use pipeline::project::{Project, StageNode, StagePrecision};
 pub use pipeline::remote_spec::{RemoteOrigin, RemoteSpec};
 pub use run::engine::{Engine, NumericsOf, OnlyPlans, RunOptions, Tell};
+pub use run::executor::{Executor, Task, shares};
 pub use run::explain::Explanation;
 pub use run::graph::GraphFormat;
 pub use run::status::{StageState, StageStatus};
+pub use run::worker::Worker;
 pub use share::pull::{PullOutcome, PullReport, PulledStage};
 pub use share::push::{PushOptions, PushReport, PushedArtifact, RemoteConflict};
 

@@ -3,12 +3,13 @@
 //! Exit codes: 0 done, 1 a stage failed or a check found faults, 2 bad usage or a bad pipeline.
 //!
 //! The rooms, each knowing only those before it: `terminal`, `torch`, `progress`, `project`,
-//! `delivery`, `init`, `reference`, `doctor`, `commands`.
+//! `delivery`, `init`, `reference`, `doctor`, `launch`, `commands`.
 
 mod commands;
 mod delivery;
 mod doctor;
 mod init;
+mod launch;
 mod progress;
 mod project;
 mod reference;

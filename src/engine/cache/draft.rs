@@ -4,8 +4,9 @@
 //!
 //! `content/` becomes the artifact; `shard-00000.json` records a finished shard with length and
 //! BLAKE3 of each of its files, written after they are fsynced; `checkpoints/` belongs to the
-//! stage. A file that no record names doesn't exist. A draft is only touched under its
-//! fingerprint's lock.
+//! stage. A file that no record names doesn't exist. A draft is opened and published under its
+//! fingerprint's lock. Meanwhile any number of workers may [`join`](Draft::join) it without one: each
+//! writes into a folder of its own ([`attempt`]) and hands finished shards over.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -19,6 +20,7 @@ use crate::base::digest::Digest;
 use crate::base::durable;
 use crate::base::fault;
 use crate::base::untrusted;
+use crate::cache::attempt::{self, Attempt};
 use crate::cache::left::{REACHED, Reached};
 use crate::cache::manifest::{PartRecord, is_plain_name};
 use crate::cache::recipe::Recipe;
@@ -31,10 +33,10 @@ pub(crate) const CHECKPOINTS: &str = "checkpoints";
 /// What a draft is for.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct About {
-    stage: String,
+    pub stage: String,
     /// Made by `--force`: work that was not forced must not pass for it.
     pub forced: bool,
-    recipe: Recipe,
+    pub recipe: Recipe,
     /// The numerics class that it is made in; empty: unknown.
     #[serde(default)]
     pub numerics: String,
@@ -123,6 +125,17 @@ pub(crate) struct Draft {
     pub telemetry: BTreeMap<String, f64>,
     /// The class of unfinished work that this one doesn't go on with.
     pub left_by: Option<String>,
+    /// Of one of several workers.
+    attempt: Option<Attempt>,
+}
+
+/// What a worker tells when its share is done.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Told {
+    telemetry: BTreeMap<String, f64>,
+    /// Slot → the rows that the output must have.
+    demanded: Vec<(String, u64)>,
 }
 
 impl Draft {
@@ -169,11 +182,121 @@ impl Draft {
             records: BTreeMap::new(),
             telemetry: BTreeMap::new(),
             left_by,
+            attempt: None,
         };
         draft.read_records()?;
         remove_temporaries(&draft.checkpoints())?;
         draft.remove_unrecorded(slots)?;
+        attempt::clear(&draft.directory)?;
+        for told in draft.told()? {
+            fs::remove_file(told)?;
+        }
         Ok(draft)
+    }
+
+    /// Works on a draft that somebody else has opened, beside others. Removes nothing.
+    pub fn join(directory: &Path, slots: &[&str]) -> Result<Draft> {
+        let mut draft = Draft {
+            directory: directory.to_owned(),
+            records: BTreeMap::new(),
+            telemetry: BTreeMap::new(),
+            left_by: None,
+            attempt: Some(Attempt::begin(directory, slots)?),
+        };
+        draft.believe_records()?;
+        Ok(draft)
+    }
+
+    /// Leaves a share of the work that [`Self::take_in`] then finds done.
+    pub fn leave(self, share: usize, demanded: &[(&str, u64)]) -> Result<()> {
+        let demanded = demanded.iter();
+        let told = Told {
+            telemetry: self.telemetry.clone(),
+            demanded: demanded
+                .map(|(slot, rows)| ((*slot).to_owned(), *rows))
+                .collect(),
+        };
+        let text = serde_json::to_string(&told).expect("BUG: what a worker tells is JSON");
+        Ok(durable::write_lightly(
+            &attempt::told_path(&self.directory, share),
+            text.as_bytes(),
+        )?)
+    }
+
+    /// Takes in what workers have made, which is whole: every shard of one division. Returns the
+    /// rows that they say the outputs must have.
+    ///
+    /// Their files are not hashed again: what a worker has just recorded is believed.
+    pub fn take_in(&mut self) -> Result<Vec<(String, u64)>> {
+        self.believe_records()?;
+        let total = self.records.values().map(|record| record.total).next();
+        let missing = total.and_then(|total| {
+            let has = |shard: usize| {
+                let record = self.records.get(&shard);
+                record.is_some_and(|record| record.total == total)
+            };
+            (0..total).find(|shard| !has(*shard))
+        });
+        match (total, missing) {
+            (None, _) => bail!("expected finished shards of its workers, got none"),
+            (Some(total), Some(shard)) => {
+                bail!("expected {total} finished shards of its workers, got none of number {shard}")
+            }
+            _ => {}
+        }
+        for record in self.records.values() {
+            self.telemetry.extend(record.telemetry.clone());
+        }
+        let mut demanded = Vec::new();
+        for path in self.told()? {
+            let text = untrusted::read_text(&path, untrusted::MAXIMAL_RECORD)?;
+            let told: Told = untrusted::from_json(&text)?;
+            self.telemetry.extend(told.telemetry);
+            demanded = told.demanded;
+        }
+        Ok(demanded)
+    }
+
+    /// By share.
+    fn told(&self) -> Result<Vec<PathBuf>> {
+        let mut told = Vec::new();
+        for entry in fs::read_dir(&self.directory)? {
+            told.extend(Some(entry?.path()).filter(|path| attempt::is_told(path)));
+        }
+        told.sort();
+        Ok(told)
+    }
+
+    /// Takes the records as they are; what is no record yet is somebody's who is about to write it.
+    fn believe_records(&mut self) -> Result<()> {
+        let ShardRecords { sound, .. } = shards_in(&self.directory)?;
+        let records = sound.into_iter();
+        self.records = records.map(|record| (record.shard, record)).collect();
+        Ok(())
+    }
+
+    /// Whose work it is.
+    pub fn fingerprint(&self) -> Result<Digest> {
+        let about = About::read(&self.directory).context("a draft lost its description")?;
+        Ok(about.recipe.fingerprint())
+    }
+
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Where parts are written until their shard is finished.
+    pub fn writing(&self) -> PathBuf {
+        match &self.attempt {
+            Some(attempt) => attempt.folder().to_owned(),
+            None => self.content(),
+        }
+    }
+
+    /// Whether the shard is finished by now, also by another worker.
+    pub fn is_finished(&self, shard: usize) -> bool {
+        self.records.contains_key(&shard)
+            || (self.attempt.is_some() && record_path(&self.directory, shard).exists())
     }
 
     pub fn content(&self) -> PathBuf {
@@ -188,6 +311,14 @@ impl Draft {
     /// of another division are dropped with their files.
     pub fn finished(&mut self, total: usize) -> Result<BTreeSet<usize>> {
         let wrong = |record: &&ShardRecord| record.total != total || record.shard >= total;
+        if self.attempt.is_some()
+            && let Some(other) = self.records.values().find(wrong)
+        {
+            bail!(
+                "expected a division into {total} shards, as this worker's, got one into {} by another",
+                other.total
+            );
+        }
         let stale: Vec<usize> = self
             .records
             .values()
@@ -210,7 +341,7 @@ impl Draft {
         total: usize,
         files: &[(String, String)],
     ) -> Result<()> {
-        let content = self.content();
+        let writing = self.writing();
         let taken = self.records.values().flat_map(|record| &record.files);
         let taken: BTreeSet<_> = taken
             .map(|file| (file.slot.as_str(), file.part.name.as_str()))
@@ -224,7 +355,7 @@ impl Draft {
             }
         }
         let files = files.par_iter().map(|(slot, name)| {
-            let path = content.join(slot).join(name);
+            let path = writing.join(slot).join(name);
             let file = fs::File::open(&path).with_context(|| {
                 format!(
                     "shard {shard}: expected the stage to write `{slot}/{name}`, got no such file"
@@ -243,6 +374,19 @@ impl Draft {
             })
         });
         let files = files.collect::<Result<Vec<_>>>()?;
+        let content = self.content();
+        if let Some(attempt) = &self.attempt {
+            let is_late = record_path(&self.directory, shard).exists();
+            for ShardFile { slot, part } in &files {
+                match is_late {
+                    true => attempt.forget(slot, &part.name)?,
+                    false => attempt.hand_over(slot, &part.name, &content)?,
+                }
+            }
+            if is_late {
+                return Ok(());
+            }
+        }
         for slot in files.iter().map(|file| &file.slot).collect::<BTreeSet<_>>() {
             fault::at("part.fsync-folder", &content.join(slot))?;
             durable::sync_folder(&content.join(slot))?;

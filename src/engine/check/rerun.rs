@@ -7,7 +7,7 @@
 //! so a claim decides by what a difference is judged, never whether it is, and what it excused is
 //! counted apart. Where a class is unknown, or `exact` is asked for, nothing excuses a difference.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
@@ -67,21 +67,10 @@ impl Engine {
         let sources = self.sources_of(&needed)?;
         self.store.prepare()?;
         let lease = Lease::begin(&self.store).map_err(|error| self.store.unwritable(&error))?;
-        let device = options.device.clone();
-        let mut session = Session {
-            observer,
-            device: device.unwrap_or_else(|| self.project.device().to_owned()),
-            forced: BTreeSet::new(),
-            sources,
-            artifacts: BTreeMap::new(),
-            lease,
-            lock: None,
-            locked: false,
-            told_of_class: false,
-            sample: options.sample,
-            may_reuse: false,
-            nudged: false,
-        };
+        let device = options.device.as_deref();
+        let device = device.unwrap_or_else(|| self.project.device());
+        let mut session = Session::new(observer, device, sources, lease);
+        session.sample = options.sample;
         let mut recipes = BTreeMap::new();
         let mut faults = BTreeMap::new();
         for index in self.in_order(&needed) {
@@ -89,7 +78,7 @@ impl Engine {
             let missing = node
                 .needs
                 .iter()
-                .find(|need| !session.artifacts.contains_key(need));
+                .find(|need| !session.artifacts.has(**need));
             if let Some(&missing) = missing {
                 let missing = &self.project.stages()[missing].name;
                 faults.insert(
@@ -98,10 +87,10 @@ impl Engine {
                 );
                 continue;
             }
-            let (recipe, found) = self.look_up(&mut session, index)?;
+            let (recipe, found) = self.look_up(&session, index)?;
             recipes.insert(index, recipe);
             match found.artifact {
-                Some(artifact) => drop(session.artifacts.insert(index, artifact)),
+                Some(artifact) => session.artifacts.insert(index, artifact),
                 None if found.faults.is_empty() => {
                     faults.insert(
                         index,
@@ -178,7 +167,7 @@ impl Engine {
         exact: bool,
     ) -> Result<RerunStage> {
         let start = Instant::now();
-        let stored = &session.artifacts[&index].clone();
+        let stored = &*session.artifacts.of(index);
         let manifest = &stored.manifest;
         let mut report = RerunStage {
             fingerprint: Some(stored.fingerprint),

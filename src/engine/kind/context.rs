@@ -3,12 +3,15 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, anyhow, ensure};
 use fs_err as fs;
 use rand_chacha::ChaCha8Rng;
+use seedpipe_base::message_of;
+use serde_json::Value;
 
 use crate::base::cancel;
 use crate::base::digest::Digest;
@@ -21,9 +24,10 @@ use crate::cache::manifest::{OutputRecord, Telemetry, is_plain_name};
 use crate::cache::recipe::Recipe;
 use crate::kind::earlier::{Search, StoredFile};
 use crate::kind::observer::{Event, Observer, Progress};
-use crate::kind::registry::Kind;
+use crate::kind::registry::{Kind, WorkFunction};
 use crate::kind::sample::Sample;
-use crate::kind::stage::{Connection, OutputSlot};
+use crate::kind::share::Share;
+use crate::kind::stage::{Connection, Demanded, OutputSlot};
 
 /// A connected output of another stage.
 #[derive(Debug, Clone)]
@@ -73,6 +77,8 @@ pub struct StageContext<'a> {
     pub(crate) nudged: bool,
     /// None: everything is to be computed.
     pub(crate) search: Option<Search<'a>>,
+    /// Which of the shards are this process's.
+    pub(crate) share: Share,
     pub(crate) state: Mutex<State>,
 }
 
@@ -206,6 +212,15 @@ impl StageContext<'_> {
         self.observer.warning(Some(self.stage), &message);
     }
 
+    /// Does the stage's work. A panic in it is a bug of ours or of a library; it fails the stage, not
+    /// the bookkeeping of whoever runs it.
+    pub(crate) fn perform(self, work: WorkFunction, params: &Value) -> (Result<Demanded>, State) {
+        let worked = catch_unwind(AssertUnwindSafe(|| work(params, &self)))
+            .unwrap_or_else(|panic| Err(anyhow!("BUG: {}", message_of(panic.as_ref()))));
+        let state = self.state.into_inner();
+        (worked, state.unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Runs `work` for every shard of `0..total` that an earlier, interrupted run has not finished;
     /// after each, its files are fsynced, hashed and recorded. A stage calls this once.
     ///
@@ -229,7 +244,11 @@ impl StageContext<'_> {
                 shards: total,
             });
         }
-        for index in (0..total).filter(|index| !finished.contains(index)) {
+        for index in self.share.of(total) {
+            // Another worker may have been here meanwhile.
+            if self.state().draft.is_finished(index) {
+                continue;
+            }
             cancel::check()?;
             let shard = Shard {
                 index,

@@ -5,11 +5,14 @@
 pub(crate) mod comparison;
 pub(crate) mod context;
 pub(crate) mod earlier;
+pub(crate) mod job;
 pub(crate) mod observer;
 pub(crate) mod parameters;
 pub(crate) mod purpose;
 pub(crate) mod reference;
 pub(crate) mod registry;
 pub(crate) mod report;
+pub(crate) mod said;
 pub(crate) mod sample;
+pub(crate) mod share;
 pub(crate) mod stage;

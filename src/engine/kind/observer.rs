@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::base::digest::Digest;
 use crate::cache::locks::Holder;
@@ -79,7 +79,7 @@ pub enum Event<'a> {
 }
 
 /// What numbers that a stage measured are of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MeasuredOver {
     /// The last step alone: measured after every step, for whoever looks on.

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::path::Path;
+use std::sync::atomic::Ordering;
 
 use anyhow::{Result, bail};
 use seedpipe_base::{Refusal, Tolerance};
@@ -191,26 +192,23 @@ impl Engine {
     /// excuses the difference.
     pub(crate) fn agree_with_lock(
         &self,
-        session: &mut Session,
+        session: &Session,
         index: usize,
         artifact: &Artifact,
     ) -> Result<()> {
-        let Some(lock) = session.lock.take() else {
-            return Ok(());
-        };
-        let agreed = if session.locked {
-            self.hold_to_lock(session, &lock, index, artifact)
-        } else {
-            self.tell_of_lock(session, &lock, index, artifact);
-            Ok(())
-        };
-        session.lock = Some(lock);
-        agreed
+        match &session.lock {
+            Some(lock) if session.locked => self.hold_to_lock(session, lock, index, artifact),
+            Some(lock) => {
+                self.tell_of_lock(session, lock, index, artifact);
+                Ok(())
+            }
+            None => Ok(()),
+        }
     }
 
     fn hold_to_lock(
         &self,
-        session: &mut Session,
+        session: &Session,
         lock: &PipelineLock,
         index: usize,
         artifact: &Artifact,
@@ -223,8 +221,7 @@ impl Engine {
             Agreement::Conflict(conflict) => bail!(conflict.refusal()),
             Agreement::OtherClass(contents) => {
                 self.excused(name, locked, artifact, &contents)?;
-                if !session.told_of_class {
-                    session.told_of_class = true;
+                if !session.told_of_class.swap(true, Ordering::Relaxed) {
                     let message = format!(
                         "content differs from pipeline.lock's, which was made in the numerics class `{}`; here it is `{}`: contents are not held to the lock from here down",
                         locked.numerics, artifact.manifest.telemetry.numerics
@@ -238,7 +235,7 @@ impl Engine {
         // Equal plans on equal inputs have equal fingerprints, whatever the class.
         let differs_above = self.ancestors(index).into_iter().any(|ancestor| {
             let recorded = lock.stage(&self.project.stages()[ancestor].name);
-            let above = session.artifacts.get(&ancestor);
+            let above = session.artifacts.get(ancestor);
             above.map(|artifact| (artifact.fingerprint, artifact.content))
                 != recorded.map(|locked| (locked.fingerprint, locked.content))
         });

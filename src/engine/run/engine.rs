@@ -17,6 +17,7 @@ use crate::kind::registry::{Kind, Registry};
 use crate::kind::stage::Codec;
 use crate::pipeline::plan;
 use crate::pipeline::project::Project;
+use crate::run::executor::Executor;
 
 /// Runs and explains one project.
 pub struct Engine {
@@ -28,6 +29,7 @@ pub struct Engine {
     pub(crate) versions: BTreeMap<String, String>,
     pub(crate) numerics: NumericsOf,
     pub(crate) shared_remote: Option<SharedRemote>,
+    pub(crate) executor: Option<Box<dyn Executor>>,
     /// Of a run that is being planned.
     lease: Mutex<Option<Lease>>,
     pub(crate) tell: Option<Tell>,
@@ -83,6 +85,7 @@ impl Engine {
             versions,
             numerics: Box::new(|_, _| Ok(String::new())),
             shared_remote: None,
+            executor: None,
             lease: Mutex::new(None),
             tell: None,
             told: Mutex::default(),
@@ -146,6 +149,13 @@ impl Engine {
     #[must_use]
     pub fn with_remote(mut self, remote: Box<dyn Remote>, write_back: bool) -> Engine {
         self.shared_remote = Some(SharedRemote::new(remote, write_back));
+        self
+    }
+
+    /// Who works on the stages of a run instead of this process, several of them at once.
+    #[must_use]
+    pub fn with_executor(mut self, executor: Box<dyn Executor>) -> Engine {
+        self.executor = Some(executor);
         self
     }
 

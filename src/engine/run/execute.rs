@@ -2,15 +2,14 @@
 //! else lock, shards, publish. That recipes hold contents gives the early cut-off: equal content
 //! leaves everything below cached.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Instant;
 
-use anyhow::{Context, Result, anyhow, bail};
-use seedpipe_base::{Refusal, message_of};
+use anyhow::{Context, Result, bail};
+use seedpipe_base::Refusal;
 
 use crate::base::clock;
 use crate::cache::artifact::Artifact;
@@ -23,14 +22,18 @@ use crate::cache::stat_cache::StatCache;
 use crate::cache::store::{Lookup, Store};
 use crate::kind::context::{SampledRows, StageContext, State};
 use crate::kind::earlier::Search;
+use crate::kind::job::{Job, JobInput};
 use crate::kind::observer::{Event, Observer};
-use crate::kind::registry::Kind;
+use crate::kind::registry::{Kind, WorkFunction};
 use crate::kind::report::{ContentDifference, Outcome, RunReport, StageReport};
 use crate::kind::sample::Sample;
+use crate::kind::share::Share;
 use crate::kind::stage::Demanded;
 use crate::pipeline::pipeline_lock::{PipelineLock, headline, path_for};
 use crate::pipeline::plan;
 use crate::run::engine::{Engine, OnlyPlans, RunOptions};
+use crate::run::executor::{Executor, Task};
+use crate::run::schedule::Ran;
 use crate::run::session::Session;
 use crate::run::status::contents_warning;
 
@@ -41,6 +44,12 @@ pub(crate) struct Made {
     pub sampled: SampledRows,
     /// What the stage told of its work.
     pub telemetry: BTreeMap<String, f64>,
+}
+
+/// Who does a stage's work.
+enum Doer<'a> {
+    Here(WorkFunction),
+    Others(&'a dyn Executor),
 }
 
 /// A finished stage.
@@ -76,56 +85,30 @@ impl Engine {
         })?;
         self.store.prepare()?;
         let lease = self.begin_lease()?;
-        let mut session = Session {
-            observer,
-            device: options
-                .device
-                .clone()
-                .unwrap_or_else(|| self.project.device().to_owned()),
-            forced: if options.force {
-                targets.clone()
-            } else {
-                BTreeSet::new()
-            },
-            sources,
-            artifacts: BTreeMap::new(),
-            lease,
-            lock,
-            locked: options.locked,
-            told_of_class: false,
-            sample: None,
-            may_reuse: true,
-            nudged: false,
-        };
+        let device = options.device.as_deref();
+        let device = device.unwrap_or_else(|| self.project.device());
+        let mut session = Session::new(observer, device, sources, lease);
+        if options.force {
+            session.forced.clone_from(&targets);
+        }
+        (session.lock, session.locked) = (lock, options.locked);
+        (session.may_reuse, session.delegates) = (true, true);
         if options.only {
-            self.take_cached(&mut session, &needed, wanted)?;
+            self.take_cached(&session, &needed, wanted)?;
         }
-        let mut reports = Vec::new();
-        let order = self.in_order(wanted);
-        for &index in &order {
-            let mut report = self.stage(&mut session, index);
-            if let Some(error) = report.error.take_if(|error| error.is::<OnlyPlans>()) {
-                return Err(error);
-            }
-            observer.event(&Event::StageFinished(&report));
-            let failed = report.outcome == Outcome::Failed;
-            reports.push(report);
-            if failed {
-                break;
-            }
-        }
-        let not_reached = order.iter().skip(reports.len());
+        let Ran {
+            stages,
+            not_reached,
+        } = self.run_in_order(&session, &self.in_order(wanted))?;
         Ok(RunReport {
-            not_reached: not_reached
-                .map(|&index| self.project.stages()[index].name.clone())
-                .collect(),
+            not_reached,
             lock_file: self.write_lock(&session)?,
-            stages: reports,
+            stages,
             seconds: start.elapsed().as_secs_f64(),
         })
     }
 
-    fn stage(&self, session: &mut Session, index: usize) -> StageReport {
+    pub(crate) fn stage(&self, session: &Session, index: usize) -> StageReport {
         let start = Instant::now();
         let node = &self.project.stages()[index];
         let mut report = StageReport {
@@ -263,9 +246,16 @@ impl Engine {
         let start = Instant::now();
         let node = &self.project.stages()[index];
         let kind = self.registry.known(&node.kind);
-        let Some(work) = self.registry.work(kind.name()) else {
-            let kind = kind.name().to_owned();
-            return Err(OnlyPlans { kind }.into());
+        let doer = match (
+            self.delegate(session, kind),
+            self.registry.work(kind.name()),
+        ) {
+            (Some(executor), _) => Doer::Others(executor),
+            (None, Some(work)) => Doer::Here(work),
+            (None, None) => {
+                let kind = kind.name().to_owned();
+                return Err(OnlyPlans { kind }.into());
+            }
         };
         session.observer.event(&Event::StageStarted {
             stage: &node.name,
@@ -276,52 +266,56 @@ impl Engine {
         let is_forced = session.forced.contains(&index);
         let slots: Vec<&str> = kind.outputs().iter().map(|slot| slot.name).collect();
         let numerics = (self.numerics)(kind, &session.device)?;
-        let draft = Draft::open(store, recipe, &node.name, is_forced, &numerics, &slots)?;
+        let mut draft = Draft::open(store, recipe, &node.name, is_forced, &numerics, &slots)?;
         if let Some(other) = &draft.left_by {
             let message = format!(
                 "begins anew: its unfinished work was done in another numerics class, `{other}`, and stays there; this is `{numerics}`"
             );
             session.observer.warning(Some(&node.name), &message);
         }
-        let context = StageContext {
-            stage: &node.name,
-            kind,
-            seed: node.seed,
-            device: &session.device,
-            folder: self.project.folder(),
-            inputs: self.inputs(session, node),
-            lineage: if kind.lineage() {
-                self.lineage(session, index)
-            } else {
-                Vec::new()
-            },
-            checkpoints: draft.checkpoints(),
-            content: draft.content(),
-            observer: session.observer,
-            sample: session
-                .sample
-                .map(|percent| Sample::new(percent, recipe.fingerprint())),
-            nudged: session.nudged,
-            search: (!is_forced && session.may_reuse).then_some(Search {
-                store: store.clone(),
-                lease: &session.lease,
-                recipe,
-                numerics: numerics.clone(),
-            }),
-            state: Mutex::new(State {
-                draft,
-                sharded: false,
-                sampled: SampledRows::new(),
-            }),
+        let mut sampled = SampledRows::new();
+        let worked = match doer {
+            Doer::Others(executor) => {
+                self.work_elsewhere(session, index, executor, &mut draft, !is_forced)
+            }
+            Doer::Here(work) => {
+                let context = StageContext {
+                    stage: &node.name,
+                    kind,
+                    seed: node.seed,
+                    device: &session.device,
+                    folder: self.project.folder(),
+                    inputs: self.inputs(session, node),
+                    lineage: if kind.lineage() {
+                        self.lineage(session, index)
+                    } else {
+                        Vec::new()
+                    },
+                    checkpoints: draft.checkpoints(),
+                    content: draft.writing(),
+                    observer: session.observer,
+                    sample: session
+                        .sample
+                        .map(|percent| Sample::new(percent, recipe.fingerprint())),
+                    nudged: session.nudged,
+                    search: (!is_forced && session.may_reuse).then_some(Search {
+                        store: store.clone(),
+                        lease: &session.lease,
+                        recipe,
+                        numerics: numerics.clone(),
+                    }),
+                    share: Share::WHOLE,
+                    state: Mutex::new(State {
+                        draft,
+                        sharded: false,
+                        sampled,
+                    }),
+                };
+                let worked;
+                (worked, State { draft, sampled, .. }) = context.perform(work, &node.params);
+                worked
+            }
         };
-        // A panic below is a bug of ours or of a library; it fails the stage, not the run's
-        // bookkeeping.
-        let worked = catch_unwind(AssertUnwindSafe(|| work(&node.params, &context)))
-            .unwrap_or_else(|panic| Err(anyhow!("BUG: {}", message_of(panic.as_ref()))));
-        let State { draft, sampled, .. } = context
-            .state
-            .into_inner()
-            .unwrap_or_else(PoisonError::into_inner);
         let demanded = match worked {
             Ok(demanded) => demanded,
             Err(error) => {
@@ -357,6 +351,58 @@ impl Engine {
             sampled,
             telemetry: values,
         })
+    }
+
+    /// Who does a kind's work instead of this process.
+    fn delegate(&self, session: &Session, kind: &Kind) -> Option<&dyn Executor> {
+        let executor = self.executor.as_deref();
+        executor.filter(|executor| session.delegates && !kind.lineage() && executor.takes(kind))
+    }
+
+    /// Lets others fill the draft.
+    fn work_elsewhere(
+        &self,
+        session: &Session,
+        index: usize,
+        executor: &dyn Executor,
+        draft: &mut Draft,
+        may_reuse: bool,
+    ) -> Result<Demanded> {
+        let node = &self.project.stages()[index];
+        let inputs = node.inputs.iter().map(|(slot, connections)| {
+            let inputs = connections.iter().map(|connection| {
+                let artifact = session.artifacts.of(connection.index);
+                JobInput {
+                    stage: connection.stage.clone(),
+                    output: connection.output.clone(),
+                    fingerprint: artifact.fingerprint,
+                    content: artifact.content,
+                }
+            });
+            (slot.clone(), inputs.collect())
+        });
+        let job = Job {
+            params: node.params.clone(),
+            device: session.device.clone(),
+            folder: std::path::absolute(self.project.folder())?,
+            inputs: inputs.collect(),
+            may_reuse,
+        };
+        job.write(draft.directory())?;
+        let task = Task {
+            stage: &node.name,
+            fingerprint: draft.fingerprint()?,
+            cache: self.project.cache(),
+        };
+        executor.work(task, session.observer)?;
+        let demanded = draft.take_in()?.into_iter();
+        let kind = self.registry.known(&node.kind);
+        let known = demanded.map(|(slot, rows)| {
+            let known = kind.outputs().iter().find(|known| known.name == slot);
+            let known = known.with_context(|| format!("BUG: no output is called `{slot}`"))?;
+            Ok((known.name, rows))
+        });
+        known.collect()
     }
 
     /// Shards that were computed while a source changed are not what the recipe says.

@@ -3,10 +3,14 @@
 
 pub(crate) mod engine;
 pub(crate) mod execute;
+pub(crate) mod executor;
 pub(crate) mod explain;
+pub(crate) mod given;
 pub(crate) mod graph;
 pub(crate) mod resolve;
+pub(crate) mod schedule;
 pub(crate) mod session;
 pub(crate) mod sources;
 pub(crate) mod status;
 pub(crate) mod unfinished;
+pub(crate) mod worker;

@@ -2,6 +2,7 @@
 //! and what the store has for them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Deref;
 
 use anyhow::Result;
 
@@ -61,11 +62,11 @@ impl Engine {
     }
 
     /// The recipe of a stage whose inputs are all there.
-    pub(crate) fn recipe<'a>(
+    pub(crate) fn recipe<A: Deref<Target = Artifact>>(
         &self,
         index: usize,
         sources: BTreeMap<String, Digest>,
-        artifact: impl Fn(usize) -> Option<&'a Artifact>,
+        artifact: impl Fn(usize) -> Option<A>,
     ) -> Recipe {
         let node = &self.project.stages()[index];
         let kind = self.registry.known(&node.kind);

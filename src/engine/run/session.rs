@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
 use anyhow::Result;
 
@@ -20,6 +21,7 @@ use crate::kind::observer::Observer;
 use crate::pipeline::pipeline_lock::{LockedStage, PipelineLock, path_for};
 use crate::pipeline::project::StageNode;
 use crate::run::engine::Engine;
+use crate::run::given::Given;
 use crate::run::sources::Sources;
 
 /// One run's state.
@@ -30,53 +32,79 @@ pub(crate) struct Session<'a> {
     /// Of every stage, looked at before anything ran.
     pub sources: BTreeMap<usize, Sources>,
     /// What stages gave, so far.
-    pub artifacts: BTreeMap<usize, Artifact>,
+    pub artifacts: Given,
     pub lease: Lease,
     /// pipeline.lock as it was when the run began, when it could be read.
     pub lock: Option<PipelineLock>,
     /// The run must give what the lock says, and doesn't write it.
     pub locked: bool,
     /// Whether the user knows that the lock is of another numerics class.
-    pub told_of_class: bool,
+    pub told_of_class: AtomicBool,
     /// Per cent of the work that stages which can sample are to do; only in reruns.
     pub sample: Option<f64>,
     /// Whether stages may take rows from earlier results of the store.
     pub may_reuse: bool,
+    /// Whether others may do the work of its stages.
+    pub delegates: bool,
     /// A rerun that is to show how far one rounding leads.
     pub nudged: bool,
+}
+
+impl<'a> Session<'a> {
+    /// Of a run that has found and made nothing yet, is held to no lock, and computes everything
+    /// that it needs.
+    pub fn new(
+        observer: &'a dyn Observer,
+        device: &str,
+        sources: BTreeMap<usize, Sources>,
+        lease: Lease,
+    ) -> Self {
+        Session {
+            observer,
+            device: device.to_owned(),
+            forced: BTreeSet::new(),
+            sources,
+            artifacts: Given::default(),
+            lease,
+            lock: None,
+            locked: false,
+            told_of_class: AtomicBool::new(false),
+            sample: None,
+            may_reuse: false,
+            delegates: false,
+            nudged: false,
+        }
+    }
 }
 
 impl Engine {
     /// Takes everything that is needed and not wanted from the cache.
     pub(crate) fn take_cached(
         &self,
-        session: &mut Session,
+        session: &Session,
         needed: &BTreeSet<usize>,
         wanted: &BTreeSet<usize>,
     ) -> Result<()> {
         for index in self.in_order(needed) {
             let node = &self.project.stages()[index];
-            let is_known = node
-                .needs
-                .iter()
-                .all(|need| session.artifacts.contains_key(need));
+            let is_known = node.needs.iter().all(|need| session.artifacts.has(*need));
             if wanted.contains(&index) || !is_known {
                 continue;
             }
             let (_, found) = self.look_up(session, index)?;
-            session
-                .artifacts
-                .extend(found.artifact.map(|artifact| (index, artifact)));
+            if let Some(artifact) = found.artifact {
+                session.artifacts.insert(index, artifact);
+            }
         }
         // A stage above a wanted one that needs another wanted one is not known yet; that is as
         // good as not cached.
-        Ok(self.check_only(wanted, |index| session.artifacts.contains_key(&index))?)
+        Ok(self.check_only(wanted, |index| session.artifacts.has(index))?)
     }
 
     /// The stage's recipe and what the store has for it, protected from `gc` until the run ends.
-    pub(crate) fn look_up(&self, session: &mut Session, index: usize) -> Result<(Recipe, Lookup)> {
+    pub(crate) fn look_up(&self, session: &Session, index: usize) -> Result<(Recipe, Lookup)> {
         let recipe = self.recipe(index, session.sources[&index].digests.clone(), |other| {
-            session.artifacts.get(&other)
+            session.artifacts.get(other)
         });
         let fingerprint = recipe.fingerprint();
         let found = session
@@ -92,7 +120,7 @@ impl Engine {
     ) -> BTreeMap<String, Vec<Input>> {
         let slots = node.inputs.iter().map(|(slot, connections)| {
             let inputs = connections.iter().map(|connection| {
-                let artifact = &session.artifacts[&connection.index];
+                let artifact = session.artifacts.of(connection.index);
                 Input {
                     stage: connection.stage.clone(),
                     output: connection.output.clone(),
@@ -112,7 +140,7 @@ impl Engine {
         ancestors
             .map(|other| {
                 let node = &self.project.stages()[other];
-                self.ancestor(node, &session.artifacts[&other])
+                self.ancestor(node, &session.artifacts.of(other))
             })
             .collect()
     }
@@ -142,7 +170,8 @@ impl Engine {
             let inputs = connections.iter().map(|connection| LastInput {
                 stage: connection.stage.clone(),
                 output: connection.output.clone(),
-                content: session.artifacts[&connection.index].manifest.outputs[&connection.output]
+                content: session.artifacts.of(connection.index).manifest.outputs
+                    [&connection.output]
                     .content,
             });
             (slot.clone(), inputs.collect())
@@ -199,8 +228,8 @@ impl Engine {
         let mut lock = PipelineLock::default();
         for &index in self.project.order() {
             let node = &self.project.stages()[index];
-            let locked = match session.artifacts.get(&index) {
-                Some(artifact) => Some(LockedStage::of(node, artifact)),
+            let locked = match session.artifacts.get(index) {
+                Some(artifact) => Some(LockedStage::of(node, &artifact)),
                 None => old.stage(&node.name).cloned(),
             };
             lock.stages

@@ -104,7 +104,7 @@ impl Engine {
             targets: targets.to_vec(),
             ..RunOptions::default()
         };
-        let (mut session, needed) = self.look_session(&options, observer)?;
+        let (session, needed) = self.look_session(&options, observer)?;
         let mut report = PullReport {
             stages: Vec::new(),
             bytes: 0,
@@ -122,12 +122,8 @@ impl Engine {
                 files: 0,
                 bytes: 0,
             };
-            if node
-                .needs
-                .iter()
-                .all(|need| session.artifacts.contains_key(need))
-            {
-                let (recipe, found) = self.look_up(&mut session, index)?;
+            if node.needs.iter().all(|need| session.artifacts.has(*need)) {
+                let (recipe, found) = self.look_up(&session, index)?;
                 stage.fingerprint = Some(recipe.fingerprint());
                 let whole = found.artifact.filter(Artifact::is_intact);
                 let artifact = match whole {
@@ -168,18 +164,15 @@ impl Engine {
         let Some(shared) = self.shared_remote.as_ref().filter(|shared| shared.is_up()) else {
             return Ok(());
         };
-        let (mut session, needed) = self.look_session(options, observer)?;
+        let (session, needed) = self.look_session(options, observer)?;
         for index in self.in_order(&needed) {
             let node = &self.project.stages()[index];
-            let is_known = node
-                .needs
-                .iter()
-                .all(|need| session.artifacts.contains_key(need));
+            let is_known = node.needs.iter().all(|need| session.artifacts.has(*need));
             let is_wanted = !options.only || options.targets.contains(&node.name);
             if session.forced.contains(&index) || !is_known {
                 continue;
             }
-            let (recipe, found) = self.look_up(&mut session, index)?;
+            let (recipe, found) = self.look_up(&session, index)?;
             let mut artifact = found.artifact;
             if artifact.is_none() && is_wanted {
                 match self.fetch_locked(shared, &node.name, &recipe, observer) {
@@ -189,9 +182,9 @@ impl Engine {
                     Err(Trouble::Here(error)) => return Err(error),
                 }
             }
-            session
-                .artifacts
-                .extend(artifact.map(|artifact| (index, artifact)));
+            if let Some(artifact) = artifact {
+                session.artifacts.insert(index, artifact);
+            }
         }
         Ok(())
     }
@@ -263,24 +256,10 @@ impl Engine {
         let sources = self.sources_of(&needed)?;
         self.store.prepare()?;
         let lease = Lease::begin(&self.store).map_err(|error| self.store.unwritable(&error))?;
-        let session = Session {
-            observer,
-            device: self.project.device().to_owned(),
-            forced: if options.force {
-                targets
-            } else {
-                BTreeSet::new()
-            },
-            sources,
-            artifacts: BTreeMap::new(),
-            lease,
-            lock: None,
-            locked: false,
-            told_of_class: false,
-            sample: None,
-            may_reuse: false,
-            nudged: false,
-        };
+        let mut session = Session::new(observer, self.project.device(), sources, lease);
+        if options.force {
+            session.forced = targets;
+        }
         Ok((session, needed))
     }
 }

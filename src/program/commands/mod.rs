@@ -174,6 +174,9 @@ commands! {
     Completions: setup::manual::completions,
     /// Manual pages: this program's on stdout, or one a command into a folder
     Man: setup::manual::man,
+    /// A share of the work that a run has begun
+    #[command(hide = true)]
+    Worker: running::worker::execute,
     /// How fast this machine is, by what comes on stdin: for estimates of time
     #[command(hide = true)]
     Calibrate: setup::calibrate::execute,

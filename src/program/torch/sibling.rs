@@ -162,7 +162,7 @@ pub fn tools(own: Option<Tools>) -> Result<Tools> {
 /// # Errors
 /// When the sibling or its libtorch is missing, or it can't be started.
 pub fn become_tensor_program(handed_over: Option<&str>) -> Result<Infallible> {
-    let (sibling, mut command) = command()?;
+    let mut command = command()?;
     command.args(env::args_os().skip(1));
     command.env_remove(NOTED_VARIABLE);
     if HAS_NOTED.load(Ordering::Relaxed) {
@@ -172,11 +172,14 @@ pub fn become_tensor_program(handed_over: Option<&str>) -> Result<Infallible> {
         command.env(HANDOVER_VARIABLE, handed_over);
     }
     let error = command.exec();
-    Err(anyhow!(error).context(format!("`{}` can't be started", sibling.display())))
+    Err(anyhow!(error).context(cannot_start(&command)))
 }
 
-/// The sibling, and a call of it without arguments.
-fn command() -> Result<(PathBuf, Command)> {
+/// A call of the sibling without arguments.
+///
+/// # Errors
+/// When it or its libtorch is missing.
+pub fn command() -> Result<Command> {
     let sibling = program()?;
     let libtorch = libtorch::find()?;
     Processor::of_this_machine().check()?;
@@ -186,7 +189,14 @@ fn command() -> Result<(PathBuf, Command)> {
         .env(STAMP_VARIABLE, STAMP)
         .env_remove(HANDOVER_VARIABLE)
         .envs(settings());
-    Ok((sibling, command))
+    Ok(command)
+}
+
+fn cannot_start(command: &Command) -> String {
+    format!(
+        "`{}` can't be started",
+        Path::new(command.get_program()).display()
+    )
 }
 
 /// Asks the sibling for something in a process of its own: a line for each line of `questions`, as
@@ -195,14 +205,14 @@ fn command() -> Result<(PathBuf, Command)> {
 /// # Errors
 /// When the sibling or its libtorch is missing, or it can't be started.
 pub fn ask(argument: &str, questions: &str, patience: Duration) -> Result<Vec<String>> {
-    let (sibling, mut command) = command()?;
+    let mut command = command()?;
     let mut child = command
         .arg(argument)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
-        .with_context(|| format!("`{}` can't be started", sibling.display()))?;
+        .with_context(|| cannot_start(&command))?;
     let begun = Instant::now();
     if let Some(mut stdin) = child.stdin.take() {
         let _ = stdin.write_all(questions.as_bytes()); // one that ended answers less

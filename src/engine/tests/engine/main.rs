@@ -16,4 +16,5 @@ mod spec_errors;
 mod targets;
 mod toy;
 mod untrusted;
+mod workers;
 mod world;

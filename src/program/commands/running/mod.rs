@@ -5,3 +5,4 @@ pub mod graph;
 pub mod run;
 pub mod status;
 mod watch;
+pub mod worker;

@@ -16,6 +16,7 @@ use crate::commands::arguments::Overrides;
 use crate::commands::running::status;
 use crate::commands::values::device;
 use crate::doctor::emulation::{Emulation, computes_on_gpu};
+use crate::launch::{Local, places};
 use crate::progress::console::{Console, RunProgress, RunState, Verbosity, is_cancelled};
 use crate::progress::tensorboard::{self, TensorBoard};
 use crate::project::memory;
@@ -45,6 +46,10 @@ pub struct Run {
     /// `auto`]
     #[arg(long, value_name = "DEVICE", value_parser = device)]
     pub device: Option<String>,
+    /// Stages at once, each in a process of its own [default: as many as have cores of their own, by
+    /// the threads of the widest training, and memory; 1 on a GPU]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub jobs: Option<u16>,
     /// Run exactly what pipeline.lock records, or refuse; the lock is not written
     #[arg(long)]
     pub locked: bool,
@@ -96,7 +101,16 @@ pub fn execute(invocation: Invocation, arguments: &Run) -> Result<ExitCode> {
         }
     }
     warn_of_slowness(&engine, &plan, &options);
-    check_memory(&engine, &plan, &memory::planned(&engine, &plan)?, &options)?;
+    let planned = memory::planned(&engine, &plan)?;
+    check_memory(&engine, &plan, &planned, &options)?;
+    let is_gpu = computes_on_gpu(device_of(&engine, &options));
+    let jobs = arguments.jobs.map_or_else(
+        || places::of_this_machine(&engine, &plan, &planned, machine_memory(), is_gpu),
+        usize::from,
+    );
+    if jobs > 1 {
+        engine = engine.with_executor(Box::new(Local::new(jobs, 1)));
+    }
     // What nobody is told of is not measured.
     let times = match verbosity {
         Verbosity::Quiet => None,
