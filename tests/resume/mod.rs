@@ -3,6 +3,7 @@
 
 mod pretraining;
 mod stopped;
+mod workers;
 
 use std::time::{Duration, Instant};
 

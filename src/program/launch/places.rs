@@ -1,12 +1,13 @@
 //! How many stages this machine can work on at once.
 
+use std::collections::BTreeMap;
 use std::thread::available_parallelism;
 
 use seedpipe_engine::{Engine, StageState, StageStatus};
 use seedpipe_stages::memory::MemoryEstimate;
 
-/// On a CPU: as many as have cores of their own, by the threads of the widest training that is to
-/// run, and memory. On a GPU: one, which has it to itself.
+/// On a CPU: as many as there are trainings that may run beside each other, as far as each has cores
+/// of its own, by the threads of the widest, and memory. On a GPU: one, which has it to itself.
 ///
 /// - `planned`: what each stage of the plan needs, where it is known
 /// - `memory`: of this machine, in bytes; `None`: unknown
@@ -20,17 +21,28 @@ pub fn of_this_machine(
     if is_gpu {
         return 1;
     }
-    let will_run = || {
-        plan.iter()
-            .filter(|stage| stage.state != StageState::Cached)
-    };
-    let threads = |stage: &StageStatus| {
-        let node = engine.project().stage(&stage.stage).ok()?;
-        node.params.pointer("/training/threads")?.as_u64()
-    };
-    let widest = will_run().filter_map(threads).max().unwrap_or(1);
+    // A training's level: how many others it waits for, one after the other.
+    let mut levels: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut trainings: BTreeMap<usize, usize> = BTreeMap::new();
+    let mut widest = 1;
+    for stage in plan {
+        let Ok(node) = engine.project().stage(&stage.stage) else {
+            continue;
+        };
+        let needs = node.inputs.values().flatten();
+        let above = needs.filter_map(|need| levels.get(need.stage.as_str()));
+        let mut level = above.copied().max().unwrap_or(0);
+        let training = node.params.pointer("/training/threads");
+        if let (Some(threads), true) = (training, stage.state != StageState::Cached) {
+            *trainings.entry(level).or_default() += 1;
+            widest = widest.max(threads.as_u64().unwrap_or(1));
+            level += 1;
+        }
+        levels.insert(&node.name, level);
+    }
+    let beside = trainings.into_values().max().unwrap_or(1);
     let cores = available_parallelism().map_or(1, usize::from);
-    let by_cores = cores / usize::try_from(widest).unwrap_or(usize::MAX).max(1);
+    let by_cores = cores / usize::try_from(widest).unwrap_or(usize::MAX);
     let largest = planned.iter().flatten().map(MemoryEstimate::total).max();
     let by_memory = match (memory, largest) {
         (Some(memory), Some(largest)) if largest > 0 => {
@@ -38,5 +50,5 @@ pub fn of_this_machine(
         }
         _ => usize::MAX,
     };
-    by_cores.min(by_memory).max(1)
+    beside.min(by_cores).min(by_memory).max(1)
 }

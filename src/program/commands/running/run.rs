@@ -46,8 +46,8 @@ pub struct Run {
     /// `auto`]
     #[arg(long, value_name = "DEVICE", value_parser = device)]
     pub device: Option<String>,
-    /// Stages at once, each in a process of its own [default: as many as have cores of their own, by
-    /// the threads of the widest training, and memory; 1 on a GPU]
+    /// Stages at once, each in a process of its own [default: as many as there are trainings that may
+    /// run beside each other and have cores and memory of their own; 1 on a GPU]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub jobs: Option<u16>,
     /// Run exactly what pipeline.lock records, or refuse; the lock is not written
