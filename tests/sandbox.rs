@@ -353,7 +353,7 @@ pub fn outcomes(lines: &[Value]) -> Vec<String> {
 
 /// (stage, content digest) of every stage.
 pub fn contents(lines: &[Value]) -> Vec<(String, String)> {
-    lines
+    let mut contents: Vec<(String, String)> = lines
         .iter()
         .map(|line| {
             (
@@ -361,5 +361,8 @@ pub fn contents(lines: &[Value]) -> Vec<(String, String)> {
                 line["content"].as_str().unwrap().to_owned(),
             )
         })
-        .collect()
+        .collect();
+    // Stages that run at once end in any order.
+    contents.sort();
+    contents
 }

@@ -70,6 +70,7 @@ fn help_of_run_lists_its_options() {
           --only                   Run the named stages alone, on cached inputs
           --set <STAGE.KEY=VALUE>  Another value for a param, as `student.training.epochs=5`, or the seed, as `seed=1` (repeatable)
           --device <DEVICE>        Where the networks run: `auto`, `cpu`, `cuda` or `cuda:N` [default: the pipeline's, else `auto`]
+          --jobs <N>               Stages at once, each in a process of its own [default: as many as there are trainings that may run beside each other and have cores and memory of their own; 1 on a GPU]
           --locked                 Run exactly what pipeline.lock records, or refuse; the lock is not written
           --no-remote              Neither fetch from the remote nor write to it
           --dry-run                Say what would run, and run nothing

@@ -9,7 +9,8 @@ use seedpipe_base::text::count;
 use serde::{Deserialize, Serialize};
 
 use crate::base::untrusted;
-use crate::cache::draft::{About, CHECKPOINTS, shards_in};
+use crate::cache::draft::records::shards_in;
+use crate::cache::draft::{About, CHECKPOINTS};
 
 /// How far a stage's work is, as the stage says after a checkpoint.
 pub(crate) const REACHED: &str = "reached.json";

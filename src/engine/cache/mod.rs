@@ -9,7 +9,6 @@
 //! history what a pipeline's last run used.
 
 pub(crate) mod artifact;
-pub(crate) mod attempt;
 pub(crate) mod draft;
 pub(crate) mod history;
 pub(crate) mod lease;

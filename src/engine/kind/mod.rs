@@ -1,6 +1,7 @@
 //! What a kind of stage is. A [`stage`] declares inputs, outputs and params; its work sees a
 //! [`context`]; the [`registry`] has all kinds. What a kind reports while it works goes to an
-//! [`observer`]; what its stages are for, tables and pages of results read in a [`purpose`].
+//! [`observer`], across processes as what is [`said`]; what its stages are for, tables and pages of
+//! results read in a [`purpose`].
 
 pub(crate) mod comparison;
 pub(crate) mod context;

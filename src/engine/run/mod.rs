@@ -1,5 +1,6 @@
 //! Running. The [`engine`] looks up what is cached ([`resolve`]), makes the rest in order
-//! ([`execute`]), and says what would run and why ([`status`], [`explain`]).
+//! ([`execute`]), several at once and by others where there is an [`executor`], and says what would
+//! run and why ([`status`], [`explain`]). What the others do is a [`worker`]'s.
 
 pub(crate) mod engine;
 pub(crate) mod execute;

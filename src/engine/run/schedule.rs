@@ -13,7 +13,7 @@ use crate::run::session::Session;
 
 /// How far a run came.
 pub(crate) struct Ran {
-    /// In the order in which they ended.
+    /// In the plan's order.
     pub stages: Vec<StageReport>,
     pub not_reached: Vec<String>,
 }
@@ -66,6 +66,11 @@ impl Engine {
                 stages.push(report);
             }
         });
+        let place = |name: &str| {
+            let mut order = order.iter();
+            order.position(|&index| self.project.stages()[index].name == name)
+        };
+        stages.sort_by_cached_key(|report| place(&report.stage));
         match only_plans {
             Some(error) => Err(error),
             None => Ok(Ran {

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use seedpipe_base::Refusal;
-use seedpipe_engine::{Executor, Kind, Observer, Share, Task, cancel, listen, shares};
+use seedpipe_engine::{Cancelled, Executor, Kind, Observer, Share, Task, cancel, listen, shares};
 
 use crate::torch::sibling;
 
@@ -63,6 +63,7 @@ impl Executor for Local {
 
 /// Starts one worker, and hears it until it ends.
 fn work(task: Task, share: Share, observer: &dyn Observer) -> Result<()> {
+    cancel::check()?;
     let mut command = sibling::command()?;
     command
         .args(["worker", &task.fingerprint.to_string(), "--share"])
@@ -91,7 +92,11 @@ fn work(task: Task, share: Share, observer: &dyn Observer) -> Result<()> {
         let last = last.join().unwrap_or_default();
         match (heard, status?) {
             (Ok(()), status) if status.success() => Ok(()),
-            (Err(error), _) if error.is::<Refusal>() || cancel::requested() => Err(error),
+            (Err(error), _) if error.is::<Refusal>() || error.is::<Cancelled>() => Err(error),
+            // It was asked to stop before it listened.
+            (_, status) if cancel::requested() && status.signal() == Some(libc::SIGTERM) => {
+                Err(Cancelled.into())
+            }
             (_, status) => bail!(
                 Refusal::failure(format!("its worker {}{last}", how(status)))
                     .hint("finished shards and checkpoints are kept: run again")

@@ -1,6 +1,7 @@
 //! How long the stages of a run will take on this machine: by what alike work took in earlier runs,
 //! else by calibrations. What neither tells is said to be unknown.
 
+use std::collections::{BTreeSet, HashMap};
 use std::thread::available_parallelism;
 
 use anyhow::Result;
@@ -8,6 +9,7 @@ use seedpipe_engine::{Artifact, Engine, Outcome, RunReport, StageNode, StageStat
 use seedpipe_stages::workload::{Workload, Workloads};
 use serde_json::{Value, json};
 
+use crate::progress::beside::{self, Ahead};
 use crate::project::rates::Rates;
 use crate::terminal::figures;
 
@@ -43,6 +45,10 @@ pub struct Planned<'a> {
 pub struct Times {
     /// By place in the plan; none of a cached stage.
     stages: Vec<(String, Option<Time>)>,
+    /// For each, the places of those that it waits for.
+    needs: Vec<Vec<usize>>,
+    /// Stages that run at once.
+    jobs: usize,
     workloads: Vec<(String, Workload)>,
 }
 
@@ -105,12 +111,30 @@ impl Times {
         });
         let stages = stages.collect();
         let named = planned.iter().zip(works);
+        let places: HashMap<&str, usize> = (0..)
+            .zip(planned)
+            .map(|(place, stage)| (stage.node.name.as_str(), place))
+            .collect();
+        let needs = planned.iter().map(|stage| {
+            let inputs = stage.node.inputs.values().flatten();
+            let needs = inputs.filter_map(|input| places.get(input.stage.as_str()).copied());
+            needs.collect::<BTreeSet<_>>().into_iter().collect()
+        });
         Some(Times {
             stages,
+            needs: needs.collect(),
+            jobs: 1,
             workloads: named
                 .filter_map(|(stage, work)| Some((stage.node.name.clone(), work?.ok()?)))
                 .collect(),
         })
+    }
+
+    /// Of a run that does several stages at once.
+    #[must_use]
+    pub fn with_jobs(mut self, jobs: usize) -> Times {
+        self.jobs = jobs;
+        self
     }
 
     /// Seconds that a stage is expected to take; none where that is unknown.
@@ -126,17 +150,24 @@ impl Times {
         found.and_then(|(_, time)| time.as_ref())
     }
 
-    /// Seconds of all stages that are known, and the names of the others.
+    /// Seconds until all stages are done that are known, and the names of the others.
     pub fn whole(&self) -> (f64, Vec<&str>) {
-        let (mut whole, mut unknown) = (0.0, Vec::new());
-        for (stage, time) in &self.stages {
-            match time {
-                Some(Time::Known { seconds, .. }) => whole += seconds,
-                Some(Time::Unknown(_)) => unknown.push(stage.as_str()),
-                None => {}
-            }
-        }
-        (whole, unknown)
+        let unknown = self.stages.iter();
+        let unknown = unknown.filter(|(_, time)| matches!(time, Some(Time::Unknown(_))));
+        let ahead = self.stages.iter().zip(&self.needs);
+        let ahead: Vec<Ahead> = ahead
+            .map(|((_, time), needs)| Ahead {
+                needs: needs.clone(),
+                seconds: match time {
+                    Some(Time::Known { seconds, .. }) => *seconds,
+                    _ => 0.0,
+                },
+            })
+            .collect();
+        (
+            beside::seconds(&ahead, self.jobs),
+            unknown.map(|(stage, _)| stage.as_str()).collect(),
+        )
     }
 
     /// `about 14 min`, and what it is without.

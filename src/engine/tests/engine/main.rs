@@ -1,8 +1,8 @@
 //! The engine on toy kinds: plain text files as parts, and a codec that hashes their bytes.
 
 mod again;
+mod beside;
 mod collecting;
-mod concurrency;
 mod elsewhere;
 mod faults;
 mod looking;
@@ -16,5 +16,4 @@ mod spec_errors;
 mod targets;
 mod toy;
 mod untrusted;
-mod workers;
 mod world;

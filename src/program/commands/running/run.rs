@@ -85,7 +85,7 @@ pub fn execute(invocation: Invocation, arguments: &Run) -> Result<ExitCode> {
         check_locked(&engine, &options, arguments.json)?;
     }
     if arguments.dry_run {
-        return dry_run(&engine, tensors, &options, arguments.json);
+        return dry_run(&engine, tensors, &options, arguments);
     }
     engine.hold();
     let mut plan = engine.dry_run(&options)?;
@@ -103,11 +103,7 @@ pub fn execute(invocation: Invocation, arguments: &Run) -> Result<ExitCode> {
     warn_of_slowness(&engine, &plan, &options);
     let planned = memory::planned(&engine, &plan)?;
     check_memory(&engine, &plan, &planned, &options)?;
-    let is_gpu = computes_on_gpu(device_of(&engine, &options));
-    let jobs = arguments.jobs.map_or_else(
-        || places::of_this_machine(&engine, &plan, &planned, machine_memory(), is_gpu),
-        usize::from,
-    );
+    let jobs = jobs(&engine, &plan, &planned, &options, arguments);
     if jobs > 1 {
         engine = engine.with_executor(Box::new(Local::new(jobs, 1)));
     }
@@ -116,7 +112,9 @@ pub fn execute(invocation: Invocation, arguments: &Run) -> Result<ExitCode> {
         Verbosity::Quiet => None,
         _ => Times::of_run(&engine, &plan, device_of(&engine, &options))?,
     };
+    let times = times.map(|times| times.with_jobs(jobs));
     let mut progress = RunProgress::of(&engine, &plan);
+    progress.jobs = jobs;
     if let Some(times) = &times {
         progress.expect(|stage| times.of_stage(stage));
     }
@@ -180,6 +178,19 @@ fn device_of<'a>(engine: &'a Engine, options: &'a RunOptions) -> &'a str {
     wanted.unwrap_or_else(|| engine.project().device())
 }
 
+/// Stages at once: as many as were asked for, else as this machine has room for.
+fn jobs(
+    engine: &Engine,
+    plan: &[StageStatus],
+    planned: &[Option<MemoryEstimate>],
+    options: &RunOptions,
+    arguments: &Run,
+) -> usize {
+    let is_gpu = computes_on_gpu(device_of(engine, options));
+    let room = || places::of_this_machine(engine, plan, planned, machine_memory(), is_gpu);
+    arguments.jobs.map_or_else(room, usize::from)
+}
+
 /// As the same process; what is cached by now is.
 fn go_on_with_tensors(engine: Engine) -> Result<ExitCode> {
     let handover = engine.handover();
@@ -236,15 +247,17 @@ fn dry_run(
     engine: &Engine,
     tensors: Tensors,
     options: &RunOptions,
-    json: bool,
+    arguments: &Run,
 ) -> Result<ExitCode> {
     let stages = engine.dry_run(options)?;
     status::know_classes(engine, tensors, &stages);
     let planned = storage::planned(engine, &stages)?;
     let memories = memory::planned(engine, &stages)?;
+    let jobs = jobs(engine, &stages, &memories, options, arguments);
     let times = Times::of_run(engine, &stages, device_of(engine, options))?;
+    let times = times.map(|times| times.with_jobs(jobs));
     warn_of_slowness(engine, &stages, options);
-    if json {
+    if arguments.json {
         let lines: Vec<String> = stages
             .iter()
             .zip(planned.iter().zip(&memories))

@@ -1,13 +1,14 @@
 //! How far a run is: its stages in the order of the plan, and how far each is. The live screen
 //! draws it, the progress file holds it, `status --watch` reads it there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use seedpipe_engine::{Engine, Event, Outcome, StageReport, StageState, StageStatus, clock};
 use serde::{Deserialize, Serialize};
 
 use super::outcome;
 use super::work::Work;
+use crate::progress::beside::{self, Ahead};
 use crate::terminal::figures;
 
 /// Of the progress file's and `status --watch --json`'s schema.
@@ -65,6 +66,10 @@ impl State {
     }
 }
 
+fn one() -> usize {
+    1
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunProgress {
     pub v: u32,
@@ -80,6 +85,9 @@ pub struct RunProgress {
     /// Until it is over, as far as that is known: see [`RunProgress::left`].
     #[serde(default)]
     pub seconds_left: Option<f64>,
+    /// Stages that run at once, at most.
+    #[serde(default = "one")]
+    pub jobs: usize,
     pub stages: Vec<StageProgress>,
 }
 
@@ -177,6 +185,7 @@ impl RunProgress {
             seconds: 0.0,
             state: RunState::Running,
             seconds_left: None,
+            jobs: 1,
             stages: Vec::new(),
         }
     }
@@ -296,21 +305,36 @@ impl RunProgress {
             true => (measured / foretold).clamp(0.2, 5.0),
             false => 1.0,
         };
-        let mut left = None;
-        for stage in &self.stages {
+        let rest = |stage: &StageProgress| {
             let expected = stage.expected.map(|expected| expected * correction);
-            let rest = match stage.state {
+            match stage.state {
                 State::Waiting => expected,
                 State::Running => stage
                     .rest()
                     .or_else(|| Some((expected? - stage.seconds.unwrap_or(0.0)).max(0.0))),
                 _ => None,
-            };
-            if let Some(rest) = rest {
-                *left.get_or_insert(0.0) += rest;
             }
-        }
-        left
+        };
+        let rests: Vec<Option<f64>> = self.stages.iter().map(rest).collect();
+        rests.iter().flatten().next()?;
+        let places: HashMap<&str, usize> = (0..)
+            .zip(&self.stages)
+            .map(|(place, stage)| (stage.stage.as_str(), place))
+            .collect();
+        let ahead: Vec<Ahead> = self
+            .stages
+            .iter()
+            .zip(rests)
+            .map(|(stage, rest)| Ahead {
+                needs: stage
+                    .needs
+                    .iter()
+                    .filter_map(|need| places.get(need.as_str()).copied())
+                    .collect(),
+                seconds: rest.unwrap_or(0.0),
+            })
+            .collect();
+        Some(beside::seconds(&ahead, self.jobs))
     }
 
     /// `whole run: about 12 min left`, when that is worth a word.

@@ -8,6 +8,9 @@
 //! fingerprint's lock. Meanwhile any number of workers may [`join`](Draft::join) it without one: each
 //! writes into a folder of its own ([`attempt`]) and hands finished shards over.
 
+pub(crate) mod attempt;
+pub(crate) mod records;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -20,9 +23,10 @@ use crate::base::digest::Digest;
 use crate::base::durable;
 use crate::base::fault;
 use crate::base::untrusted;
-use crate::cache::attempt::{self, Attempt};
+use crate::cache::draft::attempt::Attempt;
+use crate::cache::draft::records::{ShardFile, ShardRecord, ShardRecords, record_path, shards_in};
 use crate::cache::left::{REACHED, Reached};
-use crate::cache::manifest::{PartRecord, is_plain_name};
+use crate::cache::manifest::PartRecord;
 use crate::cache::recipe::Recipe;
 use crate::cache::store::Store;
 
@@ -47,73 +51,6 @@ impl About {
         let text = untrusted::read_text(&directory.join(ABOUT), untrusted::MAXIMAL_RECORD);
         untrusted::from_json(&text.ok()?).ok()
     }
-}
-
-/// A finished shard.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct ShardRecord {
-    shard: usize,
-    pub total: usize,
-    files: Vec<ShardFile>,
-    /// What the stage had told by then: a shard that is not done again doesn't tell it again.
-    #[serde(default)]
-    telemetry: BTreeMap<String, f64>,
-}
-
-impl ShardRecord {
-    /// Whether no name leads out of the draft: its files are read, and removed with it.
-    fn stays_inside(&self) -> bool {
-        self.files
-            .iter()
-            .all(|file| is_plain_name(&file.slot) && is_plain_name(&file.part.name))
-    }
-}
-
-/// A file of a finished shard.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ShardFile {
-    slot: String,
-    part: PartRecord,
-}
-
-/// The records in a draft's folder, of which the files are not looked at.
-#[derive(Debug, Default)]
-pub(crate) struct ShardRecords {
-    pub sound: Vec<ShardRecord>,
-    /// What is no record, or was still being written.
-    unsound: Vec<PathBuf>,
-}
-
-/// Reads the records in a draft's folder.
-pub(crate) fn shards_in(directory: &Path) -> std::io::Result<ShardRecords> {
-    let mut records = ShardRecords::default();
-    for entry in fs::read_dir(directory)? {
-        let path = entry?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if name.starts_with("shard-") && name.ends_with(".json") {
-            let text = untrusted::read_text(&path, untrusted::MAXIMAL_RECORD);
-            let record = text
-                .ok()
-                .and_then(|text| untrusted::from_json::<ShardRecord>(&text).ok());
-            match record {
-                Some(record)
-                    if path == record_path(directory, record.shard) && record.stays_inside() =>
-                {
-                    records.sound.push(record);
-                }
-                _ => records.unsound.push(path),
-            }
-        } else if durable::is_temporary(&path) {
-            records.unsound.push(path);
-        }
-    }
-    Ok(records)
-}
-
-fn record_path(directory: &Path, shard: usize) -> PathBuf {
-    directory.join(format!("shard-{shard:05}.json"))
 }
 
 /// The unfinished work of one stage.

@@ -174,7 +174,7 @@ fn child_process_that_is_stopped() {
 fn a_stopped_run_goes_on_where_it_was() {
     let world = World::new(CHAIN);
     let child = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "concurrency::child_process_that_is_stopped"])
+        .args(["--exact", "beside::runs::child_process_that_is_stopped"])
         .env("SEEDPIPE_TOY_STOPPED", world.folder.path())
         .output()
         .unwrap();
