@@ -92,8 +92,8 @@ elif "${namespaces[@]}" "$scratch/nothing" 2>"$scratch/why"; then
 else
     # All that start their own program again; tests of `git` are not among them, since that runs natively.
     skipped=(
-        concurrency::a_killed_process_is_taken_over_from_and_at_most_one_shard_is_done_again
-        concurrency::a_stopped_run_goes_on_where_it_was
+        beside::runs::a_killed_process_is_taken_over_from_and_at_most_one_shard_is_done_again
+        beside::runs::a_stopped_run_goes_on_where_it_was
     )
     runner=(CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER=qemu-aarch64)
     echo "programs for aarch64 can't be started by the kernel: $(head -1 "$scratch/why")"

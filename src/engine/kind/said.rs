@@ -322,12 +322,11 @@ mod tests {
             Event::WorkFinished { stage },
         ];
         let mut out = Vec::new();
-        let teller = Teller::new(&mut out);
-        for event in &events {
-            teller.event(event);
+        {
+            let teller = Teller::new(&mut out);
+            events.iter().for_each(|event| teller.event(event));
+            teller.end(&Ok(()));
         }
-        teller.end(&Ok(()));
-        drop(teller);
         let heard = Kept::default();
         listen(stage, out.as_slice(), &heard).unwrap();
         let expected: Vec<String> = events.iter().map(|event| format!("{event:?}")).collect();
@@ -337,15 +336,14 @@ mod tests {
     #[test]
     fn counts_are_told_together_and_none_is_lost() {
         let mut out = Vec::new();
-        let teller = Teller::new(&mut out);
-        for _ in 0..1_000 {
-            teller.event(&Event::WorkAdvanced {
-                stage: "a",
-                count: 2,
-            });
+        {
+            let teller = Teller::new(&mut out);
+            let (stage, count) = ("a", 2);
+            for _ in 0..1_000 {
+                teller.event(&Event::WorkAdvanced { stage, count });
+            }
+            teller.end(&Ok(()));
         }
-        teller.end(&Ok(()));
-        drop(teller);
         let text = String::from_utf8(out).unwrap();
         assert!(text.lines().count() < 100, "{text}");
         let counted = |line: &str| match serde_json::from_str(line).unwrap() {

@@ -67,6 +67,12 @@ fn child_process_that_runs_the_project_named_by_the_environment() {
         .unwrap();
 }
 
+/// A test of this file, as the test program calls it.
+fn here(test: &str) -> String {
+    let (_crate, path) = module_path!().split_once("::").unwrap();
+    format!("{path}::{test}")
+}
+
 #[test]
 fn a_killed_process_is_taken_over_from_and_at_most_one_shard_is_done_again() {
     let world = World::new(CHAIN);
@@ -75,7 +81,7 @@ fn a_killed_process_is_taken_over_from_and_at_most_one_shard_is_done_again() {
         let mut child = std::process::Command::new(std::env::current_exe().unwrap())
             .args([
                 "--exact",
-                "concurrency::child_process_that_runs_the_project_named_by_the_environment",
+                &here("child_process_that_runs_the_project_named_by_the_environment"),
             ])
             .env("SEEDPIPE_TOY_PROJECT", world.folder.path())
             .stdout(std::process::Stdio::null())
@@ -86,6 +92,10 @@ fn a_killed_process_is_taken_over_from_and_at_most_one_shard_is_done_again() {
         child.wait().unwrap();
     }
     let before = world.log();
+    assert!(
+        !before.is_empty(),
+        "no process came to work before it was killed"
+    );
     let report = world.run();
     let after = world.log();
     assert_eq!(
@@ -174,7 +184,7 @@ fn child_process_that_is_stopped() {
 fn a_stopped_run_goes_on_where_it_was() {
     let world = World::new(CHAIN);
     let child = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "beside::runs::child_process_that_is_stopped"])
+        .args(["--exact", &here("child_process_that_is_stopped")])
         .env("SEEDPIPE_TOY_STOPPED", world.folder.path())
         .output()
         .unwrap();

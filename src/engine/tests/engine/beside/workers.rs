@@ -49,9 +49,10 @@ impl Executor for Threads {
             let classes: NumericsOf = Box::new(move |_, _| Ok(class.to_owned()));
             let worker = Worker::new(task.cache, registry(), classes);
             let mut said = Vec::new();
-            let teller = Teller::new(&mut said);
-            teller.end(&worker.work(task.fingerprint, share, &teller));
-            drop(teller);
+            {
+                let teller = Teller::new(&mut said);
+                teller.end(&worker.work(task.fingerprint, share, &teller));
+            }
             listen(task.stage, said.as_slice(), observer)
         };
         let worked = thread::scope(|scope| {
