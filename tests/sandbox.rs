@@ -353,7 +353,7 @@ pub fn outcomes(lines: &[Value]) -> Vec<String> {
 
 /// (stage, content digest) of every stage.
 pub fn contents(lines: &[Value]) -> Vec<(String, String)> {
-    let mut contents: Vec<(String, String)> = lines
+    lines
         .iter()
         .map(|line| {
             (
@@ -361,8 +361,12 @@ pub fn contents(lines: &[Value]) -> Vec<(String, String)> {
                 line["content"].as_str().unwrap().to_owned(),
             )
         })
-        .collect();
-    // Stages that run at once end in any order.
+        .collect()
+}
+
+/// The same by name: stages that run at once end in any order.
+pub fn contents_by_name(lines: &[Value]) -> Vec<(String, String)> {
+    let mut contents = contents(lines);
     contents.sort();
     contents
 }

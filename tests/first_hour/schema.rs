@@ -18,7 +18,8 @@ fn schema() -> Value {
 }
 
 fn document(text: &str) -> Value {
-    let yaml: serde_yaml::Value = serde_yaml::from_str(text).unwrap();
+    let mut yaml: serde_yaml::Value = serde_yaml::from_str(text).unwrap();
+    yaml.apply_merge().unwrap();
     serde_json::to_value(yaml).unwrap()
 }
 

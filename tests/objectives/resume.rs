@@ -2,11 +2,11 @@
 //! of an uninterrupted run.
 
 use super::{STUDENTS, with_students};
-use crate::sandbox::{Sandbox, contents, outcomes};
+use crate::sandbox::{Sandbox, contents_by_name, outcomes};
 
 #[test]
 fn every_objective_killed_in_an_epoch_gives_the_bits_of_an_uninterrupted_run() {
-    let expected = contents(&Sandbox::with(&with_students()).run_json(&[]));
+    let expected = contents_by_name(&Sandbox::with(&with_students()).run_json(&[]));
     let distinct: std::collections::BTreeSet<&String> =
         expected.iter().map(|(_, content)| content).collect();
     assert_eq!(
@@ -33,7 +33,7 @@ fn every_objective_killed_in_an_epoch_gives_the_bits_of_an_uninterrupted_run() {
         );
     }
     let lines = sandbox.run_json(&[]);
-    assert_eq!(contents(&lines), expected);
+    assert_eq!(contents_by_name(&lines), expected);
     let executed = outcomes(&lines)
         .iter()
         .filter(|line| line.ends_with("=executed"))

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::sandbox::{Finished, Sandbox, Started, contents};
+use crate::sandbox::{Finished, Sandbox, Started, contents_by_name};
 
 /// Three trainings that need nothing of each other.
 const PIPELINE: &str = "\
@@ -26,12 +26,12 @@ stages:
 const TOGETHER: [&str; 3] = ["run", "--jobs", "3"];
 
 fn expected() -> Vec<(String, String)> {
-    contents(&Sandbox::with(PIPELINE).run_json(&["--jobs", "1"]))
+    contents_by_name(&Sandbox::with(PIPELINE).run_json(&["--jobs", "1"]))
 }
 
 /// Contents of every stage once the same command has run to its end.
 fn gone_on(sandbox: &Sandbox) -> Vec<(String, String)> {
-    let contents = contents(&sandbox.run_json(&["--jobs", "3"]));
+    let contents = contents_by_name(&sandbox.run_json(&["--jobs", "3"]));
     assert_eq!(sandbox.cache_entries("drafts"), [""; 0]);
     sandbox.run(&["verify", "--quiet"]).succeeded();
     contents
