@@ -61,7 +61,7 @@ pub use pipeline::pipeline_lock::{LockedStage, PipelineLock};
 pub use pipeline::project::{Project, StageNode, StagePrecision};
 pub use pipeline::remote_spec::{RemoteOrigin, RemoteSpec};
 pub use run::engine::{Engine, NumericsOf, OnlyPlans, RunOptions, Tell};
-pub use run::executor::{Executor, Task, shares};
+pub use run::executor::{Executor, Task};
 pub use run::explain::Explanation;
 pub use run::graph::GraphFormat;
 pub use run::status::{StageState, StageStatus};

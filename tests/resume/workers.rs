@@ -142,3 +142,30 @@ fn a_wish_to_stop_reaches_every_worker() {
     assert!(!workers.iter().copied().any(is_at_work));
     assert_eq!(gone_on(&sandbox), expected());
 }
+
+/// `encode` has no checkpoint: its finished shards are all that there is to keep.
+#[test]
+fn what_a_worker_had_finished_when_it_failed_is_kept_and_the_remedy_told() {
+    let pipeline = super::long_pipeline();
+    let sandbox = Sandbox::with(&pipeline);
+    sandbox.run(&["run", "teacher", "--quiet"]).succeeded();
+    let full = "free space, for example by `seedpipe gc`, and run again: finished shards are kept";
+    for (action, told) in [
+        ("enospc", full),
+        ("kill", "its worker was killed (signal 9)"),
+    ] {
+        let mut run = sandbox.command(&["run", "targets", "--jobs", "2"]);
+        let fault = format!("shard.begin:2={action}");
+        let struck = sandbox
+            .finish(run.env("SEEDPIPE_FAULT", fault))
+            .exited_with(1);
+        assert!(struck.stderr.contains(told), "{}", struck.stderr);
+        let gone_on = sandbox.run(&["run", "targets", "--jobs", "2"]).succeeded();
+        let kept = "1 of 2 shards were finished before";
+        assert!(gone_on.stderr.contains(kept), "{}", gone_on.stderr);
+        let targets = sandbox.run_json(&["targets"]).pop().unwrap();
+        let fingerprint = targets["fingerprint"].as_str().unwrap();
+        let artifact = sandbox.path(".seedpipe/v1/artifacts").join(fingerprint);
+        fs_err::remove_dir_all(artifact).unwrap();
+    }
+}

@@ -20,6 +20,11 @@ impl Share {
         (index < count).then_some(Share { index, count })
     }
 
+    /// All `count` of them.
+    pub fn all(count: usize) -> impl Iterator<Item = Share> + Clone {
+        (0..count).map(move |index| Share { index, count })
+    }
+
     pub fn index(self) -> usize {
         self.index
     }
@@ -61,7 +66,7 @@ mod tests {
     #[test]
     fn shares_are_all_shards_once_and_nearly_equal() {
         for (total, count) in [(48, 8), (7, 3), (2, 5), (0, 4), (1, 1)] {
-            let shares = (0..count).map(|index| Share::new(index, count).unwrap().of(total));
+            let shares = Share::all(count).map(|share| share.of(total));
             let sizes: Vec<usize> = shares.clone().map(|share| share.len()).collect();
             assert_eq!(
                 shares.flatten().collect::<Vec<_>>(),

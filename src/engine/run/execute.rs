@@ -266,56 +266,29 @@ impl Engine {
         let is_forced = session.forced.contains(&index);
         let slots: Vec<&str> = kind.outputs().iter().map(|slot| slot.name).collect();
         let numerics = (self.numerics)(kind, &session.device)?;
-        let mut draft = Draft::open(store, recipe, &node.name, is_forced, &numerics, &slots)?;
+        let draft = Draft::open(store, recipe, &node.name, is_forced, &numerics, &slots)?;
         if let Some(other) = &draft.left_by {
             let message = format!(
                 "begins anew: its unfinished work was done in another numerics class, `{other}`, and stays there; this is `{numerics}`"
             );
             session.observer.warning(Some(&node.name), &message);
         }
-        let mut sampled = SampledRows::new();
+        let mut state = State {
+            draft,
+            sharded: false,
+            sampled: SampledRows::new(),
+        };
         let worked = match doer {
             Doer::Others(executor) => {
-                self.work_elsewhere(session, index, executor, &mut draft, !is_forced)
+                self.work_elsewhere(session, index, recipe, executor, &mut state.draft)
             }
             Doer::Here(work) => {
-                let context = StageContext {
-                    stage: &node.name,
-                    kind,
-                    seed: node.seed,
-                    device: &session.device,
-                    folder: self.project.folder(),
-                    inputs: self.inputs(session, node),
-                    lineage: if kind.lineage() {
-                        self.lineage(session, index)
-                    } else {
-                        Vec::new()
-                    },
-                    checkpoints: draft.checkpoints(),
-                    content: draft.writing(),
-                    observer: session.observer,
-                    sample: session
-                        .sample
-                        .map(|percent| Sample::new(percent, recipe.fingerprint())),
-                    nudged: session.nudged,
-                    search: (!is_forced && session.may_reuse).then_some(Search {
-                        store: store.clone(),
-                        lease: &session.lease,
-                        recipe,
-                        numerics: numerics.clone(),
-                    }),
-                    share: Share::WHOLE,
-                    state: Mutex::new(State {
-                        draft,
-                        sharded: false,
-                        sampled,
-                    }),
-                };
                 let worked;
-                (worked, State { draft, sampled, .. }) = context.perform(work, &node.params);
+                (worked, state) = self.work_here(store, session, index, recipe, work, state);
                 worked
             }
         };
+        let State { draft, sampled, .. } = state;
         let demanded = match worked {
             Ok(demanded) => demanded,
             Err(error) => {
@@ -359,14 +332,56 @@ impl Engine {
         executor.filter(|executor| session.delegates && !kind.lineage() && executor.takes(kind))
     }
 
+    /// Does the work in this process.
+    fn work_here(
+        &self,
+        store: &Store,
+        session: &Session,
+        index: usize,
+        recipe: &Recipe,
+        work: WorkFunction,
+        state: State,
+    ) -> (Result<Demanded>, State) {
+        let node = &self.project.stages()[index];
+        let kind = self.registry.known(&node.kind);
+        let is_forced = session.forced.contains(&index);
+        let sample = session.sample;
+        let context = StageContext {
+            stage: &node.name,
+            kind,
+            seed: node.seed,
+            device: &session.device,
+            folder: self.project.folder(),
+            inputs: self.inputs(session, node),
+            lineage: match kind.lineage() {
+                true => self.lineage(session, index),
+                false => Vec::new(),
+            },
+            checkpoints: state.draft.checkpoints(),
+            content: state.draft.writing(),
+            observer: session.observer,
+            sample: sample.map(|percent| Sample::new(percent, recipe.fingerprint())),
+            nudged: session.nudged,
+            search: (!is_forced && session.may_reuse).then_some(Search {
+                store: store.clone(),
+                lease: &session.lease,
+                recipe,
+                numerics: state.draft.numerics().to_owned(),
+            }),
+            share: Share::WHOLE,
+            state: Mutex::new(state),
+        };
+        context.perform(work, &node.params)
+    }
+
     /// Lets others fill the draft.
     fn work_elsewhere(
         &self,
         session: &Session,
         index: usize,
+        recipe: &Recipe,
         executor: &dyn Executor,
         draft: &mut Draft,
-        may_reuse: bool,
     ) -> Result<Demanded> {
         let node = &self.project.stages()[index];
         let inputs = node.inputs.iter().map(|(slot, connections)| {
@@ -386,15 +401,18 @@ impl Engine {
             device: session.device.clone(),
             folder: std::path::absolute(self.project.folder())?,
             inputs: inputs.collect(),
-            may_reuse,
+            may_reuse: !session.forced.contains(&index),
         };
         job.write(draft.directory())?;
         let task = Task {
             stage: &node.name,
-            fingerprint: draft.fingerprint()?,
+            fingerprint: recipe.fingerprint(),
             cache: self.project.cache(),
         };
-        executor.work(task, session.observer)?;
+        let worked = executor.work(task, session.observer);
+        // Also where a share failed: what the others finished is kept.
+        draft.catch_up()?;
+        worked?;
         let demanded = draft.take_in()?.into_iter();
         let kind = self.registry.known(&node.kind);
         let known = demanded.map(|(slot, rows)| {
@@ -524,7 +542,7 @@ fn difference(old: &Artifact, new: &Artifact) -> Option<ContentDifference> {
 }
 
 /// Adds the remedy to faults of the machine, which stages cannot know.
-fn with_remedy(error: anyhow::Error) -> anyhow::Error {
+pub(crate) fn with_remedy(error: anyhow::Error) -> anyhow::Error {
     let kinds: Vec<io::ErrorKind> = error
         .chain()
         .filter_map(|cause| cause.downcast_ref::<io::Error>())

@@ -7,7 +7,6 @@ use anyhow::Result;
 use crate::base::digest::Digest;
 use crate::kind::observer::Observer;
 use crate::kind::registry::Kind;
-use crate::kind::share::Share;
 
 /// A stage whose work other processes are to do. What they need to know lies in its draft: whoever
 /// works on it calls [`Worker::work`](crate::run::worker::Worker::work) with its fingerprint.
@@ -33,9 +32,4 @@ pub trait Executor: Send + Sync {
     /// # Errors
     /// What the first share failed of; [`Cancelled`](crate::Cancelled) when the user wants to stop.
     fn work(&self, task: Task, observer: &dyn Observer) -> Result<()>;
-}
-
-/// Shares of one stage.
-pub fn shares(count: usize) -> impl Iterator<Item = Share> {
-    (0..count).filter_map(move |index| Share::new(index, count))
 }

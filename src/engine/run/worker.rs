@@ -18,6 +18,7 @@ use crate::kind::observer::Observer;
 use crate::kind::registry::{Kind, Registry};
 use crate::kind::share::Share;
 use crate::run::engine::NumericsOf;
+use crate::run::execute::with_remedy;
 
 /// Works on drafts of one cache.
 pub struct Worker {
@@ -49,6 +50,11 @@ impl Worker {
     /// # Errors
     /// When there is no draft that this machine may work on, or the work fails.
     pub fn work(&self, fingerprint: Digest, share: Share, observer: &dyn Observer) -> Result<()> {
+        self.work_on(fingerprint, share, observer)
+            .map_err(with_remedy)
+    }
+
+    fn work_on(&self, fingerprint: Digest, share: Share, observer: &dyn Observer) -> Result<()> {
         let Found { folder, about, job } = self.find(fingerprint)?;
         let kind = self.kind_of(&about)?;
         let work = self.registry.work(kind.name()).with_context(|| {
@@ -58,14 +64,14 @@ impl Worker {
             )
         })?;
         let lease = Lease::begin(&self.store)?;
-        let used = job.inputs.values().flatten();
-        for input in used {
-            lease.use_while(input.fingerprint, || Ok(()))?;
+        let inputs = job.inputs.values().flatten().map(|input| input.fingerprint);
+        for used in inputs.chain([fingerprint]) {
+            lease.use_while(used, || Ok(()))?;
         }
         let inputs = job.inputs(&self.store)?;
         check_inputs(&inputs, &about.recipe.inputs)?;
         let slots: Vec<&str> = kind.outputs().iter().map(|slot| slot.name).collect();
-        let draft = Draft::join(&folder, &slots)?;
+        let draft = Draft::join(&folder, &about.numerics, &slots)?;
         let context = StageContext {
             stage: &about.stage,
             kind,

@@ -1,4 +1,4 @@
-//! Workers on this machine: `seedpipe-torch worker`, a process for each share of a stage.
+//! Workers on this machine: `seedpipe-torch worker`, a process for each stage.
 //!
 //! A process of its own is what keeps stages apart that run at once: libtorch has one number of
 //! threads and one pool for all that a process does.
@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use seedpipe_base::Refusal;
-use seedpipe_engine::{Cancelled, Executor, Kind, Observer, Share, Task, cancel, listen, shares};
+use seedpipe_engine::{Cancelled, Executor, Kind, Observer, Share, Task, cancel, listen};
 
 use crate::torch::sibling;
 
@@ -24,16 +24,8 @@ const LAST_LINES: usize = 20;
 
 /// Starts workers on this machine.
 pub struct Local {
-    jobs: usize,
-    shares: usize,
-}
-
-impl Local {
-    /// - `jobs`: stages at once
-    /// - `shares`: processes for each
-    pub fn new(jobs: usize, shares: usize) -> Local {
-        Local { jobs, shares }
-    }
+    /// Stages at once.
+    pub jobs: usize,
 }
 
 impl Executor for Local {
@@ -43,21 +35,11 @@ impl Executor for Local {
 
     /// What needs no libtorch is quicker done than a process started.
     fn takes(&self, kind: &Kind) -> bool {
-        kind.tensors() || self.shares > 1
+        kind.tensors()
     }
 
     fn work(&self, task: Task, observer: &dyn Observer) -> Result<()> {
-        thread::scope(|scope| {
-            let workers: Vec<_> = shares(self.shares)
-                .map(|share| scope.spawn(move || work(task, share, observer)))
-                .collect();
-            let ended = workers.into_iter().map(|worker| {
-                let ended = worker.join();
-                ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-            });
-            // All have ended when the first failure is told.
-            ended.collect::<Vec<_>>().into_iter().collect()
-        })
+        work(task, Share::WHOLE, observer)
     }
 }
 

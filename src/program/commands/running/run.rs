@@ -105,7 +105,7 @@ pub fn execute(invocation: Invocation, arguments: &Run) -> Result<ExitCode> {
     check_memory(&engine, &plan, &planned, &options)?;
     let jobs = jobs(&engine, &plan, &planned, &options, arguments);
     if jobs > 1 {
-        engine = engine.with_executor(Box::new(Local::new(jobs, 1)));
+        engine = engine.with_executor(Box::new(Local { jobs }));
     }
     // What nobody is told of is not measured.
     let times = match verbosity {

@@ -56,7 +56,7 @@ impl Executor for Threads {
             listen(task.stage, said.as_slice(), observer)
         };
         let worked = thread::scope(|scope| {
-            let workers = shares(self.shares).map(|share| scope.spawn(move || one(share)));
+            let workers = Share::all(self.shares).map(|share| scope.spawn(move || one(share)));
             let workers: Vec<_> = workers.collect();
             let ended = workers.into_iter().map(|worker| worker.join().unwrap());
             ended.collect::<Vec<_>>().into_iter().collect()
