@@ -37,17 +37,17 @@ pub use schema::metadata::Metadata;
 pub use schema::{
     EMBEDDINGS, FILES, IMAGES, KINDS, METRICS, PREDICTIONS, REJECTED, VIEWS, WEIGHTS,
 };
+pub use tables::embeddings::header::{EmbeddingsHeader, Of, Precision};
 pub use tables::embeddings::{Embeddings, EmbeddingsReader, EmbeddingsWriter};
-pub use tables::embeddings_header::{EmbeddingsHeader, Of, Precision};
 pub use tables::files::{FileRow, FilesReader, FilesWriter};
+pub use tables::images::reader::{Image, ImagesReader};
 pub use tables::images::{ImageRow, ImagesWriter};
-pub use tables::images_reader::{Image, ImagesReader};
 pub use tables::matching::{ImageKey, places_among};
 pub use tables::metrics::{MetricRow, MetricsReader, MetricsWriter};
 pub use tables::predictions::{PredictionRow, PredictionsReader, PredictionsWriter};
 pub use tables::rejected::{RejectedReader, RejectedRow, RejectedWriter};
 pub use tables::scattered::Places;
+pub use tables::seen::reader::SeenReader;
 pub use tables::seen::{SeenRow, SeenWriter};
-pub use tables::seen_reader::SeenReader;
 pub use tables::views::{Scale, ViewRow, ViewsReader, ViewsWriter};
 pub use tables::weights::{Dtype, WeightRow, WeightsReader, WeightsWriter};

@@ -4,7 +4,7 @@ use super::*;
 use crate::schema::metadata::Metadata;
 use crate::schema::{EMBEDDINGS, METRICS};
 use crate::tables::embeddings::EmbeddingsWriter;
-use crate::tables::embeddings_header::{EmbeddingsHeader, Of, Precision};
+use crate::tables::embeddings::header::{EmbeddingsHeader, Of, Precision};
 use crate::tables::metrics::{MetricRow, MetricsWriter};
 use crate::tables::weights::{WeightRow, WeightsWriter};
 

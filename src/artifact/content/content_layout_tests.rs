@@ -242,7 +242,7 @@ fn where_a_list_ends_is_content() {
 #[test]
 fn vectors_have_one_digest_by_their_pages_and_by_decoding() {
     use crate::tables::embeddings::EmbeddingsWriter;
-    use crate::tables::embeddings_header::{Of, Precision};
+    use crate::tables::embeddings::header::{Of, Precision};
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("direct");
     let header = EmbeddingsHeader {

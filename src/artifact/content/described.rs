@@ -6,7 +6,7 @@ use crate::schema::metadata::Metadata;
 use crate::schema::table::{Table, first_paragraph};
 use crate::schema::type_name;
 use crate::tables::TABLES;
-use crate::tables::embeddings_header::{EmbeddingsHeader, Of, Precision};
+use crate::tables::embeddings::header::{EmbeddingsHeader, Of, Precision};
 
 /// A kind of artifact.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -44,7 +44,7 @@ use crate::schema::failure::Result;
 use crate::schema::metadata::canonical;
 use crate::schema::{EMBEDDINGS, type_name};
 use crate::tables::embeddings;
-use crate::tables::embeddings_header::{EMBEDDING, EmbeddingsHeader};
+use crate::tables::embeddings::header::{EMBEDDING, EmbeddingsHeader};
 
 const CONTEXT: &str = "seedpipe content v1";
 const BLOCK_ROWS: usize = 65_536;

@@ -260,7 +260,7 @@ fn finite(value: f64) -> Value {
 mod tests {
     use super::*;
     use crate::tables::embeddings::EmbeddingsWriter;
-    use crate::tables::embeddings_header::{EmbeddingsHeader, Of, Precision};
+    use crate::tables::embeddings::header::{EmbeddingsHeader, Of, Precision};
     use crate::tables::images::{ImageRow, ImagesWriter};
 
     #[test]

@@ -100,7 +100,7 @@ mod tests {
 
     use super::*;
     use crate::tables::embeddings::EmbeddingsWriter;
-    use crate::tables::embeddings_header::{EmbeddingsHeader, Of, Precision};
+    use crate::tables::embeddings::header::{EmbeddingsHeader, Of, Precision};
 
     fn written(
         folder: &std::path::Path,

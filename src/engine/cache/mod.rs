@@ -3,19 +3,14 @@
 //! interrupted one is; a [`source`] is a file or folder outside, known by its digest, and [`walk`]
 //! says which files a folder has. Beside an artifact lies its [`manifest`]; a [`seal`] says when
 //! its files were last found whole. [`remote`] is what the engine asks of another store,
-//! [`progress_file`] what others see of a run, [`stat_cache`] which sources need no hashing.
-//!
-//! Processes share the cache: leases say what a live run uses, [`locks`] who may change what, the
-//! history what a pipeline's last run used.
+//! [`stat_cache`] says which sources need no hashing. What [`processes`] leave for each other lies
+//! beside.
 
 pub(crate) mod artifact;
 pub(crate) mod draft;
-pub(crate) mod history;
-pub(crate) mod lease;
 pub(crate) mod left;
-pub(crate) mod locks;
 pub(crate) mod manifest;
-pub mod progress_file;
+pub mod processes;
 pub(crate) mod recipe;
 pub(crate) mod remote;
 pub(crate) mod scratch;

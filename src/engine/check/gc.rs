@@ -17,11 +17,12 @@ use serde::Serialize;
 
 use crate::base::digest::Digest;
 use crate::base::{durable, fault, held};
-use crate::cache::locks::{self, Guard};
+use crate::cache::processes::locks::{self, Guard};
+use crate::cache::processes::{history, lease};
+use crate::cache::scratch;
 use crate::cache::store::{
     Entry, MANIFEST, entries_in, fingerprint_of_draft, folders_in, remove_folder,
 };
-use crate::cache::{history, lease, scratch};
 use crate::check::gc_roots::Roots;
 use crate::check::shared_file::{Met, SharedFile, measured};
 use crate::check::verify::files_below;

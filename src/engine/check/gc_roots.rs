@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::Result;
 
 use crate::base::digest::Digest;
-use crate::cache::history;
+use crate::cache::processes::history;
 use crate::pipeline::lock_at::lock_at;
 use crate::pipeline::pipeline_lock::{PipelineLock, path_for};
 use crate::run::engine::Engine;

@@ -11,8 +11,8 @@ use seedpipe_base::hinted;
 use serde::Serialize;
 
 use crate::base::digest::Digest;
-use crate::cache::lease;
-use crate::cache::locks::Guard;
+use crate::cache::processes::lease;
+use crate::cache::processes::locks::Guard;
 use crate::cache::remote::{SharedRemote, Trouble};
 use crate::cache::store::remove_folder;
 use crate::check::verify::{

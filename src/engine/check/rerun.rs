@@ -17,7 +17,7 @@ use serde::Serialize;
 use crate::base::cancel::Cancelled;
 use crate::base::digest::Digest;
 use crate::cache::artifact::Artifact;
-use crate::cache::lease::Lease;
+use crate::cache::processes::lease::Lease;
 use crate::cache::recipe::Recipe;
 use crate::cache::scratch::ScratchStore;
 use crate::kind::context::{Input, SampledRows};

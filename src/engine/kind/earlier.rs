@@ -14,7 +14,7 @@ use anyhow::Result;
 
 use crate::base::digest::Digest;
 use crate::cache::artifact::Artifact;
-use crate::cache::lease::Lease;
+use crate::cache::processes::lease::Lease;
 use crate::cache::recipe::Recipe;
 use crate::cache::store::Store;
 use crate::kind::context::StageContext;

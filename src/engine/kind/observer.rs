@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::base::digest::Digest;
-use crate::cache::locks::Holder;
+use crate::cache::processes::locks::Holder;
 use crate::kind::report::StageReport;
 
 /// Something that happens in a run. What `--log-format json` writes as it is can be serialised, as

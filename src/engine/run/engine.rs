@@ -9,8 +9,8 @@ use seedpipe_base::{Refusal, Tolerance};
 
 use crate::base::digest::Digest;
 use crate::cache::artifact::Artifact;
-use crate::cache::history::History;
-use crate::cache::lease::Lease;
+use crate::cache::processes::history::History;
+use crate::cache::processes::lease::Lease;
 use crate::cache::remote::{Remote, SharedRemote};
 use crate::cache::store::{Lookup, Store};
 use crate::kind::registry::{Kind, Registry};

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::base::digest::Digest;
 use crate::cache::artifact::Artifact;
-use crate::cache::history::LastRun;
+use crate::cache::processes::history::LastRun;
 use crate::cache::recipe::{Change, Recipe, differences, flatten, without};
 use crate::cache::source::FileChange;
 use crate::pipeline::plan;

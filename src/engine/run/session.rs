@@ -9,9 +9,9 @@ use anyhow::Result;
 
 use crate::base::digest::Digest;
 use crate::cache::artifact::Artifact;
-use crate::cache::history::{LastInput, LastRun};
-use crate::cache::lease::{self, Lease};
-use crate::cache::locks::Guard;
+use crate::cache::processes::history::{LastInput, LastRun};
+use crate::cache::processes::lease::{self, Lease};
+use crate::cache::processes::locks::Guard;
 use crate::cache::recipe::Recipe;
 use crate::cache::source::tree_digest;
 use crate::cache::stat_cache::{Record, StatCache};

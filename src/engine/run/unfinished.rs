@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::base::digest::Digest;
 use crate::cache::left::{Left, Next};
-use crate::cache::locks;
+use crate::cache::processes::locks;
 use crate::kind::report::StageReport;
 use crate::run::engine::{Engine, RunOptions};
 

@@ -9,7 +9,7 @@ use seedpipe_base::Refusal;
 
 use crate::base::digest::Digest;
 use crate::cache::draft::{About, Draft};
-use crate::cache::lease::Lease;
+use crate::cache::processes::lease::Lease;
 use crate::cache::store::Store;
 use crate::kind::context::{SampledRows, StageContext, State};
 use crate::kind::earlier::Search;

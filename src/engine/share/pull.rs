@@ -9,8 +9,8 @@ use serde::Serialize;
 
 use crate::base::digest::Digest;
 use crate::cache::artifact::Artifact;
-use crate::cache::lease::Lease;
-use crate::cache::locks::{Holder, Lock};
+use crate::cache::processes::lease::Lease;
+use crate::cache::processes::locks::{Holder, Lock};
 use crate::cache::recipe::Recipe;
 use crate::cache::remote::{SharedRemote, Trouble};
 use crate::kind::observer::{Event, Observer};

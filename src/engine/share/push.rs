@@ -13,8 +13,8 @@ use serde::Serialize;
 use crate::base::cancel;
 use crate::base::digest::Digest;
 use crate::cache::artifact::Artifact;
-use crate::cache::lease::Lease;
 use crate::cache::manifest::Manifest;
+use crate::cache::processes::lease::Lease;
 use crate::cache::remote::{
     CONTENT_DIGITS, INDEX_LIMIT, Index, Remote, SharedRemote, Trouble, artifact_folder, blob_key,
     index_key, manifest_key,

@@ -6,6 +6,8 @@
 //! thread in any order. A part that was laid out otherwise is read through the Parquet decoder,
 //! slower but equal. The bytes may lie apart ([`crate::StoredBytes`]): the content is the same.
 
+pub(crate) mod reader;
+
 use seedpipe_base::Refusal;
 
 use crate::on_disk::row::{RowKey, TableRow, table};

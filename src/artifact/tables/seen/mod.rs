@@ -1,6 +1,8 @@
 //! Parquet for a user's own tools, outside the cache: what a network made of image files. No
 //! artifact kind.
 
+pub(crate) mod reader;
+
 use std::fs::File;
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};

@@ -84,7 +84,7 @@ fn pages_of_our_own_writer_are_read_directly() {
         write(&path, &header, 0, &values(9000, dimension));
         let part = Part::open(
             &path,
-            &[embeddings_header::TABLE],
+            &[header::TABLE],
             Positions::Load,
             &Default::default(),
         )
@@ -143,7 +143,7 @@ fn another_layout_is_read_by_decoding() {
     write(&path, &header, 0, &all);
     let part = Part::open(
         &path,
-        &[embeddings_header::TABLE],
+        &[header::TABLE],
         Positions::Skip,
         &Default::default(),
     )

@@ -17,7 +17,7 @@ use fs_err as fs;
 
 use crate::base::digest::Digest;
 use crate::base::{fault, held, untrusted};
-use crate::cache::locks::{self, Guard, Holder};
+use crate::cache::processes::locks::{self, Guard, Holder};
 use crate::cache::store::Store;
 
 const SUFFIX: &str = "lease";

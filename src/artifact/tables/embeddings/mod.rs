@@ -1,6 +1,8 @@
 //! `embeddings/v1`: one vector of fixed length a view or an image, as f16 or f32. Stored plain and
 //! uncompressed, so that reading is copying and widening.
 
+pub(crate) mod header;
+
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,7 +21,7 @@ use crate::on_disk::write::{PartWriter, ROW_GROUP_ROWS};
 use crate::schema::column::column;
 use crate::schema::element;
 use crate::schema::failure::{self, Result};
-use crate::tables::embeddings_header::{self, EMBEDDING, EmbeddingsHeader, Of, Precision};
+use crate::tables::embeddings::header::{EMBEDDING, EmbeddingsHeader, Of, Precision};
 
 const PAGE_BYTES: usize = 1 << 20;
 /// Rows of a batch are few enough that their values stay in the processor's cache while they are
@@ -41,8 +43,8 @@ impl EmbeddingsWriter {
         Ok(Self {
             part: PartWriter::create(
                 path,
-                embeddings_header::TABLE.kind,
-                &(embeddings_header::TABLE.columns)(path, &metadata)?,
+                header::TABLE.kind,
+                &(header::TABLE.columns)(path, &metadata)?,
                 &metadata,
                 PAGE_BYTES,
             )?,
@@ -131,7 +133,7 @@ pub struct EmbeddingsReader {
 impl EmbeddingsReader {
     /// Opens the parts, given in logical row order.
     pub fn open(parts: &[PathBuf]) -> Result<Self> {
-        let parts = PartList::open(parts, &[embeddings_header::TABLE], Positions::Load)?;
+        let parts = PartList::open(parts, &[header::TABLE], Positions::Load)?;
         let header = EmbeddingsHeader::from_metadata(parts.first().path(), parts.metadata())?;
         Ok(Self { parts, header })
     }
@@ -220,5 +222,4 @@ pub(crate) fn widen(bytes: &[u8], precision: Precision, values: &mut Vec<f32>) {
 }
 
 #[cfg(test)]
-#[path = "embeddings_tests.rs"]
 mod tests;

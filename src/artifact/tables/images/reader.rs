@@ -415,5 +415,5 @@ fn one_row(part: &Part, row: usize, column: &str) -> Result<RecordBatch> {
 }
 
 #[cfg(test)]
-#[path = "images_tests.rs"]
+#[path = "reader_tests.rs"]
 mod tests;

@@ -1,0 +1,6 @@
+//! A world that is broken or lies: failing disks and stages, damaged and false files.
+
+mod faults;
+mod lying;
+mod repairing;
+mod untrusted;
