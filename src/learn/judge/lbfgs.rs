@@ -101,10 +101,8 @@ pub fn minimise(
         };
         iterations += 1;
         if let Some(pair) = Pair::between(&current, &next) {
-            if history.len() == options.history {
-                history.pop_front();
-            }
-            history.push_back(pair);
+            history.push_front(pair);
+            history.truncate(options.history);
         }
         current = next;
     }
@@ -140,24 +138,25 @@ impl Pair {
     }
 }
 
-/// The two-loop recursion: minus the inverse Hessian's estimate times the gradient.
+/// The two-loop recursion: minus the inverse Hessian's estimate times the gradient. The newest pair
+/// comes first.
 fn descent(gradient: &[f64], history: &VecDeque<Pair>, precondition: Precondition) -> Vec<f64> {
     let mut direction: Vec<f64> = gradient.iter().map(|component| -component).collect();
     let mut shares = Vec::with_capacity(history.len());
-    for pair in history.iter().rev() {
+    for pair in history {
         let share = pair.inverse * dot(&pair.step, &direction);
         add(&mut direction, -share, &pair.change);
         shares.push(share);
     }
     direction = precondition(&direction);
-    if let Some(newest) = history.back() {
+    if let Some(newest) = history.front() {
         let squared = dot(&newest.change, &precondition(&newest.change));
         let scale = 1.0 / (newest.inverse * squared);
         direction
             .iter_mut()
             .for_each(|component| *component *= scale);
     }
-    for (pair, share) in history.iter().zip(shares.into_iter().rev()) {
+    for (pair, share) in history.iter().zip(shares).rev() {
         let correction = pair.inverse * dot(&pair.change, &direction);
         add(&mut direction, share - correction, &pair.step);
     }
@@ -231,30 +230,31 @@ fn search(
             low = trial;
         }
     }
-    (low.step > 0.0 && low.sample.value < start.value).then_some(low.sample)
+    (low.sample.value < start.value).then_some(low.sample)
 }
 
-/// The minimum of the cubic through both ends, kept a tenth of the bracket away from them.
+/// The minimum of the cubic through both ends (equation 3.59), kept a tenth of the bracket away from
+/// them; the middle where there is none.
 fn between(low: &Trial, high: &Trial) -> f64 {
     let width = high.step - low.step;
-    let middle = low.step + 0.5 * width;
     let first = low.slope + high.slope
         - 3.0 * (low.sample.value - high.sample.value) / (low.step - high.step);
-    let square = first * first - low.slope * high.slope;
-    if square < 0.0 || !square.is_finite() {
-        return middle;
-    }
-    let second = square.sqrt().copysign(width);
+    // Not a number where the cubic has no minimum; so is the share, then.
+    let second = (first * first - low.slope * high.slope)
+        .sqrt()
+        .copysign(width);
     let step =
         high.step - width * (high.slope + second - first) / (high.slope - low.slope + 2.0 * second);
     let share = (step - low.step) / width;
     if (0.1..=0.9).contains(&share) {
-        step
-    } else if share.is_finite() {
-        low.step + share.clamp(0.1, 0.9) * width
-    } else {
-        middle
+        return step;
     }
+    let share = if share.is_finite() {
+        share.clamp(0.1, 0.9)
+    } else {
+        0.5
+    };
+    low.step + share * width
 }
 
 fn dot(a: &[f64], b: &[f64]) -> f64 {
@@ -346,6 +346,13 @@ mod tests {
             (minimum.iterations, minimum.converged, minimum.value),
             (0, true, 0.0)
         );
+        // So does one whose gradient is the tolerance.
+        let options = LbfgsOptions {
+            gradient_tolerance: 1.0,
+            ..LbfgsOptions::default()
+        };
+        let minimum = minimise(|x| (x[0], vec![1.0]), &unscaled, vec![0.0], options);
+        assert_eq!((minimum.iterations, minimum.converged), (0, true));
     }
 
     #[test]
@@ -376,8 +383,184 @@ mod tests {
         assert!(minimise(bowl, &unscaled, vec![0.0; 3], LbfgsOptions::default()).iterations > 1);
     }
 
+    /// Value and slope at a step.
+    type Line<'a> = &'a dyn Fn(f64) -> (f64, f64);
+
+    fn trial(line: Line, step: f64) -> Trial {
+        let (value, slope) = line(step);
+        let sample = LinePoint {
+            point: vec![step],
+            value,
+            gradient: vec![slope],
+        };
+        Trial {
+            step,
+            sample,
+            slope,
+        }
+    }
+
+    /// The step that is found from 0, and how many were tried.
+    fn searched(line: Line) -> (Option<f64>, u32) {
+        let mut trials = 0;
+        let mut evaluate = |point: Vec<f64>| {
+            trials += 1;
+            trial(line, point[0]).sample
+        };
+        let found = search(&mut evaluate, &trial(line, 0.0).sample, &[1.0]);
+        (found.map(|found| found.point[0]), trials)
+    }
+
+    /// The strong Wolfe conditions (Nocedal and Wright, 3.7), with the constants recommended there.
+    fn is_by_wolfe(line: Line, step: f64) -> bool {
+        let ((start, slope), (value, found)) = (line(0.0), line(step));
+        value <= start + 1e-4 * step * slope && found.abs() <= 0.9 * slope.abs()
+    }
+
+    fn pair(step: &[f64], change: &[f64]) -> Option<Pair> {
+        let at = |point: &[f64], gradient: &[f64]| LinePoint {
+            point: point.to_vec(),
+            value: 0.0,
+            gradient: gradient.to_vec(),
+        };
+        let nothing = vec![0.0; step.len()];
+        Pair::between(&at(&nothing, &nothing), &at(step, change))
+    }
+
+    /// The update of the inverse Hessian (Nocedal and Wright, 6.17) by hand, of two pairs.
+    #[test]
+    fn the_recursion_is_the_product_with_the_updated_inverse() {
+        let history = [(&[1.0, 1.0], &[1.0, 3.0]), (&[1.0, 0.0], &[2.0, 1.0])];
+        let history = history.map(|(step, change)| pair(step, change).unwrap());
+        let precondition = |gradient: &[f64]| vec![gradient[0], 3.0 * gradient[1]];
+        let found = descent(&[1.0, 0.0], &history.into(), &precondition);
+        let expected = [-481.0 / 448.0, 11.0 / 448.0];
+        assert!(
+            found
+                .iter()
+                .zip(expected)
+                .all(|(a, b)| (a - b).abs() < 1e-14),
+            "{found:?}"
+        );
+    }
+
+    #[test]
+    fn a_pair_is_kept_for_the_angle_between_its_parts_whatever_their_lengths() {
+        for length in [1e-20, 1.0, 1e20] {
+            assert!(pair(&[length, 0.0], &[1e-20, 1e-10]).is_some());
+            assert!(pair(&[length, 0.0], &[1e-20, 1e-2]).is_none());
+            assert!(pair(&[length, 0.0], &[-1e-20, 0.0]).is_none());
+        }
+        assert!(pair(&[0.0, 0.0], &[1.0, 0.0]).is_none());
+    }
+
+    #[test]
+    fn a_bracket_is_cut_at_the_minimum_of_its_cubic() {
+        let cut = |line: Line, low, high| between(&trial(line, low), &trial(line, high));
+        // Least at 1, greatest at −1.
+        let cubic = |x: f64| (x.powi(3) - 3.0 * x, 3.0 * x * x - 3.0);
+        for (low, high, expected) in [
+            (0.5, 3.0, 1.0),
+            (3.0, 0.5, 1.0),
+            (-0.5, 1.5, 1.0),
+            (1.5, -2.0, 1.0),
+            // A tenth from the near end, if the minimum is nearer, or behind it.
+            (0.0, 1.05, 0.945),
+            (0.95, 2.95, 1.15),
+            (2.95, 0.95, 1.15),
+            (2.0, 5.0, 2.3),
+            (-0.5, 0.5, 0.4),
+        ] {
+            let found = cut(&cubic, low, high);
+            assert!((found - expected).abs() < 1e-12, "{low}, {high}: {found}");
+        }
+        // Rises or falls everywhere.
+        assert_eq!(cut(&|x| (x.powi(3) + x, 3.0 * x * x + 1.0), 1.0, 4.0), 2.5);
+        assert_eq!(cut(&|x| (-x, -1.0), 4.0, 1.0), 2.5);
+        assert_eq!(cut(&|x| (1.0 / (x - 4.0), -1.0), 1.0, 4.0), 2.5);
+    }
+
+    #[test]
+    fn a_step_is_doubled_until_it_ends_where_the_slope_is_nine_tenths() {
+        let bowl = |centre: f64| searched(&move |x| (0.5 * (x - centre).powi(2), x - centre));
+        // 8 of 9 at once; 10 of 11, then 9; 24 of 25, 23, then 21.
+        assert_eq!(bowl(9.0), (Some(1.0), 1));
+        assert_eq!(bowl(11.0), (Some(2.0), 2));
+        assert_eq!(bowl(25.0), (Some(4.0), 3));
+        // What falls for ever is left after thirty trials.
+        assert_eq!(searched(&|x| (-x, -1.0)), (Some(2f64.powi(29)), 30));
+    }
+
+    #[test]
+    fn a_step_that_gains_too_little_is_shortened() {
+        // 1e-5 is all there is to gain, and would do for a step of 0.1. A cubic that begins with a
+        // slope of −1 and ends at the same value without any is least after a third.
+        let line = |x: f64| (1e-5 * (-1e5 * x).exp(), -(-1e5 * x).exp());
+        let (found, trials) = searched(&line);
+        let step = found.unwrap();
+        assert!((step - 1.0 / 27.0).abs() < 1e-5 && trials == 4, "{found:?}");
+        assert!(is_by_wolfe(&line, step));
+    }
+
+    #[test]
+    fn a_valley_is_found_from_behind_it_and_not_left_for_a_deeper_one() {
+        // Down from near a summit, and up again before the first step ends.
+        for turn in [3.3, 4.0, 4.7, 5.4, 6.1] {
+            let wave = |x: f64| ((turn * x + 0.05).cos(), -turn * (turn * x + 0.05).sin());
+            let step = searched(&wave).0.unwrap();
+            assert!(step < 1.0 && is_by_wolfe(&wave, step), "{turn}: {step}");
+        }
+        // A slope of almost −1 but for a step up of 1.5 between 1 and 2.
+        let stair = |x: f64| {
+            let level = (8.0 * (x - 1.5)).tanh();
+            (0.75 * level - x, 6.0 * (1.0 - level * level) - 1.0)
+        };
+        let step = searched(&stair).0.unwrap();
+        assert!(step < 1.5 && is_by_wolfe(&stair, step), "{step}");
+    }
+
+    #[test]
+    fn a_step_is_taken_by_its_slope_where_rounding_hides_its_gain() {
+        let found = searched(&|x| (1e16 + 0.5 * (x - 1.0).powi(2), x - 1.0));
+        assert_eq!(found, (Some(1.0), 1));
+    }
+
+    #[test]
+    fn no_step_is_taken_upwards() {
+        assert_eq!(searched(&|x| (x, 1.0)), (None, 0));
+        assert_eq!(searched(&|x| (-x * x, -2.0 * x)), (None, 0));
+        assert_eq!(searched(&|x| (-x, f64::NEG_INFINITY)), (None, 0));
+        // A slope that is not the values'.
+        assert_eq!(searched(&|x| (x, -1.0)), (None, 30));
+    }
+
+    #[test]
+    fn a_kink_is_approached_where_the_conditions_cannot_be_met() {
+        let kink = |x: f64| ((x - 0.3).abs(), (x - 0.3).signum());
+        let (found, trials) = searched(&kink);
+        assert!(
+            (found.unwrap() - 0.3).abs() < 1e-3 && trials == 30,
+            "{found:?}"
+        );
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// Of valleys near and far, with one side steeper than the other.
+        #[test]
+        fn a_step_ends_by_the_strong_wolfe_conditions(
+            scale in -3.0f64..3.0, sharp in 0.05f64..1.0, tilt in -0.7f64..0.7,
+        ) {
+            let centre = 10f64.powf(scale);
+            let line = |x: f64| {
+                let (x, root) = (x - centre, (x - centre).hypot(sharp * centre));
+                (root + tilt * x, x / root + tilt)
+            };
+            let (found, trials) = searched(&line);
+            prop_assert!(found.is_some_and(|step| is_by_wolfe(&line, step)), "{:?}", found);
+            prop_assert!(trials < 20, "{}", trials);
+        }
 
         #[test]
         fn ill_conditioned_bowls_are_solved(
