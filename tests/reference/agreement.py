@@ -58,6 +58,10 @@ reference = {
         information([0] * 5, [0] * 5),
         information([0, 1, 2, 3, 4], [0, 1, 2, 3, 4]),
         information(drawn(2, 20), drawn(7, 20)),
+        information([0, 1], [1, 0]),
+        information(list(range(22)), list(range(22))),
+        information([2] * 5, [0] * 5),
+        information([3, 1, 1, 3, 1], [0, 2, 2, 2, 0]),
     ],
 }
 (TESTDATA / "reference_agreement.json").write_text(json.dumps(reference) + "\n")

@@ -171,20 +171,15 @@ pub fn adjusted_mutual_information(one: &[usize], other: &[usize]) -> f64 {
     let rows = one.len();
     let table = Contingency::of(one, other);
     let [one_entropy, other_entropy] = [&table.one, &table.other].map(|sizes| entropy(sizes, rows));
-    let is_single = |sizes: &[usize]| sizes.iter().filter(|size| **size > 0).count() <= 1;
-    if is_single(&table.one) && is_single(&table.other) {
+    let counts =
+        [&table.one, &table.other].map(|sizes| sizes.iter().filter(|size| **size > 0).count());
+    // Nothing is left to find where all rows are one cluster, or each is its own.
+    if counts == [1; 2] || counts == [rows; 2] {
         return 1.0;
     }
     let expected = table.expected(rows);
     let most = (one_entropy + other_entropy) / 2.0 - expected;
-    let found = table.information(rows) - expected;
-    // As scikit-learn does where nothing is left to find.
-    found
-        / if most < 0.0 {
-            most.min(-f64::EPSILON)
-        } else {
-            most.max(f64::EPSILON)
-        }
+    (table.information(rows) - expected) / most
 }
 
 /// How many rows are in each pair of clusters, and in each cluster.
