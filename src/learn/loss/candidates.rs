@@ -13,7 +13,7 @@ use tch::{Device, Kind, Tensor, no_grad};
 use super::panelled;
 use crate::torch::one_thread::with_one_thread;
 #[cfg(target_arch = "x86_64")]
-use crate::torch::panels::Avx2;
+use crate::torch::panels::{Avx2, suit_panels};
 use crate::torch::products::times_transposed;
 
 /// What a softmax over the candidates leaves.
@@ -78,7 +78,7 @@ fn tiled_softmax(
 ) -> Softmax {
     check(rows, own, queue, temperature);
     #[cfg(target_arch = "x86_64")]
-    if let Some(avx2) = by_panels(rows, own, queue) {
+    if let Some(avx2) = Avx2::chosen().filter(|_| suit_panels(rows, &[own, queue])) {
         return panelled::softmax(avx2, rows, own, queue, temperature);
     }
     let batch = rows.size()[0];
@@ -110,14 +110,6 @@ fn tiled_softmax(
         log_sum: join(|part| &part.log_sum),
         mean: join(|part| &part.mean),
     }
-}
-
-/// Whether these rows are to meet the queue in panels.
-#[cfg(target_arch = "x86_64")]
-fn by_panels(rows: &Tensor, own: &Tensor, queue: &Tensor) -> Option<Avx2> {
-    let fits = |tensor: &&Tensor| tensor.kind() == Kind::Float && tensor.device() == Device::Cpu;
-    let all = [rows, own, queue].iter().all(fits);
-    Avx2::chosen().filter(|_| all && rows.numel() > 0)
 }
 
 /// The running maximum is subtracted from similarities before they are divided by the temperature:

@@ -10,6 +10,8 @@
 use std::arch::x86_64::*;
 use std::sync::LazyLock;
 
+use tch::{Device, Kind, Tensor};
+
 /// Rows that a panel holds.
 pub(crate) const LANES: usize = 16;
 /// Rows that meet a panel at once: with it they fill the sixteen vectors that there are.
@@ -49,6 +51,12 @@ impl Avx2 {
         });
         *CHOSEN
     }
+}
+
+/// Whether rows can meet others in panels: numbers in f32 on the CPU, of rows one at least.
+pub(crate) fn suit_panels(rows: &Tensor, others: &[&Tensor]) -> bool {
+    let fits = |tensor: &Tensor| tensor.kind() == Kind::Float && tensor.device() == Device::Cpu;
+    fits(rows) && others.iter().all(|other| fits(other)) && rows.numel() > 0
 }
 
 /// Up to sixteen rows, dimension by dimension; the lanes behind the last row are 0.
@@ -290,6 +298,16 @@ mod tests {
         (0..count)
             .map(|index| (((index + salt) * 7919) % 1009) as f32 / 500.0 - 1.0)
             .collect()
+    }
+
+    #[test]
+    fn rows_in_f32_suit_panels_where_there_are_any() {
+        let rows = Tensor::zeros([2, 3], (Kind::Float, Device::Cpu));
+        let none = rows.narrow(0, 0, 0);
+        let precise = rows.to_kind(Kind::Double);
+        assert!(suit_panels(&rows, &[]) && suit_panels(&rows, &[&rows, &none]));
+        assert!(!suit_panels(&none, &[&rows]) && !suit_panels(&rows.narrow(1, 0, 0), &[]));
+        assert!(!suit_panels(&precise, &[&rows]) && !suit_panels(&rows, &[&rows, &precise]));
     }
 
     #[test]

@@ -17,7 +17,7 @@ use tch::{Device, Kind, Tensor, no_grad};
 use crate::loss::seed::normalise;
 use crate::torch::one_thread::with_one_thread;
 #[cfg(target_arch = "x86_64")]
-use crate::torch::panels::Avx2;
+use crate::torch::panels::{Avx2, suit_panels};
 use crate::torch::products::{times_transposed, values};
 use ballot::Ballot;
 use nearest::{NearestRows, Neighbour, Similarity};
@@ -161,7 +161,7 @@ impl Bank {
         let rows = self.labels.len();
         let task = |(queries, start, blocks): (Tensor, i64, Vec<Tensor>)| {
             #[cfg(target_arch = "x86_64")]
-            if let Some(panels) = by_panels(&queries) {
+            if let Some(panels) = Avx2::chosen().filter(|_| suit_panels(&queries, &[])) {
                 let find = || panelled::search(panels, &queries, start, &blocks, rows, most);
                 return with_one_thread(|| no_grad(find));
             }
@@ -173,13 +173,6 @@ impl Bank {
         let tasks: Vec<_> = tasks.collect();
         tasks.into_par_iter().flat_map_iter(task).collect()
     }
-}
-
-/// Whether these queries are to meet the bank in panels.
-#[cfg(target_arch = "x86_64")]
-fn by_panels(queries: &Tensor) -> Option<Avx2> {
-    let fits = queries.kind() == Kind::Float && queries.device() == Device::Cpu;
-    Avx2::chosen().filter(|_| fits && queries.size()[1] > 0)
 }
 
 /// The nearest rows of a block of queries, which begins at `start`.
