@@ -21,7 +21,8 @@ const PIECE: i64 = 4096;
 /// Centroids of `clusters` clusters, after at most so many rounds; fewer when no row moves any
 /// more.
 ///
-/// A cluster that loses all of its rows begins anew at the row that is farthest from its centroid.
+/// A cluster that loses all of its rows, or whose rows have no direction together, begins anew at the
+/// row that is farthest from its centroid.
 ///
 /// # Shapes
 /// - `rows`: `[N, D]`, rows of length 1
@@ -61,10 +62,8 @@ pub fn fit(
             break;
         }
         let mut sums = vec![0f64; clusters * width];
-        let mut sizes = vec![0usize; clusters];
         for (index, &label) in found.iter().enumerate() {
             let label = label as usize;
-            sizes[label] += 1;
             for (sum, value) in sums[label * width..].iter_mut().zip(row(index)) {
                 *sum += f64::from(*value);
             }
@@ -73,7 +72,7 @@ pub fn fit(
         for (cluster, sum) in sums.chunks_exact(width).enumerate() {
             let centroid = &mut centroids[cluster * width..(cluster + 1) * width];
             let length = sum.iter().map(|value| value * value).sum::<f64>().sqrt();
-            if sizes[cluster] > 0 && length > 0.0 {
+            if length > 0.0 {
                 for (value, sum) in centroid.iter_mut().zip(sum) {
                     *value = (sum / length) as f32;
                 }
@@ -119,7 +118,8 @@ fn start(rows: &Tensor, clusters: usize, rng: &mut ChaCha8Rng) -> Vec<usize> {
     let mut chosen = Vec::with_capacity(clusters);
     let mut taken = vec![false; count];
     let mut distances = vec![f64::INFINITY; count];
-    let mut next = ((unit(rng) * count as f64) as usize).min(count - 1);
+    // Below `count`, as a share below 1 of a whole number is when rounded.
+    let mut next = (unit(rng) * count as f64) as usize;
     loop {
         chosen.push(next);
         taken[next] = true;
@@ -245,9 +245,47 @@ mod tests {
                 .double_value(&[])
                 < 1e-6
         );
+        let opposite = Tensor::from_slice2(&[[0.6f32, 0.8], [-0.6, -0.8]]);
+        let centroid = fit(&opposite, 1, 10, &mut key(6)).unwrap();
+        let (_, cosines) = nearest(&centroid, &opposite);
+        assert!((cosines[0] - 1.0).abs() < 1e-6, "{cosines:?}");
         assert_eq!(
             fit(&rows, 7, 10, &mut key(6)).unwrap_err().to_string(),
             "expected 1 to 6 clusters of 6 rows, got 7\nhint: lower their number"
         );
+    }
+
+    #[test]
+    fn it_begins_at_any_row_and_goes_on_at_rows_that_differ() {
+        let axes = Tensor::eye(3, (Kind::Float, Device::Cpu));
+        let rows = axes.index_select(0, &Tensor::from_slice(&[0i64, 0, 1, 0, 2, 0]));
+        let begun: Vec<Vec<usize>> = (0..60).map(|at| start(&rows, 3, &mut key(at))).collect();
+        assert!((0..6).all(|row| begun.iter().any(|begun| begun[0] == row)));
+        for mut begun in begun {
+            begun.sort_unstable();
+            assert_eq!(begun.iter().filter(|row| [2, 4].contains(*row)).count(), 2);
+        }
+    }
+
+    /// As `numpy.random.Generator.choice` draws: by `searchsorted(…, side="right")` in the running
+    /// sum, here 1, 1, 3, 4.
+    #[test]
+    fn a_row_is_drawn_by_its_weight() {
+        for (share, row) in [
+            (0.0, 0),
+            (0.24, 0),
+            (0.25, 2),
+            (0.74, 2),
+            (0.75, 3),
+            (1.0, 3),
+        ] {
+            assert_eq!(drawn(&[1.0, 0.0, 2.0, 1.0], share), Some(row), "{share}");
+        }
+        assert_eq!(drawn(&[0.0, 0.0], 0.5), None);
+    }
+
+    #[test]
+    fn the_farthest_row_comes_first_and_of_equal_ones_the_earlier() {
+        assert!(farthest_first(&[0.5, -1.0, 0.5, 0.1]).eq([1, 3, 0, 2]));
     }
 }
