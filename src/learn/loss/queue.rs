@@ -168,8 +168,8 @@ mod tests {
     fn a_restored_queue_goes_on_where_it_was() {
         let mut one = queue(3);
         one.enqueue(&Tensor::ones([2, 3], (Kind::Float, Device::Cpu)));
-        let mut other =
-            Queue::restore(one.rows().shallow_clone(), 2, one.pointer(), one.filled()).unwrap();
+        let rows = one.rows().shallow_clone();
+        let mut other = Queue::restore(rows, one.batch(), one.pointer(), one.filled()).unwrap();
         let batch = Tensor::zeros([2, 3], (Kind::Float, Device::Cpu));
         one.enqueue(&batch);
         assert_ne!(one.rows(), other.rows());

@@ -34,6 +34,13 @@ fn golden_lr_schedule() {
     }
 }
 
+/// `args.warmup_epochs` in SEED's main.py.
+#[test]
+fn seeds_schedule_warms_up_for_five_epochs() {
+    let schedule: Schedule = serde_json::from_str(r#"{"kind": "official"}"#).unwrap();
+    assert_eq!(schedule, Schedule::Official { warmup_epochs: 5 });
+}
+
 fn cosine_after(warmup_epochs: f64) -> Schedule {
     Schedule::cosine(warmup_epochs)
 }
@@ -88,6 +95,7 @@ fn warm_up_by_steps_rises_to_the_cosine() {
 #[test]
 fn the_probes_rate_falls_at_60_and_80() {
     let schedule: Schedule = serde_json::from_str(r#"{"kind": "steps"}"#).unwrap();
+    assert_eq!(schedule, Schedule::steps(&[60, 80], 0.1));
     let rate = |epoch: u64| {
         schedule.learning_rate(
             30.0,

@@ -110,3 +110,26 @@ fn nearer(a: &Neighbour, b: &Neighbour) -> Ordering {
         .total_cmp(&a.similarity)
         .then(a.row.cmp(&b.row))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn threshold_and_rows<T: Similarity>() -> (f64, Vec<u32>) {
+        let mut nearest = NearestRows::<T>::new(3);
+        for similarity in [-0.6, -0.3, -0.5, -0.1, -0.4] {
+            assert!(nearest.push(T::of(similarity), 0) == T::LEAST);
+        }
+        let threshold = nearest.push(T::of(-0.7), 0);
+        nearest.offer(&[-0.4, -0.5, -0.2].map(T::of), 7);
+        let found = nearest.finish();
+        let rows = found.iter().map(|found| found.row).collect();
+        (threshold.into(), rows)
+    }
+
+    #[test]
+    fn twice_as_many_as_wanted_leave_a_threshold() {
+        assert_eq!(threshold_and_rows::<f64>(), (-0.4, vec![0, 9, 0]));
+        assert_eq!(threshold_and_rows::<f32>().1, [0, 9, 0]);
+    }
+}

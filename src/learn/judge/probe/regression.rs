@@ -92,24 +92,44 @@ mod tests {
     #[test]
     fn the_optimum_of_one_feature_counted_by_hand() {
         // Feature ±1, each with one sample of the other class in four: without penalty the odds are
-        // 3 to 1.
+        // 3 to 1. With it their logarithm z is twice each weight's size, and the loss' derivative,
+        // 1 / (1 + e⁻ᶻ) − 3/4 + l2 · z, is 0 at 2 to 1 for this l2.
         let features =
             Tensor::from_slice(&[1.0f32, 1.0, 1.0, 1.0, -1.0, -1.0, -1.0, -1.0]).reshape([8, 1]);
         let labels = [1, 1, 1, 0, 0, 0, 0, 1];
-        let options = LbfgsProbe {
-            l2: 0.0,
-            gradient_tolerance: 1e-10,
-            ..LbfgsProbe::default()
+        for (l2, expected) in [(0.0, 3f64), (1.0 / (12.0 * 2f64.ln()), 2.0)] {
+            let options = LbfgsProbe {
+                l2,
+                gradient_tolerance: 1e-10,
+                ..LbfgsProbe::default()
+            };
+            let fit = fit_lbfgs(&features, &labels, 2, &options).unwrap();
+            assert!(fit.converged);
+            let logits = fit
+                .classifier
+                .logits(&Tensor::from_slice(&[1.0f32]).reshape([1, 1]));
+            let odds = logits.double_value(&[0, 1]) - logits.double_value(&[0, 0]);
+            assert!((odds - expected.ln()).abs() < 1e-6, "{odds}");
+            let share = expected / (1.0 + expected);
+            let entropy = -(0.75 * share.ln() + 0.25 * (1.0 - share).ln());
+            assert!((fit.train_loss - entropy).abs() < 1e-9);
+        }
+    }
+
+    #[test]
+    fn it_ends_by_its_tolerance_or_its_iterations() {
+        let (features, labels) = clouds(200, 5, 3, 1);
+        let ended = |gradient_tolerance, max_iterations| {
+            let options = LbfgsProbe {
+                gradient_tolerance,
+                max_iterations,
+                ..LbfgsProbe::default()
+            };
+            let fit = fit_lbfgs(&features, &labels, 3, &options).unwrap();
+            (fit.iterations, fit.converged)
         };
-        let fit = fit_lbfgs(&features, &labels, 2, &options).unwrap();
-        assert!(fit.converged);
-        let logits = fit
-            .classifier
-            .logits(&Tensor::from_slice(&[1.0f32]).reshape([1, 1]));
-        let odds = logits.double_value(&[0, 1]) - logits.double_value(&[0, 0]);
-        assert!((odds - 3f64.ln()).abs() < 1e-6, "{odds}");
-        let entropy = -(0.75 * 0.75f64.ln() + 0.25 * 0.25f64.ln());
-        assert!((fit.train_loss - entropy).abs() < 1e-9);
+        assert_eq!(ended(1e3, 1000), (0, true));
+        assert_eq!(ended(1e-6, 2), (2, false));
     }
 
     #[test]
