@@ -1,5 +1,6 @@
-//! One of several processes that fill a draft. It takes the recipe from there, holds no lock, and
-//! digests no source: whoever opened the draft did, and publishes what comes of it.
+//! One of several processes that fill a draft. It takes the recipe from there, takes no lock that
+//! another waits for, and digests no source: whoever opened the draft did, and publishes what comes
+//! of it.
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
